@@ -1,0 +1,109 @@
+"""Checkpoints on disk: which steps are saved, which folders are whole, what identifies one.
+
+A checkpoint is a `checkpoint-<step>/` folder in Hugging Face form. Ours get that name only when whole; for folders
+that somebody else made, a weight file must be there.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+
+from utils.artifacts.paths import RunPaths, step_of
+from utils.config.schema import CheckpointsConfig
+
+# What resuming needs and scoring does not; kept in the newest checkpoint only.
+TRAINING_STATE_PATTERNS = ("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "pytorch_model_fsdp*")
+_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+
+
+def scheduled_steps(checkpoints: CheckpointsConfig, total_steps: int) -> list[int]:
+    """The steps after which a checkpoint is saved, ascending; the last step of training is always among them.
+
+    Depends on the number of optimizer steps only, hence not on the number of devices.
+
+    Raises: ValueError if more checkpoints are asked for than there are steps, or steps beyond the last.
+    """
+    if checkpoints.count is not None:
+        if checkpoints.count > total_steps:
+            raise ValueError(
+                f"checkpoints.count: found {checkpoints.count}, but training has {total_steps} optimizer steps: "
+                f"ask for at most {total_steps}, or train longer"
+            )
+        return [math.floor(i * total_steps / checkpoints.count + 0.5) for i in range(1, checkpoints.count + 1)]
+    if checkpoints.every is not None:
+        chosen = set(range(checkpoints.every, total_steps + 1, checkpoints.every))
+    else:
+        assert checkpoints.steps is not None
+        chosen = set(checkpoints.steps)
+        beyond = sorted(step for step in chosen if step > total_steps)
+        if beyond:
+            raise ValueError(f"checkpoints.steps: {beyond} lie beyond the last optimizer step, {total_steps}")
+    return sorted(chosen | {total_steps})
+
+
+def find_checkpoints(folder: Path) -> dict[int, Path]:
+    """Step -> folder, ascending, for the `checkpoint-<step>/` folders in `folder` or in its `output/`.
+
+    Raises: FileNotFoundError if there is no such folder or nothing in it.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} does not exist: train first (train.py), or give --model_path")
+    for place in (folder, folder / "output"):
+        found = {step: path for path in place.glob("checkpoint-*") if path.is_dir() and (step := step_of(path)) is not None}
+        if found:
+            return dict(sorted(found.items()))
+    raise FileNotFoundError(
+        f"{folder} holds no checkpoint-<step> folders (nor does its output/): train first (train.py), or give "
+        "--model_path the folder that holds them"
+    )
+
+
+def choose_steps(available: list[int], wanted: str) -> list[int]:
+    """Read `--checkpoints`: all, a comma list, or start:end:step (end included). Result ascending, no repeats.
+
+    Raises: ValueError for a malformed list, or naming every step that is not there.
+    """
+    if wanted == "all":
+        return sorted(available)
+    try:
+        if ":" in wanted:
+            start, end, stride = (int(part) for part in wanted.split(":"))
+            if stride < 1 or end < start:
+                raise ValueError
+            steps = list(range(start, end + 1, stride))
+        else:
+            steps = [int(part) for part in wanted.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--checkpoints: found {wanted!r}, expected all, a list like 1000,2000, or a range start:end:step"
+        ) from None
+    absent = sorted(set(steps) - set(available) - {0})  # step 0, the base model, is always there
+    if absent:
+        raise ValueError(f"--checkpoints: no checkpoint for steps {absent}; there are {sorted(available)}")
+    return sorted(set(steps))
+
+
+def checkpoint_fingerprint(folder: Path) -> str:
+    """sha256 over the architecture and the weight files, so that a retrained proxy in the same folder is noticed.
+
+    Raises: ValueError if the folder holds no weights.
+    """
+    weights = sorted({path for pattern in _WEIGHT_PATTERNS for path in folder.glob(pattern)})
+    if not weights:
+        raise ValueError(f"{folder} holds no weight files ({', '.join(_WEIGHT_PATTERNS)})")
+    digest = hashlib.sha256()
+    for path in [*(p for p in [folder / "config.json", folder / "adapter_config.json"] if p.is_file()), *weights]:
+        digest.update(path.name.encode())
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def newest_resumable_checkpoint(paths: RunPaths) -> Path | None:
+    """The checkpoint that a killed training continues from, or None."""
+    resumable = [
+        path
+        for path in paths.root.glob("checkpoint-*")
+        if step_of(path) is not None and (path / "trainer_state.json").is_file() and (path / "scheduler.pt").is_file()
+    ]
+    return max(resumable, key=lambda path: step_of(path) or 0, default=None)

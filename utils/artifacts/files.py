@@ -1,0 +1,94 @@
+"""A file exists under its name only when it is whole: write beside it, flush to disk, rename."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary neighbour of `path`; on success it takes the name, on any error (a full disk) it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with atomic_write(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises: FileNotFoundError; ValueError for a damaged file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it and run the command that makes it again") from None
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    with atomic_write(path, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Memory-mapped, read-only. Raises: FileNotFoundError; ValueError for what is not a whole .npy file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is not a readable .npy file of plain numbers ({error})") from None
+
+
+def publish_folder(temporary: Path, final: Path) -> None:
+    """Give a finished folder its name. Every file in it reaches the disk before the name does."""
+    for path in [*temporary.rglob("*"), temporary]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():  # left by a run that was killed between the rename and what follows it
+        shutil.rmtree(final)
+    os.rename(temporary, final)
+    _sync_folder(final.parent)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path` (made if absent) against other processes; waits for its turn."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,96 @@
+"""What made a result: its inputs, compared before anything is reused, and its provenance, recorded only."""
+
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from utils.artifacts.files import atomic_write, read_json, write_json
+from utils.artifacts.paths import RunPaths
+from utils.config.schema import RunConfig
+
+FORMAT_VERSION = 1
+_RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "faiss-cpu", "numpy", "peft")
+
+
+def provenance(**extra: Any) -> dict[str, Any]:
+    """Command, versions, machine, commit and time. The command never holds a key: it is taken out of sys.argv first."""
+    return {
+        "command": [Path(sys.executable).name, *sys.argv],
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": {name: version for name in _RECORDED_PACKAGES if (version := _version(name))},
+        "machine": platform.machine(),
+        "git_commit": _git_commit(),
+        **extra,
+    }
+
+
+def write_manifest(path: Path, kind: str, status: str, inputs: dict[str, Any], **rest: Any) -> None:
+    """Args: status: "running" or "complete"; inputs: what `check_inputs` compares; rest: outcomes and provenance."""
+    write_json(path, {"kind": kind, "format_version": FORMAT_VERSION, "status": status, "inputs": inputs, **rest})
+
+
+def read_manifest(path: Path, kind: str) -> dict[str, Any]:
+    """Raises: FileNotFoundError; ValueError for another kind or a newer format."""
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or manifest.get("kind") != kind:
+        raise ValueError(f"{path}: expected a manifest of kind {kind!r}, found {str(manifest)[:80]}")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format version {manifest.get('format_version')}, this code reads {FORMAT_VERSION}: make it again"
+        )
+    return manifest
+
+
+def check_inputs(path: Path, recorded: dict[str, Any], wanted: dict[str, Any], ways_out: str) -> None:
+    """Refuse to reuse a result made from other inputs, showing only the entries that differ.
+
+    Raises: ValueError.
+    """
+    differing = [
+        f"  {name}: there {_short(recorded.get(name))}, now {_short(wanted.get(name))}"
+        for name in sorted(recorded.keys() | wanted.keys())
+        if recorded.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise ValueError(f"{path.parent} was made from other inputs:\n" + "\n".join(differing) + f"\n{ways_out}")
+
+
+def write_config(paths: RunPaths, config: RunConfig) -> None:
+    """The resolved config, every default written out: the first file of a run."""
+    with atomic_write(paths.config) as file:
+        yaml.safe_dump(config.model_dump(mode="json"), file, sort_keys=False, allow_unicode=True)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The project's commit, with -dirty where the tree differs from it; None outside a checkout."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

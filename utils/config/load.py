@@ -1,0 +1,156 @@
+"""Read a YAML into a `RunConfig`: defaults < YAML < command line, every error at once.
+
+The reader is YAML's safe one with two repairs: a key given twice is an error (PyYAML keeps the last in silence), and
+`2e-5` is a number (PyYAML 1.1 reads a string unless there is a dot).
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from utils.config.released import is_released_config, translate_released_config
+from utils.config.schema import RunConfig
+
+
+class _ConfigLoader(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats."""
+
+
+_ConfigLoader.yaml_implicit_resolvers = {
+    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_ConfigLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _mapping_without_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: dict[Any, int] = {}
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key, line = loader.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+        if not isinstance(key, (str, int, float, bool)) and key is not None:
+            raise ValueError(f"line {line}: found a key of kind {type(key).__name__}, expected a plain name")
+        if key in seen:
+            raise ValueError(f"line {line}: key {key!r} was given on line {seen[key]} already: keep one of them")
+        seen[key] = line
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_ConfigLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
+
+
+def load_config(
+    config_file: str | Path, overrides: Iterable[str] = (), needs: Iterable[str] = ()
+) -> tuple[RunConfig, list[str]]:
+    """Read, translate, override and check one YAML.
+
+    Args:
+        config_file: path of the YAML; the released code's flat keys are understood too.
+        overrides: `key.sub=value` strings; each value is read as YAML.
+        needs: names of sections the calling stage cannot do without, such as "model".
+
+    Returns:
+        the frozen config, and one line per translated key for the user to read (empty for our own YAMLs).
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: everything else, all problems in one message.
+    """
+    path = Path(config_file)
+    if not path.is_file():
+        raise FileNotFoundError(f"config file {path} does not exist: give --config_file the path of a YAML")
+    values = _parse(_read_text(path), str(path))
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: found {type(values).__name__}, expected a mapping of keys (run_name, model, ...)")
+    translations: list[str] = []
+    if is_released_config(values):
+        values, translations = translate_released_config(values)
+    for override in overrides:
+        _apply_override(values, override)
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(item) for item in error.errors()]
+        problems += [_missing(section) for section in needs if section not in values]
+        raise ValueError(_listing(path, problems)) from None
+    missing = [_missing(section) for section in needs if getattr(config, section) is None]
+    if missing:
+        raise ValueError(_listing(path, missing))
+    return config, translations
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from None
+
+
+def _parse(text: str, origin: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_ConfigLoader)  # noqa: S506 (a subclass of SafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{origin}: not readable as YAML: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{origin}: {error}") from None
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key or any(not part for part in key.split(".")):
+        raise ValueError(f"found {override!r} on the command line, expected key.sub=value, such as data.limit=1000")
+    *parents, last = key.split(".")
+    section = values
+    for parent in parents:
+        inner = section.get(parent)
+        if inner is None:
+            inner = section[parent] = {}
+        elif not isinstance(inner, dict):
+            raise ValueError(f"{override!r}: {parent} is a plain value in the YAML, it has no key {last!r}")
+        section = inner
+    section[last] = _parse(text, f"command line, {key}")
+
+
+def _missing(section: str) -> str:
+    return f"{section}: missing, and this command needs it: add a `{section}:` section"
+
+
+def _listing(path: Path, problems: list[str]) -> str:
+    noun = "problem" if len(problems) == 1 else "problems"
+    return f"{path}: {len(problems)} {noun}\n" + "\n".join(f"  - {problem}" for problem in problems)
+
+
+def _describe(item: Any) -> str:
+    """One pydantic error in the form: key, found, expected, nearest known name."""
+    location = [str(part) for part in item["loc"] if part not in ("int", "float")]
+    key = ".".join(location) or "(top level)"
+    if item["type"] == "extra_forbidden":
+        known = _known_names(location[:-1])
+        nearest = difflib.get_close_matches(location[-1], known, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    if item["type"] == "missing":
+        return f"{key}: missing, and it has no default"
+    if item["type"] == "value_error":
+        return f"{key}: {item['ctx']['error']}"
+    return f"{key}: found {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _known_names(location: list[str]) -> list[str]:
+    """Field names of the section at `location`."""
+    section: type[BaseModel] = RunConfig
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        section = next(
+            candidate
+            for candidate in (annotation, *get_args(annotation))
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel)
+        )
+    return list(section.model_fields)

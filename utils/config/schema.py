@@ -1,0 +1,186 @@
+"""The one schema of a run: every key a YAML may contain, its default and its limits.
+
+Each class is one section of the YAML. Unknown keys are refused. A stage asks for the sections it needs
+(`load.load_config(..., needs=...)`), so selection never looks for a model.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+
+SELECTION_PRESETS: dict[str, dict[str, Any]] = {
+    # What the released code does, its silent k-means and small-cluster rules included.
+    "released": {
+        "per_source": True,
+        "min_cluster_size": 3,
+        "max_points_per_centroid": 256,
+        "iterations": 20,
+        "init": "random",
+        "num_restarts": 1,
+    },
+    # Algorithm 1 of the paper: one clustering of the whole pool on all its points, no exception for small clusters.
+    "paper": {
+        "per_source": False,
+        "min_cluster_size": 1,
+        "max_points_per_centroid": None,
+        "iterations": 20,
+        "init": "random",
+        "num_restarts": 1,
+    },
+}
+
+
+def _check_budget(value: Any) -> Any:
+    """Rows or a fraction. pydantic would read `budget: true` as 1 and train on one example."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, float) and 0 < value <= 1:
+        return value
+    raise ValueError(f"found {value!r}, expected a whole number of rows (at least 1) or a fraction in (0, 1] such as 0.11")
+
+
+class Section(BaseModel):
+    """A section of the YAML: immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class LoraConfig(Section):
+    """Low-rank adaptation through peft; checkpoints are saved merged, so every stage reads them as plain models."""
+
+    r: PositiveInt = 16
+    alpha: PositiveInt = 32
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | list[str] = "all-linear"
+
+
+class ModelConfig(Section):
+    """The model to fine-tune: a folder or hub name, or an architecture to start from random weights."""
+
+    name_or_path: str | None = None
+    architecture: dict[str, Any] | None = Field(
+        None, description="keys of a transformers config, `model_type` among them: starts from random weights"
+    )
+    tokenizer: str | None = Field(None, description="folder or hub name; default: the model's own")
+    revision: str | None = None
+    cache_dir: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    attn_implementation: str | None = None
+    lora: LoraConfig | None = None
+    trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ModelConfig":
+        if (self.name_or_path is None) == (self.architecture is None):
+            raise ValueError("expected exactly one of name_or_path (fine-tune) and architecture (start from scratch)")
+        if self.architecture is not None and "model_type" not in self.architecture:
+            raise ValueError("architecture has no model_type: add one, e.g. model_type: gpt_neox")
+        if self.architecture is not None and self.tokenizer is None:
+            raise ValueError("architecture has no tokenizer of its own: set model.tokenizer to a folder or hub name")
+        return self
+
+
+class DataConfig(Section):
+    """The pool: where its rows are and how a row becomes a prompt and a response."""
+
+    path: str = Field(description="a .jsonl, .json, .csv or .parquet file, or a dataset's hub name")
+    split: str = "train"
+    name: str | None = Field(None, description="configuration name of a hub dataset")
+    format: str = "alpaca"
+    template: str = "alpaca"
+    max_length: PositiveInt = 512
+    columns: dict[str, str] = Field(default_factory=dict, description="field of the format -> your column's name")
+    source_column: str = "source"
+    limit: PositiveInt | None = Field(None, description="use the first n rows only; that is a pool of its own")
+    invalid_rows: Literal["error", "drop"] = Field(
+        "error", description="a row without instruction or response; a dropped row keeps its number but is never used"
+    )
+
+
+class CheckpointsConfig(Section):
+    """Which optimizer steps leave a checkpoint; exactly one of the three. The last step is always saved."""
+
+    count: PositiveInt | None = None
+    steps: list[PositiveInt] | None = None
+    every: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "CheckpointsConfig":
+        given = [name for name in ("count", "steps", "every") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"found {' and '.join(given) or 'none'}, expected exactly one of count, steps, every")
+        return self
+
+
+class TrajectoriesConfig(Section):
+    """How the pool is scored."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    max_tokens_per_batch: PositiveInt = 8192
+    examples_per_unit: PositiveInt = Field(
+        8192, description="a killed run loses at most one unit per device; part of no result's identity"
+    )
+
+
+class SubsetConfig(Section):
+    """Which rows of the pool the target is trained on. Keys left out come from the preset."""
+
+    preset: Literal["released", "paper"] = "released"
+    trajectories_from: str | None = Field(None, description="a run's name, or an .npy of (N, T) losses in pool order")
+    method: str = "s2l"
+    same_as: str | None = Field(None, description="train on the subset of this run instead of making one")
+    budget: Annotated[int | float, BeforeValidator(_check_budget)] = Field(
+        1.0, description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up)"
+    )
+    num_clusters: PositiveInt = 100
+    steps: list[int] | None = Field(None, description="checkpoints to use; default: all after step 0")
+    per_source: bool
+    min_cluster_size: PositiveInt
+    max_points_per_centroid: PositiveInt | None
+    iterations: PositiveInt
+    init: Literal["random", "kmeans++"]
+    num_restarts: PositiveInt
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("preset", "released") in SELECTION_PRESETS:
+            return {**SELECTION_PRESETS[value.get("preset", "released")], **value}
+        return value
+
+
+class TrackingConfig(Section):
+    """Where training metrics go besides res/<run_name>/metrics.jsonl."""
+
+    report_to: Literal["none", "wandb", "tensorboard", "trackio"] = "none"
+    project: str = "s2l"
+
+
+class EvaluationConfig(Section):
+    """What evaluate.py measures on a trained model."""
+
+    heldout: str | None = Field(
+        None, description="rows in the pool's own format: response loss and accuracy per source"
+    )
+    benchmarks: dict[str, str] = Field(
+        default_factory=dict, description='name -> .jsonl of {"instruction", "answer"}: exact-match accuracy'
+    )
+    max_new_tokens: PositiveInt = 256
+    max_tokens_per_batch: PositiveInt = 8192
+    limit: PositiveInt | None = Field(None, description="use the first n questions of every file only")
+
+
+class RunConfig(Section):
+    """One YAML = one run. Its results go to res/<run_name>."""
+
+    run_name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", description="folder under res/")
+    seed: int = Field(42, ge=0, lt=2**32)
+    model: ModelConfig | None = None
+    data: DataConfig | None = None
+    checkpoints: CheckpointsConfig = Field(default_factory=lambda: CheckpointsConfig(count=12))
+    global_batch_size: PositiveInt = Field(128, description="examples per optimizer step, on any number of devices")
+    train_args: dict[str, Any] = Field(default_factory=dict, description="names of transformers.TrainingArguments")
+    trajectories: TrajectoriesConfig = Field(default_factory=TrajectoriesConfig)
+    subset: SubsetConfig | None = None
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)

@@ -1,0 +1,195 @@
+"""The pool: rows on disk read as examples, in order, with a fingerprint of their texts.
+
+JSON Lines is read with the standard library and stays on disk (only line offsets are kept); other containers go
+through `datasets`, imported only then. A row's number in the file is its identity in every artifact.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from utils.config.schema import DataConfig
+from utils.data.formats import Example, example_reader
+
+_NUM_SHOWN = 10  # offending rows listed in an error
+
+
+class _Rows(Protocol):
+    """Rows by number, as mappings and as lines of JSONL."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+    def read(self, row: int) -> dict[str, Any]: ...
+    def line(self, row: int) -> bytes: ...
+
+
+class Pool:
+    """All rows of `data.path` (up to `data.limit`), checked once on opening.
+
+    Attributes:
+        fingerprint: sha256 over the ordered texts and sources.
+        source_names: distinct sources in ascending order; [""] where rows have none.
+        source_codes: int32 (N,), index into source_names.
+        excluded: bool (N,), rows without instruction or response under `invalid_rows: drop`; never used, never renumbered.
+    """
+
+    def __init__(self, data: DataConfig):
+        """Raises: FileNotFoundError; ValueError for malformed rows (with line numbers), invalid rows (with row
+        numbers), unknown formats, or a pool without a usable row."""
+        self.data = data
+        self._read_example = example_reader(data.format, data.columns, data.source_column)
+        self._rows = _open_rows(data)
+        codes: dict[str, int] = {}
+        digest = hashlib.sha256()
+        row_codes = np.empty(len(self._rows), np.int32)
+        self.excluded = np.zeros(len(self._rows), bool)
+        for row, (example, texts) in enumerate(self._checked_examples()):
+            digest.update(b"".join(len(text).to_bytes(8, "little") + text for text in texts))
+            row_codes[row] = codes.setdefault(example.source, len(codes))
+            self.excluded[row] = not example.instruction.strip() or not example.response.strip()
+        self._refuse_invalid_rows()
+        self.fingerprint = digest.hexdigest()
+        self.source_names = sorted(codes)
+        rank = np.array([self.source_names.index(name) for name in codes], np.int32)
+        self.source_codes = rank[row_codes]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> Example:
+        return self._read_example(self._rows.read(row))
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[row] for row in range(len(self)))
+
+    def line(self, row: int) -> bytes:
+        """The row as it was: byte for byte for JSON Lines, as JSON for other containers."""
+        return self._rows.line(row)
+
+    @property
+    def usable_rows(self) -> np.ndarray:
+        """int64, ascending: the rows that are not excluded."""
+        return np.flatnonzero(~self.excluded)
+
+    def _checked_examples(self) -> Iterator[tuple[Example, list[bytes]]]:
+        """Every example with its texts as UTF-8; an error names the row."""
+        rows, row = iter(self._rows), 0
+        while True:
+            try:
+                example = self._read_example(next(rows))
+                texts = (example.instruction, example.input, example.response, example.source)
+                yield example, [text.encode() for text in texts]
+            except StopIteration:
+                return
+            except UnicodeEncodeError:
+                raise ValueError(
+                    f"{self.data.path}: row {row} holds half a surrogate pair, which is no text: repair it"
+                ) from None
+            except ValueError as error:
+                raise ValueError(f"{self.data.path}: row {row}: {error}") from None
+            row += 1
+
+    def _refuse_invalid_rows(self) -> None:
+        invalid = np.flatnonzero(self.excluded)
+        if len(invalid) and self.data.invalid_rows == "error":
+            shown = ", ".join(map(str, invalid[:_NUM_SHOWN])) + (", ..." if len(invalid) > _NUM_SHOWN else "")
+            raise ValueError(
+                f"{self.data.path}: {len(invalid)} of {len(self)} rows have no instruction or no response: rows {shown} "
+                "(counted from 0). Repair them, or set data.invalid_rows=drop to leave them unused"
+            )
+        if len(invalid) == len(self):
+            raise ValueError(f"{self.data.path}: no usable row among {len(self)}: expected rows with text in both "
+                             f"the instruction and the response column (format {self.data.format})")
+
+
+def _open_rows(data: DataConfig) -> _Rows:
+    path = Path(data.path)
+    if path.suffix in (".jsonl", ".json", ".csv", ".parquet") and not path.exists():
+        raise FileNotFoundError(f"data.path: {path} does not exist (current folder: {Path.cwd()})")
+    if path.suffix == ".jsonl":
+        return _JsonLines(path, data.limit)
+    return _DatasetRows(data)
+
+
+class _JsonLines:
+    """A JSON Lines file, read by line offset."""
+
+    def __init__(self, path: Path, limit: int | None):
+        self._path = path
+        offsets = [0]
+        with open(path, "rb") as file:
+            for line in file:
+                if limit is not None and len(offsets) > limit:
+                    break
+                offsets.append(offsets[-1] + len(line))
+        self._offsets = np.array(offsets, np.int64)
+        self._file = open(path, "rb")  # noqa: SIM115 (lives as long as the pool)
+        num_rows = len(offsets) - 1
+        while num_rows and not self.line(num_rows - 1).strip():  # blank lines at the end are no rows
+            num_rows -= 1
+        self._num_rows = num_rows
+
+    def __len__(self) -> int:
+        return self._num_rows
+
+    def line(self, row: int) -> bytes:
+        start, end = self._offsets[row : row + 2]
+        self._file.seek(start)
+        return self._file.read(end - start).rstrip(b"\r\n")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with open(self._path, "rb") as file:
+            for row in range(self._num_rows):
+                yield self._parse(row, file.readline())
+
+    def read(self, row: int) -> dict[str, Any]:
+        return self._parse(row, self.line(row))
+
+    def _parse(self, row: int, line: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(line.decode("utf-8-sig" if row == 0 else "utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"line {row + 1} is not UTF-8 at byte {error.start}: convert the file") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {row + 1} is not JSON ({error.msg} at column {error.colno})") from None
+        if not isinstance(value, dict):
+            raise ValueError(f"line {row + 1} holds {type(value).__name__}, expected an object with named columns")
+        return value
+
+
+class _DatasetRows:
+    """Any other container, through the `datasets` library."""
+
+    def __init__(self, data: DataConfig):
+        import datasets  # a second to import, and selection from JSON Lines does without
+
+        path = Path(data.path)
+        readers = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
+        try:
+            if path.is_file():
+                if path.suffix not in readers:
+                    raise ValueError(f"expected a file ending in .jsonl, {', '.join(readers)}")
+                loaded = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
+            else:
+                loaded = datasets.load_dataset(data.path, data.name, split=data.split)
+        except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
+            cause = error.__cause__ or error
+            raise ValueError(f"data.path: {data.path} cannot be read as a dataset: {cause}") from error
+        assert isinstance(loaded, datasets.Dataset)
+        self._rows = loaded if data.limit is None else loaded.select(range(min(data.limit, len(loaded))))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._rows)
+
+    def read(self, row: int) -> dict[str, Any]:
+        return self._rows[row]
+
+    def line(self, row: int) -> bytes:
+        return json.dumps(self._rows[row], ensure_ascii=False, default=str).encode()

@@ -1,0 +1,35 @@
+"""How an example becomes the text a model sees; `data.template` names one of `TEMPLATES`.
+
+A template renders the prompt; the response follows it at once, with no separator of ours in between.
+"""
+
+from collections.abc import Callable
+
+from utils.data.formats import Example
+
+# The standard Alpaca prompts (tatsu-lab/stanford_alpaca), which the paper trains with.
+_ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
+)
+_ALPACA_WITHOUT_INPUT = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:"
+)
+
+
+def alpaca_prompt(example: Example) -> str:
+    """The Alpaca prompt, with its input section only where the input is not empty."""
+    template = _ALPACA_WITH_INPUT if example.input else _ALPACA_WITHOUT_INPUT
+    # str.format would read braces in an instruction as fields; replacing in this order cannot touch inserted text twice.
+    before, after = template.split("{instruction}")
+    return before + example.instruction + after.replace("{input}", example.input, 1)
+
+
+def plain_prompt(example: Example) -> str:
+    """The instruction as it is, the input after a blank line: for rows whose prompt is written out already."""
+    return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
+
+
+TEMPLATES: dict[str, Callable[[Example], str]] = {"alpaca": alpaca_prompt, "plain": plain_prompt}
