@@ -46,12 +46,15 @@ def scored_steps(folder: Path) -> list[int]:
     return sorted(step for path in folder.glob("checkpoint-*.npy") if (step := step_of(path)) is not None)
 
 
-def begin_trajectories(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> list[int]:
+def begin_trajectories(
+    folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], unscorable_rows: list[int]
+) -> list[int]:
     """Open `folder` for these inputs, or refuse if what lies there was made from others.
 
     Args:
         inputs: pool, tokens and precision.
         checkpoints: step -> checkpoint fingerprint, of the steps about to be scored.
+        unscorable_rows: rows without a response token, whose losses will be NaN.
 
     Returns: the steps whose losses are not there yet, ascending.
 
@@ -75,24 +78,21 @@ def begin_trajectories(folder: Path, inputs: dict[str, Any], checkpoints: dict[i
             checkpoints = {**known, **checkpoints}
         elif done:
             raise ValueError(f"{folder} holds losses but no manifest.json that says what made them. {ways_out}")
-        _write(folder, inputs, checkpoints, None)
+        _write(folder, inputs, checkpoints, unscorable_rows)
     return sorted(checkpoints.keys() - done)
 
 
-def finish_checkpoint(folder: Path, step: int, losses_N: np.ndarray, unscorable: np.ndarray) -> None:
-    """Put one checkpoint's losses in place and bring the manifest up to date.
-
-    Args: losses_N: float32 (N,); unscorable: row numbers whose loss is NaN for want of a response token.
-    """
+def finish_checkpoint(folder: Path, step: int, losses_N: np.ndarray) -> None:
+    """Put one checkpoint's losses, float32 (N,), in place and bring the manifest up to date."""
     assert losses_N.dtype == np.float32 and losses_N.ndim == 1
     save_array(losses_path(folder, step), losses_N)
     with locked(folder / ".lock"):
         manifest = read_manifest(folder / "manifest.json", KIND)
         checkpoints = {int(known): fingerprint for known, fingerprint in manifest["checkpoints"].items()}
-        _write(folder, manifest["inputs"], checkpoints, unscorable.tolist())
+        _write(folder, manifest["inputs"], checkpoints, manifest["unscorable_rows"])
 
 
-def _write(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], unscorable: list[int] | None) -> None:
+def _write(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], unscorable_rows: list[int]) -> None:
     done = scored_steps(folder)
     write_manifest(
         folder / "manifest.json",
@@ -101,7 +101,7 @@ def _write(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], un
         inputs,
         checkpoints={str(step): checkpoints[step] for step in sorted(checkpoints)},
         steps=done,
-        unscorable_rows=unscorable,
+        unscorable_rows=unscorable_rows,
         provenance=provenance(),
     )
 

@@ -49,13 +49,13 @@ def example_reader(
 
     def text(row: Mapping[str, Any], column: str, optional: bool = False) -> str:
         value = row.get(column)
-        if value is None and (optional or column in row):
-            return ""
-        if value is None:
-            raise ValueError(f"no column {column!r} (there are {', '.join(map(repr, row))}): set data.columns")
-        if not isinstance(value, str):
+        if isinstance(value, str):
+            return value
+        if value is not None:
             raise ValueError(f"column {column!r} holds {type(value).__name__}, expected text")
-        return value
+        if optional or column in row:
+            return ""
+        raise ValueError(f"no column {column!r} (there are {', '.join(map(repr, row))}): set data.columns")
 
     def read(row: Mapping[str, Any]) -> Example:
         source = row.get(source_column)

@@ -1,0 +1,50 @@
+"""Score the pool with many checkpoints, on every GPU of every machine; the same command continues after a kill.
+
+    python run_distributed_trajectories.py --config_file configs/pythia-70m-deduped_checkpoints.yml
+    python run_distributed_trajectories.py --config_file C --model_path res/RUN --checkpoints 1000,2000
+    python run_distributed_trajectories.py --config_file C --checkpoints 1000:5000:1000      (5000 included)
+    torchrun --nnodes=4 --nproc_per_node=8 run_distributed_trajectories.py --config_file C
+
+Started plainly it runs one worker on each visible GPU (CUDA_VISIBLE_DEVICES is respected), or one on the CPU.
+"""
+
+import os
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    from utils.config.command_line import make_parser, read_config, run_command
+
+    words = sys.argv[1:] if argv is None else argv
+    parser = make_parser(__doc__)
+    parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
+    parser.add_argument("--checkpoints", default="all", help="all (default), 1000,2000 or start:end:step")
+    arguments = parser.parse_intermixed_args(words)
+    return run_command(lambda: _score(arguments, words, read_config(arguments, needs=("model", "data"), quiet=_rank() > 0)))
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", 0))
+
+
+def _score(arguments, words, config) -> int:
+    import torch
+
+    from utils.scoring.plan import plan_scoring
+    from utils.scoring.workers import Launch, launch_workers, print_outcome, score
+
+    if "RANK" not in os.environ and torch.cuda.device_count() > 1 and not arguments.dry_run:
+        return launch_workers(__file__, words, torch.cuda.device_count())
+    launch = Launch()
+    plan = plan_scoring(config, arguments.model_path, arguments.checkpoints)
+    if launch.rank == 0:
+        print(plan.describe(config))
+    if arguments.dry_run:
+        return 0
+    failed = score(config, plan, launch, arguments.overwrite)
+    launch.close()
+    return print_outcome(plan, failed) if launch.rank == 0 else int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Tiny real things for the tests: a pool of word problems, a tokenizer trained on it, configs of two families."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Two test processes of two threads each would fight for the cores of a small machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "gpt_neox": {
+        "model_type": "gpt_neox",
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 512,
+        "attention_dropout": 0.0,
+        "hidden_dropout": 0.0,
+    },
+    "t5": {
+        "model_type": "t5",
+        "vocab_size": 300,
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "dropout_rate": 0.0,
+        "decoder_start_token_id": 0,
+        "pad_token_id": 0,
+    },
+}
+
+
+def pool_rows(num_rows: int, seed: int = 0) -> list[dict[str, str]]:
+    from utils.data.synthetic import make_rows
+
+    return make_rows(num_rows, 0, seed)[0]
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level BPE of 300 tokens with an end-of-sequence token (id 0)."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((row["instruction"] + row["output"] for row in pool_rows(200)), trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def res_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("S2L_RES_DIR", str(tmp_path / "res"))
+    return tmp_path / "res"
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, res_dir: Path, tokenizer_dir: Path) -> Callable[..., Path]:
+    """Writes a pool and the YAML of a tiny run on it: make_config("proxy", family="t5", seed=3, ...) -> path."""
+
+    def make(run_name: str, family: str = "gpt_neox", num_rows: int = 90, **settings: Any) -> Path:
+        pool = tmp_path / "pool.jsonl"
+        if not pool.exists():
+            write_jsonl(pool, pool_rows(num_rows))
+        values: dict[str, Any] = {
+            "run_name": run_name,
+            "model": {"architecture": ARCHITECTURES[family], "tokenizer": str(tokenizer_dir)},
+            "data": {"path": str(pool), "max_length": 160},
+            "global_batch_size": 16,
+            "checkpoints": {"count": 3},
+            "train_args": {"num_train_epochs": 2, "learning_rate": 1e-3, "per_device_train_batch_size": 4},
+        }
+        for key, value in settings.items():
+            values[key] = {**values[key], **value} if isinstance(values.get(key), dict) else value
+        path = tmp_path / f"{run_name}.yml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    return make
+
+
+def run_script(*words: str | Path, check: bool = True, torchrun: int = 0, **environment: str) -> subprocess.CompletedProcess:
+    """Run a script of the project as a user would, in a process of its own (or several under torchrun)."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"] if torchrun else []
+    command = [sys.executable, *launcher, *map(str, words)]
+    answer = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
+    )
+    assert not check or answer.returncode == 0, f"{command}\n{answer.stdout}\n{answer.stderr}"
+    return answer

@@ -1,0 +1,204 @@
+"""Training: its result follows from the config, not from devices, batch shapes or restarts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+import train
+from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
+from utils.artifacts.checkpoints import scheduled_steps
+from utils.config.schema import CheckpointsConfig
+from utils.training.order import FILLER, GlobalBatchOrder
+from utils.training.settings import plan_batches
+
+
+def metrics(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(run: Path) -> list[float]:
+    return [line["loss"] for line in metrics(run)]
+
+
+def weights(checkpoint: Path) -> dict[str, np.ndarray]:
+    return load_file(checkpoint / "model.safetensors")
+
+
+def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], atol=tolerance, err_msg=name)
+
+
+@given(
+    num_rows=st.integers(1, 60),
+    global_batch=st.integers(1, 20),
+    devices=st.integers(1, 5),
+    per_device=st.integers(1, 9),
+    strategy=st.sampled_from(["random", "group_by_length", "sequential"]),
+    epoch=st.integers(0, 3),
+)
+def test_each_optimizer_step_takes_the_same_examples_on_any_devices(
+    num_rows, global_batch, devices, per_device, strategy, epoch
+):
+    lengths = np.arange(num_rows) % 7
+    plan = plan_batches(global_batch, devices, per_device)
+    assert plan.per_device <= per_device and plan.padded >= global_batch
+    order = GlobalBatchOrder(lengths, global_batch, plan.padded, strategy, seed=3)
+    order.epoch = epoch
+    dealt = np.array(list(order)).reshape(-1, plan.padded)
+    alone = GlobalBatchOrder(lengths, global_batch, global_batch, strategy, seed=3)
+    alone.epoch = epoch
+    steps = [[row for row in step if row != FILLER] for step in np.array(list(alone)).reshape(-1, global_batch)]
+    assert [[row for row in step if row != FILLER] for step in dealt] == steps
+    assert sorted(sum(steps, [])) == list(range(num_rows)), "an epoch is every row once"
+
+
+def test_another_epoch_or_seed_is_another_order():
+    def positions(seed, epoch):
+        return GlobalBatchOrder(np.ones(50), 8, 8, "random", seed).positions(epoch).tolist()
+
+    assert positions(0, 0) == positions(0, 0)
+    assert positions(0, 0) != positions(0, 1) and positions(0, 0) != positions(1, 0)
+
+
+@given(count=st.integers(1, 40), total=st.integers(1, 500))
+def test_counted_checkpoints_are_evenly_spaced_and_end_at_the_last_step(count, total):
+    if count > total:
+        with pytest.raises(ValueError, match="at most"):
+            scheduled_steps(CheckpointsConfig(count=count), total)
+        return
+    steps = scheduled_steps(CheckpointsConfig(count=count), total)
+    assert len(set(steps)) == count and steps[-1] == total
+    assert max(np.diff([0, *steps])) - min(np.diff([0, *steps])) <= 1
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "t5"])
+def test_batch_shape_does_not_change_training(make_config, res_dir, family):
+    """8 x 1 against 2 x 4: the loss is normalised over the tokens of the global batch for every family."""
+    config = make_config("wide", family, num_rows=40, global_batch_size=8)
+    assert train.main(["--config_file", str(config), "train_args.per_device_train_batch_size=8"]) == 0
+    assert train.main(["--config_file", str(config), "run_name=narrow", "train_args.per_device_train_batch_size=2"]) == 0
+    np.testing.assert_allclose(losses(res_dir / "wide"), losses(res_dir / "narrow"), atol=1e-5)
+    assert_same_weights(res_dir / "wide/checkpoint-10", res_dir / "narrow/checkpoint-10", 1e-4)
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "t5"])
+def test_one_and_two_processes_train_the_same(make_config, res_dir, family):
+    config = make_config("one", family)  # 90 rows in batches of 16: the last step of an epoch has 10
+    run_script("train.py", "--config_file", config)
+    run_script("train.py", "--config_file", config, "run_name=two", torchrun=2)
+    assert len(losses(res_dir / "one")) == 12
+    np.testing.assert_allclose(losses(res_dir / "one"), losses(res_dir / "two"), atol=1e-5)
+    assert_same_weights(res_dir / "one/checkpoint-12", res_dir / "two/checkpoint-12", 1e-4)
+
+
+def kill_once_there(command: list[str], path: Path) -> None:
+    """Start a command in its own process group and SIGKILL the whole group as soon as `path` exists."""
+    process = subprocess.Popen(
+        command, cwd=PROJECT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, f"{command} ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_training_ends_in_the_weights_of_an_uninterrupted_one(make_config, res_dir):
+    config = make_config("whole", train_args={"num_train_epochs": 6}, checkpoints={"count": 9})
+    run_script("train.py", "--config_file", config)
+    command = [sys.executable, "train.py", "--config_file", str(config), "run_name=killed"]
+    kill_once_there(command, res_dir / "killed/checkpoint-8")
+    assert not (res_dir / "killed/checkpoint-36").exists()
+    run_script(*command[1:])
+    steps = [line["step"] for line in metrics(res_dir / "killed")]
+    assert steps == list(range(1, 37)), "no step is lost or logged twice"
+    assert losses(res_dir / "killed") == losses(res_dir / "whole")
+    for step in (12, 36):
+        assert_same_weights(res_dir / f"whole/checkpoint-{step}", res_dir / f"killed/checkpoint-{step}", 0)
+    assert not (res_dir / "killed/checkpoint-4/optimizer.pt").exists(), "optimizer state only in the newest"
+    assert (res_dir / "killed/checkpoint-36/optimizer.pt").exists()
+
+
+def test_one_process_continues_what_two_began(make_config, res_dir):
+    config = make_config("whole", train_args={"num_train_epochs": 6}, checkpoints={"count": 9})
+    run_script("train.py", "--config_file", config)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    script = ["train.py", "--config_file", str(config), "run_name=killed"]
+    kill_once_there([*launcher, *script], res_dir / "killed/checkpoint-8")
+    # torchrun puts its workers into sessions of their own; they end when their agent is gone.
+    run_script(*script)
+    np.testing.assert_allclose(losses(res_dir / "killed"), losses(res_dir / "whole"), atol=1e-4)
+    assert_same_weights(res_dir / "whole/checkpoint-36", res_dir / "killed/checkpoint-36", 1e-4)
+
+
+def test_step_without_any_label_changes_no_weight(make_config, res_dir, tmp_path):
+    rows = pool_rows(32)
+    for row in rows[8:16]:  # the whole second batch loses its response to the length
+        row["instruction"] = "x " * 300
+    write_jsonl(tmp_path / "pool.jsonl", rows)
+    config = make_config(
+        "run", global_batch_size=8, checkpoints={"count": None, "steps": [1, 2, 3]},
+        train_args={"train_sampling_strategy": "sequential", "num_train_epochs": 1, "weight_decay": 0.1},
+    )  # fmt: skip
+    assert train.main(["--config_file", str(config)]) == 0
+    assert_same_weights(res_dir / "run/checkpoint-1", res_dir / "run/checkpoint-2", 0)
+    assert not np.array_equal(
+        weights(res_dir / "run/checkpoint-2")["gpt_neox.final_layer_norm.weight"],
+        weights(res_dir / "run/checkpoint-3")["gpt_neox.final_layer_norm.weight"],
+    )
+
+
+def test_other_inputs_in_the_same_folder_are_refused_and_named(make_config, capsys):
+    config = make_config("run", num_rows=20)
+    assert train.main(["--config_file", str(config)]) == 0
+    assert train.main(["--config_file", str(config), "train_args.learning_rate=1e-4"]) == 1
+    message = capsys.readouterr().err
+    assert "train_args" in message and "seed" not in message and "--overwrite" in message
+    assert train.main(["--config_file", str(config), "train_args.logging_steps=2"]) == 0, "execution only: same run"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train_args.learning_rat=1", "learning_rate"),
+        ("train_args.gradient_accumulation_steps=2", "global_batch_size"),
+        ("train_args.save_steps=10", "checkpoints"),
+        ("train_args.tf32=true", "train_args.tf32=false"),
+        ("checkpoints.count=500", "at most"),
+        ("data.max_length=10", "raise it"),
+        ("model.architecture.model_type=gpt_noex", "gpt_noex"),
+    ],
+)
+def test_wrong_settings_fail_before_training(make_config, res_dir, capsys, override, expected):
+    config = make_config("run", num_rows=20)
+    assert train.main(["--config_file", str(config), override]) == 1
+    assert expected in capsys.readouterr().err
+    assert not (res_dir / "run").exists(), "nothing is written for a run that cannot start"
+
+
+def test_training_that_diverges_stops_with_its_step(make_config, capsys):
+    config = make_config("run", num_rows=40, train_args={"learning_rate": 1e30, "max_grad_norm": 0})
+    assert train.main(["--config_file", str(config)]) == 1
+    assert "step" in capsys.readouterr().err
+
+
+def test_dry_run_writes_nothing(make_config, res_dir, capsys):
+    config = make_config("run", num_rows=20)
+    assert train.main(["--config_file", str(config), "--dry_run"]) == 0
+    assert "optimizer steps" in capsys.readouterr().out
+    assert not (res_dir / "run").exists()

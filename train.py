@@ -1,0 +1,47 @@
+"""Fine-tune one model, proxy or target, from a YAML; the same command continues after a kill.
+
+    python train.py --config_file configs/pythia-70m-deduped_checkpoints.yml
+    torchrun --nproc_per_node=8 train.py --config_file configs/pythia-70m-deduped_checkpoints.yml seed=1
+
+Checkpoints go to res/<run_name>/checkpoint-<step>. With a `subset:` section it trains on exactly those rows, and makes
+the subset first if it is not there, as `select_s2l.py` would.
+"""
+
+import os
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    from utils.config.command_line import make_parser, read_config, run_command, take_wandb_key
+
+    words, wandb_key = take_wandb_key(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        sys.argv[1:] = words  # the recorded command must not hold the key
+    parser = make_parser(__doc__)
+    parser.add_argument("--wandb_key", help="better: set WANDB_API_KEY; torchrun shows arguments in `ps`")
+    arguments = parser.parse_intermixed_args(words)
+    return run_command(lambda: _train(arguments, wandb_key, read_config(arguments, needs=("model", "data"), quiet=_rank() > 0)))
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", 0))
+
+
+def _train(arguments, wandb_key, config) -> int:
+    from accelerate import PartialState
+
+    from utils.artifacts.paths import RunPaths
+    from utils.data.pool import Pool
+    from utils.training.stage import plan_training, train
+    from utils.training.tracking import prepare_tracking
+
+    config = prepare_tracking(config, wandb_key)
+    pool = Pool(config.data)
+    rows, subset_manifest = pool.usable_rows, None
+    plan = plan_training(config, pool, rows, subset_manifest)
+    train(config, plan, arguments.overwrite)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

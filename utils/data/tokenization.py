@@ -1,0 +1,204 @@
+"""A pool's tokens, made once per (pool, template, tokenizer, length) and memory-mapped by every stage.
+
+A row is stored as its prompt tokens followed by its response tokens and the position where the response starts. For
+causal models that is the sequence itself; for encoder-decoder models the two parts go to the two sides.
+
+Legend: N examples of the pool, S tokens of all examples.
+"""
+
+import hashlib
+import json
+import shutil
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from utils.artifacts.files import load_array, locked, publish_folder, save_array
+from utils.artifacts.manifests import read_manifest, write_manifest
+from utils.artifacts.paths import cache_root
+from utils.config.names import look_up
+from utils.data.pool import Pool
+from utils.data.templates import TEMPLATES
+
+KIND = "tokens"
+_EXAMPLES_PER_CALL = 1000  # enough to keep the tokenizer's threads busy, small enough to bound memory
+
+
+@dataclass(frozen=True)
+class TokenizedPool:
+    """Attributes:
+    tokens_S: all rows' token ids end to end, memory-mapped.
+    offsets: int64 (N + 1,), row i is tokens_S[offsets[i]:offsets[i + 1]]; empty for an excluded row.
+    response_starts: int32 (N,), position in the row of its first response token (= its length where there is none).
+    is_encoder_decoder: whether the two parts of a row go to the two sides of the model.
+    inputs: what these tokens were made from.
+    """
+
+    tokens_S: np.ndarray
+    offsets: np.ndarray
+    response_starts: np.ndarray
+    is_encoder_decoder: bool
+    inputs: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.response_starts)
+
+    def row(self, row: int) -> tuple[np.ndarray, int]:
+        """(token ids int64 (length,), response start)."""
+        start, end = self.offsets[row : row + 2]
+        return self.tokens_S[start:end].astype(np.int64), int(self.response_starts[row])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 (N,): tokens of each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def num_response_tokens(self) -> np.ndarray:
+        """int64 (N,): tokens that the loss is taken over; 0 = unscorable."""
+        return self.lengths - self.response_starts
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """sha256 over the tokenizer's whole definition and its end-of-sequence token."""
+    definition = json.loads(tokenizer.backend_tokenizer.to_str())
+    for state in ("truncation", "padding"):  # left behind by earlier calls, no part of the tokenizer
+        definition.pop(state, None)
+    text = json.dumps([definition, tokenizer.eos_token_id], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises: ValueError for a tokenizer without character offsets or end-of-sequence token."""
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{type(tokenizer).__name__} gives no character offsets, which the prompt mask needs: use the model's fast "
+            "tokenizer (a tokenizer.json in its folder)"
+        )
+    if tokenizer.eos_token_id is None:
+        raise ValueError("the tokenizer has no end-of-sequence token: set eos_token in its tokenizer_config.json")
+
+
+def tokenize_pool(
+    pool: Pool, tokenizer: PreTrainedTokenizerBase, template: str, max_length: int, is_encoder_decoder: bool
+) -> TokenizedPool:
+    """The pool's tokens, from the cache under res/ or made now. Processes that ask at once make them once.
+
+    Raises: ValueError for an unknown template or an unusable tokenizer.
+    """
+    look_up(TEMPLATES, template, "data.template")
+    check_tokenizer(tokenizer)
+    inputs = {
+        "pool": pool.fingerprint,
+        "num_examples": len(pool),
+        "num_excluded": int(pool.excluded.sum()),
+        "template": template,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "max_length": max_length,
+        "is_encoder_decoder": is_encoder_decoder,
+    }
+    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache_root() / "tokens" / key
+    if not folder.is_dir():
+        with locked(folder.with_name(f".{key}.lock")):
+            if not folder.is_dir():
+                _write_tokens(folder, pool, tokenizer, inputs)
+    read_manifest(folder / "manifest.json", KIND)
+    offsets = np.asarray(load_array(folder / "offsets.npy"))
+    return TokenizedPool(
+        tokens_S=np.memmap(folder / "tokens.bin", _token_dtype(tokenizer), "r", shape=(int(offsets[-1]),)),
+        offsets=offsets,
+        response_starts=np.asarray(load_array(folder / "response_starts.npy")),
+        is_encoder_decoder=is_encoder_decoder,
+        inputs=inputs,
+    )
+
+
+def _token_dtype(tokenizer: PreTrainedTokenizerBase) -> type[np.unsignedinteger]:
+    return np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+
+
+def _write_tokens(folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, inputs: dict[str, Any]) -> None:
+    temporary = folder.with_name(f".{folder.name}.parts")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    encode = _encode_two_sides if inputs["is_encoder_decoder"] else _encode_one_sequence
+    lengths, starts = np.zeros(len(pool), np.int64), np.zeros(len(pool), np.int32)
+    with open(temporary / "tokens.bin", "wb") as file:
+        progress = tqdm(total=len(pool), desc="tokenize", unit=" examples", disable=None)
+        for first in range(0, len(pool), _EXAMPLES_PER_CALL):
+            rows = range(first, min(first + _EXAMPLES_PER_CALL, len(pool)))
+            used = [row for row in rows if not pool.excluded[row]]
+            examples = [pool[row] for row in used]
+            prompts = [TEMPLATES[inputs["template"]](example) for example in examples]
+            responses = [example.response for example in examples]
+            for row, (ids, start) in zip(
+                used, encode(tokenizer, prompts, responses, inputs["max_length"]), strict=True
+            ):
+                lengths[row], starts[row] = len(ids), start
+                file.write(np.array(ids, _token_dtype(tokenizer)).tobytes())
+            progress.update(len(rows))
+        progress.close()
+        if not lengths.any():  # an empty file cannot be memory-mapped
+            file.write(bytes(np.dtype(_token_dtype(tokenizer)).itemsize))
+    save_array(temporary / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
+    save_array(temporary / "response_starts.npy", starts)
+    write_manifest(temporary / "manifest.json", KIND, "complete", inputs)
+    publish_folder(temporary, folder)
+
+
+def _encode_one_sequence(
+    tokenizer: PreTrainedTokenizerBase, prompts: list[str], responses: list[str], max_length: int
+) -> Iterator[tuple[list[int], int]]:
+    """Causal: [beginning-of-sequence if the tokenizer adds one] + prompt and response + one end-of-sequence, cut right.
+
+    Prompt and response are tokenized together, as a model sees them. A token that crosses the seam belongs to the
+    response, since it ends there. The first token of all has no context to be predicted from and counts as prompt.
+    """
+    if not prompts:
+        return
+    prefix, _ = special_tokens_around_text(tokenizer)
+    texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+    encodings = tokenizer(texts, add_special_tokens=False, verbose=False).encodings
+    for prompt, encoding in zip(prompts, encodings, strict=True):
+        ids = encoding.ids
+        seam = bisect_right(encoding.offsets, len(prompt), key=lambda span: span[1])
+        if not ids or ids[-1] != tokenizer.eos_token_id:
+            ids = [*ids, tokenizer.eos_token_id]
+        ids = [*prefix, *ids][:max_length]
+        yield ids, min(max(len(prefix) + seam, 1), len(ids))
+
+
+def _encode_two_sides(
+    tokenizer: PreTrainedTokenizerBase, prompts: list[str], responses: list[str], max_length: int
+) -> Iterator[tuple[list[int], int]]:
+    """Encoder-decoder: the prompt with the tokenizer's own special tokens, then the response + one end-of-sequence;
+    each cut on the right to max_length."""
+    if not prompts:
+        return
+    prefix, suffix = special_tokens_around_text(tokenizer)
+    room = max_length - len(prefix) - len(suffix)
+    prompt_ids = tokenizer(prompts, add_special_tokens=False, verbose=False)["input_ids"]
+    response_ids = tokenizer(responses, add_special_tokens=False, verbose=False)["input_ids"]
+    for prompt, response in zip(prompt_ids, response_ids, strict=True):
+        source = [*prefix, *prompt[:room], *suffix]
+        if not response or response[-1] != tokenizer.eos_token_id:
+            response = [*response, tokenizer.eos_token_id]
+        yield [*source, *response[:max_length]], len(source)
+
+
+def special_tokens_around_text(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer puts before and after a text, found by asking it."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    dressed = tokenizer("a")["input_ids"]
+    for start in range(len(dressed) - len(bare) + 1):
+        if dressed[start : start + len(bare)] == bare:
+            return dressed[:start], dressed[start + len(bare) :]
+    raise ValueError("the tokenizer changes a text's tokens when it adds special tokens: found "
+                     f"{bare} without and {dressed} with them, expected the former inside the latter")

@@ -1,0 +1,111 @@
+"""The answer that a text gives, and whether two answers are the same.
+
+A text states its answer after the last "The answer is" or "####"; a text that states none gives its last number. Numbers
+are compared by value, everything else as text. What stands in a formula is not torn out of it: `(5,12)` is not 5.
+"""
+
+import re
+from fractions import Fraction
+
+ANSWER_RULES = 1  # part of every result's inputs: raise it when a rule below changes
+
+_MARKER = re.compile(r"the answer is|####", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(?:(?<![0-9A-Za-z)\]}])[-+])?"  # a sign, not a subtraction
+    r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
+    r"(?:/[0-9]+)?"
+)
+
+# LaTeX that says nothing about the value, taken away in this order.
+_REWRITES = [
+    (re.compile(r"\\left|\\right|\\[,!;:]|\^\{?\\circ\}?|\$|\\(?=[%$])"), ""),
+    (re.compile(r"\{,\}"), ","),
+    (re.compile(r"\\[dt]frac"), r"\\frac"),
+    (re.compile(r"(?<![0-9}])\\frac\{(-?[0-9]+)\}\{([0-9]+)\}"), r"\1/\2"),
+    (re.compile(r"\\(?:boxed|text|mbox|mathrm|textbf)\{([^{}]*)\}"), r"\1"),
+]
+_END_OF_SENTENCE = re.compile(r"\.(?:\s|$)")
+_WORD = re.compile(r"(?<!\\)\b[A-Za-z]{2,}")
+_FORMULA_BEFORE = re.compile(r"(?:[A-Za-z]|[\^_{}(\[|*/+<>-]\s*)$")
+_FORMULA_AFTER = re.compile(
+    r"[A-Za-z](?![A-Za-z])"  # a variable: 2x
+    r"|[A-Za-z]*\s*[\^_{}+*/=|<>]"
+    r"|\s*-\s*(?:[0-9(]|[A-Za-z](?![A-Za-z]))"
+    r"|\s*,?\s*-?[0-9]"  # a list of numbers
+    r"|[(\[]|:[0-9]"
+)
+
+
+def extract_answer(text: str) -> str:
+    """The answer that a text gives; empty if it gives none.
+
+    After the last marker: the first number of the sentence, or the whole sentence where there is no number or the
+    number is part of a formula; of an equation `x = 5` the right side. Without a marker: the last number of the text.
+    """
+    text = _without_notation(text)
+    markers = list(_MARKER.finditer(text))
+    if markers:
+        return _answer_in_statement(text[markers[-1].end() :])
+    numbers = _NUMBER.findall(text)
+    return numbers[-1] if numbers else ""
+
+
+def states_answer(text: str) -> bool:
+    """Whether a text has a marker; without one its last number is only a guess at what it answers."""
+    return _MARKER.search(text) is not None
+
+
+def given_answer(answer: str) -> str:
+    """The gold answer of a benchmark's `answer` field, read like what follows a marker."""
+    return _answer_in_statement(_without_notation(answer))
+
+
+def same_answer(answer: str, gold: str) -> bool:
+    """Numbers by exact value (1,234.50 = 1234.5, 3/4 = 0.75), other answers as text without case, spaces and $."""
+    if not answer:
+        return False
+    number, gold_number = _value(answer), _value(gold)
+    if number is not None and gold_number is not None:
+        return number == gold_number
+    return _bare(answer) == _bare(gold)
+
+
+def _without_notation(text: str) -> str:
+    text = text.replace("\N{MINUS SIGN}", "-")
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _answer_in_statement(text: str) -> str:
+    lines = text.strip(" \t\r\n:*").splitlines()
+    statement = _END_OF_SENTENCE.split(lines[0])[0].strip(" \t*") if lines else ""
+    left, _, right = statement.partition("=")
+    if right and "=" not in right and not _WORD.search(left) and not _NUMBER.fullmatch(left.strip()):
+        statement = right.strip()
+    number = _NUMBER.search(statement)
+    if number is None or "\\" in statement:
+        return statement
+    if _FORMULA_BEFORE.search(statement[: number.start()]) or _FORMULA_AFTER.match(statement[number.end() :]):
+        return statement
+    return number.group()
+
+
+def _value(answer: str) -> Fraction | None:
+    text = _bare(answer).removesuffix("%")
+    if not _NUMBER.fullmatch(text):
+        return None
+    numerator, _, denominator = text.replace(",", "").partition("/")
+    try:
+        return Fraction(numerator) / Fraction(denominator or 1)
+    except (ValueError, ZeroDivisionError):  # thousands of digits, or 3/0: compared as text
+        return None
+
+
+def _bare(answer: str) -> str:
+    text = re.sub(r"\s+", "", _without_notation(answer)).casefold().rstrip(".")
+    for opening, closing in ("[]", "()"):
+        inside = text[1:-1]
+        if text[:1] == opening and text[-1:] == closing and not re.search(r"[][(),]", inside):
+            return inside
+    return text

@@ -1,0 +1,53 @@
+"""The loss of held-out responses, per source: the same loss that trajectories record.
+
+Legend: N rows of the held-out file.
+"""
+
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from utils.data.batching import pad_rows, scoring_lengths, token_budget_batches
+from utils.data.pool import Pool
+from utils.data.tokenization import TokenizedPool
+from utils.modeling import response_losses
+
+
+def heldout_losses(
+    model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, max_tokens_per_batch: int
+) -> np.ndarray:
+    """float32 (N,): mean nats per response token of each row, NaN for a row without one.
+
+    Raises: ValueError if a row with a response token has no finite loss.
+    """
+    losses_N = np.full(len(tokens), np.nan, np.float32)
+    scorable = np.flatnonzero(tokens.num_response_tokens > 0)
+    with tqdm(total=len(scorable), desc="heldout loss", unit=" examples", disable=None) as progress:
+        for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
+            batch = pad_rows([tokens.row(row) for row in rows], pad_id, tokens.is_encoder_decoder)
+            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            losses_N[rows] = response_losses(model, batch).numpy()
+            progress.update(len(rows))
+    broken = scorable[~np.isfinite(losses_N[scorable])]
+    if len(broken):
+        raise ValueError(
+            f"the loss of {len(broken)} held-out rows is not finite, the first in row {broken[0]}: the checkpoint's weights "
+            "are broken or overflow in this model.dtype; evaluate another checkpoint with --ckpt, or set model.dtype=float32"
+        )
+    return losses_N
+
+
+def loss_by_source(losses_N: np.ndarray, pool: Pool) -> dict[str, dict[str, Any]]:
+    """Source -> {examples, loss (mean over them, None without any), without_response_token}."""
+    table = {}
+    for code, name in enumerate(pool.source_names):
+        losses = losses_N[(pool.source_codes == code) & ~pool.excluded]
+        scored = losses[np.isfinite(losses)]
+        table[name] = {
+            "examples": len(scored),
+            "loss": float(scored.mean(dtype=np.float64)) if len(scored) else None,
+            "without_response_token": len(losses) - len(scored),
+        }
+    return table

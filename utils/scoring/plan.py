@@ -1,0 +1,136 @@
+"""Which checkpoints are scored, on what tokens, into which folder; all checked before a model is loaded."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
+from utils.artifacts.paths import RunPaths
+from utils.artifacts.trajectories import begin_trajectories
+from utils.config.schema import ModelConfig, RunConfig
+from utils.data.pool import Pool
+from utils.data.tokenization import TokenizedPool, tokenize_pool, tokenizer_fingerprint
+from utils.modeling import base_config, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
+
+BASE_MODEL = 0  # step 0: the model before fine-tuning
+
+
+@dataclass(frozen=True)
+class ScoringPlan:
+    """Attributes:
+    folder: res/<run_name>/trajectories.
+    checkpoints: step -> folder, ascending; None for the base model.
+    fingerprints: step -> checkpoint fingerprint, or why the checkpoint cannot be read (`unreadable`).
+    tokens: of the whole pool; pad_id: what fills a batch.
+    inputs: what the losses depend on besides the checkpoint.
+    """
+
+    folder: Path
+    checkpoints: dict[int, Path | None]
+    fingerprints: dict[int, str]
+    unreadable: dict[int, str]
+    tokens: TokenizedPool
+    pad_id: int
+    inputs: dict[str, Any]
+
+    @property
+    def scorable_rows(self) -> np.ndarray:
+        """int64, ascending: the rows with a response token."""
+        return np.flatnonzero(self.tokens.num_response_tokens > 0)
+
+    def describe(self, config: RunConfig) -> str:
+        num_tokens = int(self.tokens.lengths[self.scorable_rows].sum())
+        unscorable = len(self.tokens) - len(self.scorable_rows)
+        return "\n".join(
+            [
+                f"run {config.run_name}: {len(self.tokens)} examples x {len(self.checkpoints)} checkpoints "
+                f"{list(self.checkpoints)}, {num_tokens:,} tokens each",
+                f"  {unscorable} examples have no response token within {config.data and config.data.max_length} tokens; "
+                "their losses are NaN and selection leaves them out",
+                f"  losses go to {self.folder}",
+            ]
+        )
+
+
+def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) -> ScoringPlan:
+    """Find and fingerprint the checkpoints, tokenize the pool.
+
+    Args:
+        model_path: a folder of checkpoint-<step> folders (or with an output/ of them); None = the run's own folder.
+        checkpoints: as `choose_steps` reads it; "0" is the base model, "-1" the newest.
+
+    Raises: ValueError, FileNotFoundError.
+    """
+    assert config.model is not None and config.data is not None
+    found = {} if checkpoints == "0" else find_checkpoints(Path(model_path) if model_path else RunPaths(config.run_name).root)
+    steps = [max(found)] if checkpoints == "-1" else choose_steps(list(found), checkpoints)
+    chosen: dict[int, Path | None] = {step: None if step == BASE_MODEL else found[step] for step in steps}
+    fingerprints, unreadable = _fingerprints(config, chosen)
+    tokenizer = _common_tokenizer(config.model, chosen)
+    is_encoder_decoder = bool(base_config(config.model).is_encoder_decoder)
+    tokens = tokenize_pool(Pool(config.data), tokenizer, config.data.template, config.data.max_length, is_encoder_decoder)
+    inputs = {
+        "pool": tokens.inputs["pool"],
+        "num_examples": len(tokens),
+        "template": config.data.template,
+        "tokenizer": tokens.inputs["tokenizer"],
+        "max_length": config.data.max_length,
+        "precision": config.trajectories.precision,
+    }
+    return ScoringPlan(
+        RunPaths(config.run_name).trajectories, chosen, fingerprints, unreadable, tokens, pad_id_of(tokenizer), inputs
+    )
+
+
+def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
+    """Open the results folder and return the readable steps that are not scored yet.
+
+    Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
+    """
+    if overwrite:
+        shutil.rmtree(plan.folder, ignore_errors=True)
+    unscorable = np.setdiff1d(np.arange(len(plan.tokens)), plan.scorable_rows)
+    return begin_trajectories(plan.folder, plan.inputs, plan.fingerprints, unscorable.tolist())
+
+
+def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:
+    fingerprints, unreadable = {}, {}
+    for step, folder in chosen.items():
+        try:
+            fingerprints[step] = _base_fingerprint(config) if folder is None else checkpoint_fingerprint(folder)
+        except (ValueError, OSError) as error:  # reported at the end; the other checkpoints are scored
+            unreadable[step] = str(error)
+    return fingerprints, unreadable
+
+
+def _base_fingerprint(config: RunConfig) -> str:
+    model = config.model
+    assert model is not None
+    if model.architecture is not None:  # random weights follow from the architecture, the seed and torch
+        origin = [model.architecture, config.seed, torch.__version__]
+    elif Path(str(model.name_or_path)).is_dir():
+        return checkpoint_fingerprint(Path(str(model.name_or_path)))
+    else:
+        origin = [model.name_or_path, getattr(base_config(model), "_commit_hash", model.revision)]
+    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+
+
+def _common_tokenizer(model: ModelConfig, chosen: dict[int, Path | None]) -> Any:
+    """The one tokenizer of all chosen checkpoints. Raises: ValueError if they differ: their losses would not compare."""
+    loaded: dict[str, tuple[str, Any]] = {}
+    for step, folder in chosen.items():
+        file = None if folder is None else folder / "tokenizer.json"
+        contents = hashlib.sha256(file.read_bytes()).hexdigest() if file is not None and file.is_file() else "base model"
+        if contents not in loaded:
+            tokenizer = load_tokenizer(model) if folder is None else load_checkpoint_tokenizer(folder, model)
+            loaded[contents] = (f"checkpoint {step}", tokenizer)
+    kinds = {tokenizer_fingerprint(tokenizer): where for where, tokenizer in loaded.values()}
+    if len(kinds) > 1:
+        raise ValueError(f"{' and '.join(kinds.values())} have different tokenizers: score them as separate runs")
+    return next(iter(loaded.values()))[1]

@@ -1,0 +1,76 @@
+"""Pieces of work: a range of the length-sorted pool at one checkpoint. What is done of them lies in parts/ until a
+checkpoint is whole, so that a killed run loses the units in flight and nothing else.
+
+Neither the units nor the batches inside them depend on the number of devices: the same bits on one as on many.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.artifacts.files import load_array, locked, save_array
+from utils.artifacts.trajectories import finish_checkpoint, losses_path
+from utils.config.schema import TrajectoriesConfig
+from utils.data.batching import scoring_lengths
+from utils.scoring.plan import ScoringPlan
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One range of examples at one checkpoint."""
+
+    step: int
+    number: int
+
+
+class Units:
+    """The units of a plan, and the results that are on disk."""
+
+    def __init__(self, plan: ScoringPlan, settings: TrajectoriesConfig):
+        self._plan, self._settings = plan, settings
+        rows = plan.scorable_rows
+        order = np.argsort(-scoring_lengths(plan.tokens)[rows], kind="stable")
+        self._rows = rows[order]
+        self.per_checkpoint = max(1, -(-len(rows) // settings.examples_per_unit))
+
+    def rows(self, unit: Unit) -> np.ndarray:
+        """int64: the rows of a unit, longest first."""
+        start = unit.number * self._settings.examples_per_unit
+        return self._rows[start : start + self._settings.examples_per_unit]
+
+    def pending(self, steps: list[int]) -> list[Unit]:
+        """Units of these checkpoints that are not on disk, checkpoint after checkpoint."""
+        units = [Unit(step, number) for step in steps for number in range(self.per_checkpoint)]
+        return [unit for unit in units if not self._path(unit).is_file()]
+
+    def finish(self, unit: Unit, losses: np.ndarray) -> None:
+        """Keep a unit's losses, float32 in the order of its rows."""
+        save_array(self._path(unit), losses)
+        self.assemble(unit.step)
+
+    def assemble(self, step: int) -> None:
+        """If all units of a checkpoint are there, put its losses in place and drop the parts."""
+        with locked(self._plan.folder / "parts" / ".lock"):
+            units = [Unit(step, number) for number in range(self.per_checkpoint)]
+            if losses_path(self._plan.folder, step).is_file() or not all(self._path(unit).is_file() for unit in units):
+                return
+            losses_N = np.full(len(self._plan.tokens), np.nan, np.float32)
+            for unit in units:
+                losses_N[self.rows(unit)] = load_array(self._path(unit))
+            finish_checkpoint(self._plan.folder, step, losses_N)
+            shutil.rmtree(self._path(units[0]).parent)
+
+    def _path(self, unit: Unit) -> Path:
+        # Parts of other weights, inputs or unit sizes lie in other folders and are never mixed in.
+        identity = [
+            self._plan.fingerprints[unit.step],
+            self._plan.inputs,
+            self._settings.examples_per_unit,
+            self._settings.max_tokens_per_batch,
+        ]
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        return self._plan.folder / "parts" / f"checkpoint-{unit.step}-{key}" / f"unit-{unit.number}.npy"

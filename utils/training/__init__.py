@@ -1,0 +1,2 @@
+"""Fine-tune one model, proxy or target: `settings` (train_args -> TrainingArguments), `order` (which examples each
+optimizer step takes), `trainer` (transformers' Trainer with our loss, order and checkpoints), `stage` (the whole run)."""

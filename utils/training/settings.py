@@ -1,0 +1,181 @@
+"""`train_args` of a YAML -> transformers.TrainingArguments: names checked against the installed version, settings that
+belong to other sections refused with the section to use, and everything that must not differ between machines fixed."""
+
+import dataclasses
+import difflib
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from utils.config.schema import RunConfig
+from utils.training.order import steps_per_epoch
+
+# Settings of TrainingArguments that are ours to decide, and where the user decides them.
+_OWNED_ELSEWHERE = {
+    "output_dir": "results go to res/<run_name>",
+    "run_name": "set run_name at the top level",
+    "seed": "set seed at the top level",
+    "data_seed": "set seed at the top level",
+    "gradient_accumulation_steps": "set global_batch_size; accumulation follows from the devices",
+    "auto_find_batch_size": "set train_args.per_device_train_batch_size to what fits",
+    "report_to": "set tracking.report_to",
+    "project": "set tracking.project",
+    "resume_from_checkpoint": "the same command continues by itself",
+    "label_smoothing_factor": "the loss is S2L's own",
+    "dataloader_drop_last": "no row is dropped",
+    "remove_unused_columns": "the columns are ours",
+    "use_cache": "training makes no cache, and the saved model may",
+    "ignore_data_skip": "a restart takes the same examples",
+    "restore_callback_states_from_checkpoint": "the same command continues by itself",
+    "deepspeed": "use fsdp and fsdp_config",
+    "parallelism_config": "use fsdp and fsdp_config",
+    "push_to_hub": "upload the finished checkpoint with `hf upload`",
+    "load_best_model_at_end": "evaluate.py compares models",
+    "do_train": "train.py trains",
+    "do_eval": "evaluate.py scores models",
+    "do_predict": "evaluate.py scores models",
+    "eval_strategy": "evaluate.py scores models",
+}
+_OWNED_PREFIXES = {
+    "save_": "set checkpoints.count, .steps or .every",
+    "eval_": "evaluate.py scores models",
+    "hub_": "upload the finished checkpoint with `hf upload`",
+}
+_SAMPLING_STRATEGIES = ("random", "group_by_length", "sequential")
+
+# How a run is executed, not what it computes: these may differ between a run and its continuation.
+_EXECUTION_ONLY_PREFIXES = (
+    "per_device_", "logging_", "log_", "dataloader_", "fsdp", "ddp_", "gradient_checkpointing", "torch_compile",
+    "disable_tqdm", "use_cpu", "torch_empty_cache_steps", "skip_memory_metrics", "include_num_input_tokens_seen",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How a global batch is spread: devices x per_device x accumulation >= global_batch_size."""
+
+    devices: int
+    per_device: int
+    accumulation: int
+
+    @property
+    def padded(self) -> int:
+        return self.devices * self.per_device * self.accumulation
+
+
+def plan_batches(global_batch_size: int, devices: int, per_device_limit: int) -> BatchPlan:
+    """Fewest accumulation steps with at most per_device_limit examples on a device at once, then the smallest batch
+    that still covers the global one; the difference is filled with rows that have no label."""
+    accumulation = math.ceil(global_batch_size / (devices * per_device_limit))
+    return BatchPlan(devices, math.ceil(global_batch_size / (devices * accumulation)), accumulation)
+
+
+def check_train_args(train_args: dict[str, Any]) -> None:
+    """Raises: ValueError listing every name that is unknown, ours, or has a value we cannot honour."""
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    problems = []
+    for name, value in train_args.items():
+        prefix = next((prefix for prefix in _OWNED_PREFIXES if name.startswith(prefix)), None)
+        if name in _OWNED_ELSEWHERE:
+            problems.append(f"train_args.{name}: not set here; {_OWNED_ELSEWHERE[name]}")
+        elif prefix is not None and name in known:
+            problems.append(f"train_args.{name}: not set here; {_OWNED_PREFIXES[prefix]}")
+        elif name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else "see transformers.TrainingArguments"
+            problems.append(f"train_args.{name}: no such setting in the installed transformers; {hint}")
+        elif name == "train_sampling_strategy" and value not in _SAMPLING_STRATEGIES:
+            problems.append(f"train_args.{name}: found {value!r}, expected one of {', '.join(_SAMPLING_STRATEGIES)}")
+    if problems:
+        raise ValueError(f"{len(problems)} problems in train_args\n" + "\n".join(f"  - {line}" for line in problems))
+    _check_precision(train_args)
+
+
+def _check_precision(train_args: dict[str, Any]) -> None:
+    """bf16 and tf32 are part of a result: on a device without them they are refused, never dropped."""
+    if train_args.get("tf32") and not (torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8):
+        raise ValueError(
+            "train_args.tf32: this machine has no device with TF32 (NVIDIA Ampere or newer). To train without it, add "
+            "train_args.tf32=false to the command"
+        )
+    if train_args.get("bf16") and torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8:
+        raise ValueError(
+            "train_args.bf16: this GPU has no bfloat16 (NVIDIA Ampere or newer has). To train without it, add "
+            "train_args.bf16=false to the command"
+        )
+    if train_args.get("fp16") and not torch.cuda.is_available():
+        raise ValueError("train_args.fp16: fp16 needs a GPU. To train without it, add train_args.fp16=false to the command")
+
+
+def total_steps(config: RunConfig, num_rows: int) -> int:
+    """Optimizer steps of the whole training; independent of the devices. Raises: ValueError without a row."""
+    if num_rows == 0:
+        raise ValueError("there is no row to train on: the pool or the subset is empty")
+    max_steps = config.train_args.get("max_steps", -1)
+    if max_steps > 0:
+        return max_steps
+    epochs = config.train_args.get("num_train_epochs", 3.0)
+    return math.ceil(epochs * steps_per_epoch(num_rows, config.global_batch_size))
+
+
+def result_settings(train_args: dict[str, Any]) -> dict[str, Any]:
+    """The part of train_args that the trained weights depend on."""
+    return {name: value for name, value in sorted(train_args.items()) if not name.startswith(_EXECUTION_ONLY_PREFIXES)}
+
+
+def num_devices() -> int:
+    """Processes of this launch; one process drives one device."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:
+    """Trainer's arguments for this machine. Says on stderr what of `fsdp` cannot be honoured here, and why."""
+    check_train_args(config.train_args)
+    settings = dict(config.train_args)
+    plan = plan_batches(config.global_batch_size, num_devices(), settings.pop("per_device_train_batch_size", 8))
+    if settings.get("fsdp"):
+        reason = _why_not_fsdp(plan.devices)
+        if reason:
+            print(f"fsdp: {reason}", file=sys.stderr)
+            settings.pop("fsdp")
+            settings.pop("fsdp_config", None)
+    on_cpu = not torch.cuda.is_available()
+    arguments = TrainingArguments(
+        **{
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,  # a NaN loss stops the run, see trainer.py
+            "ddp_find_unused_parameters": False,
+            "ddp_backend": "gloo" if on_cpu and plan.devices > 1 else None,
+            "disable_tqdm": True,
+            "use_cpu": on_cpu,
+            **settings,
+        },
+        output_dir=str(output_dir),
+        run_name=config.run_name,
+        project=config.tracking.project,
+        seed=config.seed,
+        per_device_train_batch_size=plan.per_device,
+        gradient_accumulation_steps=plan.accumulation,
+        save_strategy="no",  # our schedule asks for each save
+        eval_strategy="no",
+        report_to=config.tracking.report_to,
+        remove_unused_columns=False,
+        use_cache=True,  # of the saved config; no forward pass of ours makes one
+    )
+    if plan.devices == 1:
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # one process drives one GPU; DataParallel is no one's wish
+    return arguments, plan
+
+
+def _why_not_fsdp(devices: int) -> str | None:
+    if not torch.cuda.is_available():
+        return "accelerate shards on accelerators only; on the CPU this run is data parallel (DDP), same results"
+    if devices == 1:
+        return "one device has nothing to shard; running unsharded, same results"
+    return None

@@ -1,0 +1,55 @@
+"""Experiment tracking that never asks, never hangs and never leaks: local unless a key and a network are there."""
+
+import importlib.util
+import os
+import socket
+import sys
+from urllib.parse import urlsplit
+
+from utils.artifacts.paths import RunPaths
+from utils.config.schema import RunConfig
+
+_SECONDS_TO_REACH_SERVER = 3.0
+_DEFAULT_SERVER = "https://api.wandb.ai"
+
+
+def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
+    """Set the environment that the tracker reads, before anything imports it.
+
+    A key given on the command line asks for wandb even where the YAML does not. Without a key, or without a network,
+    wandb writes to res/<run_name>/wandb and `wandb sync` sends it later.
+
+    Returns: the config, its tracking section as it will be used.
+    Raises: ValueError if the tracker is not installed.
+    """
+    if wandb_key is not None:
+        os.environ["WANDB_API_KEY"] = wandb_key
+        config = config.model_copy(update={"tracking": config.tracking.model_copy(update={"report_to": "wandb"})})
+    tracker = config.tracking.report_to
+    if tracker == "none":
+        return config
+    if importlib.util.find_spec(tracker) is None:
+        raise ValueError(f"tracking.report_to: {tracker} is not installed: `pip install {tracker}`, or set it to none")
+    if tracker == "wandb":
+        folder = RunPaths(config.run_name).root
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("WANDB_DIR", str(folder))
+        os.environ.setdefault("WANDB_SILENT", "true")
+        reason = _why_offline()
+        if reason and "WANDB_MODE" not in os.environ:
+            os.environ["WANDB_MODE"] = "offline"
+            if int(os.environ.get("RANK", 0)) == 0:
+                print(f"wandb: {reason}; tracking to {folder}/wandb, send it later with `wandb sync`", file=sys.stderr)
+    return config
+
+
+def _why_offline() -> str | None:
+    if not os.environ.get("WANDB_API_KEY"):
+        return "no WANDB_API_KEY"
+    server = urlsplit(os.environ.get("WANDB_BASE_URL", _DEFAULT_SERVER))
+    address = (server.hostname or "", server.port or (443 if server.scheme == "https" else 80))
+    try:
+        socket.create_connection(address, _SECONDS_TO_REACH_SERVER).close()
+    except OSError:
+        return f"{address[0]} cannot be reached"
+    return None

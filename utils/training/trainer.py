@@ -1,0 +1,200 @@
+"""transformers' Trainer with S2L's loss, order of examples, checkpoint schedule and log."""
+
+import json
+import math
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from utils.artifacts.checkpoints import TRAINING_STATE_PATTERNS
+from utils.artifacts.files import atomic_write, publish_folder
+from utils.artifacts.paths import RunPaths, step_of
+from utils.data.batching import pad_rows
+from utils.modeling import model_inputs, pad_id_of, summed_token_loss
+from utils.training.order import GlobalBatchOrder, TrainingRows
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class S2LTrainer(Trainer):
+    """Trainer whose result does not depend on the number of devices.
+
+    The loss of a step is the mean over all response tokens of its global batch, for every family (T5's own forward
+    ignores `num_items_in_batch`). A step without a single label changes no weight.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        arguments: TrainingArguments,
+        rows: TrainingRows,
+        order: GlobalBatchOrder,
+        paths: RunPaths,
+        save_steps: list[int],
+    ):
+        self._order = order
+        self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
+        self._pad_id = pad_id_of(tokenizer)
+        self._step_has_labels = True
+        super().__init__(
+            model=model,
+            args=arguments,
+            train_dataset=rows,
+            processing_class=tokenizer,
+            data_collator=self._collate,
+            compute_loss_func=self._mean_token_loss,
+        )
+        for chatty in (PrinterCallback, ProgressCallback):
+            self.remove_callback(chatty)
+        self.add_callback(_StartEpoch(order))
+        self.add_callback(_SaveOnSchedule(paths, save_steps))
+        self.add_callback(_LogMetrics(paths.metrics))
+        self.add_callback(_SkipEmptyStep(self))
+
+    @property
+    def step_has_labels(self) -> bool:
+        return self._step_has_labels
+
+    def _collate(self, rows: list[Any]) -> dict[str, torch.Tensor]:
+        return pad_rows(rows, self._pad_id, self._is_encoder_decoder)
+
+    def _mean_token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
+        summed = summed_token_loss(outputs.logits, labels, self._is_encoder_decoder)
+        return summed / num_items_in_batch.clamp(min=1)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> GlobalBatchOrder:
+        return self._order
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        inputs = super()._prepare_inputs(inputs)
+        model = self.accelerator.unwrap_model(self.model)
+        # The saved config keeps use_cache on for generation; training itself wants no cache.
+        return {**model_inputs(model, inputs), "labels": inputs["labels"], "use_cache": False}
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        samples, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._step_has_labels = bool(num_items_in_batch)
+        return samples, num_items_in_batch
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """The weights are there already: `stage` loads them through modeling.py, whose key conversion Trainer lacks."""
+
+
+class _StartEpoch(TrainerCallback):
+    """Tells the order its epoch. (accelerate's own set_epoch misses a sampler behind a skipped multi-process loader.)"""
+
+    def __init__(self, order: GlobalBatchOrder):
+        self._order = order
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._order.epoch = state.global_step // self._order.steps_per_epoch
+
+
+class _SkipEmptyStep(TrainerCallback):
+    """Without gradients the optimizer leaves weights and moments alone; with zero ones Adam would still move them."""
+
+    def __init__(self, trainer: S2LTrainer):
+        self._trainer = trainer
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not self._trainer.step_has_labels:
+            self._trainer.model_wrapped.zero_grad(set_to_none=True)
+            print(f"step {state.global_step + 1}: no response token in the whole batch; no update", file=sys.stderr)
+
+
+class _SaveOnSchedule(TrainerCallback):
+    """Asks for a save at the scheduled steps and gives the saved folder its name once it is whole."""
+
+    def __init__(self, paths: RunPaths, save_steps: list[int]):
+        self._paths, self._save_steps = paths, frozenset(save_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        control.should_save = state.global_step in self._save_steps
+        return control
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        _barrier()  # every rank has written its part
+        if args.should_save:
+            saved = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            (saved / "training_args.bin").unlink(missing_ok=True)  # a pickle of this machine's paths; config.yml says it
+            publish_folder(saved, self._paths.checkpoint(state.global_step))
+            remove_older_training_state(self._paths, newest=state.global_step)
+        _barrier()
+
+
+class _LogMetrics(TrainerCallback):
+    """Appends each log to metrics.jsonl, prints a line now and then, and stops a run whose loss is no number."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._begun, self._begun_at_step, self._last_line = 0.0, 0, -math.inf
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._begun, self._begun_at_step = time.monotonic(), state.global_step
+        if state.is_world_process_zero:
+            _keep_metrics_until(self._path, state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(
+                f"the training loss is {logs['loss']} at step {state.global_step}: lower train_args.learning_rate, or look "
+                "at the rows of this step; the checkpoints before it are whole"
+            )
+        if not state.is_world_process_zero:
+            return
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        now = time.monotonic()
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES or state.global_step == state.max_steps:
+            self._last_line = now
+            pace = (now - self._begun) / max(1, state.global_step - self._begun_at_step)
+            left = pace * (state.max_steps - state.global_step)
+            print(
+                f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  "
+                f"lr {logs.get('learning_rate', 0):.2e}  {pace:.2f} s/step  {left / 60:.1f} min left",
+                flush=True,
+            )
+
+
+def remove_older_training_state(paths: RunPaths, newest: int) -> None:
+    """Optimizer state stays in the newest checkpoint only; the older ones keep what scoring needs."""
+    for folder in paths.root.glob("checkpoint-*"):
+        step = step_of(folder)
+        if step is None or step >= newest:
+            continue
+        for pattern in TRAINING_STATE_PATTERNS:
+            for path in folder.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+
+def _keep_metrics_until(path: Path, step: int) -> None:
+    """Drop the lines that a killed run wrote after the checkpoint that this one continues from."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except json.JSONDecodeError:  # the half line that a kill leaves at the end
+            break
+    with atomic_write(path) as file:
+        file.writelines(line + "\n" for line in kept)
+
+
+def _barrier() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
