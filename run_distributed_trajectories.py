@@ -20,7 +20,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
     parser.add_argument("--checkpoints", default="all", help="all (default), 1000,2000 or start:end:step")
     arguments = parser.parse_intermixed_args(words)
-    return run_command(lambda: _score(arguments, words, read_config(arguments, needs=("model", "data"), quiet=_rank() > 0)))
+    return run_command(
+        lambda: _score(arguments, words, read_config(arguments, needs=("model", "data"), quiet=_rank() > 0))
+    )
 
 
 def _rank() -> int:

@@ -20,11 +20,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("--wandb_key", help="better: set WANDB_API_KEY; torchrun shows arguments in `ps`")
     arguments = parser.parse_intermixed_args(words)
-    return run_command(lambda: _train(arguments, wandb_key, read_config(arguments, needs=("model", "data"), quiet=_rank() > 0)))
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", 0))
+    is_first = os.environ.get("RANK", "0") == "0"
+    return run_command(
+        lambda: _train(arguments, wandb_key, read_config(arguments, needs=("model", "data"), quiet=not is_first))
+    )
 
 
 def _train(arguments, wandb_key, config) -> int:
@@ -32,14 +31,29 @@ def _train(arguments, wandb_key, config) -> int:
 
     from utils.artifacts.paths import RunPaths
     from utils.data.pool import Pool
+    from utils.selection.stage import resolve_subset, select
     from utils.training.stage import plan_training, train
     from utils.training.tracking import prepare_tracking
 
-    config = prepare_tracking(config, wandb_key)
-    pool = Pool(config.data)
+    state, pool = PartialState(), Pool(config.data)
     rows, subset_manifest = pool.usable_rows, None
-    plan = plan_training(config, pool, rows, subset_manifest)
-    train(config, plan, arguments.overwrite)
+    if config.subset is not None:
+        with state.main_process_first():
+            is_missing = (
+                config.subset.same_as is None and not (RunPaths(config.run_name).subset / "manifest.json").exists()
+            )
+            if state.is_main_process and is_missing:
+                select(config, dry_run=arguments.dry_run, pool=pool)
+        if is_missing and arguments.dry_run:
+            return 0
+        subset = resolve_subset(config, pool)
+        rows, subset_manifest = subset.indices, subset.manifest
+    with state.main_process_first():
+        plan = plan_training(config, pool, rows, subset_manifest)
+    if state.is_main_process:
+        print(plan.describe(config), flush=True)
+    if not arguments.dry_run:
+        train(prepare_tracking(config, wandb_key), plan, arguments.overwrite)
     return 0
 
 

@@ -108,7 +108,9 @@ def make_config(tmp_path: Path, res_dir: Path, tokenizer_dir: Path) -> Callable[
     return make
 
 
-def run_script(*words: str | Path, check: bool = True, torchrun: int = 0, **environment: str) -> subprocess.CompletedProcess:
+def run_script(
+    *words: str | Path, check: bool = True, torchrun: int = 0, **environment: str
+) -> subprocess.CompletedProcess:
     """Run a script of the project as a user would, in a process of its own (or several under torchrun)."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"] if torchrun else []
     command = [sys.executable, *launcher, *map(str, words)]

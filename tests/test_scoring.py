@@ -85,7 +85,14 @@ def test_scores_are_the_same_bits_on_one_and_two_workers(make_config, res_dir):
     config = make_config("proxy", trajectories={"examples_per_unit": 20})
     run_script("train.py", "--config_file", config)
     run_script("run_distributed_trajectories.py", "--config_file", config)
-    script = ("run_distributed_trajectories.py", "--model_path", res_dir / "proxy", "--config_file", config, "run_name=two")
+    script = (
+        "run_distributed_trajectories.py",
+        "--model_path",
+        res_dir / "proxy",
+        "--config_file",
+        config,
+        "run_name=two",
+    )
     run_script(*script, torchrun=2)
     steps = json.loads((res_dir / "proxy/trajectories/manifest.json").read_text())["steps"]
     assert len(steps) == 3

@@ -62,7 +62,7 @@ def test_each_optimizer_step_takes_the_same_examples_on_any_devices(
     alone.epoch = epoch
     steps = [[row for row in step if row != FILLER] for step in np.array(list(alone)).reshape(-1, global_batch)]
     assert [[row for row in step if row != FILLER] for step in dealt] == steps
-    assert sorted(sum(steps, [])) == list(range(num_rows)), "an epoch is every row once"
+    assert sorted(row for step in steps for row in step) == list(range(num_rows)), "an epoch is every row once"
 
 
 def test_another_epoch_or_seed_is_another_order():
@@ -89,7 +89,9 @@ def test_batch_shape_does_not_change_training(make_config, res_dir, family):
     """8 x 1 against 2 x 4: the loss is normalised over the tokens of the global batch for every family."""
     config = make_config("wide", family, num_rows=40, global_batch_size=8)
     assert train.main(["--config_file", str(config), "train_args.per_device_train_batch_size=8"]) == 0
-    assert train.main(["--config_file", str(config), "run_name=narrow", "train_args.per_device_train_batch_size=2"]) == 0
+    assert (
+        train.main(["--config_file", str(config), "run_name=narrow", "train_args.per_device_train_batch_size=2"]) == 0
+    )
     np.testing.assert_allclose(losses(res_dir / "wide"), losses(res_dir / "narrow"), atol=1e-5)
     assert_same_weights(res_dir / "wide/checkpoint-10", res_dir / "narrow/checkpoint-10", 1e-4)
 

@@ -66,7 +66,7 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
             raise ValueError(f"model.architecture: transformers cannot build {model_type!r}: {error}") from error
     try:
         return AutoConfig.from_pretrained(
-            model.name_or_path,
+            str(model.name_or_path),
             revision=model.revision,
             cache_dir=model.cache_dir,
             trust_remote_code=model.trust_remote_code,
@@ -99,7 +99,7 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
             trust_remote_code=model.trust_remote_code,
             **options,
         )
-    if len(tokenizer) > loaded.get_input_embeddings().num_embeddings:
+    if len(tokenizer) > cast(torch.nn.Embedding, loaded.get_input_embeddings()).num_embeddings:
         set_seed(seed)
         loaded.resize_token_embeddings(len(tokenizer))
     return loaded
@@ -146,7 +146,9 @@ def _merged_adapter(folder: Path, model: ModelConfig, options: dict[str, Any]) -
     import peft
 
     tokenizer = load_checkpoint_tokenizer(folder, model)
-    base = load_base_model(model.model_copy(update={"dtype": str(options["dtype"]).removeprefix("torch.")}), tokenizer, 0)
+    base = load_base_model(
+        model.model_copy(update={"dtype": str(options["dtype"]).removeprefix("torch.")}), tokenizer, 0
+    )
     try:
         return peft.PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
@@ -214,12 +216,14 @@ def response_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> t
         hidden_BLH, labels_BL = hidden_BLH[:, :-1], labels_BL[:, 1:]
     predicted_BL = labels_BL != IGNORED
     hidden_RH, labels_R = hidden_BLH[predicted_BL], labels_BL[predicted_BL]
-    head = model.get_output_embeddings()
+    head = _output_head(model)
     losses_R = torch.empty(len(labels_R), dtype=torch.float32, device=labels_R.device)
     chunk = max(1, _LOGITS_AT_ONCE // head.weight.shape[0])
     for start in range(0, len(labels_R), chunk):
         part = slice(start, start + chunk)
-        losses_R[part] = functional.cross_entropy(_logits(model, head, hidden_RH[part]), labels_R[part], reduction="none")
+        losses_R[part] = functional.cross_entropy(
+            _logits(model, head, hidden_RH[part]), labels_R[part], reduction="none"
+        )
     return _mean_per_row(losses_R.cpu(), predicted_BL.sum(dim=1).cpu())
 
 
@@ -231,7 +235,7 @@ def _hidden_before_head(model: PreTrainedModel, inputs: dict[str, torch.Tensor])
         captured.append(arguments[0])
         return (arguments[0][:, :1],)
 
-    hook = model.get_output_embeddings().register_forward_pre_hook(capture)
+    hook = _output_head(model).register_forward_pre_hook(capture)
     try:
         model(**inputs, use_cache=False)
     finally:
@@ -240,7 +244,11 @@ def _hidden_before_head(model: PreTrainedModel, inputs: dict[str, torch.Tensor])
     return captured[0]
 
 
-def _logits(model: PreTrainedModel, head: torch.nn.Module, hidden_RH: torch.Tensor) -> torch.Tensor:
+def _output_head(model: PreTrainedModel) -> torch.nn.Linear:
+    return cast(torch.nn.Linear, model.get_output_embeddings())
+
+
+def _logits(model: PreTrainedModel, head: torch.nn.Linear, hidden_RH: torch.Tensor) -> torch.Tensor:
     """float32 (R, V): the head, and what the family does to its output."""
     logits_RV = head(hidden_RH).float()
     softcap = getattr(model.config, "final_logit_softcapping", None)

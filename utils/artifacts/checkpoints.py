@@ -49,7 +49,9 @@ def find_checkpoints(folder: Path) -> dict[int, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist: train first (train.py), or give --model_path")
     for place in (folder, folder / "output"):
-        found = {step: path for path in place.glob("checkpoint-*") if path.is_dir() and (step := step_of(path)) is not None}
+        found = {
+            step: path for path in place.glob("checkpoint-*") if path.is_dir() and (step := step_of(path)) is not None
+        }
         if found:
             return dict(sorted(found.items()))
     raise FileNotFoundError(

@@ -65,7 +65,9 @@ def read_subset(folder: Path) -> Subset:
     manifest = read_manifest(folder / "manifest.json", KIND)
     indices = load_array(folder / "indices.npy")
     if indices.dtype != np.int64 or indices.ndim != 1 or np.any(np.diff(indices) <= 0):
-        raise ValueError(f"{folder / 'indices.npy'}: found {indices.dtype} {indices.shape}, expected ascending int64 rows")
+        raise ValueError(
+            f"{folder / 'indices.npy'}: found {indices.dtype} {indices.shape}, expected ascending int64 rows"
+        )
     return Subset(np.asarray(indices), manifest)
 
 

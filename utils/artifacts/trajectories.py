@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.artifacts.files import load_array, locked, save_array
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_manifest
-from utils.artifacts.paths import RunPaths, checkpoint_name, results_root, step_of
+from utils.artifacts.paths import RunPaths, checkpoint_name, step_of
 
 KIND = "trajectories"
 
@@ -153,5 +153,7 @@ def _read_foreign(path: Path, steps: list[int] | None) -> Trajectories:
             "example in pool order, one column per checkpoint in training order"
         )
     if steps is not None:
-        raise ValueError(f"subset.steps: {path} does not say which steps its columns are; leave the columns out of the file")
+        raise ValueError(
+            f"subset.steps: {path} does not say which steps its columns are; leave the columns out of the file"
+        )
     return Trajectories(None, [losses_NT[:, column] for column in range(losses_NT.shape[1])], {}, path)

@@ -13,14 +13,16 @@ from utils.config.schema import RunConfig
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
-def make_parser(docstring: str | None) -> argparse.ArgumentParser:
-    """The arguments that every script takes; a script adds its own."""
+def make_parser(docstring: str | None, config_required: bool = True) -> argparse.ArgumentParser:
+    """The arguments that every script takes; a script adds its own. One that can do without a config checks itself."""
     parser = argparse.ArgumentParser(
         description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--config_file", required=True, metavar="YAML", help="the run, see configs/")
+    parser.add_argument("--config_file", required=config_required, metavar="YAML", help="the run, see configs/")
     parser.add_argument(
-        "--overwrite", action="store_true", help="redo this stage: remove its earlier results in this run's folder first"
+        "--overwrite",
+        action="store_true",
+        help="redo this stage: remove its earlier results in this run's folder first",
     )
     parser.add_argument("--dry_run", action="store_true", help="check everything, print the plan, write nothing")
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that win over the YAML's")

@@ -112,7 +112,9 @@ def _translate_train_args(train_args: dict[str, Any], config: dict[str, Any], no
         if name in train_args:
             strategy = str(train_args.pop(name))
             if strategy not in ("no", "False"):
-                raise ValueError(f"train_args.{name}: found {strategy!r}, expected 'no': evaluate.py scores models here")
+                raise ValueError(
+                    f"train_args.{name}: found {strategy!r}, expected 'no': evaluate.py scores models here"
+                )
             note(f"{name}: {strategy}", "nothing (evaluate.py scores models)")
     if "per_device_eval_batch_size" in train_args:
         train_args.pop("per_device_eval_batch_size")
@@ -143,8 +145,10 @@ def _translate_fsdp(fsdp: str | list[str], fsdp_config: dict[str, Any]) -> dict[
     words = set(fsdp.split() if isinstance(fsdp, str) else fsdp)
     unknown = words - {"full_shard", "shard_grad_op", "auto_wrap", "offload"}
     if unknown:
-        raise ValueError(f"train_args.fsdp: found {' '.join(sorted(unknown))}, expected full_shard or shard_grad_op, "
-                         "with auto_wrap and offload if wanted")
+        raise ValueError(
+            f"train_args.fsdp: found {' '.join(sorted(unknown))}, expected full_shard or shard_grad_op, "
+            "with auto_wrap and offload if wanted"
+        )
     if not words:
         return {"fsdp": False}
     translated = {name.removeprefix("fsdp_"): value for name, value in fsdp_config.items()}

@@ -36,7 +36,9 @@ def _check_budget(value: Any) -> Any:
         return value
     if isinstance(value, float) and 0 < value <= 1:
         return value
-    raise ValueError(f"found {value!r}, expected a whole number of rows (at least 1) or a fraction in (0, 1] such as 0.11")
+    raise ValueError(
+        f"found {value!r}, expected a whole number of rows (at least 1) or a fraction in (0, 1] such as 0.11"
+    )
 
 
 class Section(BaseModel):
@@ -50,7 +52,7 @@ class LoraConfig(Section):
 
     r: PositiveInt = 16
     alpha: PositiveInt = 32
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
 
 
@@ -59,9 +61,9 @@ class ModelConfig(Section):
 
     name_or_path: str | None = None
     architecture: dict[str, Any] | None = Field(
-        None, description="keys of a transformers config, `model_type` among them: starts from random weights"
+        default=None, description="keys of a transformers config, `model_type` among them: starts from random weights"
     )
-    tokenizer: str | None = Field(None, description="folder or hub name; default: the model's own")
+    tokenizer: str | None = Field(default=None, description="folder or hub name; default: the model's own")
     revision: str | None = None
     cache_dir: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -85,15 +87,16 @@ class DataConfig(Section):
 
     path: str = Field(description="a .jsonl, .json, .csv or .parquet file, or a dataset's hub name")
     split: str = "train"
-    name: str | None = Field(None, description="configuration name of a hub dataset")
+    name: str | None = Field(default=None, description="configuration name of a hub dataset")
     format: str = "alpaca"
     template: str = "alpaca"
     max_length: PositiveInt = 512
     columns: dict[str, str] = Field(default_factory=dict, description="field of the format -> your column's name")
     source_column: str = "source"
-    limit: PositiveInt | None = Field(None, description="use the first n rows only; that is a pool of its own")
+    limit: PositiveInt | None = Field(default=None, description="use the first n rows only; that is a pool of its own")
     invalid_rows: Literal["error", "drop"] = Field(
-        "error", description="a row without instruction or response; a dropped row keeps its number but is never used"
+        default="error",
+        description="a row without instruction or response; a dropped row keeps its number but is never used",
     )
 
 
@@ -118,7 +121,7 @@ class TrajectoriesConfig(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     max_tokens_per_batch: PositiveInt = 8192
     examples_per_unit: PositiveInt = Field(
-        8192, description="a killed run loses at most one unit per device; part of no result's identity"
+        default=8192, description="a killed run loses at most one unit per device; part of no result's identity"
     )
 
 
@@ -126,14 +129,16 @@ class SubsetConfig(Section):
     """Which rows of the pool the target is trained on. Keys left out come from the preset."""
 
     preset: Literal["released", "paper"] = "released"
-    trajectories_from: str | None = Field(None, description="a run's name, or an .npy of (N, T) losses in pool order")
+    trajectories_from: str | None = Field(
+        default=None, description="a run's name, or an .npy of (N, T) losses in pool order"
+    )
     method: str = "s2l"
-    same_as: str | None = Field(None, description="train on the subset of this run instead of making one")
+    same_as: str | None = Field(default=None, description="train on the subset of this run instead of making one")
     budget: Annotated[int | float, BeforeValidator(_check_budget)] = Field(
-        1.0, description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up)"
+        default=1.0, description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up)"
     )
     num_clusters: PositiveInt = 100
-    steps: list[int] | None = Field(None, description="checkpoints to use; default: all after step 0")
+    steps: list[int] | None = Field(default=None, description="checkpoints to use; default: all after step 0")
     per_source: bool
     min_cluster_size: PositiveInt
     max_points_per_centroid: PositiveInt | None
@@ -160,27 +165,29 @@ class EvaluationConfig(Section):
     """What evaluate.py measures on a trained model."""
 
     heldout: str | None = Field(
-        None, description="rows in the pool's own format: response loss and accuracy per source"
+        default=None, description="rows in the pool's own format: response loss and accuracy per source"
     )
     benchmarks: dict[str, str] = Field(
         default_factory=dict, description='name -> .jsonl of {"instruction", "answer"}: exact-match accuracy'
     )
     max_new_tokens: PositiveInt = 256
     max_tokens_per_batch: PositiveInt = 8192
-    limit: PositiveInt | None = Field(None, description="use the first n questions of every file only")
+    limit: PositiveInt | None = Field(default=None, description="use the first n questions of every file only")
 
 
 class RunConfig(Section):
     """One YAML = one run. Its results go to res/<run_name>."""
 
     run_name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", description="folder under res/")
-    seed: int = Field(42, ge=0, lt=2**32)
+    seed: int = Field(default=42, ge=0, lt=2**32)
     model: ModelConfig | None = None
     data: DataConfig | None = None
-    checkpoints: CheckpointsConfig = Field(default_factory=lambda: CheckpointsConfig(count=12))
-    global_batch_size: PositiveInt = Field(128, description="examples per optimizer step, on any number of devices")
+    checkpoints: CheckpointsConfig = CheckpointsConfig(count=12)
+    global_batch_size: PositiveInt = Field(
+        default=128, description="examples per optimizer step, on any number of devices"
+    )
     train_args: dict[str, Any] = Field(default_factory=dict, description="names of transformers.TrainingArguments")
-    trajectories: TrajectoriesConfig = Field(default_factory=TrajectoriesConfig)
+    trajectories: TrajectoriesConfig = TrajectoriesConfig()
     subset: SubsetConfig | None = None
-    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
-    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = TrackingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()

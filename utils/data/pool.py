@@ -108,8 +108,10 @@ class Pool:
                 "(counted from 0). Repair them, or set data.invalid_rows=drop to leave them unused"
             )
         if len(invalid) == len(self):
-            raise ValueError(f"{self.data.path}: no usable row among {len(self)}: expected rows with text in both "
-                             f"the instruction and the response column (format {self.data.format})")
+            raise ValueError(
+                f"{self.data.path}: no usable row among {len(self)}: expected rows with text in both "
+                f"the instruction and the response column (format {self.data.format})"
+            )
 
 
 def _open_rows(data: DataConfig) -> _Rows:
@@ -170,7 +172,9 @@ class _DatasetRows:
     """Any other container, through the `datasets` library."""
 
     def __init__(self, data: DataConfig):
-        import datasets  # a second to import, and selection from JSON Lines does without
+        # A second to import, and selection from JSON Lines does without.
+        import datasets
+        from datasets.exceptions import DatasetGenerationError
 
         path = Path(data.path)
         readers = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -181,11 +185,11 @@ class _DatasetRows:
                 loaded = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
             else:
                 loaded = datasets.load_dataset(data.path, data.name, split=data.split)
-        except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
+        except (DatasetGenerationError, ValueError, OSError) as error:
             cause = error.__cause__ or error
             raise ValueError(f"data.path: {data.path} cannot be read as a dataset: {cause}") from error
         assert isinstance(loaded, datasets.Dataset)
-        self._rows = loaded if data.limit is None else loaded.select(range(min(data.limit, len(loaded))))
+        self._rows: Any = loaded if data.limit is None else loaded.select(range(min(data.limit, len(loaded))))
 
     def __len__(self) -> int:
         return len(self._rows)

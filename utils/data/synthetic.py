@@ -6,19 +6,24 @@ r"""Make the quickstart's data offline: seeded math word problems with worked an
 Two files appear in the output directory, one JSON object a line with the keys source, instruction, output:
 
 - ``pool.jsonl``: the examples to select from, of sources with very different sizes and difficulty, shuffled;
-- ``heldout.jsonl``: equally many examples of every source, none of whose instructions occurs in the pool.
+- ``heldout.jsonl``: equally many examples of every source, none of whose instructions occurs in the pool;
+
+and ``tokenizer/``, a small tokenizer trained on the pool, for models that start from random weights.
 
 The same arguments give the same bytes on every machine; files that already hold them are left alone.
 """
 
 import argparse
 import json
-import os
 import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from utils.artifacts.files import atomic_write
+from utils.data.formats import Example
+from utils.data.templates import alpaca_prompt
 
 Row = dict[str, str]
 
@@ -285,9 +290,7 @@ def make_rows(num_examples: int, num_heldout: int, seed: int) -> tuple[list[Row]
     """
     least = len(SOURCES)
     if num_examples < least:
-        raise ValueError(
-            f"num_examples: found {num_examples}, expected {least} or more; make at least one a source"
-        )
+        raise ValueError(f"num_examples: found {num_examples}, expected {least} or more; make at least one a source")
     if num_heldout != 0 and num_heldout < least:
         raise ValueError(
             f"num_heldout: found {num_heldout}, expected 0 or at least {least}; make at least one a source"
@@ -308,18 +311,11 @@ def make_rows(num_examples: int, num_heldout: int, seed: int) -> tuple[list[Row]
 
 def write_rows(path: Path, rows: Sequence[Row]) -> bool:
     """Write the rows as JSON lines, all or nothing; return False, touching nothing, if they are there."""
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    if path.is_file() and path.read_bytes() == content:
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if path.is_file() and path.read_bytes() == content.encode():
         return False
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        file.write(content)
     return True
 
 
@@ -336,11 +332,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    args.output_dir.mkdir(parents=True, exist_ok=True)
     for name, rows in (("pool.jsonl", pool), ("heldout.jsonl", heldout)):
         path = args.output_dir / name
         outcome = "written" if write_rows(path, rows) else "already there, left alone"
         print(f"{path}: {len(rows)} rows, {outcome}")
+    from utils.data.small_tokenizer import train_tokenizer  # transformers takes seconds to import
+
+    train_tokenizer(
+        [f"{alpaca_prompt(Example(row['instruction'], ''))}{row['output']}" for row in pool],
+        args.output_dir / "tokenizer",
+    )
+    print(f"{args.output_dir / 'tokenizer'}: a tokenizer trained on the pool")
     return 0
 
 

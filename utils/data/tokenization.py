@@ -13,9 +13,10 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from tokenizers import Encoding, Tokenizer
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
@@ -67,7 +68,7 @@ class TokenizedPool:
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """sha256 over the tokenizer's whole definition and its end-of-sequence token."""
-    definition = json.loads(tokenizer.backend_tokenizer.to_str())
+    definition = json.loads(cast(Tokenizer, tokenizer.backend_tokenizer).to_str())
     for state in ("truncation", "padding"):  # left behind by earlier calls, no part of the tokenizer
         definition.pop(state, None)
     text = json.dumps([definition, tokenizer.eos_token_id], sort_keys=True)
@@ -165,7 +166,7 @@ def _encode_one_sequence(
         return
     prefix, _ = special_tokens_around_text(tokenizer)
     texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-    encodings = tokenizer(texts, add_special_tokens=False, verbose=False).encodings
+    encodings = cast(list[Encoding], tokenizer(texts, add_special_tokens=False, verbose=False).encodings)
     for prompt, encoding in zip(prompts, encodings, strict=True):
         ids = encoding.ids
         seam = bisect_right(encoding.offsets, len(prompt), key=lambda span: span[1])
@@ -200,5 +201,7 @@ def special_tokens_around_text(tokenizer: PreTrainedTokenizerBase) -> tuple[list
     for start in range(len(dressed) - len(bare) + 1):
         if dressed[start : start + len(bare)] == bare:
             return dressed[:start], dressed[start + len(bare) :]
-    raise ValueError("the tokenizer changes a text's tokens when it adds special tokens: found "
-                     f"{bare} without and {dressed} with them, expected the former inside the latter")
+    raise ValueError(
+        "the tokenizer changes a text's tokens when it adds special tokens: found "
+        f"{bare} without and {dressed} with them, expected the former inside the latter"
+    )

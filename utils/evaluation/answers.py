@@ -25,7 +25,7 @@ _REWRITES = [
     (re.compile(r"\\(?:boxed|text|mbox|mathrm|textbf)\{([^{}]*)\}"), r"\1"),
 ]
 _END_OF_SENTENCE = re.compile(r"\.(?:\s|$)")
-_WORD = re.compile(r"(?<!\\)\b[A-Za-z]{2,}")
+_SOLVED_SIDE = re.compile(r"\s*[A-Za-z]\s*|[^A-Za-z]+")  # x = 5 and 2 + 3 = 5, but not 5x - 7y = 0
 _FORMULA_BEFORE = re.compile(r"(?:[A-Za-z]|[\^_{}(\[|*/+<>-]\s*)$")
 _FORMULA_AFTER = re.compile(
     r"[A-Za-z](?![A-Za-z])"  # a variable: 2x
@@ -50,9 +50,16 @@ def extract_answer(text: str) -> str:
     return numbers[-1] if numbers else ""
 
 
-def states_answer(text: str) -> bool:
-    """Whether a text has a marker; without one its last number is only a guess at what it answers."""
-    return _MARKER.search(text) is not None
+def gold_answer(response: str) -> str:
+    """The answer that a reference response states; empty if it states none.
+
+    Without a marker only a line with a single number counts: the last number of a program or of a textbook's solution is
+    seldom its answer.
+    """
+    text = _without_notation(response).strip()
+    if _MARKER.search(text) or ("\n" not in text and len(_NUMBER.findall(text)) == 1):
+        return extract_answer(response)
+    return ""
 
 
 def given_answer(answer: str) -> str:
@@ -81,7 +88,7 @@ def _answer_in_statement(text: str) -> str:
     lines = text.strip(" \t\r\n:*").splitlines()
     statement = _END_OF_SENTENCE.split(lines[0])[0].strip(" \t*") if lines else ""
     left, _, right = statement.partition("=")
-    if right and "=" not in right and not _WORD.search(left) and not _NUMBER.fullmatch(left.strip()):
+    if right and "=" not in right and _SOLVED_SIDE.fullmatch(left) and not _NUMBER.fullmatch(left.strip()):
         statement = right.strip()
     number = _NUMBER.search(statement)
     if number is None or "\\" in statement:

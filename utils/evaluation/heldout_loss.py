@@ -15,9 +15,7 @@ from utils.data.tokenization import TokenizedPool
 from utils.modeling import response_losses
 
 
-def heldout_losses(
-    model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, max_tokens_per_batch: int
-) -> np.ndarray:
+def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, max_tokens_per_batch: int) -> np.ndarray:
     """float32 (N,): mean nats per response token of each row, NaN for a row without one.
 
     Raises: ValueError if a row with a response token has no finite loss.
@@ -39,15 +37,19 @@ def heldout_losses(
     return losses_N
 
 
+def loss_of_rows(losses: np.ndarray) -> dict[str, Any]:
+    """examples (that have a loss), loss (their plain mean, None without any), without_response_token."""
+    scored = losses[np.isfinite(losses)]
+    return {
+        "examples": len(scored),
+        "loss": float(scored.mean(dtype=np.float64)) if len(scored) else None,
+        "without_response_token": len(losses) - len(scored),
+    }
+
+
 def loss_by_source(losses_N: np.ndarray, pool: Pool) -> dict[str, dict[str, Any]]:
-    """Source -> {examples, loss (mean over them, None without any), without_response_token}."""
-    table = {}
-    for code, name in enumerate(pool.source_names):
-        losses = losses_N[(pool.source_codes == code) & ~pool.excluded]
-        scored = losses[np.isfinite(losses)]
-        table[name] = {
-            "examples": len(scored),
-            "loss": float(scored.mean(dtype=np.float64)) if len(scored) else None,
-            "without_response_token": len(losses) - len(scored),
-        }
-    return table
+    """Source -> `loss_of_rows` of its usable rows."""
+    return {
+        name: loss_of_rows(losses_N[(pool.source_codes == code) & ~pool.excluded])
+        for code, name in enumerate(pool.source_names)
+    }

@@ -13,7 +13,7 @@ import numpy as np
 from utils.config.schema import DataConfig
 from utils.data.formats import Example
 from utils.data.pool import Pool
-from utils.evaluation.answers import extract_answer, given_answer, states_answer
+from utils.evaluation.answers import given_answer, gold_answer
 
 HELDOUT = "heldout"
 _NUM_SHOWN = 10  # row numbers listed in an error or a note
@@ -46,29 +46,25 @@ class QuestionFile:
 
 
 def read_heldout(path: str, data: DataConfig, limit: int | None) -> QuestionFile:
-    """Held-out rows, read as the pool is; the gold answer is the one that the response gives.
+    """Held-out rows, read as the pool is; the gold answer is the one that the response states.
 
     Raises: FileNotFoundError; ValueError for what `Pool` refuses.
     """
     file = _existing(path, "evaluation.heldout")
     pool = Pool(data.model_copy(update={"path": path, "limit": limit}))
-    questions, unanswered, guessed = [], [], []
+    questions, unanswered = [], []
     for row in map(int, pool.usable_rows):
         example = pool[row]
-        gold = extract_answer(example.response)
-        if not gold:
+        gold = gold_answer(example.response)
+        if gold:
+            questions.append(Question(row, example, gold))
+        else:
             unanswered.append(row)
-            continue
-        if not states_answer(example.response):
-            guessed.append(row)
-        questions.append(Question(row, example, gold))
     notes = []
     if pool.excluded.any():
         notes.append(f"{_rows(np.flatnonzero(pool.excluded))} without instruction or response: not used")
     if unanswered:
-        notes.append(f"{_rows(unanswered)} whose response holds no answer: in the loss, not in the accuracy")
-    if guessed:
-        notes.append(f'{_rows(guessed)} whose response does not say "The answer is": its last number is taken as gold')
+        notes.append(f'{_rows(unanswered)} whose response states no "The answer is": in the loss, not in the accuracy')
     return QuestionFile(HELDOUT, file, _sha256(file), questions, notes + _repeated(questions), pool)
 
 
@@ -111,7 +107,7 @@ def _json_lines(file: Path, setting: str, limit: int | None) -> Iterable[dict[st
             value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{setting}: {file}: line {number} is not JSON in UTF-8 ({error}): repair it") from None
-        if not isinstance(value, dict):
+        if type(value) is not dict:
             raise ValueError(f"{setting}: {file}: line {number} holds {type(value).__name__}, expected an object")
         yield value
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.artifacts.files import atomic_write
-from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_manifest
+from utils.artifacts.manifests import check_inputs, read_manifest, write_manifest
 from utils.evaluation.answers import extract_answer, same_answer
 from utils.evaluation.generation import Response
 from utils.evaluation.questions import HELDOUT, Question
@@ -45,11 +45,13 @@ def judge(questions: Sequence[Question], responses: Sequence[Response]) -> list[
 def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
     """questions, correct, accuracy (None without questions), and how many responses could not be judged fairly."""
     correct = sum(prediction.correct for prediction in predictions)
+    cut_off = sum(prediction.response.cut_off for prediction in predictions)
     return {
         "questions": len(predictions),
         "correct": correct,
         "accuracy": correct / len(predictions) if predictions else None,
-        "cut_off": sum(prediction.response.cut_off for prediction in predictions),
+        "cut_off": cut_off,
+        "cut_off_share": cut_off / len(predictions) if predictions else None,
         "without_answer": sum(not prediction.answer for prediction in predictions),
         "prompt_too_long": sum(prediction.response.too_long for prediction in predictions),
     }
@@ -77,13 +79,18 @@ def predictions_path(folder: Path, name: str) -> Path:
 
 
 def write_result(
-    folder: Path, name: str, inputs: dict[str, Any], predictions: Sequence[Prediction], measured: dict[str, Any]
+    folder: Path,
+    name: str,
+    inputs: dict[str, Any],
+    predictions: Sequence[Prediction],
+    measured: dict[str, Any],
+    made: dict[str, Any],
 ) -> None:
     """The predictions first: where the result is, they are."""
     with atomic_write(predictions_path(folder, name)) as file:
         for prediction in predictions:
             file.write(json.dumps(_prediction_line(prediction), ensure_ascii=False) + "\n")
-    write_manifest(result_path(folder, name), KIND, "complete", inputs, **measured, provenance=provenance())
+    write_manifest(result_path(folder, name), KIND, "complete", inputs, **measured, provenance=made)
 
 
 def _prediction_line(prediction: Prediction) -> dict[str, Any]:
@@ -109,10 +116,10 @@ def read_result(folder: Path, name: str) -> dict[str, Any]:
 def result_is_there(folder: Path, name: str, inputs: dict[str, Any]) -> bool:
     """Whether this file's result was made from exactly these inputs. Raises: ValueError if from others."""
     path = result_path(folder, name)
-    if not path.is_file() or not predictions_path(folder, name).is_file():
+    if not path.is_file():
         return False
     check_inputs(path, read_result(folder, name)["inputs"], inputs, WAYS_OUT)
-    return True
+    return predictions_path(folder, name).is_file()
 
 
 def summary(title: str, results: dict[str, dict[str, Any]]) -> str:
@@ -127,7 +134,10 @@ def summary(title: str, results: dict[str, dict[str, Any]]) -> str:
     if benchmarks and HELDOUT in results:
         lines.append("-" * 100)
     lines += [_line(name, result) for name, result in benchmarks.items()]
-    lines += ["", "loss: nats per response token; accuracy: share of questions answered with the right value by greedy generation"]
+    lines += [
+        "",
+        "loss: nats per response token; accuracy: share of questions answered with the right value by greedy generation",
+    ]
     for name, result in results.items():
         notes = list(result["notes"])
         if result["prompt_too_long"]:

@@ -18,11 +18,12 @@ from utils.artifacts.manifests import check_inputs, provenance, read_manifest, w
 from utils.artifacts.paths import RunPaths, checkpoint_name
 from utils.config.names import look_up
 from utils.config.schema import ModelConfig, RunConfig
+from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES
 from utils.data.tokenization import check_tokenizer, tokenize_pool, tokenizer_fingerprint
 from utils.evaluation.answers import ANSWER_RULES
 from utils.evaluation.generation import encode_prompts, greedy_responses, longest_prompt
-from utils.evaluation.heldout_loss import heldout_losses, loss_by_source
+from utils.evaluation.heldout_loss import heldout_losses, loss_by_source, loss_of_rows
 from utils.evaluation.questions import HELDOUT, QuestionFile, read_benchmark, read_heldout
 from utils.evaluation.results import (
     WAYS_OUT,
@@ -68,6 +69,7 @@ class EvaluationPlan:
     inputs: dict[str, Any]
     file_inputs: dict[str, dict[str, Any]]
     finished: frozenset[str]
+    training_is_unfinished: bool
 
     @property
     def title(self) -> str:
@@ -75,6 +77,8 @@ class EvaluationPlan:
 
     def describe(self, config: RunConfig) -> str:
         lines = [f"run {config.run_name}: evaluate {self.title}, results in {RunPaths(config.run_name).evaluation}"]
+        if self.training_is_unfinished:
+            lines.append("  the training of this run is not finished: a later checkpoint will need --overwrite")
         limit = longest_prompt(self.architecture, config.evaluation.max_new_tokens)
         for file in self.files:
             lengths = [len(prompt) for prompt in self.prompts[file.name]]
@@ -84,7 +88,9 @@ class EvaluationPlan:
                 f"{len(lengths) * config.evaluation.max_new_tokens:,} to generate; {state}"
             )
             if file.pool is not None:
-                lines.append(f"    response loss of {len(file.pool.usable_rows)} rows, {len(file.pool.source_names)} sources")
+                lines.append(
+                    f"    response loss of {len(file.pool.usable_rows)} rows, {len(file.pool.source_names)} sources"
+                )
             too_long = sum(limit is not None and length > limit for length in lengths)
             notes = [*file.notes, *([f"{too_long} prompts leave no room for a response"] if too_long else [])]
             lines += [f"    {note}" for note in notes]
@@ -99,7 +105,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     """
     model, data, evaluation = config.model, config.data, config.evaluation
     assert model is not None and data is not None
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("evaluate.py runs as one process: start it with `python evaluate.py`, not with torchrun")
     files = _question_files(config)
     step, checkpoint = _choose_checkpoint(config, ckpt)
@@ -130,26 +136,34 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         if file.pool is not None:
             file_inputs[file.name] |= {"pool": file.pool.fingerprint, "max_length": data.max_length}
     finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, file_inputs)
+    unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
-        step, checkpoint, architecture, tokenizer, files, prompts, inputs, file_inputs, finished
+        step, checkpoint, architecture, tokenizer, files, prompts, inputs, file_inputs, finished, unfinished
     )
 
 
 def evaluate(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> None:
-    """Measure every file that has no result yet, leave the results in res/<run_name>/evaluation and print them."""
+    """Measure every file that has no result yet, leave the results in res/<run_name>/evaluation and print them.
+
+    Raises: ValueError if the model cannot be loaded or its losses are not finite.
+    """
     folder = RunPaths(config.run_name).evaluation
     if overwrite:
         shutil.rmtree(folder, ignore_errors=True)
+    manifest = folder / "manifest.json"
+    inputs = {**plan.inputs, "files": {file.name: file.sha256 for file in plan.files}}
     pending = [file for file in plan.files if file.name not in plan.finished]
     if pending:
-        inputs = {**plan.inputs, "files": {file.name: file.sha256 for file in plan.files}}
-        write_manifest(folder / "manifest.json", KIND, "running", inputs, provenance=provenance())
-        model, begun = _load_model(config, plan), time.monotonic()
+        write_manifest(manifest, KIND, "running", inputs, provenance=provenance())
+        model = _load_model(config, plan)
         for file in pending:
+            begun = time.monotonic()
             predictions, measured = _measure(model, config, plan, file)
-            write_result(folder, file.name, plan.file_inputs[file.name], predictions, measured)
-        outcome = provenance(device=str(model.device), seconds=round(time.monotonic() - begun, 1))
-        write_manifest(folder / "manifest.json", KIND, "complete", inputs, provenance=outcome)
+            made = provenance(device=str(model.device), seconds=round(time.monotonic() - begun, 1))
+            write_result(folder, file.name, plan.file_inputs[file.name], predictions, measured, made)
+    recorded = read_manifest(manifest, KIND)
+    if recorded["status"] != "complete" or recorded["inputs"] != inputs:
+        write_manifest(manifest, KIND, "complete", inputs, provenance=provenance())
     results = {file.name: read_result(folder, file.name) for file in plan.files}
     print(summary(f"run {config.run_name}, {plan.title}", results))
     print(f"results in {folder}")
@@ -186,14 +200,18 @@ def _choose_checkpoint(config: RunConfig, ckpt: int) -> tuple[int, Path | None]:
         ) from None
     step = max(found) if ckpt == -1 else ckpt
     if step not in found:
-        raise ValueError(f"--ckpt: no checkpoint of step {ckpt} in {root}; there are {list(found)}, 0 (base) and -1 (newest)")
+        raise ValueError(
+            f"--ckpt: no checkpoint of step {ckpt} in {root}; there are {list(found)}, 0 (base) and -1 (newest)"
+        )
     return step, found[step]
 
 
 def _architecture(model: ModelConfig, checkpoint: Path | None) -> PretrainedConfig:
     if checkpoint is None or not (checkpoint / "config.json").is_file():  # the base model, or an adapter on it
         return base_config(model)
-    return base_config(ModelConfig(name_or_path=str(checkpoint), trust_remote_code=model.trust_remote_code))
+    return base_config(
+        model.model_copy(update={"name_or_path": str(checkpoint), "architecture": None, "revision": None})
+    )
 
 
 def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
@@ -221,8 +239,13 @@ def _finished(paths: RunPaths, inputs: dict[str, Any], file_inputs: dict[str, di
     return frozenset(name for name, wanted in file_inputs.items() if result_is_there(paths.evaluation, name, wanted))
 
 
+def _training_is_unfinished(paths: RunPaths) -> bool:
+    return paths.manifest.is_file() and read_manifest(paths.manifest, "training")["status"] != "complete"
+
+
 def _load_model(config: RunConfig, plan: EvaluationPlan) -> Any:
     assert config.model is not None
+    model: Any
     if plan.checkpoint is None:
         model = load_base_model(config.model, plan.tokenizer, config.seed).eval()
     else:
@@ -233,8 +256,9 @@ def _load_model(config: RunConfig, plan: EvaluationPlan) -> Any:
 def _measure(
     model: Any, config: RunConfig, plan: EvaluationPlan, file: QuestionFile
 ) -> tuple[list[Prediction], dict[str, Any]]:
+    """A file's predictions, and what its result says."""
     evaluation = config.evaluation
-    loss = {} if file.pool is None else _measure_loss(model, config, plan, file)
+    heldout = {} if file.pool is None else _heldout_loss(model, config, plan, file.pool)
     responses = greedy_responses(
         model,
         plan.tokenizer,
@@ -244,20 +268,28 @@ def _measure(
         file.name,
     )
     predictions = judge(file.questions, responses)
-    measured = {**tally(predictions), "notes": file.notes, **loss}
+    measured = {**tally(predictions), **heldout, "notes": [*file.notes, *heldout.get("notes", [])]}
     if file.pool is not None:
-        for source, row in tally_by_source(predictions, file.pool.source_names).items():
-            measured["by_source"][source] |= row
-        by_source = measured["by_source"].values()
-        measured["accuracy_average"] = plain_average([row["accuracy"] for row in by_source])
+        by_source = {
+            source: {**heldout["by_source"][source], **accuracy}
+            for source, accuracy in tally_by_source(predictions, file.pool.source_names).items()
+        }
+        measured["by_source"] = by_source
+        measured["accuracy_average"] = plain_average([row["accuracy"] for row in by_source.values()])
     return predictions, measured
 
 
-def _measure_loss(model: Any, config: RunConfig, plan: EvaluationPlan, file: QuestionFile) -> dict[str, Any]:
-    """The held-out file's loss: over all rows, per source, and the plain average over sources."""
-    data, pool = config.data, file.pool
-    assert data is not None and pool is not None
+def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Pool) -> dict[str, Any]:
+    """The response loss over all rows, per source, and its plain average over sources."""
+    data = config.data
+    assert data is not None
     tokens = tokenize_pool(pool, plan.tokenizer, data.template, data.max_length, bool(model.config.is_encoder_decoder))
     losses_N = heldout_losses(model, tokens, pad_id_of(plan.tokenizer), config.evaluation.max_tokens_per_batch)
-    by_source = loss_by_source(losses_N, pool)
-    ...
+    overall, by_source = loss_of_rows(losses_N[~pool.excluded]), loss_by_source(losses_N, pool)
+    notes = []
+    if overall["without_response_token"]:
+        notes.append(
+            f"{overall['without_response_token']} rows without a response token within {data.max_length} tokens: not in the loss"
+        )
+    average = plain_average([row["loss"] for row in by_source.values()])
+    return {**overall, "loss_average": average, "by_source": by_source, "notes": notes}

@@ -68,13 +68,19 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
     Raises: ValueError, FileNotFoundError.
     """
     assert config.model is not None and config.data is not None
-    found = {} if checkpoints == "0" else find_checkpoints(Path(model_path) if model_path else RunPaths(config.run_name).root)
+    found = (
+        {}
+        if checkpoints == "0"
+        else find_checkpoints(Path(model_path) if model_path else RunPaths(config.run_name).root)
+    )
     steps = [max(found)] if checkpoints == "-1" else choose_steps(list(found), checkpoints)
     chosen: dict[int, Path | None] = {step: None if step == BASE_MODEL else found[step] for step in steps}
     fingerprints, unreadable = _fingerprints(config, chosen)
     tokenizer = _common_tokenizer(config.model, chosen)
     is_encoder_decoder = bool(base_config(config.model).is_encoder_decoder)
-    tokens = tokenize_pool(Pool(config.data), tokenizer, config.data.template, config.data.max_length, is_encoder_decoder)
+    tokens = tokenize_pool(
+        Pool(config.data), tokenizer, config.data.template, config.data.max_length, is_encoder_decoder
+    )
     inputs = {
         "pool": tokens.inputs["pool"],
         "num_examples": len(tokens),
@@ -126,7 +132,9 @@ def _common_tokenizer(model: ModelConfig, chosen: dict[int, Path | None]) -> Any
     loaded: dict[str, tuple[str, Any]] = {}
     for step, folder in chosen.items():
         file = None if folder is None else folder / "tokenizer.json"
-        contents = hashlib.sha256(file.read_bytes()).hexdigest() if file is not None and file.is_file() else "base model"
+        contents = (
+            hashlib.sha256(file.read_bytes()).hexdigest() if file is not None and file.is_file() else "base model"
+        )
         if contents not in loaded:
             tokenizer = load_tokenizer(model) if folder is None else load_checkpoint_tokenizer(folder, model)
             loaded[contents] = (f"checkpoint {step}", tokenizer)

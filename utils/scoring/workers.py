@@ -8,10 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from transformers import PreTrainedModel
 
 from utils.artifacts.trajectories import scored_steps
@@ -31,11 +34,11 @@ class Launch:
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self._next = 0
         if self.size > 1:
-            store, rank, size = next(iter(dist.rendezvous("env://")))
-            dist.init_process_group("gloo", store=dist.PrefixStore("s2l", store), rank=rank, world_size=size)
+            store, rank, size = next(iter(rendezvous("env://")))
+            dist.init_process_group("gloo", store=PrefixStore("s2l", store), rank=rank, world_size=size)
             # The store outlives a restarted worker: each attempt has a counter of its own.
             attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-            self._store = dist.PrefixStore(f"s2l-units-{attempt}", store)
+            self._store = PrefixStore(f"s2l-units-{attempt}", store)
 
     @property
     def device(self) -> torch.device:
@@ -119,7 +122,7 @@ def _units_with_models(
         if unit.step != loaded_step:
             model = None  # one checkpoint in memory at a time
             try:
-                model, loaded_step = _load(config, plan, unit.step).to(launch.device), unit.step
+                model, loaded_step = _load(config, plan, unit.step, launch.device), unit.step
             except (ValueError, OSError) as error:
                 failed[unit.step] = str(error)
                 continue
@@ -127,12 +130,14 @@ def _units_with_models(
         yield unit, model
 
 
-def _load(config: RunConfig, plan: ScoringPlan, step: int) -> PreTrainedModel:
+def _load(config: RunConfig, plan: ScoringPlan, step: int, device: torch.device) -> Any:
     assert config.model is not None
     dtype, folder = getattr(torch, config.trajectories.precision), plan.checkpoints[step]
     if folder is None:
-        return load_base_model(config.model, load_tokenizer(config.model), config.seed).to(dtype).eval()
-    return load_checkpoint(folder, config.model, dtype)
+        model: Any = load_base_model(config.model, load_tokenizer(config.model), config.seed).eval()
+    else:
+        model = load_checkpoint(folder, config.model, dtype)
+    return model.to(device=device, dtype=dtype)
 
 
 def _unit_losses(

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import textwrap
 import time
 
 from utils.artifacts.manifests import check_inputs
@@ -200,7 +201,12 @@ def _plan(
     if "num_clusters" in method.settings:
         per_source = f" in each of {num_sources:,} sources" if subset.per_source else ""
         plan["clusters"] = f"at most {subset.num_clusters:,}{per_source}"
-    return "\n".join([f"subset of run {config.run_name}", *(f"  {name:<12}{text}" for name, text in plan.items())])
+    lines = [f"subset of run {config.run_name}"]
+    for name, text in plan.items():
+        lines += textwrap.wrap(
+            f"  {name:<12}{text}", 100, subsequent_indent=14 * " ", break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(lines)
 
 
 class _Stopwatch:

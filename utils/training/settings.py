@@ -110,7 +110,9 @@ def _check_precision(train_args: dict[str, Any]) -> None:
             "train_args.bf16=false to the command"
         )
     if train_args.get("fp16") and not torch.cuda.is_available():
-        raise ValueError("train_args.fp16: fp16 needs a GPU. To train without it, add train_args.fp16=false to the command")
+        raise ValueError(
+            "train_args.fp16: fp16 needs a GPU. To train without it, add train_args.fp16=false to the command"
+        )
 
 
 def total_steps(config: RunConfig, num_rows: int) -> int:

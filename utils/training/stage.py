@@ -1,5 +1,6 @@
 """Train one model: check, plan, continue where an earlier try stopped, save checkpoints on schedule."""
 
+import contextlib
 import hashlib
 import shutil
 import time
@@ -12,6 +13,7 @@ import torch
 from accelerate import PartialState
 
 from utils.artifacts.checkpoints import newest_resumable_checkpoint, scheduled_steps
+from utils.artifacts.log import copied_to
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_config, write_manifest
 from utils.artifacts.paths import RunPaths, step_of
 from utils.config.schema import RunConfig
@@ -57,7 +59,9 @@ class TrainingPlan:
         )
 
 
-def plan_training(config: RunConfig, pool: Pool, rows: np.ndarray, subset_manifest: dict[str, Any] | None) -> TrainingPlan:
+def plan_training(
+    config: RunConfig, pool: Pool, rows: np.ndarray, subset_manifest: dict[str, Any] | None
+) -> TrainingPlan:
     """Check all that can be checked without loading the model.
 
     Args: rows: int64, ascending row numbers of the pool; subset_manifest: of the subset they come from, if any.
@@ -97,11 +101,16 @@ def train(config: RunConfig, plan: TrainingPlan, overwrite: bool) -> None:
 
     Runs in every process of a torchrun launch. Raises: ValueError if the folder holds a run with other inputs.
     """
-    assert config.model is not None
     state, paths = PartialState(), RunPaths(config.run_name)
     if state.is_main_process:
         _prepare_folder(paths, plan, overwrite)
     state.wait_for_everyone()
+    with copied_to(paths.log) if state.is_main_process else contextlib.nullcontext():
+        _train(config, plan, state, paths)
+
+
+def _train(config: RunConfig, plan: TrainingPlan, state: PartialState, paths: RunPaths) -> None:
+    assert config.model is not None
     newest = newest_resumable_checkpoint(paths)
     if newest is not None and step_of(newest) == plan.steps:
         if state.is_main_process:
@@ -150,7 +159,7 @@ def _prepare_folder(paths: RunPaths, plan: TrainingPlan, overwrite: bool) -> Non
     """Clear away half-written saves; refuse a run made from other inputs, or remove it if asked to."""
     shutil.rmtree(paths.training_parts, ignore_errors=True)
     if overwrite:
-        for old in [*paths.root.glob("checkpoint-*"), paths.manifest, paths.metrics]:
+        for old in [*paths.root.glob("checkpoint-*"), paths.manifest, paths.metrics, paths.log]:
             shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
     if paths.manifest.is_file():
         check_inputs(paths.manifest, read_manifest(paths.manifest, KIND)["inputs"], plan.inputs, _WAYS_OUT)

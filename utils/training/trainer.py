@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -106,7 +106,7 @@ class _SkipEmptyStep(TrainerCallback):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not self._trainer.step_has_labels:
-            self._trainer.model_wrapped.zero_grad(set_to_none=True)
+            cast(torch.nn.Module, self._trainer.model_wrapped).zero_grad(set_to_none=True)
             print(f"step {state.global_step + 1}: no response token in the whole batch; no update", file=sys.stderr)
 
 
@@ -124,7 +124,9 @@ class _SaveOnSchedule(TrainerCallback):
         _barrier()  # every rank has written its part
         if args.should_save:
             saved = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (saved / "training_args.bin").unlink(missing_ok=True)  # a pickle of this machine's paths; config.yml says it
+            (saved / "training_args.bin").unlink(
+                missing_ok=True
+            )  # a pickle of this machine's paths; config.yml says it
             publish_folder(saved, self._paths.checkpoint(state.global_step))
             remove_older_training_state(self._paths, newest=state.global_step)
         _barrier()
