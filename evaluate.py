@@ -1,11 +1,12 @@
 """Measure a trained model: held-out response loss and accuracy per source, exact-match accuracy on benchmarks.
 
-    python evaluate.py --config_file configs/s2l_pythia-410m-deduped.yml
-    python evaluate.py --config_file configs/s2l_pythia-410m-deduped.yml --ckpt 0 run_name=pythia-410m-untrained
-    python evaluate.py --compare s2l_seed1 s2l_seed2 random_seed1 random_seed2
+    python evaluate.py --config_file configs/quickstart/target_s2l.yml
+    python evaluate.py --config_file configs/quickstart/target_s2l.yml --ckpt 0 run_name=quickstart_untrained
+    python evaluate.py --compare quickstart_s2l quickstart_random quickstart_full
 
-What is measured is the YAML's `evaluation:` section. Results go to res/<run_name>/evaluation; the same command continues
-after a kill. `--compare` reads the results of several runs and prints one column per arm, seeds of one arm together.
+The YAML's `evaluation:` section says what is measured. Results go to res/<run_name>/evaluation; the same command
+continues after a kill. `--compare` reads the results of several runs and prints one column per arm, the seeds of one
+arm together.
 """
 
 import sys

@@ -1,7 +1,8 @@
 """The answer that a text gives, and whether two answers are the same.
 
-A text states its answer after the last "The answer is" or "####"; a text that states none gives its last number. Numbers
-are compared by value, everything else as text. What stands in a formula is not torn out of it: `(5,12)` is not 5.
+A text states its answer after the last "The answer is" or "####"; a text that states none gives its last number.
+Numbers are compared by value, everything else as text. What stands in a formula is not torn out of it: `(5,12)` is
+not 5.
 """
 
 import re
@@ -40,7 +41,8 @@ def extract_answer(text: str) -> str:
     """The answer that a text gives; empty if it gives none.
 
     After the last marker: the first number of the sentence, or the whole sentence where there is no number or the
-    number is part of a formula; of an equation `x = 5` the right side. Without a marker: the last number of the text.
+    number is part of a formula. Of an equation such as `x = 5` or `2 + 3 = 5` the side that is the value. Without a
+    marker: the last number of the text.
     """
     text = _without_notation(text)
     markers = list(_MARKER.finditer(text))
@@ -53,8 +55,8 @@ def extract_answer(text: str) -> str:
 def gold_answer(response: str) -> str:
     """The answer that a reference response states; empty if it states none.
 
-    Without a marker only a line with a single number counts: the last number of a program or of a textbook's solution is
-    seldom its answer.
+    Without a marker only a line with a single number counts: the last number of a program or of a textbook's solution
+    is seldom its answer.
     """
     text = _without_notation(response).strip()
     if _MARKER.search(text) or ("\n" not in text and len(_NUMBER.findall(text)) == 1):
@@ -88,8 +90,8 @@ def _answer_in_statement(text: str) -> str:
     lines = text.strip(" \t\r\n:*").splitlines()
     statement = _END_OF_SENTENCE.split(lines[0])[0].strip(" \t*") if lines else ""
     left, _, right = statement.partition("=")
-    if right and "=" not in right and _SOLVED_SIDE.fullmatch(left) and not _NUMBER.fullmatch(left.strip()):
-        statement = right.strip()
+    if right and "=" not in right and _SOLVED_SIDE.fullmatch(left):
+        statement = (left if _NUMBER.fullmatch(left.strip()) else right).strip()
     number = _NUMBER.search(statement)
     if number is None or "\\" in statement:
         return statement

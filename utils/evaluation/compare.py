@@ -95,7 +95,8 @@ class Arm:
         if first.training is not None and first.last_step != first.step:
             step += " of an unfinished training" if first.last_step is None else f" of {first.last_step:,}"
         runs = "; ".join(f"{run.name} ({run.seeds})" for run in self.runs)
-        text = f"{self.letter}  {self.method}: {first.num_examples:,} examples, {step}; {_counted(len(self.runs), 'run')}: {runs}"
+        counts = f"{first.num_examples:,} examples, {step}; {len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}"
+        text = f"{self.letter}  {self.method}: {counts}: {runs}"
         return textwrap.fill(text, _WIDTH, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
 
     def cell(self, *keys: str) -> str:
@@ -175,8 +176,8 @@ def _group(runs: list[EvaluatedRun]) -> list[Arm]:
         for other in group:
             if run.training is None or other.training is None or _drawn(run.training) == _drawn(other.training):
                 raise ValueError(
-                    f"{other.name} and {run.name} are the same arm with the same seed, which would count twice: name one "
-                    "of them"
+                    f"{other.name} and {run.name} are the same arm with the same seed, which would count twice: name "
+                    "one of them"
                 )
         group.append(run)
     return [Arm(_letter(number), group) for number, group in enumerate(groups.values())]
@@ -213,8 +214,8 @@ def _remarks(arms: list[Arm]) -> list[str]:
     single = [arm.letter for arm in arms if len(arm.runs) == 1 and arm.runs[0].training is not None]
     if single:
         remarks.append(
-            f"{'Arm' if len(single) == 1 else 'Arms'} {', '.join(single)}: one run. Differences between single seeds say "
-            "little; train more seeds before concluding anything."
+            f"{'Arm' if len(single) == 1 else 'Arms'} {', '.join(single)}: one run. Differences between single seeds "
+            "say little; train more seeds before concluding anything."
         )
     return remarks
 
@@ -272,7 +273,3 @@ def _row(label: str, cells: list[str]) -> str:
 def _files(runs: list[EvaluatedRun]) -> list[str]:
     """Names of all files that some run was evaluated on, held-out first."""
     return list(dict.fromkeys(file for run in runs for file in run.results))
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

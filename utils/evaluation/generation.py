@@ -4,7 +4,6 @@ Legend: B prompts of a batch, P tokens of its longest prompt, G generated tokens
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,8 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, Pr
 
 from utils.data.batching import token_budget_batches
 from utils.data.tokenization import special_tokens_around_text
+from utils.evaluation.results import Response
 from utils.modeling import pad_id_of
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """Attributes: cut_off: no end-of-sequence within the token limit; too_long: the prompt left no room, no answer."""
-
-    text: str
-    cut_off: bool = False
-    too_long: bool = False
 
 
 def encode_prompts(
@@ -45,8 +36,8 @@ def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int |
         return None
     if max_new_tokens >= positions:
         raise ValueError(
-            f"evaluation.max_new_tokens: found {max_new_tokens}, but the model has {positions} positions for prompt and "
-            f"response: set evaluation.max_new_tokens below {positions}"
+            f"evaluation.max_new_tokens: found {max_new_tokens}, but the model has {positions} positions for prompt "
+            f"and response: set evaluation.max_new_tokens below {positions}"
         )
     return positions if architecture.is_encoder_decoder else positions - max_new_tokens
 

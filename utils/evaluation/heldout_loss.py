@@ -31,8 +31,9 @@ def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, m
     broken = scorable[~np.isfinite(losses_N[scorable])]
     if len(broken):
         raise ValueError(
-            f"the loss of {len(broken)} held-out rows is not finite, the first in row {broken[0]}: the checkpoint's weights "
-            "are broken or overflow in this model.dtype; evaluate another checkpoint with --ckpt, or set model.dtype=float32"
+            f"the loss of {len(broken)} held-out rows is not finite, the first in row {broken[0]}: the checkpoint's "
+            "weights are broken or overflow in this model.dtype; evaluate another checkpoint with --ckpt, or set "
+            "model.dtype=float32"
         )
     return losses_N
 

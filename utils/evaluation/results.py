@@ -1,6 +1,7 @@
 """What an evaluation leaves on disk and on the screen."""
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 from utils.artifacts.files import atomic_write
 from utils.artifacts.manifests import check_inputs, read_manifest, write_manifest
 from utils.evaluation.answers import extract_answer, same_answer
-from utils.evaluation.generation import Response
 from utils.evaluation.questions import HELDOUT, Question
 
 KIND = "evaluation result"
 WAYS_OUT = "Ways out: --overwrite evaluates again; another run_name keeps both."
+_WIDTH = 100
 _COLUMNS = {
     "loss": "loss",
     "examples": "examples",
@@ -22,6 +23,15 @@ _COLUMNS = {
     "cut_off": "cut off",
     "without_answer": "no answer",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Attributes: cut_off: no end-of-sequence within the token limit; too_long: the prompt left no room, no answer."""
+
+    text: str
+    cut_off: bool = False
+    too_long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +142,14 @@ def summary(title: str, results: dict[str, dict[str, Any]]) -> str:
         lines += [_line("average over sources", averages), _line("all held-out rows", heldout)]
     benchmarks = {name: result for name, result in results.items() if name != HELDOUT}
     if benchmarks and HELDOUT in results:
-        lines.append("-" * 100)
+        lines.append("-" * _WIDTH)
     lines += [_line(name, result) for name, result in benchmarks.items()]
-    lines += [
-        "",
-        "loss: nats per response token; accuracy: share of questions answered with the right value by greedy generation",
-    ]
+    remarks = ["loss: nats per response token; accuracy: share of questions with the right answer, generated greedily"]
     for name, result in results.items():
-        notes = list(result["notes"])
+        remarks += [f"{name}: {note}" for note in result["notes"]]
         if result["prompt_too_long"]:
-            notes.append(f"{result['prompt_too_long']} prompts leave no room for a response: answered empty")
-        lines += [f"{name}: {note}" for note in notes]
+            remarks.append(f"{name}: {result['prompt_too_long']} prompts leave no room for a response: answered empty")
+    lines += ["", *(textwrap.fill(remark, _WIDTH, subsequent_indent="  ") for remark in remarks)]
     return "\n".join(lines)
 
 

@@ -84,8 +84,8 @@ class EvaluationPlan:
             lengths = [len(prompt) for prompt in self.prompts[file.name]]
             state = "there already" if file.name in self.finished else "to do"
             lines.append(
-                f"  {file.name}: {len(file.questions)} questions in {file.path}, {sum(lengths):,} prompt tokens, at most "
-                f"{len(lengths) * config.evaluation.max_new_tokens:,} to generate; {state}"
+                f"  {file.name}: {len(file.questions)} questions in {file.path}; {sum(lengths):,} prompt tokens, "
+                f"at most {len(lengths) * config.evaluation.max_new_tokens:,} to generate; {state}"
             )
             if file.pool is not None:
                 lines.append(
@@ -100,7 +100,7 @@ class EvaluationPlan:
 def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> EvaluationPlan:
     """Check all that can be checked without loading the model; writes nothing.
 
-    Args: ckpt: a step, 0 for the base model, -1 for the newest checkpoint; overwrite: results that are there do not count.
+    Args: ckpt: a step, 0 for the base model, -1 for the newest checkpoint; overwrite: what is there does not count.
     Raises: ValueError, FileNotFoundError.
     """
     model, data, evaluation = config.model, config.data, config.evaluation
@@ -175,7 +175,8 @@ def _question_files(config: RunConfig) -> list[QuestionFile]:
     if evaluation.heldout is None and not evaluation.benchmarks:
         raise ValueError(
             "evaluation: found neither heldout nor benchmarks, expected at least one: add `evaluation: {heldout: "
-            "FILE.jsonl}` (rows like the pool's) or `evaluation: {benchmarks: {NAME: FILE.jsonl}}` (instruction, answer)"
+            "FILE.jsonl}` (rows like the pool's) or `evaluation: {benchmarks: {NAME: FILE.jsonl}}` (lines of "
+            '{"instruction", "answer"})'
         )
     for name in evaluation.benchmarks:
         if not _BENCHMARK_NAME.match(name) or name in (HELDOUT, "manifest"):
@@ -195,8 +196,8 @@ def _choose_checkpoint(config: RunConfig, ckpt: int) -> tuple[int, Path | None]:
         found = find_checkpoints(root)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"run {config.run_name!r} has no checkpoint in {root}: train it first with `python train.py --config_file <this "
-            "YAML>`, or evaluate the base model with --ckpt 0"
+            f"run {config.run_name!r} has no checkpoint in {root}: train it first with `python train.py --config_file "
+            "<this YAML>`, or evaluate the base model with --ckpt 0"
         ) from None
     step = max(found) if ckpt == -1 else ckpt
     if step not in found:
@@ -288,8 +289,7 @@ def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Poo
     overall, by_source = loss_of_rows(losses_N[~pool.excluded]), loss_by_source(losses_N, pool)
     notes = []
     if overall["without_response_token"]:
-        notes.append(
-            f"{overall['without_response_token']} rows without a response token within {data.max_length} tokens: not in the loss"
-        )
+        unscored = overall["without_response_token"]
+        notes.append(f"{unscored} rows without a response token within {data.max_length} tokens: not in the loss")
     average = plain_average([row["loss"] for row in by_source.values()])
     return {**overall, "loss_average": average, "by_source": by_source, "notes": notes}

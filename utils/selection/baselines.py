@@ -1,5 +1,5 @@
-"""What S2L is compared with. All take rows in the same seeded random order as S2L does, so that a comparison at one seed
-is about how the budget is shared out and about nothing else.
+"""What S2L is compared with. All take rows in the same seeded random order as S2L does, so that a comparison at one
+seed is about how the budget is shared out and about nothing else.
 
 Legend: N examples of the pool, n candidates.
 """

@@ -25,7 +25,7 @@ class Candidates:
         source_names: sources of the pool, ascending.
         num_examples: N.
         columns: per checkpoint the losses (N,) of the whole pool, memory-mapped; None without trajectories.
-        unscorable: int64, ascending: rows that are NaN at some checkpoint (and not excluded), none without trajectories.
+        unscorable: int64, ascending: rows that are NaN at some checkpoint and not excluded; none without trajectories.
     """
 
     rows: np.ndarray
@@ -96,14 +96,14 @@ def find_candidates(pool: Pool, trajectories: Trajectories | None) -> tuple[Cand
 def _refuse_another_pool(pool: Pool, trajectories: Trajectories) -> None:
     if trajectories.num_examples != len(pool):
         raise ValueError(
-            f"{trajectories.origin} holds losses of {trajectories.num_examples} examples, but the pool {pool.data.path} "
-            f"has {len(pool)} rows: select from the pool that was scored (data.path, data.split, data.limit)"
+            f"{trajectories.origin} holds losses of {trajectories.num_examples} examples, but the pool "
+            f"{pool.data.path} has {len(pool)} rows: select from the pool that was scored (data.path, data.split, data.limit)"
         )
     scored = trajectories.manifest.get("inputs", {}).get("pool")
     if trajectories.manifest and scored != pool.fingerprint:
         raise ValueError(
-            f"{trajectories.origin} was made from another pool than {pool.data.path}: found fingerprint {scored}, expected "
-            f"{pool.fingerprint}. Select from the pool that was scored (data.path, data.format, data.columns, "
+            f"{trajectories.origin} was made from another pool than {pool.data.path}: found fingerprint {scored}, "
+            f"expected {pool.fingerprint}. Select from the pool that was scored (data.path, data.format, data.columns, "
             "data.source_column), or score this one"
         )
 
@@ -129,8 +129,8 @@ def _scorable(usable_N: np.ndarray, trajectories: Trajectories) -> tuple[np.ndar
     if not scorable_N.any():
         counts = ", ".join(f"{name}: {num_nan:,}" for name, num_nan in num_nan_by_checkpoint.items())
         raise ValueError(
-            f"{trajectories.origin}: each of {usable_N.sum():,} rows is NaN somewhere, expected rows with a loss at every "
-            f"checkpoint (NaN at {counts}): leave such checkpoints out (subset.steps), or score again"
+            f"{trajectories.origin}: each of {usable_N.sum():,} rows is NaN somewhere, expected rows with a loss at "
+            f"every checkpoint (NaN at {counts}): leave such checkpoints out (subset.steps), or score again"
         )
     remarks = []
     unscorable = np.flatnonzero(usable_N & ~scorable_N)
@@ -138,10 +138,9 @@ def _scorable(usable_N: np.ndarray, trajectories: Trajectories) -> tuple[np.ndar
         remarks.append(f"{len(unscorable):,} rows have no loss (NaN) and are not selectable: {_listed(unscorable)}")
     partial = np.flatnonzero(usable_N & ~scorable_N & (num_nan_N < len(trajectories.columns)))
     if len(partial):
-        with_nan = ", ".join(name for name, num_nan in num_nan_by_checkpoint.items() if num_nan)
-        remarks.append(
-            f"{len(partial):,} of those are NaN at some checkpoints only: {_listed(partial)} (NaN occurs at {with_nan})"
-        )
+        columns = zip(num_nan_by_checkpoint, trajectories.columns, strict=True)
+        where = ", ".join(name for name, column_N in columns if np.isnan(column_N[partial]).any())
+        remarks.append(f"{len(partial):,} of those are NaN at some checkpoints only ({where}): {_listed(partial)}")
     return scorable_N, remarks
 
 

@@ -1,4 +1,4 @@
-"""What a subset consists of: per source for readers (the table) and down to the cluster for programs (composition.json).
+"""What a subset consists of: per source for people (the table), down to the cluster for programs (composition.json).
 
 Legend: N examples of the pool, S sources.
 """

@@ -23,9 +23,9 @@ _INIT_METHODS = {
 def reproducible_faiss() -> Iterator[None]:
     """Distances as plain sums of squared differences in AVX2, faiss's own global settings restored afterwards.
 
-    Where there is no AVX2 (another processor, or FAISS_SIMD_LEVEL says so) the level stays as it is; `backend` names it.
-    The number of threads is left alone: each row's distances and each centroid's sum are computed by one thread, in
-    row order.
+    Where there is no AVX2 (another processor, or FAISS_SIMD_LEVEL says so) the level stays as it is; `backend` names
+    it. The number of threads is left alone: each row's distances and each centroid's sum are computed by one thread,
+    in row order.
     """
     blas_threshold, simd_level = faiss.cvar.distance_compute_blas_threshold, faiss.SIMDConfig.get_level()
     beyond_avx2 = (faiss.SIMDLevel_AVX512, faiss.SIMDLevel_AVX512_SPR, faiss.SIMDLevel_AVX512_VPOPCNT)

@@ -1,6 +1,6 @@
-"""Seeded chance. Everything random in selection comes from the run's seed through sha256 and from nothing else: not from
-the budget, not from global random state, not from the version of numpy (only raw bits of PCG64 are used, which numpy
-promises never to change).
+"""Seeded chance. Everything random in selection comes from the run's seed through sha256 and from nothing else: not
+from the budget, not from global random state, not from the version of numpy (only raw bits of PCG64 are used, which
+numpy promises never to change).
 
 Legend: N examples of the pool, n the rows at hand, G groups.
 """

@@ -124,8 +124,8 @@ def resolve_subset(config: RunConfig, pool: Pool | None = None) -> Subset:
         if subset.same_as is None:
             raise
         raise FileNotFoundError(
-            f"subset.same_as: run {subset.same_as!r} has no subset in {folder}: make it first with `python select_s2l.py "
-            f"--config_file <the YAML of {subset.same_as}>`"
+            f"subset.same_as: run {subset.same_as!r} has no subset in {folder}: make it first with `python "
+            f"select_s2l.py --config_file <the YAML of {subset.same_as}>`"
         ) from None
     pool = Pool(config.data) if pool is None else pool
     recorded = found.manifest["inputs"]
@@ -148,8 +148,8 @@ def budget_in_rows(budget: float, num_selectable: int) -> int:
     rows = budget if isinstance(budget, int) else max(1, math.floor(budget * num_selectable + 0.5))
     if rows > num_selectable:
         raise ValueError(
-            f"subset.budget: found {rows:,} rows, but only {num_selectable:,} rows of the pool are selectable: ask for at "
-            "most that many (1.0 is all of them)"
+            f"subset.budget: found {rows:,} rows, but only {num_selectable:,} rows of the pool are selectable: ask for "
+            "at most that many (1.0 is all of them)"
         )
     return rows
 

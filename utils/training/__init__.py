@@ -1,2 +1,3 @@
 """Fine-tune one model, proxy or target: `settings` (train_args -> TrainingArguments), `order` (which examples each
-optimizer step takes), `trainer` (transformers' Trainer with our loss, order and checkpoints), `stage` (the whole run)."""
+optimizer step takes), `trainer` (transformers' Trainer with our loss, order and checkpoints), `tracking` (wandb and the
+like), `stage` (the whole run)."""

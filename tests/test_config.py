@@ -1,0 +1,222 @@
+"""Configs: every error at once and in words; every YAML of the project and of the released code loads."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+from utils.config.command_line import take_wandb_key
+from utils.config.load import load_config
+
+MINIMAL = "run_name: r\nmodel: {name_or_path: m}\ndata: {path: p}\n"
+
+# The two YAMLs of the released code, by their keys.
+RELEASED_PROXY = """
+full_data_path: TIGER-Lab/MathInstruct
+model_name_or_path: EleutherAI/pythia-70m-deduped
+cache_dir: /data/huggingface_models
+model_max_length: 512
+schedule_name: Full
+result_dir_name: full_mathinstruct_pythia-70m-deduped_3epochs_512_checkpoints
+train_args:
+  optim: adamw_torch
+  num_train_epochs: 3
+  per_device_train_batch_size: 4
+  per_device_eval_batch_size: 4
+  gradient_accumulation_steps: 8
+  eval_strategy: "no"
+  save_strategy: "steps"
+  save_steps: 500
+  save_total_limit: 12
+  learning_rate: 2.0e-5
+  weight_decay: 0.
+  warmup_ratio: 0.03
+  lr_scheduler_type: cosine
+  logging_steps: 1
+  fsdp: "full_shard auto_wrap"
+  fsdp_config:
+    transformer_layer_cls_to_wrap: "GPTNeoXLayer"
+  bf16: TRUE
+  tf32: TRUE
+  group_by_length: TRUE
+  full_determinism: TRUE
+  seed: 42
+"""
+RELEASED_TARGET = """
+full_data_path: TIGER-Lab/MathInstruct
+model_name_or_path: microsoft/Phi-3-mini-4k-instruct
+cache_dir: /data/huggingface_models
+model_max_length: 512
+schedule_name: S2L
+result_dir_name: full-70m_100_phi-3-mini-4k-instruct_130k_3epochs
+ref_model_path: res/full_mathinstruct_pythia-70m-deduped_3epochs_512_checkpoints/output
+n_components: 100
+num_loss_ckpts: -1
+distance: euclidean
+init_label_num: 131020
+n_round: 0
+n_query: 0
+train_args:
+  num_train_epochs: 3
+  per_device_train_batch_size: 4
+  gradient_accumulation_steps: 8
+  evaluation_strategy: "no"
+  save_strategy: "no"
+  learning_rate: 2e-5
+  warmup_ratio: 0.03
+  fsdp: "full_shard auto_wrap"
+  fsdp_config: {fsdp_transformer_layer_cls_to_wrap: [Phi3DecoderLayer]}
+  bf16: TRUE
+  tf32: TRUE
+"""
+
+
+@pytest.fixture
+def yaml_file(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "config.yml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_all_errors_come_at_once_with_the_nearest_names(yaml_file):
+    path = yaml_file(
+        "run_nmae: r\nrun_name: a/b\nmodel: {name_or_path: m}\ndata: {path: 3, max_lenght: 9}\nsubset: {budget: 0}\n"
+    )
+    with pytest.raises(ValueError, match="5 problems") as refusal:
+        load_config(path)
+    message = str(refusal.value)
+    for words in (str(path), "'run_name'", "a/b", "data.path: found 3", "'max_length'", "subset.budget: found 0"):
+        assert words in message, f"{words!r} is missing in\n{message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("run_name: r\nseed: 1\nseed: 2\n", ["line 3", "'seed'", "line 2"]),
+        ("- a\n- b\n", ["found list", "expected a mapping"]),
+        ("run_name: [\n", ["not readable as YAML"]),
+        ("run_name: r\nmodel: {}\n", ["model", "exactly one of name_or_path"]),
+        (MINIMAL + "checkpoints: {count: 3, every: 4}\n", ["count and every"]),
+        (MINIMAL + "subset: {budget: -5}\n", ["found -5"]),
+        (MINIMAL + "subset: {budget: 1.5}\n", ["found 1.5"]),
+        (MINIMAL + "subset: {budget: true}\n", ["found True"]),
+        (MINIMAL + "subset: {preset: relased}\n", ["relased", "'released' or 'paper'"]),
+        (MINIMAL + "seed: -1\n", ["seed: found -1"]),
+    ],
+)
+def test_wrong_yaml_is_refused_in_words(yaml_file, text, words):
+    with pytest.raises(ValueError) as refusal:
+        load_config(yaml_file(text), needs=["model"])
+    assert all(word in str(refusal.value) for word in words), refusal.value
+
+
+def test_a_stage_asks_only_for_what_it_uses(yaml_file):
+    path = yaml_file("run_name: r\ndata: {path: p}\n")
+    assert load_config(path, needs=["data"])[0].model is None
+    with pytest.raises(ValueError, match="model: missing"):
+        load_config(path, needs=["model", "data"])
+
+
+def test_missing_and_undecodable_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yml"):
+        load_config(tmp_path / "nowhere.yml")
+    (tmp_path / "latin.yml").write_bytes("run_name: caf\xe9".encode("latin-1"))
+    with pytest.raises(ValueError, match="not UTF-8"):
+        load_config(tmp_path / "latin.yml")
+
+
+def test_number_without_a_dot_is_a_number(yaml_file):
+    config, _ = load_config(yaml_file(MINIMAL + "train_args: {learning_rate: 2e-5, run: 1e3x}\n"))
+    assert config.train_args == {"learning_rate": 2e-5, "run": "1e3x"}
+
+
+def test_command_line_wins_over_yaml_and_yaml_over_defaults(yaml_file):
+    path = yaml_file(MINIMAL + "seed: 5\nglobal_batch_size: 8\n")
+    config, _ = load_config(path, ["seed=6", "subset.budget=0.5", "train_args.learning_rate=1e-4", "data.limit=10"])
+    assert (config.seed, config.global_batch_size, config.checkpoints.count) == (6, 8, 12)
+    assert config.subset is not None
+    assert (config.subset.budget, config.train_args["learning_rate"]) == (0.5, 1e-4)
+    for wrong in ("seed", "=3", "seed.deep=3", "a..b=1"):
+        with pytest.raises(ValueError, match="found|plain value"):
+            load_config(path, [wrong])
+
+
+def test_presets_fill_what_is_not_written(yaml_file):
+    config, _ = load_config(yaml_file(MINIMAL + "subset: {preset: paper, iterations: 7}\n"))
+    assert config.subset is not None
+    assert (config.subset.per_source, config.subset.min_cluster_size, config.subset.iterations) == (False, 1, 7)
+    released = load_config(yaml_file(MINIMAL + "subset: {}\n"))[0].subset
+    assert released is not None
+    assert (released.per_source, released.min_cluster_size, released.max_points_per_centroid) == (True, 3, 256)
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "configs").rglob("*.yml")), ids=str)
+def test_each_shipped_yaml_loads_and_says_how_to_launch_it(path):
+    from utils.training.settings import check_train_args
+
+    config, translations = load_config(path, needs=["model", "data"])
+    assert not translations
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any("Launch:" in line for line in header) and any("Before:" in line for line in header)
+    check_train_args({**config.train_args, "bf16": False, "tf32": False})
+
+
+def test_released_proxy_yaml_loads_unchanged_and_says_what_became_of_it(yaml_file):
+    from utils.training.settings import check_train_args
+
+    config, lines = load_config(yaml_file(RELEASED_PROXY))
+    assert config.run_name == "full_mathinstruct_pythia-70m-deduped_3epochs_512_checkpoints"
+    assert config.global_batch_size == 128
+    assert config.checkpoints.count == 12
+    assert config.subset is None
+    assert config.train_args["warmup_steps"] == 0.03
+    assert config.train_args["train_sampling_strategy"] == "group_by_length"
+    assert config.train_args["fsdp"] is True
+    check_train_args({**config.train_args, "bf16": False, "tf32": False})
+    for old in (
+        "warmup_ratio",
+        "group_by_length",
+        "save_total_limit",
+        "fsdp",
+        "gradient_accumulation_steps",
+        "eval_strategy",
+    ):
+        assert any(old in line for line in lines), f"nothing is said of {old}"
+
+
+def test_released_target_yaml_means_our_target_yaml(yaml_file):
+    config, _ = load_config(yaml_file(RELEASED_TARGET))
+    ours, _ = load_config(PROJECT / "configs/s2l/full-70m_100_phi-3-mini-4k-instruct_130k_3epochs.yml")
+    assert config.subset == ours.subset
+    assert config.run_name == ours.run_name
+    assert config.global_batch_size == ours.global_batch_size
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("n_components: 100", "n_componets: 100", "n_componets"),
+        ("schedule_name: S2L", "schedule_name: S2l", "expected Full or S2L"),
+        ("num_loss_ckpts: -1", "num_loss_ckpts: 5", "subset.steps"),
+        ("init_label_num: 131020", "init_label_num: -1", "init_label_num"),
+        ('evaluation_strategy: "no"', 'evaluation_strategy: "steps"', "evaluate.py"),
+    ],
+)
+def test_released_yaml_that_could_not_have_run_is_refused(yaml_file, old, new, words):
+    assert old in RELEASED_TARGET
+    with pytest.raises(ValueError, match=words):
+        load_config(yaml_file(RELEASED_TARGET.replace(old, new)))
+
+
+def test_wandb_key_is_taken_out_of_the_command_line():
+    assert take_wandb_key(["--config_file", "c", "--wandb_key", "secret", "a=1"]) == (
+        ["--config_file", "c", "a=1"],
+        "secret",
+    )
+    assert take_wandb_key(["--wandb_key=secret"]) == ([], "secret")
+    assert take_wandb_key(["--config_file", "c"]) == (["--config_file", "c"], None)
+    with pytest.raises(ValueError, match="found nothing"):
+        take_wandb_key(["--wandb_key"])

@@ -1,0 +1,616 @@
+"""Evaluation: what is measured does not depend on batches, order or restarts; what is shown says what it rests on."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
+from transformers import GenerationConfig
+
+import evaluate
+from tests.conftest import ARCHITECTURES, PROJECT, write_jsonl
+from utils.artifacts.manifests import write_manifest
+from utils.artifacts.paths import RunPaths
+from utils.config.schema import DataConfig, ModelConfig
+from utils.data.batching import pad_rows
+from utils.data.pool import Pool
+from utils.data.templates import alpaca_prompt
+from utils.data.tokenization import tokenize_pool
+from utils.evaluation import stage
+from utils.evaluation.answers import extract_answer, given_answer, gold_answer, same_answer
+from utils.evaluation.compare import comparison
+from utils.evaluation.generation import encode_prompts, greedy_responses
+from utils.evaluation.results import write_result
+from utils.modeling import load_base_model, load_checkpoint, load_tokenizer, summed_token_loss
+
+FAMILIES = ["gpt_neox", "t5"]
+
+# Two sources, questions and answers of different lengths; short enough to be learnt by heart in seconds.
+ROWS = [
+    {"source": "sums", "instruction": "2 + 3", "output": "The answer is 5"},
+    {"source": "sums", "instruction": "20 + 30 + 40", "output": "20 + 30 = 50 and 50 + 40 = 90\nThe answer is 90"},
+    {"source": "sums", "instruction": "1 + 1 + 1 + 1 + 1 + 1", "output": "The answer is 6.0"},
+    {"source": "choices", "instruction": "Which is a fruit? (A) a stone (B) an apple", "output": "The answer is B."},
+    {"source": "choices", "instruction": "Red?", "output": "It has none.\nThe answer is (A)"},
+]
+PROMPTS = [row["instruction"] for row in ROWS] + [
+    "7",
+    "something that was not in the pool, and rather longer than that",
+]
+
+
+# ---------------------------------------------------------------------------------------------- answers
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is 5", "5"),
+        ("The answer is 5.", "5"),
+        ("The answer is: 5", "5"),
+        ("The answer is\n12", "12"),
+        ("so the answer is 4", "4"),
+        ("**The answer is** **7**.", "7"),
+        ("3 + 4 = 7\n#### 72", "72"),
+        ("The answer is 1. No: the answer is 2", "2"),
+        ("The answer is 3\n#### 8", "8"),
+        ("The answer is $5", "5"),
+        ("The answer is -$5", "-5"),
+        ("The answer is $-5$.", "-5"),
+        ("The answer is −2.", "-2"),
+        ("The answer is \\$18.90", "18.90"),
+        ("The answer is 1,234.50 dollars", "1,234.50"),
+        ("The answer is 50%", "50"),
+        ("The answer is 50\\%", "50"),
+        ("The answer is .5", ".5"),
+        ("The answer is 3/4 of a cup", "3/4"),
+        ("The answer is $-\\frac{3}{2}$.", "-3/2"),
+        ("The answer is \\boxed{\\frac{1}{2}}", "1/2"),
+        ("The answer is 5\\text{ cm}", "5"),
+        ("The answer is $45^{\\circ}$.", "45"),
+        ("The answer is 10,\\!080", "10,080"),
+        ("The answer is x = 5", "5"),
+        ("The answer is 2 + 3 = 5", "5"),
+        ("The answer is 5/8 = 0.625", "5/8"),
+        ("The answer is 18 because 3*6 = 18", "18"),
+        ("The answer is 7 apples, not 8", "7"),
+        ("The answer is 3.\n\n### Instruction:\nAdd 4 and 5", "3"),
+        ("The answer is A.", "A"),
+        ("The answer is (B)", "(B)"),
+        ("The answer is yes. There are 5 of them.", "yes"),
+        ("The answer is no solution", "no solution"),
+        ("The answer is (5,12)", "(5,12)"),
+        ("The answer is -2,1", "-2,1"),
+        ("The answer is [2, 3]", "[2, 3]"),
+        ("The answer is 2x + 3", "2x + 3"),
+        ("The answer is y = 2x + 3", "2x + 3"),
+        ("The answer is 5x - 7y = 0", "5x - 7y = 0"),
+        ("The answer is 2\\sqrt{5}", "2\\sqrt{5}"),
+        ("The answer is x^{16}", "x^{16}"),
+        ("The answer is 2516_8", "2516_8"),
+        ("The answer is 10:30", "10:30"),
+        ("The answer is", ""),
+        ("", ""),
+        ("nothing was found", ""),
+        ("first 3, then 10 - 4 = 6 in all", "6"),
+        ("it fell by 10-4", "4"),
+        ("it is -4", "-4"),
+        ("it costs 1,000.", "1,000"),
+        ("a list: 1,2345", "2345"),
+    ],
+)
+def test_the_answer_of_a_text(text, answer):
+    assert extract_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("1,234.50", "1234.5", True),
+        ("18", "18.0", True),
+        ("-3", "−3", True),
+        ("3/4", "0.75", True),
+        ("3/4", "6/8", True),
+        ("1/3", "0.3333", False),
+        ("+5", "5", True),
+        (".5", "0.50", True),
+        ("50%", "50", True),
+        ("$5", "5", True),
+        ("[383]", "383", True),
+        ("(B)", "b", True),
+        ("B", "C", False),
+        ("No Solution", "no  solution", True),
+        ("\\left( 3, 4 \\right)", "(3,4)", True),
+        ("(3,4)", "(3,5)", False),
+        ("\\dfrac{\\pi}{2}", "\\frac{\\pi}{2}", True),
+        ("5", "five", False),
+        ("", "", False),
+        ("3/0", "3/0", True),
+        ("3/0", "0", False),
+        ("9" * 5000, "9" * 5000, True),
+        ("9" * 5000, "8", False),
+    ],
+)
+def test_answers_are_compared_by_value(one, other, same):
+    assert same_answer(one, other) is same
+    assert same_answer(other, one) is same
+
+
+@given(numerator=st.integers(-(10**9), 10**9), digits=st.integers(0, 6))
+def test_a_number_is_found_however_it_is_written(numerator, digits):
+    value = Fraction(numerator, 10**digits)
+    for written in (
+        f"{numerator / 10**digits:.{digits}f}",
+        f"{numerator / 10**digits:,.{digits}f}",
+        f"{numerator}/{10**digits}",
+    ):
+        if Fraction(written.replace(",", "")) == value:  # a float of 15 digits and more may not be
+            assert same_answer(extract_answer(f"1 + 2\nThe answer is ${written}$."), given_answer(written))
+
+
+def test_a_gold_answer_must_be_stated():
+    assert gold_answer("2 + 3 = 5\nThe answer is 5") == "5"
+    assert gold_answer("42 apples") == "42"
+    assert gold_answer("june = 7\nprint(june)") == ""
+    assert gold_answer("from 3 to 4") == ""
+
+
+# ------------------------------------------------------------------------------------------- generation
+
+
+@pytest.fixture(scope="module")
+def trained(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A checkpoint of each family that knows ROWS by heart, saved as a trainer leaves it: no cache, odd defaults."""
+    made: dict[str, Path] = {}
+
+    def train(family: str) -> Path:
+        if family not in made:
+            torch.manual_seed(0)
+            config = ModelConfig(architecture=ARCHITECTURES[family], tokenizer=str(tokenizer_dir))
+            tokenizer = load_tokenizer(config)
+            model: Any = load_base_model(config, tokenizer, seed=0).train()
+            batch = pad_rows(map(training_row(tokenizer, family == "t5"), ROWS), 0, family == "t5")
+            optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+            for _ in range(400):
+                logits = model(**batch).logits
+                loss = summed_token_loss(logits, batch["labels"], family == "t5")
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if loss < 0.1:
+                    break
+            model.config.use_cache = False
+            model.generation_config = GenerationConfig(
+                do_sample=True, temperature=9.0, repetition_penalty=3.0, max_length=4, num_beams=2, eos_token_id=7,
+                decoder_start_token_id=0,
+            )  # fmt: skip
+            made[family] = tmp_path_factory.mktemp(family)
+            model.save_pretrained(made[family])
+            tokenizer.save_pretrained(made[family])
+        return made[family]
+
+    return train
+
+
+def training_row(tokenizer: Any, is_encoder_decoder: bool) -> Callable[[dict[str, str]], tuple[Any, int]]:
+    def encode(row: dict[str, str]) -> tuple[Any, int]:
+        (prompt,) = encode_prompts(tokenizer, [row["instruction"]], is_encoder_decoder)
+        response = tokenizer(row["output"], add_special_tokens=False)["input_ids"]
+        return np.array([*prompt, *response, tokenizer.eos_token_id]), len(prompt)
+
+    return encode
+
+
+@pytest.fixture
+def loaded(trained: Any, tokenizer_dir: Path, request: pytest.FixtureRequest) -> tuple[Any, Any, list[list[int]]]:
+    """(model, tokenizer, prompts of different lengths) of one family."""
+    config = ModelConfig(architecture=ARCHITECTURES[request.param], tokenizer=str(tokenizer_dir))
+    tokenizer = load_tokenizer(config)
+    prompts = encode_prompts(tokenizer, PROMPTS, request.param == "t5")
+    return load_checkpoint(trained(request.param), config), tokenizer, prompts
+
+
+@pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
+def test_batched_generation_equals_one_at_a_time(loaded):
+    model, tokenizer, prompts = loaded
+    alone = [greedy_responses(model, tokenizer, [prompt], 40, 1, "alone")[0] for prompt in prompts]
+    together = greedy_responses(model, tokenizer, prompts, 40, 10**6, "together")
+    in_pairs = greedy_responses(model, tokenizer, prompts, 40, 150, "in pairs")
+    backwards = greedy_responses(model, tokenizer, prompts[::-1], 40, 300, "backwards")[::-1]
+    assert alone == together == in_pairs == backwards
+    assert [response.text for response in together[: len(ROWS)]] == [row["output"] for row in ROWS]
+
+
+@pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
+def test_generation_equals_a_loop_without_cache(loaded):
+    model, tokenizer, prompts = loaded
+    responses = greedy_responses(model, tokenizer, prompts, 12, 10**6, "cached")
+    for prompt, response in zip(prompts, responses, strict=True):
+        ids = [model.config.decoder_start_token_id] if model.config.is_encoder_decoder else list(prompt)
+        begun = len(ids)
+        while len(ids) < begun + 12 and tokenizer.eos_token_id not in ids[begun:]:
+            inputs = {"input_ids": torch.tensor([ids])}
+            if model.config.is_encoder_decoder:
+                inputs = {"input_ids": torch.tensor([prompt]), "decoder_input_ids": torch.tensor([ids])}
+            with torch.no_grad():
+                ids.append(int(model(**inputs, use_cache=False).logits[0, -1].argmax()))
+        finished = ids[-1] == tokenizer.eos_token_id
+        assert response.cut_off is not finished
+        assert response.text == tokenizer.decode(ids[begun:-1] if finished else ids[begun:])
+
+
+@pytest.mark.parametrize("loaded", ["gpt_neox"], indirect=True)
+def test_generation_uses_the_cache_that_training_switched_off(loaded):
+    model, tokenizer, prompts = loaded
+    assert model.config.use_cache is False
+    widths = []
+    embeddings = model.get_input_embeddings()
+    embeddings.register_forward_hook(lambda _module, arguments, _output: widths.append(arguments[0].shape[1]))
+    greedy_responses(model, tokenizer, prompts[:1], 5, 10**6, "cached")
+    assert widths == [len(prompts[0]), 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("loaded", ["gpt_neox"], indirect=True)
+def test_a_prompt_without_room_is_answered_empty_and_counted(loaded):
+    model, tokenizer, prompts = loaded
+    positions = model.config.max_position_embeddings
+    fits, too_long = prompts[0] * 200, prompts[0] * 200
+    fits, too_long = fits[: positions - 8], too_long[: positions - 7]
+    responses = greedy_responses(model, tokenizer, [too_long, prompts[0], fits], 8, 10**6, "long")
+    assert [response.too_long for response in responses] == [True, False, False]
+    assert responses[0].text == "" and not responses[0].cut_off
+    with pytest.raises(ValueError, match="set evaluation.max_new_tokens below 512"):
+        greedy_responses(model, tokenizer, prompts, positions, 10**6, "no room at all")
+
+
+@pytest.mark.parametrize("is_encoder_decoder", [False, True])
+def test_prompts_are_tokenized_as_in_training(tokenizer_dir, res_dir, tmp_path, is_encoder_decoder):
+    tokenizer: Any = load_tokenizer(ModelConfig(architecture=ARCHITECTURES["t5"], tokenizer=str(tokenizer_dir)))
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|endoftext|> $A <|endoftext|>", special_tokens=[("<|endoftext|>", 0)]
+    )
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", ROWS))))
+    tokens = tokenize_pool(pool, tokenizer, "alpaca", 512, is_encoder_decoder)
+    prompts = encode_prompts(tokenizer, [alpaca_prompt(example) for example in pool], is_encoder_decoder)
+    for row, prompt in enumerate(prompts):
+        ids, start = tokens.row(row)
+        assert prompt[0] == 0 and prompt == ids[:start].tolist()
+
+
+# ---------------------------------------------------------------------------------------------- one run
+
+
+@pytest.fixture
+def run(make_config: Any, trained: Any, res_dir: Path, tmp_path: Path) -> Callable[..., Path]:
+    """The YAML of a run with the trained checkpoint of a family at step 20, and a held-out file and a benchmark."""
+
+    def make(name: str = "target", family: str = "gpt_neox", **evaluation: Any) -> Path:
+        heldout = write_jsonl(tmp_path / "heldout.jsonl", ROWS)
+        questions = [
+            {"instruction": row["instruction"], "answer": gold_answer(row["output"]), "level": 3} for row in ROWS
+        ]
+        questions[0]["answer"] = [5, 6]
+        questions[4]["answer"] = "C"
+        benchmark = write_jsonl(tmp_path / "known.jsonl", questions)
+        checkpoint = RunPaths(name).checkpoint(20)
+        if not checkpoint.exists():
+            checkpoint.parent.mkdir(parents=True)
+            checkpoint.symlink_to(trained(family))
+        settings = {"heldout": str(heldout), "benchmarks": {"known": str(benchmark)}, "max_new_tokens": 40}
+        return make_config(name, family, data={"template": "plain"}, evaluation={**settings, **evaluation})
+
+    return make
+
+
+def run_evaluation(config: Path, *words: str) -> int:
+    return evaluate.main(["--config_file", str(config), *words])
+
+
+def read(name: str, run_name: str = "target") -> dict[str, Any]:
+    return json.loads((RunPaths(run_name).evaluation / f"{name}.json").read_text())
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_knows_the_rows_by_heart_answers_them_all(run, family, capsys):
+    assert run_evaluation(run(family=family)) == 0
+    heldout, known, manifest = read("heldout"), read("known"), read("manifest")
+    assert (heldout["accuracy"], heldout["accuracy_average"], heldout["cut_off"]) == (1.0, 1.0, 0)
+    assert {source: row["questions"] for source, row in heldout["by_source"].items()} == {"choices": 2, "sums": 3}
+    assert heldout["loss"] < 0.05
+    assert (known["questions"], known["correct"], known["accuracy"]) == (5, 4, 0.8)
+    assert manifest["status"] == "complete" and manifest["inputs"]["step"] == 20
+    lines = (RunPaths("target").evaluation / "known.predictions.jsonl").read_text().splitlines()
+    predictions = [json.loads(line) for line in lines]
+    assert [line["index"] for line in predictions] == list(range(5))
+    assert [line["text"] for line in predictions] == [row["output"] for row in ROWS]
+    assert [line["correct"] for line in predictions] == [True, True, True, True, False]
+    shown = capsys.readouterr().out
+    table = shown[shown.index("run target, checkpoint-20") : shown.index("results in")]
+    assert all(len(line) <= 100 for line in table.splitlines())
+    assert "choices" in shown and "average over sources" in shown and "0.8000" in shown
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_heldout_loss_equals_a_plain_loop(run, trained, tokenizer_dir, family, tmp_path):
+    rows = [*ROWS, {"source": "long", "instruction": "x" * 60, "output": "The answer is 1"}]
+    heldout = write_jsonl(tmp_path / "longer.jsonl", rows)
+    config = run(family=family, heldout=str(heldout), max_tokens_per_batch=90)
+    assert run_evaluation(config, "data.max_length=48", "--ckpt", "20") == 0
+    result = read("heldout")
+    settings = ModelConfig(architecture=ARCHITECTURES[family], tokenizer=str(tokenizer_dir))
+    tokenizer, model = load_tokenizer(settings), load_checkpoint(trained(family), settings)
+    losses: dict[str, list[float]] = {}
+    for row in rows:
+        ids, start = training_row(tokenizer, family == "t5")(row)
+        ids = torch.tensor(ids)[None]
+        with torch.no_grad():
+            if family == "t5":
+                losses.setdefault(row["source"], []).append(
+                    model(input_ids=ids[:, :start][:, :48], labels=ids[:, start:]).loss.item()
+                )
+            elif start < 48:
+                labels = ids.clone()
+                labels[:, :start] = -100
+                losses.setdefault(row["source"], []).append(
+                    model(input_ids=ids[:, :48], labels=labels[:, :48]).loss.item()
+                )
+    means = {source: sum(values) / len(values) for source, values in losses.items()}
+    assert {source: row["loss"] for source, row in result["by_source"].items() if row["examples"]} == pytest.approx(
+        means, abs=1e-4
+    )
+    everything = [loss for values in losses.values() for loss in values]
+    assert result["loss"] == pytest.approx(sum(everything) / len(everything), abs=1e-4)
+    assert result["loss_average"] == pytest.approx(sum(means.values()) / len(means), abs=1e-4)
+    assert result["without_response_token"] == len(rows) - len(everything)
+
+
+def test_an_interrupted_evaluation_continues_with_the_file_it_was_at(run, monkeypatch):
+    config, folder = run(), RunPaths("target").evaluation
+    generate = stage.greedy_responses
+
+    def interrupted(*arguments: Any) -> Any:
+        if arguments[-1] == "known":
+            raise KeyboardInterrupt
+        return generate(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "greedy_responses", interrupted)
+        assert run_evaluation(config) == 130
+    assert read("manifest")["status"] == "running" and not (folder / "known.json").exists()
+    heldout = tree(folder)[str(folder / "heldout.json")]
+    assert run_evaluation(config) == 0
+    assert read("manifest")["status"] == "complete" and read("known")["correct"] == 4
+    assert tree(folder)[str(folder / "heldout.json")] == heldout, "what was whole is not measured again"
+    before = tree(RunPaths("target").root)
+    assert run_evaluation(config) == 0
+    assert tree(RunPaths("target").root) == before
+
+
+def test_results_of_other_inputs_are_refused_until_overwritten(run, tmp_path, capsys):
+    config = run()
+    assert run_evaluation(config) == 0
+    for other in (["evaluation.max_new_tokens=39"], ["evaluation.limit=2"], ["--ckpt", "0"], ["data.template=alpaca"]):
+        assert run_evaluation(config, *other) == 1
+        assert "made from other inputs" in capsys.readouterr().err
+    with open(tmp_path / "known.jsonl", "a") as file:
+        file.write('{"instruction": "7?", "answer": 7}\n')
+    assert run_evaluation(config) == 1
+    error = capsys.readouterr().err
+    assert "file: there" in error and "--overwrite" in error
+    assert run_evaluation(config, "--overwrite") == 0
+    assert read("known")["questions"] == 6
+
+
+def test_the_base_model_is_step_0_and_a_missing_step_is_named(run, capsys):
+    config = run()
+    assert run_evaluation(config, "--ckpt", "30") == 1
+    assert "no checkpoint of step 30" in capsys.readouterr().err
+    assert run_evaluation(config, "--ckpt", "0", "run_name=untrained", "evaluation.max_new_tokens=4") == 0
+    result = read("known", "untrained")
+    assert result["inputs"]["step"] == 0 and result["cut_off"] == 5 and result["correct"] == 0
+    assert "base model (step 0)" in capsys.readouterr().out
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(run, tmp_path, capsys):
+    config = run()
+    before = tree(tmp_path)
+    assert run_evaluation(config, "--dry_run") == 0
+    assert tree(tmp_path) == before
+    shown = capsys.readouterr().out
+    assert "checkpoint-20" in shown and "known: 5 questions" in shown and "to do" in shown
+
+
+def test_repeated_and_unanswered_rows_are_said(run, tmp_path, capsys):
+    rows = [*ROWS, {**ROWS[0]}, {"source": "code", "instruction": "June?", "output": "june = 7\nprint(june + 1)"}]
+    assert run_evaluation(run(heldout=str(write_jsonl(tmp_path / "more.jsonl", rows)), benchmarks={})) == 0
+    shown = capsys.readouterr().out
+    assert "2 rows (0, 5) whose question occurs more than once" in shown
+    assert '1 row (6) whose response states no "The answer is"' in shown
+    assert read("heldout")["questions"] == 6 and read("heldout")["examples"] == 7
+    assert read("heldout")["by_source"]["code"]["accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (None, "is not a file"),
+        ("", "is empty"),
+        ('{"instruction": "a", "answer": "1"}\n{"instruction": \n', "line 2 is not JSON"),
+        ('{"instruction": "a", "answer": "1"}\n\n{"instruction": "b", "answer": "1"}\n', "line 2 is not JSON"),
+        ('["a", "1"]\n', "line 1 holds list, expected an object"),
+        ('{"instruction": "a", "answer": 1}\n{"question": "a", "answer": 1}\n{"instruction": "a"}\n', "2 rows (1, 2)"),
+        ('{"instruction": " ", "answer": 1}\n', "1 row (0)"),
+        ('{"instruction": "a", "answer": []}\n{"instruction": "a", "answer": true}\n', "2 rows (0, 1)"),
+    ],
+)
+def test_a_bad_benchmark_is_refused_with_its_place(run, tmp_path, capsys, lines, said):
+    path = tmp_path / "bad.jsonl"
+    if lines is not None:
+        path.write_text(lines)
+    assert run_evaluation(run(benchmarks={"bad": str(path)})) == 1
+    error = capsys.readouterr().err
+    assert "evaluation.benchmarks.bad" in error and said in error
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["evaluation.heldout=null", "evaluation.benchmarks={}"], "found neither heldout nor benchmarks"),
+        (["evaluation.heldout=nowhere.jsonl"], "evaluation.heldout: nowhere.jsonl is not a file"),
+        (["evaluation.benchmarks={heldout: x}"], "rename it"),
+        (["evaluation.benchmarks={a/b: x}"], "rename it"),
+        (["run_name=nothing_trained"], "has no checkpoint"),
+        (["evaluation.max_new_tokens=512"], "set evaluation.max_new_tokens below 512"),
+        (["data.template=alpace"], "did you mean 'alpaca'"),
+    ],
+)
+def test_a_bad_request_says_what_to_change(run, capsys, overrides, said):
+    assert run_evaluation(run(), *overrides) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_line_wants_one_of_config_and_compare(run, capsys):
+    for words in ([], ["--compare", "a", "b", "--config_file", "c"], ["--compare", "a", "b", "--dry_run"]):
+        with pytest.raises(SystemExit) as stopped:
+            evaluate.main(words)
+        assert stopped.value.code == 2
+    assert "exactly one of" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------- compare
+
+
+@pytest.fixture
+def evaluated(res_dir: Path) -> Callable[..., str]:
+    """Writes the records of a trained and evaluated run; what is not said is the same in all of them."""
+
+    def make(name: str, method: str | None, seed: int, loss: float, accuracy: float, **other: Any) -> str:
+        num_rows, steps = other.get("num_rows", 50), other.get("steps", 30)
+        subset = method and {"method": method, "seed": seed, "budget_rows": num_rows}
+        training = {
+            "seed": seed,
+            "num_rows": num_rows,
+            "rows": f"{name}",
+            "subset": subset,
+            "model": "m",
+            "save_steps": [],
+        }
+        write_manifest(RunPaths(name).manifest, "training", "complete", training, steps=steps)
+        common = {
+            "step": steps,
+            "checkpoint": name,
+            "base_model": None,
+            "limit": None,
+            "tokenizer": "t",
+            "dtype": "float32",
+        }
+        measured = {"questions": 10, "accuracy": accuracy, "cut_off": 0, "cut_off_share": 0.0, "loss": loss}
+        heldout = {
+            **measured,
+            "loss_average": loss,
+            "accuracy_average": accuracy,
+            "by_source": {
+                "easy": {"loss": loss - 0.1, "accuracy": 1.0},
+                "hard": {"loss": loss + 0.1, "accuracy": None},
+            },
+        }
+        files = {"heldout": other.get("heldout", "abc"), "gsm8k": "def"}
+        inputs = {"heldout": {"file": files["heldout"], "pool": "p", "max_length": 9}, "gsm8k": {"file": "def"}}
+        for file, result in (("heldout", heldout), ("gsm8k", measured)):
+            write_result(RunPaths(name).evaluation, file, {**common, **inputs[file]}, [], result, {})
+        write_manifest(
+            RunPaths(name).evaluation / "manifest.json", "evaluation", "complete", {**common, "files": files}
+        )
+        return name
+
+    return make
+
+
+def row_of(table: str, label: str) -> list[str]:
+    (line,) = [line for line in table.splitlines() if line.strip().startswith(label)][:1]
+    return line.split(label)[1].replace(" ± ", "±").split()
+
+
+def test_compare_groups_the_seeds_of_an_arm(evaluated):
+    runs = [
+        evaluated("s2l_1", "s2l", 1, 0.5, 0.6),
+        evaluated("random_1", "random", 1, 0.7, 0.4),
+        evaluated("s2l_2", "s2l", 2, 0.6, 0.8),
+    ]
+    table = comparison(runs)
+    assert "A  s2l: 50 examples, step 30; 2 runs: s2l_1 (seed 1); s2l_2 (seed 2)" in table
+    assert "B  random: 50 examples, step 30; 1 run: random_1 (seed 1)" in table
+    assert row_of(table, "all rows") == ["0.5500±0.0707", "0.7000"]
+    assert row_of(table, "easy") == ["0.4500±0.0707", "0.6000"]
+    assert row_of(table, "gsm8k") == ["0.7000±0.1414", "0.4000"]
+    assert "Equal optimizer steps: 30" in table and "Equal examples: 50" in table
+    assert "Arm B: one run. Differences between single seeds say little" in " ".join(table.split())
+    assert all(len(line) <= 100 for line in table.splitlines())
+
+
+def test_compare_says_what_differs_between_arms(evaluated):
+    table = comparison(
+        [evaluated("full", None, 1, 0.5, 0.6, num_rows=90, steps=60), evaluated("s2l", "s2l", 1, 0.6, 0.5)]
+    )
+    assert "Different optimizer steps: A 60, B 30." in table
+    assert "Different examples: A 90, B 50." in table
+    assert "whole pool" in table
+
+
+def test_compare_keeps_other_budgets_and_steps_apart(evaluated):
+    runs = [
+        evaluated("a", "s2l", 1, 0.5, 0.6),
+        evaluated("b", "s2l", 2, 0.5, 0.6, num_rows=40),
+        evaluated("c", "s2l", 3, 0.5, 0.6, steps=31),
+    ]
+    assert row_of(comparison(runs), "runs") == ["1", "1", "1"]
+
+
+def test_compare_shows_every_arm_however_many(evaluated):
+    runs = [evaluated(f"run{number}", f"method{number}", 1, 0.5, 0.6) for number in range(6)]
+    table = comparison(runs)
+    assert all(f": method{number}" in table for number in range(6))
+    assert all(len(line) <= 100 for line in table.splitlines())
+
+
+def test_compare_refuses_different_heldout_files_by_name(evaluated):
+    with pytest.raises(ValueError, match=r"(?s)heldout: .*different questions.*  a: file abc.*  b: file xyz"):
+        comparison([evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6, heldout="xyz")])
+
+
+def test_compare_refuses_what_it_cannot_compare(evaluated, res_dir):
+    one = evaluated("one", "s2l", 1, 0.5, 0.6)
+    with pytest.raises(ValueError, match="at least two runs"):
+        comparison([one])
+    with pytest.raises(ValueError, match="each of them once"):
+        comparison([one, one])
+    with pytest.raises(FileNotFoundError, match="run 'nobody' has no evaluation"):
+        comparison([one, "nobody"])
+    twin = evaluated("twin", "s2l", 1, 0.5, 0.6)
+    training = json.loads(RunPaths(twin).manifest.read_text())["inputs"]
+    write_manifest(RunPaths(twin).manifest, "training", "complete", {**training, "rows": "one"}, steps=30)
+    with pytest.raises(ValueError, match="would count twice"):
+        comparison([one, twin])
+    write_manifest(RunPaths(twin).evaluation / "manifest.json", "evaluation", "running", {"files": {}})
+    with pytest.raises(ValueError, match="not finished"):
+        comparison([one, twin])
+
+
+def test_compare_needs_no_torch(evaluated, res_dir):
+    evaluated("a", "s2l", 1, 0.5, 0.6)
+    evaluated("b", "random", 1, 0.5, 0.6)
+    code = "import sys, evaluate; assert evaluate.main(['--compare', 'a', 'b']) == 0; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
