@@ -27,15 +27,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments, wandb_key, config) -> int:
-    from accelerate import PartialState
-
     from utils.artifacts.paths import RunPaths
     from utils.data.pool import Pool
     from utils.selection.stage import resolve_subset, select
+    from utils.training.settings import launch_state
     from utils.training.stage import plan_training, train
     from utils.training.tracking import prepare_tracking
 
-    state, pool = PartialState(), Pool(config.data)
+    state, pool = launch_state(), Pool(config.data)
     rows, subset_manifest = pool.usable_rows, None
     if config.subset is not None:
         with state.main_process_first():

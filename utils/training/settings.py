@@ -2,6 +2,7 @@
 belong to other sections refused with the section to use, and everything that must not differ between machines fixed."""
 
 import dataclasses
+import datetime
 import difflib
 import math
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import TrainingArguments
 
 from utils.config.schema import RunConfig
@@ -134,6 +136,15 @@ def result_settings(train_args: dict[str, Any]) -> dict[str, Any]:
 def num_devices() -> int:
     """Processes of this launch; one process drives one device."""
     return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def launch_state() -> PartialState:
+    """The processes of this launch, joined.
+
+    accelerate must be told of a machine without a GPU, else each rank takes itself for the only one. The others wait
+    while the first tokenizes and selects, hence the long timeout.
+    """
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=datetime.timedelta(hours=6))
 
 
 def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:

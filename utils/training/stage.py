@@ -29,7 +29,7 @@ from utils.modeling import (
     load_trainable_adapter,
 )
 from utils.training.order import GlobalBatchOrder, TrainingRows
-from utils.training.settings import check_train_args, result_settings, total_steps, training_arguments
+from utils.training.settings import check_train_args, launch_state, result_settings, total_steps, training_arguments
 from utils.training.trainer import S2LTrainer, remove_older_training_state
 
 KIND = "training"
@@ -101,7 +101,7 @@ def train(config: RunConfig, plan: TrainingPlan, overwrite: bool) -> None:
 
     Runs in every process of a torchrun launch. Raises: ValueError if the folder holds a run with other inputs.
     """
-    state, paths = PartialState(), RunPaths(config.run_name)
+    state, paths = launch_state(), RunPaths(config.run_name)
     if state.is_main_process:
         _prepare_folder(paths, plan, overwrite)
     state.wait_for_everyone()
