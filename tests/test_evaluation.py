@@ -30,7 +30,7 @@ from utils.evaluation.answers import extract_answer, given_answer, gold_answer, 
 from utils.evaluation.compare import comparison
 from utils.evaluation.generation import encode_prompts, greedy_responses
 from utils.evaluation.results import write_result
-from utils.modeling import load_base_model, load_checkpoint, load_tokenizer, summed_token_loss
+from utils.modeling import load_base_model, load_checkpoint, load_tokenizer
 
 FAMILIES = ["gpt_neox", "t5"]
 
@@ -181,12 +181,11 @@ def trained(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
             batch = pad_rows(map(training_row(tokenizer, family == "t5"), ROWS), 0, family == "t5")
             optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
             for _ in range(400):
-                logits = model(**batch).logits
-                loss = summed_token_loss(logits, batch["labels"], family == "t5")
+                loss = model(**batch).loss
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                if loss < 0.1:
+                if loss < 0.001:
                     break
             model.config.use_cache = False
             model.generation_config = GenerationConfig(
@@ -505,7 +504,7 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "num_rows": num_rows,
             "rows": f"{name}",
             "subset": subset,
-            "model": "m",
+            "model": other.get("model", "m"),
             "save_steps": [],
         }
         write_manifest(RunPaths(name).manifest, "training", "complete", training, steps=steps)
@@ -514,7 +513,7 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "checkpoint": name,
             "base_model": None,
             "limit": None,
-            "tokenizer": "t",
+            "tokenizer": other.get("tokenizer", "t"),
             "dtype": "float32",
         }
         measured = {"questions": 10, "accuracy": accuracy, "cut_off": 0, "cut_off_share": 0.0, "loss": loss}
@@ -567,7 +566,14 @@ def test_compare_says_what_differs_between_arms(evaluated):
     )
     assert "Different optimizer steps: A 60, B 30." in table
     assert "Different examples: A 90, B 50." in table
-    assert "whole pool" in table
+    assert "whole pool" in table and "differs" not in table
+    table = comparison(
+        [evaluated("small", "s2l", 1, 0.5, 0.6), evaluated("large", "s2l", 2, 0.6, 0.5, model="l", tokenizer="u")]
+    )
+    assert "Training differs in more than the data: model." in table
+    assert "held-out losses of the arms do not compare: they were taken with another tokenizer" in " ".join(
+        table.split()
+    )
 
 
 def test_compare_keeps_other_budgets_and_steps_apart(evaluated):

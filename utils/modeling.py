@@ -6,6 +6,8 @@ of experts), and only it knows the conversion. A checkpoint is never changed by 
 Legend: B rows of a batch, L tokens of its longest row, R response tokens of the batch, H hidden size, V vocabulary.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -188,16 +190,39 @@ def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.
     return inputs
 
 
-def summed_token_loss(logits_BLV: torch.Tensor, labels_BL: torch.Tensor, is_encoder_decoder: bool) -> torch.Tensor:
-    """Sum of -log p over the response tokens of a batch, in nats, float32; for training.
+def response_positions(labels_BL: torch.Tensor, is_encoder_decoder: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the model predicts a response token, and which.
 
-    A causal model's position t predicts token t + 1; a decoder's position t predicts label t. A batch without any
-    label sums to 0 with a gradient of 0.
+    A causal model's position t predicts token t + 1; a decoder's position t predicts label t.
+
+    Returns: bool (B, L); int64 (R,), in the order of the former's true entries.
     """
     if not is_encoder_decoder:
-        logits_BLV, labels_BL = logits_BLV[:, :-1], labels_BL[:, 1:]
-    predicted = labels_BL != IGNORED
-    return functional.cross_entropy(logits_BLV[predicted].float(), labels_BL[predicted], reduction="sum")
+        labels_BL = functional.pad(labels_BL[:, 1:], (0, 1), value=IGNORED)
+    predicted_BL = labels_BL != IGNORED
+    return predicted_BL, labels_BL[predicted_BL]
+
+
+@contextlib.contextmanager
+def logits_at(model: Any, predicted_BL: torch.Tensor) -> Iterator[None]:
+    """Within this context the model's forward computes logits at these positions only: (1, R, V) instead of (B, L, V).
+
+    The output head is given the gathered hidden states; what a family does to its logits afterwards it does as ever.
+    """
+
+    def gather(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+        return (arguments[0][predicted_BL][None],)
+
+    hook = output_head(model).register_forward_pre_hook(gather)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def summed_token_loss(logits_RV: torch.Tensor, labels_R: torch.Tensor) -> torch.Tensor:
+    """Sum of -log p over response tokens, in nats, float32; no token at all gives 0 with a gradient of 0."""
+    return functional.cross_entropy(logits_RV.float(), labels_R, reduction="sum")
 
 
 @torch.inference_mode()
@@ -210,13 +235,9 @@ def response_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> t
     Args: batch: of `batching.pad_rows`, on the model's device.
     Returns: float32 (B,) on the CPU; NaN for a row without a response token.
     """
-    labels_BL = batch["labels"]
-    hidden_BLH = _hidden_before_head(model, model_inputs(model, batch))
-    if not model.config.is_encoder_decoder:
-        hidden_BLH, labels_BL = hidden_BLH[:, :-1], labels_BL[:, 1:]
-    predicted_BL = labels_BL != IGNORED
-    hidden_RH, labels_R = hidden_BLH[predicted_BL], labels_BL[predicted_BL]
-    head = _output_head(model)
+    predicted_BL, labels_R = response_positions(batch["labels"], model.config.is_encoder_decoder)
+    hidden_RH = _hidden_before_head(model, model_inputs(model, batch))[predicted_BL]
+    head = output_head(model)
     losses_R = torch.empty(len(labels_R), dtype=torch.float32, device=labels_R.device)
     chunk = max(1, _LOGITS_AT_ONCE // head.weight.shape[0])
     for start in range(0, len(labels_R), chunk):
@@ -235,7 +256,7 @@ def _hidden_before_head(model: PreTrainedModel, inputs: dict[str, torch.Tensor])
         captured.append(arguments[0])
         return (arguments[0][:, :1],)
 
-    hook = _output_head(model).register_forward_pre_hook(capture)
+    hook = output_head(model).register_forward_pre_hook(capture)
     try:
         model(**inputs, use_cache=False)
     finally:
@@ -244,7 +265,8 @@ def _hidden_before_head(model: PreTrainedModel, inputs: dict[str, torch.Tensor])
     return captured[0]
 
 
-def _output_head(model: PreTrainedModel) -> torch.nn.Linear:
+def output_head(model: Any) -> torch.nn.Linear:
+    """The linear layer that turns hidden states into logits."""
     return cast(torch.nn.Linear, model.get_output_embeddings())
 
 

@@ -54,9 +54,7 @@ class EvaluatedRun:
     @property
     def measurement(self) -> dict[str, Any]:
         """How it was measured: the evaluation's inputs without the model's."""
-        settings = {name: value for name, value in self.evaluation.items() if name not in (*_MODEL_INPUTS, "files")}
-        heldout = self.results.get(HELDOUT)
-        return {**settings, "max_length": heldout["inputs"]["max_length"]} if heldout else settings
+        return {name: value for name, value in self.evaluation.items() if name not in (*_MODEL_INPUTS, "files")}
 
     @property
     def arm_key(self) -> str:
@@ -195,23 +193,27 @@ def _letter(number: int) -> str:
 def _remarks(arms: list[Arm]) -> list[str]:
     """What a reader must know before the numbers."""
     runs = [run for arm in arms for run in arm.runs]
-    trained = [run for run in runs if run.training is not None]
-    remarks = [
-        _equality(arms, "optimizer steps", lambda run: run.step),
-        _equality(arms, "examples", lambda run: run.num_examples),
-    ]
+    trained = [arm for arm in arms if arm.runs[0].training is not None]
+    remarks = []
+    if len(trained) > 1:
+        remarks.append(_equality(trained, "optimizer steps", lambda run: run.step))
+        remarks.append(_equality(trained, "examples", lambda run: run.num_examples))
     training = [
         {name: value for name, value in run.training.items() if name not in (*_NOT_OF_THE_ARM, "subset", "num_rows")}
-        for run in trained
-        if run.training
+        for run in runs
+        if run.training is not None
     ]
     if differing := _differing(training):
         remarks.append(f"Training differs in more than the data: {', '.join(differing)}.")
     if differing := _differing([run.measurement for run in runs]):
-        remarks.append(f"The arms were not measured alike: {', '.join(differing)} differ.")
-        if set(differing) & {"tokenizer", "template", "max_length"}:
-            remarks.append("Losses are per token and do not compare across these.")
-    single = [arm.letter for arm in arms if len(arm.runs) == 1 and arm.runs[0].training is not None]
+        remarks.append(f"Evaluation differs in: {', '.join(differing)}.")
+    heldout_inputs = [run.results[HELDOUT]["inputs"] for run in runs if HELDOUT in run.results]
+    unlike = [name for name in _differing(heldout_inputs) if name in ("tokenizer", "template", "max_length")]
+    if unlike:
+        remarks.append(
+            f"The held-out losses of the arms do not compare: they were taken with another {', '.join(unlike)}."
+        )
+    single = [arm.letter for arm in trained if len(arm.runs) == 1]
     if single:
         remarks.append(
             f"{'Arm' if len(single) == 1 else 'Arms'} {', '.join(single)}: one run. Differences between single seeds "
@@ -223,7 +225,7 @@ def _remarks(arms: list[Arm]) -> list[str]:
 def _equality(arms: list[Arm], noun: str, value_of: Callable[[EvaluatedRun], int]) -> str:
     values = {arm.letter: value_of(arm.runs[0]) for arm in arms}
     if len(set(values.values())) == 1:
-        return f"Equal {noun}: {next(iter(values.values())):,} in every arm."
+        return f"Equal {noun}: {next(iter(values.values())):,} in {', '.join(values)}."
     return f"Different {noun}: {', '.join(f'{letter} {value:,}' for letter, value in values.items())}."
 
 

@@ -17,7 +17,7 @@ from utils.artifacts.checkpoints import TRAINING_STATE_PATTERNS
 from utils.artifacts.files import atomic_write, publish_folder
 from utils.artifacts.paths import RunPaths, step_of
 from utils.data.batching import pad_rows
-from utils.modeling import model_inputs, pad_id_of, summed_token_loss
+from utils.modeling import logits_at, model_inputs, pad_id_of, response_positions, summed_token_loss
 from utils.training.order import GlobalBatchOrder, TrainingRows
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -66,9 +66,13 @@ class S2LTrainer(Trainer):
     def _collate(self, rows: list[Any]) -> dict[str, torch.Tensor]:
         return pad_rows(rows, self._pad_id, self._is_encoder_decoder)
 
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        predicted_BL, self._labels_R = response_positions(inputs["labels"], self._is_encoder_decoder)
+        with logits_at(self.accelerator.unwrap_model(self.model), predicted_BL):
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
     def _mean_token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
-        summed = summed_token_loss(outputs.logits, labels, self._is_encoder_decoder)
-        return summed / num_items_in_batch.clamp(min=1)
+        return summed_token_loss(outputs.logits[0], self._labels_R) / num_items_in_batch.clamp(min=1)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> GlobalBatchOrder:
         return self._order
