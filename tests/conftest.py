@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import numpy as np
 import pytest
 import yaml
 
@@ -119,3 +120,22 @@ def run_script(
     )
     assert not check or answer.returncode == 0, f"{command}\n{answer.stdout}\n{answer.stderr}"
     return answer
+
+
+def plain_losses(model: Any, tokens: Any) -> np.ndarray:
+    """What losses are measured against: one example at a time, through the model's own loss."""
+    import torch
+
+    losses = []
+    for row in range(len(tokens)):
+        ids, start = tokens.row(row)
+        ids = torch.tensor(ids)[None]
+        with torch.no_grad():
+            if tokens.is_encoder_decoder:
+                loss = model(input_ids=ids[:, :start], labels=ids[:, start:]).loss
+            else:
+                labels = ids.clone()
+                labels[:, :start] = -100
+                loss = model(input_ids=ids, labels=labels).loss
+        losses.append(loss.item() if tokens.num_response_tokens[row] else np.nan)
+    return np.array(losses)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import ARCHITECTURES, pool_rows, run_script, write_jsonl
+from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_script, write_jsonl
 from utils.config.schema import DataConfig, ModelConfig
 from utils.data.batching import pad_rows, token_budget_batches
 from utils.data.pool import Pool
@@ -27,23 +27,6 @@ def tiny(tmp_path, res_dir, tokenizer_dir, request):
     pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", pool_rows(40))), max_length=110))
     tokens = tokenize_pool(pool, tokenizer, "alpaca", 110, family == "t5")
     return load_base_model(model_config, tokenizer, seed=0).eval(), tokens
-
-
-def plain_losses(model, tokens: TokenizedPool) -> np.ndarray:
-    """One example at a time, through the model's own loss."""
-    losses = []
-    for row in range(len(tokens)):
-        ids, start = tokens.row(row)
-        ids = torch.tensor(ids)[None]
-        with torch.no_grad():
-            if tokens.is_encoder_decoder:
-                loss = model(input_ids=ids[:, :start], labels=ids[:, start:]).loss
-            else:
-                labels = ids.clone()
-                labels[:, :start] = -100
-                loss = model(input_ids=ids, labels=labels).loss
-        losses.append(loss.item() if tokens.num_response_tokens[row] else np.nan)
-    return np.array(losses)
 
 
 def batched_losses(model, tokens: TokenizedPool, batches: list[np.ndarray]) -> np.ndarray:

@@ -14,10 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+import get_trajectories
 import train
-from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
+from tests.conftest import PROJECT, plain_losses, pool_rows, run_script, write_jsonl
 from utils.artifacts.checkpoints import scheduled_steps
-from utils.config.schema import CheckpointsConfig
+from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
+from utils.data.pool import Pool
+from utils.data.tokenization import tokenize_pool
+from utils.modeling import load_tokenizer
 from utils.training.order import FILLER, GlobalBatchOrder
 from utils.training.settings import plan_batches
 
@@ -204,3 +208,37 @@ def test_dry_run_writes_nothing(make_config, res_dir, capsys):
     assert train.main(["--config_file", str(config), "--dry_run"]) == 0
     assert "optimizer steps" in capsys.readouterr().out
     assert not (res_dir / "run").exists()
+
+
+def test_lora_trains_an_adapter_that_is_scored_merged(make_config, res_dir):
+    """The whole way: a saved base model, an adapter trained on it, losses of base + adapter."""
+    from peft import AutoPeftModelForCausalLM
+
+    base = make_config("base", num_rows=40, checkpoints={"count": 1})
+    assert train.main(["--config_file", str(base)]) == 0
+    folder = str(res_dir / "base/checkpoint-6")
+    lora = make_config(
+        "lora", model={"architecture": None, "tokenizer": None, "name_or_path": folder, "lora": {"r": 4}}
+    )
+    assert train.main(["--config_file", str(lora)]) == 0
+    assert (res_dir / "lora/checkpoint-6/adapter_model.safetensors").is_file()
+    assert get_trajectories.main(["--config_file", str(lora), "--ckpt", "6"]) == 0
+    merged = AutoPeftModelForCausalLM.from_pretrained(res_dir / "lora/checkpoint-6").eval()
+    pool = Pool(DataConfig(path=str(lora.parent / "pool.jsonl")))
+    tokens = tokenize_pool(pool, load_tokenizer(ModelConfig(name_or_path=folder)), "alpaca", 160, False)
+    scored = np.load(res_dir / "lora/trajectories/checkpoint-6.npy")
+    np.testing.assert_allclose(scored, plain_losses(merged, tokens), atol=1e-4)
+
+
+def test_overwriting_one_checkpoint_keeps_the_losses_of_the_others(make_config, res_dir):
+    config = make_config("proxy", num_rows=20)
+    assert train.main(["--config_file", str(config)]) == 0
+    for ckpt in ("1", "3", "4"):
+        assert get_trajectories.main(["--config_file", str(config), "--ckpt", ckpt]) == 0
+    kept = (res_dir / "proxy/trajectories/checkpoint-4.npy").stat().st_mtime_ns
+    assert get_trajectories.main(["--config_file", str(config), "--ckpt", "1", "--overwrite"]) == 0
+    assert (res_dir / "proxy/trajectories/checkpoint-4.npy").stat().st_mtime_ns == kept
+    changed = ["--config_file", str(config), "--ckpt", "1", "data.max_length=150"]
+    assert get_trajectories.main(changed) == 1
+    assert get_trajectories.main([*changed, "--overwrite"]) == 0
+    assert [path.name for path in (res_dir / "proxy/trajectories").glob("*.npy")] == ["checkpoint-1.npy"]

@@ -266,8 +266,11 @@ def _hidden_before_head(model: PreTrainedModel, inputs: dict[str, torch.Tensor])
 
 
 def output_head(model: Any) -> torch.nn.Linear:
-    """The linear layer that turns hidden states into logits."""
-    return cast(torch.nn.Linear, model.get_output_embeddings())
+    """The linear layer that turns hidden states into logits. Raises: ValueError if the model has none."""
+    head = model.get_output_embeddings()
+    if head is None:
+        raise ValueError(f"{type(model).__name__} has no output embeddings: expected a language model")
+    return head
 
 
 def _logits(model: PreTrainedModel, head: torch.nn.Linear, hidden_RH: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 Legend: N examples of the pool, T checkpoints.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def scored_steps(folder: Path) -> list[int]:
 
 
 def begin_trajectories(
-    folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], unscorable_rows: list[int]
+    folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], unscorable_rows: list[int], overwrite: bool
 ) -> list[int]:
     """Open `folder` for these inputs, or refuse if what lies there was made from others.
 
@@ -55,6 +56,7 @@ def begin_trajectories(
         inputs: pool, tokens and precision.
         checkpoints: step -> checkpoint fingerprint, of the steps about to be scored.
         unscorable_rows: rows without a response token, whose losses will be NaN.
+        overwrite: drop these checkpoints' losses first; all losses, if they were made from other inputs.
 
     Returns: the steps whose losses are not there yet, ascending.
 
@@ -63,6 +65,8 @@ def begin_trajectories(
     ways_out = "Ways out: --overwrite scores everything again; another run_name keeps both."
     with locked(folder / ".lock"):
         path = folder / "manifest.json"
+        if overwrite:
+            _drop(folder, inputs, checkpoints)
         done = set(scored_steps(folder))
         if path.is_file():
             manifest = read_manifest(path, KIND)
@@ -80,6 +84,24 @@ def begin_trajectories(
             raise ValueError(f"{folder} holds losses but no manifest.json that says what made them. {ways_out}")
         _write(folder, inputs, checkpoints, unscorable_rows)
     return sorted(checkpoints.keys() - done)
+
+
+def parts_folder(folder: Path) -> Path:
+    """Where the pieces of unfinished checkpoints lie, in folders named `checkpoint-<step>-<key>`."""
+    return folder / "parts"
+
+
+def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> None:
+    """Remove what is asked for and no more: another job may be scoring other checkpoints of this run."""
+    path = folder / "manifest.json"
+    same_inputs = path.is_file() and read_manifest(path, KIND)["inputs"] == inputs
+    for step in checkpoints if same_inputs else scored_steps(folder):
+        losses_path(folder, step).unlink(missing_ok=True)
+    for parts in parts_folder(folder).glob("checkpoint-*"):
+        if not same_inputs or int(parts.name.split("-")[1]) in checkpoints:
+            shutil.rmtree(parts)
+    if not same_inputs:
+        path.unlink(missing_ok=True)
 
 
 def finish_checkpoint(folder: Path, step: int, losses_N: np.ndarray) -> None:

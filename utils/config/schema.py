@@ -48,7 +48,7 @@ class Section(BaseModel):
 
 
 class LoraConfig(Section):
-    """Low-rank adaptation through peft; checkpoints are saved merged, so every stage reads them as plain models."""
+    """Low-rank adaptation through peft: checkpoints hold the adapter, and are scored merged into the base model."""
 
     r: PositiveInt = 16
     alpha: PositiveInt = 32
@@ -79,6 +79,8 @@ class ModelConfig(Section):
             raise ValueError("architecture has no model_type: add one, e.g. model_type: gpt_neox")
         if self.architecture is not None and self.tokenizer is None:
             raise ValueError("architecture has no tokenizer of its own: set model.tokenizer to a folder or hub name")
+        if self.architecture is not None and self.lora is not None:
+            raise ValueError("lora adapts a trained model: set name_or_path instead of architecture, or remove lora")
         return self
 
 

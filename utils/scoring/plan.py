@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,9 @@ class ScoringPlan:
             [
                 f"run {config.run_name}: {len(self.tokens)} examples x {len(self.checkpoints)} checkpoints "
                 f"{list(self.checkpoints)}, {num_tokens:,} tokens each",
-                f"  {unscorable} examples have no response token within {config.data and config.data.max_length} tokens; "
-                "their losses are NaN and selection leaves them out",
+                f"  {unscorable} examples have no response token within {config.data and config.data.max_length} tokens"
+                f" ({self.tokens.inputs['num_excluded']} of them no text at all); their losses are NaN and selection leaves "
+                "them out",
                 f"  losses go to {self.folder}",
             ]
         )
@@ -99,10 +99,8 @@ def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
 
     Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
     """
-    if overwrite:
-        shutil.rmtree(plan.folder, ignore_errors=True)
     unscorable = np.setdiff1d(np.arange(len(plan.tokens)), plan.scorable_rows)
-    return begin_trajectories(plan.folder, plan.inputs, plan.fingerprints, unscorable.tolist())
+    return begin_trajectories(plan.folder, plan.inputs, plan.fingerprints, unscorable.tolist(), overwrite)
 
 
 def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.artifacts.files import load_array, locked, save_array
-from utils.artifacts.trajectories import finish_checkpoint, losses_path
+from utils.artifacts.trajectories import finish_checkpoint, losses_path, parts_folder
 from utils.config.schema import TrajectoriesConfig
 from utils.data.batching import scoring_lengths
 from utils.scoring.plan import ScoringPlan
@@ -54,7 +54,8 @@ class Units:
 
     def assemble(self, step: int) -> None:
         """If all units of a checkpoint are there, put its losses in place and drop the parts."""
-        with locked(self._plan.folder / "parts" / ".lock"):
+        parts = parts_folder(self._plan.folder)
+        with locked(parts / ".lock"):
             units = [Unit(step, number) for number in range(self.per_checkpoint)]
             if losses_path(self._plan.folder, step).is_file() or not all(self._path(unit).is_file() for unit in units):
                 return
@@ -62,7 +63,8 @@ class Units:
             for unit in units:
                 losses_N[self.rows(unit)] = load_array(self._path(unit))
             finish_checkpoint(self._plan.folder, step, losses_N)
-            shutil.rmtree(self._path(units[0]).parent)
+            for folder in parts.glob(f"checkpoint-{step}-*"):
+                shutil.rmtree(folder)
 
     def _path(self, unit: Unit) -> Path:
         # Parts of other weights, inputs or unit sizes lie in other folders and are never mixed in.
@@ -73,4 +75,4 @@ class Units:
             self._settings.max_tokens_per_batch,
         ]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-        return self._plan.folder / "parts" / f"checkpoint-{unit.step}-{key}" / f"unit-{unit.number}.npy"
+        return parts_folder(self._plan.folder) / f"checkpoint-{unit.step}-{key}" / f"unit-{unit.number}.npy"

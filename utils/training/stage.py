@@ -54,7 +54,7 @@ class TrainingPlan:
                 f"run {config.run_name}: {len(self.rows)} of {len(self.tokens)} examples, {num_tokens:,} tokens an epoch",
                 f"  {self.steps} optimizer steps of {config.global_batch_size} examples; checkpoints at {self.save_steps}",
                 f"  {unlabelled} examples lose their whole response at {config.data and config.data.max_length} tokens and "
-                "teach nothing",
+                f"teach nothing; {self.tokens.inputs['num_excluded']} of the pool have no text and are not used",
             ]
         )
 
