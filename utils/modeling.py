@@ -7,6 +7,8 @@ Legend: B rows of a batch, L tokens of its longest row, R response tokens of the
 """
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from utils.artifacts.checkpoints import checkpoint_fingerprint
 from utils.config.schema import LoraConfig, ModelConfig
 from utils.data.batching import IGNORED
 
@@ -75,6 +78,18 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"model.name_or_path: {model.name_or_path!r} cannot be loaded: {error}") from error
+
+
+def base_fingerprint(model: ModelConfig, seed: int) -> str:
+    """sha256 of what identifies a base model: its weight files, its commit on the hub, or what its random weights
+    follow from (architecture, seed, torch)."""
+    if model.architecture is not None:
+        origin = [model.architecture, seed, torch.__version__]
+    elif Path(str(model.name_or_path)).is_dir():
+        return checkpoint_fingerprint(Path(str(model.name_or_path)))
+    else:
+        origin = [model.name_or_path, getattr(base_config(model), "_commit_hash", None) or model.revision]
+    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
 
 
 def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:

@@ -1,7 +1,5 @@
 """Evaluate one run: check, plan, measure what is not measured yet, show the results."""
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -39,6 +37,7 @@ from utils.evaluation.results import (
 )
 from utils.modeling import (
     base_config,
+    base_fingerprint,
     load_base_model,
     load_checkpoint,
     load_checkpoint_tokenizer,
@@ -221,13 +220,7 @@ def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
     assert model is not None
     if checkpoint is not None and not (checkpoint / "adapter_config.json").is_file():
         return None
-    if model.architecture is not None:  # random weights follow from the architecture, the seed and torch
-        origin = [model.architecture, config.seed, torch.__version__]
-    elif Path(str(model.name_or_path)).is_dir():
-        return checkpoint_fingerprint(Path(str(model.name_or_path)))
-    else:
-        origin = [model.name_or_path, getattr(base_config(model), "_commit_hash", model.revision)]
-    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    return base_fingerprint(model, config.seed)
 
 
 def _finished(paths: RunPaths, inputs: dict[str, Any], file_inputs: dict[str, dict[str, Any]]) -> frozenset[str]:

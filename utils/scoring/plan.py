@@ -1,13 +1,11 @@
 """Which checkpoints are scored, on what tokens, into which folder; all checked before a model is loaded."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
 from utils.artifacts.paths import RunPaths
@@ -15,7 +13,7 @@ from utils.artifacts.trajectories import begin_trajectories
 from utils.config.schema import ModelConfig, RunConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool, tokenizer_fingerprint
-from utils.modeling import base_config, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
+from utils.modeling import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
 
@@ -104,25 +102,14 @@ def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
 
 
 def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:
+    assert config.model is not None
     fingerprints, unreadable = {}, {}
     for step, folder in chosen.items():
         try:
-            fingerprints[step] = _base_fingerprint(config) if folder is None else checkpoint_fingerprint(folder)
+            fingerprints[step] = base_fingerprint(config.model, config.seed) if folder is None else checkpoint_fingerprint(folder)
         except (ValueError, OSError) as error:  # reported at the end; the other checkpoints are scored
             unreadable[step] = str(error)
     return fingerprints, unreadable
-
-
-def _base_fingerprint(config: RunConfig) -> str:
-    model = config.model
-    assert model is not None
-    if model.architecture is not None:  # random weights follow from the architecture, the seed and torch
-        origin = [model.architecture, config.seed, torch.__version__]
-    elif Path(str(model.name_or_path)).is_dir():
-        return checkpoint_fingerprint(Path(str(model.name_or_path)))
-    else:
-        origin = [model.name_or_path, getattr(base_config(model), "_commit_hash", model.revision)]
-    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
 
 
 def _common_tokenizer(model: ModelConfig, chosen: dict[int, Path | None]) -> Any:
