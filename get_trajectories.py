@@ -20,8 +20,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _score(arguments, config) -> int:
+    from utils.scoring.launch import Launch
     from utils.scoring.plan import plan_scoring
-    from utils.scoring.workers import Launch, print_outcome, score
+    from utils.scoring.workers import print_outcome, score
 
     plan = plan_scoring(config, arguments.model_path, str(arguments.ckpt))
     print(plan.describe(config))

@@ -32,8 +32,9 @@ def _rank() -> int:
 def _score(arguments, words, config) -> int:
     import torch
 
+    from utils.scoring.launch import Launch, launch_workers
     from utils.scoring.plan import plan_scoring
-    from utils.scoring.workers import Launch, launch_workers, print_outcome, score
+    from utils.scoring.workers import print_outcome, score
 
     if "RANK" not in os.environ and torch.cuda.device_count() > 1 and not arguments.dry_run:
         return launch_workers(__file__, words, torch.cuda.device_count())

@@ -19,15 +19,19 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+_LLAMA_LIKE = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 512,
+}
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gpt_neox": {
+        **_LLAMA_LIKE,
         "model_type": "gpt_neox",
-        "vocab_size": 300,
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 64,
-        "max_position_embeddings": 512,
         "attention_dropout": 0.0,
         "hidden_dropout": 0.0,
     },
@@ -43,6 +47,21 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "decoder_start_token_id": 0,
         "pad_token_id": 0,
     },
+    "llama": {**_LLAMA_LIKE, "model_type": "llama"},
+    "phi3": {**_LLAMA_LIKE, "model_type": "phi3", "pad_token_id": 0},
+    "qwen2": {**_LLAMA_LIKE, "model_type": "qwen2"},
+    "gpt2": {"model_type": "gpt2", "vocab_size": 300, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
+    # Soft-capped logits, and a window shorter than most rows in every other layer.
+    "gemma2": {
+        **_LLAMA_LIKE,
+        "model_type": "gemma2",
+        "head_dim": 8,
+        "sliding_window": 24,
+        "final_logit_softcapping": 2.0,
+        "query_pre_attn_scalar": 8,
+    },
+    # Scaled logits, of which our fast path knows nothing.
+    "granite": {**_LLAMA_LIKE, "model_type": "granite", "logits_scaling": 4.0},
 }
 
 

@@ -218,5 +218,5 @@ def test_wandb_key_is_taken_out_of_the_command_line():
     )
     assert take_wandb_key(["--wandb_key=secret"]) == ([], "secret")
     assert take_wandb_key(["--config_file", "c"]) == (["--config_file", "c"], None)
-    with pytest.raises(ValueError, match="found nothing"):
+    with pytest.raises(SystemExit, match="found nothing"):
         take_wandb_key(["--wandb_key"])

@@ -15,7 +15,7 @@ from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES
 from utils.data.tokenization import special_tokens_around_text, tokenize_pool
-from utils.modeling import load_tokenizer
+from utils.modeling.loading import load_tokenizer
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.strip)
 

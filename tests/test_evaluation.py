@@ -30,7 +30,7 @@ from utils.evaluation.answers import extract_answer, given_answer, gold_answer, 
 from utils.evaluation.compare import comparison
 from utils.evaluation.generation import encode_prompts, greedy_responses
 from utils.evaluation.results import write_result
-from utils.modeling import load_base_model, load_checkpoint, load_tokenizer
+from utils.modeling.loading import load_base_model, load_checkpoint, load_tokenizer
 
 FAMILIES = ["gpt_neox", "t5"]
 

@@ -1,6 +1,7 @@
 """Scoring: the loss of an example is what a plain loop says, whatever it is batched, stored or computed with."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,12 +11,16 @@ from hypothesis import strategies as st
 
 from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_script, write_jsonl
 from utils.config.schema import DataConfig, ModelConfig
-from utils.data.batching import pad_rows, token_budget_batches
+from utils.data.batching import token_budget_batches
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool
-from utils.modeling import load_base_model, load_tokenizer, response_losses
+from utils.modeling import responses
+from utils.modeling.loading import load_base_model, load_tokenizer
+from utils.modeling.responses import ResponseScorer, shared_prefix
 
 TOLERANCE = 1e-4
+LENGTH = 175  # cuts some responses off whole, some in part
+FAMILIES = sorted(ARCHITECTURES)
 
 
 @pytest.fixture
@@ -24,34 +29,55 @@ def tiny(tmp_path, res_dir, tokenizer_dir, request):
     family = request.param
     model_config = ModelConfig(architecture=ARCHITECTURES[family], tokenizer=str(tokenizer_dir))
     tokenizer = load_tokenizer(model_config)
-    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", pool_rows(40))), max_length=110))
-    tokens = tokenize_pool(pool, tokenizer, "alpaca", 110, family == "t5")
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", pool_rows(40))), max_length=LENGTH))
+    tokens = tokenize_pool(pool, tokenizer, "alpaca", LENGTH, family == "t5")
+    assert 20 <= len(scorable(tokens)) < 40 or family == "t5"
     return load_base_model(model_config, tokenizer, seed=0).eval(), tokens
 
 
-def batched_losses(model, tokens: TokenizedPool, batches: list[np.ndarray]) -> np.ndarray:
-    losses = np.full(len(tokens), np.inf)
+def scorable(tokens: TokenizedPool) -> list[int]:
+    return np.flatnonzero(tokens.num_response_tokens > 0).tolist()
+
+
+def scorer_of(model, tokens: TokenizedPool, prefix: bool, **options) -> ResponseScorer:
+    rows = [tokens.row(row) for row in scorable(tokens)]
+    return ResponseScorer(model, 0, rows[:3], shared_prefix(iter(rows)) if prefix else None, **options)
+
+
+def batched_losses(scorer: ResponseScorer, tokens: TokenizedPool, batches: list[np.ndarray]) -> np.ndarray:
+    losses = np.full(len(tokens), np.nan)
     for rows in batches:
-        batch = pad_rows((tokens.row(row) for row in rows), 0, tokens.is_encoder_decoder)
-        losses[rows] = response_losses(model, batch).numpy()
+        losses[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B
     return losses
 
 
-@pytest.mark.parametrize("tiny", ["gpt_neox", "t5"], indirect=True)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("tiny", FAMILIES, indirect=True)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_losses_do_not_depend_on_batch_shape(tiny, data):
+def test_losses_do_not_depend_on_batch_shape_or_prefix(tiny, data):
     model, tokens = tiny
-    rows = np.array(data.draw(st.permutations(range(len(tokens)))))
+    scorer = scorer_of(model, tokens, prefix=data.draw(st.booleans()))
+    rows = np.array(data.draw(st.permutations(scorable(tokens))))
     batches = token_budget_batches(rows, tokens.lengths[rows], data.draw(st.integers(1, 4000)))
-    assert sorted(np.concatenate(batches)) == list(range(len(tokens))), "every row is in exactly one batch"
-    np.testing.assert_allclose(batched_losses(model, tokens, batches), plain_losses(model, tokens), atol=TOLERANCE)
+    assert sorted(np.concatenate(batches)) == scorable(tokens), "every row is in exactly one batch"
+    np.testing.assert_allclose(batched_losses(scorer, tokens, batches), plain_losses(model, tokens), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("tiny", FAMILIES, indirect=True)
+def test_fast_path_is_taken_where_it_is_right(tiny):
+    model, tokens = tiny
+    scorer = scorer_of(model, tokens, prefix=True)
+    if model.config.model_type == "granite":
+        assert "one example at a time" in (scorer.slow_because or "")
+    else:
+        assert scorer.slow_because is None
+        assert (scorer._prefix_length > 50) == (model.config.model_type != "t5"), "the Alpaca preamble is shared"
 
 
 @pytest.mark.parametrize("tiny", ["gpt_neox"], indirect=True)
 def test_row_cut_to_its_prompt_scores_nan(tiny):
     model, tokens = tiny
-    losses = batched_losses(model, tokens, [np.arange(len(tokens))])
+    losses = batched_losses(scorer_of(model, tokens, prefix=False), tokens, [np.arange(len(tokens))])
     assert (tokens.num_response_tokens == 0).any(), "the fixture's length cuts some responses off whole"
     np.testing.assert_array_equal(np.isnan(losses), tokens.num_response_tokens == 0)
 
@@ -59,9 +85,41 @@ def test_row_cut_to_its_prompt_scores_nan(tiny):
 @pytest.mark.parametrize("tiny", ["gpt_neox", "t5"], indirect=True)
 def test_head_in_small_chunks_gives_the_same_losses(tiny, monkeypatch):
     model, tokens = tiny
-    whole = batched_losses(model, tokens, [np.arange(len(tokens))])
-    monkeypatch.setattr("utils.modeling._LOGITS_AT_ONCE", 300 * 7)
-    np.testing.assert_allclose(batched_losses(model, tokens, [np.arange(len(tokens))]), whole, atol=1e-6)
+    batches = [np.array(scorable(tokens))]
+    whole = batched_losses(scorer_of(model, tokens, prefix=True), tokens, batches)
+    monkeypatch.setitem(responses._LOGITS_AT_ONCE, "cpu", 300 * 7)
+    chunked = batched_losses(scorer_of(model, tokens, prefix=True), tokens, batches)
+    np.testing.assert_allclose(chunked, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("tiny", ["gpt_neox", "llama", "gemma2"], indirect=True)
+def test_confidence_and_embeddings_are_those_of_a_plain_loop(tiny):
+    model, tokens = tiny
+    rows = scorable(tokens)
+    scores = scorer_of(model, tokens, prefix=True, embeddings=True).score([tokens.row(row) for row in rows])
+    assert scores.embeddings_BH is not None and scores.embeddings_BH.dtype == np.float16
+    for position, row in enumerate(rows):
+        ids, start = tokens.row(row)
+        with torch.no_grad():
+            output = model(input_ids=torch.tensor(ids)[None], output_hidden_states=True)
+        confidence = output.logits[0, start - 1 : -1].softmax(-1).amax(-1).mean()
+        embedding = output.hidden_states[-1][0, start - 1 : -1].mean(0)
+        assert scores.confidence_B[position] == pytest.approx(confidence.item(), abs=1e-5)
+        np.testing.assert_allclose(scores.embeddings_BH[position], embedding, atol=2e-3, rtol=2e-3)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.lists(st.integers(0, 2), min_size=2, max_size=9), st.integers(1, 8)), min_size=1, max_size=6
+    )
+)
+def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows):
+    made = [(np.array(ids), min(start, len(ids) - 1)) for ids, start in rows]
+    prefix = shared_prefix(iter(made))
+    assert all(ids[: len(prefix)].tolist() == prefix.tolist() and len(prefix) < start for ids, start in made)
+    longest = min(start for _, start in made) - 1
+    same = [len({ids[position] for ids, _ in made}) == 1 for position in range(longest)]
+    assert len(prefix) == (same.index(False) if False in same else longest)
 
 
 def test_scores_are_the_same_bits_on_one_and_two_workers(make_config, res_dir):
@@ -116,7 +174,18 @@ def test_retrained_proxy_in_the_same_folder_is_refused(make_config, res_dir):
     config = make_config("proxy")
     run_script("train.py", "--config_file", config)
     run_script("get_trajectories.py", "--config_file", config, "--ckpt", "4")
-    run_script("train.py", "--config_file", config, "--overwrite", "seed=7")
-    answer = run_script("get_trajectories.py", "--config_file", config, "--ckpt", "4", "seed=7", check=False)
+    shutil.copy(res_dir / "proxy/checkpoint-8/model.safetensors", res_dir / "proxy/checkpoint-4/model.safetensors")
+    answer = run_script("get_trajectories.py", "--config_file", config, "--ckpt", "4", check=False)
     assert answer.returncode == 1
     assert "checkpoint-4" in answer.stderr and "--overwrite" in answer.stderr
+    run_script("train.py", "--config_file", config, "--overwrite", "seed=7")
+    assert not (res_dir / "proxy/trajectories").exists(), "losses of weights that are no more"
+
+
+def test_half_trained_proxy_is_not_taken_for_a_whole_one(make_config, res_dir):
+    config = make_config("proxy")
+    run_script("train.py", "--config_file", config)
+    shutil.rmtree(res_dir / "proxy/checkpoint-12")
+    answer = run_script("run_distributed_trajectories.py", "--config_file", config, check=False)
+    assert answer.returncode == 1 and "[4, 8] of [4, 8, 12]" in answer.stderr
+    run_script("run_distributed_trajectories.py", "--config_file", config, "--checkpoints", "4,8")

@@ -21,7 +21,7 @@ from utils.artifacts.checkpoints import scheduled_steps
 from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool
-from utils.modeling import load_tokenizer
+from utils.modeling.loading import load_tokenizer
 from utils.training.order import FILLER, GlobalBatchOrder
 from utils.training.settings import plan_batches
 

@@ -90,7 +90,8 @@ def checkpoint_fingerprint(folder: Path) -> str:
 
     Raises: ValueError if the folder holds no weights.
     """
-    weights = sorted({path for pattern in _WEIGHT_PATTERNS for path in folder.glob(pattern)})
+    state = {path for pattern in TRAINING_STATE_PATTERNS for path in folder.glob(pattern)}
+    weights = sorted({path for pattern in _WEIGHT_PATTERNS for path in folder.glob(pattern)} - state)
     if not weights:
         raise ValueError(f"{folder} holds no weight files ({', '.join(_WEIGHT_PATTERNS)})")
     digest = hashlib.sha256()
@@ -103,9 +104,10 @@ def checkpoint_fingerprint(folder: Path) -> str:
 
 def newest_resumable_checkpoint(paths: RunPaths) -> Path | None:
     """The checkpoint that a killed training continues from, or None."""
+    needed = ("trainer_state.json", "scheduler.pt", "optimizer*")
     resumable = [
         path
         for path in paths.root.glob("checkpoint-*")
-        if step_of(path) is not None and (path / "trainer_state.json").is_file() and (path / "scheduler.pt").is_file()
+        if step_of(path) is not None and all(any(path.glob(pattern)) for pattern in needed)
     ]
     return max(resumable, key=lambda path: step_of(path) or 0, default=None)

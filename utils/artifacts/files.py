@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,6 +59,37 @@ def load_array(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is not a readable .npy file of plain numbers ({error})") from None
 
 
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Several arrays in one .npz file: all of them or none."""
+    with atomic_write(path, "wb") as file:
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType] (numpy's stub takes a name for allow_pickle)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@contextlib.contextmanager
+def array_in_place(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
+    """A new .npy file as a memory-mapped array to fill; it takes its name when the context ends without an error."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        # Reserve the whole file: writing a mapped page of a file with holes on a full disk kills the process.
+        array = np.lib.format.open_memmap(temporary, "w+", dtype=dtype, shape=shape)
+        with open(temporary, "rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        yield array
+        array.flush()
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
 def publish_folder(temporary: Path, final: Path) -> None:
     """Give a finished folder its name. Every file in it reaches the disk before the name does."""
     for path in [*temporary.rglob("*"), temporary]:
@@ -75,11 +106,18 @@ def publish_folder(temporary: Path, final: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path` (made if absent) against other processes; waits for its turn."""
+def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on `path` (made if absent) against other processes; a killed process holds none.
+
+    Args: refusal: what to say if somebody else holds it; None waits for its turn.
+    Raises: ValueError with the refusal.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise ValueError(f"{path.parent}: {refusal}: wait for it or stop it") from None
         try:
             yield
         finally:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from utils.artifacts.files import load_array, publish_folder, save_array, write_json
+from utils.artifacts.files import load_array, locked, publish_folder, save_array, write_json
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_manifest
 
 KIND = "subset"
+FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json", "subset.jsonl")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,22 @@ def write_subset(
     assert indices.dtype == np.int64 and np.all(np.diff(indices) > 0)
     assert clusters_N.dtype == np.int32
     temporary = folder.with_name(f".{folder.name}.parts")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    with locked(folder.with_name(f".{folder.name}.lock"), "another launch is writing this subset"):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        _write_folder(temporary, folder, inputs, indices, clusters_N, composition, rows, outcome)
+
+
+def _write_folder(
+    temporary: Path,
+    folder: Path,
+    inputs: dict[str, Any],
+    indices: np.ndarray,
+    clusters_N: np.ndarray,
+    composition: dict[str, Any],
+    rows: Iterable[bytes],
+    outcome: dict[str, Any],
+) -> None:
     try:
         save_array(temporary / "indices.npy", indices)
         save_array(temporary / "clusters.npy", clusters_N)
@@ -76,7 +91,7 @@ def subset_is_there(folder: Path, inputs: dict[str, Any]) -> bool:
 
     Raises: ValueError if one made from other inputs does.
     """
-    if not (folder / "manifest.json").is_file():
+    if not all((folder / name).is_file() for name in FILES):
         return False
     path = folder / "manifest.json"
     ways_out = "Ways out: --overwrite chooses again; another run_name keeps both."

@@ -3,18 +3,21 @@
 Legend: N examples of the pool, T checkpoints.
 """
 
+import contextlib
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from utils.artifacts.files import load_array, locked, save_array
+from utils.artifacts.files import array_in_place, load_array, locked
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_manifest
 from utils.artifacts.paths import RunPaths, checkpoint_name, step_of
 
 KIND = "trajectories"
+LOSS = "loss"
 
 
 @dataclass(frozen=True)
@@ -38,27 +41,40 @@ class Trajectories:
         return len(self.columns[0])
 
 
-def losses_path(folder: Path, step: int) -> Path:
-    return folder / f"{checkpoint_name(step)}.npy"
+def quantity_path(folder: Path, step: int, quantity: str = LOSS) -> Path:
+    """`checkpoint-<step>.npy` for the losses, `checkpoint-<step>.<quantity>.npy` for what else the pass gave."""
+    suffix = "" if quantity == LOSS else f".{quantity}"
+    return folder / f"{checkpoint_name(step)}{suffix}.npy"
 
 
-def scored_steps(folder: Path) -> list[int]:
-    """Steps whose losses are whole on disk, ascending."""
-    return sorted(step for path in folder.glob("checkpoint-*.npy") if (step := step_of(path)) is not None)
+def scored_steps(folder: Path, quantities: Iterable[str] = (LOSS,)) -> list[int]:
+    """Steps of which all these quantities are whole on disk, ascending."""
+    steps = [step for path in folder.glob("checkpoint-*.npy") if (step := step_of(path)) is not None]
+    return sorted(
+        step for step in steps if all(quantity_path(folder, step, quantity).is_file() for quantity in quantities)
+    )
 
 
 def begin_trajectories(
-    folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], unscorable_rows: list[int], overwrite: bool
+    folder: Path,
+    inputs: dict[str, Any],
+    checkpoints: dict[int, str],
+    unreadable: Iterable[int],
+    unscorable_rows: list[int],
+    quantities: Iterable[str] = (LOSS,),
+    overwrite: bool = False,
 ) -> list[int]:
     """Open `folder` for these inputs, or refuse if what lies there was made from others.
 
     Args:
         inputs: pool, tokens and precision.
         checkpoints: step -> checkpoint fingerprint, of the steps about to be scored.
+        unreadable: steps that were asked for and cannot be scored; recorded, so that no selection goes on without them.
+        quantities: what is wanted of each; the losses among them.
         unscorable_rows: rows without a response token, whose losses will be NaN.
         overwrite: drop these checkpoints' losses first; all losses, if they were made from other inputs.
 
-    Returns: the steps whose losses are not there yet, ascending.
+    Returns: the steps of which some quantity is not there yet, ascending.
 
     Raises: ValueError naming the differing entries.
     """
@@ -79,11 +95,13 @@ def begin_trajectories(
                 {checkpoint_name(step): checkpoints[step] for step in reused},
                 ways_out,
             )
-            checkpoints = {**known, **checkpoints}
         elif done:
             raise ValueError(f"{folder} holds losses but no manifest.json that says what made them. {ways_out}")
-        _write(folder, inputs, checkpoints, unscorable_rows)
-    return sorted(checkpoints.keys() - done)
+        else:
+            known = {}
+        recorded = {**dict.fromkeys(unreadable, "unreadable"), **known, **checkpoints}
+        _write(folder, inputs, recorded, unscorable_rows)
+    return sorted(checkpoints.keys() - set(scored_steps(folder, quantities)))
 
 
 def parts_folder(folder: Path) -> Path:
@@ -96,7 +114,8 @@ def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> 
     path = folder / "manifest.json"
     same_inputs = path.is_file() and read_manifest(path, KIND)["inputs"] == inputs
     for step in checkpoints if same_inputs else scored_steps(folder):
-        losses_path(folder, step).unlink(missing_ok=True)
+        for file in folder.glob(f"{checkpoint_name(step)}.*npy"):
+            file.unlink()
     for parts in parts_folder(folder).glob("checkpoint-*"):
         if not same_inputs or int(parts.name.split("-")[1]) in checkpoints:
             shutil.rmtree(parts)
@@ -104,10 +123,26 @@ def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> 
         path.unlink(missing_ok=True)
 
 
-def finish_checkpoint(folder: Path, step: int, losses_N: np.ndarray) -> None:
-    """Put one checkpoint's losses, float32 (N,), in place and bring the manifest up to date."""
-    assert losses_N.dtype == np.float32 and losses_N.ndim == 1
-    save_array(losses_path(folder, step), losses_N)
+def finish_checkpoint(
+    folder: Path, step: int, num_examples: int, pieces: Iterable[tuple[np.ndarray, dict[str, np.ndarray]]]
+) -> None:
+    """Put one checkpoint's results in place and bring the manifest up to date.
+
+    Args: pieces: (row numbers, quantity -> array in their order); rows in no piece are NaN. The losses come last: where
+    they are, all is.
+    """
+    with contextlib.ExitStack() as files:
+        targets: dict[str, np.ndarray] = {}
+        for rows, scores in pieces:
+            for quantity in sorted(scores, key=lambda quantity: quantity != LOSS):  # closed in the opposite order
+                values = scores[quantity]
+                if quantity not in targets:
+                    place = array_in_place(
+                        quantity_path(folder, step, quantity), (num_examples, *values.shape[1:]), values.dtype
+                    )
+                    targets[quantity] = files.enter_context(place)
+                    targets[quantity][:] = np.nan
+                targets[quantity][rows] = values
     with locked(folder / ".lock"):
         manifest = read_manifest(folder / "manifest.json", KIND)
         checkpoints = {int(known): fingerprint for known, fingerprint in manifest["checkpoints"].items()}
@@ -157,12 +192,12 @@ def read_trajectories(trajectories_from: str, steps: list[int] | None = None) ->
             f"{folder} lacks the losses of checkpoints {missing}: run the trajectories command for them, or name the "
             f"checkpoints to use in subset.steps (whole: {scored_steps(folder)})"
         )
-    columns = [load_array(losses_path(folder, step)) for step in steps]
+    columns = [load_array(quantity_path(folder, step)) for step in steps]
     num_examples = manifest["inputs"]["num_examples"]
     for step, column in zip(steps, columns, strict=True):
         if column.shape != (num_examples,) or column.dtype != np.float32:
             raise ValueError(
-                f"{losses_path(folder, step)}: found {column.dtype} {column.shape}, expected float32 ({num_examples},)"
+                f"{quantity_path(folder, step)}: found {column.dtype} {column.shape}, expected float32 ({num_examples},)"
             )
     return Trajectories(steps, columns, manifest, folder)
 

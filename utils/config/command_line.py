@@ -22,9 +22,11 @@ def make_parser(docstring: str | None, config_required: bool = True) -> argparse
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="redo this stage: remove its earlier results in this run's folder first",
+        help="redo this stage: its earlier results in this run's folder go first",
     )
-    parser.add_argument("--dry_run", action="store_true", help="check everything, print the plan, write nothing")
+    parser.add_argument(
+        "--dry_run", action="store_true", help="check everything, print the plan, write nothing but the cache of tokens"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that win over the YAML's")
     return parser
 
@@ -72,7 +74,9 @@ def take_wandb_key(argv: list[str]) -> tuple[list[str], str | None]:
         word = argv[position]
         if word == "--wandb_key":
             if position + 1 == len(argv):
-                raise ValueError("--wandb_key: found nothing after it, expected a key; WANDB_API_KEY is the better way")
+                raise SystemExit(
+                    "error: --wandb_key: found nothing after it, expected a key; WANDB_API_KEY is the better way"
+                )
             key = argv[position + 1]
             position += 1
         elif word.startswith("--wandb_key="):

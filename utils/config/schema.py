@@ -120,10 +120,13 @@ class CheckpointsConfig(Section):
 class TrajectoriesConfig(Section):
     """How the pool is scored."""
 
-    precision: Literal["float32", "bfloat16"] = "float32"
-    max_tokens_per_batch: PositiveInt = 8192
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    max_tokens_per_batch: PositiveInt | None = Field(default=None, description="default: from the free memory")
     examples_per_unit: PositiveInt = Field(
         default=8192, description="a killed run loses at most one unit per device; part of no result's identity"
+    )
+    also: list[Literal["confidence", "embeddings"]] = Field(
+        default_factory=list, description="kept of each checkpoint besides the losses"
     )
 
 

@@ -182,7 +182,8 @@ class _DatasetRows:
             if path.is_file():
                 if path.suffix not in readers:
                     raise ValueError(f"expected a file ending in .jsonl, {', '.join(readers)}")
-                loaded = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
+                as_text = {"dtype": str, "keep_default_na": False} if path.suffix == ".csv" else {}
+                loaded = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train", **as_text)
             else:
                 loaded = datasets.load_dataset(data.path, data.name, split=data.split)
         except (DatasetGenerationError, ValueError, OSError) as error:

@@ -67,7 +67,8 @@ class TokenizedPool:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """sha256 over the tokenizer's whole definition and its end-of-sequence token."""
+    """sha256 over the tokenizer's whole definition and its end-of-sequence token. Raises: as `check_tokenizer`."""
+    check_tokenizer(tokenizer)
     definition = json.loads(cast(Tokenizer, tokenizer.backend_tokenizer).to_str())
     for state in ("truncation", "padding"):  # left behind by earlier calls, no part of the tokenizer
         definition.pop(state, None)
@@ -94,7 +95,6 @@ def tokenize_pool(
     Raises: ValueError for an unknown template or an unusable tokenizer.
     """
     look_up(TEMPLATES, template, "data.template")
-    check_tokenizer(tokenizer)
     inputs = {
         "pool": pool.fingerprint,
         "num_examples": len(pool),

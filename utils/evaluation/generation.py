@@ -14,13 +14,15 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, Pr
 from utils.data.batching import token_budget_batches
 from utils.data.tokenization import special_tokens_around_text
 from utils.evaluation.results import Response
-from utils.modeling import pad_id_of
+from utils.modeling.loading import pad_id_of
 
 
 def encode_prompts(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], is_encoder_decoder: bool
 ) -> list[list[int]]:
     """Token ids of each prompt with the special tokens that training puts around it, never cut."""
+    if not prompts:
+        return []
     prefix, suffix = special_tokens_around_text(tokenizer)
     ids = tokenizer(list(prompts), add_special_tokens=False, verbose=False)["input_ids"]
     return [[*prefix, *prompt, *(suffix if is_encoder_decoder else [])] for prompt in ids]
@@ -79,7 +81,7 @@ def _greedy_settings(model: Any, tokenizer: PreTrainedTokenizerBase, max_new_tok
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=pad_id_of(tokenizer),
         decoder_start_token_id=model.config.decoder_start_token_id if is_encoder_decoder else None,
-        use_cache=True,  # training saves checkpoints with it off
+        use_cache=True,  # whatever the checkpoint's config says
     )
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from utils.data.batching import pad_rows, scoring_lengths, token_budget_batches
+from utils.data.batching import scoring_lengths, token_budget_batches
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool
-from utils.modeling import response_losses
+from utils.modeling.responses import ResponseScorer
 
 
 def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, max_tokens_per_batch: int) -> np.ndarray:
@@ -22,11 +22,10 @@ def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, m
     """
     losses_N = np.full(len(tokens), np.nan, np.float32)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
+    scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in scorable[:3]])
     with tqdm(total=len(scorable), desc="heldout loss", unit=" examples", disable=None) as progress:
         for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
-            batch = pad_rows([tokens.row(row) for row in rows], pad_id, tokens.is_encoder_decoder)
-            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            losses_N[rows] = response_losses(model, batch).numpy()
+            losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B
             progress.update(len(rows))
     broken = scorable[~np.isfinite(losses_N[scorable])]
     if len(broken):

@@ -35,7 +35,8 @@ from utils.evaluation.results import (
     tally_by_source,
     write_result,
 )
-from utils.modeling import (
+from utils.modeling.cpu_memory import keep_freed_memory
+from utils.modeling.loading import (
     base_config,
     base_fingerprint,
     load_base_model,
@@ -146,6 +147,7 @@ def evaluate(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> None:
 
     Raises: ValueError if the model cannot be loaded or its losses are not finite.
     """
+    keep_freed_memory()
     folder = RunPaths(config.run_name).evaluation
     if overwrite:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,2 +1,3 @@
 """Loss trajectories: `plan` (which checkpoints, with what tokens), `units` (pieces of work and what is left of them),
-`workers` (one process per device, alive through all its checkpoints)."""
+`launch` (the processes and their shared counter), `workers` (one per device, alive through all its checkpoints),
+`progress` (what they say)."""

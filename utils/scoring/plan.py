@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
+from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import begin_trajectories
+from utils.artifacts.trajectories import LOSS, begin_trajectories
 from utils.config.schema import ModelConfig, RunConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool, tokenizer_fingerprint
-from utils.modeling import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
+from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
+from utils.modeling.responses import shared_prefix
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
 
@@ -25,6 +27,8 @@ class ScoringPlan:
     checkpoints: step -> folder, ascending; None for the base model.
     fingerprints: step -> checkpoint fingerprint, or why the checkpoint cannot be read (`unreadable`).
     tokens: of the whole pool; pad_id: what fills a batch.
+    prefix: token ids that all scorable rows begin with.
+    quantities: what is kept of each checkpoint, the losses among them.
     inputs: what the losses depend on besides the checkpoint.
     """
 
@@ -34,6 +38,8 @@ class ScoringPlan:
     unreadable: dict[int, str]
     tokens: TokenizedPool
     pad_id: int
+    prefix: np.ndarray
+    quantities: tuple[str, ...]
     inputs: dict[str, Any]
 
     @property
@@ -71,6 +77,8 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
         if checkpoints == "0"
         else find_checkpoints(Path(model_path) if model_path else RunPaths(config.run_name).root)
     )
+    if checkpoints == "all" and model_path is None:
+        _check_training_is_complete(config, list(found))
     steps = [max(found)] if checkpoints == "-1" else choose_steps(list(found), checkpoints)
     chosen: dict[int, Path | None] = {step: None if step == BASE_MODEL else found[step] for step in steps}
     fingerprints, unreadable = _fingerprints(config, chosen)
@@ -87,9 +95,34 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
         "max_length": config.data.max_length,
         "precision": config.trajectories.precision,
     }
+    scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     return ScoringPlan(
-        RunPaths(config.run_name).trajectories, chosen, fingerprints, unreadable, tokens, pad_id_of(tokenizer), inputs
+        folder=RunPaths(config.run_name).trajectories,
+        checkpoints=chosen,
+        fingerprints=fingerprints,
+        unreadable=unreadable,
+        tokens=tokens,
+        pad_id=pad_id_of(tokenizer),
+        prefix=np.zeros(0, np.int64)
+        if is_encoder_decoder
+        else shared_prefix(tokens.row(row) for row in scorable.tolist()),
+        quantities=(LOSS, *config.trajectories.also),
+        inputs=inputs,
     )
+
+
+def _check_training_is_complete(config: RunConfig, found: list[int]) -> None:
+    """Trajectories of half a training would be selected from without a word. Raises: ValueError."""
+    path = RunPaths(config.run_name).manifest
+    if not path.is_file():
+        return
+    manifest = read_manifest(path, "training")
+    planned = manifest["inputs"]["save_steps"]
+    if manifest["status"] != "complete" or not set(planned) <= set(found):
+        raise ValueError(
+            f"run {config.run_name}: training is {manifest['status']} with checkpoints {found} of {planned}: train it to the "
+            "end first (the same train.py command continues), or name the ones to score with --checkpoints"
+        )
 
 
 def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
@@ -98,7 +131,15 @@ def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
     Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
     """
     unscorable = np.setdiff1d(np.arange(len(plan.tokens)), plan.scorable_rows)
-    return begin_trajectories(plan.folder, plan.inputs, plan.fingerprints, unscorable.tolist(), overwrite)
+    return begin_trajectories(
+        plan.folder,
+        plan.inputs,
+        plan.fingerprints,
+        plan.unreadable,
+        unscorable.tolist(),
+        plan.quantities,
+        overwrite,
+    )
 
 
 def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:
@@ -106,7 +147,9 @@ def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[di
     fingerprints, unreadable = {}, {}
     for step, folder in chosen.items():
         try:
-            fingerprints[step] = base_fingerprint(config.model, config.seed) if folder is None else checkpoint_fingerprint(folder)
+            fingerprints[step] = (
+                base_fingerprint(config.model, config.seed) if folder is None else checkpoint_fingerprint(folder)
+            )
         except (ValueError, OSError) as error:  # reported at the end; the other checkpoints are scored
             unreadable[step] = str(error)
     return fingerprints, unreadable

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.artifacts.files import load_array, locked, save_array
-from utils.artifacts.trajectories import finish_checkpoint, losses_path, parts_folder
-from utils.config.schema import TrajectoriesConfig
+from utils.artifacts.files import locked, read_arrays, save_arrays
+from utils.artifacts.trajectories import finish_checkpoint, parts_folder, scored_steps
 from utils.data.batching import scoring_lengths
 from utils.scoring.plan import ScoringPlan
 
@@ -28,51 +27,54 @@ class Unit:
 
 
 class Units:
-    """The units of a plan, and the results that are on disk."""
+    """The units of a plan, and the results that are on disk.
 
-    def __init__(self, plan: ScoringPlan, settings: TrajectoriesConfig):
-        self._plan, self._settings = plan, settings
+    Args: max_tokens_per_batch: of the batches inside a unit; other batches give other last bits, so parts of one size
+    are never mixed with parts of another.
+    """
+
+    def __init__(self, plan: ScoringPlan, examples_per_unit: int, max_tokens_per_batch: int):
+        self._plan, self._examples_per_unit, self._max_tokens = plan, examples_per_unit, max_tokens_per_batch
         rows = plan.scorable_rows
-        order = np.argsort(-scoring_lengths(plan.tokens)[rows], kind="stable")
-        self._rows = rows[order]
-        self.per_checkpoint = max(1, -(-len(rows) // settings.examples_per_unit))
+        self._rows = rows[np.argsort(-scoring_lengths(plan.tokens)[rows], kind="stable")]
+        self.per_checkpoint = max(1, -(-len(rows) // examples_per_unit))
 
     def rows(self, unit: Unit) -> np.ndarray:
         """int64: the rows of a unit, longest first."""
-        start = unit.number * self._settings.examples_per_unit
-        return self._rows[start : start + self._settings.examples_per_unit]
+        start = unit.number * self._examples_per_unit
+        return self._rows[start : start + self._examples_per_unit]
 
     def pending(self, steps: list[int]) -> list[Unit]:
         """Units of these checkpoints that are not on disk, checkpoint after checkpoint."""
         units = [Unit(step, number) for step in steps for number in range(self.per_checkpoint)]
         return [unit for unit in units if not self._path(unit).is_file()]
 
-    def finish(self, unit: Unit, losses: np.ndarray) -> None:
-        """Keep a unit's losses, float32 in the order of its rows."""
-        save_array(self._path(unit), losses)
+    def finish(self, unit: Unit, scores: dict[str, np.ndarray]) -> None:
+        """Keep what a unit gave: quantity -> array, in the order of its rows."""
+        save_arrays(self._path(unit), scores)
         self.assemble(unit.step)
 
     def assemble(self, step: int) -> None:
-        """If all units of a checkpoint are there, put its losses in place and drop the parts."""
+        """If all units of a checkpoint are there, put its results in place and drop the parts."""
         parts = parts_folder(self._plan.folder)
         with locked(parts / ".lock"):
             units = [Unit(step, number) for number in range(self.per_checkpoint)]
-            if losses_path(self._plan.folder, step).is_file() or not all(self._path(unit).is_file() for unit in units):
+            is_done = step in scored_steps(self._plan.folder, self._plan.quantities)
+            if is_done or not all(self._path(unit).is_file() for unit in units):
                 return
-            losses_N = np.full(len(self._plan.tokens), np.nan, np.float32)
-            for unit in units:
-                losses_N[self.rows(unit)] = load_array(self._path(unit))
-            finish_checkpoint(self._plan.folder, step, losses_N)
+            pieces = ((self.rows(unit), read_arrays(self._path(unit))) for unit in units)
+            finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces)
             for folder in parts.glob(f"checkpoint-{step}-*"):
                 shutil.rmtree(folder)
 
     def _path(self, unit: Unit) -> Path:
-        # Parts of other weights, inputs or unit sizes lie in other folders and are never mixed in.
+        # Parts of other weights, inputs or sizes lie in other folders and are never mixed in.
         identity = [
             self._plan.fingerprints[unit.step],
             self._plan.inputs,
-            self._settings.examples_per_unit,
-            self._settings.max_tokens_per_batch,
+            self._plan.quantities,
+            self._examples_per_unit,
+            self._max_tokens,
         ]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-        return parts_folder(self._plan.folder) / f"checkpoint-{unit.step}-{key}" / f"unit-{unit.number}.npy"
+        return parts_folder(self._plan.folder) / f"checkpoint-{unit.step}-{key}" / f"unit-{unit.number}.npz"

@@ -38,6 +38,11 @@ _OWNED_ELSEWHERE = {
     "deepspeed": "use fsdp and fsdp_config",
     "parallelism_config": "use fsdp and fsdp_config",
     "push_to_hub": "upload the finished checkpoint with `hf upload`",
+    "average_tokens_across_devices": "a step's loss is the mean over its global batch",
+    "accelerator_config": "batches are the same on any devices",
+    "enable_jit_checkpoint": "the same command continues after a kill",
+    "ddp_backend": "it follows from the devices",
+    "ddp_timeout": "it follows from the work",
     "load_best_model_at_end": "evaluate.py compares models",
     "do_train": "train.py trains",
     "do_eval": "evaluate.py scores models",
@@ -94,9 +99,47 @@ def check_train_args(train_args: dict[str, Any]) -> None:
             problems.append(f"train_args.{name}: no such setting in the installed transformers; {hint}")
         elif name == "train_sampling_strategy" and value not in _SAMPLING_STRATEGIES:
             problems.append(f"train_args.{name}: found {value!r}, expected one of {', '.join(_SAMPLING_STRATEGIES)}")
+    problems += _check_numbers(train_args) + _check_fsdp(train_args)
     if problems:
         raise ValueError(f"{len(problems)} problems in train_args\n" + "\n".join(f"  - {line}" for line in problems))
     _check_precision(train_args)
+
+
+def _check_numbers(train_args: dict[str, Any]) -> list[str]:
+    """The settings that are read before TrainingArguments sees them, which checks no types itself."""
+
+    def is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+        return isinstance(value, kind) and not isinstance(value, bool)
+
+    rules = {
+        "num_train_epochs": ("a number above 0", lambda value: is_number(value, (int, float)) and value > 0),
+        "max_steps": (
+            "a whole number of at least 1, or -1",
+            lambda value: is_number(value, int) and (value >= 1 or value == -1),
+        ),
+        "per_device_train_batch_size": (
+            "a whole number of at least 1",
+            lambda value: is_number(value, int) and value >= 1,
+        ),
+        "logging_steps": ("a number above 0", lambda value: is_number(value, (int, float)) and value > 0),
+    }
+    return [
+        f"train_args.{name}: found {train_args[name]!r}, expected {expected}"
+        for name, (expected, holds) in rules.items()
+        if name in train_args and not holds(train_args[name])
+    ]
+
+
+def _check_fsdp(train_args: dict[str, Any]) -> list[str]:
+    settings = train_args.get("fsdp_config") or {}
+    if not isinstance(settings, dict):
+        return [f"train_args.fsdp_config: found {settings!r}, expected a mapping in the YAML itself"]
+    kind = settings.get("state_dict_type", settings.get("fsdp_state_dict_type", "FULL_STATE_DICT"))
+    if kind != "FULL_STATE_DICT":
+        return [
+            f"train_args.fsdp_config.state_dict_type: found {kind!r}, expected FULL_STATE_DICT: checkpoints are saved whole"
+        ]
+    return []
 
 
 def _check_precision(train_args: dict[str, Any]) -> None:
@@ -118,7 +161,9 @@ def _check_precision(train_args: dict[str, Any]) -> None:
 
 
 def total_steps(config: RunConfig, num_rows: int) -> int:
-    """Optimizer steps of the whole training; independent of the devices. Raises: ValueError without a row."""
+    """Optimizer steps of the whole training; independent of the devices. Raises: ValueError for train_args that
+    cannot be used, or without a row."""
+    check_train_args(config.train_args)
     if num_rows == 0:
         raise ValueError("there is no row to train on: the pool or the subset is empty")
     max_steps = config.train_args.get("max_steps", -1)
@@ -148,7 +193,10 @@ def launch_state() -> PartialState:
 
 
 def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:
-    """Trainer's arguments for this machine. Says on stderr what of `fsdp` cannot be honoured here, and why."""
+    """Trainer's arguments for this machine. Says on stderr what of `fsdp` cannot be honoured here, and why.
+
+    Raises: ValueError for train_args that cannot be used.
+    """
     check_train_args(config.train_args)
     settings = dict(config.train_args)
     plan = plan_batches(config.global_batch_size, num_devices(), settings.pop("per_device_train_batch_size", 8))
@@ -159,28 +207,30 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
             settings.pop("fsdp")
             settings.pop("fsdp_config", None)
     on_cpu = not torch.cuda.is_available()
-    arguments = TrainingArguments(
-        **{
-            "logging_steps": 1,
-            "logging_nan_inf_filter": False,  # a NaN loss stops the run, see trainer.py
-            "ddp_find_unused_parameters": False,
-            "ddp_backend": "gloo" if on_cpu and plan.devices > 1 else None,
-            "disable_tqdm": True,
-            "use_cpu": on_cpu,
-            **settings,
-        },
-        output_dir=str(output_dir),
-        run_name=config.run_name,
-        project=config.tracking.project,
-        seed=config.seed,
-        per_device_train_batch_size=plan.per_device,
-        gradient_accumulation_steps=plan.accumulation,
-        save_strategy="no",  # our schedule asks for each save
-        eval_strategy="no",
-        report_to=config.tracking.report_to,
-        remove_unused_columns=False,
-        use_cache=True,  # of the saved config; no forward pass of ours makes one
-    )
+    settings = {
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # a NaN loss stops the run, see trainer.py
+        "ddp_find_unused_parameters": False,
+        "disable_tqdm": True,
+        "use_cpu": on_cpu,
+        **settings,
+        "output_dir": str(output_dir),
+        "run_name": config.run_name,
+        "project": config.tracking.project,
+        "seed": config.seed,
+        "per_device_train_batch_size": plan.per_device,
+        "gradient_accumulation_steps": plan.accumulation,
+        "ddp_backend": "gloo" if on_cpu and plan.devices > 1 else None,
+        "save_strategy": "no",  # our schedule asks for each save
+        "eval_strategy": "no",
+        "report_to": config.tracking.report_to,
+        "remove_unused_columns": False,
+        "use_cache": True,  # of the saved config; no forward pass of ours makes one
+    }
+    try:
+        arguments = TrainingArguments(**settings)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"train_args: transformers refuses them: {error}") from error
     if plan.devices == 1:
         arguments._n_gpu = min(arguments.n_gpu, 1)  # one process drives one GPU; DataParallel is no one's wish
     return arguments, plan
@@ -188,7 +238,7 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
 
 def _why_not_fsdp(devices: int) -> str | None:
     if not torch.cuda.is_available():
-        return "accelerate shards on accelerators only; on the CPU this run is data parallel (DDP), same results"
+        return "accelerate shards on accelerators only; on the CPU this run is data parallel (DDP)"
     if devices == 1:
-        return "one device has nothing to shard; running unsharded, same results"
+        return "one device has nothing to shard; running unsharded"
     return None

@@ -2,17 +2,20 @@
 
 import contextlib
 import hashlib
+import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import PartialState
+from transformers import TrainingArguments
 
 from utils.artifacts.checkpoints import newest_resumable_checkpoint, scheduled_steps
+from utils.artifacts.files import locked
 from utils.artifacts.log import copied_to
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_config, write_manifest
 from utils.artifacts.paths import RunPaths, step_of
@@ -20,16 +23,18 @@ from utils.config.schema import RunConfig
 from utils.data.batching import scoring_lengths
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool
-from utils.modeling import (
+from utils.modeling.cpu_memory import keep_freed_memory
+from utils.modeling.loading import (
     add_lora,
     base_config,
+    base_fingerprint,
     load_base_model,
     load_checkpoint,
     load_tokenizer,
     load_trainable_adapter,
 )
 from utils.training.order import GlobalBatchOrder, TrainingRows
-from utils.training.settings import check_train_args, launch_state, result_settings, total_steps, training_arguments
+from utils.training.settings import BatchPlan, launch_state, result_settings, total_steps, training_arguments
 from utils.training.trainer import S2LTrainer, remove_older_training_state
 
 KIND = "training"
@@ -45,6 +50,8 @@ class TrainingPlan:
     steps: int
     save_steps: list[int]
     inputs: dict[str, Any]
+    arguments: TrainingArguments
+    batches: BatchPlan
 
     def describe(self, config: RunConfig) -> str:
         num_tokens = int(self.tokens.lengths[self.rows].sum())
@@ -68,8 +75,8 @@ def plan_training(
     Raises: ValueError, FileNotFoundError.
     """
     assert config.model is not None and config.data is not None
-    check_train_args(config.train_args)
     steps = total_steps(config, len(rows))
+    arguments, batches = training_arguments(config, RunPaths(config.run_name).training_parts)
     save_steps = scheduled_steps(config.checkpoints, steps)
     tokenizer = load_tokenizer(config.model)
     is_encoder_decoder = bool(base_config(config.model).is_encoder_decoder)
@@ -87,66 +94,98 @@ def plan_training(
         "num_rows": len(rows),
         "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
         "model": config.model.model_dump(mode="json", exclude={"cache_dir", "attn_implementation"}),
+        "base_model": base_fingerprint(config.model, config.seed),
         "seed": config.seed,
         "global_batch_size": config.global_batch_size,
         "train_args": result_settings(config.train_args),
         "save_steps": save_steps,
         "subset": subset_manifest["inputs"] if subset_manifest else None,
     }
-    return TrainingPlan(tokens, rows, steps, save_steps, inputs)
+    return TrainingPlan(tokens, rows, steps, save_steps, inputs, arguments, batches)
 
 
 def train(config: RunConfig, plan: TrainingPlan, overwrite: bool) -> None:
     """Train (or continue to train) and leave every scheduled checkpoint in res/<run_name>.
 
-    Runs in every process of a torchrun launch. Raises: ValueError if the folder holds a run with other inputs.
+    Runs in every process of a torchrun launch. Nothing that is there is removed before the model is loaded.
+
+    Raises: ValueError if the folder holds a run with other inputs or one that cannot be continued, or if another
+    launch is at work in it.
     """
+    keep_freed_memory()
     state, paths = launch_state(), RunPaths(config.run_name)
-    if state.is_main_process:
-        _prepare_folder(paths, plan, overwrite)
-    state.wait_for_everyone()
-    with copied_to(paths.log) if state.is_main_process else contextlib.nullcontext():
-        _train(config, plan, state, paths)
-
-
-def _train(config: RunConfig, plan: TrainingPlan, state: PartialState, paths: RunPaths) -> None:
-    assert config.model is not None
-    newest = newest_resumable_checkpoint(paths)
-    if newest is not None and step_of(newest) == plan.steps:
+    overwrite = overwrite and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"  # torchrun restarts to continue
+    with contextlib.ExitStack() as held:
         if state.is_main_process:
-            _finish(paths, plan, None)
-            print(f"run {config.run_name}: all {plan.steps} steps are trained already")
+            held.enter_context(locked(paths.root / ".lock", "another launch is training this run"))
+            _check_folder(paths, plan, overwrite)
+            held.enter_context(copied_to(paths.log))
+        state.wait_for_everyone()
+        if not overwrite and _all_steps_are_trained(paths, plan):
+            if state.is_main_process:
+                _finish(paths, plan, None)
+                print(f"run {config.run_name}: all {plan.steps} steps are trained already")
+            return
+        _train(config, plan, state, paths, None if overwrite else newest_resumable_checkpoint(paths))
+
+
+def _check_folder(paths: RunPaths, plan: TrainingPlan, overwrite: bool) -> None:
+    """Refuse what this plan can neither reuse nor continue. Raises: ValueError."""
+    if overwrite:
         return
-    state.wait_for_everyone()  # nobody looks for the newest checkpoint while the first save replaces it
-    arguments, batches = training_arguments(config, paths.training_parts)
+    saved = sorted(step for path in paths.root.glob("checkpoint-*") if (step := step_of(path)) is not None)
+    if paths.manifest.is_file():
+        manifest = read_manifest(paths.manifest, KIND)
+        check_inputs(paths.manifest, manifest["inputs"], plan.inputs, _WAYS_OUT)
+        gone = sorted(set(plan.save_steps) - set(saved))
+        if manifest["status"] == "complete" and gone:
+            raise ValueError(f"{paths.root} was trained, but its checkpoints {gone} are gone. {_WAYS_OUT}")
+    elif saved:
+        raise ValueError(f"{paths.root} holds checkpoints but no manifest.json that says what made them. {_WAYS_OUT}")
+    if saved and not _all_steps_are_trained(paths, plan) and newest_resumable_checkpoint(paths) is None:
+        raise ValueError(
+            f"{paths.root} holds checkpoints {saved}, but none with the optimizer, scheduler and trainer state that training "
+            f"continues from. {_WAYS_OUT}"
+        )
+
+
+def _all_steps_are_trained(paths: RunPaths, plan: TrainingPlan) -> bool:
+    return paths.manifest.is_file() and all(paths.checkpoint(step).is_dir() for step in plan.save_steps)
+
+
+def _train(config: RunConfig, plan: TrainingPlan, state: PartialState, paths: RunPaths, newest: Path | None) -> None:
+    assert config.model is not None
     tokenizer = load_tokenizer(config.model)
     model = _model_to_train(config, tokenizer, newest)
+    state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
+    if state.is_main_process:
+        _clear_folder(paths, newest)
+        write_config(paths, config)
+        write_manifest(paths.manifest, KIND, "running", plan.inputs, provenance=_provenance(plan))
+        print(
+            f"  {plan.batches.devices} device(s) x {plan.batches.per_device} examples x {plan.batches.accumulation} "
+            "accumulation" + (f"; continuing from {newest.name}" if newest else ""),
+            flush=True,
+        )
+    state.wait_for_everyone()
     order = GlobalBatchOrder(
         scoring_lengths(plan.tokens)[plan.rows],
         config.global_batch_size,
-        batches.padded,
+        plan.batches.padded,
         config.train_args.get("train_sampling_strategy", "random"),
         config.seed,
     )
-    if state.is_main_process:
-        write_config(paths, config)
-        write_manifest(paths.manifest, KIND, "running", plan.inputs, provenance=_provenance(batches, arguments))
-        print(
-            f"  {batches.devices} device(s) x {batches.per_device} examples x {batches.accumulation} accumulation"
-            + (f"; continuing from {newest.name}" if newest else ""),
-            flush=True,
-        )
-    trainer = S2LTrainer(
-        model, tokenizer, arguments, TrainingRows(plan.tokens, plan.rows), order, paths, plan.save_steps
-    )
+    rows = TrainingRows(plan.tokens, plan.rows)
+    trainer = S2LTrainer(model, tokenizer, plan.arguments, rows, order, paths, plan.save_steps)
     begun = time.monotonic()
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    assert trainer.state.global_step == plan.steps, f"trained {trainer.state.global_step} of {plan.steps} steps"
     if state.is_main_process:
         _finish(
             paths,
             plan,
             {
-                **_provenance(batches, arguments),
+                **_provenance(plan),
                 "seconds": round(time.monotonic() - begun, 1),
                 "continued_from": newest.name if newest else None,
                 "floating_point_operations": trainer.state.total_flos,
@@ -155,26 +194,25 @@ def _train(config: RunConfig, plan: TrainingPlan, state: PartialState, paths: Ru
         print(f"run {config.run_name}: trained, {len(plan.save_steps)} checkpoint(s) in {paths.root}")
 
 
-def _prepare_folder(paths: RunPaths, plan: TrainingPlan, overwrite: bool) -> None:
-    """Clear away half-written saves; refuse a run made from other inputs, or remove it if asked to."""
+def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
+    """Remove half-written saves; without a checkpoint to continue from, everything that was made of the old weights."""
     shutil.rmtree(paths.training_parts, ignore_errors=True)
-    if overwrite:
-        for old in [*paths.root.glob("checkpoint-*"), paths.manifest, paths.metrics, paths.log]:
-            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-    if paths.manifest.is_file():
-        check_inputs(paths.manifest, read_manifest(paths.manifest, KIND)["inputs"], plan.inputs, _WAYS_OUT)
-    elif newest_resumable_checkpoint(paths) is not None:
-        raise ValueError(f"{paths.root} holds checkpoints but no manifest.json that says what made them. {_WAYS_OUT}")
-    newest = newest_resumable_checkpoint(paths)
     if newest is not None:
         remove_older_training_state(paths, newest=step_of(newest) or 0)
+        return
+    stale = [*paths.root.glob("checkpoint-*"), paths.trajectories, paths.evaluation]
+    for folder in (folder for folder in stale if folder.exists()):
+        print(f"  removing {folder}: made of the weights that are trained anew", file=sys.stderr)
+        shutil.rmtree(folder)
+    paths.metrics.unlink(missing_ok=True)
 
 
 def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> Any:
     """The base model, or the newest checkpoint's weights; under LoRA the base with a new or the saved adapter."""
     assert config.model is not None
     if newest is not None and config.model.lora is None:
-        model = load_checkpoint(newest, config.model, dtype=getattr(torch, config.model.dtype))
+        # As saved: FSDP keeps and saves float32 weights also for a model that was loaded in bfloat16.
+        model = load_checkpoint(newest, config.model, dtype="auto")
     else:
         model = load_base_model(config.model, tokenizer, config.seed)
     if config.model.lora is not None:
@@ -184,18 +222,18 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
 
 def _finish(paths: RunPaths, plan: TrainingPlan, outcome: dict[str, Any] | None) -> None:
     """Mark the run complete, keeping the record of the launch that completed it."""
+    gone = [step for step in plan.save_steps if not paths.checkpoint(step).is_dir()]
+    assert not gone, f"trained, but checkpoints {gone} are not on disk"
     recorded = read_manifest(paths.manifest, KIND)
     if recorded["status"] != "complete" or outcome is not None:
-        write_manifest(
-            paths.manifest,
-            KIND,
-            "complete",
-            plan.inputs,
-            steps=plan.steps,
-            provenance=outcome or recorded["provenance"],
-        )
+        made = outcome or recorded["provenance"]
+        write_manifest(paths.manifest, KIND, "complete", plan.inputs, steps=plan.steps, provenance=made)
     shutil.rmtree(paths.training_parts, ignore_errors=True)
 
 
-def _provenance(batches: Any, arguments: Any) -> dict[str, Any]:
-    return provenance(devices=batches.devices, device=str(arguments.device.type), per_device_batch=batches.per_device)
+def _provenance(plan: TrainingPlan) -> dict[str, Any]:
+    return provenance(
+        devices=plan.batches.devices,
+        device=str(plan.arguments.device.type),
+        per_device_batch=plan.batches.per_device,
+    )

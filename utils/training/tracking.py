@@ -30,6 +30,8 @@ def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
         return config
     if importlib.util.find_spec(tracker) is None:
         raise ValueError(f"tracking.report_to: {tracker} is not installed: `pip install {tracker}`, or set it to none")
+    if tracker == "tensorboard":
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(RunPaths(config.run_name).root / "tensorboard"))
     if tracker == "wandb":
         folder = RunPaths(config.run_name).root
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,8 @@ from utils.artifacts.checkpoints import TRAINING_STATE_PATTERNS
 from utils.artifacts.files import atomic_write, publish_folder
 from utils.artifacts.paths import RunPaths, step_of
 from utils.data.batching import pad_rows
-from utils.modeling import logits_at, model_inputs, pad_id_of, response_positions, summed_token_loss
+from utils.modeling.loading import pad_id_of
+from utils.modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
 from utils.training.order import GlobalBatchOrder, TrainingRows
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -120,8 +121,13 @@ class _SaveOnSchedule(TrainerCallback):
     def __init__(self, paths: RunPaths, save_steps: list[int]):
         self._paths, self._save_steps = paths, frozenset(save_steps)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> Any:
         control.should_save = state.global_step in self._save_steps
+        if control.should_save and not _is_finite(model):
+            raise ValueError(
+                f"the weights after step {state.global_step} are no longer numbers, and are not saved: training diverged. "
+                "Lower train_args.learning_rate; the checkpoints that are there are whole"
+            )
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -153,8 +159,8 @@ class _LogMetrics(TrainerCallback):
             return
         if not math.isfinite(logs["loss"]):
             raise ValueError(
-                f"the training loss is {logs['loss']} at step {state.global_step}: lower train_args.learning_rate, or look "
-                "at the rows of this step; the checkpoints before it are whole"
+                f"the training loss is {logs['loss']} at step {state.global_step}: training diverged. Lower "
+                "train_args.learning_rate, or look at the rows of this step; the checkpoints that are there are whole"
             )
         if not state.is_world_process_zero:
             return
@@ -170,6 +176,12 @@ class _LogMetrics(TrainerCallback):
                 f"lr {logs.get('learning_rate', 0):.2e}  {pace:.2f} s/step  {left / 60:.1f} min left",
                 flush=True,
             )
+
+
+def _is_finite(model: torch.nn.Module) -> bool:
+    """Whether every weight is a number; under FSDP each rank looks at its own part."""
+    parts = (getattr(weight, "to_local", lambda weight=weight: weight)() for weight in model.parameters())
+    return all(bool(torch.isfinite(part).all()) for part in parts)
 
 
 def remove_older_training_state(paths: RunPaths, newest: int) -> None:

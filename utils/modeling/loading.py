@@ -1,21 +1,16 @@
-"""Load a base model or a checkpoint, and take the loss of its responses.
+"""Load a base model, a checkpoint or their tokenizers.
 
 Loading is always `from_pretrained`: names on disk are not module names for every family (GPT-NeoX's output head, mixture
 of experts), and only it knows the conversion. A checkpoint is never changed by loading it.
-
-Legend: B rows of a batch, L tokens of its longest row, R response tokens of the batch, H hidden size, V vocabulary.
 """
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from torch.nn import functional
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -30,11 +25,8 @@ from transformers.utils import logging as transformers_logging
 
 from utils.artifacts.checkpoints import checkpoint_fingerprint
 from utils.config.schema import LoraConfig, ModelConfig
-from utils.data.batching import IGNORED
 
 transformers_logging.disable_progress_bar()  # a bar for every load and save would break up our lines of progress
-
-_LOGITS_AT_ONCE = 2**25  # R x V entries: 128 MiB of float32 logits, whatever the batch
 
 
 def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
@@ -122,8 +114,10 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
     return loaded
 
 
-def load_checkpoint(folder: Path, model: ModelConfig, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def load_checkpoint(folder: Path, model: ModelConfig, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
     """A saved model in evaluation mode; a LoRA checkpoint comes with its adapter merged in.
+
+    Args: dtype: "auto" = as saved.
 
     Raises: FileNotFoundError; ValueError naming the folder if it is unreadable, truncated or lacks weights.
     """
@@ -195,108 +189,3 @@ def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
     """The id that fills a batch. Never attended to and never a label, so any will do; the tokenizer is not changed."""
     pad_id = tokenizer.pad_token_id
     return cast(int, tokenizer.eos_token_id if pad_id is None else pad_id)
-
-
-def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the model's forward takes, labels left out: the losses are ours, the same for every family."""
-    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-    if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels=batch["labels"])
-    return inputs
-
-
-def response_positions(labels_BL: torch.Tensor, is_encoder_decoder: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the model predicts a response token, and which.
-
-    A causal model's position t predicts token t + 1; a decoder's position t predicts label t.
-
-    Returns: bool (B, L); int64 (R,), in the order of the former's true entries.
-    """
-    if not is_encoder_decoder:
-        labels_BL = functional.pad(labels_BL[:, 1:], (0, 1), value=IGNORED)
-    predicted_BL = labels_BL != IGNORED
-    return predicted_BL, labels_BL[predicted_BL]
-
-
-@contextlib.contextmanager
-def logits_at(model: Any, predicted_BL: torch.Tensor) -> Iterator[None]:
-    """Within this context the model's forward computes logits at these positions only: (1, R, V) instead of (B, L, V).
-
-    The output head is given the gathered hidden states; what a family does to its logits afterwards it does as ever.
-    """
-
-    def gather(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-        return (arguments[0][predicted_BL][None],)
-
-    hook = output_head(model).register_forward_pre_hook(gather)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def summed_token_loss(logits_RV: torch.Tensor, labels_R: torch.Tensor) -> torch.Tensor:
-    """Sum of -log p over response tokens, in nats, float32; no token at all gives 0 with a gradient of 0."""
-    return functional.cross_entropy(logits_RV.float(), labels_R, reduction="sum")
-
-
-@torch.inference_mode()
-def response_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean -log p over the response tokens of each row, in nats (paper section 4: the loss of a trajectory).
-
-    Hidden states are taken where the output head reads them, gathered at response positions, and pushed through the
-    head a chunk at a time, so that B x L x V logits never exist.
-
-    Args: batch: of `batching.pad_rows`, on the model's device.
-    Returns: float32 (B,) on the CPU; NaN for a row without a response token.
-    """
-    predicted_BL, labels_R = response_positions(batch["labels"], model.config.is_encoder_decoder)
-    hidden_RH = _hidden_before_head(model, model_inputs(model, batch))[predicted_BL]
-    head = output_head(model)
-    losses_R = torch.empty(len(labels_R), dtype=torch.float32, device=labels_R.device)
-    chunk = max(1, _LOGITS_AT_ONCE // head.weight.shape[0])
-    for start in range(0, len(labels_R), chunk):
-        part = slice(start, start + chunk)
-        losses_R[part] = functional.cross_entropy(
-            _logits(model, head, hidden_RH[part]), labels_R[part], reduction="none"
-        )
-    return _mean_per_row(losses_R.cpu(), predicted_BL.sum(dim=1).cpu())
-
-
-def _hidden_before_head(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """(B, L, H): what the output head would have read. The head itself is run on one position only."""
-    captured: list[torch.Tensor] = []
-
-    def capture(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-        captured.append(arguments[0])
-        return (arguments[0][:, :1],)
-
-    hook = output_head(model).register_forward_pre_hook(capture)
-    try:
-        model(**inputs, use_cache=False)
-    finally:
-        hook.remove()
-    assert len(captured) == 1, f"the output head ran {len(captured)} times in one forward pass"
-    return captured[0]
-
-
-def output_head(model: Any) -> torch.nn.Linear:
-    """The linear layer that turns hidden states into logits. Raises: ValueError if the model has none."""
-    head = model.get_output_embeddings()
-    if head is None:
-        raise ValueError(f"{type(model).__name__} has no output embeddings: expected a language model")
-    return head
-
-
-def _logits(model: PreTrainedModel, head: torch.nn.Linear, hidden_RH: torch.Tensor) -> torch.Tensor:
-    """float32 (R, V): the head, and what the family does to its output."""
-    logits_RV = head(hidden_RH).float()
-    softcap = getattr(model.config, "final_logit_softcapping", None)
-    return logits_RV if softcap is None else softcap * torch.tanh(logits_RV / softcap)
-
-
-def _mean_per_row(losses_R: torch.Tensor, counts_B: torch.Tensor) -> torch.Tensor:
-    """Mean of consecutive stretches of losses_R; 0 / 0 = NaN for an empty stretch."""
-    sums_B = torch.zeros(len(counts_B), dtype=torch.float64)
-    sums_B.index_add_(0, torch.repeat_interleave(torch.arange(len(counts_B)), counts_B), losses_R.double())
-    return (sums_B / counts_B).float()
