@@ -47,12 +47,13 @@ def _train(arguments, wandb_key, config) -> int:
             return 0
         subset = resolve_subset(config, pool)
         rows, subset_manifest = subset.indices, subset.manifest
+    config = prepare_tracking(config, wandb_key)
     with state.main_process_first():
         plan = plan_training(config, pool, rows, subset_manifest)
     if state.is_main_process:
         print(plan.describe(config), flush=True)
     if not arguments.dry_run:
-        train(prepare_tracking(config, wandb_key), plan, arguments.overwrite)
+        train(config, plan, arguments.overwrite)
     return 0
 
 

@@ -308,9 +308,9 @@ def write_proxy(place: Path, losses_NT: np.ndarray, steps: list[int], **inputs) 
     pool = Pool(config_of(place).data)  # type: ignore[arg-type]
     inputs = {"pool": pool.fingerprint, "num_examples": len(losses_NT), "template": "alpaca", **inputs}
     folder = RunPaths("proxy").trajectories
-    begin_trajectories(folder, inputs, {step: f"weights at {step}" for step in steps}, [])
+    begin_trajectories(folder, inputs, {step: f"weights at {step}" for step in steps}, [], [])
     for step, losses_N in zip(steps, losses_NT.T, strict=True):
-        finish_checkpoint(folder, step, np.ascontiguousarray(losses_N))
+        finish_checkpoint(folder, step, len(losses_N), [(np.arange(len(losses_N)), {"loss": losses_N})])
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

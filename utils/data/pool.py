@@ -4,6 +4,7 @@ JSON Lines is read with the standard library and stays on disk (only line offset
 through `datasets`, imported only then. A row's number in the file is its identity in every artifact.
 """
 
+import csv
 import hashlib
 import json
 import os
@@ -177,13 +178,15 @@ class _DatasetRows:
         from datasets.exceptions import DatasetGenerationError
 
         path = Path(data.path)
-        readers = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
+        readers = {".json": "json", ".parquet": "parquet"}
         try:
-            if path.is_file():
+            if path.suffix == ".csv":  # as text: a column of numbers is a column of answers
+                with open(path, encoding="utf-8-sig", newline="") as file:
+                    loaded = datasets.Dataset.from_list(list(csv.DictReader(file)))
+            elif path.is_file():
                 if path.suffix not in readers:
-                    raise ValueError(f"expected a file ending in .jsonl, {', '.join(readers)}")
-                as_text = {"dtype": str, "keep_default_na": False} if path.suffix == ".csv" else {}
-                loaded = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train", **as_text)
+                    raise ValueError(f"expected a file ending in .jsonl, .csv, {', '.join(readers)}")
+                loaded = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
             else:
                 loaded = datasets.load_dataset(data.path, data.name, split=data.split)
         except (DatasetGenerationError, ValueError, OSError) as error:

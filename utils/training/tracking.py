@@ -34,7 +34,6 @@ def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(RunPaths(config.run_name).root / "tensorboard"))
     if tracker == "wandb":
         folder = RunPaths(config.run_name).root
-        folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("WANDB_DIR", str(folder))
         os.environ.setdefault("WANDB_SILENT", "true")
         reason = _why_offline()
