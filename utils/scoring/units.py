@@ -27,14 +27,10 @@ class Unit:
 
 
 class Units:
-    """The units of a plan, and the results that are on disk.
+    """The units of a plan, and the results that are on disk."""
 
-    Args: max_tokens_per_batch: of the batches inside a unit; other batches give other last bits, so parts of one size
-    are never mixed with parts of another.
-    """
-
-    def __init__(self, plan: ScoringPlan, examples_per_unit: int, max_tokens_per_batch: int):
-        self._plan, self._examples_per_unit, self._max_tokens = plan, examples_per_unit, max_tokens_per_batch
+    def __init__(self, plan: ScoringPlan, examples_per_unit: int):
+        self._plan, self._examples_per_unit = plan, examples_per_unit
         rows = plan.scorable_rows
         self._rows = rows[np.argsort(-scoring_lengths(plan.tokens)[rows], kind="stable")]
         self.per_checkpoint = max(1, -(-len(rows) // examples_per_unit))
@@ -74,7 +70,6 @@ class Units:
             self._plan.inputs,
             self._plan.quantities,
             self._examples_per_unit,
-            self._max_tokens,
         ]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return parts_folder(self._plan.folder) / f"checkpoint-{unit.step}-{key}" / f"unit-{unit.number}.npz"

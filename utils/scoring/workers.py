@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import PretrainedConfig
 
-from utils.artifacts.trajectories import scored_steps
-from utils.config.schema import RunConfig
+from utils.artifacts.files import read_json, write_json
+from utils.artifacts.trajectories import parts_folder, scored_steps
+from utils.config.schema import RunConfig, TrajectoriesConfig
 from utils.data.batching import scoring_lengths, token_budget_batches
 from utils.modeling.cpu_memory import keep_freed_memory
-from utils.modeling.loading import load_base_model, load_checkpoint, load_tokenizer
+from utils.modeling.loading import base_config, load_base_model, load_checkpoint, load_tokenizer
 from utils.modeling.responses import ResponseScorer
 from utils.scoring.launch import Launch
 from utils.scoring.plan import ScoringPlan, begin
@@ -23,6 +25,9 @@ from utils.scoring.units import Units
 
 _PROBED_EXAMPLES = 3
 _CPU_TOKENS_PER_BATCH = 2048  # activations that stay near the cache
+_GPU_TOKENS_PER_BATCH = 65536  # enough to fill the matrix units
+_LEAST_TOKENS_PER_BATCH = 1024
+_SHARE_OF_FREE_MEMORY = 0.5
 
 
 def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool) -> dict[int, str]:
@@ -33,8 +38,8 @@ def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool)
     """
     keep_freed_memory()
     steps = launch.first(lambda: begin(plan, overwrite))
-    max_tokens = config.trajectories.max_tokens_per_batch or _CPU_TOKENS_PER_BATCH
-    units = Units(plan, config.trajectories.examples_per_unit, max_tokens)
+    max_tokens = launch.first(lambda: _recorded_tokens_per_batch(config, plan, launch.device))
+    units = Units(plan, config.trajectories.examples_per_unit)
     todo = launch.first(lambda: units.pending(steps))
     if launch.rank == 0:
         done = len(plan.checkpoints) - len(steps) - len(plan.unreadable)
@@ -48,17 +53,59 @@ def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool)
         unit = todo[number]
         if unit.step in failed:
             continue
+        rows = units.rows(unit)
         try:
             scorer.load(unit.step)
-            units.finish(unit, scorer.score(units.rows(unit), max_tokens))
+            scores, max_tokens = _score_within_memory(scorer, rows, max_tokens)
         except ValueError as error:
             failed[unit.step] = str(error)
         else:
-            progress.report(unit.step, units.rows(unit))
+            units.finish(unit, scores)
+            progress.report(unit.step, rows)
     failed = {**plan.unreadable, **launch.gather(failed)}
     missing = set(plan.checkpoints) - set(scored_steps(plan.folder)) - failed.keys()
     assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
     return dict(sorted(failed.items()))
+
+
+def _score_within_memory(
+    scorer: "_CheckpointScorer", rows: np.ndarray, max_tokens: int
+) -> tuple[dict[str, np.ndarray], int]:
+    """The unit's scores, and the batch size they were had with. Raises: ValueError if one example is too much."""
+    while True:
+        try:
+            return scorer.score(rows, max_tokens), max_tokens
+        except torch.OutOfMemoryError as error:
+            longest = scorer.longest(rows)
+            if max_tokens <= longest:
+                raise ValueError(f"out of memory with one example of {longest} tokens at a time") from error
+            max_tokens //= 2
+        torch.cuda.empty_cache()
+        print(f"out of memory: from here on {max_tokens} tokens a batch", file=sys.stderr)
+
+
+def tokens_per_batch(settings: TrajectoriesConfig, architecture: PretrainedConfig, device: torch.device) -> int:
+    """What the YAML says, or what a device's free memory and its matrix units suggest."""
+    if settings.max_tokens_per_batch is not None:
+        return settings.max_tokens_per_batch
+    if device.type == "cpu":
+        return _CPU_TOKENS_PER_BATCH
+    text = architecture.get_text_config()
+    width = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    bytes_per_token = (4 * width + 16 * text.hidden_size) * (2 if settings.precision == "bfloat16" else 4)
+    fitting = int(torch.cuda.mem_get_info(device)[0] * _SHARE_OF_FREE_MEMORY / bytes_per_token)
+    return max(_LEAST_TOKENS_PER_BATCH, min(_GPU_TOKENS_PER_BATCH, fitting))
+
+
+def _recorded_tokens_per_batch(config: RunConfig, plan: ScoringPlan, device: torch.device) -> int:
+    """Written down before the first unit and read again on a restart: other batches give other last bits."""
+    path = parts_folder(plan.folder) / "batching.json"
+    if path.is_file() and config.trajectories.max_tokens_per_batch is None:
+        return read_json(path)["max_tokens_per_batch"]
+    assert config.model is not None
+    max_tokens = tokens_per_batch(config.trajectories, base_config(config.model), device)
+    write_json(path, {"max_tokens_per_batch": max_tokens})
+    return max_tokens
 
 
 def print_outcome(plan: ScoringPlan, failed: dict[int, str]) -> int:
@@ -111,6 +158,9 @@ class _CheckpointScorer:
             except FileNotFoundError as error:
                 raise ValueError(str(error)) from error
         return model.to(device=self._device, dtype=dtype)
+
+    def longest(self, rows: np.ndarray) -> int:
+        return int(scoring_lengths(self._plan.tokens)[rows].max())
 
     def score(self, rows: np.ndarray, max_tokens: int) -> dict[str, np.ndarray]:
         """Quantity -> array in the order of `rows`. Raises: ValueError if a loss is no number."""
