@@ -1,6 +1,7 @@
 """From rows to tokens: nothing is dropped, shifted or doubled, and a bad row is named."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,10 @@ def tokenizer(tokenizer_dir):
 
 @pytest.fixture
 def with_bos(tokenizer):
+    return add_bos(tokenizer)
+
+
+def add_bos(tokenizer: Any) -> Any:
     """The same tokenizer, made to put its special token in front of every text, as Llama's does."""
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
@@ -49,16 +54,14 @@ def test_sequence_is_what_the_model_sees_and_the_mask_starts_at_the_seam(
 ):
     tokenizer = load_tokenizer(ModelConfig(name_or_path=str(tokenizer_dir)))
     if bos:
-        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-            single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
-        )
+        add_bos(tokenizer)
     tokens = tokenized(tmp_path, [{"instruction": instruction, "output": response}], tokenizer, max_length)
     ids, start = tokens.row(0)
     prompt = TEMPLATES["alpaca"](Example(instruction, response))
     plain = tokenizer(prompt + response, add_special_tokens=False)["input_ids"]
     assert ids.tolist() == ([0] * bos + plain + [0])[:max_length]
     # Bytes of the response that lie before the mask: none. The byte-level pieces are disjoint, so this is exact.
-    covered = tokenizer.decode(ids[start:], skip_special_tokens=True)
+    covered = str(tokenizer.decode(ids[start:], skip_special_tokens=True))
     assert max_length <= len(ids) or covered.endswith(response)
     assert start == min(max(start, 1), len(ids))
 
