@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import select_s2l
-from tests.conftest import PROJECT, run_script
+from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
 
 
 @pytest.fixture
@@ -164,6 +164,37 @@ def test_killed_selection_leaves_a_whole_subset_or_none(make_config, res_dir, tm
     assert files in (set(), whole)
     assert select_s2l.main(["--config_file", str(config)]) == 0
     assert {path.name for path in (res_dir / "target").iterdir()} == {"subset", ".subset.lock"}, "no parts are left"
+
+
+def evaluation_results(folder: Path) -> list[dict]:
+    """Without what may differ between two times: when and by which command."""
+    results = [json.loads((folder / f"{name}.json").read_text()) for name in ("first", "second")]
+    return [{key: value for key, value in result.items() if key != "provenance"} for result in results]
+
+
+def test_killed_evaluation_ends_in_the_same_results(make_config, res_dir, tmp_path, proxy):
+    questions = [{"instruction": row["instruction"], "answer": "1"} for row in pool_rows(40, seed=1)]
+    for name in ("first", "second"):
+        write_jsonl(tmp_path / f"{name}.jsonl", questions)
+    benchmarks = {name: str(tmp_path / f"{name}.jsonl") for name in ("first", "second")}
+    config = make_config("proxy", evaluation={"benchmarks": benchmarks, "max_new_tokens": 40})
+    folder = res_dir / "proxy/evaluation"
+    run_script("evaluate.py", "--config_file", config)
+    whole = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
+    results = evaluation_results(folder)
+    shutil.rmtree(folder)
+    process = start("evaluate.py", "--config_file", config)
+    deadline = time.monotonic() + 120
+    while not (folder / "first.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    kill(process)
+    assert not (folder / "second.json").exists(), "killed half way"
+    first = (folder / "first.json").stat().st_mtime_ns
+    run_script("evaluate.py", "--config_file", config)
+    assert (folder / "first.json").stat().st_mtime_ns == first, "what was there is not done again"
+    assert {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} == whole
+    assert evaluation_results(folder) == results
 
 
 def run_with_file_limit(num_bytes: int, *words: str | Path) -> subprocess.CompletedProcess:
