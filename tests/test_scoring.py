@@ -9,7 +9,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import get_trajectories
+import train
 from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_script, write_jsonl
+from utils.artifacts.files import locked
 from utils.config.schema import DataConfig, ModelConfig
 from utils.data.batching import token_budget_batches
 from utils.data.pool import Pool
@@ -189,3 +192,17 @@ def test_half_trained_proxy_is_not_taken_for_a_whole_one(make_config, res_dir):
     answer = run_script("run_distributed_trajectories.py", "--config_file", config, check=False)
     assert answer.returncode == 1 and "[4, 8] of [4, 8, 12]" in answer.stderr
     run_script("run_distributed_trajectories.py", "--config_file", config, "--checkpoints", "4,8")
+
+
+def test_second_launch_on_a_checkpoint_is_refused_and_on_another_is_not(make_config, res_dir, capsys):
+    config = make_config("proxy", num_rows=20)
+    assert train.main(["--config_file", str(config)]) == 0
+    with locked(res_dir / "proxy/trajectories/parts/checkpoint-1.lock"):
+        assert get_trajectories.main(["--config_file", str(config), "--ckpt", "1"]) == 1
+        assert "another launch is scoring checkpoint 1" in capsys.readouterr().err
+        assert get_trajectories.main(["--config_file", str(config), "--ckpt", "3"]) == 0
+    assert get_trajectories.main(["--config_file", str(config), "--ckpt", "1"]) == 0
+    with locked(res_dir / "proxy/.lock"):
+        assert train.main(["--config_file", str(config), "--overwrite"]) == 1
+    assert "another launch is training this run" in capsys.readouterr().err
+    assert (res_dir / "proxy/checkpoint-1").is_dir(), "nothing is removed under another launch"

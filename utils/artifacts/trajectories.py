@@ -116,7 +116,7 @@ def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> 
     for step in checkpoints if same_inputs else scored_steps(folder):
         for file in folder.glob(f"{checkpoint_name(step)}.*npy"):
             file.unlink()
-    for parts in parts_folder(folder).glob("checkpoint-*"):
+    for parts in (found for found in parts_folder(folder).glob("checkpoint-*") if found.is_dir()):
         if not same_inputs or int(parts.name.split("-")[1]) in checkpoints:
             shutil.rmtree(parts)
     if not same_inputs:

@@ -4,6 +4,7 @@ A checkpoint that fails is left out with its reason; the others go on. A device 
 batches and does the unit again.
 """
 
+import contextlib
 import sys
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from transformers import PretrainedConfig
 
-from utils.artifacts.files import read_json, write_json
+from utils.artifacts.files import locked, read_json, write_json
+from utils.artifacts.paths import checkpoint_name
 from utils.artifacts.trajectories import parts_folder, scored_steps
 from utils.config.schema import RunConfig, TrajectoriesConfig
 from utils.data.batching import scoring_lengths, token_budget_batches
@@ -37,7 +39,20 @@ def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool)
     Raises: ValueError if the folder holds losses of other inputs; OSError for a full disk and the like.
     """
     keep_freed_memory()
-    steps = launch.first(lambda: begin(plan, overwrite))
+    with contextlib.ExitStack() as held:
+        if launch.rank == 0:
+            for step in plan.fingerprints:  # per checkpoint, so that jobs for different ones may run side by side
+                lock = parts_folder(plan.folder) / f"{checkpoint_name(step)}.lock"
+                held.enter_context(locked(lock, f"another launch is scoring checkpoint {step}"))
+        steps = launch.first(lambda: begin(plan, overwrite))
+        failed = {**plan.unreadable, **launch.gather(_score_units(config, plan, launch, steps))}
+    missing = set(plan.checkpoints) - set(scored_steps(plan.folder)) - failed.keys()
+    assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
+    return dict(sorted(failed.items()))
+
+
+def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: list[int]) -> dict[int, str]:
+    """This worker's share of what is not on disk of these checkpoints. Returns: step -> why it failed here."""
     max_tokens = launch.first(lambda: _recorded_tokens_per_batch(config, plan, launch.device))
     units = Units(plan, config.trajectories.examples_per_unit)
     todo = launch.first(lambda: units.pending(steps))
@@ -62,10 +77,7 @@ def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool)
         else:
             units.finish(unit, scores)
             progress.report(unit.step, rows)
-    failed = {**plan.unreadable, **launch.gather(failed)}
-    missing = set(plan.checkpoints) - set(scored_steps(plan.folder)) - failed.keys()
-    assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
-    return dict(sorted(failed.items()))
+    return failed
 
 
 def _score_within_memory(
