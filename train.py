@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 def _train(arguments, wandb_key, config) -> int:
     from utils.artifacts.paths import RunPaths
     from utils.data.pool import Pool
+    from utils.scoring.callback import TrajectoryCallback
     from utils.selection.stage import resolve_subset, select
     from utils.training.settings import launch_state
     from utils.training.stage import plan_training, train
@@ -53,7 +54,8 @@ def _train(arguments, wandb_key, config) -> int:
     if state.is_main_process:
         print(plan.describe(config), flush=True)
     if not arguments.dry_run:
-        train(config, plan, arguments.overwrite)
+        callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
+        train(config, plan, arguments.overwrite, callbacks)
     return 0
 
 

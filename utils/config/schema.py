@@ -128,6 +128,7 @@ class TrajectoriesConfig(Section):
     also: list[Literal["confidence", "embeddings"]] = Field(
         default_factory=list, description="kept of each checkpoint besides the losses"
     )
+    during_training: bool = Field(default=False, description="train.py scores each checkpoint right after saving it")
 
 
 class SubsetConfig(Section):

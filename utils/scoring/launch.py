@@ -1,4 +1,5 @@
-"""The processes of a launch: one alone, or torchrun's ranks, which share a counter in torch.distributed's store."""
+"""The processes of a launch: one alone, torchrun's ranks, which share a counter in torch.distributed's store, or the
+ranks of a training that is under way, which take turns."""
 
 import datetime
 import os
@@ -21,15 +22,16 @@ class Launch:
         self.device = torch.device("cpu")
         if torch.cuda.is_available():
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        self._next = 0
-        if self.size > 1:
+        self._taken = 0
+        self._counter: PrefixStore | None = None
+        if self.size > 1 and not dist.is_initialized():
             store, rank, size = next(iter(rendezvous("env://")))
             # The store outlives a restarted worker: each attempt has names of its own.
             store = PrefixStore(f"s2l-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
             dist.init_process_group(
                 "gloo", store=PrefixStore("group", store), rank=rank, world_size=size, timeout=_TIMEOUT
             )
-            self._store = PrefixStore("units", store)
+            self._counter = PrefixStore("units", store)
 
     def first(self, work: Callable[[], Any]) -> Any:
         """Do `work` on rank 0 and hand its result to all. Its error reaches every rank."""
@@ -40,17 +42,17 @@ class Launch:
             except (ValueError, OSError) as error:
                 answer[1] = error
         if self.size > 1:
-            dist.broadcast_object_list(answer)
+            dist.broadcast_object_list(answer, device=self.device if dist.get_backend() == "nccl" else None)
         if answer[1] is not None:
             raise answer[1]
         return answer[0]
 
     def take(self) -> int:
         """The next number, 0, 1, 2, ...; no two workers of this launch get the same."""
-        if self.size > 1:
-            return self._store.add("next", 1) - 1
-        self._next += 1
-        return self._next - 1
+        if self._counter is not None:
+            return self._counter.add("next", 1) - 1
+        self._taken += 1
+        return (self._taken - 1) * self.size + self.rank
 
     def gather(self, value: dict[int, str]) -> dict[int, str]:
         """The union of every rank's dictionary."""
@@ -61,7 +63,8 @@ class Launch:
         return {key: text for part in parts for key, text in part.items()}
 
     def close(self) -> None:
-        if self.size > 1:
+        """Leave the group, if this launch made it."""
+        if self._counter is not None:
             dist.destroy_process_group()
 
 

@@ -6,13 +6,14 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from utils.artifacts.checkpoints import newest_resumable_checkpoint, scheduled_steps
 from utils.artifacts.files import locked
@@ -104,10 +105,12 @@ def plan_training(
     return TrainingPlan(tokens, rows, steps, save_steps, inputs, arguments, batches)
 
 
-def train(config: RunConfig, plan: TrainingPlan, overwrite: bool) -> None:
+def train(config: RunConfig, plan: TrainingPlan, overwrite: bool, callbacks: Sequence[TrainerCallback] = ()) -> None:
     """Train (or continue to train) and leave every scheduled checkpoint in res/<run_name>.
 
     Runs in every process of a torchrun launch. Nothing that is there is removed before the model is loaded.
+
+    Args: callbacks: told of each checkpoint once it is in its place.
 
     Raises: ValueError if the folder holds a run with other inputs or one that cannot be continued, or if another
     launch is at work in it.
@@ -126,7 +129,8 @@ def train(config: RunConfig, plan: TrainingPlan, overwrite: bool) -> None:
                 _finish(paths, plan, None)
                 print(f"run {config.run_name}: all {plan.steps} steps are trained already")
             return
-        _train(config, plan, state, paths, None if overwrite else newest_resumable_checkpoint(paths))
+        newest = None if overwrite else newest_resumable_checkpoint(paths)
+        _train(config, plan, state, paths, newest, callbacks)
 
 
 def _check_folder(paths: RunPaths, plan: TrainingPlan, overwrite: bool) -> None:
@@ -153,7 +157,14 @@ def _all_steps_are_trained(paths: RunPaths, plan: TrainingPlan) -> bool:
     return paths.manifest.is_file() and all(paths.checkpoint(step).is_dir() for step in plan.save_steps)
 
 
-def _train(config: RunConfig, plan: TrainingPlan, state: PartialState, paths: RunPaths, newest: Path | None) -> None:
+def _train(
+    config: RunConfig,
+    plan: TrainingPlan,
+    state: PartialState,
+    paths: RunPaths,
+    newest: Path | None,
+    callbacks: Sequence[TrainerCallback],
+) -> None:
     assert config.model is not None
     tokenizer = load_tokenizer(config.model)
     model = _model_to_train(config, tokenizer, newest)
@@ -176,7 +187,7 @@ def _train(config: RunConfig, plan: TrainingPlan, state: PartialState, paths: Ru
         config.seed,
     )
     rows = TrainingRows(plan.tokens, plan.rows)
-    trainer = S2LTrainer(model, tokenizer, plan.arguments, rows, order, paths, plan.save_steps)
+    trainer = S2LTrainer(model, tokenizer, plan.arguments, rows, order, paths, plan.save_steps, callbacks)
     begun = time.monotonic()
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     assert trainer.state.global_step == plan.steps, f"trained {trainer.state.global_step} of {plan.steps} steps"

@@ -5,6 +5,7 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,6 +41,7 @@ class S2LTrainer(Trainer):
         order: GlobalBatchOrder,
         paths: RunPaths,
         save_steps: list[int],
+        callbacks: Sequence[TrainerCallback] = (),
     ):
         self._order = order
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
@@ -59,6 +61,8 @@ class S2LTrainer(Trainer):
         self.add_callback(_SaveOnSchedule(paths, save_steps))
         self.add_callback(_LogMetrics(paths.metrics))
         self.add_callback(_SkipEmptyStep(self))
+        for callback in callbacks:  # after ours: they find a saved checkpoint in its place
+            self.add_callback(callback)
 
     @property
     def step_has_labels(self) -> bool:

@@ -1,0 +1,110 @@
+"""Scoring inside a training gives the files of scoring afterwards, and does not touch the training."""
+
+import numpy as np
+import yaml
+
+import run_distributed_trajectories
+import train
+from tests.conftest import ARCHITECTURES, run_script
+from utils.config.load import load_config
+
+WITH_DROPOUT = {"architecture": {**ARCHITECTURES["gpt_neox"], "attention_dropout": 0.1, "hidden_dropout": 0.1}}
+
+
+def losses(run) -> dict[str, np.ndarray]:
+    return {path.name: np.load(path) for path in sorted((run / "trajectories").glob("*.npy"))}
+
+
+def test_losses_in_training_are_those_of_scoring_afterwards(make_config, res_dir):
+    config = make_config("during", model=WITH_DROPOUT)
+    assert train.main(["--config_file", str(config), "trajectories.during_training=true"]) == 0
+    assert train.main(["--config_file", str(config), "run_name=after"]) == 0
+    assert run_distributed_trajectories.main(["--config_file", str(config), "run_name=after"]) == 0
+    during, after = losses(res_dir / "during"), losses(res_dir / "after")
+    assert list(during) == ["checkpoint-12.npy", "checkpoint-4.npy", "checkpoint-8.npy"]
+    for name in after:
+        np.testing.assert_array_equal(during[name], after[name])
+    weights = [(res_dir / run / "checkpoint-12/model.safetensors").read_bytes() for run in ("during", "after")]
+    assert weights[0] == weights[1], "scoring draws no random number of the training's"
+    assert run_distributed_trajectories.main(["--config_file", str(config)]) == 0, "they count as scored"
+
+
+def test_two_ranks_of_a_training_share_the_scoring(make_config, res_dir):
+    config = make_config("two", trajectories={"during_training": True, "examples_per_unit": 10})
+    run_script("train.py", "--config_file", config, torchrun=2)
+    run_script(
+        "run_distributed_trajectories.py", "--config_file", config, "run_name=after", "--model_path", res_dir / "two"
+    )
+    two, after = losses(res_dir / "two"), losses(res_dir / "after")
+    assert two.keys() == after.keys() and len(two) == 3
+    for name in after:
+        np.testing.assert_array_equal(two[name], after[name])
+
+
+def test_callback_in_a_trainer_of_ones_own(make_config, res_dir, tmp_path):
+    """The example of utils/scoring/callback.py, whole."""
+    from torch.utils.data import Dataset
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        Trainer,
+        TrainingArguments,
+        default_data_collator,
+    )
+
+    from utils.scoring.callback import TrajectoryCallback
+
+    base = make_config("base", num_rows=30, checkpoints={"count": 1})
+    assert train.main(["--config_file", str(base)]) == 0
+    folder = str(res_dir / "base/checkpoint-4")
+    (tmp_path / "my_proxy.yml").write_text(
+        yaml.safe_dump(
+            {"run_name": "mine", "model": {"name_or_path": folder}, "data": {"path": str(tmp_path / "pool.jsonl")}}
+        )
+    )
+
+    class Rows(Dataset):
+        def __len__(self):
+            return 16
+
+        def __getitem__(self, row):
+            return {"input_ids": [row % 9 + 1] * 8, "labels": [row % 9 + 1] * 8}
+
+    trainer = Trainer(
+        model=AutoModelForCausalLM.from_pretrained(folder),
+        args=TrainingArguments(
+            str(tmp_path / "output"),
+            per_device_train_batch_size=4,
+            max_steps=4,
+            save_steps=2,
+            report_to="none",
+            use_cpu=True,
+        ),
+        train_dataset=Rows(),
+        data_collator=default_data_collator,
+        processing_class=AutoTokenizer.from_pretrained(folder),
+    )
+    config, _ = load_config(tmp_path / "my_proxy.yml")
+    trainer.add_callback(TrajectoryCallback(config))
+    trainer.train()
+    found = losses(res_dir / "mine")
+    assert list(found) == ["checkpoint-2.npy", "checkpoint-4.npy"]
+    assert all(values.shape == (30,) and np.isfinite(values).all() for values in found.values())
+    assert not np.array_equal(found["checkpoint-2.npy"], found["checkpoint-4.npy"])
+
+
+def test_what_a_kill_left_unscored_is_made_up_for(make_config, res_dir):
+    config = make_config("run")
+    arguments = ["--config_file", str(config), "trajectories.during_training=true"]
+    assert train.main(arguments) == 0
+    (res_dir / "run/trajectories/checkpoint-8.npy").unlink()
+    from utils.scoring.callback import TrajectoryCallback
+
+    class State:
+        global_step = 12
+
+    class Arguments:
+        output_dir = str(res_dir / "run/parts")
+
+    TrajectoryCallback(load_config(config)[0]).on_train_begin(Arguments(), State(), None)
+    assert (res_dir / "run/trajectories/checkpoint-8.npy").is_file()

@@ -1,0 +1,56 @@
+"""Score the pool while a proxy is being trained, right after each checkpoint is saved: same files and same numbers as
+scoring afterwards, since it is the saved checkpoint that is scored.
+
+In train.py: `trajectories.during_training: true`. In a Trainer or TRL script of your own:
+
+    from utils.config.load import load_config
+    from utils.scoring.callback import TrajectoryCallback
+
+    config, _ = load_config("my_proxy.yml")
+    trainer.add_callback(TrajectoryCallback(config))
+
+The YAML needs run_name, model and data; losses go to res/<run_name>/trajectories.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from utils.artifacts.checkpoints import find_checkpoints
+from utils.artifacts.paths import RunPaths
+from utils.artifacts.trajectories import scored_steps
+from utils.config.schema import RunConfig
+from utils.scoring.launch import Launch
+from utils.scoring.plan import plan_scoring
+from utils.scoring.workers import score
+
+
+class TrajectoryCallback(TrainerCallback):
+    """Scores every checkpoint that a Trainer saves, on all of its devices.
+
+    Args: config: of the run whose trajectories these are; its precision and batch settings apply.
+    """
+
+    def __init__(self, config: RunConfig):
+        self._config, self._paths = config, RunPaths(config.run_name)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A training that was killed between saving and scoring makes up for it."""
+        for folder in (self._paths.root, Path(args.output_dir)):
+            if folder.is_dir() and any(folder.glob("checkpoint-*")):
+                saved = {step for step in find_checkpoints(folder) if step <= state.global_step}
+                self._score(folder, saved - set(scored_steps(self._paths.trajectories)))
+                return
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        is_ours = self._paths.checkpoint(state.global_step).is_dir()
+        self._score(self._paths.root if is_ours else Path(args.output_dir), {state.global_step})
+
+    def _score(self, folder: Path, steps: set[int]) -> None:
+        if not steps:
+            return
+        plan = plan_scoring(self._config, str(folder), ",".join(map(str, sorted(steps))))
+        failed = score(self._config, plan, Launch(), overwrite=False)
+        if failed:
+            raise ValueError(f"checkpoints could not be scored: {failed}")
