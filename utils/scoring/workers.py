@@ -6,6 +6,7 @@ batches and does the unit again.
 
 import contextlib
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -70,13 +71,14 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
             continue
         rows = units.rows(unit)
         try:
-            scorer.load(unit.step)
+            scorer.load(unit.step, next((later.step for later in todo[number:] if later.step != unit.step), None))
             scores, max_tokens = _score_within_memory(scorer, rows, max_tokens)
         except ValueError as error:
             failed[unit.step] = str(error)
         else:
             units.finish(unit, scores)
             progress.report(unit.step, rows)
+    scorer.close()
     return failed
 
 
@@ -120,6 +122,26 @@ def _recorded_tokens_per_batch(config: RunConfig, plan: ScoringPlan, device: tor
     return max_tokens
 
 
+@torch.no_grad()
+def _replace_weights(model: Any, other: Any) -> None:
+    """Give `model` the weights of `other`, in place. Both come from `from_pretrained`, so their names agree.
+
+    Raises: ValueError if they are not of one shape: the checkpoints of a run are one architecture.
+    """
+    targets, sources = model.state_dict(), other.state_dict()
+    differing = [name for name in targets.keys() | sources.keys() if _shape(targets, name) != _shape(sources, name)]
+    if differing:
+        raise ValueError(
+            f"its weights differ in shape from the other checkpoints' ({', '.join(sorted(differing)[:3])}, ...)"
+        )
+    for name, target in targets.items():
+        target.copy_(sources[name])
+
+
+def _shape(weights: dict[str, torch.Tensor], name: str) -> torch.Size | None:
+    return weights[name].shape if name in weights else None
+
+
 def print_outcome(plan: ScoringPlan, failed: dict[int, str]) -> int:
     """Say what is on disk and what failed. Returns: the exit code, 0 only if every checkpoint asked for is scored."""
     whole = [step for step in plan.checkpoints if step not in failed]
@@ -130,46 +152,68 @@ def print_outcome(plan: ScoringPlan, failed: dict[int, str]) -> int:
 
 
 class _CheckpointScorer:
-    """The checkpoint that this worker has loaded; one at a time."""
+    """The checkpoint on this worker's device. While it is scored the next one is read into memory in the background;
+    its weights then replace the old ones in place."""
 
     def __init__(self, config: RunConfig, plan: ScoringPlan, device: torch.device):
         self._config, self._plan, self._device = config, plan, device
         self._step: int | None = None
+        self._model: Any = None
         self._scorer: ResponseScorer | None = None
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-checkpoint")
+        self._next: tuple[int, Future[Any]] | None = None
         if config.trajectories.precision == "tf32":
             torch.backends.cuda.matmul.allow_tf32 = True
+        rows = plan.scorable_rows
+        of_middle_length = rows[np.argsort(scoring_lengths(plan.tokens)[rows], kind="stable")][len(rows) // 2 :]
+        self._probe = [plan.tokens.row(row) for row in of_middle_length[:_PROBED_EXAMPLES].tolist()]
 
-    def load(self, step: int) -> None:
-        """Raises: ValueError if the checkpoint cannot be loaded."""
+    def load(self, step: int, next_step: int | None) -> None:
+        """Args: next_step: the checkpoint that comes after this one, if any. Raises: ValueError if it cannot be loaded."""
         if step == self._step:
             return
-        self._step = self._scorer = None  # the old model goes before the new one comes
-        model = self._read(step)
-        rows = self._plan.scorable_rows
-        middle = rows[np.argsort(scoring_lengths(self._plan.tokens)[rows], kind="stable")][len(rows) // 2 :]
-        self._scorer = ResponseScorer(
-            model,
-            self._plan.pad_id,
-            [self._plan.tokens.row(row) for row in middle[:_PROBED_EXAMPLES]],
-            self._plan.prefix,
-            embeddings="embeddings" in self._plan.quantities,
-        )
+        self._step = None
+        model = self._take_read(step)
+        if self._scorer is None:
+            self._model = model.to(self._device)
+            self._scorer = ResponseScorer(
+                self._model,
+                self._plan.pad_id,
+                self._probe,
+                self._plan.prefix,
+                embeddings="embeddings" in self._plan.quantities,
+            )
+        else:
+            _replace_weights(self._model, model)
+            self._scorer.refresh(self._plan.prefix, self._probe)
+        del model
         if self._scorer.slow_because:
             print(f"checkpoint {step} is scored {self._scorer.slow_because}", file=sys.stderr)
         self._step = step
+        if next_step is not None:
+            self._next = (next_step, self._reader.submit(self._read, next_step))
+
+    def close(self) -> None:
+        self._reader.shutdown(cancel_futures=True)
+
+    def _take_read(self, step: int) -> Any:
+        if self._next is not None and self._next[0] == step:
+            (_, future), self._next = self._next, None
+            return future.result()
+        return self._read(step)
 
     def _read(self, step: int) -> Any:
+        """The checkpoint in main memory, in the precision it is scored in."""
         config, folder = self._config, self._plan.checkpoints[step]
         assert config.model is not None
         dtype = torch.bfloat16 if config.trajectories.precision == "bfloat16" else torch.float32
         if folder is None:
             model: Any = load_base_model(config.model, load_tokenizer(config.model), config.seed).eval()
-        else:
-            try:
-                model = load_checkpoint(folder, config.model, dtype)
-            except FileNotFoundError as error:
-                raise ValueError(str(error)) from error
-        return model.to(device=self._device, dtype=dtype)
+            return model.to(dtype)
+        try:
+            return load_checkpoint(folder, config.model, dtype)
+        except FileNotFoundError as error:
+            raise ValueError(str(error)) from error
 
     def longest(self, rows: np.ndarray) -> int:
         return int(scoring_lengths(self._plan.tokens)[rows].max())
