@@ -14,20 +14,25 @@ import numpy as np
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary neighbour of `path`; on success it takes the name, on any error (a full disk) it is removed."""
+def _beside(path: Path) -> Iterator[Path]:
+    """A temporary neighbour of `path` to write; on success it takes the name, on any error (a full disk) it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        _sync(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file to write under the name `path`; it is there whole when the context ends without an error, or not at all."""
+    with _beside(path) as temporary, open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
+        yield file
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -73,36 +78,24 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 @contextlib.contextmanager
 def array_in_place(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
     """A new .npy file as a memory-mapped array to fill; it takes its name when the context ends without an error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
+    with _beside(path) as temporary:
         # Reserve the whole file: writing a mapped page of a file with holes on a full disk kills the process.
         array = np.lib.format.open_memmap(temporary, "w+", dtype=dtype, shape=shape)
         with open(temporary, "rb+") as file:
             os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         yield array
         array.flush()
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def publish_folder(temporary: Path, final: Path) -> None:
     """Give a finished folder its name. Every file in it reaches the disk before the name does."""
     for path in [*temporary.rglob("*"), temporary]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():  # left by a run that was killed between the rename and what follows it
         shutil.rmtree(final)
     os.rename(temporary, final)
-    _sync_folder(final.parent)
+    _sync(final.parent)
 
 
 @contextlib.contextmanager
@@ -124,8 +117,9 @@ def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Bring a file's or a folder's contents to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -47,30 +47,17 @@ def write_subset(
     with locked(folder.with_name(f".{folder.name}.lock"), "another launch is writing this subset"):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        _write_folder(temporary, folder, inputs, indices, clusters_N, composition, rows, outcome)
-
-
-def _write_folder(
-    temporary: Path,
-    folder: Path,
-    inputs: dict[str, Any],
-    indices: np.ndarray,
-    clusters_N: np.ndarray,
-    composition: dict[str, Any],
-    rows: Iterable[bytes],
-    outcome: dict[str, Any],
-) -> None:
-    try:
-        save_array(temporary / "indices.npy", indices)
-        save_array(temporary / "clusters.npy", clusters_N)
-        write_json(temporary / "composition.json", composition)
-        with open(temporary / "subset.jsonl", "wb") as file:
-            file.writelines(row + b"\n" for row in rows)
-        write_manifest(temporary / "manifest.json", KIND, "complete", inputs, **outcome, provenance=provenance())
-        publish_folder(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        try:
+            save_array(temporary / "indices.npy", indices)
+            save_array(temporary / "clusters.npy", clusters_N)
+            write_json(temporary / "composition.json", composition)
+            with open(temporary / "subset.jsonl", "wb") as file:
+                file.writelines(row + b"\n" for row in rows)
+            write_manifest(temporary / "manifest.json", KIND, "complete", inputs, **outcome, provenance=provenance())
+            publish_folder(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 def read_subset(folder: Path) -> Subset:
