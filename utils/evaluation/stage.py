@@ -149,14 +149,14 @@ def evaluate(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> None:
     """
     keep_freed_memory()
     folder = RunPaths(config.run_name).evaluation
-    if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
     manifest = folder / "manifest.json"
     inputs = {**plan.inputs, "files": {file.name: file.sha256 for file in plan.files}}
     pending = [file for file in plan.files if file.name not in plan.finished]
     if pending:
-        write_manifest(manifest, KIND, "running", inputs, provenance=provenance())
         model = _load_model(config, plan)
+        if overwrite:  # only now that the model is there to measure
+            shutil.rmtree(folder, ignore_errors=True)
+        write_manifest(manifest, KIND, "running", inputs, provenance=provenance())
         for file in pending:
             begun = time.monotonic()
             predictions, measured = _measure(model, config, plan, file)

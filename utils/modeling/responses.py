@@ -24,7 +24,7 @@ from utils.data.batching import IGNORED, pad_rows
 Row = tuple[np.ndarray, int]  # token ids int64 (length,), position of the first response token
 
 # Logits of one chunk. On a CPU it should stay in the cache, and below what malloc hands back to the system each time.
-_LOGITS_AT_ONCE = {"cpu": 2**22, "cuda": 2**27}
+_LOGITS_AT_ONCE = {"cpu": 2**22}  # elsewhere 2**27
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}  # of the self-check, nats
 
 
@@ -151,7 +151,7 @@ class ResponseScorer:
     def _through_head(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """float32 (R,) -log p of each label, float32 (R,) probability of the likeliest token."""
         losses_R, confidence_R = torch.empty((2, len(labels_R)), dtype=torch.float32, device=labels_R.device)
-        size = max(1, _LOGITS_AT_ONCE[labels_R.device.type] // self._head.weight.shape[0])
+        size = max(1, _LOGITS_AT_ONCE.get(labels_R.device.type, 2**27) // self._head.weight.shape[0])
         for start in range(0, len(labels_R), size):
             part = slice(start, start + size)
             logits_RV = self._logits(hidden_RH[part])
