@@ -27,7 +27,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig  # noqa: E402
-from utils.data.batching import scoring_lengths, token_budget_batches  # noqa: E402
+from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches  # noqa: E402
 from utils.data.pool import Pool  # noqa: E402
 from utils.data.templates import alpaca_prompt  # noqa: E402
 from utils.data.tokenization import tokenize_pool  # noqa: E402
@@ -105,7 +105,7 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     model: Any = load_checkpoint(checkpoint, model_config, dtype)
     model = model.to(arguments.device)
     rows = np.flatnonzero(tokens.num_response_tokens > 0)
-    probe = [tokens.row(row) for row in rows[:3].tolist()]
+    probe = [tokens.row(row) for row in shortest_middle_longest(rows, scoring_lengths(tokens)[rows])]
     scorer = ResponseScorer(model, pad_id_of(tokenizer), probe, shared_prefix(tokens.row(row) for row in rows.tolist()))
     budget = tokens_per_batch(TrajectoriesConfig(), model.config, torch.device(arguments.device))
     batches = token_budget_batches(rows, scoring_lengths(tokens)[rows], budget)

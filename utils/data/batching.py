@@ -62,3 +62,11 @@ def scoring_lengths(tokens: TokenizedPool) -> np.ndarray:
     if tokens.is_encoder_decoder:
         return np.maximum(tokens.response_starts, tokens.num_response_tokens)
     return tokens.lengths
+
+
+def shortest_middle_longest(rows: np.ndarray, lengths: np.ndarray) -> list[int]:
+    """Up to three of the rows, for trying something out. Args: rows: row numbers; lengths: of each of them."""
+    if not len(rows):
+        return []
+    ascending = rows[np.argsort(lengths, kind="stable")]
+    return sorted({int(ascending[place]) for place in (0, len(rows) // 2, len(rows) - 1)})

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from utils.data.batching import scoring_lengths, token_budget_batches
+from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool
 from utils.modeling.responses import ResponseScorer
@@ -22,7 +22,8 @@ def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, m
     """
     losses_N = np.full(len(tokens), np.nan, np.float32)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
-    scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in scorable[:3]])
+    probe = shortest_middle_longest(scorable, scoring_lengths(tokens)[scorable])
+    scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in probe])
     with tqdm(total=len(scorable), desc="heldout loss", unit=" examples", disable=None) as progress:
         for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
             losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B

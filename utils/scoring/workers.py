@@ -17,7 +17,7 @@ from utils.artifacts.files import locked, read_json, write_json
 from utils.artifacts.paths import checkpoint_name
 from utils.artifacts.trajectories import parts_folder, scored_steps
 from utils.config.schema import RunConfig, TrajectoriesConfig
-from utils.data.batching import scoring_lengths, token_budget_batches
+from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches
 from utils.modeling.cpu_memory import keep_freed_memory
 from utils.modeling.loading import base_config, load_base_model, load_checkpoint, load_tokenizer
 from utils.modeling.responses import ResponseScorer
@@ -26,7 +26,6 @@ from utils.scoring.plan import ScoringPlan, begin
 from utils.scoring.progress import Progress
 from utils.scoring.units import Units
 
-_PROBED_EXAMPLES = 3
 _CPU_TOKENS_PER_BATCH = 2048  # activations that stay near the cache
 _GPU_TOKENS_PER_BATCH = 65536  # enough to fill the matrix units
 _LEAST_TOKENS_PER_BATCH = 1024
@@ -165,8 +164,8 @@ class _CheckpointScorer:
         if config.trajectories.precision == "tf32":
             torch.backends.cuda.matmul.allow_tf32 = True
         rows = plan.scorable_rows
-        of_middle_length = rows[np.argsort(scoring_lengths(plan.tokens)[rows], kind="stable")][len(rows) // 2 :]
-        self._probe = [plan.tokens.row(row) for row in of_middle_length[:_PROBED_EXAMPLES].tolist()]
+        probe = shortest_middle_longest(rows, scoring_lengths(plan.tokens)[rows])
+        self._probe = [plan.tokens.row(row) for row in probe]
 
     def load(self, step: int, next_step: int | None) -> None:
         """Args: next_step: the checkpoint that comes after this one, if any. Raises: ValueError if it cannot be loaded."""
