@@ -18,7 +18,7 @@ from utils.evaluation.results import read_result
 
 _WIDTH = 100
 _LABEL_WIDTH, _CELL_WIDTH = 32, 17
-_NOT_OF_THE_ARM = ("seed", "rows", "save_steps")  # what runs of one arm may differ in
+_NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
 _MODEL_INPUTS = ("step", "checkpoint", "base_model")  # of an evaluation: what is measured, not how
 
 
@@ -58,7 +58,7 @@ class EvaluatedRun:
 
     @property
     def arm_key(self) -> str:
-        training = self.training or {"base_model": self.evaluation["base_model"]}
+        training = self.training or {"untrained": self.evaluation["base_model"]}
         key = {name: value for name, value in training.items() if name not in _NOT_OF_THE_ARM}
         if key.get("subset"):
             key["subset"] = {name: value for name, value in key["subset"].items() if name != "seed"}
