@@ -503,6 +503,7 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "seed": seed,
             "num_rows": num_rows,
             "rows": f"{name}",
+            "base_model": f"random weights of seed {seed}",
             "subset": subset,
             "model": other.get("model", "m"),
             "save_steps": [],
