@@ -118,15 +118,12 @@ class ResponseScorer:
         self._model, self._pad_id, self._embeddings = model, pad_id, embeddings
         self._head = output_head(model)
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
-        self._prefix_length, self._prefix_cache = 0, None
-        self._splits_head = True
-        self.slow_because: str | None = None
-        self._read_prefix(prefix)
-        self._check_against_plain_way(probe)
+        self.refresh(prefix, probe)
 
     def refresh(self, prefix: np.ndarray | None, probe: Sequence[Row]) -> None:
-        """After the model's weights changed in place."""
-        self._splits_head, self.slow_because = True, None
+        """Read the prefix and check the fast way again: the model's weights changed in place."""
+        self._splits_head = True
+        self.slow_because: str | None = None
         self._read_prefix(prefix)
         self._check_against_plain_way(probe)
 
@@ -135,8 +132,7 @@ class ResponseScorer:
         if not self._splits_head:
             return _stack([self._score_plainly(row) for row in rows])
         cut = [(ids[self._prefix_length :], start - self._prefix_length) for ids, start in rows]
-        batch = pad_rows(cut, self._pad_id, self._is_encoder_decoder)
-        batch = {name: tensor.to(self._model.device) for name, tensor in batch.items()}
+        batch = self._batch(cut)
         predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
         with torch.inference_mode():
             hidden_RH = self._hidden_before_head(batch)[predicted_BL]
@@ -147,6 +143,10 @@ class ResponseScorer:
                 _mean_per_row(confidence_R, counts_B).float().numpy(),
                 _mean_per_row(hidden_RH, counts_B).half().numpy() if self._embeddings else None,
             )
+
+    def _batch(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        batch = pad_rows(rows, self._pad_id, self._is_encoder_decoder)
+        return {name: tensor.to(self._model.device) for name, tensor in batch.items()}
 
     def _through_head(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """float32 (R,) -log p of each label, float32 (R,) probability of the likeliest token."""
@@ -229,8 +229,7 @@ class ResponseScorer:
 
     def _score_plainly(self, row: Row) -> ResponseScores:
         """One row, full logits, the model's own forward: slow, and right for every model."""
-        batch = pad_rows([row], self._pad_id, self._is_encoder_decoder)
-        batch = {name: tensor.to(self._model.device) for name, tensor in batch.items()}
+        batch = self._batch([row])
         predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
         with torch.inference_mode():
             output = self._model(

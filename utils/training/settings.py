@@ -161,9 +161,9 @@ def _check_precision(train_args: dict[str, Any]) -> None:
 
 
 def total_steps(config: RunConfig, num_rows: int) -> int:
-    """Optimizer steps of the whole training; independent of the devices. Raises: ValueError for train_args that
-    cannot be used, or without a row."""
-    check_train_args(config.train_args)
+    """Optimizer steps of the whole training; independent of the devices. Raises: ValueError without a row.
+
+    Needs train_args that `check_train_args` let pass."""
     if num_rows == 0:
         raise ValueError("there is no row to train on: the pool or the subset is empty")
     max_steps = config.train_args.get("max_steps", -1)
@@ -195,9 +195,8 @@ def launch_state() -> PartialState:
 def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:
     """Trainer's arguments for this machine. Says on stderr what of `fsdp` cannot be honoured here, and why.
 
-    Raises: ValueError for train_args that cannot be used.
+    Needs train_args that `check_train_args` let pass. Raises: ValueError for those that transformers refuses.
     """
-    check_train_args(config.train_args)
     settings = dict(config.train_args)
     plan = plan_batches(config.global_batch_size, num_devices(), settings.pop("per_device_train_batch_size", 8))
     if settings.get("fsdp"):

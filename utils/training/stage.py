@@ -35,7 +35,14 @@ from utils.modeling.loading import (
     load_trainable_adapter,
 )
 from utils.training.order import GlobalBatchOrder, TrainingRows
-from utils.training.settings import BatchPlan, launch_state, result_settings, total_steps, training_arguments
+from utils.training.settings import (
+    BatchPlan,
+    check_train_args,
+    launch_state,
+    result_settings,
+    total_steps,
+    training_arguments,
+)
 from utils.training.trainer import S2LTrainer, remove_older_training_state
 
 KIND = "training"
@@ -76,6 +83,7 @@ def plan_training(
     Raises: ValueError, FileNotFoundError.
     """
     assert config.model is not None and config.data is not None
+    check_train_args(config.train_args)
     steps = total_steps(config, len(rows))
     arguments, batches = training_arguments(config, RunPaths(config.run_name).training_parts)
     save_steps = scheduled_steps(config.checkpoints, steps)
