@@ -1,16 +1,18 @@
 """Loss trajectories against the plain way: one example at a time, a fresh process and tokenization per checkpoint.
 
     python benchmarks/trajectories.py --model DIR --pool POOL.jsonl [--num_examples 200] [--num_checkpoints 1]
-        [--precision float32] [--device cuda]
+        [--precision float32] [--plain_precision float32] [--compile] [--device cuda]
 
 DIR holds a config.json and a tokenizer; the checkpoints are random weights of that shape. Both ways score the same rows
 of the same checkpoints in one run, and their losses are compared. The floor is the work that must be done, 2 x
-(parameters outside the embeddings) x tokens + 2 x hidden x vocabulary x response tokens, at the measured matrix rate.
+(parameters outside the embeddings) x tokens + 2 x hidden x vocabulary x response tokens, at the rate of large matrix
+products, measured between the batches since a shared machine's changes from second to second.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +36,7 @@ from utils.data.tokenization import tokenize_pool  # noqa: E402
 from utils.modeling.cpu_memory import keep_freed_memory  # noqa: E402
 from utils.modeling.loading import load_checkpoint, load_tokenizer, pad_id_of  # noqa: E402
 from utils.modeling.responses import ResponseScorer, shared_prefix  # noqa: E402
+from utils.modeling.work import matrix_rate, operations_per_token  # noqa: E402
 from utils.scoring.workers import tokens_per_batch  # noqa: E402
 
 MAX_LENGTH = 512
@@ -46,9 +49,13 @@ def main() -> int:
     parser.add_argument("--num_examples", type=int, default=200)
     parser.add_argument("--num_checkpoints", type=int, default=1)
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
+    parser.add_argument("--plain_precision", choices=["float32", "bfloat16"], help="default: as --precision")
+    parser.add_argument("--compile", action="store_true", help="ours with trajectories.compile")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)  # the plain way's own process
     arguments = parser.parse_args()
+    if arguments.plain_precision is None:
+        arguments.plain_precision = "bfloat16" if arguments.precision == "bfloat16" else "float32"
     if arguments.plain:
         return plain_process(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,23 +68,35 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     checkpoints = make_checkpoints(arguments, folder / "checkpoints")
     ours = measure_ours(arguments, checkpoints[0])
     plain = [run_plain(arguments, checkpoint) for checkpoint in checkpoints]
-    end_to_end, losses = run_ours(arguments, folder, checkpoints)
-    difference = float(np.nanmax(np.abs(losses - np.array(plain[0]["losses"], np.float32))))
+    end_to_end, peak, losses = run_ours(arguments, folder, checkpoints)
+    error = np.abs(losses - np.array(plain[0]["losses"], np.float32))
     plain_seconds, floor = plain[0]["scoring_seconds"], ours["work"] / ours["rate"]
     print(
         f"{arguments.num_examples} examples, {ours['tokens']:,} tokens, {ours['response_tokens']:,} of them response;"
     )
-    print(f"{arguments.device}, {arguments.precision}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"matrix rate {ours['rate'] / 1e9:,.0f} GFLOP/s at {arguments.precision}; floor {floor:.2f} s a checkpoint")
+    print(f"{device_name(arguments.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(
+        f"ours in {arguments.precision}, plain in {arguments.plain_precision}; matrix rate {ours['rate'] / 1e9:,.0f} GFLOP/s "
+        f"in {arguments.precision}; floor {floor:.2f} s a checkpoint"
+    )
     print(
         f"scoring one checkpoint: plain {plain_seconds:.2f} s, ours {ours['seconds']:.2f} s: "
         f"{plain_seconds / ours['seconds']:.2f} x the plain loop, {floor / ours['seconds']:.2f} of the floor"
     )
     total = sum(result["total_seconds"] for result in plain)
     print(
-        f"{len(checkpoints)} checkpoint(s) end to end: plain {total:.1f} s, ours {end_to_end:.1f} s: {total / end_to_end:.2f} x"
+        f"{len(checkpoints)} checkpoint(s) end to end: plain {total:.1f} s, ours {end_to_end:.1f} s: "
+        f"{total / end_to_end:.2f} x; peak memory of ours {peak / 2**20:,.0f} MiB"
     )
-    print(f"largest difference of a loss: {difference:.2g} nats (plain loop in float32)")
+    print(f"difference of the losses: largest {np.nanmax(error):.2g} nats, mean {np.nanmean(error):.2g}")
+
+
+def device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
+    return models[0].split(":")[1].strip() if models else device
 
 
 def make_checkpoints(arguments: argparse.Namespace, folder: Path) -> list[Path]:
@@ -106,43 +125,36 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     model = model.to(arguments.device)
     rows = np.flatnonzero(tokens.num_response_tokens > 0)
     probe = [tokens.row(row) for row in shortest_middle_longest(rows, scoring_lengths(tokens)[rows])]
-    scorer = ResponseScorer(model, pad_id_of(tokenizer), probe, shared_prefix(tokens.row(row) for row in rows.tolist()))
+    scorer = ResponseScorer(
+        model,
+        pad_id_of(tokenizer),
+        probe,
+        shared_prefix(tokens.row(row) for row in rows.tolist()),
+        compiled=arguments.compile,
+    )
     budget = tokens_per_batch(TrajectoriesConfig(), model.config, torch.device(arguments.device))
     batches = token_budget_batches(rows, scoring_lengths(tokens)[rows], budget)
-    begun = time.perf_counter()
+    seconds, rates = 0.0, []
     for batch in batches:
+        rates.append(matrix_rate(model.device, dtype, tries=1))
+        begun = time.perf_counter()
         scorer.score([tokens.row(row) for row in batch.tolist()])
-    seconds = time.perf_counter() - begun
+        seconds += time.perf_counter() - begun
     num_tokens, num_response = int(tokens.lengths[rows].sum()), int(tokens.num_response_tokens.sum())
-    outside = sum(p.numel() for p in model.parameters())
-    outside -= model.get_input_embeddings().weight.numel() + model.get_output_embeddings().weight.numel()
-    vocabulary, hidden = model.get_output_embeddings().weight.shape
+    per_token, per_prediction = operations_per_token(model)
     return {
         "seconds": seconds,
         "tokens": num_tokens,
         "response_tokens": num_response,
-        "work": 2 * outside * num_tokens + 2 * hidden * vocabulary * num_response,
-        "rate": matrix_rate(torch.device(arguments.device), dtype),
+        "work": per_token * num_tokens + per_prediction * num_response,
+        "rate": statistics.harmonic_mean(rates),
     }
-
-
-def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large matrix product, the best of several tries."""
-    size = 8192 if device.type == "cuda" else 2048
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(8):
-        begun = time.perf_counter()
-        torch.mm(left, right)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - begun)
-    return 2 * size**3 / best
 
 
 def run_plain(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
     command = [sys.executable, __file__, "--plain", checkpoint, "--model", arguments.model, "--pool", arguments.pool]
     command += ["--num_examples", arguments.num_examples, "--device", arguments.device]
+    command += ["--plain_precision", arguments.plain_precision]
     begun = time.perf_counter()
     answer = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
     return {**json.loads(answer.stdout.splitlines()[-1]), "total_seconds": time.perf_counter() - begun}
@@ -151,7 +163,8 @@ def run_plain(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, Any]
 def plain_process(arguments: argparse.Namespace) -> int:
     """What people do now: for each row tokenize, run the model with labels, keep the loss."""
     tokenizer = AutoTokenizer.from_pretrained(arguments.plain)
-    model: Any = AutoModelForCausalLM.from_pretrained(arguments.plain, dtype=torch.float32).eval()
+    dtype = getattr(torch, arguments.plain_precision)
+    model: Any = AutoModelForCausalLM.from_pretrained(arguments.plain, dtype=dtype).eval()
     model.to(arguments.device)
     pool = Pool(DataConfig(path=str(arguments.pool), limit=arguments.num_examples))
     begun = time.perf_counter()
@@ -171,28 +184,29 @@ def plain_process(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_ours(arguments: argparse.Namespace, folder: Path, checkpoints: list[Path]) -> tuple[float, np.ndarray]:
-    """Seconds of the real command over all checkpoints, its processes, loading and tokenization included; the losses of
-    the first."""
+def run_ours(arguments: argparse.Namespace, folder: Path, checkpoints: list[Path]) -> tuple[float, int, np.ndarray]:
+    """The real command over all checkpoints, its processes, loading and tokenization included.
+
+    Returns: seconds; peak resident memory in bytes; the losses of the first checkpoint.
+    """
     config = {
         "run_name": "benchmark",
         "model": {"name_or_path": str(checkpoints[0])},
         "data": {"path": str(arguments.pool.resolve()), "limit": arguments.num_examples, "max_length": MAX_LENGTH},
-        "trajectories": {"precision": arguments.precision},
+        "trajectories": {"precision": arguments.precision, "compile": arguments.compile},
     }
     (folder / "benchmark.yml").write_text(yaml.safe_dump(config))
     command = [sys.executable, str(PROJECT / "run_distributed_trajectories.py"), "--config_file", "benchmark.yml"]
     environment = {**os.environ, "S2L_RES_DIR": str(folder / "res_end_to_end")}
     begun = time.perf_counter()
-    subprocess.run(
-        [*command, "--model_path", str(checkpoints[0].parent)],
-        cwd=folder,
-        env=environment,
-        check=True,
-        capture_output=True,
+    process = subprocess.Popen(
+        [*command, "--model_path", str(checkpoints[0].parent)], cwd=folder, env=environment, stdout=subprocess.DEVNULL
     )
+    _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - begun
-    return seconds, np.load(folder / "res_end_to_end/benchmark/trajectories/checkpoint-1.npy")
+    if status:
+        raise SystemExit(f"run_distributed_trajectories.py ended with {os.waitstatus_to_exitcode(status)}")
+    return seconds, usage.ru_maxrss * 1024, np.load(folder / "res_end_to_end/benchmark/trajectories/checkpoint-1.npy")
 
 
 if __name__ == "__main__":

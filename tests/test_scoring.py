@@ -17,7 +17,7 @@ from utils.config.schema import DataConfig, ModelConfig
 from utils.data.batching import token_budget_batches
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool
-from utils.modeling import responses
+from utils.modeling import head
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.modeling.responses import ResponseScorer, shared_prefix
 
@@ -86,13 +86,13 @@ def test_row_cut_to_its_prompt_scores_nan(tiny):
 
 
 @pytest.mark.parametrize("tiny", ["gpt_neox", "t5"], indirect=True)
-def test_head_in_small_chunks_gives_the_same_losses(tiny, monkeypatch):
+def test_head_in_small_tiles_gives_the_same_losses(tiny, monkeypatch):
     model, tokens = tiny
     batches = [np.array(scorable(tokens))]
     whole = batched_losses(scorer_of(model, tokens, prefix=True), tokens, batches)
-    monkeypatch.setitem(responses._LOGITS_AT_ONCE, "cpu", 300 * 7)
-    chunked = batched_losses(scorer_of(model, tokens, prefix=True), tokens, batches)
-    np.testing.assert_allclose(chunked, whole, atol=1e-6)
+    monkeypatch.setitem(head._TILE, "cpu", (7, 90))
+    tiled = batched_losses(scorer_of(model, tokens, prefix=True), tokens, batches)
+    np.testing.assert_allclose(tiled, whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("tiny", ["gpt_neox", "llama", "gemma2"], indirect=True)

@@ -128,6 +128,9 @@ class TrajectoriesConfig(Section):
     also: list[Literal["confidence", "embeddings"]] = Field(
         default_factory=list, description="kept of each checkpoint besides the losses"
     )
+    compile: bool = Field(
+        default=False, description="torch.compile the model: a minute or two at the start, faster batches on a GPU only"
+    )
     during_training: bool = Field(default=False, description="train.py scores each checkpoint right after saving it")
 
 

@@ -2,7 +2,7 @@
 
 The output head is the costly part: B x L x V logits of which a loss needs R rows. Training lets the model's own forward
 compute just those (`logits_at`). Scoring takes the hidden states where the head would read them, pushes them through
-the head a chunk at a time, and computes the token prefix that all examples share once per model.
+the head a tile at a time, and computes the token prefix that all examples share once per model.
 
 Legend: B rows of a batch, P tokens of the shared prefix, L tokens of the longest row behind it, R response tokens of the
 batch, H hidden size, V vocabulary.
@@ -20,11 +20,10 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from utils.data.batching import IGNORED, pad_rows
+from utils.modeling.head import TiledHead, output_head
 
 Row = tuple[np.ndarray, int]  # token ids int64 (length,), position of the first response token
 
-# Logits of one chunk. On a CPU it should stay in the cache, and below what malloc hands back to the system each time.
-_LOGITS_AT_ONCE = {"cpu": 2**22}  # elsewhere 2**27
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}  # of the self-check, nats
 
 
@@ -39,14 +38,6 @@ class ResponseScores:
     losses_B: np.ndarray
     confidence_B: np.ndarray
     embeddings_BH: np.ndarray | None
-
-
-def output_head(model: Any) -> torch.nn.Linear:
-    """The linear layer that turns hidden states into logits. Raises: ValueError if the model has none."""
-    head = model.get_output_embeddings()
-    if head is None:
-        raise ValueError(f"{type(model).__name__} has no output embeddings: expected a language model")
-    return head
 
 
 def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -105,6 +96,7 @@ class ResponseScorer:
         prefix: token ids that every row to be scored begins with, and that end before its first prediction (see
             `shared_prefix`); causal models only.
         embeddings: whether to return embeddings.
+        compiled: run the model below its head, and what follows the head, through torch.compile.
     """
 
     def __init__(
@@ -114,9 +106,14 @@ class ResponseScorer:
         probe: Sequence[Row],
         prefix: np.ndarray | None = None,
         embeddings: bool = False,
+        compiled: bool = False,
     ):
-        self._model, self._pad_id, self._embeddings = model, pad_id, embeddings
-        self._head = output_head(model)
+        self._model, self._pad_id, self._embeddings, self._compiled = model, pad_id, embeddings, compiled
+        # What other families do to their logits is found out by the self-check.
+        softcap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+        self._head = TiledHead(output_head(model), softcap, compiled)
+        if compiled:
+            model.base_model.compile(dynamic=True)
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.refresh(prefix, probe)
 
@@ -136,35 +133,17 @@ class ResponseScorer:
         predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
         with torch.inference_mode():
             hidden_RH = self._hidden_before_head(batch)[predicted_BL]
-            losses_R, confidence_R = self._through_head(hidden_RH, labels_R)
+            losses_R, confidence_R = self._head.score(hidden_RH, labels_R)
             counts_B = predicted_BL.sum(dim=1)
             return ResponseScores(
                 _mean_per_row(losses_R, counts_B).float().numpy(),
                 _mean_per_row(confidence_R, counts_B).float().numpy(),
-                _mean_per_row(hidden_RH, counts_B).half().numpy() if self._embeddings else None,
+                _mean_embedding_per_row(hidden_RH, counts_B) if self._embeddings else None,
             )
 
     def _batch(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         batch = pad_rows(rows, self._pad_id, self._is_encoder_decoder)
         return {name: tensor.to(self._model.device) for name, tensor in batch.items()}
-
-    def _through_head(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 (R,) -log p of each label, float32 (R,) probability of the likeliest token."""
-        losses_R, confidence_R = torch.empty((2, len(labels_R)), dtype=torch.float32, device=labels_R.device)
-        size = max(1, _LOGITS_AT_ONCE.get(labels_R.device.type, 2**27) // self._head.weight.shape[0])
-        for start in range(0, len(labels_R), size):
-            part = slice(start, start + size)
-            logits_RV = self._logits(hidden_RH[part])
-            log_sum_R = torch.logsumexp(logits_RV, dim=1)
-            losses_R[part] = log_sum_R - logits_RV.gather(1, labels_R[part, None]).squeeze(1)
-            confidence_R[part] = torch.exp(logits_RV.amax(dim=1) - log_sum_R)
-        return losses_R, confidence_R
-
-    def _logits(self, hidden_RH: torch.Tensor) -> torch.Tensor:
-        """float32 (R, V): the head, and what some families do to its output (found out by the self-check if others)."""
-        logits_RV = self._head(hidden_RH).float()
-        softcap = getattr(self._model.config.get_text_config(), "final_logit_softcapping", None)
-        return logits_RV if softcap is None else softcap * torch.tanh(logits_RV / softcap)
 
     def _hidden_before_head(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """(B, L, H): what the output head would have read; the head itself runs on one position only.
@@ -184,7 +163,7 @@ class ResponseScorer:
             captured.append(arguments[0])
             return (arguments[0][:, :1],)
 
-        hook = self._head.register_forward_pre_hook(capture)
+        hook = output_head(self._model).register_forward_pre_hook(capture)
         try:
             if cache is None:
                 self._model(**inputs, use_cache=False)
@@ -219,6 +198,10 @@ class ResponseScorer:
             except torch.OutOfMemoryError:
                 raise
             except (_NotSeparableError, AttributeError, TypeError, IndexError, RuntimeError) as error:
+                if self._compiled:
+                    raise ValueError(
+                        f"trajectories.compile: {type(self._model).__name__} cannot be compiled here ({error}): set it to false"
+                    ) from error
                 reason = f"{type(error).__name__}: {error}"
             if self._prefix_cache is not None:
                 self._prefix_length, self._prefix_cache = 0, None
@@ -242,7 +225,7 @@ class ResponseScorer:
             embeddings_BH = None
             if self._embeddings:
                 hidden = output.decoder_hidden_states if self._is_encoder_decoder else output.hidden_states
-                embeddings_BH = _mean_per_row(hidden[-1][predicted_BL], counts_B).half().numpy()
+                embeddings_BH = _mean_embedding_per_row(hidden[-1][predicted_BL], counts_B)
             return ResponseScores(
                 _mean_per_row(losses_R, counts_B).float().numpy(),
                 _mean_per_row(confidence_R, counts_B).float().numpy(),
@@ -280,6 +263,11 @@ def _stack(scores: list[ResponseScores]) -> ResponseScores:
 def _mean_per_row(values_R: torch.Tensor, counts_B: torch.Tensor) -> torch.Tensor:
     """Mean of consecutive stretches, in float64 on the CPU; 0 / 0 = NaN for an empty stretch."""
     values_R, counts_B = values_R.cpu().double(), counts_B.cpu()
-    sums_B = torch.zeros((len(counts_B), *values_R.shape[1:]), dtype=torch.float64)
+    sums_B = torch.zeros(len(counts_B), dtype=torch.float64)
     sums_B.index_add_(0, torch.repeat_interleave(torch.arange(len(counts_B)), counts_B), values_R)
-    return sums_B / counts_B.reshape(-1, *[1] * (values_R.dim() - 1))
+    return sums_B / counts_B
+
+
+def _mean_embedding_per_row(hidden_RH: torch.Tensor, counts_B: torch.Tensor) -> np.ndarray:
+    """float16 (B, H): the same where the hidden states are, so that only the means travel."""
+    return torch.segment_reduce(hidden_RH.float(), "mean", lengths=counts_B).half().cpu().numpy()

@@ -6,6 +6,7 @@ batches and does the unit again.
 
 import contextlib
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -45,14 +46,21 @@ def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool)
                 lock = parts_folder(plan.folder) / f"{checkpoint_name(step)}.lock"
                 held.enter_context(locked(lock, f"another launch is scoring checkpoint {step}"))
         steps = launch.first(lambda: begin(plan, overwrite))
-        failed = {**plan.unreadable, **launch.gather(_score_units(config, plan, launch, steps))}
+        failed_here, line = _score_units(config, plan, launch, steps)
+        failed = {**plan.unreadable, **launch.gather(failed_here)}
+        lines = list(filter(None, launch.gather({launch.rank: line}).values()))
+        if launch.rank == 0 and lines:
+            print("\n".join([Progress.HEADER, *lines]), flush=True)
     missing = set(plan.checkpoints) - set(scored_steps(plan.folder)) - failed.keys()
     assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
     return dict(sorted(failed.items()))
 
 
-def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: list[int]) -> dict[int, str]:
-    """This worker's share of what is not on disk of these checkpoints. Returns: step -> why it failed here."""
+def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: list[int]) -> tuple[dict[int, str], str]:
+    """This worker's share of what is not on disk of these checkpoints.
+
+    Returns: step -> why it failed here; a line on how fast it went.
+    """
     max_tokens = launch.first(lambda: _recorded_tokens_per_batch(config, plan, launch.device))
     units = Units(plan, config.trajectories.examples_per_unit)
     todo = launch.first(lambda: units.pending(steps))
@@ -63,7 +71,7 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
             units.assemble(step)
     failed: dict[int, str] = {}
     scorer = _CheckpointScorer(config, plan, launch.device)
-    progress = Progress(plan, str(launch.device), launch.size, len(todo))
+    progress = Progress(plan, launch.device, launch.size, len(todo))
     while (number := launch.take()) < len(todo):
         unit = todo[number]
         if unit.step in failed:
@@ -71,14 +79,16 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
         rows = units.rows(unit)
         try:
             scorer.load(unit.step, next((later.step for later in todo[number:] if later.step != unit.step), None))
+            begun = time.monotonic()
             scores, max_tokens = _score_within_memory(scorer, rows, max_tokens)
-        except ValueError as error:
+            seconds = time.monotonic() - begun
+            units.finish(unit, scores)
+        except (ValueError, OSError) as error:  # an unreadable checkpoint, a full disk
             failed[unit.step] = str(error)
         else:
-            units.finish(unit, scores)
-            progress.report(unit.step, rows)
+            progress.report(unit.step, rows, seconds, scorer.model)
     scorer.close()
-    return failed
+    return failed, progress.row()
 
 
 def _score_within_memory(
@@ -157,7 +167,7 @@ class _CheckpointScorer:
     def __init__(self, config: RunConfig, plan: ScoringPlan, device: torch.device):
         self._config, self._plan, self._device = config, plan, device
         self._step: int | None = None
-        self._model: Any = None
+        self.model: Any = None
         self._scorer: ResponseScorer | None = None
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-checkpoint")
         self._next: tuple[int, Future[Any]] | None = None
@@ -174,16 +184,17 @@ class _CheckpointScorer:
         self._step = None
         model = self._take_read(step)
         if self._scorer is None:
-            self._model = model.to(self._device)
+            self.model = model.to(self._device)
             self._scorer = ResponseScorer(
-                self._model,
+                self.model,
                 self._plan.pad_id,
                 self._probe,
                 self._plan.prefix,
                 embeddings="embeddings" in self._plan.quantities,
+                compiled=self._config.trajectories.compile,
             )
         else:
-            _replace_weights(self._model, model)
+            _replace_weights(self.model, model)
             self._scorer.refresh(self._plan.prefix, self._probe)
         del model
         if self._scorer.slow_because:

@@ -1,0 +1,78 @@
+"""The output head and the log-sum-exp behind it, a tile of the logits at a time.
+
+Legend: R response tokens, H hidden size, V vocabulary, Q rows of a tile, U columns of a tile, K tiles side by side.
+"""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+# (rows, vocabulary entries) of a tile. On a CPU it should stay in the cache, on a GPU fill the matrix units; as float32
+# the latter take 512 MiB.
+_TILE = {"cpu": (1024, 1024)}
+_GPU_TILE = (8192, 16384)
+
+
+def output_head(model: Any) -> torch.nn.Linear:
+    """The linear layer that turns hidden states into logits. Raises: ValueError if the model has none."""
+    head = model.get_output_embeddings()
+    if head is None:
+        raise ValueError(f"{type(model).__name__} has no output embeddings: expected a language model")
+    return head
+
+
+class TiledHead:
+    """Scores tokens without ever holding the (R, V) logits.
+
+    Args:
+        head: the model's own; its weights are read at each call, so they may change in place.
+        softcap: of models that bound their logits, c tanh(logits / c).
+        compiled: fuse what is done to a tile with torch.compile.
+    """
+
+    def __init__(self, head: torch.nn.Linear, softcap: float | None, compiled: bool = False):
+        self._head, self._softcap = head, softcap
+        self._tile = torch.compile(_tile, dynamic=True) if compiled else _tile
+
+    def score(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 (R,) -log p of each label in nats, float32 (R,) probability of the likeliest token."""
+        losses_R, confidence_R = torch.empty((2, len(labels_R)), dtype=torch.float32, device=labels_R.device)
+        size, _ = _TILE.get(labels_R.device.type, _GPU_TILE)
+        for start in range(0, len(labels_R), size):
+            part = slice(start, start + size)
+            losses_R[part], confidence_R[part] = self._score_rows(hidden_RH[part], labels_R[part])
+        return losses_R, confidence_R
+
+    def _score_rows(self, hidden_QH: torch.Tensor, labels_Q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        weight_VH, bias_V = self._head.weight, self._head.bias
+        _, size = _TILE.get(labels_Q.device.type, _GPU_TILE)
+        tiles = []
+        for start in range(0, len(weight_VH), size):
+            part = slice(start, start + size)
+            bias_U = None if bias_V is None else bias_V[part]
+            tiles.append(self._tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, self._softcap))
+        largest_KQ, sums_KQ, of_label_KQ = (torch.stack(values) for values in zip(*tiles, strict=True))
+        log_sum_Q = torch.logsumexp(largest_KQ + sums_KQ.log(), dim=0)
+        return log_sum_Q - of_label_KQ.sum(dim=0), torch.exp(largest_KQ.amax(dim=0) - log_sum_Q)
+
+
+def _tile(
+    hidden_QH: torch.Tensor,
+    weight_UH: torch.Tensor,
+    bias_U: torch.Tensor | None,
+    labels_Q: torch.Tensor,
+    softcap: float | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One tile of logits, reduced. Args: labels_Q: counted from the tile's first column; may lie outside of it.
+
+    Returns: float32 (Q,) each: the largest logit m; the sum of exp(logit - m); the label's logit, 0 if it lies outside.
+    """
+    logits_QU = functional.linear(hidden_QH, weight_UH, bias_U).float()
+    if softcap is not None:
+        logits_QU = softcap * torch.tanh(logits_QU / softcap)
+    inside_Q = (labels_Q >= 0) & (labels_Q < logits_QU.shape[1])
+    places_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
+    of_label_Q = logits_QU.gather(1, places_Q[:, None]).squeeze(1).where(inside_Q, 0.0)
+    largest_Q = logits_QU.amax(dim=1)
+    return largest_Q, logits_QU.sub_(largest_Q[:, None]).exp_().sum(dim=1), of_label_Q
