@@ -5,7 +5,8 @@
     python run_distributed_trajectories.py --config_file C --checkpoints 1000:5000:1000      (5000 included)
     torchrun --nnodes=4 --nproc_per_node=8 run_distributed_trajectories.py --config_file C
 
-Started plainly it runs one worker on each visible GPU (CUDA_VISIBLE_DEVICES is respected), or one on the CPU.
+Started plainly it runs one worker on each visible GPU (CUDA_VISIBLE_DEVICES is respected), or `trajectories.workers` of
+them on the CPU (default one). A worker that is killed is started again, three times at most.
 """
 
 import os
@@ -14,7 +15,12 @@ import sys
 
 def main(argv: list[str] | None = None) -> int:
     from utils.config.command_line import make_parser, read_config, run_command
+    from utils.scoring.lifetime import end_with_launcher, is_worker, stop_on_sigterm
 
+    if is_worker():
+        end_with_launcher()
+    else:
+        stop_on_sigterm()
     words = sys.argv[1:] if argv is None else argv
     parser = make_parser(__doc__)
     parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
@@ -30,21 +36,24 @@ def _rank() -> int:
 
 
 def _score(arguments, words, config) -> int:
-    import torch
+    from utils.scoring.launch import Launch, launch_workers, num_workers
+    from utils.scoring.lifetime import is_worker
 
-    from utils.scoring.launch import Launch, launch_workers
+    if not is_worker() and not arguments.dry_run:
+        workers = num_workers(config.trajectories)
+        if workers > 1:
+            return launch_workers(__file__, words, workers)
     from utils.scoring.plan import plan_scoring
     from utils.scoring.workers import print_outcome, score
 
-    if "RANK" not in os.environ and torch.cuda.device_count() > 1 and not arguments.dry_run:
-        return launch_workers(__file__, words, torch.cuda.device_count())
     launch = Launch()
-    plan = plan_scoring(config, arguments.model_path, arguments.checkpoints)
+    plan = launch.first(lambda: plan_scoring(config, arguments.model_path, arguments.checkpoints))
     if launch.rank == 0:
         print(plan.describe(config))
     if arguments.dry_run:
         return 0
-    failed = score(config, plan, launch, arguments.overwrite)
+    is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue
+    failed = score(config, plan, launch, arguments.overwrite and not is_restart)
     launch.close()
     return print_outcome(plan, failed) if launch.rank == 0 else int(bool(failed))
 

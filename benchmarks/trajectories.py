@@ -138,7 +138,7 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     for batch in batches:
         rates.append(matrix_rate(model.device, dtype, tries=1))
         begun = time.perf_counter()
-        scorer.score([tokens.row(row) for row in batch.tolist()])
+        scorer.score([tokens.row(row) for row in batch.tolist()]).losses_B.cpu()
         seconds += time.perf_counter() - begun
     num_tokens, num_response = int(tokens.lengths[rows].sum()), int(tokens.num_response_tokens.sum())
     per_token, per_prediction = operations_per_token(model)

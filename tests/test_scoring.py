@@ -100,14 +100,14 @@ def test_confidence_and_embeddings_are_those_of_a_plain_loop(tiny):
     model, tokens = tiny
     rows = scorable(tokens)
     scores = scorer_of(model, tokens, prefix=True, embeddings=True).score([tokens.row(row) for row in rows])
-    assert scores.embeddings_BH is not None and scores.embeddings_BH.dtype == np.float16
+    assert scores.embeddings_BH is not None and scores.embeddings_BH.dtype == torch.float16
     for position, row in enumerate(rows):
         ids, start = tokens.row(row)
         with torch.no_grad():
             output = model(input_ids=torch.tensor(ids)[None], output_hidden_states=True)
         confidence = output.logits[0, start - 1 : -1].softmax(-1).amax(-1).mean()
         embedding = output.hidden_states[-1][0, start - 1 : -1].mean(0)
-        assert scores.confidence_B[position] == pytest.approx(confidence.item(), abs=1e-5)
+        assert scores.confidence_B[position].item() == pytest.approx(confidence.item(), abs=1e-5)
         np.testing.assert_allclose(scores.embeddings_BH[position], embedding, atol=2e-3, rtol=2e-3)
 
 

@@ -6,11 +6,14 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+_SECONDS_TO_LET_GO = 2.0  # a killed process holds its locks until the system has taken down its memory
 
 
 @contextlib.contextmanager
@@ -22,8 +25,10 @@ def _beside(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # "No space left on device" says more with a name
         raise
     _sync(path.parent)
 
@@ -102,15 +107,20 @@ def publish_folder(temporary: Path, final: Path) -> None:
 def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
     """Hold an exclusive lock on `path` (made if absent) against other processes; a killed process holds none.
 
-    Args: refusal: what to say if somebody else holds it; None waits for its turn.
+    Args: refusal: what to say if somebody else holds it for more than a moment; None waits for its turn.
     Raises: ValueError with the refusal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise ValueError(f"{path.parent}: {refusal}: wait for it or stop it") from None
+        deadline = time.monotonic() + _SECONDS_TO_LET_GO
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ValueError(f"{path.parent}: {refusal}: wait for it or stop it") from None
+                time.sleep(0.05)
         try:
             yield
         finally:

@@ -26,7 +26,7 @@ def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, m
     scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in probe])
     with tqdm(total=len(scorable), desc="heldout loss", unit=" examples", disable=None) as progress:
         for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
-            losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B
+            losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B.cpu().numpy()
             progress.update(len(rows))
     broken = scorable[~np.isfinite(losses_N[scorable])]
     if len(broken):

@@ -29,15 +29,15 @@ _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}  # 
 
 @dataclass(frozen=True)
 class ResponseScores:
-    """Attributes, all on the CPU:
+    """Attributes, on the model's device, so that nobody waits for a GPU before they are read:
     losses_B: float32, mean -log p over a row's response tokens in nats; NaN for a row without one.
     confidence_B: float32, mean probability of the likeliest token at the response positions.
     embeddings_BH: float16, mean of what the output head reads at the response positions; None unless asked for.
     """
 
-    losses_B: np.ndarray
-    confidence_B: np.ndarray
-    embeddings_BH: np.ndarray | None
+    losses_B: torch.Tensor
+    confidence_B: torch.Tensor
+    embeddings_BH: torch.Tensor | None
 
 
 def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -129,21 +129,31 @@ class ResponseScorer:
         if not self._splits_head:
             return _stack([self._score_plainly(row) for row in rows])
         cut = [(ids[self._prefix_length :], start - self._prefix_length) for ids, start in rows]
-        batch = self._batch(cut)
+        batch = pad_rows(cut, self._pad_id, self._is_encoder_decoder)
         predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
+        place_R, counts_B = predicted_BL.flatten().nonzero().squeeze(1), predicted_BL.sum(dim=1)
         with torch.inference_mode():
-            hidden_RH = self._hidden_before_head(batch)[predicted_BL]
-            losses_R, confidence_R = self._head.score(hidden_RH, labels_R)
-            counts_B = predicted_BL.sum(dim=1)
-            return ResponseScores(
-                _mean_per_row(losses_R, counts_B).float().numpy(),
-                _mean_per_row(confidence_R, counts_B).float().numpy(),
-                _mean_embedding_per_row(hidden_RH, counts_B) if self._embeddings else None,
-            )
+            hidden_BLH = self._hidden_before_head(self._on_device(batch))
+            placed = self._on_device({"place_R": place_R, "labels_R": labels_R, "counts_B": counts_B})
+            hidden_RH = hidden_BLH.flatten(0, 1)[placed["place_R"]]
+            losses_R, confidence_R = self._head.score(hidden_RH, placed["labels_R"])
+            return self._per_row(losses_R, confidence_R, hidden_RH, placed["counts_B"])
 
-    def _batch(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-        batch = pad_rows(rows, self._pad_id, self._is_encoder_decoder)
-        return {name: tensor.to(self._model.device) for name, tensor in batch.items()}
+    def _per_row(
+        self, losses_R: torch.Tensor, confidence_R: torch.Tensor, hidden_RH: torch.Tensor, counts_B: torch.Tensor
+    ) -> ResponseScores:
+        return ResponseScores(
+            _mean_per_row(losses_R, counts_B).float(),
+            _mean_per_row(confidence_R, counts_B).float(),
+            _mean_per_row(hidden_RH, counts_B).half() if self._embeddings else None,
+        )
+
+    def _on_device(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Copied through pinned memory, which does not wait for what the GPU is doing."""
+        device = self._model.device
+        if device.type == "cuda":
+            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
     def _hidden_before_head(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """(B, L, H): what the output head would have read; the head itself runs on one position only.
@@ -191,8 +201,8 @@ class ResponseScorer:
         wanted = _stack([self._score_plainly(row) for row in probe])
         while self._splits_head:
             try:
-                difference = np.abs(self.score(probe).losses_B - wanted.losses_B).max()
-                if not np.isfinite(wanted.losses_B).all() or difference <= _TOLERANCE[self._model.dtype]:
+                difference = (self.score(probe).losses_B - wanted.losses_B).abs().max().item()
+                if not wanted.losses_B.isfinite().all() or difference <= _TOLERANCE[self._model.dtype]:
                     return
                 reason = f"the fast way differs by {difference:.2g} nats"
             except torch.OutOfMemoryError:
@@ -212,7 +222,7 @@ class ResponseScorer:
 
     def _score_plainly(self, row: Row) -> ResponseScores:
         """One row, full logits, the model's own forward: slow, and right for every model."""
-        batch = self._batch([row])
+        batch = self._on_device(pad_rows([row], self._pad_id, self._is_encoder_decoder))
         predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
         with torch.inference_mode():
             output = self._model(
@@ -220,17 +230,9 @@ class ResponseScorer:
             )
             logits_RV = output.logits[predicted_BL].float()
             losses_R = functional.cross_entropy(logits_RV, labels_R, reduction="none")
-            confidence_R = logits_RV.softmax(dim=1).amax(dim=1)
-            counts_B = predicted_BL.sum(dim=1)
-            embeddings_BH = None
-            if self._embeddings:
-                hidden = output.decoder_hidden_states if self._is_encoder_decoder else output.hidden_states
-                embeddings_BH = _mean_embedding_per_row(hidden[-1][predicted_BL], counts_B)
-            return ResponseScores(
-                _mean_per_row(losses_R, counts_B).float().numpy(),
-                _mean_per_row(confidence_R, counts_B).float().numpy(),
-                embeddings_BH,
-            )
+            hidden = output.decoder_hidden_states if self._is_encoder_decoder else output.hidden_states
+            hidden_RH = hidden[-1][predicted_BL] if self._embeddings else logits_RV
+            return self._per_row(losses_R, logits_RV.softmax(dim=1).amax(dim=1), hidden_RH, predicted_BL.sum(dim=1))
 
 
 class _NotSeparableError(Exception):
@@ -254,20 +256,12 @@ def shared_prefix(rows: Iterator[Row]) -> np.ndarray:
 def _stack(scores: list[ResponseScores]) -> ResponseScores:
     embeddings = [score.embeddings_BH for score in scores if score.embeddings_BH is not None]
     return ResponseScores(
-        np.concatenate([score.losses_B for score in scores]),
-        np.concatenate([score.confidence_B for score in scores]),
-        np.concatenate(embeddings) if embeddings else None,
+        torch.cat([score.losses_B for score in scores]),
+        torch.cat([score.confidence_B for score in scores]),
+        torch.cat(embeddings) if embeddings else None,
     )
 
 
 def _mean_per_row(values_R: torch.Tensor, counts_B: torch.Tensor) -> torch.Tensor:
-    """Mean of consecutive stretches, in float64 on the CPU; 0 / 0 = NaN for an empty stretch."""
-    values_R, counts_B = values_R.cpu().double(), counts_B.cpu()
-    sums_B = torch.zeros(len(counts_B), dtype=torch.float64)
-    sums_B.index_add_(0, torch.repeat_interleave(torch.arange(len(counts_B)), counts_B), values_R)
-    return sums_B / counts_B
-
-
-def _mean_embedding_per_row(hidden_RH: torch.Tensor, counts_B: torch.Tensor) -> np.ndarray:
-    """float16 (B, H): the same where the hidden states are, so that only the means travel."""
-    return torch.segment_reduce(hidden_RH.float(), "mean", lengths=counts_B).half().cpu().numpy()
+    """Mean of consecutive stretches along the first dimension, in float64; 0 / 0 = NaN for an empty stretch."""
+    return torch.segment_reduce(values_R.double(), "mean", lengths=counts_B)

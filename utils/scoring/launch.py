@@ -2,16 +2,28 @@
 ranks of a training that is under way, which take turns."""
 
 import datetime
+import logging
 import os
+import secrets
+import signal
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from utils.config.schema import TrajectoriesConfig
+from utils.scoring.lifetime import LAUNCHER_VARIABLE
+
 _TIMEOUT = datetime.timedelta(hours=24)  # a rank without work waits for the slowest unit of the others
+_STARTS = 4  # of a launch whose workers are killed
+_SECONDS_TO_STOP = 5
+_SECONDS_BETWEEN_LOOKS = 0.01
+_CHATTY = ("torch.distributed.elastic.multiprocessing.api", "torch.distributed.elastic.agent.server.api")
 
 
 class Launch:
@@ -26,25 +38,27 @@ class Launch:
         self._counter: PrefixStore | None = None
         if self.size > 1 and not dist.is_initialized():
             store, rank, size = next(iter(rendezvous("env://")))
-            # The store outlives a restarted worker: each attempt has names of its own.
-            store = PrefixStore(f"s2l-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+            store = PrefixStore(_name_of_attempt(store, rank, size), store)
             dist.init_process_group(
                 "gloo", store=PrefixStore("group", store), rank=rank, world_size=size, timeout=_TIMEOUT
             )
             self._counter = PrefixStore("units", store)
 
     def first(self, work: Callable[[], Any]) -> Any:
-        """Do `work` on rank 0 and hand its result to all. Its error reaches every rank."""
-        answer: list[Any] = [None, None]
+        """Do `work` on rank 0 and hand its result to all. Its error is raised there and ends the others silently."""
+        answer: list[Any] = [None, False]
+        error: Exception | None = None
         if self.rank == 0:
             try:
                 answer[0] = work()
-            except (ValueError, OSError) as error:
-                answer[1] = error
+            except (ValueError, OSError) as caught:
+                error, answer[1] = caught, True
         if self.size > 1:
             dist.broadcast_object_list(answer, device=self.device if dist.get_backend() == "nccl" else None)
-        if answer[1] is not None:
-            raise answer[1]
+        if error is not None:
+            raise error
+        if answer[1]:
+            raise SystemExit(1)  # the first rank says why
         return answer[0]
 
     def take(self) -> int:
@@ -68,16 +82,88 @@ class Launch:
             dist.destroy_process_group()
 
 
-def launch_workers(script: str, words: list[str], num_workers: int) -> int:
-    """Run `script` with the same arguments on num_workers devices of this machine, under torch's elastic launcher.
+def _name_of_attempt(store: Store, rank: int, size: int) -> str:
+    """A name that the ranks of this attempt share and those of no earlier one had.
 
-    Returns: the exit code.
+    torchrun's store outlives its workers, so the names in it must be new after a restart. The environment names no
+    attempt: each machine counts its own restarts, and one that joins late has counted none. So every rank asks under a
+    name of its own, and the first answers all of them, those of the dead too, until the living have their answer.
     """
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import main as torchrun
+    if rank != 0:
+        asked = secrets.token_hex(8)
+        store.set(f"s2l/asks/{rank}", asked)
+        name = store.get(f"s2l/answer/{asked}").decode()
+        store.add(f"s2l/joined/{name}", 1)
+        return name
+    name = secrets.token_hex(8)
+    while store.add(f"s2l/joined/{name}", 0) < size - 1:
+        for other in range(1, size):
+            if store.check([f"s2l/asks/{other}"]):
+                store.set(f"s2l/answer/{store.get(f's2l/asks/{other}').decode()}", name)
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return name
 
+
+def num_workers(settings: TrajectoriesConfig) -> int:
+    """How many workers a plain start of the script means on this machine.
+
+    Raises: ValueError for trajectories.workers where GPUs are visible.
+    """
+    if not torch.cuda.is_available():
+        return settings.workers or 1
+    if settings.workers is not None:
+        raise ValueError(
+            f"trajectories.workers: found {settings.workers}, but GPUs are visible here and each gets one worker: leave the "
+            "key out (it is for CPUs), and choose GPUs with CUDA_VISIBLE_DEVICES"
+        )
+    return torch.cuda.device_count()
+
+
+def launch_workers(script: str, words: list[str], workers: int) -> int:
+    """Run `script` with the same arguments as the ranks of one launch on this machine, under torch's elastic launcher.
+
+    If a worker is killed (for want of memory, say), all start again and go on from what is on disk, three times at most.
+    A worker that ends by itself with an error ends the launch: it would do the same again.
+
+    Returns: the exit code. Raises: KeyboardInterrupt on Ctrl-C or SIGTERM, once no worker is left.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in _CHATTY:  # workers say themselves what is wrong; what kills them is said below
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
+    if not torch.cuda.is_available():
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
     try:
-        torchrun(["--standalone", f"--nproc_per_node={num_workers}", script, *words])
-    except ChildFailedError:
-        return 1  # the workers have said why
-    return 0
+        for start in range(1, _STARTS + 1):
+            config = LaunchConfig(
+                min_nodes=1,
+                max_nodes=1,
+                nproc_per_node=workers,
+                run_id=secrets.token_hex(8),
+                rdzv_backend="c10d",
+                rdzv_endpoint="localhost:0",
+                local_addr="localhost",
+                max_restarts=0,  # torch's own restarts do not tell a kill from an error
+                logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+                shutdown_timeout=_SECONDS_TO_STOP,
+            )
+            try:
+                elastic_launch(config, sys.executable)("-u", script, *words)
+                return 0
+            except ChildFailedError as error:
+                # Once one worker is down torch ends the others with SIGTERM.
+                codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+                killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+                if not killed and max(codes.values()) > 0:
+                    return 1  # by an error, which the worker has told
+                rank = min(killed or codes)
+                what = f"worker {rank} was killed by {signal.Signals(-codes[rank]).name}"
+                again = f"all start again and continue ({start} of {_STARTS - 1})"
+                print(f"{what}; {again if start < _STARTS else 'giving up'}", file=sys.stderr, flush=True)
+                words = [word for word in words if word != "--overwrite"]  # what the killed ones did stays
+    except SignalException:
+        raise KeyboardInterrupt from None
+    return 1

@@ -31,6 +31,7 @@ _CPU_TOKENS_PER_BATCH = 2048  # activations that stay near the cache
 _GPU_TOKENS_PER_BATCH = 65536  # enough to fill the matrix units
 _LEAST_TOKENS_PER_BATCH = 1024
 _SHARE_OF_FREE_MEMORY = 0.5
+_FIELDS = {"loss": "losses_B", "confidence": "confidence_B", "embeddings": "embeddings_BH"}  # of ResponseScores
 
 
 def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool) -> dict[int, str]:
@@ -232,16 +233,13 @@ class _CheckpointScorer:
         """Quantity -> array in the order of `rows`. Raises: ValueError if a loss is no number."""
         assert self._scorer is not None
         batches = token_budget_batches(np.arange(len(rows)), scoring_lengths(self._plan.tokens)[rows], max_tokens)
+        # Read only when all batches are under way: a GPU is never waited for in between.
+        scores = [self._scorer.score([self._plan.tokens.row(row) for row in rows[positions]]) for positions in batches]
         results: dict[str, np.ndarray] = {}
-        for positions in batches:
-            scores = self._scorer.score([self._plan.tokens.row(row) for row in rows[positions]])
-            found = {"loss": scores.losses_B, "confidence": scores.confidence_B, "embeddings": scores.embeddings_BH}
-            for quantity in self._plan.quantities:
-                values = found[quantity]
-                assert values is not None
-                if quantity not in results:
-                    results[quantity] = np.empty((len(rows), *values.shape[1:]), values.dtype)
-                results[quantity][positions] = values
+        for quantity in self._plan.quantities if batches else ():
+            parts = [getattr(score, _FIELDS[quantity]).cpu().numpy() for score in scores]
+            results[quantity] = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
+            results[quantity][np.concatenate(batches)] = np.concatenate(parts)
         if not results:
             return {"loss": np.empty(0, np.float32)}
         bad = rows[~np.isfinite(results["loss"])]
