@@ -56,6 +56,8 @@ def _train(arguments, wandb_key, config) -> int:
     if not arguments.dry_run:
         callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
         train(config, plan, arguments.overwrite, callbacks)
+        for callback in callbacks:
+            callback.make_up()
     return 0
 
 

@@ -308,7 +308,8 @@ def write_proxy(place: Path, losses_NT: np.ndarray, steps: list[int], **inputs) 
     pool = Pool(config_of(place).data)  # type: ignore[arg-type]
     inputs = {"pool": pool.fingerprint, "num_examples": len(losses_NT), "template": "alpaca", **inputs}
     folder = RunPaths("proxy").trajectories
-    begin_trajectories(folder, inputs, {step: f"weights at {step}" for step in steps}, [], [])
+    weights = {step: f"weights at {step}" for step in steps}
+    begin_trajectories(folder, inputs, weights, [], np.ones(len(losses_NT), np.int32))
     for step, losses_N in zip(steps, losses_NT.T, strict=True):
         finish_checkpoint(folder, step, len(losses_N), [(np.arange(len(losses_N)), {"loss": losses_N})])
 

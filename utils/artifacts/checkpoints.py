@@ -6,9 +6,12 @@ that somebody else made, a weight file must be there.
 
 import hashlib
 import math
+import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-from utils.artifacts.paths import RunPaths, step_of
+from utils.artifacts.paths import RunPaths, checkpoint_name, step_of
 from utils.config.schema import CheckpointsConfig
 
 # What resuming needs and scoring does not; kept in the newest checkpoint only.
@@ -100,6 +103,19 @@ def checkpoint_fingerprint(folder: Path) -> str:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterable[int]) -> None:
+    """Remove the checkpoints before `newest` whose losses are on disk.
+
+    Each is first moved out of its name, so that a kill leaves it whole there or not at all; training clears the rest.
+    """
+    for step in (step for step in scored if step < newest and paths.checkpoint(step).is_dir()):
+        going = paths.training_parts / f"removed-{checkpoint_name(step)}"
+        shutil.rmtree(going, ignore_errors=True)
+        going.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(paths.checkpoint(step), going)
+        shutil.rmtree(going)
 
 
 def newest_resumable_checkpoint(paths: RunPaths) -> Path | None:

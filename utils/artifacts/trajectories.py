@@ -1,4 +1,4 @@
-"""Loss trajectories on disk: one float32 (N,) file per checkpoint and one manifest.
+"""Loss trajectories on disk: one float32 (N,) file per checkpoint, the examples' numbers of response tokens and one manifest.
 
 Legend: N examples of the pool, T checkpoints.
 """
@@ -60,7 +60,7 @@ def begin_trajectories(
     inputs: dict[str, Any],
     checkpoints: dict[int, str],
     unreadable: Iterable[int],
-    unscorable_rows: list[int],
+    num_response_tokens: np.ndarray,
     quantities: Iterable[str] = (LOSS,),
     overwrite: bool = False,
 ) -> list[int]:
@@ -71,8 +71,10 @@ def begin_trajectories(
         checkpoints: step -> checkpoint fingerprint, of the steps about to be scored.
         unreadable: steps that were asked for and cannot be scored; recorded, so that no selection goes on without them.
         quantities: what is wanted of each; the losses among them.
-        unscorable_rows: rows without a response token, whose losses will be NaN.
+        num_response_tokens: whole numbers (N,); the losses of rows with 0 will be NaN.
         overwrite: drop these checkpoints' losses first; all losses, if they were made from other inputs.
+
+    The caller keeps other launches from scoring the same steps meanwhile. What a killed one left half written goes.
 
     Returns: the steps of which some quantity is not there yet, ascending.
 
@@ -99,14 +101,45 @@ def begin_trajectories(
             raise ValueError(f"{folder} holds losses but no manifest.json that says what made them. {ways_out}")
         else:
             known = {}
+        pending = sorted(checkpoints.keys() - set(scored_steps(folder, quantities)))
+        _remove_leftovers(folder, checkpoints, checkpoints.keys() - pending)
+        _save_num_response_tokens(folder, num_response_tokens)
         recorded = {**dict.fromkeys(unreadable, "unreadable"), **known, **checkpoints}
-        _write(folder, inputs, recorded, unscorable_rows)
-    return sorted(checkpoints.keys() - set(scored_steps(folder, quantities)))
+        _write(folder, inputs, recorded, np.flatnonzero(num_response_tokens == 0).tolist())
+    return pending
 
 
 def parts_folder(folder: Path) -> Path:
     """Where the pieces of unfinished checkpoints lie, in folders named `checkpoint-<step>-<key>`."""
     return folder / "parts"
+
+
+def num_response_tokens_path(folder: Path) -> Path:
+    """int32 (N,): how many tokens each example's losses are the mean of; 0 = unscorable."""
+    return folder / "num_response_tokens.npy"
+
+
+def _save_num_response_tokens(folder: Path, num_response_tokens: np.ndarray) -> None:
+    path = num_response_tokens_path(folder)
+    if path.is_file() and np.array_equal(load_array(path), num_response_tokens):
+        return
+    with array_in_place(path, num_response_tokens.shape, np.dtype(np.int32)) as array:
+        array[:] = num_response_tokens
+
+
+def _remove_leftovers(folder: Path, checkpoints: Iterable[int], done: Iterable[int]) -> None:
+    """Half-written files of a killed launch, and the parts of checkpoints that it had put together."""
+    names = [(folder / "manifest.json").name, num_response_tokens_path(folder).name, *map(checkpoint_name, checkpoints)]
+    for name in names:
+        for file in folder.glob(f".{name}.*tmp"):
+            file.unlink()
+    for step in done:
+        _remove_parts(folder, step)
+
+
+def _remove_parts(folder: Path, step: int) -> None:
+    for parts in parts_folder(folder).glob(f"{checkpoint_name(step)}-*"):
+        shutil.rmtree(parts)
 
 
 def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> None:
@@ -128,6 +161,8 @@ def finish_checkpoint(
 ) -> None:
     """Put one checkpoint's results in place and bring the manifest up to date.
 
+    Its parts go last: a launch that finds it in place may remove what is left of them.
+
     Args: pieces: (row numbers, quantity -> array in their order); rows in no piece are NaN. The losses come last: where
     they are, all is.
     """
@@ -147,6 +182,7 @@ def finish_checkpoint(
         manifest = read_manifest(folder / "manifest.json", KIND)
         checkpoints = {int(known): fingerprint for known, fingerprint in manifest["checkpoints"].items()}
         _write(folder, manifest["inputs"], checkpoints, manifest["unscorable_rows"])
+    _remove_parts(folder, step)
 
 
 def _write(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], unscorable_rows: list[int]) -> None:

@@ -108,6 +108,11 @@ class CheckpointsConfig(Section):
     count: PositiveInt | None = None
     steps: list[PositiveInt] | None = None
     every: PositiveInt | None = None
+    keep: Literal["all", "last"] = Field(
+        default="all",
+        description="last: train.py removes a checkpoint once a newer one is saved and the losses at both are on disk; needs "
+        "trajectories.during_training",
+    )
 
     @model_validator(mode="after")
     def _one_rule(self) -> "CheckpointsConfig":
@@ -132,6 +137,10 @@ class TrajectoriesConfig(Section):
         default=False, description="torch.compile the model: a minute or two at the start, faster batches on a GPU only"
     )
     during_training: bool = Field(default=False, description="train.py scores each checkpoint right after saving it")
+    workers: PositiveInt | None = Field(
+        default=None,
+        description="processes on a machine without GPUs, when started plainly (default: one); each visible GPU has one worker",
+    )
 
 
 class SubsetConfig(Section):
@@ -200,3 +209,12 @@ class RunConfig(Section):
     subset: SubsetConfig | None = None
     tracking: TrackingConfig = TrackingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _scored_before_removed(self) -> "RunConfig":
+        if self.checkpoints.keep == "last" and not self.trajectories.during_training:
+            raise ValueError(
+                "checkpoints.keep: found last, which needs trajectories.during_training: true (a checkpoint that is gone "
+                "cannot be scored): set it, or keep: all"
+            )
+        return self

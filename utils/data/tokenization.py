@@ -8,10 +8,12 @@ Legend: N examples of the pool, S tokens of all examples.
 
 import hashlib
 import json
+import platform
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,11 +31,15 @@ from utils.data.templates import TEMPLATES
 
 KIND = "tokens"
 _EXAMPLES_PER_CALL = 1000  # enough to keep the tokenizer's threads busy, small enough to bound memory
+_TOKENS_COMPARED_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
 class TokenizedPool:
-    """Attributes:
+    """To another process it travels as the name of its folder, and is memory-mapped there.
+
+    Attributes:
+    folder: where it lies in the cache.
     tokens_S: all rows' token ids end to end, memory-mapped.
     offsets: int64 (N + 1,), row i is tokens_S[offsets[i]:offsets[i + 1]]; empty for an excluded row.
     response_starts: int32 (N,), position in the row of its first response token (= its length where there is none).
@@ -41,6 +47,7 @@ class TokenizedPool:
     inputs: what these tokens were made from.
     """
 
+    folder: Path
     tokens_S: np.ndarray
     offsets: np.ndarray
     response_starts: np.ndarray
@@ -50,17 +57,20 @@ class TokenizedPool:
     def __len__(self) -> int:
         return len(self.response_starts)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_tokens, (self.folder,)
+
     def row(self, row: int) -> tuple[np.ndarray, int]:
         """(token ids int64 (length,), response start)."""
         start, end = self.offsets[row : row + 2]
         return self.tokens_S[start:end].astype(np.int64), int(self.response_starts[row])
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """int64 (N,): tokens of each row."""
         return np.diff(self.offsets)
 
-    @property
+    @cached_property
     def num_response_tokens(self) -> np.ndarray:
         """int64 (N,): tokens that the loss is taken over; 0 = unscorable."""
         return self.lengths - self.response_starts
@@ -110,15 +120,48 @@ def tokenize_pool(
         with locked(folder.with_name(f".{key}.lock")):
             if not folder.is_dir():
                 _write_tokens(folder, pool, tokenizer, inputs)
-    read_manifest(folder / "manifest.json", KIND)
+    return open_tokens(folder)
+
+
+def open_tokens(folder: Path) -> TokenizedPool:
+    """What `tokenize_pool` left in a folder. Raises: FileNotFoundError where the folder cannot be seen."""
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder.absolute()} cannot be seen from {platform.node()}: put res/ on a disk that all machines see "
+            "(S2L_RES_DIR) and start them in the same folder"
+        )
+    inputs = read_manifest(folder / "manifest.json", KIND)["inputs"]
     offsets = np.asarray(load_array(folder / "offsets.npy"))
+    num_tokens, path = int(offsets[-1]), folder / "tokens.bin"
+    dtype = np.uint16 if path.stat().st_size == max(1, num_tokens) * 2 else np.uint32  # see `_token_dtype`
     return TokenizedPool(
-        tokens_S=np.memmap(folder / "tokens.bin", _token_dtype(tokenizer), "r", shape=(int(offsets[-1]),)),
+        folder=folder,
+        tokens_S=np.memmap(path, dtype, "r", shape=(num_tokens,)),
         offsets=offsets,
         response_starts=np.asarray(load_array(folder / "response_starts.npy")),
-        is_encoder_decoder=is_encoder_decoder,
+        is_encoder_decoder=inputs["is_encoder_decoder"],
         inputs=inputs,
     )
+
+
+def shared_prefix(tokens: TokenizedPool, rows: np.ndarray) -> np.ndarray:
+    """The longest run of tokens that all these rows begin with and that leaves at least one token before each response,
+    since that token predicts the first of it. For causal models.
+
+    Args: rows: row numbers. Returns: int64, empty if there are no rows.
+    """
+    if not len(rows):
+        return np.zeros(0, np.int64)
+    prefix = tokens.row(int(rows[0]))[0][: int(tokens.response_starts[rows].min()) - 1]
+    start = 0
+    while start < len(rows) and len(prefix):
+        part = rows[start : start + max(1, _TOKENS_COMPARED_AT_ONCE // len(prefix))]
+        beginnings = tokens.tokens_S[tokens.offsets[part][:, None] + np.arange(len(prefix))]
+        same = (beginnings == prefix).all(axis=0)
+        if not same.all():
+            prefix = prefix[: int(np.argmin(same))]
+        start += len(part)
+    return prefix
 
 
 def _token_dtype(tokenizer: PreTrainedTokenizerBase) -> type[np.unsignedinteger]:

@@ -17,9 +17,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from utils.artifacts.checkpoints import find_checkpoints
+from utils.artifacts.checkpoints import find_checkpoints, remove_older_scored_checkpoints
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import scored_steps
+from utils.artifacts.trajectories import LOSS, scored_steps
 from utils.config.schema import RunConfig
 from utils.scoring.launch import Launch
 from utils.scoring.plan import plan_scoring
@@ -36,12 +36,24 @@ class TrajectoryCallback(TrainerCallback):
         self._config, self._paths = config, RunPaths(config.run_name)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """A training that was killed between saving and scoring makes up for it."""
+        """A training that was killed between saving and scoring makes up for it.
+
+        Raises: ValueError for checkpoints.keep: last in a training that is not train.py's.
+        """
+        if self._config.checkpoints.keep == "last" and Path(args.output_dir) != self._paths.training_parts:
+            raise ValueError(
+                f"checkpoints.keep: found last, which train.py acts on; in a Trainer that saves to {args.output_dir} set "
+                "its own save_total_limit instead, and keep: all here"
+            )
         for folder in (self._paths.root, Path(args.output_dir)):
             if folder.is_dir() and any(folder.glob("checkpoint-*")):
                 saved = {step for step in find_checkpoints(folder) if step <= state.global_step}
-                self._score(folder, saved - set(scored_steps(self._paths.trajectories)))
+                self._score(folder, saved - set(self._scored_steps()))
                 return
+
+    def make_up(self) -> None:
+        """For a training that turned out to be complete: score what a kill after its last save left unscored."""
+        self._score(self._paths.root, set(find_checkpoints(self._paths.root)) - set(self._scored_steps()))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         is_ours = self._paths.checkpoint(state.global_step).is_dir()
@@ -50,7 +62,13 @@ class TrajectoryCallback(TrainerCallback):
     def _score(self, folder: Path, steps: set[int]) -> None:
         if not steps:
             return
-        plan = plan_scoring(self._config, str(folder), ",".join(map(str, sorted(steps))))
-        failed = score(self._config, plan, Launch(), overwrite=False)
+        launch = Launch()
+        plan = launch.first(lambda: plan_scoring(self._config, str(folder), ",".join(map(str, sorted(steps)))))
+        failed = score(self._config, plan, launch, overwrite=False)
         if failed:
             raise ValueError(f"checkpoints could not be scored: {failed}")
+        if self._config.checkpoints.keep == "last" and launch.rank == 0:
+            remove_older_scored_checkpoints(self._paths, max(steps), self._scored_steps())
+
+    def _scored_steps(self) -> list[int]:
+        return scored_steps(self._paths.trajectories, (LOSS, *self._config.trajectories.also))

@@ -10,19 +10,20 @@ import numpy as np
 from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import LOSS, begin_trajectories
+from utils.artifacts.trajectories import LOSS, begin_trajectories, scored_steps
 from utils.config.schema import ModelConfig, RunConfig
 from utils.data.pool import Pool
-from utils.data.tokenization import TokenizedPool, tokenize_pool, tokenizer_fingerprint
+from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
 from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
-from utils.modeling.responses import shared_prefix
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
 
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """Attributes:
+    """Made by the first rank (`Launch.first`), since it reads every weight file and every row; small to hand to the others.
+
+    Attributes:
     folder: res/<run_name>/trajectories.
     checkpoints: step -> folder, ascending; None for the base model.
     fingerprints: step -> checkpoint fingerprint, or why the checkpoint cannot be read (`unreadable`).
@@ -103,9 +104,7 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
         unreadable=unreadable,
         tokens=tokens,
         pad_id=pad_id_of(tokenizer),
-        prefix=np.zeros(0, np.int64)
-        if is_encoder_decoder
-        else shared_prefix(tokens.row(row) for row in scorable.tolist()),
+        prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
         quantities=(LOSS, *config.trajectories.also),
         inputs=inputs,
     )
@@ -118,7 +117,8 @@ def _check_training_is_complete(config: RunConfig, found: list[int]) -> None:
         return
     manifest = read_manifest(path, "training")
     planned = manifest["inputs"]["save_steps"]
-    if manifest["status"] != "complete" or not set(planned) <= set(found):
+    scored = scored_steps(RunPaths(config.run_name).trajectories)  # in training, with checkpoints.keep: last
+    if manifest["status"] != "complete" or not set(planned) <= {*found, *scored}:
         raise ValueError(
             f"run {config.run_name}: training is {manifest['status']} with checkpoints {found} of {planned}: train it to the "
             "end first (the same train.py command continues), or name the ones to score with --checkpoints"
@@ -130,13 +130,12 @@ def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
 
     Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
     """
-    unscorable = np.setdiff1d(np.arange(len(plan.tokens)), plan.scorable_rows)
     return begin_trajectories(
         plan.folder,
         plan.inputs,
         plan.fingerprints,
         plan.unreadable,
-        unscorable.tolist(),
+        plan.tokens.num_response_tokens,
         plan.quantities,
         overwrite,
     )

@@ -6,14 +6,14 @@ Neither the units nor the batches inside them depend on the number of devices: t
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from utils.artifacts.files import locked, read_arrays, save_arrays
-from utils.artifacts.trajectories import finish_checkpoint, parts_folder, scored_steps
+from utils.artifacts.paths import checkpoint_name
+from utils.artifacts.trajectories import finish_checkpoint, parts_folder
 from utils.data.batching import scoring_lengths
 from utils.scoring.plan import ScoringPlan
 
@@ -25,6 +25,10 @@ class Unit:
     step: int
     number: int
 
+    @property
+    def file_name(self) -> str:
+        return f"unit-{self.number}.npz"
+
 
 class Units:
     """The units of a plan, and the results that are on disk."""
@@ -32,7 +36,10 @@ class Units:
     def __init__(self, plan: ScoringPlan, examples_per_unit: int):
         self._plan, self._examples_per_unit = plan, examples_per_unit
         rows = plan.scorable_rows
-        self._rows = rows[np.argsort(-scoring_lengths(plan.tokens)[rows], kind="stable")]
+        lengths = scoring_lengths(plan.tokens)[rows]
+        longest = int(lengths.max(initial=0))
+        shortfall = (longest - lengths).astype(np.min_scalar_type(longest))  # 16 bits sort in linear time
+        self._rows = rows[np.argsort(shortfall, kind="stable")]
         self.per_checkpoint = max(1, -(-len(rows) // examples_per_unit))
 
     def rows(self, unit: Unit) -> np.ndarray:
@@ -42,34 +49,29 @@ class Units:
 
     def pending(self, steps: list[int]) -> list[Unit]:
         """Units of these checkpoints that are not on disk, checkpoint after checkpoint."""
+        folders = {step: self._folder(step) for step in steps}
         units = [Unit(step, number) for step in steps for number in range(self.per_checkpoint)]
-        return [unit for unit in units if not self._path(unit).is_file()]
+        return [unit for unit in units if not (folders[unit.step] / unit.file_name).is_file()]
 
     def finish(self, unit: Unit, scores: dict[str, np.ndarray]) -> None:
         """Keep what a unit gave: quantity -> array, in the order of its rows."""
-        save_arrays(self._path(unit), scores)
+        save_arrays(self._folder(unit.step) / unit.file_name, scores)
         self.assemble(unit.step)
 
     def assemble(self, step: int) -> None:
         """If all units of a checkpoint are there, put its results in place and drop the parts."""
-        parts = parts_folder(self._plan.folder)
-        with locked(parts / ".lock"):
-            units = [Unit(step, number) for number in range(self.per_checkpoint)]
-            is_done = step in scored_steps(self._plan.folder, self._plan.quantities)
-            if is_done or not all(self._path(unit).is_file() for unit in units):
+        folder = self._folder(step)
+        units = [Unit(step, number) for number in range(self.per_checkpoint)]
+        if not all((folder / unit.file_name).is_file() for unit in reversed(units)):  # the likeliest to lack first
+            return
+        with locked(parts_folder(self._plan.folder) / ".lock"):
+            if not folder.is_dir():  # another worker was faster
                 return
-            pieces = ((self.rows(unit), read_arrays(self._path(unit))) for unit in units)
+            pieces = ((self.rows(unit), read_arrays(folder / unit.file_name)) for unit in units)
             finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces)
-            for folder in parts.glob(f"checkpoint-{step}-*"):
-                shutil.rmtree(folder)
 
-    def _path(self, unit: Unit) -> Path:
-        # Parts of other weights, inputs or sizes lie in other folders and are never mixed in.
-        identity = [
-            self._plan.fingerprints[unit.step],
-            self._plan.inputs,
-            self._plan.quantities,
-            self._examples_per_unit,
-        ]
+    def _folder(self, step: int) -> Path:
+        """Parts of other weights, inputs or sizes lie in other folders and are never mixed in."""
+        identity = [self._plan.fingerprints[step], self._plan.inputs, self._plan.quantities, self._examples_per_unit]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-        return parts_folder(self._plan.folder) / f"checkpoint-{unit.step}-{key}" / f"unit-{unit.number}.npz"
+        return parts_folder(self._plan.folder) / f"{checkpoint_name(step)}-{key}"

@@ -20,6 +20,7 @@ from utils.artifacts.files import locked
 from utils.artifacts.log import copied_to
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_config, write_manifest
 from utils.artifacts.paths import RunPaths, step_of
+from utils.artifacts.trajectories import scored_steps
 from utils.config.schema import RunConfig
 from utils.data.batching import scoring_lengths
 from utils.data.pool import Pool
@@ -60,6 +61,7 @@ class TrainingPlan:
     inputs: dict[str, Any]
     arguments: TrainingArguments
     batches: BatchPlan
+    keeps_last_only: bool
 
     def describe(self, config: RunConfig) -> str:
         num_tokens = int(self.tokens.lengths[self.rows].sum())
@@ -110,7 +112,8 @@ def plan_training(
         "save_steps": save_steps,
         "subset": subset_manifest["inputs"] if subset_manifest else None,
     }
-    return TrainingPlan(tokens, rows, steps, save_steps, inputs, arguments, batches)
+    keeps_last_only = config.checkpoints.keep == "last"
+    return TrainingPlan(tokens, rows, steps, save_steps, inputs, arguments, batches, keeps_last_only)
 
 
 def train(config: RunConfig, plan: TrainingPlan, overwrite: bool, callbacks: Sequence[TrainerCallback] = ()) -> None:
@@ -149,7 +152,7 @@ def _check_folder(paths: RunPaths, plan: TrainingPlan, overwrite: bool) -> None:
     if paths.manifest.is_file():
         manifest = read_manifest(paths.manifest, KIND)
         check_inputs(paths.manifest, manifest["inputs"], plan.inputs, _WAYS_OUT)
-        gone = sorted(set(plan.save_steps) - set(saved))
+        gone = _missing_checkpoints(paths, plan)
         if manifest["status"] == "complete" and gone:
             raise ValueError(f"{paths.root} was trained, but its checkpoints {gone} are gone. {_WAYS_OUT}")
     elif saved:
@@ -162,7 +165,14 @@ def _check_folder(paths: RunPaths, plan: TrainingPlan, overwrite: bool) -> None:
 
 
 def _all_steps_are_trained(paths: RunPaths, plan: TrainingPlan) -> bool:
-    return paths.manifest.is_file() and all(paths.checkpoint(step).is_dir() for step in plan.save_steps)
+    return paths.manifest.is_file() and not _missing_checkpoints(paths, plan)
+
+
+def _missing_checkpoints(paths: RunPaths, plan: TrainingPlan) -> list[int]:
+    """The scheduled steps whose checkpoint is not there; with checkpoints.keep: last its losses count for it."""
+    *earlier, last = plan.save_steps
+    scored = scored_steps(paths.trajectories) if plan.keeps_last_only else []
+    return [step for step in [*sorted(set(earlier) - set(scored)), last] if not paths.checkpoint(step).is_dir()]
 
 
 def _train(
@@ -210,7 +220,8 @@ def _train(
                 "floating_point_operations": trainer.state.total_flos,
             },
         )
-        print(f"run {config.run_name}: trained, {len(plan.save_steps)} checkpoint(s) in {paths.root}")
+        kept = sum(paths.checkpoint(step).is_dir() for step in plan.save_steps)
+        print(f"run {config.run_name}: trained, {kept} checkpoint(s) in {paths.root}")
 
 
 def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
@@ -241,7 +252,7 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
 
 def _finish(paths: RunPaths, plan: TrainingPlan, outcome: dict[str, Any] | None) -> None:
     """Mark the run complete, keeping the record of the launch that completed it."""
-    gone = [step for step in plan.save_steps if not paths.checkpoint(step).is_dir()]
+    gone = _missing_checkpoints(paths, plan)
     assert not gone, f"trained, but checkpoints {gone} are not on disk"
     recorded = read_manifest(paths.manifest, KIND)
     if recorded["status"] != "complete" or outcome is not None:
