@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from utils.artifacts.files import locked
 from utils.config.schema import DataConfig, ModelConfig
 from utils.data.batching import token_budget_batches
 from utils.data.pool import Pool
-from utils.data.tokenization import TokenizedPool, tokenize_pool
+from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from utils.modeling import head
 from utils.modeling.loading import load_base_model, load_tokenizer
-from utils.modeling.responses import ResponseScorer, shared_prefix
+from utils.modeling.responses import ResponseScorer
 
 TOLERANCE = 1e-4
 LENGTH = 175  # cuts some responses off whole, some in part
@@ -44,7 +45,10 @@ def scorable(tokens: TokenizedPool) -> list[int]:
 
 def scorer_of(model, tokens: TokenizedPool, prefix: bool, **options) -> ResponseScorer:
     rows = [tokens.row(row) for row in scorable(tokens)]
-    return ResponseScorer(model, 0, rows[:3], shared_prefix(iter(rows)) if prefix else None, **options)
+    shared = None
+    if prefix and not tokens.is_encoder_decoder:
+        shared = shared_prefix(tokens, np.array(scorable(tokens)))
+    return ResponseScorer(model, 0, rows[:3], shared, **options)
 
 
 def batched_losses(scorer: ResponseScorer, tokens: TokenizedPool, batches: list[np.ndarray]) -> np.ndarray:
@@ -114,11 +118,22 @@ def test_confidence_and_embeddings_are_those_of_a_plain_loop(tiny):
 @given(
     rows=st.lists(
         st.tuples(st.lists(st.integers(0, 2), min_size=2, max_size=9), st.integers(1, 8)), min_size=1, max_size=6
-    )
+    ),
+    at_once=st.integers(1, 40),
 )
-def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows):
+def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows, at_once):
     made = [(np.array(ids), min(start, len(ids) - 1)) for ids, start in rows]
-    prefix = shared_prefix(iter(made))
+    tokens = TokenizedPool(
+        folder=Path(),
+        tokens_S=np.concatenate([ids for ids, _ in made]).astype(np.uint16),
+        offsets=np.cumsum([0, *(len(ids) for ids, _ in made)]),
+        response_starts=np.array([start for _, start in made], np.int32),
+        is_encoder_decoder=False,
+        inputs={},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenization, "_TOKENS_COMPARED_AT_ONCE", at_once)
+        prefix = shared_prefix(tokens, np.arange(len(made)))
     assert all(ids[: len(prefix)].tolist() == prefix.tolist() and len(prefix) < start for ids, start in made)
     longest = min(start for _, start in made) - 1
     same = [len({ids[position] for ids, _ in made}) == 1 for position in range(longest)]
@@ -137,9 +152,13 @@ def test_scores_are_the_same_bits_on_one_and_two_workers(make_config, res_dir):
         config,
         "run_name=two",
     )
-    run_script(*script, torchrun=2)
-    steps = json.loads((res_dir / "proxy/trajectories/manifest.json").read_text())["steps"]
+    answer = run_script(*script, torchrun=2)
+    table = answer.stdout.split("of matrix rate\n")[1].splitlines()[:2]
+    manifest = json.loads((res_dir / "proxy/trajectories/manifest.json").read_text())
+    steps, num_scored = manifest["steps"], 90 - len(manifest["unscorable_rows"])
     assert len(steps) == 3
+    done = [int(line.split()[1]) for line in table if line.startswith("  cpu")]
+    assert sum(done) == 3 * num_scored, "the table says what each worker did"
     for step in steps:
         one, two = (np.load(res_dir / run / f"trajectories/checkpoint-{step}.npy") for run in ("proxy", "two"))
         assert one.dtype == np.float32
