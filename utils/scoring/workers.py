@@ -183,7 +183,21 @@ class _CheckpointScorer:
         if step == self._step:
             return
         self._step = None
-        model = self._take_read(step)
+        try:
+            self._place(self._take_read(step))
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                "out of memory before the first batch: the model or its longest example does not fit"
+            ) from error
+        assert self._scorer is not None
+        if self._scorer.slow_because:
+            print(f"checkpoint {step} is scored {self._scorer.slow_because}", file=sys.stderr)
+        self._step = step
+        if next_step is not None:
+            self._next = (next_step, self._reader.submit(self._read, next_step))
+
+    def _place(self, model: Any) -> None:
+        """Bring a model that was read to the device and make a scorer of it."""
         if self._scorer is None:
             self.model = model.to(self._device)
             self._scorer = ResponseScorer(
@@ -197,12 +211,6 @@ class _CheckpointScorer:
         else:
             _replace_weights(self.model, model)
             self._scorer.refresh(self._plan.prefix, self._probe)
-        del model
-        if self._scorer.slow_because:
-            print(f"checkpoint {step} is scored {self._scorer.slow_because}", file=sys.stderr)
-        self._step = step
-        if next_step is not None:
-            self._next = (next_step, self._reader.submit(self._read, next_step))
 
     def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
