@@ -32,10 +32,10 @@ from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig  # n
 from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches  # noqa: E402
 from utils.data.pool import Pool  # noqa: E402
 from utils.data.templates import alpaca_prompt  # noqa: E402
-from utils.data.tokenization import tokenize_pool  # noqa: E402
+from utils.data.tokenization import shared_prefix, tokenize_pool  # noqa: E402
 from utils.modeling.cpu_memory import keep_freed_memory  # noqa: E402
 from utils.modeling.loading import load_checkpoint, load_tokenizer, pad_id_of  # noqa: E402
-from utils.modeling.responses import ResponseScorer, shared_prefix  # noqa: E402
+from utils.modeling.responses import ResponseScorer  # noqa: E402
 from utils.modeling.work import matrix_rate, operations_per_token  # noqa: E402
 from utils.scoring.workers import tokens_per_batch  # noqa: E402
 
@@ -129,7 +129,7 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
         model,
         pad_id_of(tokenizer),
         probe,
-        shared_prefix(tokens.row(row) for row in rows.tolist()),
+        shared_prefix(tokens, rows),
         compiled=arguments.compile,
     )
     budget = tokens_per_batch(TrajectoriesConfig(), model.config, torch.device(arguments.device))

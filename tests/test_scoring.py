@@ -1,5 +1,6 @@
 """Scoring: the loss of an example is what a plain loop says, whatever it is batched, stored or computed with."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -9,18 +10,26 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer
 
 import get_trajectories
+import run_distributed_trajectories
 import train
 from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_script, write_jsonl
 from utils.artifacts.files import locked
+from utils.config.load import load_config
 from utils.config.schema import DataConfig, ModelConfig
+from utils.data import tokenization
 from utils.data.batching import token_budget_batches
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from utils.modeling import head
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.modeling.responses import ResponseScorer
+from utils.scoring.launch import Launch
+from utils.scoring.plan import plan_scoring
+from utils.scoring.workers import score
 
 TOLERANCE = 1e-4
 LENGTH = 175  # cuts some responses off whole, some in part
@@ -68,6 +77,69 @@ def test_losses_do_not_depend_on_batch_shape_or_prefix(tiny, data):
     batches = token_budget_batches(rows, tokens.lengths[rows], data.draw(st.integers(1, 4000)))
     assert sorted(np.concatenate(batches)) == scorable(tokens), "every row is in exactly one batch"
     np.testing.assert_allclose(batched_losses(scorer, tokens, batches), plain_losses(model, tokens), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize("has_bos", [False, True])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_losses_do_not_depend_on_padding_side_with_and_without_bos(
+    tmp_path_factory, tokenizer_dir, monkeypatch, padding_side, has_bos, data
+):
+    folder = tmp_path_factory.mktemp("case")
+    monkeypatch.setenv("S2L_RES_DIR", str(folder / "res"))
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir, padding_side=padding_side, pad_token="<|endoftext|>")
+    if has_bos:
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+        )
+    tokenizer.save_pretrained(folder / "tokenizer")
+    config = ModelConfig(architecture=ARCHITECTURES["llama"], tokenizer=str(folder / "tokenizer"))
+    tokenizer = load_tokenizer(config)
+    assert tokenizer.padding_side == padding_side
+    pool = Pool(DataConfig(path=str(write_jsonl(folder / "pool.jsonl", pool_rows(20))), max_length=LENGTH))
+    tokens = tokenize_pool(pool, tokenizer, data.draw(st.sampled_from(["alpaca", "plain"])), LENGTH, False)
+    assert (tokens.row(0)[0][0] == 0) == has_bos
+    model = load_base_model(config, tokenizer, seed=0).eval()
+    scorer = scorer_of(model, tokens, prefix=data.draw(st.booleans()))
+    rows = np.array(data.draw(st.permutations(scorable(tokens))))
+    batches = token_budget_batches(rows, tokens.lengths[rows], data.draw(st.integers(1, 4000)))
+    np.testing.assert_allclose(batched_losses(scorer, tokens, batches), plain_losses(model, tokens), atol=TOLERANCE)
+
+
+class KilledLaunch(Launch):
+    """Ends in the middle of its work, as on Ctrl-C."""
+
+    def __init__(self, num_units: int):
+        super().__init__()
+        self._left = num_units
+
+    def take(self) -> int:
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return super().take()
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "t5"])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_losses_do_not_depend_on_unit_size_or_interruptions(make_config, res_dir, family, data):
+    path = make_config("pool", family, num_rows=40)
+    shutil.rmtree(res_dir / "pool", ignore_errors=True)
+    size, budget = data.draw(st.integers(1, 50)), data.draw(st.integers(1, 3000))
+    config, _ = load_config(
+        path, [f"trajectories.examples_per_unit={size}", f"trajectories.max_tokens_per_batch={budget}"]
+    )
+    plan = plan_scoring(config, None, "0")
+    for num_units in data.draw(st.lists(st.integers(0, 8), max_size=3)):
+        with contextlib.suppress(KeyboardInterrupt):
+            score(config, plan, KilledLaunch(num_units), overwrite=False)
+    assert score(config, plan, Launch(), overwrite=False) == {}
+    assert config.model is not None
+    model = load_base_model(config.model, load_tokenizer(config.model), config.seed).eval()
+    losses = np.load(res_dir / "pool/trajectories/checkpoint-0.npy")
+    np.testing.assert_allclose(losses, plain_losses(model, plan.tokens), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("tiny", FAMILIES, indirect=True)
@@ -140,19 +212,13 @@ def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows, a
     assert len(prefix) == (same.index(False) if False in same else longest)
 
 
-def test_scores_are_the_same_bits_on_one_and_two_workers(make_config, res_dir):
+def test_scores_are_the_same_bits_on_one_two_and_three_workers(make_config, res_dir):
     config = make_config("proxy", trajectories={"examples_per_unit": 20})
-    run_script("train.py", "--config_file", config)
-    run_script("run_distributed_trajectories.py", "--config_file", config)
-    script = (
-        "run_distributed_trajectories.py",
-        "--model_path",
-        res_dir / "proxy",
-        "--config_file",
-        config,
-        "run_name=two",
-    )
-    answer = run_script(*script, torchrun=2)
+    assert train.main(["--config_file", str(config)]) == 0
+    assert run_distributed_trajectories.main(["--config_file", str(config)]) == 0
+    script = ("run_distributed_trajectories.py", "--model_path", res_dir / "proxy", "--config_file", config)
+    answer = run_script(*script, "run_name=two", torchrun=2)
+    run_script(*script, "run_name=three", "trajectories.workers=3")
     table = answer.stdout.split("of matrix rate\n")[1].splitlines()[:2]
     manifest = json.loads((res_dir / "proxy/trajectories/manifest.json").read_text())
     steps, num_scored = manifest["steps"], 90 - len(manifest["unscorable_rows"])
@@ -160,9 +226,12 @@ def test_scores_are_the_same_bits_on_one_and_two_workers(make_config, res_dir):
     done = [int(line.split()[1]) for line in table if line.startswith("  cpu")]
     assert sum(done) == 3 * num_scored, "the table says what each worker did"
     for step in steps:
-        one, two = (np.load(res_dir / run / f"trajectories/checkpoint-{step}.npy") for run in ("proxy", "two"))
+        one, two, three = (
+            np.load(res_dir / run / f"trajectories/checkpoint-{step}.npy") for run in ("proxy", "two", "three")
+        )
         assert one.dtype == np.float32
         np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, three)
 
 
 def test_saved_checkpoint_scores_as_the_plain_loop_over_it(make_config, res_dir):
@@ -225,3 +294,27 @@ def test_second_launch_on_a_checkpoint_is_refused_and_on_another_is_not(make_con
         assert train.main(["--config_file", str(config), "--overwrite"]) == 1
     assert "another launch is training this run" in capsys.readouterr().err
     assert (res_dir / "proxy/checkpoint-1").is_dir(), "nothing is removed under another launch"
+
+
+def test_out_of_memory_halves_the_batches_and_goes_on(make_config, res_dir, capsys, monkeypatch):
+    config = make_config("proxy", checkpoints={"count": 1}, trajectories={"max_tokens_per_batch": 2048})
+    command = ["--config_file", str(config), "--ckpt", "12"]
+    assert train.main(["--config_file", str(config)]) == 0
+    assert get_trajectories.main(command) == 0
+    path = res_dir / "proxy/trajectories/checkpoint-12.npy"
+    expected = np.load(path)
+    score, room = ResponseScorer.score, 600
+
+    def score_in_little_memory(self, rows):
+        if len(rows) * max(len(ids) for ids, _ in rows) > room:
+            raise torch.OutOfMemoryError
+        return score(self, rows)
+
+    monkeypatch.setattr(ResponseScorer, "score", score_in_little_memory)
+    assert get_trajectories.main([*command, "--overwrite"]) == 0
+    assert "from here on 512 tokens a batch" in capsys.readouterr().err
+    np.testing.assert_allclose(np.load(path), expected, atol=TOLERANCE)
+    room = 100
+    assert get_trajectories.main([*command, "--overwrite"]) == 1
+    assert "checkpoint 12 failed: out of memory" in capsys.readouterr().err
+    assert not path.exists()

@@ -94,7 +94,7 @@ class ResponseScorer:
         pad_id: what fills a batch.
         probe: a few rows with response tokens, as `TokenizedPool.row` gives them.
         prefix: token ids that every row to be scored begins with, and that end before its first prediction (see
-            `shared_prefix`); causal models only.
+            `utils.data.tokenization.shared_prefix`); causal models only.
         embeddings: whether to return embeddings.
         compiled: run the model below its head, and what follows the head, through torch.compile.
     """
@@ -237,20 +237,6 @@ class ResponseScorer:
 
 class _NotSeparableError(Exception):
     """The output head is not called as one module with the hidden states."""
-
-
-def shared_prefix(rows: Iterator[Row]) -> np.ndarray:
-    """The longest run of tokens that all rows begin with and that leaves at least one token before each response, since
-    that token predicts the first of it."""
-    prefix: np.ndarray | None = None
-    for ids, start in rows:
-        prefix = ids[: start - 1] if prefix is None else prefix[: min(len(prefix), start - 1)]
-        same = ids[: len(prefix)] == prefix
-        if not same.all():
-            prefix = prefix[: int(np.argmin(same))]
-        if len(prefix) == 0:
-            break
-    return np.zeros(0, np.int64) if prefix is None else prefix
 
 
 def _stack(scores: list[ResponseScores]) -> ResponseScores:
