@@ -53,12 +53,12 @@ def test_usage_of_the_released_readme(make_config, res_dir):
     trajectories = res_dir / "proxy/trajectories"
     script = ("run_distributed_trajectories.py", "--model_path", res_dir / "proxy", "--config_file", config)
     run_script("get_trajectories.py", "--config_file", config, "--ckpt", "8")
-    assert {path.stem for path in trajectories.glob("*.npy")} == {"checkpoint-8"}
+    assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-8"}
     run_script(*script, "--checkpoints", "4:8:4")
-    assert {path.stem for path in trajectories.glob("*.npy")} == {"checkpoint-4", "checkpoint-8"}
+    assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-4", "checkpoint-8"}
     run_script(*script, "--checkpoints", "8,12")
     run_script(*script, "--checkpoints", "all")
-    assert {path.stem for path in trajectories.glob("*.npy")} == {"checkpoint-4", "checkpoint-8", "checkpoint-12"}
+    assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-4", "checkpoint-8", "checkpoint-12"}
 
     target = make_config("target", **target_settings())
     run_script("train.py", "--config_file", target, "--wandb_key", key, torchrun=2, WANDB_MODE="offline")
@@ -214,7 +214,7 @@ def test_full_disk_leaves_nothing_half_written(make_config, res_dir, proxy):
         300, "get_trajectories.py", "--config_file", proxy, "--ckpt", "4", "trajectories.examples_per_unit=500"
     )
     assert answer.returncode == 1 and "File too large" in answer.stderr
-    assert not list((res_dir / "proxy/trajectories").rglob("*.npy"))
+    assert not list((res_dir / "proxy/trajectories").rglob("checkpoint-*.npy"))
     run_script("run_distributed_trajectories.py", "--config_file", proxy)
     target = make_config("target", **target_settings())
     answer = run_with_file_limit(600, "select_s2l.py", "--config_file", target)

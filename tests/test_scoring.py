@@ -257,7 +257,7 @@ def test_truncated_checkpoint_is_named_and_the_others_are_scored(make_config, re
     answer = run_script("run_distributed_trajectories.py", "--config_file", config, check=False)
     assert answer.returncode == 1
     assert "checkpoint 8 failed" in answer.stderr
-    scored = {path.name for path in (res_dir / "proxy/trajectories").glob("*.npy")}
+    scored = {path.name for path in (res_dir / "proxy/trajectories").glob("checkpoint-*.npy")}
     assert scored == {"checkpoint-4.npy", "checkpoint-12.npy"}
 
 

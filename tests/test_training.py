@@ -241,4 +241,4 @@ def test_overwriting_one_checkpoint_keeps_the_losses_of_the_others(make_config, 
     changed = ["--config_file", str(config), "--ckpt", "1", "data.max_length=150"]
     assert get_trajectories.main(changed) == 1
     assert get_trajectories.main([*changed, "--overwrite"]) == 0
-    assert [path.name for path in (res_dir / "proxy/trajectories").glob("*.npy")] == ["checkpoint-1.npy"]
+    assert [path.name for path in (res_dir / "proxy/trajectories").glob("checkpoint-*.npy")] == ["checkpoint-1.npy"]

@@ -1,18 +1,28 @@
 """Scoring inside a training gives the files of scoring afterwards, and does not touch the training."""
 
+import shutil
+
 import numpy as np
+import pytest
 import yaml
 
 import run_distributed_trajectories
+import select_s2l
 import train
 from tests.conftest import ARCHITECTURES, run_script
+from utils.artifacts.checkpoints import find_checkpoints
 from utils.config.load import load_config
+from utils.scoring import callback
 
 WITH_DROPOUT = {"architecture": {**ARCHITECTURES["gpt_neox"], "attention_dropout": 0.1, "hidden_dropout": 0.1}}
 
 
 def losses(run) -> dict[str, np.ndarray]:
-    return {path.name: np.load(path) for path in sorted((run / "trajectories").glob("*.npy"))}
+    return {path.name: np.load(path) for path in sorted((run / "trajectories").glob("checkpoint-*.npy"))}
+
+
+def saved_steps(run) -> set[int]:
+    return set(find_checkpoints(run))
 
 
 def test_losses_in_training_are_those_of_scoring_afterwards(make_config, res_dir):
@@ -108,3 +118,46 @@ def test_what_a_kill_left_unscored_is_made_up_for(make_config, res_dir):
 
     TrajectoryCallback(load_config(config)[0]).on_train_begin(Arguments(), State(), None)
     assert (res_dir / "run/trajectories/checkpoint-8.npy").is_file()
+
+
+def test_kept_last_checkpoint_trains_resumes_and_selects_as_all(make_config, res_dir):
+    """checkpoints.keep: last leaves one checkpoint and all losses; killed in between, the same command goes on."""
+    settings = {"trajectories": {"during_training": True}, "checkpoints": {"count": 3, "keep": "last"}}
+    all_kept = make_config("all", trajectories={"during_training": True})
+    assert train.main(["--config_file", str(all_kept)]) == 0
+    config = make_config("last", **settings)
+    arguments = ["--config_file", str(config)]
+    with pytest.MonkeyPatch.context() as patch:
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(callback, "remove_older_scored_checkpoints", killed)  # after the first save was scored
+        assert train.main(arguments) == 130
+    assert saved_steps(res_dir / "last") == {4} and list(losses(res_dir / "last")) == ["checkpoint-4.npy"]
+    assert train.main(arguments) == 0
+    assert saved_steps(res_dir / "last") == {12}, "what was removed had been scored"
+    assert losses(res_dir / "last").keys() == losses(res_dir / "all").keys()
+    for name, values in losses(res_dir / "all").items():
+        np.testing.assert_array_equal(values, losses(res_dir / "last")[name])
+    assert train.main(arguments) == 0, "what is gone is not missed"
+    assert run_distributed_trajectories.main(arguments) == 0
+    target = make_config("target", subset={"trajectories_from": "last", "budget": 20, "num_clusters": 3})
+    assert select_s2l.main(["--config_file", str(target)]) == 0
+    shutil.rmtree(res_dir / "last/checkpoint-12")
+    assert train.main(arguments) == 1, "the last one is missed"
+
+
+def test_kill_between_the_last_save_and_its_scoring_is_made_up_for(make_config, res_dir):
+    config = make_config("run", trajectories={"during_training": True})
+    arguments = ["--config_file", str(config)]
+    assert train.main(arguments) == 0
+    (res_dir / "run/trajectories/checkpoint-12.npy").unlink()
+    assert train.main(arguments) == 0
+    assert (res_dir / "run/trajectories/checkpoint-12.npy").is_file()
+
+
+def test_keeping_the_last_only_without_scoring_is_refused(make_config, capsys):
+    config = make_config("run", checkpoints={"count": 3, "keep": "last"})
+    assert train.main(["--config_file", str(config)]) == 1
+    assert "needs trajectories.during_training" in capsys.readouterr().err
