@@ -58,7 +58,11 @@ def test_usage_of_the_released_readme(make_config, res_dir):
     assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-4", "checkpoint-8"}
     run_script(*script, "--checkpoints", "8,12")
     run_script(*script, "--checkpoints", "all")
-    assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-4", "checkpoint-8", "checkpoint-12"}
+    assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {
+        "checkpoint-4",
+        "checkpoint-8",
+        "checkpoint-12",
+    }
 
     target = make_config("target", **target_settings())
     run_script("train.py", "--config_file", target, "--wandb_key", key, torchrun=2, WANDB_MODE="offline")

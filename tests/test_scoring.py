@@ -19,7 +19,7 @@ import train
 from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_script, write_jsonl
 from utils.artifacts.files import locked
 from utils.config.load import load_config
-from utils.config.schema import DataConfig, ModelConfig
+from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig
 from utils.data import tokenization
 from utils.data.batching import token_budget_batches
 from utils.data.pool import Pool
@@ -27,7 +27,7 @@ from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from utils.modeling import head
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.modeling.responses import ResponseScorer
-from utils.scoring.launch import Launch
+from utils.scoring.launch import Launch, num_workers
 from utils.scoring.plan import plan_scoring
 from utils.scoring.workers import score
 
@@ -232,6 +232,15 @@ def test_scores_are_the_same_bits_on_one_two_and_three_workers(make_config, res_
         assert one.dtype == np.float32
         np.testing.assert_array_equal(one, two)
         np.testing.assert_array_equal(one, three)
+
+
+def test_one_worker_for_each_visible_gpu_and_as_many_as_asked_for_on_a_cpu(monkeypatch):
+    assert num_workers(TrajectoriesConfig()) == 1 and num_workers(TrajectoriesConfig(workers=4)) == 4
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert num_workers(TrajectoriesConfig()) == 3
+    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES"):
+        num_workers(TrajectoriesConfig(workers=4))
 
 
 def test_saved_checkpoint_scores_as_the_plain_loop_over_it(make_config, res_dir):
