@@ -29,23 +29,22 @@ from utils.selection.random_order import derived_seed, random_keys, take_in_rand
 
 
 def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
-    """Choose `budget` rows by their loss trajectories.
+    """Choose `budget` rows by their loss trajectories. Args: budget: at most as many as there are candidates."""
+    clusters_N = cluster_candidates(candidates, subset, seed)
+    return Choice(spend(candidates, clusters_N, subset, budget, seed), clusters_N, backend())
+
+
+def cluster_candidates(candidates: Candidates, subset: SubsetConfig, seed: int) -> np.ndarray:
+    """Cluster the trajectories, per source or all together.
 
     Cluster numbers are unique over all sources: those of the first source (by name) come first, inside a source they
     follow the clusters' lowest rows.
 
-    Args: budget: rows, at most as many as there are candidates.
+    Returns: int32 (N,), -1 for rows that are no candidates.
     """
-    key_N = random_keys(seed, candidates.num_examples)
     clusters_N = np.full(candidates.num_examples, -1, np.int32)
-    if subset.per_source:
-        names, parts = candidates.source_names, candidates.rows_by_source()
-        budgets = share_out(candidates.source_codes_n, key_N[candidates.rows], budget, len(names)).tolist()
-    else:
-        names, parts, budgets = [""], [candidates.rows], [budget]
-
-    chosen, num_clusters = [], 0
-    for name, rows_m, part_budget in zip(names, parts, budgets, strict=True):
+    num_clusters = 0
+    for name, rows_m in _parts(candidates, subset):
         if not len(rows_m):
             continue
         cluster_m = cluster_rows(
@@ -59,9 +58,34 @@ def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
         )
         clusters_N[rows_m] = num_clusters + cluster_m
         num_clusters += int(cluster_m.max()) + 1
+    return clusters_N
+
+
+def spend(candidates: Candidates, clusters_N: np.ndarray, subset: SubsetConfig, budget: int, seed: int) -> np.ndarray:
+    """Share the budget out over sources (if per_source), then clusters, and take rows in the seeded random order.
+
+    Returns: int64 (budget,), ascending row numbers.
+    """
+    key_N = random_keys(seed, candidates.num_examples)
+    parts = _parts(candidates, subset)
+    budgets = [budget]
+    if subset.per_source:
+        budgets = share_out(candidates.source_codes_n, key_N[candidates.rows], budget, len(parts)).tolist()
+    chosen = []
+    for (_, rows_m), part_budget in zip(parts, budgets, strict=True):
+        if not len(rows_m):
+            continue
+        cluster_m = clusters_N[rows_m] - clusters_N[rows_m].min()
         quota_K = share_out(cluster_m, key_N[rows_m], part_budget, min_size=subset.min_cluster_size)
         chosen.append(rows_m[take_in_random_order(cluster_m, quota_K, key_N[rows_m])])
-    return Choice(np.sort(np.concatenate(chosen)), clusters_N, backend())
+    return np.sort(np.concatenate(chosen))
+
+
+def _parts(candidates: Candidates, subset: SubsetConfig) -> list[tuple[str, np.ndarray]]:
+    """What is clustered by itself: (name, ascending rows) of each source, or of all candidates."""
+    if not subset.per_source:
+        return [("", candidates.rows)]
+    return list(zip(candidates.source_names, candidates.rows_by_source(), strict=True))
 
 
 def share_out(
