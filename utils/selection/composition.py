@@ -8,39 +8,42 @@ from typing import Any
 import numpy as np
 
 from utils.data.pool import Pool
-from utils.selection.candidates import Candidates, Choice
+from utils.selection.candidates import Candidates
+from utils.selection.numbered_rows import NumberedRows
 
 _WIDTH = 100
 _NAME_WIDTH = 42  # a longer name gets a line of its own
 _NUM_SHOWN = 40  # sources in the table
 
 
-def compose(pool: Pool, candidates: Candidates, choice: Choice) -> dict[str, Any]:
+def compose(
+    pool: Pool | NumberedRows, candidates: Candidates, chosen_rows: np.ndarray, clusters_N: np.ndarray
+) -> dict[str, Any]:
     """composition.json: totals, and per source (by name) its rows, shares (of 1) and clusters.
 
     `clusters` maps a cluster's number to [its members in this source, those of them chosen].
     """
     chosen_N = np.zeros(len(pool), bool)
-    chosen_N[choice.rows] = True
+    chosen_N[chosen_rows] = True
     pool_rows_S = np.bincount(pool.source_codes, minlength=len(pool.source_names)).tolist()
     sources = {}
     for name, pool_rows, rows in zip(pool.source_names, pool_rows_S, candidates.rows_by_source(), strict=True):
         chosen = int(chosen_N[rows].sum())
-        clusters = _count_members(choice.clusters_N[rows], chosen_N[rows])
+        clusters = _count_members(clusters_N[rows], chosen_N[rows])
         sources[name] = {
             "pool_rows": pool_rows,
             "selectable": len(rows),
             "chosen": chosen,
             "share_of_pool": pool_rows / len(pool),
-            "share_of_subset": chosen / len(choice.rows),
+            "share_of_subset": chosen / len(chosen_rows),
             "num_clusters": len(clusters),
             "clusters": clusters,
         }
     return {
         "pool_rows": len(pool),
         "selectable": len(candidates.rows),
-        "chosen": len(choice.rows),
-        "num_clusters": int(choice.clusters_N.max()) + 1,
+        "chosen": len(chosen_rows),
+        "num_clusters": int(clusters_N.max()) + 1,
         "sources": sources,
     }
 
