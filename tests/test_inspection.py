@@ -3,11 +3,14 @@
 Legend: N examples of the pool, T checkpoints.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils.artifacts.trajectories import Trajectories
 from utils.selection import inspection
 from utils.selection.candidates import Candidates
 from utils.selection.inspection import export_rows, inspect_trajectories
@@ -19,9 +22,8 @@ def candidates_of(losses_NT: np.ndarray) -> Candidates:
     losses_NT = np.asarray(losses_NT, np.float32)
     nan_N = np.isnan(losses_NT).any(axis=1)
     rows = np.flatnonzero(~nan_N)
-    return Candidates(
-        rows, np.zeros(len(rows), np.int32), [""], len(losses_NT), list(losses_NT.T), np.flatnonzero(nan_N)
-    )
+    trajectories = Trajectories(None, list(losses_NT.T), {}, Path("losses.npy"))
+    return Candidates(rows, np.zeros(len(rows), np.int32), [""], len(losses_NT), trajectories, np.flatnonzero(nan_N))
 
 
 def kinds_of(losses_NT) -> dict[str, list[int]]:
@@ -41,11 +43,13 @@ def test_each_kind_is_found_in_trajectories_made_by_hand():
         27: learnt[3],
         28: [4.0, nan, 2.0],
         29: [nan, nan, nan],
+        30: [0.2, 0.1, 0.2],  # half of the fall comes back, but it stays as low as the best
+        31: [0.1, 0.1, 2.0],  # low at first, but not for long
     }
     assert kinds_of(learnt + list(planted.values())) == {
-        "never_learnt": [20, 21],
+        "never_learnt": [20, 21, 31],
         "forgotten": [22],
-        "known": [25],
+        "known": [25, 30],
         "identical": [26, 27],
         "unscorable": [28, 29],
     }

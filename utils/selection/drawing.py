@@ -7,6 +7,8 @@ import textwrap
 
 import numpy as np
 
+from utils.artifacts.trajectories import Trajectories
+
 WIDTH = 100
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -39,6 +41,14 @@ def one_line(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 3] + "..."
 
 
+def name_cell(name: str, width: int) -> list[str]:
+    """A name as the first cell of a table's line: a longer one gets a line of its own before it."""
+    shown = repr(name)[1:-1] or "(none)"  # a newline in a name must not break the table
+    if len(shown) <= width:
+        return [f"{shown:<{width}}"]
+    return [shown if len(shown) <= WIDTH else shown[: WIDTH - 3] + "...", " " * width]
+
+
 def labelled(label: str, text: str, max_lines: int = 100) -> list[str]:
     """A text of possibly several lines beside its label, wrapped; lines beyond `max_lines` are counted, not shown."""
     lines = []
@@ -53,6 +63,13 @@ def labelled(label: str, text: str, max_lines: int = 100) -> list[str]:
 def printable(text: str) -> str:
     """The text without characters that would move the cursor or colour the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def checkpoint_names(trajectories: Trajectories) -> list[str]:
+    """One short name per checkpoint: its step, or its column where a file does not say the steps."""
+    if trajectories.steps is None:
+        return [f"col {number}" for number in range(len(trajectories.columns))]
+    return [str(step) for step in trajectories.steps]
 
 
 def spread_evenly(count: int, at_most: int) -> list[int]:

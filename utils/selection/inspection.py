@@ -5,14 +5,14 @@ the row's own first loss, so that they mean the same for easy and hard rows and 
 
     never_learnt  the loss never falls: lowest > 95 % of the first, and not known
     forgotten     the loss falls by 5 % of the first or more, then at least half of that fall comes back, and at
-                  least 5 % of the first: last - lowest >= max((first - lowest) / 2, first / 20)
-    known         known from the start: first <= the loss that only the best tenth of the rows reach at the last
-                  checkpoint (the 10 % quantile there; the one threshold that follows from the data)
+                  least 5 % of the first: last - lowest >= max((first - lowest) / 2, first / 20); and not known
+    known         known from the start and still: first and last <= the loss that only the best tenth of the rows get
+                  at the last checkpoint (the 10 % quantile there; the one threshold that follows from the data)
     identical     the same losses, bit for bit, as a row with a lower number: without these rows one of each remains
     unscorable    no loss (NaN) at some checkpoint; never chosen
 
-`identical` may overlap the first three. A single checkpoint shows neither learning nor forgetting. Forgetting on the
-way to the last checkpoint, as in Toneva et al. (arXiv:1812.05159), is counted there in correct answers; here in losses.
+The first three exclude each other; `identical` may overlap them. A single checkpoint shows no learning and no forgetting.
+Toneva et al. (arXiv:1812.05159) count forgetting in correct answers that turn wrong; here it is counted in losses.
 
 Legend: n candidates, m some of them, T checkpoints.
 """
@@ -23,14 +23,18 @@ from pathlib import Path
 import numpy as np
 
 from utils.artifacts.files import atomic_write, save_array
+from utils.config.names import look_up
+from utils.config.schema import RunConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
-from utils.selection.drawing import WIDTH, one_line, sparkline, spread_evenly
+from utils.selection.drawing import WIDTH, checkpoint_names, name_cell, one_line, sparkline, spread_evenly
+from utils.selection.numbered_rows import NumberedRows
+from utils.selection.stage import open_candidates
 
 KINDS = {
     "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",
-    "forgotten": "the loss falls by 5 % or more, then half of that fall or more comes back (5 % of the first at least)",
-    "known": "the first loss is as low as only the best tenth of the rows get at the last checkpoint (here {known:.3g})",
+    "forgotten": "the loss falls by 5 % or more, then half of that or more comes back (at least 5 % of the first)",
+    "known": "first and last loss are as low as only the best tenth of the rows ends (at most {known:.3g})",
     "identical": "the same losses, to the bit, as a row with a lower number",
     "unscorable": "no loss (NaN) at some checkpoint; never chosen",
 }
@@ -62,15 +66,15 @@ class Inspection:
 
 def inspect_trajectories(candidates: Candidates) -> Inspection:
     """Sort the candidates' trajectories into `KINDS`, reading them in pieces: a few numbers a row stay in memory."""
-    assert candidates.columns is not None
+    assert candidates.trajectories is not None
     rows_n = candidates.rows
-    known_below = float(np.quantile(candidates.columns[-1][rows_n], _BEST))
+    known_below = float(np.quantile(candidates.trajectories.columns[-1][rows_n], _BEST))
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     cases: dict[str, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
     hash_n = np.empty(len(rows_n), np.uint64)
     for start in range(0, len(rows_n), _ROWS_AT_ONCE):
         rows_m = rows_n[start : start + _ROWS_AT_ONCE]
-        losses_mT = candidates.losses(rows_m)
+        losses_mT = candidates.read_losses(slice(start, start + _ROWS_AT_ONCE))
         hash_n[start : start + len(rows_m)] = _hash_rows(losses_mT)
         for kind, (is_kind_m, clearness_m) in _kinds_of_rows(losses_mT, known_below).items():
             of_kind = np.flatnonzero(is_kind_m)
@@ -80,6 +84,7 @@ def inspect_trajectories(candidates: Candidates) -> Inspection:
     rows = {kind: np.concatenate(parts) if parts else np.empty(0, np.int64) for kind, parts in found.items()}
     rows["identical"] = _identical_to_an_earlier_row(candidates, hash_n)
     rows["unscorable"] = candidates.unscorable
+    rows = {kind: rows_m.astype(np.int64) for kind, rows_m in rows.items()}
     clearest = {kind: [row for _, row in sorted(cases[kind])[:_NUM_SHOWN_ROWS]] for kind in KINDS}
     for kind in ("identical", "unscorable"):
         clearest[kind] = rows[kind][:_NUM_SHOWN_ROWS].tolist()
@@ -91,13 +96,13 @@ def _kinds_of_rows(losses_mT: np.ndarray, known_below: float) -> dict[str, tuple
     first_m, last_m = losses_mT[:, 0].astype(np.float64), losses_mT[:, -1].astype(np.float64)
     lowest_m = losses_mT.min(axis=1).astype(np.float64)
     scale_m = np.maximum(first_m, 1e-12)
-    known_m = first_m <= known_below
+    known_m = np.maximum(first_m, last_m) <= known_below
     falls_m = lowest_m <= (1 - _FALL) * first_m
     comes_back_m = last_m - lowest_m >= np.maximum(_COMES_BACK * (first_m - lowest_m), _FALL * first_m)
     several = losses_mT.shape[1] > 1
     return {
         "never_learnt": (~falls_m & ~known_m & several, last_m / scale_m),
-        "forgotten": (falls_m & comes_back_m, (last_m - lowest_m) / scale_m),
+        "forgotten": (falls_m & comes_back_m & ~known_m, (last_m - lowest_m) / scale_m),
         "known": (known_m, -first_m),
     }
 
@@ -129,8 +134,28 @@ def _identical_to_an_earlier_row(candidates: Candidates, hash_n: np.ndarray) -> 
     return np.sort(np.concatenate(same))
 
 
+def inspect(config: RunConfig, exports: list[tuple[str, Path]]) -> None:
+    """Print what the trajectories of a run's pool are like, and write lists of rows.
+
+    Args: exports: (kind, file): a .npy or .txt of row numbers, as subset.exclude and subset.include read them.
+
+    Raises: ValueError for an unknown kind or another ending, before anything is read; else as for opening the pool and
+    the trajectories.
+    """
+    for kind, path in exports:
+        look_up(KINDS, kind, "--export")
+        if path.suffix not in (".npy", ".txt"):
+            raise ValueError(f"--export {kind}: found {path}, expected a file ending in .npy or .txt")
+    pool, candidates = open_candidates(config)
+    inspection = inspect_trajectories(candidates)
+    print(report(inspection, pool, candidates))
+    for kind, path in exports:
+        export_rows(inspection.rows[kind], path)
+        print(f"\n{path}: {len(inspection.rows[kind]):,} rows {kind}; leave them out with subset.exclude={path}")
+
+
 def export_rows(rows: np.ndarray, path: Path) -> None:
-    """Write row numbers as a filter: int64 .npy if the name ends so, else text with one number a line."""
+    """Write row numbers: int64 .npy if the name ends so, else text with one number a line."""
     if path.suffix == ".npy":
         save_array(path, rows)
         return
@@ -138,12 +163,14 @@ def export_rows(rows: np.ndarray, path: Path) -> None:
         file.writelines(f"{row}\n" for row in rows.tolist())
 
 
-def report(inspection: Inspection, pool: Pool, candidates: Candidates, column_names: list[str]) -> str:
-    """The inspection for people, 100 columns wide. Args: column_names: one per checkpoint."""
+def report(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candidates) -> str:
+    """The inspection for people, 100 columns wide."""
+    assert candidates.trajectories is not None
+    names = checkpoint_names(candidates.trajectories)
     return "\n".join(
         [
-            f"Loss (mean nats per response token) of {len(candidates.rows):,} rows by checkpoint",
-            *_loss_table(candidates, column_names),
+            f"loss (mean nats per response token) of {len(candidates.rows):,} rows by checkpoint",
+            *_loss_table(candidates, names),
             "",
             *_kind_table(inspection, len(pool)),
             "",
@@ -155,10 +182,11 @@ def report(inspection: Inspection, pool: Pool, candidates: Candidates, column_na
 
 
 def _loss_table(candidates: Candidates, column_names: list[str]) -> list[str]:
-    assert candidates.columns is not None
+    assert candidates.trajectories is not None
+    columns = candidates.trajectories.columns
     shown = spread_evenly(len(column_names), _NUM_SHOWN_CHECKPOINTS)
-    quantiles = [np.quantile(candidates.columns[column][candidates.rows], (0.9, 0.5, 0.1)) for column in shown]
-    lines = ["  " + f"{'':<16}" + "".join(f"{column_names[column].split()[-1]:>9}" for column in shown)]
+    quantiles = [np.quantile(columns[column][candidates.rows], (0.9, 0.5, 0.1)) for column in shown]
+    lines = ["  " + f"{'':<16}" + "".join(f"{column_names[column]:>9}" for column in shown)]
     for place, name in enumerate(("90 % below", "half below", "10 % below")):
         lines.append("  " + f"{name:<16}" + "".join(f"{quantile[place]:>9.3f}" for quantile in quantiles))
     if len(shown) < len(column_names):
@@ -174,7 +202,7 @@ def _kind_table(inspection: Inspection, num_rows: int) -> list[str]:
     return lines
 
 
-def _source_table(inspection: Inspection, pool: Pool) -> list[str]:
+def _source_table(inspection: Inspection, pool: Pool | NumberedRows) -> list[str]:
     num_sources = len(pool.source_names)
     sizes = np.bincount(pool.source_codes, minlength=num_sources)
     counts = {
@@ -183,9 +211,9 @@ def _source_table(inspection: Inspection, pool: Pool) -> list[str]:
     lines = [f"{'rows by source':<{_NAME_WIDTH}}{'all':>10}" + "".join(f"{kind:>{_cell(kind)}}" for kind in counts)]
     largest = sorted(range(num_sources), key=lambda source: -sizes[source])[:_NUM_SHOWN_SOURCES]
     for source in sorted(largest):
-        name = one_line(pool.source_names[source] or "(none)", _NAME_WIDTH - 1)
+        *long_name, name = name_cell(pool.source_names[source], _NAME_WIDTH)
         cells = "".join(f"{count[source]:>{_cell(kind)},}" for kind, count in counts.items())
-        lines.append(f"{name:<{_NAME_WIDTH}}{sizes[source]:>10,}{cells}")
+        lines += [*long_name, f"{name}{sizes[source]:>10,}{cells}"]
     if num_sources > len(largest):
         lines.append(f"... and {num_sources - len(largest):,} smaller sources")
     return lines
@@ -195,10 +223,8 @@ def _cell(kind: str) -> int:
     return max(len(kind), 5) + 1
 
 
-def _cases(inspection: Inspection, pool: Pool, candidates: Candidates) -> list[str]:
-    lines = [
-        "clearest cases, first to last checkpoint (each drawn on its own scale, from its lowest to its highest loss)"
-    ]
+def _cases(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candidates) -> list[str]:
+    lines = ["clearest cases, first to last checkpoint (each drawn from its own lowest to its own highest loss)"]
     for kind, rows in inspection.clearest.items():
         if rows:
             lines.append(kind)
@@ -208,5 +234,6 @@ def _cases(inspection: Inspection, pool: Pool, candidates: Candidates) -> list[s
             scorable_t = losses_T[~np.isnan(losses_T)]
             line = sparkline(losses_T, float(scorable_t.min(initial=np.inf)), float(scorable_t.max(initial=-np.inf)))
             start = f"  row {row:<9}{line}  {losses_T[0]:6.3f} -> {losses_T[-1]:6.3f}  "
-            lines.append(start + one_line(pool[row].instruction, WIDTH - len(start)))
+            text = pool[row].instruction if isinstance(pool, Pool) else ""
+            lines.append((start + one_line(text, WIDTH - len(start))).rstrip())
     return lines
