@@ -166,7 +166,10 @@ def explanation(row: int, made: MadeSubset, subset: SubsetConfig, seed: int) -> 
     names = checkpoint_names(candidates.trajectories)
     lines += ["", *_losses(row, candidates, standing, names)]
     if standing is not None:
-        lines += ["", f"nearest trajectories, after its own (Euclidean distance in nats over {len(names)} checkpoints)"]
+        lines += [
+            "",
+            f"nearest trajectories of all sources, after its own (Euclidean distance over {len(names)} checkpoints)",
+        ]
         lines += neighbour_table(candidates, pool, row, clusters_N, indices)
     return "\n".join(lines)
 

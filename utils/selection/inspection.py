@@ -34,9 +34,9 @@ from utils.selection.stage import open_candidates
 KINDS = {
     "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",
     "forgotten": "the loss falls by 5 % or more, then half of that or more comes back (at least 5 % of the first)",
-    "known": "first and last loss are as low as only the best tenth of the rows ends (at most {known:.3g})",
+    "known": "known from the start: first and last loss are at most {known:.2f}, where only the best tenth of rows ends",
     "identical": "the same losses, to the bit, as a row with a lower number",
-    "unscorable": "no loss (NaN) at some checkpoint; never chosen",
+    "unscorable": "no loss (NaN) at some checkpoint, as of a response that max_length cut off whole; never chosen",
 }
 _FALL = 0.05  # of the first loss: less is no learning
 _COMES_BACK = 0.5  # of the fall
@@ -212,7 +212,9 @@ def _source_table(inspection: Inspection, pool: Pool | NumberedRows) -> list[str
     largest = sorted(range(num_sources), key=lambda source: -sizes[source])[:_NUM_SHOWN_SOURCES]
     for source in sorted(largest):
         *long_name, name = name_cell(pool.source_names[source], _NAME_WIDTH)
-        cells = "".join(f"{count[source]:>{_cell(kind)},}" for kind, count in counts.items())
+        cells = "".join(
+            f"{f'{count[source]:,}' if count[source] else '-':>{_cell(kind)}}" for kind, count in counts.items()
+        )
         lines += [*long_name, f"{name}{sizes[source]:>10,}{cells}"]
     if num_sources > len(largest):
         lines.append(f"... and {num_sources - len(largest):,} smaller sources")
