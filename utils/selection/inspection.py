@@ -34,7 +34,7 @@ from utils.selection.stage import open_candidates
 KINDS = {
     "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",
     "forgotten": "the loss falls by 5 % or more, then half of that or more comes back (at least 5 % of the first)",
-    "known": "known from the start: first and last loss are at most {known:.2f}, where only the best tenth of rows ends",
+    "known": "first and last loss are at most {known:.2f}, where only the best tenth of the rows ends",
     "identical": "the same losses, to the bit, as a row with a lower number",
     "unscorable": "no loss (NaN) at some checkpoint, as of a response that max_length cut off whole; never chosen",
 }
