@@ -8,6 +8,8 @@ than float16 embeddings do.
 Legend: n candidates, d dimensions, b rows looked at together, P pairs of rows.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from utils.config.schema import SubsetConfig
@@ -17,7 +19,8 @@ from utils.selection.embeddings import unit_embeddings
 _LENGTH = 2800  # up to 2,300 dimensions, |x| |y| <= (2800 + rounding)**2 < 2**23
 _LARGEST_SQUARE = 2**23
 _ROWS_AT_ONCE = 512
-_MANY_PAIRS = 2**27  # a gigabyte of them
+_TILE = 2**14
+_MANY_PAIRS = 2**26  # kept twice, a gigabyte
 _FIRST_PICKS = 32  # by then one pair in 32 is left, and going through the pairs is faster than a matrix product
 
 
@@ -37,56 +40,77 @@ def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int,
     for place in range(budget):
         best = int(np.argmax(gain_n))
         order[place] = best
-        similarity_n = vectors_nd @ vectors_nd[best]
-        better = np.flatnonzero(similarity_n > cover_n)
         if closer is None and place >= max(_FIRST_PICKS, num_rows**2 / _MANY_PAIRS):
             closer = _CloserPairs(vectors_nd, cover_n)
-        if closer is not None:
-            closer.lower_gains(gain_n, better, cover_n, similarity_n)
+        if closer is None:
+            similarity_n = vectors_nd @ vectors_nd[best]
+            better = np.flatnonzero(similarity_n > cover_n)
+            new_cover_b = similarity_n[better]
+            _lower_gains(gain_n, vectors_nd, better, cover_n[better], new_cover_b)
         else:
-            _lower_gains(gain_n, vectors_nd, better, cover_n, similarity_n)
-        cover_n[better] = similarity_n[better]
+            better, new_cover_b = closer.better_covered(best, cover_n)
+            closer.lower_gains(gain_n, better, cover_n[better], new_cover_b)
+        cover_n[better] = new_cover_b
         gain_n[best] = -np.inf
     return _choose(candidates, order)
 
 
 def _lower_gains(
-    gain_n: np.ndarray, vectors_nd: np.ndarray, better: np.ndarray, cover_n: np.ndarray, new_cover_n: np.ndarray
+    gain_n: np.ndarray, vectors_nd: np.ndarray, better: np.ndarray, old_cover_b: np.ndarray, new_cover_b: np.ndarray
 ) -> None:
     """Take from each row's gain what the rows `better` would have got from it between their old and new cover."""
     for start in range(0, len(better), _ROWS_AT_ONCE):
-        rows_b = better[start : start + _ROWS_AT_ONCE]
-        old_b1, new_b1 = cover_n[rows_b, None], new_cover_n[rows_b, None]
-        lost_bn = vectors_nd[rows_b] @ vectors_nd.T
-        np.clip(lost_bn, old_b1, new_b1, out=lost_bn)
-        lost_bn -= old_b1
-        gain_n -= lost_bn.sum(0, dtype=np.float64)
+        piece = slice(start, start + _ROWS_AT_ONCE)
+        old_b1, new_b1 = old_cover_b[piece, None], new_cover_b[piece, None]
+        for tile in _tiles(len(gain_n)):
+            lost_bt = vectors_nd[better[piece]] @ vectors_nd[tile].T
+            np.clip(lost_bt, old_b1, new_b1, out=lost_bt)
+            lost_bt -= old_b1
+            gain_n[tile] -= lost_bt.sum(0, dtype=np.float64)
+
+
+def _tiles(num_rows: int) -> Iterator[slice]:
+    """Pieces of the pool: large enough for a fast matrix product, small enough for memory."""
+    return (slice(start, start + _TILE) for start in range(0, num_rows, _TILE))
 
 
 class _CloserPairs:
-    """For each row i the rows j that are more similar to it than its cover: only those can gain from i any more."""
+    """The pairs of rows (i, j) that are more similar than i is covered: only from those can j gain any more.
+
+    They are kept twice: by i, to see whose gain shrinks, and by j, to see whom a pick covers better.
+    """
 
     def __init__(self, vectors_nd: np.ndarray, cover_n: np.ndarray):
-        closer, similarities, counts = [], [], []
+        parts: list[list[np.ndarray]] = [[], [], [], [], [], []]
         for start in range(0, len(vectors_nd), _ROWS_AT_ONCE):
-            similarity_bn = vectors_nd[start : start + _ROWS_AT_ONCE] @ vectors_nd.T
-            is_closer_bn = similarity_bn > cover_n[start : start + _ROWS_AT_ONCE, None]
-            closer.append(np.nonzero(is_closer_bn)[1].astype(np.int32))
-            similarities.append(similarity_bn[is_closer_bn])
-            counts.append(is_closer_bn.sum(1))
-        self._closer_P, self._similarity_P = np.concatenate(closer), np.concatenate(similarities)
-        self._end_n = np.cumsum(np.concatenate(counts))
+            piece = slice(start, start + _ROWS_AT_ONCE)
+            similarity_bn = vectors_nd[piece] @ vectors_nd.T
+            for first, is_closer_bn in ((0, similarity_bn > cover_n[piece, None]), (3, similarity_bn > cover_n)):
+                parts[first].append(np.count_nonzero(is_closer_bn, axis=1))
+                parts[first + 1].append(np.nonzero(is_closer_bn)[1].astype(np.int32))
+                parts[first + 2].append(similarity_bn[is_closer_bn])
+        counts, self._gaining_P, self._similarity_P = map(np.concatenate, parts[:3])
+        self._end_n = np.cumsum(counts)
+        counts, self._covered_P, self._similarity_by_j_P = map(np.concatenate, parts[3:])
+        self._end_by_j_n = np.cumsum(counts)
 
-    def lower_gains(self, gain_n: np.ndarray, better: np.ndarray, cover_n: np.ndarray, new_cover_n: np.ndarray) -> None:
+    def better_covered(self, pick: int, cover_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that are more similar to `pick` than to any row chosen before, and these similarities."""
+        pairs = slice(self._end_by_j_n[pick - 1] if pick else 0, self._end_by_j_n[pick])
+        covered, similarity = self._covered_P[pairs], self._similarity_by_j_P[pairs]
+        better = similarity > cover_n[covered]
+        return covered[better], similarity[better]
+
+    def lower_gains(
+        self, gain_n: np.ndarray, better: np.ndarray, old_cover_b: np.ndarray, new_cover_b: np.ndarray
+    ) -> None:
         """As `_lower_gains`."""
-        for start in range(0, len(better), _ROWS_AT_ONCE):
-            rows_b = better[start : start + _ROWS_AT_ONCE]
-            begin_b = np.where(rows_b > 0, self._end_n[rows_b - 1], 0)
-            count_b = self._end_n[rows_b] - begin_b
-            pairs = np.repeat(begin_b - (np.cumsum(count_b) - count_b), count_b) + np.arange(count_b.sum())
-            old, new = np.repeat(cover_n[rows_b], count_b), np.repeat(new_cover_n[rows_b], count_b)
-            lost = np.clip(self._similarity_P[pairs], old, new) - old
-            gain_n -= np.bincount(self._closer_P[pairs], lost, len(gain_n))
+        begin_b = np.where(better > 0, self._end_n[better - 1], 0)
+        count_b = self._end_n[better] - begin_b
+        pairs = np.repeat(begin_b - (np.cumsum(count_b) - count_b), count_b) + np.arange(count_b.sum())
+        old, new = np.repeat(old_cover_b, count_b), np.repeat(new_cover_b, count_b)
+        lost = np.clip(self._similarity_P[pairs], old, new) - old
+        np.subtract.at(gain_n, self._gaining_P[pairs], lost)
 
 
 def k_center(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
