@@ -118,6 +118,7 @@ def test_bad_input_is_refused_in_words(config_file, tmp_path, capsys):
     assert "made from other inputs" in refused("--explain", "3", "subset.budget=90")
     assert "expected s2l" in refused("--stability", "subset.method=random", "run_name=other")
     assert "give the YAML of that run" in refused("--explain", "3", "run_name=other", "subset.same_as=target")
+    assert "subset.budget=40 run_name=" in refused("--explain", "3", "subset.budget=[40, 80]")
     assert "did you mean" in refused("--inspect", "--export", "never_learned", str(tmp_path / "rows.txt"))
     assert ".npy or .txt" in refused("--inspect", "--export", "known", str(tmp_path / "rows"))
     with pytest.raises(SystemExit):

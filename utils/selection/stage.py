@@ -191,6 +191,11 @@ def open_made_subset(config: RunConfig) -> MadeSubset:
         raise ValueError(
             f"run {config.run_name} uses the subset of run {subset.same_as} (subset.same_as): give the YAML of that run"
         )
+    if isinstance(subset.budget, list):
+        raise ValueError(
+            f"subset.budget: found {subset.budget}, several subsets, expected one to look at: choose it for a run of its own "
+            f"(subset.budget={subset.budget[0]} run_name=<another run>), then look at that"
+        )
     pool = open_pool(config)
     found, folder = resolve_subset(config, pool), RunPaths(config.run_name).subset
     trajectories = _read_trajectories(subset, look_up(METHODS, subset.method, "subset.method"), len(pool))
