@@ -8,6 +8,7 @@ differs is due to the clusters alone. Where clusters are made per source, rows a
 Legend: N examples of the pool, n candidates (or a sample of them), T checkpoints, P parts that are clustered by themselves.
 """
 
+import sys
 import textwrap
 from dataclasses import replace
 from typing import Any
@@ -47,6 +48,8 @@ def write_stability(config: RunConfig) -> str:
     made = open_made_subset(config)
     assert made.candidates.trajectories is not None
     names = checkpoint_names(made.candidates.trajectories)
+    num_clusterings = NUM_SEEDS + min(len(names), _MAX_LEFT_OUT) + 2
+    print(f"clustering {min(len(made.candidates.rows), MAX_ROWS):,} rows {num_clusterings} times", file=sys.stderr)
     stability = measure_stability(
         made.candidates, subset, len(made.indices), config.seed, made.clusters_N, made.indices, names
     )
