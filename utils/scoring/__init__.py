@@ -1,3 +1,3 @@
 """Loss trajectories: `plan` (which checkpoints, with what tokens), `units` (pieces of work and what is left of them),
 `launch` (the processes and their shared counter), `workers` (one per device, alive through all its checkpoints),
-`progress` (what they say), `callback` (the same inside a training)."""
+`progress` (what they say), `callback` (the same inside a training), `released_losses` (the released code's, for selection)."""

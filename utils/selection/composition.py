@@ -49,11 +49,18 @@ def compose(
 
 
 def _count_members(cluster_m: np.ndarray, chosen_m: np.ndarray) -> dict[str, list[int]]:
-    numbers, sizes = np.unique(cluster_m[cluster_m >= 0], return_counts=True)
-    taken = np.bincount(np.searchsorted(numbers, cluster_m[chosen_m & (cluster_m >= 0)]), minlength=len(numbers))
+    clustered_m = cluster_m >= 0
+    if not clustered_m.all():
+        cluster_m, chosen_m = cluster_m[clustered_m], chosen_m[clustered_m]
+    if not len(cluster_m):
+        return {}
+    lowest = int(cluster_m.min())
+    sizes = np.bincount(cluster_m - lowest)
+    taken = np.bincount(cluster_m[chosen_m] - lowest, minlength=len(sizes)).tolist()
     return {
-        str(number): [size, num_taken]
-        for number, size, num_taken in zip(numbers.tolist(), sizes.tolist(), taken.tolist(), strict=True)
+        str(lowest + place): [size, num_taken]
+        for place, (size, num_taken) in enumerate(zip(sizes.tolist(), taken, strict=True))
+        if size
     }
 
 

@@ -87,9 +87,9 @@ def constraint_inputs(subset: SubsetConfig) -> dict[str, Any]:
         if value == SubsetConfig.model_fields[name].get_default(call_default_factory=True):
             continue
         if name in ("include", "exclude") and value.endswith((".npy", ".txt")):
-            value = _sha256(value)
+            value = _sha256(value, name)
         elif name == "decontaminate":
-            value = [_sha256(file) for file in value]
+            value = [_sha256(file, name) for file in value]
         inputs[name] = value
     return inputs
 
@@ -260,9 +260,9 @@ def _with_texts(pool: Pool | NumberedRows, key: str) -> Pool:
     return pool
 
 
-def _sha256(path: str) -> str:
+def _sha256(path: str, key: str) -> str:
     """Raises: FileNotFoundError."""
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist (current folder: {Path.cwd()})")
+        raise FileNotFoundError(f"subset.{key}: {path} does not exist (current folder: {Path.cwd()})")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -105,7 +105,7 @@ def cluster_rows(
         )
         kmeans.train(training_mT)
     assert kmeans.centroids is not None
-    label_n, _ = nearest_centroids(read_rows, num_rows, kmeans.centroids)
+    label_n = nearest_centroids(read_rows, num_rows, kmeans.centroids)[0]
     return _number_by_lowest_row(label_n, kmeans.centroids)
 
 

@@ -87,11 +87,12 @@ def choose_from_clusters(
             )
             cluster_m += sum(map(len, centroids))
             centroids.append(centroids_KT)
-        first = int(cluster_m.min())
-        clusters = positions_by_group(cluster_m - first, int(cluster_m.max()) - first + 1)
+        clusters_N[rows_m] = cluster_m
+        cluster_m -= cluster_m.min()
+        clusters = positions_by_group(cluster_m, int(cluster_m.max()) + 1)
+        del cluster_m  # of a hundred million rows each array counts
         clusters = [in_random_order(position_m[cluster], key_n) for cluster in clusters if len(cluster)]
         orders.append(take_turns(clusters, key_n, subset.min_cluster_size))
-        clusters_N[rows_m] = cluster_m
     order = take_turns(orders, key_n)[:budget]
     remarks = () if extension is None else extension.remarks()
     return Choice(candidates.rows[order], clusters_N, np.concatenate(centroids), backend(), remarks)
@@ -113,7 +114,7 @@ def take_turns(groups: list[np.ndarray], key_n: np.ndarray, min_size: int = 1) -
         return groups[0]
     lowest_key = [key_n[group].min() for group in groups]
     ascending = sorted(range(len(groups)), key=lambda number: (len(groups[number]), ~lowest_key[number]))
-    turns = []
+    order, num_taken = np.empty(sum(map(len, groups)), groups[0].dtype), 0
     for served in (
         [groups[number] for number in ascending if len(groups[number]) >= min_size],
         [groups[number] for number in ascending if len(groups[number]) < min_size],
@@ -121,9 +122,12 @@ def take_turns(groups: list[np.ndarray], key_n: np.ndarray, min_size: int = 1) -
         given, remaining = 0, served
         while remaining:
             size = len(remaining[0])  # as long as the smallest lasts, all take turns
-            turns.append(np.stack([group[given:size] for group in reversed(remaining)], axis=1).ravel())
+            turns = order[num_taken : num_taken + (size - given) * len(remaining)].reshape(size - given, len(remaining))
+            for place, group in enumerate(reversed(remaining)):
+                turns[:, place] = group[given:size]
+            num_taken += turns.size
             given, remaining = size, [group for group in remaining if len(group) > size]
-    return np.concatenate(turns)
+    return order
 
 
 def _of_part(read_rows: ReadRows, position_m: np.ndarray, num_candidates: int) -> ReadRows:
