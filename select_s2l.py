@@ -4,27 +4,66 @@
     python select_s2l.py --config_file configs/<target>.yml --dry_run
     python select_s2l.py --config_file configs/<target>.yml subset.budget=0.11 run_name=<another run>
     python select_s2l.py --config_file configs/<target>.yml --overwrite
+    python select_s2l.py --config_file configs/<target>.yml --stability
+    python select_s2l.py --config_file configs/<target>.yml --explain 1234
+    python select_s2l.py --config_file configs/<target>.yml --inspect --export never_learnt rows.txt
 
 The config's subset section says how. Before it, the proxy's trajectories must be there
 (run_distributed_trajectories.py), or an .npy file of losses, one row per example and one column per checkpoint.
 A smaller budget chooses a part of what a larger one chooses.
+
+Three ways to look instead of choosing: --stability asks whether other seeds or checkpoints would have chosen the same
+(writes subset/stability.json), --explain why one row is in the subset or not, --inspect which trajectories were never
+learnt, forgotten, known from the start, identical or unscorable (needs no subset).
 """
 
+import argparse
 import sys
+from pathlib import Path
 
 from utils.config.command_line import make_parser, read_config, run_command
+from utils.config.schema import RunConfig
+from utils.selection.explain import explain_row
+from utils.selection.inspection import KINDS, inspect
+from utils.selection.stability import write_stability
 from utils.selection.stage import select
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = make_parser(__doc__).parse_intermixed_args(argv)
+    parser = make_parser(__doc__)
+    look = parser.add_mutually_exclusive_group()
+    look.add_argument("--stability", action="store_true", help="how far the clusters of the made subset can be trusted")
+    look.add_argument("--explain", type=int, metavar="ROW", help="why this row (from 0) is in the made subset or not")
+    look.add_argument("--inspect", action="store_true", help="what the trajectories are like, by source, with examples")
+    parser.add_argument(
+        "--export",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KIND", "FILE"),
+        help=f"with --inspect: write the rows of a kind ({', '.join(KINDS)}) to a .txt or .npy",
+    )
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.export and not arguments.inspect:
+        parser.error("--export: found no --inspect beside it, expected both: --inspect --export KIND FILE")
 
     def command() -> int:
-        config = read_config(arguments, needs=("data", "subset"))
-        select(config, arguments.overwrite, arguments.dry_run)
+        config = read_config(arguments, needs=("subset",))
+        _run(arguments, config)
         return 0
 
     return run_command(command)
+
+
+def _run(arguments: argparse.Namespace, config: RunConfig) -> None:
+    if arguments.stability:
+        print(write_stability(config))
+    elif arguments.explain is not None:
+        print(explain_row(config, arguments.explain))
+    elif arguments.inspect:
+        inspect(config, [(kind, Path(file)) for kind, file in arguments.export])
+    else:
+        select(config, arguments.overwrite, arguments.dry_run)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,14 @@
-"""Wall time and peak memory of select_s2l.py on a pool of MathInstruct's size (262,039 rows, 14 sources, 12 checkpoints).
+"""Wall time and peak memory of select_s2l.py on made-up loss trajectories of a given size.
 
-    python benchmarks/selection.py [--num_examples 262039] [--num_checkpoints 12] [--num_sources 14]
+    python benchmarks/selection.py                                        as MathInstruct: 262,039 rows, texts, 14 sources
+    python benchmarks/selection.py --num_examples 1e7 --without_texts --num_sources 1
+    python benchmarks/selection.py --num_examples 1e8 --without_texts --num_sources 1 --budget 0.01
+    python benchmarks/selection.py --compare [--num_examples 262039]      k-means beside faiss.Kmeans and scikit-learn
 
-Makes a pool and loss trajectories in a temporary folder and runs the real command on them, once per preset.
+Makes trajectories (and a pool, unless --without_texts) in a temporary folder and runs the real command on them, once per
+preset: with texts twice, since the second run finds the pool read. Peak memory is what the process holds itself
+(anonymous), beside the pages of mapped files, which the system takes back when it needs them. --compare needs
+scikit-learn for its own line, and leaves it out where it is not installed.
 """
 
 import argparse
@@ -19,30 +25,43 @@ import numpy as np
 _PROJECT_ROOT = Path(__file__).resolve().parents[1]
 _NUM_TEXTS = 1000
 _MEAN_CHARACTERS = 250  # of instruction and of response, each; MathInstruct's rows have some 560 bytes
+_ROWS_AT_ONCE = 2**20
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num_examples", type=int, default=262_039)
+    parser.add_argument("--num_examples", type=lambda text: int(float(text)), default=262_039)
     parser.add_argument("--num_checkpoints", type=int, default=12)
     parser.add_argument("--num_sources", type=int, default=14)
+    parser.add_argument("--budget", type=float, default=0.5)
+    parser.add_argument("--presets", nargs="+", default=["released", "paper"])
+    parser.add_argument("--without_texts", action="store_true", help="choose row numbers only")
+    parser.add_argument("--compare", action="store_true", help="k-means alone, beside other implementations")
+    parser.add_argument("--folder", type=Path, help="where the files go; default: the system's temporary folder")
     arguments = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         rng = np.random.default_rng(0)
         # The i-th largest source is proportional to 1/i, as uneven as MathInstruct's.
         weights = 1 / np.arange(1, arguments.num_sources + 1)
-        source_N = rng.choice(arguments.num_sources, arguments.num_examples, p=weights / weights.sum())
-        make_pool(folder / "pool.jsonl", source_N, rng)
+        ends = np.cumsum(weights / weights.sum())
+        source_N = np.searchsorted(ends, rng.random(arguments.num_examples, np.float32)).astype(np.int8)
+        np.clip(source_N, 0, arguments.num_sources - 1, out=source_N)
         make_trajectories(folder / "losses.npy", source_N, arguments.num_checkpoints, rng)
-        size = (folder / "pool.jsonl").stat().st_size
         print(
-            f"{arguments.num_examples:,} rows ({size / 1e6:.0f} MB), {arguments.num_sources} sources, "
-            f"{arguments.num_checkpoints} checkpoints, {os.cpu_count()} CPUs"
+            f"{arguments.num_examples:,} rows, {arguments.num_sources} sources, {arguments.num_checkpoints} checkpoints, "
+            f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the start"
         )
-        for preset in ("released", "paper"):
-            seconds, peak_bytes, last_line = run_selection(folder, preset)
-            print(f"preset {preset:<9} {seconds:6.2f} s, peak {peak_bytes / 1e6:.0f} MB   ({last_line})")
+        if arguments.compare:
+            compare(np.load(folder / "losses.npy"))
+            return 0
+        if arguments.without_texts:
+            np.save(folder / "sources.npy", source_N)
+        else:
+            make_pool(folder / "pool.jsonl", source_N, rng)
+        for preset in arguments.presets:
+            for run in ("first", "again")[: 1 if arguments.without_texts else 2]:
+                print(f"preset {preset}, {run}: {run_selection(folder, preset, arguments.budget)}", flush=True)
     return 0
 
 
@@ -62,34 +81,117 @@ def make_pool(path: Path, source_N: np.ndarray, rng: np.random.Generator) -> Non
 
 
 def make_trajectories(path: Path, source_N: np.ndarray, num_checkpoints: int, rng: np.random.Generator) -> None:
-    """Losses that fall at a pace of their own from a start that depends on the source."""
-    starts = rng.gamma(4, 0.4, source_N.max() + 1)[source_N] * rng.lognormal(0, 0.4, len(source_N))
-    paces = rng.gamma(2, 0.4, len(source_N))
-    times = np.linspace(1 / num_checkpoints, 1, num_checkpoints)
-    losses_NT = starts[:, None] * np.exp(-paces[:, None] * times)
-    np.save(path, (losses_NT + rng.normal(0, 0.02, losses_NT.shape)).astype(np.float32))
+    """Losses that fall at a pace of their own from a start that depends on the source; written piece by piece."""
+    num_examples = len(source_N)
+    start_S = rng.gamma(4, 0.4, int(source_N.max()) + 1).astype(np.float32)
+    times_T = np.linspace(1 / num_checkpoints, 1, num_checkpoints, dtype=np.float32)
+    losses_NT = np.lib.format.open_memmap(path, "w+", np.float32, (num_examples, num_checkpoints))
+    for first in range(0, num_examples, _ROWS_AT_ONCE):
+        source_m = source_N[first : first + _ROWS_AT_ONCE]
+        starts = start_S[source_m] * np.exp(0.4 * rng.standard_normal(len(source_m), np.float32))
+        paces = rng.standard_gamma(2, len(source_m), np.float32) * np.float32(0.4)
+        noise_mT = rng.standard_normal((len(source_m), num_checkpoints), np.float32)
+        losses_NT[first : first + _ROWS_AT_ONCE] = (
+            starts[:, None] * np.exp(-paces[:, None] * times_T) + np.float32(0.02) * noise_mT
+        )
+    losses_NT.flush()
 
 
-def run_selection(folder: Path, preset: str) -> tuple[float, int, str]:
-    """Returns: (seconds of wall time, peak resident bytes, the command's own account of its time)."""
+def run_selection(folder: Path, preset: str, budget: float) -> str:
+    """Seconds of wall time and of processor, peak memory, and the command's own account of its time."""
     config = folder / "selection.yml"
-    data = {"path": str(folder / "pool.jsonl")}
-    subset = {"preset": preset, "trajectories_from": str(folder / "losses.npy"), "budget": 0.5}
-    config.write_text(json.dumps({"run_name": f"benchmark-{preset}", "data": data, "subset": subset}))
+    subset = {"preset": preset, "trajectories_from": str(folder / "losses.npy"), "budget": budget}
+    values = {"run_name": f"benchmark-{preset}", "subset": subset}
+    if (folder / "pool.jsonl").exists():
+        values["data"] = {"path": str(folder / "pool.jsonl")}
+    else:
+        subset["sources_from"] = str(folder / "sources.npy")
+    config.write_text(json.dumps(values))
     with open(folder / "output.txt", "w+") as output:
         start = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, _PROJECT_ROOT / "select_s2l.py", "--config_file", config],
+            [sys.executable, _PROJECT_ROOT / "select_s2l.py", "--config_file", config, "--overwrite"],
             stdout=output,
             env={**os.environ, "S2L_RES_DIR": str(folder / "res")},
         )
+        peak_anonymous = 0
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            peak_anonymous = max(peak_anonymous, anonymous_bytes(process.pid))
+            time.sleep(0.02)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise RuntimeError(f"select_s2l.py ended with exit code {process.returncode}")
         output.seek(0)
-        return seconds, usage.ru_maxrss * 1024, output.read().splitlines()[-1]
+        return (
+            f"{seconds:.2f} s ({usage.ru_utime + usage.ru_stime:.2f} s of processor), {peak_anonymous / 1e6:.0f} MB own, "
+            f"{usage.ru_maxrss * 1024 / 1e6:.0f} MB with mapped files   ({output.read().splitlines()[-1]})"
+        )
+
+
+def anonymous_bytes(process: int) -> int:
+    """Resident memory of a process (Linux) that no file lies behind."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+
+
+def compare(losses_NT: np.ndarray) -> None:
+    """Sum of squared distances to the nearest centroid, K = 100, one clustering of all rows; the same for all in float64."""
+    import faiss
+
+    from utils.selection.kmeans import cluster_rows
+
+    def ours(init: str, num_restarts: int, iterations: int, cap: int | None) -> np.ndarray:
+        read = losses_NT.__getitem__
+        return cluster_rows(read, len(losses_NT), 100, 0, iterations, init, num_restarts, cap)[1]
+
+    def plain_faiss() -> np.ndarray:
+        kmeans = faiss.Kmeans(losses_NT.shape[1], 100, niter=20, seed=1234)
+        kmeans.train(losses_NT)
+        assert kmeans.centroids is not None
+        return kmeans.centroids
+
+    def scikit_learn() -> np.ndarray:
+        from sklearn.cluster import KMeans  # pyright: ignore[reportMissingImports] (only here, and optional)
+
+        return KMeans(100, n_init=10, random_state=0).fit(losses_NT).cluster_centers_.astype(np.float32)
+
+    ways = {
+        "preset released (one restart, 20 iterations, at most 256 points per centroid)": lambda: ours(
+            "random", 1, 20, 256
+        ),
+        "preset paper (one restart, 20 iterations, all points)": lambda: ours("random", 1, 20, None),
+        "paper, num_restarts 3": lambda: ours("random", 3, 20, None),
+        "paper, num_restarts 10": lambda: ours("random", 10, 20, None),
+        "kmeans++, num_restarts 10, 100 iterations, all points": lambda: ours("kmeans++", 10, 100, None),
+        "faiss.Kmeans as it is (20 iterations)": plain_faiss,
+        "scikit-learn KMeans, n_init 10": scikit_learn,
+    }
+    for name, way in ways.items():
+        start, processor = time.perf_counter(), time.process_time()
+        try:
+            centroids_KT = way()
+        except ModuleNotFoundError:
+            print(f"{name}: scikit-learn is not installed")
+            continue
+        seconds, processor = time.perf_counter() - start, time.process_time() - processor
+        print(
+            f"{name}: objective {objective(losses_NT, centroids_KT):.6g}, {seconds:.1f} s ({processor:.1f} s of processor)",
+            flush=True,
+        )
+
+
+def objective(losses_NT: np.ndarray, centroids_KT: np.ndarray) -> float:
+    total, centroids = 0.0, centroids_KT.astype(np.float64)
+    for first in range(0, len(losses_NT), 2**14):
+        losses_mT = losses_NT[first : first + 2**14].astype(np.float64)
+        squares = (losses_mT**2).sum(1)[:, None] + (centroids**2).sum(1) - 2 * losses_mT @ centroids.T
+        total += squares.min(1).sum()
+    return total
 
 
 if __name__ == "__main__":

@@ -62,6 +62,10 @@ class RunPaths:
     def subset(self) -> Path:
         return self.root / "subset"
 
+    def subset_of(self, budget: int) -> Path:
+        """Where one of several subsets of a run lies."""
+        return self.root / f"subset-{budget}"
+
     @property
     def evaluation(self) -> Path:
         return self.root / "evaluation"
@@ -70,6 +74,12 @@ class RunPaths:
         return self.root / checkpoint_name(step)
 
 
+def named_subset(name: str) -> Path:
+    """The folder of `RUN` (its one subset) or `RUN/subset-<rows>` (one of several)."""
+    run_name, _, folder = name.partition("/")
+    return RunPaths(run_name).root / (folder or "subset")
+
+
 def cache_root() -> Path:
-    """Tokenized pools, shared by all runs; safe to delete."""
+    """What was read of pools and their tokens, shared by all runs; safe to delete."""
     return results_root() / ".cache"

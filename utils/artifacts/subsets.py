@@ -4,18 +4,20 @@ Legend: N examples of the pool.
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from utils.artifacts.files import load_array, locked, publish_folder, save_array, write_json
+from utils.artifacts.files import load_array, locked, publish_folder, read_json, save_array, write_json
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_manifest
 
 KIND = "subset"
-FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json", "subset.jsonl")
+FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
+TEXTS = "subset.jsonl"
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,18 @@ def write_subset(
     indices: np.ndarray,
     clusters_N: np.ndarray,
     composition: dict[str, Any],
-    rows: Iterable[bytes],
+    rows: Iterable[bytes] | None,
+    centroids_KT: np.ndarray | None = None,
+    reports: Mapping[str, Any] = MappingProxyType({}),
     **outcome: Any,
 ) -> None:
     """Write the whole folder beside its place, then rename it: it is there complete, or not at all.
 
     Args:
         indices: int64, ascending row numbers; clusters_N: int32 (N,), -1 where not clustered.
-        rows: the chosen rows as lines of JSONL without their newline, in pool order.
+        rows: the chosen rows as lines of JSONL without their newline, in pool order; None where there are no texts.
+        centroids_KT: float32, row k of cluster k; None where nothing was clustered.
+        reports: file name -> JSON to lie beside.
     """
     assert indices.dtype == np.int64 and np.all(np.diff(indices) > 0)
     assert clusters_N.dtype == np.int32
@@ -51,8 +57,13 @@ def write_subset(
             save_array(temporary / "indices.npy", indices)
             save_array(temporary / "clusters.npy", clusters_N)
             write_json(temporary / "composition.json", composition)
-            with open(temporary / "subset.jsonl", "wb") as file:
-                file.writelines(row + b"\n" for row in rows)
+            if centroids_KT is not None:
+                save_array(temporary / "centroids.npy", centroids_KT)
+            for name, report in reports.items():
+                write_json(temporary / name, report)
+            if rows is not None:
+                with open(temporary / TEXTS, "wb") as file:
+                    file.writelines(row + b"\n" for row in rows)
             write_manifest(temporary / "manifest.json", KIND, "complete", inputs, **outcome, provenance=provenance())
             publish_folder(temporary, folder)
         except BaseException:
@@ -73,12 +84,19 @@ def read_subset(folder: Path) -> Subset:
     return Subset(np.asarray(indices), manifest)
 
 
-def subset_is_there(folder: Path, inputs: dict[str, Any]) -> bool:
+def read_clusters(folder: Path) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
+    """clusters.npy, centroids.npy (None where nothing was clustered) and composition.json of a subset."""
+    centroids = folder / "centroids.npy"
+    centroids_KT = np.asarray(load_array(centroids)) if centroids.is_file() else None
+    return load_array(folder / "clusters.npy"), centroids_KT, read_json(folder / "composition.json")
+
+
+def subset_is_there(folder: Path, inputs: dict[str, Any], with_texts: bool) -> bool:
     """Whether a subset made from exactly these inputs lies in `folder`.
 
     Raises: ValueError if one made from other inputs does.
     """
-    if not all((folder / name).is_file() for name in FILES):
+    if not all((folder / name).is_file() for name in (*FILES, *([TEXTS] if with_texts else []))):
         return False
     path = folder / "manifest.json"
     ways_out = "Ways out: --overwrite chooses again; another run_name keeps both."

@@ -31,14 +31,16 @@ SELECTION_PRESETS: dict[str, dict[str, Any]] = {
 
 
 def _check_budget(value: Any) -> Any:
-    """Rows or a fraction. pydantic would read `budget: true` as 1 and train on one example."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
-    if isinstance(value, float) and 0 < value <= 1:
-        return value
-    raise ValueError(
-        f"found {value!r}, expected a whole number of rows (at least 1) or a fraction in (0, 1] such as 0.11"
-    )
+    """Rows, a fraction, or a list of those. pydantic would read `budget: true` as 1 and train on one example."""
+    for budget in value if isinstance(value, list) and value else [value]:
+        is_rows = isinstance(budget, int) and not isinstance(budget, bool) and budget >= 1
+        is_fraction = isinstance(budget, float) and 0 < budget <= 1
+        if not is_rows and not is_fraction:
+            raise ValueError(
+                f"found {budget!r}, expected a whole number of rows (at least 1) or a fraction in (0, 1] such as 0.11, "
+                "or a list of such numbers"
+            )
+    return value
 
 
 class Section(BaseModel):
@@ -148,15 +150,54 @@ class SubsetConfig(Section):
 
     preset: Literal["released", "paper"] = "released"
     trajectories_from: str | None = Field(
-        default=None, description="a run's name, or an .npy of (N, T) losses in pool order"
+        default=None, description="a run's name, or a file of losses in pool order: .npy, .npz or .parquet"
+    )
+    sources_from: str | None = Field(
+        default=None,
+        description="without a data section: each row's source, a .npy of N numbers or texts or a .txt of N lines",
     )
     method: str = "s2l"
-    same_as: str | None = Field(default=None, description="train on the subset of this run instead of making one")
-    budget: Annotated[int | float, BeforeValidator(_check_budget)] = Field(
-        default=1.0, description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up)"
+    same_as: str | None = Field(
+        default=None,
+        description="train on the subset of this run (RUN, or RUN/subset-<rows> of several) instead of making one",
+    )
+    extend: str | None = Field(
+        default=None, description="keep all rows of this run's subset, whose pool is the beginning of this one"
+    )
+    budget: Annotated[int | float | list[int | float], BeforeValidator(_check_budget)] = Field(
+        default=1.0,
+        description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up); a list "
+        "makes one subset of each",
+    )
+    budget_tokens: PositiveInt | None = Field(
+        default=None, description="instead of budget: as many rows as fit into this many response tokens"
     )
     num_clusters: PositiveInt = 100
+    clusters: Literal["trajectories", "embeddings"] = Field(
+        default="trajectories",
+        description="what is clustered: losses, or the last checkpoint's mean response embeddings",
+    )
+    min_slope: float = Field(
+        default=0.02, ge=0, description="prune_then_select: a loss that falls by less per checkpoint is pruned (nats)"
+    )
     steps: list[int] | None = Field(default=None, description="checkpoints to use; default: all after step 0")
+    min_per_source: PositiveInt | dict[str, PositiveInt] | None = Field(
+        default=None, description="rows at least, of every source or by name; a smaller source gives what it has"
+    )
+    max_per_source: PositiveInt | dict[str, PositiveInt] | None = Field(
+        default=None, description="rows at most, of every source or by name"
+    )
+    include: str | None = Field(
+        default=None, description="rows that must be in: a .npy or .txt of row numbers, or a column of true and false"
+    )
+    exclude: str | None = Field(default=None, description="rows that must be out, given in the same way")
+    deduplicate: Literal["none", "exact"] = Field(
+        default="none", description="exact: of rows with the same response only the first can be chosen"
+    )
+    decontaminate: list[str] = Field(
+        default_factory=list,
+        description="files of benchmark questions (.jsonl or .txt): rows that share ten words in a row are out",
+    )
     per_source: bool
     min_cluster_size: PositiveInt
     max_points_per_centroid: PositiveInt | None
@@ -170,6 +211,14 @@ class SubsetConfig(Section):
         if isinstance(value, dict) and value.get("preset", "released") in SELECTION_PRESETS:
             return {**SELECTION_PRESETS[value.get("preset", "released")], **value}
         return value
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "SubsetConfig":
+        if self.budget_tokens is not None and "budget" in self.model_fields_set:
+            raise ValueError(
+                f"found both budget ({self.budget}) and budget_tokens ({self.budget_tokens}): keep one of them"
+            )
+        return self
 
 
 class TrackingConfig(Section):

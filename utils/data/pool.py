@@ -2,6 +2,9 @@
 
 JSON Lines is read with the standard library and stays on disk (only line offsets are kept); other containers go
 through `datasets`, imported only then. A row's number in the file is its identity in every artifact.
+
+What was read of a large JSON Lines file is kept under res/.cache, by the sha256 of the file, of the settings and of the
+code that reads: hashing a file takes a tenth of the time of parsing it, and a changed file is never taken for the old one.
 """
 
 import csv
@@ -15,9 +18,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from utils.artifacts.files import read_arrays, save_arrays
+from utils.artifacts.paths import cache_root
 from utils.config.schema import DataConfig
+from utils.data import formats
 from utils.data.formats import Example, example_reader
 
+_CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
 _NUM_SHOWN = 10  # offending rows listed in an error
 _decode_json = json.JSONDecoder().decode  # json.loads looks at its options once a row
 
@@ -46,7 +53,28 @@ class Pool:
         numbers), unknown formats, or a pool without a usable row."""
         self.data = data
         self._read_example = example_reader(data.format, data.columns, data.source_column)
+        cache = _cache_path(data)
+        if cache is not None and cache.is_file():
+            read = read_arrays(cache)
+            texts = json.loads(read["texts"].tobytes())
+            self._rows: _Rows = _JsonLines(Path(data.path), data.limit, array("q", read["offsets"].tobytes()))
+            self.fingerprint, self.source_names = texts["fingerprint"], texts["source_names"]
+            self.source_codes, self.excluded = read["source_codes"], read["excluded"]
+            return
         self._rows = _open_rows(data)
+        self._read_all()
+        if cache is not None:
+            assert isinstance(self._rows, _JsonLines)
+            texts = json.dumps({"fingerprint": self.fingerprint, "source_names": self.source_names}).encode()
+            arrays = {
+                "texts": np.frombuffer(texts, np.uint8),
+                "offsets": np.frombuffer(self._rows.offsets, np.int64),
+                "source_codes": self.source_codes,
+                "excluded": self.excluded,
+            }
+            save_arrays(cache, arrays)
+
+    def _read_all(self) -> None:
         codes: dict[str, int] = {}
         digest = hashlib.sha256()
         row_codes = np.empty(len(self._rows), np.int32)
@@ -64,6 +92,10 @@ class Pool:
         rank = {name: code for code, name in enumerate(self.source_names)}
         self.source_codes = np.array([rank[name] for name in codes], np.int32)[row_codes]
 
+    @property
+    def name(self) -> str:
+        return self.data.path
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -76,6 +108,10 @@ class Pool:
     def line(self, row: int) -> bytes:
         """The row as it was: byte for byte for JSON Lines, as JSON for other containers."""
         return self._rows.line(row)
+
+    def column(self, name: str) -> Iterator[Any]:
+        """Any column of the rows as they are, None where a row lacks it."""
+        return (row.get(name) for row in self._rows)
 
     @property
     def usable_rows(self) -> np.ndarray:
@@ -115,6 +151,20 @@ class Pool:
             )
 
 
+def _cache_path(data: DataConfig) -> Path | None:
+    """Where what is read of this pool is kept; None where it is not."""
+    path = Path(data.path)
+    if path.suffix != ".jsonl" or not path.is_file() or path.stat().st_size < _CACHED_FROM:
+        return None
+    digest = hashlib.sha256()
+    for origin in (path, Path(__file__), Path(formats.__file__)):
+        with open(origin, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    settings = data.model_dump(include={"format", "columns", "source_column", "limit", "invalid_rows"})
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return cache_root() / "pools" / f"{digest.hexdigest()}.npz"
+
+
 def _open_rows(data: DataConfig) -> _Rows:
     path = Path(data.path)
     if path.suffix in (".jsonl", ".json", ".csv", ".parquet") and not path.exists():
@@ -127,15 +177,17 @@ def _open_rows(data: DataConfig) -> _Rows:
 class _JsonLines:
     """A JSON Lines file, read by line offset."""
 
-    def __init__(self, path: Path, limit: int | None):
+    def __init__(self, path: Path, limit: int | None, offsets: array | None = None):
+        """Args: offsets: of the lines and of their end, where they are known."""
         self._path = path
-        self._offsets = offsets = array("q", [0])  # a list would take 36 bytes a row
-        with open(path, "rb") as file:
-            for line in file:
+        self._file = open(path, "rb")  # noqa: SIM115 (lives as long as the pool)
+        if offsets is None:
+            offsets = array("q", [0])  # a list would take 36 bytes a row
+            for line in self._file:
                 if limit is not None and len(offsets) > limit:
                     break
                 offsets.append(offsets[-1] + len(line))
-        self._file = open(path, "rb")  # noqa: SIM115 (lives as long as the pool)
+        self.offsets = offsets
         num_rows = len(offsets) - 1
         while num_rows and not self.line(num_rows - 1).strip():  # blank lines at the end are no rows
             num_rows -= 1
@@ -145,7 +197,7 @@ class _JsonLines:
         return self._num_rows
 
     def line(self, row: int) -> bytes:
-        start, end = self._offsets[row], self._offsets[row + 1]
+        start, end = self.offsets[row], self.offsets[row + 1]
         # Not seek and read: forked data loader workers share this file's position.
         return os.pread(self._file.fileno(), end - start, start).rstrip(b"\r\n")
 

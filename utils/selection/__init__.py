@@ -1,3 +1,5 @@
-"""Choosing the subset: the candidates (`candidates`), S2L beside the paper's Algorithm 1 (`s2l`, with `kmeans` and
-`random_order`), what it is compared with (`baselines`), the table of methods (`methods`), and the stage that
-select_s2l.py runs (`stage`, with `inputs` and `composition`). Imports neither torch nor transformers."""
+"""Choosing the subset: the pool's rows and their losses (`candidates`, `numbered_rows`), S2L beside the paper's Algorithm 1
+(`s2l`, with `kmeans`, `random_order` and `embeddings`), what it is compared with (`baselines`, `greedy`), the table of
+methods (`methods`), what people ask besides (`constraints`, `contamination`, `extension`), whether it can be trusted
+(`stability`, `explain`, `inspection`, with `drawing`), and the stage that select_s2l.py runs (`stage`, with `inputs` and
+`composition`). Imports neither torch nor transformers."""

@@ -1,29 +1,122 @@
-"""What S2L is compared with. All take rows in the same seeded random order as S2L does, so that a comparison at one
-seed is about how the budget is shared out and about nothing else.
+"""What S2L is compared with, each by the definition of its own paper, over the whole pool and blind to sources (the
+settings min_per_source and max_per_source balance any of them). Ties go to the lowest row.
 
-Legend: N examples of the pool, n candidates.
+Rows taken at random come in the same seeded order as in S2L, so that a comparison at one seed is about how the budget is
+shared out and about nothing else.
+
+Legend: n candidates, T checkpoints.
 """
 
 import numpy as np
 
+from utils.artifacts.trajectories import LOSS, read_num_response_tokens, read_quantity
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates, Choice
-from utils.selection.random_order import random_keys, take_in_random_order
-from utils.selection.s2l import share_out
+from utils.selection.random_order import in_random_order
+from utils.selection.s2l import choose_from_clusters, take_turns
 
 
 def random(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """Rows at random, whatever their source: S2L over the whole pool with a single cluster."""
-    return _choose(candidates, np.zeros(len(candidates.rows), np.int32), budget, seed)
+    return _choose(candidates, in_random_order(_positions(candidates), candidates.random_keys(seed)), budget)
 
 
 def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """The budget shared out over the sources as S2L does, rows at random inside each: S2L per source with a single
     cluster. The control that tells how much of S2L is the balance of its sources."""
-    return _choose(candidates, candidates.source_codes_n, budget, seed)
+    key_n = candidates.random_keys(seed)
+    sources = [in_random_order(position_m, key_n) for position_m in candidates.positions_by_source() if len(position_m)]
+    return _choose(candidates, take_turns(sources, key_n), budget)
 
 
-def _choose(candidates: Candidates, group_n: np.ndarray, budget: int, seed: int) -> Choice:
-    key_n = random_keys(seed, candidates.num_examples)[candidates.rows]
-    taken_n = take_in_random_order(group_n, share_out(group_n, key_n, budget), key_n)
-    return Choice(candidates.rows[taken_n], np.full(candidates.num_examples, -1, np.int32))
+def least_confidence(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+    """Lowest mean probability of the response tokens under the last checkpoint (Bhatt et al., 2024, "An Experimental
+    Design Framework for Label-Efficient Supervised Finetuning", arXiv:2401.06692)."""
+    return _by_score(candidates, _last(candidates, "confidence"), budget)
+
+
+def middle_perplexity(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+    """Perplexity nearest to the middle of the pool's ranking (Marion et al., 2023, "When Less is More", arXiv:2309.04564,
+    which keeps the middle of the distribution), under the last checkpoint. The ranking by perplexity is the ranking by
+    mean loss; of rows equally far from the middle the more perplexing comes second."""
+    rank_n = np.empty(len(candidates.rows))
+    rank_n[np.argsort(_last(candidates, LOSS), kind="stable")] = np.arange(len(rank_n))
+    middle = (len(rank_n) - 1) / 2
+    return _choose(candidates, np.lexsort((rank_n, np.abs(rank_n - middle))), budget)
+
+
+def high_learnability(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+    """Largest loss of the base model (step 0) minus loss at the last checkpoint (Zhou et al., 2023, "LoBaSS: Gauging
+    Learnability in Supervised Fine-tuning Data", arXiv:2310.13008), without that paper's further normalisation."""
+    assert candidates.trajectories is not None
+    before_n = read_quantity(candidates.trajectories, LOSS, 0)[candidates.rows]
+    if np.isnan(before_n).any():
+        raise ValueError(
+            f"{candidates.trajectories.origin}: {np.isnan(before_n).sum():,} rows with losses later have none at step 0: "
+            "score step 0 again (--overwrite --checkpoints 0)"
+        )
+    return _by_score(candidates, _last(candidates, LOSS) - before_n, budget)
+
+
+def longest(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+    """Most response tokens (Zhao et al., 2024, "Long Is More for Alignment", arXiv:2402.04833)."""
+    assert candidates.trajectories is not None
+    tokens_n = read_num_response_tokens(candidates.trajectories)[candidates.rows]
+    return _by_score(candidates, -tokens_n.astype(np.int64), budget)
+
+
+def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+    """S2L on the falls of the loss from checkpoint to checkpoint, without rows whose loss does not fall.
+
+    After "Prune, Then Select" (submitted to ICLR 2026, withdrawn): a row is pruned if the slope of a straight line fitted
+    to its trajectory by least squares is above -`min_slope` nats per checkpoint. How that paper measures a slope and a
+    reduction is known from its description only. Pruned rows are taken, at random, once all others are spent.
+
+    Raises: ValueError with a single checkpoint.
+    """
+    assert candidates.trajectories is not None
+    num_checkpoints = len(candidates.trajectories.columns)
+    if num_checkpoints < 2:
+        raise ValueError("subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to")
+    weight_T = np.arange(num_checkpoints) - (num_checkpoints - 1) / 2
+    weight_T /= (weight_T**2).sum()
+    slope_n = np.zeros(len(candidates.rows))
+    for weight, column_N in zip(weight_T, candidates.trajectories.columns, strict=True):
+        slope_n += weight * column_N[candidates.rows].astype(np.float64)
+    falls_n = slope_n <= -subset.min_slope
+    pruned = in_random_order(np.flatnonzero(~falls_n), candidates.random_keys(seed))
+    if not falls_n.any():
+        return _choose(candidates, pruned, budget)
+    kept = candidates.only(np.flatnonzero(falls_n))
+
+    def read_falls(position_m: np.ndarray | slice) -> np.ndarray:
+        return np.ascontiguousarray(-np.diff(kept.read_losses(position_m), axis=1))
+
+    choice = choose_from_clusters(kept, read_falls, subset, len(kept.rows), seed)
+    order = np.concatenate([choice.order, candidates.rows[pruned]])[:budget]
+    return Choice(order, choice.clusters_N, choice.centroids_KT, choice.backend)
+
+
+def _positions(candidates: Candidates) -> np.ndarray:
+    return np.arange(len(candidates.rows), dtype=np.int32)
+
+
+def _last(candidates: Candidates, quantity: str) -> np.ndarray:
+    """(n,): a quantity of the candidates at the last of the checkpoints used."""
+    assert candidates.trajectories is not None
+    steps, columns = candidates.trajectories.steps, candidates.trajectories.columns
+    last_N = (
+        columns[-1]
+        if quantity == LOSS
+        else read_quantity(candidates.trajectories, quantity, steps[-1] if steps else -1)
+    )
+    return last_N[candidates.rows]
+
+
+def _by_score(candidates: Candidates, score_n: np.ndarray, budget: int) -> Choice:
+    """Lowest score first."""
+    return _choose(candidates, np.argsort(score_n, kind="stable"), budget)
+
+
+def _choose(candidates: Candidates, order: np.ndarray, budget: int) -> Choice:
+    return Choice(candidates.rows[order[:budget]], np.full(candidates.num_examples, -1, np.int32))

@@ -8,49 +8,59 @@ from typing import Any
 import numpy as np
 
 from utils.data.pool import Pool
-from utils.selection.candidates import Candidates, Choice
+from utils.selection.candidates import Candidates
+from utils.selection.numbered_rows import NumberedRows
 
 _WIDTH = 100
 _NAME_WIDTH = 42  # a longer name gets a line of its own
 _NUM_SHOWN = 40  # sources in the table
 
 
-def compose(pool: Pool, candidates: Candidates, choice: Choice) -> dict[str, Any]:
+def compose(
+    pool: Pool | NumberedRows, candidates: Candidates, chosen_rows: np.ndarray, clusters_N: np.ndarray
+) -> dict[str, Any]:
     """composition.json: totals, and per source (by name) its rows, shares (of 1) and clusters.
 
     `clusters` maps a cluster's number to [its members in this source, those of them chosen].
     """
     chosen_N = np.zeros(len(pool), bool)
-    chosen_N[choice.rows] = True
+    chosen_N[chosen_rows] = True
     pool_rows_S = np.bincount(pool.source_codes, minlength=len(pool.source_names)).tolist()
     sources = {}
     for name, pool_rows, rows in zip(pool.source_names, pool_rows_S, candidates.rows_by_source(), strict=True):
         chosen = int(chosen_N[rows].sum())
-        clusters = _count_members(choice.clusters_N[rows], chosen_N[rows])
+        clusters = _count_members(clusters_N[rows], chosen_N[rows])
         sources[name] = {
             "pool_rows": pool_rows,
             "selectable": len(rows),
             "chosen": chosen,
             "share_of_pool": pool_rows / len(pool),
-            "share_of_subset": chosen / len(choice.rows),
+            "share_of_subset": chosen / len(chosen_rows),
             "num_clusters": len(clusters),
             "clusters": clusters,
         }
     return {
         "pool_rows": len(pool),
         "selectable": len(candidates.rows),
-        "chosen": len(choice.rows),
-        "num_clusters": int(choice.clusters_N.max()) + 1,
+        "chosen": len(chosen_rows),
+        "num_clusters": int(clusters_N.max()) + 1,
         "sources": sources,
     }
 
 
 def _count_members(cluster_m: np.ndarray, chosen_m: np.ndarray) -> dict[str, list[int]]:
-    numbers, sizes = np.unique(cluster_m[cluster_m >= 0], return_counts=True)
-    taken = np.bincount(np.searchsorted(numbers, cluster_m[chosen_m & (cluster_m >= 0)]), minlength=len(numbers))
+    clustered_m = cluster_m >= 0
+    if not clustered_m.all():
+        cluster_m, chosen_m = cluster_m[clustered_m], chosen_m[clustered_m]
+    if not len(cluster_m):
+        return {}
+    lowest = int(cluster_m.min())
+    sizes = np.bincount(cluster_m - lowest)
+    taken = np.bincount(cluster_m[chosen_m] - lowest, minlength=len(sizes)).tolist()
     return {
-        str(number): [size, num_taken]
-        for number, size, num_taken in zip(numbers.tolist(), sizes.tolist(), taken.tolist(), strict=True)
+        str(lowest + place): [size, num_taken]
+        for place, (size, num_taken) in enumerate(zip(sizes.tolist(), taken, strict=True))
+        if size
     }
 
 

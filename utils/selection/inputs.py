@@ -4,16 +4,25 @@ import hashlib
 import json
 from typing import Any
 
+from utils.artifacts.manifests import check_inputs
+from utils.artifacts.paths import named_subset
 from utils.artifacts.subsets import Subset
 from utils.artifacts.trajectories import Trajectories, read_trajectories
 from utils.config.names import look_up
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
+from utils.selection.constraints import constraint_inputs
 from utils.selection.methods import METHODS
+from utils.selection.numbered_rows import NumberedRows
 
 
-def subset_inputs(config: RunConfig, pool: Pool, trajectories: str | None) -> dict[str, Any]:
-    """All that the chosen rows depend on, compared before a subset is reused; trajectories: their identity."""
+def subset_inputs(
+    config: RunConfig, pool: Pool | NumberedRows, trajectories: str | None, extended: Subset | None
+) -> dict[str, Any]:
+    """All that the chosen rows depend on except the budget, compared before a subset is reused.
+
+    Args: trajectories: their identity; extended: the subset whose rows are kept.
+    """
     assert config.subset is not None
     subset = config.subset
     settings = look_up(METHODS, subset.method, "subset.method").settings
@@ -21,35 +30,67 @@ def subset_inputs(config: RunConfig, pool: Pool, trajectories: str | None) -> di
         **pool_inputs(pool),
         "method": subset.method,
         "seed": config.seed,
-        ("budget_rows" if isinstance(subset.budget, int) else "budget_fraction"): subset.budget,
         **{name: getattr(subset, name) for name in settings},
         "trajectories": trajectories,
+        **constraint_inputs(subset),
+        **({} if extended is None else {"extends": _sha256(extended.manifest["inputs"])}),
     }
 
 
-def pool_inputs(pool: Pool) -> dict[str, Any]:
+def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any]) -> None:
+    """Refuse to extend a subset of another pool, or one that was made in another way.
+
+    Raises: ValueError naming the differing entries.
+    """
+    assert config.subset is not None
+    recorded = extended.manifest["inputs"]
+    num_old = recorded["num_examples"]
+    if num_old > inputs["num_examples"]:
+        raise ValueError(
+            f"subset.extend: the pool of {config.subset.extend} has {num_old:,} rows, this one {inputs['num_examples']:,}: "
+            "expected the old rows followed by new ones"
+        )
+    beginning = inputs["pool"]
+    if config.data is not None:
+        beginning = Pool(config.data.model_copy(update={"limit": num_old})).fingerprint
+    names = {"method", "seed", *METHODS[config.subset.method].settings} & recorded.keys()
+    check_inputs(
+        named_subset(config.subset.extend or "") / "manifest.json",
+        {name: recorded[name] for name in names} | ({} if config.data is None else {"pool": recorded["pool"]}),
+        {name: inputs[name] for name in names} | ({} if config.data is None else {"pool": beginning}),
+        f"To extend it (subset.extend), the first {num_old:,} rows and the settings must be the same.",
+    )
+
+
+def pool_inputs(pool: Pool | NumberedRows) -> dict[str, Any]:
     return {"pool": pool.fingerprint, "num_examples": len(pool)}
 
 
 def trajectories_identity(trajectories: Trajectories) -> str:
     """sha256 over what made the losses that are used: a name alone would not notice a retrained proxy."""
-    if trajectories.steps is None:
+    if not trajectories.manifest:
         with open(trajectories.origin, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            of_file = hashlib.file_digest(file, "sha256").hexdigest()
+        return of_file if trajectories.steps is None else f"{of_file}, steps {trajectories.steps}"
+    assert trajectories.steps is not None
     checkpoints = trajectories.manifest["checkpoints"]
     made_from = {
         "inputs": trajectories.manifest["inputs"],
         "checkpoints": {str(step): checkpoints[str(step)] for step in trajectories.steps},
     }
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+    return _sha256(made_from)
 
 
-def identity_if_there(subset: SubsetConfig, found: Subset) -> str | None:
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def identity_if_there(subset: SubsetConfig, found: Subset, num_examples: int) -> str | None:
     """Identity of the configured trajectories; if they are gone since the subset was made, the recorded one."""
     if subset.trajectories_from is None:
         return None
     try:
-        return trajectories_identity(read_trajectories(subset.trajectories_from, subset.steps))
+        return trajectories_identity(read_trajectories(subset.trajectories_from, subset.steps, num_examples))
     except FileNotFoundError:
         used = found.manifest["trajectories"]
         if used is None or used["from"] != subset.trajectories_from:

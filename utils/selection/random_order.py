@@ -24,17 +24,28 @@ def random_keys(seed: int, num_examples: int) -> np.ndarray:
     return np.random.PCG64(entropy).random_raw(num_examples)
 
 
-def take_in_random_order(group_n: np.ndarray, quota_G: np.ndarray, key_n: np.ndarray) -> np.ndarray:
-    """Take from each group its quota of rows, those with the lowest keys.
+def in_random_order(position_m: np.ndarray, key_n: np.ndarray) -> np.ndarray:
+    """Positions by ascending keys; keys that agree in their high bits keep their order.
 
-    Args: group_n: int (n,), the group of each row; quota_G: int (G,), at most the group's size; key_n: uint64 (n,).
+    Key and place share one number, because numpy sorts numbers many times faster than it finds their order.
 
-    Returns: bool (n,), the rows taken.
+    Args: position_m: integers (m,), positions of keys.
     """
-    order = np.lexsort((key_n, group_n))
-    sizes_G = np.bincount(group_n, minlength=len(quota_G))
-    assert np.all(quota_G <= sizes_G)
-    place_in_group = np.arange(len(group_n)) - np.repeat(np.cumsum(sizes_G) - sizes_G, sizes_G)
-    taken_n = np.zeros(len(group_n), bool)
-    taken_n[order[place_in_group < np.repeat(quota_G, sizes_G)]] = True
-    return taken_n
+    bits = max(1, (len(position_m) - 1).bit_length())
+    low = np.uint64((1 << bits) - 1)
+    key_and_place_m = key_n[position_m] & ~low
+    key_and_place_m |= np.arange(len(position_m), dtype=np.uint64)
+    key_and_place_m.sort()
+    key_and_place_m &= low
+    return position_m[key_and_place_m.astype(np.intp)]
+
+
+def sample_positions(num_positions: int, size: int, seed: int) -> np.ndarray:
+    """int64 (size,), ascending: a random sample without repetition, in memory that goes with `size` alone."""
+    assert size <= num_positions
+    bits, drawn = np.random.PCG64(np.random.SeedSequence(seed)), np.empty(0, np.uint64)
+    while True:
+        drawn = np.concatenate([drawn, bits.random_raw(2 * size) % np.uint64(num_positions)])
+        distinct, first = np.unique(drawn, return_index=True)
+        if len(distinct) >= size:
+            return np.sort(distinct[np.argsort(first)[:size]]).astype(np.int64)

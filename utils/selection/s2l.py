@@ -2,109 +2,136 @@
 
     Algorithm 1, of the paper                           here
     cluster the trajectories into C_1 ... C_K           cluster_rows
-    sort the clusters by size, ascending                water_fill
+    sort the clusters by size, ascending                take_turns
     for k = 1 ... K:
-        R_k = (B - |S|) / (K - k + 1)                   water_fill
+        R_k = (B - |S|) / (K - k + 1)                   take_turns
         S += all of C_k if |C_k| <= R_k,
-             else R_k of C_k at random                  take_in_random_order
+             else R_k of C_k at random                  in_random_order
+
+The algorithm is written for one budget B. Taking turns, one row of each cluster that has rows left, puts all rows into
+one order whose first B rows are what Algorithm 1 takes, for every B: an equal share for each cluster, small ones spent.
+Therefore a smaller subset is contained in a larger one, and one clustering serves all budgets.
 
 Deviations, each for a reason:
-- `per_source` (preset released): the budget is first shared out over the sources by the same rule and each source is
-  clustered by itself, as the released code does; the paper's Algorithm 1 knows no sources.
+- `per_source` (preset released): sources take turns by the same rule and each source is clustered by itself, as the
+  released code does; the paper's Algorithm 1 knows no sources.
 - `min_cluster_size: 3` (preset released): smaller clusters are passed over until all others are spent, as in the
   released code; 1 (preset paper) makes no exception.
-- R_k is rounded down. Clusters of equal size come in a random order, so that what rounding leaves over does not
-  always go to the rows at the end of the pool.
-- The random order inside a cluster does not depend on the budget, so a smaller subset is contained in a larger one.
+- R_k is rounded down, so in the last, incomplete turn the larger clusters are served. Clusters of equal size come in a
+  random order, so that what rounding leaves over does not always go to the rows at the end of the pool.
+- `clusters: embeddings` clusters the last checkpoint's mean response embeddings, brought to unit length, instead.
 
-Legend: N examples of the pool, n candidates, m those of one source, G groups, K clusters.
+Legend: N examples of the pool, n candidates, m those of one source, K clusters, T checkpoints.
 """
 
 import numpy as np
 
 from utils.config.schema import SubsetConfig
-from utils.selection.candidates import Candidates, Choice
-from utils.selection.kmeans import backend, cluster_rows
-from utils.selection.random_order import derived_seed, random_keys, take_in_random_order
+from utils.selection.candidates import Candidates, Choice, positions_by_group
+from utils.selection.embeddings import unit_embeddings
+from utils.selection.extension import Extension
+from utils.selection.kmeans import ReadRows, backend, cluster_rows
+from utils.selection.random_order import derived_seed, in_random_order
 
 
 def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
-    """Choose `budget` rows by their loss trajectories.
+    """Choose rows by their loss trajectories. Args: budget: rows, at most as many as there are candidates."""
+    if subset.clusters == "embeddings":
+        return choose_from_clusters(candidates, unit_embeddings(candidates), subset, budget, seed)
+    return choose_from_clusters(candidates, candidates.read_losses, subset, budget, seed)
+
+
+def choose_from_clusters(
+    candidates: Candidates,
+    read_rows: ReadRows,
+    subset: SubsetConfig,
+    budget: int,
+    seed: int,
+    kmeans_seed: int | None = None,
+) -> Choice:
+    """Cluster candidates, in each source or over all of them, and take turns over the clusters.
 
     Cluster numbers are unique over all sources: those of the first source (by name) come first, inside a source they
     follow the clusters' lowest rows.
 
-    Args: budget: rows, at most as many as there are candidates.
+    Args:
+        read_rows: what is clustered, by position among the candidates.
+        kmeans_seed: of k-means alone, so that the random order of the rows stays that of `seed`; default: `seed`.
     """
-    key_N = random_keys(seed, candidates.num_examples)
+    key_n = candidates.random_keys(seed)
     clusters_N = np.full(candidates.num_examples, -1, np.int32)
     if subset.per_source:
-        names, parts = candidates.source_names, candidates.rows_by_source()
-        budgets = share_out(candidates.source_codes_n, key_N[candidates.rows], budget, len(names)).tolist()
+        names, parts = candidates.source_names, candidates.positions_by_source()
     else:
-        names, parts, budgets = [""], [candidates.rows], [budget]
+        names, parts = [""], [np.arange(len(candidates.rows), dtype=np.int32)]
 
-    chosen, num_clusters = [], 0
-    for name, rows_m, part_budget in zip(names, parts, budgets, strict=True):
-        if not len(rows_m):
+    stored = candidates.stored
+    extension = None if stored is None else Extension(stored)
+    orders, centroids = [], [] if stored is None else [stored.centroids_KT]
+    for name, position_m in zip(names, parts, strict=True):
+        if not len(position_m):
             continue
-        cluster_m = cluster_rows(
-            candidates.losses(rows_m),
-            subset.num_clusters,
-            derived_seed(seed, "k-means", name),
-            subset.iterations,
-            subset.init,
-            subset.num_restarts,
-            subset.max_points_per_centroid,
-        )
-        clusters_N[rows_m] = num_clusters + cluster_m
-        num_clusters += int(cluster_m.max()) + 1
-        quota_K = share_out(cluster_m, key_N[rows_m], part_budget, min_size=subset.min_cluster_size)
-        chosen.append(rows_m[take_in_random_order(cluster_m, quota_K, key_N[rows_m])])
-    return Choice(np.sort(np.concatenate(chosen)), clusters_N, backend())
+        rows_m, read_part = candidates.rows[position_m], _of_part(read_rows, position_m, len(candidates.rows))
+        if extension is not None and name in extension.stored.numbers:
+            cluster_m = extension.assign(name, rows_m, read_part)
+        else:
+            cluster_m, centroids_KT = cluster_rows(
+                read_part,
+                len(position_m),
+                subset.num_clusters,
+                derived_seed(seed if kmeans_seed is None else kmeans_seed, "k-means", name),
+                subset.iterations,
+                subset.init,
+                subset.num_restarts,
+                subset.max_points_per_centroid,
+            )
+            cluster_m += sum(map(len, centroids))
+            centroids.append(centroids_KT)
+        clusters_N[rows_m] = cluster_m
+        cluster_m -= cluster_m.min()
+        clusters = positions_by_group(cluster_m, int(cluster_m.max()) + 1)
+        del cluster_m  # of a hundred million rows each array counts
+        clusters = [in_random_order(position_m[cluster], key_n) for cluster in clusters if len(cluster)]
+        orders.append(take_turns(clusters, key_n, subset.min_cluster_size))
+    order = take_turns(orders, key_n)[:budget]
+    remarks = () if extension is None else extension.remarks()
+    return Choice(candidates.rows[order], clusters_N, np.concatenate(centroids), backend(), remarks)
 
 
-def share_out(
-    group_n: np.ndarray, key_n: np.ndarray, budget: int, num_groups: int = 0, min_size: int = 1
-) -> np.ndarray:
-    """Water-filling over groups of rows, groups of equal size in the random order of the keys.
+def take_turns(groups: list[np.ndarray], key_n: np.ndarray, min_size: int = 1) -> np.ndarray:
+    """Merge groups of positions, each in an order of its own, into one order: in every turn each group that has any left
+    gives its next one, larger groups first; of groups of equal size the one that holds the lowest key first.
 
-    The group that holds the lowest key comes last among its equals, where rounding down leaves more: so n groups of
-    one row each are served exactly like one group of n rows.
+    Its first B positions are the water-filling of budget B: with the groups ascending by size, the k-th of K gives
+    min(its size, what is left // (K - k + 1)). Groups smaller than `min_size` come after all others, in the same manner.
+    So n groups of one row each are served exactly like one group of n rows in the order of their keys.
 
-    Args: group_n: int (n,), group of each row; key_n: uint64 (n,); num_groups: at least this many (some may be empty).
+    Args: groups: integers, all disjoint, none empty; key_n: uint64 (n,).
 
-    Returns: int64 (G,), quotas.
+    Returns: all positions of all groups.
     """
-    sizes_G = np.bincount(group_n, minlength=num_groups)
-    lowest_key_G = np.full(len(sizes_G), np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(lowest_key_G, group_n, key_n)
-    order_G = np.argsort(lowest_key_G, kind="stable")[::-1]
-    quota_G = np.empty(len(sizes_G), np.int64)
-    quota_G[order_G] = water_fill(sizes_G[order_G].tolist(), budget, min_size)
-    return quota_G
-
-
-def water_fill(sizes: list[int], budget: int, min_size: int = 1) -> list[int]:
-    """Share a budget out over groups as evenly as their sizes allow: groups ascending by size (ties by lowest index),
-    the k-th of K takes min(its size, what is left // (K - k + 1)).
-
-    Groups smaller than `min_size` get nothing until all others are spent, then what is left in the same manner.
-
-    Spends exactly min(budget, sum(sizes)). A larger budget lowers no quota: raising what is left by 1 raises
-    min(size, left // m) by 0 or 1, and hands on what remains raised by 1 or 0; so one unit more of budget raises
-    one quota by one, and the same holds for groups inside groups.
-
-    Returns: quotas in the order of `sizes`.
-    """
-    ascending = sorted(range(len(sizes)), key=sizes.__getitem__)
-    quotas = [0] * len(sizes)
-    left = budget
-    for groups in (
-        [group for group in ascending if sizes[group] >= min_size],
-        [group for group in ascending if sizes[group] < min_size],
+    if len(groups) == 1:
+        return groups[0]
+    lowest_key = [key_n[group].min() for group in groups]
+    ascending = sorted(range(len(groups)), key=lambda number: (len(groups[number]), ~lowest_key[number]))
+    order, num_taken = np.empty(sum(map(len, groups)), groups[0].dtype), 0
+    for served in (
+        [groups[number] for number in ascending if len(groups[number]) >= min_size],
+        [groups[number] for number in ascending if len(groups[number]) < min_size],
     ):
-        for position, group in enumerate(groups):
-            quotas[group] = min(sizes[group], left // (len(groups) - position))
-            left -= quotas[group]
-    return quotas
+        given, remaining = 0, served
+        while remaining:
+            size = len(remaining[0])  # as long as the smallest lasts, all take turns
+            turns = order[num_taken : num_taken + (size - given) * len(remaining)].reshape(size - given, len(remaining))
+            for place, group in enumerate(reversed(remaining)):
+                turns[:, place] = group[given:size]
+            num_taken += turns.size
+            given, remaining = size, [group for group in remaining if len(group) > size]
+    return order
+
+
+def _of_part(read_rows: ReadRows, position_m: np.ndarray, num_candidates: int) -> ReadRows:
+    """The rows of one source by their place in it; of all sources together as they are, which saves a copy."""
+    if len(position_m) == num_candidates:
+        return read_rows
+    return lambda piece: read_rows(position_m[piece])

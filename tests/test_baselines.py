@@ -1,0 +1,184 @@
+"""Baselines against their definitions, written down the plain way at small size.
+
+Legend: N examples of the pool, d dimensions.
+"""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.artifacts.files import save_array
+from utils.artifacts.paths import RunPaths
+from utils.artifacts.trajectories import begin_trajectories, finish_checkpoint, read_trajectories
+from utils.config.schema import SubsetConfig
+from utils.selection import greedy
+from utils.selection.candidates import Candidates
+from utils.selection.methods import METHODS
+
+NUM_ROWS, STEPS = 40, [0, 500, 1000]
+
+
+@pytest.fixture
+def scores(res_dir: Path) -> dict[str, np.ndarray]:
+    """Trajectories of a run named proxy with all that a scoring pass can keep."""
+    rng = np.random.default_rng(0)
+    losses_NT = (rng.gamma(2, 1, (NUM_ROWS, 3)) + np.array([3, 1, 0])).astype(np.float32)
+    losses_NT[5] = losses_NT[4]  # a tie
+    scores = {
+        "losses_NT": losses_NT,
+        "confidence": rng.random(NUM_ROWS).astype(np.float32),
+        "embeddings": rng.normal(size=(NUM_ROWS, 6)).astype(np.float16),
+        "num_response_tokens": rng.integers(1, 50, NUM_ROWS).astype(np.int32),
+    }
+    folder, rows = RunPaths("proxy").trajectories, np.arange(NUM_ROWS)
+    begin_trajectories(folder, {"num_examples": NUM_ROWS}, {step: f"weights {step}" for step in STEPS}, [], [])
+    for number, step in enumerate(STEPS):
+        kept = {name: scores[name] for name in ("confidence", "embeddings")} if step == 1000 else {}
+        finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, number], **kept})])
+    save_array(folder / "num_response_tokens.npy", scores["num_response_tokens"])
+    return scores
+
+
+def candidates(selectable: list[int] | None = None) -> Candidates:
+    rows = np.arange(NUM_ROWS) if selectable is None else np.array(selectable)
+    trajectories = read_trajectories("proxy")
+    return Candidates(rows, (rows % 3).astype(np.int32), ["a", "b", "c"], NUM_ROWS, trajectories, np.empty(0, int))
+
+
+def chosen(method: str, budget: int, of: Candidates | None = None, **settings) -> list[int]:
+    subset = SubsetConfig.model_validate({"preset": "paper", **settings})
+    return METHODS[method].choose(of or candidates(), subset, budget, 0).order.tolist()
+
+
+SELECTABLE = [row for row in range(NUM_ROWS) if row % 7 != 3]
+
+
+@pytest.mark.parametrize("selectable", [None, SELECTABLE], ids=["all", "some"])
+def test_scores_are_ranked_by_their_definitions(scores, selectable):
+    losses_NT, of = scores["losses_NT"], candidates(selectable)
+    rows = of.rows.tolist()
+    perplexity = np.exp(losses_NT[:, -1].astype(float))
+    ascending = sorted(rows, key=lambda row: (perplexity[row], row))
+    middle = (len(rows) - 1) / 2
+    definitions = {
+        "least_confidence": sorted(rows, key=lambda row: (scores["confidence"][row], row)),
+        "high_learnability": sorted(rows, key=lambda row: (losses_NT[row, -1] - losses_NT[row, 0], row)),
+        "longest": sorted(rows, key=lambda row: (-scores["num_response_tokens"][row], row)),
+        "middle_perplexity": sorted(ascending, key=lambda row: abs(ascending.index(row) - middle)),
+    }
+    for method, expected in definitions.items():
+        assert chosen(method, len(rows), of) == expected, method
+        assert chosen(method, 9, of) == expected[:9], method
+
+
+def unit(embeddings: np.ndarray) -> np.ndarray:
+    embeddings = embeddings.astype(np.float64)
+    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+
+
+def coverage(vectors_nd: np.ndarray, picks: list[int]) -> float:
+    return (1 + vectors_nd @ vectors_nd[picks].T).max(1).sum()
+
+
+@pytest.mark.parametrize("first_picks", [1, 4, 100], ids=["pairs soon", "pairs later", "never pairs"])
+def test_each_facility_raises_the_coverage_most(scores, monkeypatch, first_picks):
+    monkeypatch.setattr(greedy, "_FIRST_PICKS", first_picks)
+    vectors_Nd, picks = unit(scores["embeddings"]), chosen("facility_location", 20)
+    for place, pick in enumerate(picks):
+        best = max(coverage(vectors_Nd, [*picks[:place], row]) for row in range(NUM_ROWS))
+        assert coverage(vectors_Nd, [*picks[:place], pick]) > best - 0.01, "rounding to whole numbers aside"
+    assert chosen("facility_location", NUM_ROWS)[:20] == picks
+    assert sorted(chosen("facility_location", NUM_ROWS)) == list(range(NUM_ROWS))
+
+
+def test_greedy_coverage_is_close_to_the_best_there_is(scores):
+    vectors_Nd = unit(scores["embeddings"])
+    best = max(coverage(vectors_Nd, list(rows)) for rows in itertools.combinations(range(NUM_ROWS), 3))
+    assert coverage(vectors_Nd, chosen("facility_location", 3)) >= (1 - 1 / np.e) * best
+
+
+def test_each_center_is_the_row_farthest_from_those_before(scores):
+    vectors_Nd, picks = unit(scores["embeddings"]), chosen("k_center", 20)
+    for place in range(1, len(picks)):
+        distances = np.linalg.norm(vectors_Nd[:, None] - vectors_Nd[picks[:place]], axis=2).min(1)
+        assert distances[picks[place]] > distances.max() - 0.002, "rounding to whole numbers aside"
+    assert sorted(chosen("k_center", NUM_ROWS)) == list(range(NUM_ROWS)) and chosen("k_center", NUM_ROWS)[:20] == picks
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 12), st.integers(2, 30), st.integers(0, 99))
+def test_similarities_of_whole_numbers_are_exact(num_dimensions, num_rows, seed):
+    vectors = np.random.default_rng(seed).normal(size=(num_rows, num_dimensions)).astype(np.float32)
+    vectors = np.rint(2800 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    assert np.array_equal(vectors @ vectors.T, vectors.astype(np.int64) @ vectors.T.astype(np.int64))
+
+
+def test_rows_whose_loss_does_not_fall_come_last(scores):
+    losses_NT = scores["losses_NT"][:, 1:]
+    slopes = np.polyfit(np.arange(2), losses_NT.T.astype(float), 1)[0]
+    falling = set(np.flatnonzero(slopes <= -0.02).tolist())
+    assert 5 < len(falling) < NUM_ROWS - 5
+    order = chosen("prune_then_select", NUM_ROWS, num_clusters=4)
+    assert set(order[: len(falling)]) == falling and sorted(order) == list(range(NUM_ROWS))
+    clusters_N = METHODS["prune_then_select"].choose(
+        candidates(), SubsetConfig.model_validate({"num_clusters": 4}), 10, 0
+    ).clusters_N
+    assert set(np.flatnonzero(clusters_N >= 0).tolist()) == falling
+
+
+def test_what_prune_then_select_clusters_are_the_falls(scores):
+    """Two rows of the same falls at different levels share a cluster; S2L keeps them apart."""
+    losses_NT = np.array([[9, 8], [5, 4], [9, 5], [5, 1]] * 10, np.float32)
+    rows = np.arange(NUM_ROWS)
+    folder = RunPaths("falls").trajectories
+    begin_trajectories(folder, {"num_examples": NUM_ROWS}, {1: "a", 2: "b"}, [], [])
+    for step in (1, 2):
+        finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, step - 1]})])
+    of = Candidates(rows, np.zeros(NUM_ROWS, np.int32), [""], NUM_ROWS, read_trajectories("falls"), np.empty(0, int))
+    subset = SubsetConfig.model_validate({"num_clusters": 4})
+    falls = METHODS["prune_then_select"].choose(of, subset, 4, 0).clusters_N
+    assert falls[:4].tolist() == [0, 0, 1, 1] and METHODS["s2l"].choose(of, subset, 4, 0).clusters_N.max() == 3
+
+
+def test_clusters_of_embeddings_go_by_direction(scores):
+    directions = np.eye(4, 6)[np.arange(NUM_ROWS) % 4] * np.random.default_rng(1).uniform(1, 9, (NUM_ROWS, 1))
+    save_array(RunPaths("proxy").trajectories / "checkpoint-1000.embeddings.npy", directions.astype(np.float16))
+    subset = SubsetConfig.model_validate({"preset": "paper", "clusters": "embeddings", "num_clusters": 4})
+    choice = METHODS["s2l"].choose(candidates(), subset, 8, 0)
+    assert choice.clusters_N.tolist() == (np.arange(NUM_ROWS) % 4).tolist()
+    assert sorted(np.bincount(choice.rows % 4).tolist()) == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("method", "file", "words"),
+    [
+        ("least_confidence", "checkpoint-1000.confidence.npy", ["--checkpoints 1000", "trajectories.also=[confidence]"]),
+        ("facility_location", "checkpoint-1000.embeddings.npy", ["trajectories.also=[embeddings]"]),
+        ("high_learnability", "checkpoint-0.npy", ["run_distributed_trajectories.py", "--checkpoints 0"]),
+        ("longest", "num_response_tokens.npy", ["run_distributed_trajectories.py", "num_response_tokens"]),
+    ],
+)
+def test_a_method_without_its_scores_names_the_command_that_makes_them(scores, method, file, words):
+    (RunPaths("proxy").trajectories / file).unlink()
+    with pytest.raises(FileNotFoundError) as refusal:
+        chosen(method, 5)
+    assert all(word in str(refusal.value) for word in words), refusal.value
+
+
+def test_an_embedding_without_a_direction_is_refused(scores):
+    embeddings = scores["embeddings"].copy()
+    embeddings[[3, 7]] = [[0] * 6, [np.nan] * 6]
+    save_array(RunPaths("proxy").trajectories / "checkpoint-1000.embeddings.npy", embeddings)
+    with pytest.raises(ValueError, match="zero or not finite: rows 3, 7"):
+        chosen("k_center", 5)
+
+
+def test_a_slope_needs_two_checkpoints(scores):
+    of = candidates()
+    single = read_trajectories("proxy", [1000])
+    with pytest.raises(ValueError, match="found 1 checkpoint"):
+        chosen("prune_then_select", 5, Candidates(of.rows, of.source_codes_n, of.source_names, 40, single, of.unscorable))

@@ -1,0 +1,142 @@
+"""What --explain says of a row is what lies on disk: places in the random order, quotas, neighbours, reasons.
+
+Legend: N examples of the pool, T checkpoints.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import write_jsonl
+from utils.artifacts.trajectories import Trajectories
+from utils.config.schema import DataConfig, SubsetConfig
+from utils.data.pool import Pool
+from utils.selection import explain
+from utils.selection.candidates import Candidates, Choice, find_candidates
+from utils.selection.constraints import ListedRows
+from utils.selection.explain import explanation, nearest_rows, standing_of
+from utils.selection.methods import METHODS
+from utils.selection.stage import MadeSubset
+
+SEED, NUM_ROWS, BUDGET = 3, 300, 60
+UNSCORABLE = {7: slice(None), 9: 1}
+
+
+def make_losses() -> np.ndarray:
+    losses_NT = np.random.default_rng(0).gamma(2, 1, (NUM_ROWS, 4)).astype(np.float32)
+    for row, columns in UNSCORABLE.items():
+        losses_NT[row, columns] = np.nan
+    return losses_NT
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory) -> Pool:
+    rows = [
+        {"source": f"source {row % 3}", "instruction": f"Question {row}?\n" * 20, "output": f"Answer\x1b[31m {row}."}
+        for row in range(NUM_ROWS)
+    ]
+    return Pool(DataConfig(path=str(write_jsonl(tmp_path_factory.mktemp("pool") / "pool.jsonl", rows))))
+
+
+def choose(pool: Pool, method: str, **settings) -> tuple[Candidates, SubsetConfig, Choice]:
+    trajectories = Trajectories(None, list(make_losses().T), {}, Path("losses.npy"))
+    candidates, _ = find_candidates(pool, trajectories)
+    subset = SubsetConfig.model_validate({"method": method, "num_clusters": 5, **settings})
+    return candidates, subset, METHODS[method].choose(candidates, subset, BUDGET, SEED)
+
+
+def explained(row: int, pool: Pool, candidates: Candidates, subset: SubsetConfig, choice: Choice) -> str:
+    listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
+    made = MadeSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
+    text = explanation(row, made, subset, SEED)
+    assert max(len(line) for line in text.splitlines() if "/" not in line) <= 100 and "\x1b" not in text
+    return text
+
+
+@pytest.mark.parametrize("method", ["s2l", "random", "random_per_source"])
+@pytest.mark.parametrize("preset", ["released", "paper"])
+def test_the_first_places_of_each_group_are_the_rows_on_disk(pool, method, preset):
+    candidates, _, choice = choose(pool, method, preset=preset)
+    chosen = set(choice.rows.tolist())
+    for row in candidates.rows.tolist():
+        by_source = METHODS[method].by_source
+        standing = standing_of(row, candidates, choice.clusters_N, choice.rows, by_source, SEED)
+        assert standing.taken == len(chosen & set(standing.members.tolist()))
+        assert (standing.place <= standing.taken) == (row in chosen)
+        assert row in standing.members
+        if method == "s2l":
+            assert np.array_equal(standing.members, np.flatnonzero(choice.clusters_N == choice.clusters_N[row]))
+
+
+def test_quotas_and_place_are_said_as_they_are(pool):
+    candidates, subset, choice = choose(pool, "s2l")
+    row = int(choice.rows[0])
+    text = explained(row, pool, candidates, subset, choice)
+    cluster, source = choice.clusters_N[row], pool.source_codes[row]
+    standing = standing_of(row, candidates, choice.clusters_N, choice.rows, False, SEED)
+    size = np.count_nonzero(choice.clusters_N == cluster)
+    of_source = np.count_nonzero(pool.source_codes[choice.rows] == source)
+    assert f"row {row} is IN the subset" in text
+    assert f"cluster {cluster}: {standing.taken} of {size}" in text
+    assert f"number {standing.place} in the random order of cluster {cluster}" in text
+    assert f"its source: {of_source} of {np.count_nonzero(pool.source_codes[candidates.rows] == source)}" in text
+    assert "budget: 60 of 298 selectable rows" in text
+    out = next(row for row in candidates.rows.tolist() if row not in choice.rows)
+    assert f"row {out} is NOT in the subset" in explained(out, pool, candidates, subset, choice)
+
+
+@pytest.mark.parametrize("row", list(UNSCORABLE))
+def test_a_row_that_is_no_candidate_is_told_why(pool, row):
+    text = explained(row, pool, *choose(pool, "s2l"))
+    assert "it is not selectable: it has no loss (NaN) at some checkpoint" in text
+
+
+def test_a_cluster_too_small_to_be_served_is_named(pool):
+    candidates, subset, choice = choose(pool, "s2l", num_clusters=80, min_cluster_size=3)
+    sizes = np.bincount(choice.clusters_N[candidates.rows])
+    lonely = next(row for row in candidates.rows.tolist() if sizes[choice.clusters_N[row]] == 1)
+    assert "clusters of fewer than 3 get nothing until all" in explained(lonely, pool, candidates, subset, choice)
+
+
+def test_a_method_with_a_score_of_its_own_is_not_explained_by_the_random_order(pool):
+    candidates, subset, choice = choose(pool, "middle_perplexity")
+    assert "ranks rows by a score of its own and took it" in explained(
+        int(choice.rows[0]), pool, candidates, subset, choice
+    )
+
+
+def test_a_row_that_has_to_be_in_is_told_so(pool):
+    candidates, subset, choice = choose(pool, "s2l")
+    row = int(choice.rows[0])
+    candidates = replace(candidates, included=np.array([row]))
+    assert "it has to be in" in explained(row, pool, candidates, subset, choice)
+
+
+def test_without_trajectories_there_is_no_plot(pool):
+    candidates, _ = find_candidates(pool, None)
+    subset = SubsetConfig.model_validate({"method": "random"})
+    choice = METHODS["random"].choose(candidates, subset, BUDGET, SEED)
+    text = explained(int(choice.rows[0]), pool, candidates, subset, choice)
+    assert "random order of the pool, of which the first 60 are taken" in text and "no trajectories" in text
+
+
+@given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 50), st.data())
+@settings(max_examples=50)
+def test_nearest_rows_are_those_of_comparing_all(num_rows, count, rows_at_once, data):
+    grid = st.lists(st.integers(0, 3), min_size=2, max_size=2)
+    losses_NT = np.array(data.draw(st.lists(grid, min_size=num_rows, max_size=num_rows)), np.float32)
+    trajectories = Trajectories(None, list(losses_NT.T), {}, Path("losses.npy"))
+    rows_n = np.arange(num_rows)
+    candidates = Candidates(rows_n, np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, np.int64))
+    row = data.draw(st.integers(0, num_rows - 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explain, "_ROWS_AT_ONCE", rows_at_once)
+        rows, distances = nearest_rows(candidates, row, count)
+    distance_N = np.sqrt(((losses_NT - losses_NT[row]) ** 2).sum(axis=1))
+    others = sorted((distance_N[other], other) for other in range(num_rows) if other != row)[:count]
+    assert np.allclose(distances, [distance for distance, _ in others])
+    assert rows.tolist() == [other for _, other in others]

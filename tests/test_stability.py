@@ -1,0 +1,195 @@
+"""Stability says 1 where clusters are beyond doubt, little where there is nothing to find, and says so in words.
+
+Legend: N examples of the pool, T checkpoints.
+"""
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import select_s2l
+from utils.artifacts.paths import RunPaths
+from utils.artifacts.trajectories import Trajectories
+from utils.config.schema import SubsetConfig
+from utils.selection import stability
+from utils.selection.candidates import Candidates
+from utils.selection.s2l import s2l
+from utils.selection.stability import (
+    adjusted_rand_index,
+    jaccard,
+    measure_stability,
+    report,
+    share_of_level,
+    warnings_of,
+)
+
+labels = st.integers(0, 4)
+
+
+def index_of_part(first: np.ndarray, second: np.ndarray) -> tuple[int, float, float]:
+    """(pairs together in both, expected by chance, maximum), by the definition over all pairs."""
+    pairs = list(itertools.combinations(range(len(first)), 2))
+    in_first = [first[a] == first[b] for a, b in pairs]
+    in_second = [second[a] == second[b] for a, b in pairs]
+    both = sum(one and other for one, other in zip(in_first, in_second, strict=True))
+    expected = sum(in_first) * sum(in_second) / len(pairs) if pairs else 0
+    return both, expected, (sum(in_first) + sum(in_second)) / 2
+
+
+@given(st.lists(st.tuples(labels, labels), min_size=2, max_size=30))
+def test_the_index_of_one_part_follows_its_definition(pairs):
+    first, second = np.array(pairs).T
+    both, expected, maximum = index_of_part(first, second)
+    by_definition = 1.0 if maximum == pytest.approx(expected) else (both - expected) / (maximum - expected)
+    assert adjusted_rand_index(np.zeros(len(first), int), first, second) == pytest.approx(by_definition, abs=1e-9)
+
+
+def test_the_index_of_published_examples():
+    """Values that scikit-learn's documentation of adjusted_rand_score gives."""
+    one_part = np.zeros(4, int)
+    assert adjusted_rand_index(one_part, np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0])) == 1
+    assert adjusted_rand_index(one_part, np.array([0, 0, 1, 2]), np.array([0, 0, 1, 1])) == pytest.approx(
+        0.57, abs=0.005
+    )
+    assert adjusted_rand_index(one_part, np.array([0, 0, 0, 0]), np.array([0, 1, 2, 3])) == 0
+    assert adjusted_rand_index(one_part, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == pytest.approx(-0.5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), labels, labels), min_size=1, max_size=25))
+def test_the_index_of_several_parts_follows_its_definition(triples):
+    part, first, second = np.array(triples).T
+    sums = np.zeros(3)
+    for number in np.unique(part):
+        sums += index_of_part(first[part == number], second[part == number])
+    both, expected, maximum = sums
+    by_definition = 1.0 if maximum == pytest.approx(expected) else (both - expected) / (maximum - expected)
+    assert adjusted_rand_index(part, first, second) == pytest.approx(by_definition, abs=1e-9)
+
+
+def test_clusters_that_only_agree_on_the_sources_earn_nothing():
+    rng = np.random.default_rng(0)
+    part = np.repeat(np.arange(10), 1000)
+    first, second = 3 * part + rng.integers(3, size=10_000), 3 * part + rng.integers(3, size=10_000)
+    assert abs(adjusted_rand_index(part, first, second)) < 0.01
+    assert adjusted_rand_index(np.zeros_like(part), first, second) > 0.2
+
+
+def test_jaccard():
+    assert jaccard(np.array([1, 2, 3]), np.array([2, 3, 4, 5])) == 2 / 5
+
+
+def test_share_of_level_of_known_trajectories():
+    part = np.zeros(4, int)
+    level = np.array([[1, 1], [2, 2], [3, 3], [4, 4]], np.float32)
+    shape = np.array([[1, -1], [-1, 1], [2, -2], [-2, 2]], np.float32)
+    assert share_of_level(part, level) == pytest.approx(1)
+    assert share_of_level(part, shape) == pytest.approx(0)
+    assert share_of_level(part, level + np.array([0, 5], np.float32)) == pytest.approx(
+        1
+    )  # a checkpoint's mean is no shape
+    assert share_of_level(part, level + shape) == pytest.approx(10 / 30)  # squares: 2 * 5 of level, 2 * 10 of shape
+    assert share_of_level(np.arange(4), level) == 1  # nothing varies inside the parts
+
+
+# The whole measurement
+
+
+def candidates_of(losses_NT: np.ndarray, num_sources: int = 2) -> Candidates:
+    num_rows = len(losses_NT)
+    columns = list(np.ascontiguousarray(losses_NT.T, np.float32))
+    names = [f"source {number}" for number in range(num_sources)]
+    sources = (np.arange(num_rows) % num_sources).astype(np.int32)
+    trajectories = Trajectories(None, columns, {}, Path("losses.npy"))
+    return Candidates(np.arange(num_rows), sources, names, num_rows, trajectories, np.empty(0, np.int64))
+
+
+def measure(losses_NT: np.ndarray, budget: int, **settings) -> dict:
+    candidates = candidates_of(losses_NT)
+    subset = SubsetConfig.model_validate({"init": "kmeans++", "num_restarts": 10, **settings})
+    choice = s2l(candidates, subset, budget, 5)
+    names = [f"checkpoint {step}" for step in range(losses_NT.shape[1])]
+    return measure_stability(candidates, subset, budget, 5, choice.clusters_N, choice.rows, names)
+
+
+@pytest.fixture
+def config_file_of(tmp_path: Path, res_dir: Path) -> Callable[[np.ndarray], Path]:
+    """Writes losses, sources and the YAML of a selection from them."""
+
+    def make(losses_NT: np.ndarray) -> Path:
+        np.save(tmp_path / "losses.npy", losses_NT.astype(np.float32))
+        np.save(tmp_path / "sources.npy", np.arange(len(losses_NT)) % 2)
+        subset = {"trajectories_from": str(tmp_path / "losses.npy"), "sources_from": str(tmp_path / "sources.npy")}
+        path = tmp_path / "target.yml"
+        path.write_text(yaml.safe_dump({"run_name": "target", "subset": subset}))
+        return path
+
+    return make
+
+
+def planted(num_rows: int = 1200) -> np.ndarray:
+    """Four clusters of shapes: all have the same mean loss, two and two share the last."""
+    shapes = np.array([[5, 3, 1, 3], [1, 3, 5, 3], [4, 4, 2, 2], [2, 4, 4, 2]])
+    rng = np.random.default_rng(0)
+    return shapes[rng.integers(4, size=num_rows)] + rng.normal(0, 0.02, (num_rows, 4))
+
+
+def test_planted_clusters_are_stable_and_more_than_their_level():
+    found = measure(planted(), 200, num_clusters=4)
+    assert [seed["clusters"] for seed in found["other_seeds"]] == [1.0] * 3
+    assert [seed["subset"] for seed in found["other_seeds"]] == [1.0] * 3
+    assert [leaving_out["clusters"] for leaving_out in found["without_checkpoint"].values()] == [1.0] * 4
+    assert found["share_of_level"] < 0.01
+    assert found["mean_loss_alone"]["clusters"] < 0.1 and found["last_loss_alone"]["clusters"] < 0.6
+    assert not any("depend on chance" in warning or "mean loss" in warning for warning in warnings_of(found))
+
+
+def test_rows_that_must_be_in_and_limits_per_source_are_kept_to(config_file_of):
+    config_file = config_file_of(planted())
+    settings = [f"subset.include={config_file.parent / 'in.txt'}", "subset.max_per_source=90"]
+    settings += ["subset.init=kmeans++", "subset.num_restarts=10", "subset.num_clusters=4", "subset.budget=150"]
+    (config_file.parent / "in.txt").write_text("5\n8\n")
+    assert select_s2l.main(["--config_file", str(config_file), *settings]) == 0
+    assert select_s2l.main(["--config_file", str(config_file), *settings, "--stability"]) == 0
+    found = json.loads((RunPaths("target").subset / "stability.json").read_text())
+    assert found["other_seeds"] == [{"clusters": 1.0, "subset": 1.0}] * 3
+
+
+def test_noise_is_warned_of():
+    noise = np.random.default_rng(0).normal(3, 1, (1200, 6))
+    found = measure(noise, 200, num_clusters=30, init="random", num_restarts=1)
+    assert max(seed["clusters"] for seed in found["other_seeds"]) < 0.5
+    assert any("depend on chance" in warning for warning in warnings_of(found))
+    assert "warning: the clusters depend on chance" in report(found)
+
+
+def test_level_alone_is_warned_of():
+    rng = np.random.default_rng(0)
+    level = rng.gamma(2, 1, (1200, 1)) * np.array([[1, 0.9, 0.8]])
+    found = measure(level, 200, num_clusters=10, init="random", num_restarts=1)
+    assert found["share_of_level"] > 0.98
+    assert any("no more than the mean loss" in warning for warning in warnings_of(found))
+
+
+def test_a_sample_of_a_large_pool_says_so_and_agrees(monkeypatch):
+    whole = measure(planted(), 200, num_clusters=4)
+    monkeypatch.setattr(stability, "MAX_ROWS", 600)
+    found = measure(planted(), 200, num_clusters=4)
+    assert (found["rows_measured"], found["budget_measured"], found["selectable"]) == (600, 100, 1200)
+    assert found["other_seeds"][0]["clusters"] == whole["other_seeds"][0]["clusters"] == 1.0
+    assert "Measured on 600 of the 1,200 selectable rows" in report(found)
+    assert measure(planted(), 200, num_clusters=4) == found
+
+
+@pytest.mark.parametrize("num_checkpoints", [1, 2, 60])
+def test_any_number_of_checkpoints_is_reported_within_the_width_of_a_terminal(num_checkpoints):
+    losses_NT = np.random.default_rng(0).gamma(2, 1, (300, num_checkpoints))
+    found = measure(losses_NT, 30, num_clusters=5)
+    assert len(found["without_checkpoint"]) == (0 if num_checkpoints == 1 else min(num_checkpoints, 12))
+    assert max(map(len, report(found).splitlines())) <= 100

@@ -1,0 +1,71 @@
+"""Turn the released code's losses into a file that selection reads.
+
+    python -m utils.scoring.released_losses FOLDER losses.npz
+
+FOLDER holds checkpoint-<step>/losses.pt (or output/checkpoint-<step>/losses.pt): a list of one number per row of the
+training data, in order. They are read by torch with weights_only=True, so a file cannot run code; therefore this lives
+here and not with selection, which does without torch. In those losses rows without a response token are NaN, which
+means the same here; note that the released code overwrites the end-of-sequence token before it scores.
+"""
+
+import argparse
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from utils.artifacts.files import save_arrays
+from utils.artifacts.paths import step_of
+from utils.config.command_line import run_command
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="holds checkpoint-<step>/losses.pt")
+    parser.add_argument("target", type=Path, help="the .npz to write")
+    arguments = parser.parse_args(argv)
+
+    def command() -> int:
+        steps, losses_NT = read_released_losses(arguments.folder)
+        if arguments.target.suffix != ".npz":
+            raise ValueError(f"found {arguments.target}, expected a name that ends in .npz")
+        save_arrays(arguments.target, {"losses": losses_NT, "steps": np.array(steps)})
+        print(f"{arguments.target}: {losses_NT.shape[0]:,} rows, steps {', '.join(map(str, steps))}")
+        return 0
+
+    return run_command(command)
+
+
+def read_released_losses(folder: Path) -> tuple[list[int], np.ndarray]:
+    """Steps, ascending, and float32 (N, T).
+
+    Raises: FileNotFoundError if there is none; ValueError for a file that is not such a list, or of another length.
+    """
+    files = {
+        step: path for path in folder.glob("**/checkpoint-*/losses.pt") if (step := step_of(path.parent)) is not None
+    }
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no checkpoint-<step>/losses.pt: give the folder above the checkpoints")
+    steps = sorted(files)
+    columns = [_read(files[step]) for step in steps]
+    for step, column in zip(steps, columns, strict=True):
+        if len(column) != len(columns[0]):
+            raise ValueError(
+                f"{files[step]} holds {len(column)} losses, but {files[steps[0]]} {len(columns[0])}: expected one for each "
+                "row in every file"
+            )
+    return steps, np.stack(columns, axis=1)
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        losses = torch.load(path, map_location="cpu", weights_only=True)
+        return np.array([float(loss) for loss in losses], np.float32)
+    except (RuntimeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is not a list of one loss per row that torch.save wrote ({error})") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

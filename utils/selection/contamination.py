@@ -1,0 +1,79 @@
+"""Rows of the pool that contain benchmark questions.
+
+A question is contained if ten of its words in a row also stand in a row in the prompt or in the response; a question of
+fewer words only if it is the whole instruction. Words are runs of letters and digits, without case and in one Unicode
+form. Ten is fewer than the 13 of GPT-3 (Brown et al., 2020) and also finds questions that were shortened or lightly edited.
+A phrase of ten words that questions share with much else is found too, so the report says which words matched.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from utils.data.pool import Pool
+
+_WORDS = 10
+_WORD = re.compile(r"\w+")
+
+
+def find_contamination(pool: Pool, files: list[str]) -> list[dict[str, Any]]:
+    """One entry per contaminated row, ascending: its row, the file and number (from 0) of the question, and the words.
+
+    Raises: FileNotFoundError; ValueError for a file that is not made of questions.
+    """
+    windows: dict[str, tuple[str, int]] = {}  # to the question they come from
+    short_questions: dict[str, tuple[str, int]] = {}
+    for file in files:
+        for number, question in enumerate(_read_questions(Path(file))):
+            words = _words(question)
+            if len(words) < _WORDS:
+                short_questions.setdefault(" ".join(words), (file, number))
+            for window in _windows(words):
+                windows.setdefault(window, (file, number))
+    first_words = {window.partition(" ")[0] for window in windows}
+
+    hits = []
+    for row, example in enumerate(pool):
+        instruction, other_texts = _words(example.instruction), [_words(example.input), _words(example.response)]
+        found = [" ".join(instruction)] if " ".join(instruction) in short_questions else []
+        for words in (instruction, *other_texts):
+            found += [window for window in _windows(words, first_words) if window in windows]
+        if found:
+            file, number = windows.get(found[0]) or short_questions[found[0]]
+            hits.append({"row": row, "file": file, "question": number, "words": found[0]})
+    return hits
+
+
+def _windows(words: list[str], first_words: set[str] | None = None) -> Iterator[str]:
+    """Runs of ten words, joined; where first_words is given, those that begin with one of them."""
+    for start in range(len(words) - _WORDS + 1):
+        if first_words is None or words[start] in first_words:
+            yield " ".join(words[start : start + _WORDS])
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def _read_questions(path: Path) -> list[str]:
+    """Lines of a .txt, or the field `instruction` (or `question`) of a .jsonl."""
+    if not path.is_file():
+        raise FileNotFoundError(f"subset.decontaminate: {path} does not exist (current folder: {Path.cwd()})")
+    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    if path.suffix != ".jsonl":
+        return lines
+    questions = []
+    for number, line in enumerate(lines):
+        try:
+            row = json.loads(line)
+            question = row["instruction"] if "instruction" in row else row["question"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"subset.decontaminate: {path}, line {number + 1}: {error!r}; expected an object with a field "
+                "`instruction` or `question` on each line"
+            ) from None
+        questions.append(str(question))
+    return questions

@@ -1,0 +1,89 @@
+"""New rows of a pool join the clusters of a subset that is there; rows that were chosen stay chosen.
+
+Legend: m rows of one source (or of the whole pool), K clusters, T checkpoints.
+"""
+
+import numpy as np
+
+from utils.artifacts.paths import named_subset
+from utils.artifacts.subsets import Subset, read_clusters, read_subset
+from utils.selection.candidates import StoredClusters
+from utils.selection.kmeans import ReadRows, nearest_centroids
+
+_QUANTILE = 0.99  # of the old rows' distances to their centroid
+_MANY_BEYOND = 0.05  # of the new rows: five times what the old ones have
+_AGREEMENT = 0.99  # of old rows that are nearest to their own cluster's centroid
+
+
+def read_extended(run: str) -> tuple[Subset, StoredClusters | None]:
+    """The subset to extend, and its clusters where its method has any. Raises: FileNotFoundError, ValueError."""
+    folder = named_subset(run)
+    try:
+        subset = read_subset(folder)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"subset.extend: run {run!r} has no subset in {folder}: make it first with `python select_s2l.py --config_file "
+            f"<the YAML of {run}>`"
+        ) from None
+    clusters, centroids_KT, composition = read_clusters(folder)
+    if centroids_KT is None:
+        return subset, None
+    numbers = {"": np.arange(len(centroids_KT), dtype=np.int32)}
+    if subset.manifest["inputs"].get("per_source"):
+        sources = composition["sources"].items()
+        numbers = {name: np.array(sorted(map(int, source["clusters"])), np.int32) for name, source in sources}
+        numbers = {name: number_K for name, number_K in numbers.items() if len(number_K)}
+    return subset, StoredClusters(clusters, centroids_KT, numbers)
+
+
+class Extension:
+    """Assigns rows to stored clusters and watches how well they fit."""
+
+    def __init__(self, stored: StoredClusters):
+        self.stored = stored
+        self._num_old, self._num_agreeing, self._num_new, self._num_beyond = 0, 0, 0, 0
+
+    def assign(self, source: str, rows_m: np.ndarray, read_rows: ReadRows) -> np.ndarray:
+        """int32 (m,): old rows keep their cluster, new ones get that of the nearest centroid of their source.
+
+        Raises: ValueError if the trajectories are not those that the clusters were made of.
+        """
+        numbers_K = self.stored.numbers[source]
+        num_checkpoints = read_rows(slice(0, 1)).shape[1]
+        if num_checkpoints != self.stored.centroids_KT.shape[1]:
+            raise ValueError(
+                f"subset.extend: found trajectories of {num_checkpoints} checkpoints, expected "
+                f"{self.stored.centroids_KT.shape[1]} as in the subset to extend: name them in subset.steps"
+            )
+        label_m, distance_m = nearest_centroids(read_rows, len(rows_m), self.stored.centroids_KT[numbers_K])
+        cluster_m = numbers_K[label_m]
+        is_old_m = rows_m < len(self.stored.clusters)
+        is_old_m[is_old_m] = self.stored.clusters[rows_m[is_old_m]] >= 0
+        old_cluster = self.stored.clusters[rows_m[is_old_m]]
+        self._num_old += len(old_cluster)
+        self._num_agreeing += int((cluster_m[is_old_m] == old_cluster).sum())
+        cluster_m[is_old_m] = old_cluster
+        if is_old_m.any():
+            usual = np.quantile(distance_m[is_old_m], _QUANTILE)
+            self._num_new += int((~is_old_m).sum())
+            self._num_beyond += int((distance_m[~is_old_m] > usual).sum())
+        return cluster_m
+
+    def remarks(self) -> tuple[str, ...]:
+        """What to tell of the fit. Raises: ValueError if the old rows do not fit their own clusters."""
+        if self._num_agreeing < _AGREEMENT * self._num_old:
+            raise ValueError(
+                f"subset.extend: only {self._num_agreeing:,} of {self._num_old:,} old rows are nearest to the centroid of "
+                "their cluster, expected all: these trajectories are not those the subset was made from; score the new "
+                "pool with the same checkpoints of the same proxy"
+            )
+        if self._num_new == 0:
+            return ()
+        share = self._num_beyond / self._num_new
+        words = (
+            f"{self._num_new:,} new rows joined the clusters; {100 * share:.1f} % of them are farther from their centroid "
+            "than 99 % of the old rows"
+        )
+        if share > _MANY_BEYOND:
+            words = f"WARNING: {words}: they do not fit the clusters, better choose anew (without subset.extend)"
+        return (words,)

@@ -1,0 +1,143 @@
+"""Two baselines that cover the embeddings of the pool greedily; a larger budget contains a smaller one.
+
+Similarities are products of vectors of whole numbers: unit vectors times `_LENGTH`, rounded. A product and every sum on
+the way to it, and the difference of two, stay below 2**24, where float32 is exact. So a matrix product gives the same
+bits on every machine, at any number of threads, whatever order it adds in. Rounding changes a cosine by some 1e-4, less
+than float16 embeddings do.
+
+Legend: n candidates, d dimensions, b rows looked at together, P pairs of rows.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from utils.config.schema import SubsetConfig
+from utils.selection.candidates import Candidates, Choice
+from utils.selection.embeddings import unit_embeddings
+
+_LENGTH = 2800  # up to 2,300 dimensions, |x| |y| <= (2800 + rounding)**2 < 2**23
+_LARGEST_SQUARE = 2**23
+_ROWS_AT_ONCE = 512
+_TILE = 2**14
+_MANY_PAIRS = 2**26  # kept twice, a gigabyte
+_FIRST_PICKS = 32  # by then one pair in 32 is left, and going through the pairs is faster than a matrix product
+
+
+def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+    """Greedy maximisation of the sum over all rows of 1 + the cosine similarity to their nearest chosen row (the facility
+    location function; greedy by Nemhauser et al., 1978). Ties to the lowest row.
+
+    Exact: no sampling, no graph of neighbours that leaves similarities out. The gain of every row is kept up to date: a
+    pick lowers the gains only through the rows that it covers better than before, some n / p of them at the p-th pick.
+    Once few pairs of rows are left that are more similar than the first of them is covered, only those are kept.
+    """
+    vectors_nd = _whole_vectors(candidates)
+    num_rows, one = len(vectors_nd), float(_LENGTH**2)
+    cover_n = np.full(num_rows, -one, np.float32)  # nothing chosen: similarity 1 + cos = 0
+    gain_n = num_rows * one + vectors_nd @ vectors_nd.sum(0, dtype=np.float64)
+    order, closer = np.empty(budget, np.int64), None
+    for place in range(budget):
+        best = int(np.argmax(gain_n))
+        order[place] = best
+        if closer is None and place >= max(_FIRST_PICKS, num_rows**2 / _MANY_PAIRS):
+            closer = _CloserPairs(vectors_nd, cover_n)
+        if closer is None:
+            similarity_n = vectors_nd @ vectors_nd[best]
+            better = np.flatnonzero(similarity_n > cover_n)
+            new_cover_b = similarity_n[better]
+            _lower_gains(gain_n, vectors_nd, better, cover_n[better], new_cover_b)
+        else:
+            better, new_cover_b = closer.better_covered(best, cover_n)
+            closer.lower_gains(gain_n, better, cover_n[better], new_cover_b)
+        cover_n[better] = new_cover_b
+        gain_n[best] = -np.inf
+    return _choose(candidates, order)
+
+
+def _lower_gains(
+    gain_n: np.ndarray, vectors_nd: np.ndarray, better: np.ndarray, old_cover_b: np.ndarray, new_cover_b: np.ndarray
+) -> None:
+    """Take from each row's gain what the rows `better` would have got from it between their old and new cover."""
+    for start in range(0, len(better), _ROWS_AT_ONCE):
+        piece = slice(start, start + _ROWS_AT_ONCE)
+        old_b1, new_b1 = old_cover_b[piece, None], new_cover_b[piece, None]
+        for tile in _tiles(len(gain_n)):
+            lost_bt = vectors_nd[better[piece]] @ vectors_nd[tile].T
+            np.clip(lost_bt, old_b1, new_b1, out=lost_bt)
+            lost_bt -= old_b1
+            gain_n[tile] -= lost_bt.sum(0, dtype=np.float64)
+
+
+def _tiles(num_rows: int) -> Iterator[slice]:
+    """Pieces of the pool: large enough for a fast matrix product, small enough for memory."""
+    return (slice(start, start + _TILE) for start in range(0, num_rows, _TILE))
+
+
+class _CloserPairs:
+    """The pairs of rows (i, j) that are more similar than i is covered: only from those can j gain any more.
+
+    They are kept twice: by i, to see whose gain shrinks, and by j, to see whom a pick covers better.
+    """
+
+    def __init__(self, vectors_nd: np.ndarray, cover_n: np.ndarray):
+        parts: list[list[np.ndarray]] = [[], [], [], [], [], []]
+        for start in range(0, len(vectors_nd), _ROWS_AT_ONCE):
+            piece = slice(start, start + _ROWS_AT_ONCE)
+            similarity_bn = vectors_nd[piece] @ vectors_nd.T
+            for first, is_closer_bn in ((0, similarity_bn > cover_n[piece, None]), (3, similarity_bn > cover_n)):
+                parts[first].append(np.count_nonzero(is_closer_bn, axis=1))
+                parts[first + 1].append(np.nonzero(is_closer_bn)[1].astype(np.int32))
+                parts[first + 2].append(similarity_bn[is_closer_bn])
+        counts, self._gaining_P, self._similarity_P = map(np.concatenate, parts[:3])
+        self._end_n = np.cumsum(counts)
+        counts, self._covered_P, self._similarity_by_j_P = map(np.concatenate, parts[3:])
+        self._end_by_j_n = np.cumsum(counts)
+
+    def better_covered(self, pick: int, cover_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that are more similar to `pick` than to any row chosen before, and these similarities."""
+        pairs = slice(self._end_by_j_n[pick - 1] if pick else 0, self._end_by_j_n[pick])
+        covered, similarity = self._covered_P[pairs], self._similarity_by_j_P[pairs]
+        better = similarity > cover_n[covered]
+        return covered[better], similarity[better]
+
+    def lower_gains(
+        self, gain_n: np.ndarray, better: np.ndarray, old_cover_b: np.ndarray, new_cover_b: np.ndarray
+    ) -> None:
+        """As `_lower_gains`."""
+        begin_b = np.where(better > 0, self._end_n[better - 1], 0)
+        count_b = self._end_n[better] - begin_b
+        pairs = np.repeat(begin_b - (np.cumsum(count_b) - count_b), count_b) + np.arange(count_b.sum())
+        old, new = np.repeat(old_cover_b, count_b), np.repeat(new_cover_b, count_b)
+        lost = np.clip(self._similarity_P[pairs], old, new) - old
+        np.subtract.at(gain_n, self._gaining_P[pairs], lost)
+
+
+def k_center(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+    """Greedy k-center (Gonzalez, 1985; for choosing data: Sener and Savarese, 2018, arXiv:1708.00489): each pick is the
+    row farthest from all chosen ones, in Euclidean distance of unit vectors. The first is drawn by the seed. Ties to the
+    lowest row."""
+    vectors_nd = _whole_vectors(candidates)
+    square_n = np.einsum("nd,nd->n", vectors_nd, vectors_nd, dtype=np.float64)
+    nearest_n = np.full(len(vectors_nd), np.inf)
+    order = np.empty(budget, np.int64)
+    best = int(np.argmin(candidates.random_keys(seed)))
+    for place in range(budget):
+        order[place] = best
+        distance_n = square_n + square_n[best] - 2 * (vectors_nd @ vectors_nd[best]).astype(np.float64)
+        np.minimum(nearest_n, distance_n, out=nearest_n)
+        nearest_n[best] = -1.0
+        best = int(np.argmax(nearest_n))
+    return _choose(candidates, order)
+
+
+def _whole_vectors(candidates: Candidates) -> np.ndarray:
+    """float32 (n, d) of whole numbers."""
+    vectors_nd = unit_embeddings(candidates)(slice(None))
+    np.rint(np.multiply(vectors_nd, _LENGTH, out=vectors_nd), out=vectors_nd)
+    assert np.einsum("nd,nd->n", vectors_nd, vectors_nd, dtype=np.float64).max() < _LARGEST_SQUARE
+    return vectors_nd
+
+
+def _choose(candidates: Candidates, order: np.ndarray) -> Choice:
+    return Choice(candidates.rows[order], np.full(candidates.num_examples, -1, np.int32))
