@@ -17,6 +17,8 @@ from utils.artifacts.trajectories import finish_checkpoint, parts_folder, scored
 from utils.data.batching import scoring_lengths
 from utils.scoring.plan import ScoringPlan
 
+_SECONDS = "seconds"  # in a unit's file, beside its quantities
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -45,9 +47,9 @@ class Units:
         units = [Unit(step, number) for step in steps for number in range(self.per_checkpoint)]
         return [unit for unit in units if not self._path(unit).is_file()]
 
-    def finish(self, unit: Unit, scores: dict[str, np.ndarray]) -> None:
-        """Keep what a unit gave: quantity -> array, in the order of its rows."""
-        save_arrays(self._path(unit), scores)
+    def finish(self, unit: Unit, scores: dict[str, np.ndarray], seconds: float) -> None:
+        """Keep what a unit gave: quantity -> array, in the order of its rows; and the seconds it took its device."""
+        save_arrays(self._path(unit), {**scores, _SECONDS: np.float64(seconds)})
         self.assemble(unit.step)
 
     def assemble(self, step: int) -> None:
@@ -58,10 +60,18 @@ class Units:
             is_done = step in scored_steps(self._plan.folder, self._plan.quantities)
             if is_done or not all(self._path(unit).is_file() for unit in units):
                 return
-            pieces = ((self.rows(unit), read_arrays(self._path(unit))) for unit in units)
-            finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces)
+            seconds = sum(self._seconds(unit) for unit in units)
+            pieces = ((self.rows(unit), self._scores(unit)) for unit in units)
+            finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces, round(seconds, 3))
             for folder in parts.glob(f"checkpoint-{step}-*"):
                 shutil.rmtree(folder)
+
+    def _scores(self, unit: Unit) -> dict[str, np.ndarray]:
+        return {name: array for name, array in read_arrays(self._path(unit)).items() if name != _SECONDS}
+
+    def _seconds(self, unit: Unit) -> float:
+        with np.load(self._path(unit), allow_pickle=False) as arrays:
+            return float(arrays[_SECONDS])
 
     def _path(self, unit: Unit) -> Path:
         # Parts of other weights, inputs or sizes lie in other folders and are never mixed in.

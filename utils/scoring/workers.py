@@ -6,6 +6,7 @@ batches and does the unit again.
 
 import contextlib
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -71,11 +72,13 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
         rows = units.rows(unit)
         try:
             scorer.load(unit.step, next((later.step for later in todo[number:] if later.step != unit.step), None))
+            begun = time.monotonic()
             scores, max_tokens = _score_within_memory(scorer, rows, max_tokens)
+            seconds = time.monotonic() - begun
         except ValueError as error:
             failed[unit.step] = str(error)
         else:
-            units.finish(unit, scores)
+            units.finish(unit, scores, seconds)
             progress.report(unit.step, rows)
     scorer.close()
     return failed
