@@ -20,14 +20,19 @@ def main(argv: list[str] | None = None) -> int:
         "--ckpt", type=int, metavar="STEP", help="0 = the untrained base model, -1 = the newest checkpoint (default)"
     )
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="compare evaluated runs instead of evaluating one")
+    parser.add_argument(
+        "--allow_differences", action="store_true", help="with --compare: also runs that differ in more than the data"
+    )
     arguments = parser.parse_intermixed_args(argv)
     if (arguments.compare is None) == (arguments.config_file is None):
         parser.error("expected exactly one of --config_file YAML (evaluate this run) and --compare RUN RUN ...")
+    if arguments.allow_differences and arguments.compare is None:
+        parser.error("--allow_differences goes with --compare")
     if arguments.compare is None:
         return run_command(lambda: _evaluate(arguments, read_config(arguments, needs=("model", "data"))))
     if arguments.overwrite or arguments.dry_run or arguments.ckpt is not None or arguments.overrides:
-        parser.error("--compare only reads results that are there: it takes run names and nothing else")
-    return run_command(lambda: _compare(arguments.compare))
+        parser.error("--compare only reads results that are there: it takes run names and --allow_differences")
+    return run_command(lambda: _compare(arguments.compare, arguments.allow_differences))
 
 
 def _evaluate(arguments, config) -> int:
@@ -40,10 +45,10 @@ def _evaluate(arguments, config) -> int:
     return 0
 
 
-def _compare(run_names: list[str]) -> int:
+def _compare(run_names: list[str], allow_differences: bool) -> int:
     from utils.evaluation.compare import comparison
 
-    print(comparison(run_names))
+    print(comparison(run_names, allow_differences))
     return 0
 
 

@@ -93,6 +93,7 @@ def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False, po
         unscorable_rows=candidates.unscorable.tolist(),
         trajectories=None if trajectories is None else {"from": subset.trajectories_from, "steps": trajectories.steps},
         clustering=choice.backend,
+        needs_trajectories=method.needs_trajectories,
         seconds=dict(stopwatch.laps),
     )
     stopwatch.lap("writing")
