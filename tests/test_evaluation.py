@@ -1,34 +1,31 @@
 """Evaluation: what is measured does not depend on batches, order or restarts; what is shown says what it rests on."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 from transformers import GenerationConfig
 
 import evaluate
-from tests.conftest import ARCHITECTURES, PROJECT, write_jsonl
-from utils.artifacts.manifests import write_manifest
+from tests.conftest import ARCHITECTURES, write_jsonl
 from utils.artifacts.paths import RunPaths
-from utils.config.schema import DataConfig, ModelConfig
+from utils.config.schema import DataConfig, EvaluationConfig, ModelConfig
 from utils.data.batching import pad_rows
+from utils.data.formats import Example
 from utils.data.pool import Pool
-from utils.data.templates import alpaca_prompt
+from utils.data.templates import alpaca_prompt, plain_prompt
 from utils.data.tokenization import tokenize_pool
 from utils.evaluation import stage
-from utils.evaluation.answers import extract_answer, given_answer, gold_answer, same_answer
-from utils.evaluation.generation import encode_prompts, greedy_responses
-from utils.evaluation.results import write_result
+from utils.evaluation.generation import TransformersModel, encode_prompts
+from utils.evaluation.harness import ask, question_task
+from utils.evaluation.questions import Question
+from utils.evaluation.results import Response
+from utils.evaluation.strict_rule import stated_answer
 from utils.modeling.loading import load_base_model, load_checkpoint, load_tokenizer
 
 FAMILIES = ["gpt_neox", "t5"]
@@ -45,122 +42,6 @@ PROMPTS = [row["instruction"] for row in ROWS] + [
     "7",
     "something that was not in the pool, and rather longer than that",
 ]
-
-
-# ---------------------------------------------------------------------------------------------- answers
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("The answer is 5", "5"),
-        ("The answer is 5.", "5"),
-        ("The answer is: 5", "5"),
-        ("The answer is\n12", "12"),
-        ("so the answer is 4", "4"),
-        ("**The answer is** **7**.", "7"),
-        ("3 + 4 = 7\n#### 72", "72"),
-        ("The answer is 1. No: the answer is 2", "2"),
-        ("The answer is 3\n#### 8", "8"),
-        ("The answer is $5", "5"),
-        ("The answer is -$5", "-5"),
-        ("The answer is $-5$.", "-5"),
-        ("The answer is −2.", "-2"),
-        ("The answer is \\$18.90", "18.90"),
-        ("The answer is 1,234.50 dollars", "1,234.50"),
-        ("The answer is 50%", "50"),
-        ("The answer is 50\\%", "50"),
-        ("The answer is .5", ".5"),
-        ("The answer is 3/4 of a cup", "3/4"),
-        ("The answer is $-\\frac{3}{2}$.", "-3/2"),
-        ("The answer is \\boxed{\\frac{1}{2}}", "1/2"),
-        ("The answer is 5\\text{ cm}", "5"),
-        ("The answer is $45^{\\circ}$.", "45"),
-        ("The answer is 10,\\!080", "10,080"),
-        ("The answer is x = 5", "5"),
-        ("The answer is 2 + 3 = 5", "5"),
-        ("The answer is 5/8 = 0.625", "5/8"),
-        ("The answer is 18 because 3*6 = 18", "18"),
-        ("The answer is 7 apples, not 8", "7"),
-        ("The answer is 3.\n\n### Instruction:\nAdd 4 and 5", "3"),
-        ("The answer is A.", "A"),
-        ("The answer is (B)", "(B)"),
-        ("The answer is yes. There are 5 of them.", "yes"),
-        ("The answer is no solution", "no solution"),
-        ("The answer is (5,12)", "(5,12)"),
-        ("The answer is -2,1", "-2,1"),
-        ("The answer is [2, 3]", "[2, 3]"),
-        ("The answer is 2x + 3", "2x + 3"),
-        ("The answer is y = 2x + 3", "2x + 3"),
-        ("The answer is 5x - 7y = 0", "5x - 7y = 0"),
-        ("The answer is 2\\sqrt{5}", "2\\sqrt{5}"),
-        ("The answer is x^{16}", "x^{16}"),
-        ("The answer is 2516_8", "2516_8"),
-        ("The answer is 10:30", "10:30"),
-        ("The answer is", ""),
-        ("", ""),
-        ("nothing was found", ""),
-        ("first 3, then 10 - 4 = 6 in all", "6"),
-        ("it fell by 10-4", "4"),
-        ("it is -4", "-4"),
-        ("it costs 1,000.", "1,000"),
-        ("a list: 1,2345", "2345"),
-    ],
-)
-def test_the_answer_of_a_text(text, answer):
-    assert extract_answer(text) == answer
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("1,234.50", "1234.5", True),
-        ("18", "18.0", True),
-        ("-3", "−3", True),
-        ("3/4", "0.75", True),
-        ("3/4", "6/8", True),
-        ("1/3", "0.3333", False),
-        ("+5", "5", True),
-        (".5", "0.50", True),
-        ("50%", "50", True),
-        ("$5", "5", True),
-        ("[383]", "383", True),
-        ("(B)", "b", True),
-        ("B", "C", False),
-        ("No Solution", "no  solution", True),
-        ("\\left( 3, 4 \\right)", "(3,4)", True),
-        ("(3,4)", "(3,5)", False),
-        ("\\dfrac{\\pi}{2}", "\\frac{\\pi}{2}", True),
-        ("5", "five", False),
-        ("", "", False),
-        ("3/0", "3/0", True),
-        ("3/0", "0", False),
-        ("9" * 5000, "9" * 5000, True),
-        ("9" * 5000, "8", False),
-    ],
-)
-def test_answers_are_compared_by_value(one, other, same):
-    assert same_answer(one, other) is same
-    assert same_answer(other, one) is same
-
-
-@given(numerator=st.integers(-(10**9), 10**9), digits=st.integers(0, 6))
-def test_a_number_is_found_however_it_is_written(numerator, digits):
-    value = Fraction(numerator, 10**digits)
-    for written in (
-        f"{numerator / 10**digits:.{digits}f}",
-        f"{numerator / 10**digits:,.{digits}f}",
-        f"{numerator}/{10**digits}",
-    ):
-        if Fraction(written.replace(",", "")) == value:  # a float of 15 digits and more may not be
-            assert same_answer(extract_answer(f"1 + 2\nThe answer is ${written}$."), given_answer(written))
-
-
-def test_a_gold_answer_must_be_stated():
-    assert gold_answer("2 + 3 = 5\nThe answer is 5") == "5"
-    assert gold_answer("42 apples") == "42"
-    assert gold_answer("june = 7\nprint(june)") == ""
-    assert gold_answer("from 3 to 4") == ""
 
 
 # ------------------------------------------------------------------------------------------- generation
@@ -209,29 +90,37 @@ def training_row(tokenizer: Any, is_encoder_decoder: bool) -> Callable[[dict[str
 
 
 @pytest.fixture
-def loaded(trained: Any, tokenizer_dir: Path, request: pytest.FixtureRequest) -> tuple[Any, Any, list[list[int]]]:
-    """(model, tokenizer, prompts of different lengths) of one family."""
+def loaded(trained: Any, tokenizer_dir: Path, request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """(model, tokenizer) of one family."""
     config = ModelConfig(architecture=ARCHITECTURES[request.param], tokenizer=str(tokenizer_dir))
-    tokenizer = load_tokenizer(config)
-    prompts = encode_prompts(tokenizer, PROMPTS, request.param == "t5")
-    return load_checkpoint(trained(request.param), config), tokenizer, prompts
+    return load_checkpoint(trained(request.param), config), load_tokenizer(config)
+
+
+def generate(
+    loaded: tuple[Any, Any], prompts: list[str], max_new_tokens: int, batch: int = 100, stop: list[str] | None = None
+) -> list[Response]:
+    questions = [Question(row, Example(prompt, ""), "1") for row, prompt in enumerate(prompts)]
+    settings = EvaluationConfig(heldout="x", max_new_tokens=max_new_tokens, stop=stop or [])
+    language_model = TransformersModel(*loaded, ends_as_configured=False)
+    language_model.fit_batches(batch, 1)
+    return ask(language_model, question_task("any", questions, [], plain_prompt, settings), chat=False)
 
 
 @pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
 def test_batched_generation_equals_one_at_a_time(loaded):
-    model, tokenizer, prompts = loaded
-    alone = [greedy_responses(model, tokenizer, [prompt], 40, 1, "alone")[0] for prompt in prompts]
-    together = greedy_responses(model, tokenizer, prompts, 40, 10**6, "together")
-    in_pairs = greedy_responses(model, tokenizer, prompts, 40, 150, "in pairs")
-    backwards = greedy_responses(model, tokenizer, prompts[::-1], 40, 300, "backwards")[::-1]
+    alone = [generate(loaded, [prompt], 40)[0] for prompt in PROMPTS]
+    together = generate(loaded, PROMPTS, 40)
+    in_pairs = generate(loaded, PROMPTS, 40, batch=2)
+    backwards = generate(loaded, PROMPTS[::-1], 40, batch=3)[::-1]
     assert alone == together == in_pairs == backwards
     assert [response.text for response in together[: len(ROWS)]] == [row["output"] for row in ROWS]
 
 
 @pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
 def test_generation_equals_a_loop_without_cache(loaded):
-    model, tokenizer, prompts = loaded
-    responses = greedy_responses(model, tokenizer, prompts, 12, 10**6, "cached")
+    model, tokenizer = loaded
+    responses = generate(loaded, PROMPTS, 12)
+    prompts = encode_prompts(tokenizer, PROMPTS, model.config.is_encoder_decoder)
     for prompt, response in zip(prompts, responses, strict=True):
         ids = [model.config.decoder_start_token_id] if model.config.is_encoder_decoder else list(prompt)
         begun = len(ids)
@@ -246,28 +135,33 @@ def test_generation_equals_a_loop_without_cache(loaded):
         assert response.text == tokenizer.decode(ids[begun:-1] if finished else ids[begun:])
 
 
+@pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
+def test_a_stop_string_ends_a_response_and_is_no_cut_off(loaded):
+    whole = generate(loaded, PROMPTS[:5], 40)
+    stopped = generate(loaded, PROMPTS[:5], 40, stop=["answer", "\n"])
+    for response, before in zip(stopped, whole, strict=True):
+        assert response.text == before.text.split("\n")[0].split("answer")[0]
+        assert not response.cut_off
+    assert all(response.cut_off for response in generate(loaded, PROMPTS[:5], 1, stop=["90"]))
+
+
 @pytest.mark.parametrize("loaded", ["gpt_neox"], indirect=True)
 def test_generation_uses_the_cache_that_training_switched_off(loaded):
-    model, tokenizer, prompts = loaded
+    model, tokenizer = loaded
     assert model.config.use_cache is False
     widths = []
     embeddings = model.get_input_embeddings()
     embeddings.register_forward_hook(lambda _module, arguments, _output: widths.append(arguments[0].shape[1]))
-    greedy_responses(model, tokenizer, prompts[:1], 5, 10**6, "cached")
-    assert widths == [len(prompts[0]), 1, 1, 1, 1]
+    generate(loaded, PROMPTS[:1], 5)
+    assert widths == [len(encode_prompts(tokenizer, PROMPTS[:1], False)[0]), 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("loaded", ["gpt_neox"], indirect=True)
-def test_a_prompt_without_room_is_answered_empty_and_counted(loaded):
-    model, tokenizer, prompts = loaded
-    positions = model.config.max_position_embeddings
-    fits, too_long = prompts[0] * 200, prompts[0] * 200
-    fits, too_long = fits[: positions - 8], too_long[: positions - 7]
-    responses = greedy_responses(model, tokenizer, [too_long, prompts[0], fits], 8, 10**6, "long")
-    assert [response.too_long for response in responses] == [True, False, False]
-    assert responses[0].text == "" and not responses[0].cut_off
-    with pytest.raises(ValueError, match="set evaluation.max_new_tokens below 512"):
-        greedy_responses(model, tokenizer, prompts, positions, 10**6, "no room at all")
+def test_a_tokenizer_whose_pad_is_its_end_of_sequence_changes_nothing(loaded):
+    model, tokenizer = loaded
+    expected = generate(loaded, PROMPTS, 40)
+    tokenizer.pad_token = tokenizer.eos_token
+    assert generate((model, tokenizer), PROMPTS, 40) == expected
 
 
 @pytest.mark.parametrize("is_encoder_decoder", [False, True])
@@ -294,7 +188,7 @@ def run(make_config: Any, trained: Any, res_dir: Path, tmp_path: Path) -> Callab
     def make(name: str = "target", family: str = "gpt_neox", **evaluation: Any) -> Path:
         heldout = write_jsonl(tmp_path / "heldout.jsonl", ROWS)
         questions = [
-            {"instruction": row["instruction"], "answer": gold_answer(row["output"]), "level": 3} for row in ROWS
+            {"instruction": row["instruction"], "answer": stated_answer(row["output"]), "level": 3} for row in ROWS
         ]
         questions[0]["answer"] = [5, 6]
         questions[4]["answer"] = "C"
@@ -377,15 +271,15 @@ def test_heldout_loss_equals_a_plain_loop(run, trained, tokenizer_dir, family, t
 
 def test_an_interrupted_evaluation_continues_with_the_file_it_was_at(run, monkeypatch):
     config, folder = run(), RunPaths("target").evaluation
-    generate = stage.greedy_responses
+    measure = stage._measure
 
     def interrupted(*arguments: Any) -> Any:
         if arguments[-1] == "known":
             raise KeyboardInterrupt
-        return generate(*arguments)
+        return measure(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "greedy_responses", interrupted)
+        patched.setattr(stage, "_measure", interrupted)
         assert run_evaluation(config) == 130
     assert read("manifest")["status"] == "running" and not (folder / "known.json").exists()
     heldout = tree(folder)[str(folder / "heldout.json")]

@@ -1,30 +1,32 @@
-"""The answer that a text gives, and whether two answers are the same.
+"""The strict answer rule: numbers by exact value, formulas by symbolic equality (math-verify), all else as text.
 
 A text states its answer after the last "The answer is" or "####"; a text that states none gives its last number.
-Numbers are compared by value, everything else as text. What stands in a formula is not torn out of it: `(5,12)` is
-not 5.
+What stands in a formula is not torn out of it: `(5,12)` is not 5. Nothing is rounded: 0.3333 is not 1/3.
 """
 
 import re
 from fractions import Fraction
 
-ANSWER_RULES = 1  # part of every result's inputs: raise it when a rule below changes
+from math_verify import parse, verify
 
 _MARKER = re.compile(r"the answer is|####", re.IGNORECASE)
 _NUMBER = re.compile(
     r"(?:(?<![0-9A-Za-z)\]}])[-+])?"  # a sign, not a subtraction
     r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
-    r"(?:/[0-9]+)?"
+    r"(?:[eE][-+]?[0-9]{1,3}(?![0-9A-Za-z])|/[0-9]+)?"
 )
 
 # LaTeX that says nothing about the value, taken away in this order.
 _REWRITES = [
     (re.compile(r"\\left|\\right|\\[,!;:]|\^\{?\\circ\}?|\$|\\(?=[%$])"), ""),
     (re.compile(r"\{,\}"), ","),
+    (re.compile(r"(?<=[0-9])\s*[x×]\s*(?=10\s*\^)"), r"\\times "),
     (re.compile(r"\\[dt]frac"), r"\\frac"),
     (re.compile(r"(?<![0-9}])\\frac\{(-?[0-9]+)\}\{([0-9]+)\}"), r"\1/\2"),
     (re.compile(r"\\(?:boxed|text|mbox|mathrm|textbf)\{([^{}]*)\}"), r"\1"),
 ]
+# Words (read as products of letters, "tow" would be "two"), and numbers in another base (whose base would be lost).
+_NO_FORMULA = re.compile(r"(?<![\\a-z])[a-z]{3,}|[0-9]_\{?[0-9]")
 _END_OF_SENTENCE = re.compile(r"\.(?:\s|$)")
 _SOLVED_SIDE = re.compile(r"\s*[A-Za-z]\s*|[^A-Za-z]+")  # x = 5 and 2 + 3 = 5, but not 5x - 7y = 0
 _FORMULA_BEFORE = re.compile(r"(?:[A-Za-z]|[\^_{}(\[|*/+<>-]\s*)$")
@@ -37,7 +39,7 @@ _FORMULA_AFTER = re.compile(
 )
 
 
-def extract_answer(text: str) -> str:
+def strict_answer(text: str) -> str:
     """The answer that a text gives; empty if it gives none.
 
     After the last marker: the first number of the sentence, or the whole sentence where there is no number or the
@@ -52,7 +54,7 @@ def extract_answer(text: str) -> str:
     return numbers[-1] if numbers else ""
 
 
-def gold_answer(response: str) -> str:
+def stated_answer(response: str) -> str:
     """The answer that a reference response states; empty if it states none.
 
     Without a marker only a line with a single number counts: the last number of a program or of a textbook's solution
@@ -60,7 +62,7 @@ def gold_answer(response: str) -> str:
     """
     text = _without_notation(response).strip()
     if _MARKER.search(text) or ("\n" not in text and len(_NUMBER.findall(text)) == 1):
-        return extract_answer(response)
+        return strict_answer(response)
     return ""
 
 
@@ -69,14 +71,26 @@ def given_answer(answer: str) -> str:
     return _answer_in_statement(_without_notation(answer))
 
 
-def same_answer(answer: str, gold: str) -> bool:
-    """Numbers by exact value (1,234.50 = 1234.5, 3/4 = 0.75), other answers as text without case, spaces and $."""
+def strict_same(answer: str, gold: str) -> bool:
+    """Numbers by exact value (1,234.50 = 1234.5, 3/4 = 0.75; a percent sign counts for nothing), formulas by symbolic
+    equality, and what is neither as text without case, spaces and $."""
     if not answer:
         return False
+    text, gold_text = _bare(answer), _bare(gold)
+    if text == gold_text:
+        return True
     number, gold_number = _value(answer), _value(gold)
     if number is not None and gold_number is not None:
         return number == gold_number
-    return _bare(answer) == _bare(gold)
+    if _NO_FORMULA.search(text) or _NO_FORMULA.search(gold_text):
+        return False
+    return _symbolically_equal(_without_notation(answer), _without_notation(gold))
+
+
+def _symbolically_equal(answer: str, gold: str) -> bool:
+    # Digits by which math-verify would take pi for 3.1415927, or a third for 0.333333, are asked for in full.
+    parsed = [parse(f"${text}$", fallback_mode="no_fallback") for text in (gold, answer)]
+    return bool(verify(*parsed, float_rounding=15, numeric_precision=30))
 
 
 def _without_notation(text: str) -> str:
