@@ -83,10 +83,9 @@ class TransformersModel(_HFLM):
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, ends_as_configured: bool):
         """Args: ends_as_configured: the model's own end-of-turn tokens end a response too (chat models)."""
         self._pad_id = pad_id_of(tokenizer)
-        configured: Any = model.generation_config.eos_token_id if ends_as_configured else []
-        self._end_ids = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {
-            None
-        }
+        configured = model.generation_config.eos_token_id if ends_as_configured else []
+        ends = [tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])]
+        self._end_ids = set(ends) - {None}
         model.generation_config = GenerationConfig()  # generate() fills gaps from it: a penalty, suppressed tokens
         is_encoder_decoder = model.config.is_encoder_decoder
         super().__init__(model, backend="seq2seq" if is_encoder_decoder else "causal", tokenizer=tokenizer)

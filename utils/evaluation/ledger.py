@@ -5,6 +5,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -70,7 +71,7 @@ def ledger_of(run: EvaluatedRun, whole_pool: Arm | None) -> Ledger | None:
     if run.training_manifest is None or run.training is None or run.training["subset"] is None:
         return None
     try:
-        subset = read_subset(_subset_owner(run.name).subset).manifest
+        subset = read_subset(_subset_folder(run.name)).manifest
     except FileNotFoundError:
         return None
     num_pool = subset["num_selectable"] + subset["num_unscorable"]
@@ -116,13 +117,14 @@ def _times(cost: Cost, factor: float) -> Cost:
     return Cost(None if seconds is None else seconds * factor, None if operations is None else operations * factor)
 
 
-def _subset_owner(run_name: str) -> RunPaths:
-    """The run that made the subset: this one, or the one in its `subset.same_as`."""
+def _subset_folder(run_name: str) -> Path:
+    """Of the run that made the subset: this one, or the one in its `subset.same_as` (RUN, or RUN/<folder>)."""
     paths = RunPaths(run_name)
     if not paths.config.is_file():
-        return paths
+        return paths.subset
     subset = yaml.safe_load(paths.config.read_text(encoding="utf-8")).get("subset") or {}
-    return RunPaths(subset.get("same_as") or run_name)
+    owner, _, folder = (subset.get("same_as") or run_name).partition("/")
+    return RunPaths(owner).root / folder if folder else RunPaths(owner).subset
 
 
 def _cost_of_trajectories(subset: dict[str, Any]) -> tuple[Cost, Cost]:

@@ -25,8 +25,8 @@ _REWRITES = [
     (re.compile(r"(?<![0-9}])\\frac\{(-?[0-9]+)\}\{([0-9]+)\}"), r"\1/\2"),
     (re.compile(r"\\(?:boxed|text|mbox|mathrm|textbf)\{([^{}]*)\}"), r"\1"),
 ]
-# Words (read as products of letters, "tow" would be "two"), and numbers in another base (whose base would be lost).
-_NO_FORMULA = re.compile(r"(?<![\\a-z])[a-z]{3,}|[0-9]_\{?[0-9]")
+# Words (read as products of letters, "tow" would be "two"), numbers in another base (whose base would be lost), times.
+_NO_FORMULA = re.compile(r"(?<![\\a-z])[a-z]{3,}|[0-9]_\{?[0-9]|:[0-9]")
 _END_OF_SENTENCE = re.compile(r"\.(?:\s|$)")
 _SOLVED_SIDE = re.compile(r"\s*[A-Za-z]\s*|[^A-Za-z]+")  # x = 5 and 2 + 3 = 5, but not 5x - 7y = 0
 _FORMULA_BEFORE = re.compile(r"(?:[A-Za-z]|[\^_{}(\[|*/+<>-]\s*)$")

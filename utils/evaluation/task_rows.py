@@ -23,6 +23,10 @@ def alpaca_text(doc: Mapping[str, Any]) -> str:
     return alpaca_prompt(Example(doc["instruction"], "", doc["input"]))
 
 
+def response_text(doc: Mapping[str, Any]) -> str:
+    return doc["response"]
+
+
 def rows_of(questions: list[Question]) -> dict[str, Dataset]:
     """Questions as a task's only split."""
     rows = [
