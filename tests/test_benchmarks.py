@@ -9,7 +9,7 @@ import torch
 from lm_eval import evaluator
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
-from transformers import PreTrainedTokenizerBase
+from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerBase
 
 import evaluate
 from tests.conftest import ARCHITECTURES, PROJECT, write_jsonl
@@ -23,6 +23,7 @@ from utils.evaluation import answers
 from utils.evaluation.generation import TransformersModel, encode_prompts
 from utils.evaluation.harness import ask, prompts_of, question_task
 from utils.evaluation.questions import MATH_SETS, Question, read_benchmark, with_pool_rows
+from utils.evaluation.text_metrics import text_scores
 from utils.modeling.loading import load_base_model, load_tokenizer
 
 TASKS = PROJECT / "utils/evaluation/tasks"
@@ -255,7 +256,6 @@ def test_batches_save_most_forward_passes(tokenizer_dir):
 
 
 def test_summaries_are_compared_as_texts(make_config, tmp_path, capsys):
-    pytest.importorskip("rouge_score")
     rows = [
         {"source": "chest", "instruction": "Lungs are clear.", "output": "No acute process."},
         {"source": "head", "instruction": "No bleed.", "output": "Normal head."},
@@ -268,3 +268,27 @@ def test_summaries_are_compared_as_texts(make_config, tmp_path, capsys):
     assert 0 <= result["metrics"]["rouge_l"] <= 100 and "version:" in result["metrics"]["bleu_settings"]
     assert [line["gold"] for line in lines("heldout")] == ["No acute process.", "Normal head."]
     assert "rouge_l" in capsys.readouterr().out
+
+
+def test_text_metrics_know_the_same_from_the_other(tmp_path):
+    references = ["no acute process .", "lungs are clear .", "normal head"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(" ".join(references).split())]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=64).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    size: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    BertModel(BertConfig(vocab_size=len(vocabulary), **size)).save_pretrained(tmp_path)
+    overall, each = text_scores(
+        ["bleu", "rouge_l", "bert_score"], ["no acute process .", "normal head", ""], references, str(tmp_path)
+    )
+    for metric in ("bleu", "rouge_l", "bert_score"):
+        same, other, empty = each[metric]
+        assert same == pytest.approx(100, abs=0.01) and other < 99 and empty == 0, metric
+        assert 0 < overall[metric] < 100 and overall[f"{metric}_settings"]
+    assert each["rouge_l"] == [100, 0, 0]
+    assert overall["bert_score"] == pytest.approx(sum(each["bert_score"]) / 3)

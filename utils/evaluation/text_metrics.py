@@ -58,8 +58,14 @@ def _bert_score(responses: Sequence[str], references: Sequence[str], model: str)
     from bert_score import BERTScorer
 
     scorer = BERTScorer(model_type=model, num_layers=_layers_of(model))
-    _, _, f1 = scorer.score(list(responses), list(references))
-    return [100 * float(value) for value in f1], f"bert-score F1, {scorer.hash}"
+    # Of an empty text the library can say nothing (it fails): it scores 0.
+    full = [place for place, pair in enumerate(zip(responses, references, strict=True)) if all(map(str.strip, pair))]
+    each = [0.0] * len(responses)
+    if full:
+        _, _, f1 = scorer.score([responses[place] for place in full], [references[place] for place in full])
+        for place, value in zip(full, f1, strict=True):
+            each[place] = 100 * float(value)
+    return each, f"bert-score F1, {scorer.hash}; an empty response scores 0"
 
 
 def _layers_of(model: str) -> int:
