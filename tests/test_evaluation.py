@@ -1,6 +1,7 @@
 """Evaluation: what is measured does not depend on batches, order or restarts; what is shown says what it rests on."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -372,6 +373,14 @@ def test_a_bad_benchmark_is_refused_with_its_place(run, tmp_path, capsys, lines,
 def test_a_bad_request_says_what_to_change(run, capsys, overrides, said):
     assert run_evaluation(run(), *overrides) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="programs run on Linux only")
+def test_program_of_thought_asks_for_programs_and_falls_back_on_words(run, capsys):
+    assert run_evaluation(run(heldout=None, program_of_thought=True)) == 0
+    known = read("known")
+    assert known["inputs"]["program_of_thought"] and known["questions"] == 5
+    assert "asked for again in words" in known["notes"][-1]
 
 
 def test_the_command_line_wants_one_of_config_and_compare(run, capsys):

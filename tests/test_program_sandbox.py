@@ -12,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
+from utils.data.formats import Example
 from utils.evaluation import program_sandbox
+from utils.evaluation.paper_rule import kind_of, paper_answer
 from utils.evaluation.program_sandbox import Limits, check_sandbox, run_program
-from utils.evaluation.programs import program_in, text_of_program
+from utils.evaluation.programs import answered_by_programs, asking_for_a_program, program_in, text_of_program
+from utils.evaluation.questions import Question
+from utils.evaluation.results import Response
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -339,3 +343,25 @@ def test_whatever_prints_is_a_program(response, program):
 )
 def test_what_a_program_prints_is_the_answer(program, text):
     assert text_of_program(program) == text
+
+
+def test_what_gives_no_answer_is_asked_for_again_in_words():
+    questions = [Question(row, Example(f"question {row}", gold), gold) for row, gold in enumerate(("7", "8", "9", "B"))]
+    texts = ["print(3 + 4)", "print(1 / 0)", "The answer is 9", "I do not know."]
+    asked = []
+
+    def in_words(unanswered: list[Question]) -> list[Response]:
+        asked.extend(question.row for question in unanswered)
+        return [Response(f"The answer is {question.gold}") for question in unanswered]
+
+    responses, note = answered_by_programs(questions, [Response(text) for text in texts], None, in_words)
+    assert asked == [1, 3]
+    assert [paper_answer(response.text, kind_of(question.gold)) for question, response in
+            zip(questions, responses, strict=True)] == ["7", "8", "9", "B"]  # fmt: skip
+    assert responses[0].text.startswith("print(3 + 4)"), "the program can be read in the predictions"
+    assert note == "2 responses were programs; 2 gave no answer and were asked for again in words"
+
+
+def test_the_question_is_asked_for_a_program():
+    render = asking_for_a_program(lambda example: f"Q: {example.instruction}\nA:")
+    assert render(Example("How many?", "3")) == "Q: How many? Let's write a program.\nA:"

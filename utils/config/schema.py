@@ -187,6 +187,10 @@ class EvaluationConfig(Section):
     bert_score_model: str = Field(
         default="roberta-large", description="hub name or folder; its scores compare to no other's"
     )
+    program_of_thought: bool = Field(
+        default=False,
+        description="ask benchmarks for programs, run them shut off from the machine (Linux), fall back on words",
+    )
     backend: Literal["hf", "vllm"] = Field(default="hf", description="what generates; vllm is an extra")
     tensor_parallel: PositiveInt = Field(default=1, description="GPUs that share the model, with vllm")
     max_new_tokens: PositiveInt = 256
@@ -209,6 +213,11 @@ class EvaluationConfig(Section):
             )
         if self.text_metrics and self.heldout is None:
             raise ValueError("found text_metrics without heldout, whose responses they compare: set heldout")
+        if self.program_of_thought and self.num_fewshot:
+            raise ValueError(
+                f"found program_of_thought with num_fewshot {self.num_fewshot}, whose solved examples are in words: "
+                "remove one of them"
+            )
         if self.tensor_parallel > 1 and self.backend != "vllm":
             raise ValueError(f"found tensor_parallel {self.tensor_parallel} with backend hf: set backend to vllm")
         return self

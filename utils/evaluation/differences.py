@@ -48,7 +48,8 @@ def accuracy_difference(first: Arm, other: Arm, files: Sequence[str], rule: str)
     if len(files) == 1:
         (file,) = files
         pairs = [(mine.outcomes(file, rule), theirs.outcomes(file, rule)) for mine, theirs in first.pairs(other)]
-        p_values = tuple(sorted(mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs))
+        if all(np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair):  # not a share of right words
+            p_values = tuple(sorted(mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs))
     over_runs = _over_runs(*([_average_accuracy(run, files, rule) for run in arm.runs] for arm in (first, other)))
     mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_file)
     return Difference(mean, bootstrap_interval(by_file), over_runs, p_values)
@@ -98,8 +99,10 @@ def _differences(first: Arm, other: Arm, files: Sequence[str]) -> list[tuple[str
         found.append(("held-out loss", value_difference(losses[0], losses[1])))
     for rule, ending in RULES.items():
         judged = [file for file in files if _both_have(first, other, file, f"accuracy{ending}")]
-        benchmarks = [file for file in judged if file != HELDOUT]
-        found += [(f"{file}, {rule}", accuracy_difference(first, other, [file], rule)) for file in judged]
+        benchmarks = [file for file in judged if file != HELDOUT and _is_judged_by_rules(first, file)]
+        for file in judged:
+            label = f"{file}, {rule}" if _is_judged_by_rules(first, file) else file
+            found.append((label, accuracy_difference(first, other, [file], rule)))
         if len(benchmarks) > 1:
             average = accuracy_difference(first, other, benchmarks, rule)
             found.append((f"mean of {len(benchmarks)}, {rule}", average))
@@ -109,6 +112,11 @@ def _differences(first: Arm, other: Arm, files: Sequence[str]) -> list[tuple[str
             if values[0] and values[1] and all(isinstance(value, float) for value in values[0] + values[1]):
                 found.append((f"{file}, {metric}", value_difference(values[0], values[1])))
     return found
+
+
+def _is_judged_by_rules(arm: Arm, file: str) -> bool:
+    """False for lm-eval's own tasks, whose accuracy is by their own metrics."""
+    return arm.values(file, "accuracy_strict") is not None
 
 
 def _both_have(first: Arm, other: Arm, *keys: str) -> bool:

@@ -7,12 +7,55 @@ this process.
 """
 
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from utils.data.formats import Example
+from utils.evaluation.paper_rule import Kind, kind_of, paper_answer
 from utils.evaluation.program_sandbox import Limits, run_program
+from utils.evaluation.questions import Question
+from utils.evaluation.results import Response
 
 PROMPT_SUFFIX = " Let's write a program."
 _IMPORTS = "import math\nimport numpy\nimport numpy as np\nimport hashlib\n"  # which programs of the pool take as given
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+
+
+def asking_for_a_program(render: Callable[[Example], str]) -> Callable[[Example], str]:
+    """The same prompt with the suffix after the question."""
+    return lambda example: render(replace(example, instruction=example.instruction + PROMPT_SUFFIX))
+
+
+def answered_by_programs(
+    questions: Sequence[Question],
+    responses: Sequence[Response],
+    kind: Kind | None,
+    ask_in_words: Callable[[list[Question]], list[Response]],
+) -> tuple[list[Response], str]:
+    """Run the programs among the responses and put what they print after them; ask again where there is no answer yet.
+
+    Args: kind: how the paper reads the answers, None: as each gold answer suggests; ask_in_words: for the fall-back.
+    Returns: one response per question, and a note on how many came from where.
+    """
+    answered = list(responses)
+    num_programs = 0
+    for place, response in enumerate(responses):
+        program = program_in(response.text)
+        if program is not None:
+            num_programs += 1
+            text = text_of_program(program)
+            answered[place] = replace(response, text=f"{response.text}\n\n{text}" if text else "")
+    unanswered = [
+        place
+        for place, (question, response) in enumerate(zip(questions, answered, strict=True))
+        if not paper_answer(response.text, kind or kind_of(question.gold))
+    ]
+    if unanswered:
+        again = ask_in_words([questions[place] for place in unanswered])
+        for place, response in zip(unanswered, again, strict=True):
+            answered[place] = replace(response, too_long=answered[place].too_long)
+    note = f"{num_programs} responses were programs; {len(unanswered)} gave no answer and were asked for again in words"
+    return answered, note
 
 
 def program_in(response: str) -> str | None:

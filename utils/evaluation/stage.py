@@ -29,9 +29,12 @@ from utils.evaluation.answers import ANSWER_RULES
 from utils.evaluation.generation import TransformersModel, encode_prompts, longest_prompt
 from utils.evaluation.harness import ask, check_benchmark, prompts_of, question_task, run_benchmark
 from utils.evaluation.heldout_loss import heldout_losses, loss_by_source, loss_of_rows
+from utils.evaluation.program_sandbox import check_sandbox
+from utils.evaluation.programs import answered_by_programs, asking_for_a_program
 from utils.evaluation.questions import (
     HELDOUT,
     PUBLIC,
+    Question,
     QuestionFile,
     public_benchmark,
     read_benchmark,
@@ -75,13 +78,15 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
 class Asked:
     """Questions as the model will read them.
 
-    Attributes: task: of lm-eval; lengths: tokens of each prompt; too_long: how many of them leave no room.
+    Attributes: task: of lm-eval; lengths: tokens of each prompt; too_long: how many of them leave no room; in_words: where
+    `task` asks for programs, the task that asks some of the questions for an answer in words.
     """
 
     file: QuestionFile
     task: ConfigurableTask
     lengths: list[int]
     too_long: list[bool]
+    in_words: Callable[[list[Question]], ConfigurableTask] | None
 
     @property
     def name(self) -> str:
@@ -155,6 +160,8 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         raise ValueError("evaluate.py runs as one process: start it with `python evaluate.py`, not with torchrun")
     benchmarks = _named_benchmarks(evaluation)
     check_text_metrics(evaluation.text_metrics)
+    if evaluation.program_of_thought:
+        check_sandbox()
     files = _question_files(config)
     step, checkpoint = _choose_checkpoint(config, ckpt)
     tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
@@ -188,6 +195,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         "num_fewshot": evaluation.num_fewshot,
         "shots": _sha256([[shot.instruction, shot.input, shot.response] for shot in shots]),
         "limit": evaluation.limit,
+        "program_of_thought": evaluation.program_of_thought,
         "answer_rules": ANSWER_RULES,
         "text_metrics": evaluation.text_metrics,
     }
@@ -293,11 +301,18 @@ def _asked(
     tokenizer: PreTrainedTokenizerBase,
     architecture: PretrainedConfig,
 ) -> Asked:
-    task = question_task(file.name, file.questions, shots, render, evaluation)
+    by_program = evaluation.program_of_thought and file.pool is None
+    first = asking_for_a_program(render) if by_program else render
+    task = question_task(file.name, file.questions, shots, first, evaluation)
     prompts = prompts_of(task, tokenizer, evaluation.chat_template)
     lengths = [len(ids) for ids in encode_prompts(tokenizer, prompts, bool(architecture.is_encoder_decoder))]
     limit = longest_prompt(architecture, evaluation.max_new_tokens)
-    return Asked(file, task, lengths, [limit is not None and length > limit for length in lengths])
+    too_long = [limit is not None and length > limit for length in lengths]
+
+    def in_words(questions: list[Question]) -> ConfigurableTask:
+        return question_task(file.name, questions, shots, render, evaluation)
+
+    return Asked(file, task, lengths, too_long, in_words if by_program else None)
 
 
 def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig) -> None:
@@ -415,6 +430,15 @@ def _measure(
             )
         ]
     notes = [*file.notes, *heldout.get("notes", [])]
+    in_words = asked.in_words
+    if in_words is not None:
+        responses, note = answered_by_programs(
+            file.questions,
+            responses,
+            file.kind,
+            lambda questions: ask(models.generation, in_words(questions), evaluation.chat_template),
+        )
+        notes.append(note)
     if file.pool is not None and evaluation.text_metrics:
         return _compared_as_texts(asked.file, responses, evaluation, {**heldout, "notes": notes})
     predictions = judge_all(file.questions, responses, file.kind)
