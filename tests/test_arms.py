@@ -39,7 +39,7 @@ def experiment(make_config, tmp_path, res_dir) -> Callable[..., Path]:
         values = {"name": "tiny", "proxy": str(proxy), "target": str(target), "methods": {"s2l": None, "random": None},
                   "budgets": [30], "seeds": [0], **settings}  # fmt: skip
         path = tmp_path / "arms.yml"
-        path.write_text(yaml.safe_dump(values))
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
         return path
 
     return make

@@ -16,6 +16,7 @@ from utils.config.names import look_up
 from utils.config.schema import RunConfig
 from utils.evaluation.compare import comparison
 from utils.evaluation.ledger import training_cost
+from utils.evaluation.program_sandbox import check_sandbox
 
 _PROJECT = Path(__file__).parents[2]
 _TRAINING = 3  # times the operations of a forward pass
@@ -66,6 +67,8 @@ class ExperimentPlan:
         for arm in self._arms:
             if arm.config.subset is not None:
                 look_up(dict.fromkeys(methods), arm.config.subset.method, f"{config_file}: methods.{arm.label}")
+        if any(arm.config.evaluation.program_of_thought for arm in self._arms):
+            check_sandbox()
         self.references = [_reference(path, arms) for path in (arms.proxy, *arms.references)]
         work = _Work(self._arms[0].config)
         self.runs = [_target(arm, arms, work) for arm in self._arms]
