@@ -154,7 +154,7 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     assert "device time: about" in shown
 
 
-def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir):
+def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir, capsys):
     path = experiment()
     with open(path.with_suffix(".log"), "w") as log:
         command = [sys.executable, "evaluate.py", "--arms", str(path)]
@@ -177,9 +177,9 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir)
     assert {file: file.stat().st_mtime_ns for file in made} == made, "what was there is not made again"
     assert "A  s2l: 30 examples" in answer.stdout and "B  random: 30 examples" in answer.stdout
     assert "cost in device-seconds" in answer.stdout
-    again = run_script("evaluate.py", "--arms", path, "--dry_run")
-    assert "trained, scored" in again.stdout and again.stdout.count("trained, evaluated") == 2
-    assert "0 of them to do" in again.stdout
+    assert evaluate.main(["--arms", str(path), "--dry_run"]) == 0
+    again = capsys.readouterr().out
+    assert "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again
 
 
 def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res_dir, capfd, make_config):

@@ -130,7 +130,8 @@ def _subset_folder(run_name: str) -> Path:
 def _cost_of_trajectories(subset: dict[str, Any]) -> tuple[Cost, Cost]:
     """Training the proxy and scoring with the checkpoints that were used: nothing for a method that looks at no losses.
 
-    Every scored row is a row that the proxy was trained on, so a checkpoint's scoring is one forward pass of its epoch.
+    Every scored row is a row that the proxy was trained on, so a checkpoint's scoring is counted as one forward pass of its
+    epoch: at most that, as rows without a response are not scored and the common beginning of all prompts is computed once.
     """
     if not subset.get("needs_trajectories", True):
         return NOTHING, NOTHING

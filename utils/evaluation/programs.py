@@ -6,8 +6,10 @@ response that prints something is run; what it prints is the answer; a response 
 this process.
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from utils.data.formats import Example
@@ -38,12 +40,10 @@ def answered_by_programs(
     Returns: one response per question, and a note on how many came from where.
     """
     answered = list(responses)
-    num_programs = 0
-    for place, response in enumerate(responses):
-        program = program_in(response.text)
-        if program is not None:
-            num_programs += 1
-            text = text_of_program(program)
+    programs = {place: program for place, response in enumerate(responses) if (program := program_in(response.text))}
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as at_once:  # each waits for a process of its own
+        for place, text in zip(programs, at_once.map(text_of_program, programs.values()), strict=True):
+            response = responses[place]
             answered[place] = replace(response, text=f"{response.text}\n\n{text}" if text else "")
     unanswered = [
         place
@@ -54,7 +54,9 @@ def answered_by_programs(
         again = ask_in_words([questions[place] for place in unanswered])
         for place, response in zip(unanswered, again, strict=True):
             answered[place] = replace(response, too_long=answered[place].too_long)
-    note = f"{num_programs} responses were programs; {len(unanswered)} gave no answer and were asked for again in words"
+    note = (
+        f"{len(programs)} responses were programs; {len(unanswered)} gave no answer and were asked for again in words"
+    )
     return answered, note
 
 
