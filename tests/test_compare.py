@@ -17,7 +17,6 @@ import evaluate
 from tests.conftest import PROJECT, write_jsonl
 from utils.artifacts.manifests import write_manifest
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.subsets import write_subset
 from utils.evaluation.compare import comparison
 from utils.evaluation.paired import _student_quantile, bootstrap_interval, mcnemar_p, welch_interval
 from utils.evaluation.results import predictions_path, result_path
@@ -347,8 +346,8 @@ def with_proxy(evaluated) -> Callable[..., str]:
         settings = {"num_rows": 100, "steps": 30, "made": {"seconds": 400.0, "devices": 2, "device": "cuda",
                     "continued_from": None}, **target}  # fmt: skip
         name = evaluated("s2l", "s2l", 1, 0.5, 0.6, **settings)
-        write_subset(
-            RunPaths(name).subset, {}, np.arange(100), np.zeros(1000, np.int32), {}, [],
+        write_manifest(
+            RunPaths(name).subset / "manifest.json", "subset", "complete", {},
             num_selectable=990, num_unscorable=10, needs_trajectories=needs_trajectories,
             trajectories={"from": "proxy", "steps": [5, 9]}, seconds={"choosing": 5.0},
         )  # fmt: skip

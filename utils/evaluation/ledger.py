@@ -12,7 +12,6 @@ import yaml
 
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.subsets import read_subset
 from utils.evaluation.evaluated_runs import Arm, EvaluatedRun
 
 _BACKWARD_TOO = 3  # a training step is a forward pass and a backward one of twice the work
@@ -71,7 +70,7 @@ def ledger_of(run: EvaluatedRun, whole_pool: Arm | None) -> Ledger | None:
     if run.training_manifest is None or run.training is None or run.training["subset"] is None:
         return None
     try:
-        subset = read_subset(_subset_folder(run.name)).manifest
+        subset = read_manifest(_subset_folder(run.name) / "manifest.json", "subset")
     except FileNotFoundError:
         return None
     num_pool = subset["num_selectable"] + subset["num_unscorable"]
