@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 QUICKSTART := configs/quickstart
-SEEDS := 0 1 2
-ARMS := s2l random random_per_source full
 
 .PHONY: install quickstart quickstart-arms test lint lock clean
 
@@ -29,17 +27,10 @@ quickstart: install
 	$(RUN) evaluate.py --config_file $(QUICKSTART)/target_random.yml
 	$(RUN) evaluate.py --compare quickstart_s2l quickstart_random
 
-# Four arms, three seeds of each. What is done already (by the quickstart or an earlier try) is not done again.
+# S2L, two random controls and the whole pool, three seeds of each, compared. What is done already is not done again.
 quickstart-arms: install
 	$(RUN) -m utils.data.synthetic --output_dir res/quickstart_data
-	$(RUN) train.py --config_file $(QUICKSTART)/proxy.yml
-	$(RUN) run_distributed_trajectories.py --config_file $(QUICKSTART)/proxy.yml
-	set -e; for arm in $(ARMS); do for seed in $(SEEDS); do \
-		run="run_name=quickstart_$${arm}$$([ $$seed = 0 ] || echo _seed$$seed) seed=$$seed"; \
-		$(RUN) train.py --config_file $(QUICKSTART)/target_$$arm.yml $$run; \
-		$(RUN) evaluate.py --config_file $(QUICKSTART)/target_$$arm.yml $$run; \
-	done; done
-	$(RUN) evaluate.py --compare $(foreach arm,$(ARMS),quickstart_$(arm) $(patsubst %,quickstart_$(arm)_seed%,$(filter-out 0,$(SEEDS))))
+	$(RUN) evaluate.py --arms $(QUICKSTART)/arms.yml
 
 test: install
 	$(RUN) -m pytest -q

@@ -2,11 +2,14 @@
 
     python evaluate.py --config_file configs/quickstart/target_s2l.yml
     python evaluate.py --config_file configs/quickstart/target_s2l.yml --ckpt 0 run_name=quickstart_untrained
-    python evaluate.py --compare quickstart_s2l quickstart_random quickstart_full
+    python evaluate.py --compare quickstart_s2l quickstart_random
+    python evaluate.py --arms configs/quickstart/arms.yml --dry_run
+    python evaluate.py --arms configs/quickstart/arms.yml
 
 The YAML's `evaluation:` section says what is measured. Results go to res/<run_name>/evaluation; the same command
 continues after a kill. `--compare` reads the results of several runs and prints one column per arm, the seeds of one
-arm together.
+arm together; name the arm first that the others are set against. `--arms` makes all runs of an experiment (methods x budgets
+x seeds) with the other scripts, continues where it was interrupted, and compares them.
 """
 
 import sys
@@ -20,14 +23,26 @@ def main(argv: list[str] | None = None) -> int:
         "--ckpt", type=int, metavar="STEP", help="0 = the untrained base model, -1 = the newest checkpoint (default)"
     )
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="compare evaluated runs instead of evaluating one")
+    parser.add_argument("--arms", metavar="YAML", help="make the runs of an experiment, and compare them")
+    parser.add_argument(
+        "--allow_differences", action="store_true", help="with --compare: also runs that differ in more than the data"
+    )
     arguments = parser.parse_intermixed_args(argv)
-    if (arguments.compare is None) == (arguments.config_file is None):
-        parser.error("expected exactly one of --config_file YAML (evaluate this run) and --compare RUN RUN ...")
+    if sum(given is not None for given in (arguments.compare, arguments.config_file, arguments.arms)) != 1:
+        parser.error(
+            "expected exactly one of --config_file YAML (evaluate this run), --compare RUN RUN ... and --arms YAML"
+        )
+    if arguments.allow_differences and arguments.compare is None:
+        parser.error("--allow_differences goes with --compare")
+    if arguments.arms is not None:
+        if arguments.overwrite or arguments.ckpt is not None:
+            parser.error("--arms reuses what is there: it takes --dry_run and settings of its YAML, such as seeds=[0]")
+        return run_command(lambda: _make_arms(arguments.arms, arguments.overrides, arguments.dry_run))
     if arguments.compare is None:
         return run_command(lambda: _evaluate(arguments, read_config(arguments, needs=("model", "data"))))
     if arguments.overwrite or arguments.dry_run or arguments.ckpt is not None or arguments.overrides:
-        parser.error("--compare only reads results that are there: it takes run names and nothing else")
-    return run_command(lambda: _compare(arguments.compare))
+        parser.error("--compare only reads results that are there: it takes run names and --allow_differences")
+    return run_command(lambda: _compare(arguments.compare, arguments.allow_differences))
 
 
 def _evaluate(arguments, config) -> int:
@@ -40,11 +55,21 @@ def _evaluate(arguments, config) -> int:
     return 0
 
 
-def _compare(run_names: list[str]) -> int:
+def _compare(run_names: list[str], allow_differences: bool) -> int:
     from utils.evaluation.compare import comparison
 
-    print(comparison(run_names))
+    print(comparison(run_names, allow_differences))
     return 0
+
+
+def _make_arms(config_file: str, overrides: list[str], dry_run: bool) -> int:
+    from utils.config.arms import load_arms
+    from utils.evaluation.arms import ExperimentPlan, make_arms
+    from utils.selection.methods import METHODS
+
+    plan = ExperimentPlan(config_file, load_arms(config_file, overrides), METHODS)
+    print(plan.describe(), flush=True)
+    return 0 if dry_run else make_arms(plan)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.selection.stability import adjusted_rand_index
-
 from utils.artifacts.trajectories import read_trajectories
 from utils.selection.kmeans import cluster_rows
+from utils.selection.stability import adjusted_rand_index
 
 NUM_SEEDS = 5
 

@@ -153,7 +153,9 @@ def test_presets_fill_what_is_not_written(yaml_file):
     assert (released.per_source, released.min_cluster_size, released.max_points_per_centroid) == (True, 3, 256)
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT / "configs").rglob("*.yml")), ids=str)
+@pytest.mark.parametrize(
+    "path", sorted(path for path in (PROJECT / "configs").rglob("*.yml") if not path.name.startswith("arms")), ids=str
+)
 def test_each_shipped_yaml_loads_and_says_how_to_launch_it(path):
     from utils.training.settings import check_train_args
 

@@ -1,35 +1,32 @@
 """Evaluation: what is measured does not depend on batches, order or restarts; what is shown says what it rests on."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 from transformers import GenerationConfig
 
 import evaluate
-from tests.conftest import ARCHITECTURES, PROJECT, write_jsonl
-from utils.artifacts.manifests import write_manifest
+from tests.conftest import ARCHITECTURES, write_jsonl
 from utils.artifacts.paths import RunPaths
-from utils.config.schema import DataConfig, ModelConfig
+from utils.config.schema import DataConfig, EvaluationConfig, ModelConfig
 from utils.data.batching import pad_rows
+from utils.data.formats import Example
 from utils.data.pool import Pool
-from utils.data.templates import alpaca_prompt
+from utils.data.templates import alpaca_prompt, plain_prompt
 from utils.data.tokenization import tokenize_pool
 from utils.evaluation import stage
-from utils.evaluation.answers import extract_answer, given_answer, gold_answer, same_answer
-from utils.evaluation.compare import comparison
-from utils.evaluation.generation import encode_prompts, greedy_responses
-from utils.evaluation.results import write_result
+from utils.evaluation.generation import TransformersModel, encode_prompts
+from utils.evaluation.harness import ask, question_task
+from utils.evaluation.questions import Question
+from utils.evaluation.results import Response
+from utils.evaluation.strict_rule import stated_answer
 from utils.modeling.loading import load_base_model, load_checkpoint, load_tokenizer
 
 FAMILIES = ["gpt_neox", "t5"]
@@ -46,122 +43,6 @@ PROMPTS = [row["instruction"] for row in ROWS] + [
     "7",
     "something that was not in the pool, and rather longer than that",
 ]
-
-
-# ---------------------------------------------------------------------------------------------- answers
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("The answer is 5", "5"),
-        ("The answer is 5.", "5"),
-        ("The answer is: 5", "5"),
-        ("The answer is\n12", "12"),
-        ("so the answer is 4", "4"),
-        ("**The answer is** **7**.", "7"),
-        ("3 + 4 = 7\n#### 72", "72"),
-        ("The answer is 1. No: the answer is 2", "2"),
-        ("The answer is 3\n#### 8", "8"),
-        ("The answer is $5", "5"),
-        ("The answer is -$5", "-5"),
-        ("The answer is $-5$.", "-5"),
-        ("The answer is −2.", "-2"),
-        ("The answer is \\$18.90", "18.90"),
-        ("The answer is 1,234.50 dollars", "1,234.50"),
-        ("The answer is 50%", "50"),
-        ("The answer is 50\\%", "50"),
-        ("The answer is .5", ".5"),
-        ("The answer is 3/4 of a cup", "3/4"),
-        ("The answer is $-\\frac{3}{2}$.", "-3/2"),
-        ("The answer is \\boxed{\\frac{1}{2}}", "1/2"),
-        ("The answer is 5\\text{ cm}", "5"),
-        ("The answer is $45^{\\circ}$.", "45"),
-        ("The answer is 10,\\!080", "10,080"),
-        ("The answer is x = 5", "5"),
-        ("The answer is 2 + 3 = 5", "5"),
-        ("The answer is 5/8 = 0.625", "5/8"),
-        ("The answer is 18 because 3*6 = 18", "18"),
-        ("The answer is 7 apples, not 8", "7"),
-        ("The answer is 3.\n\n### Instruction:\nAdd 4 and 5", "3"),
-        ("The answer is A.", "A"),
-        ("The answer is (B)", "(B)"),
-        ("The answer is yes. There are 5 of them.", "yes"),
-        ("The answer is no solution", "no solution"),
-        ("The answer is (5,12)", "(5,12)"),
-        ("The answer is -2,1", "-2,1"),
-        ("The answer is [2, 3]", "[2, 3]"),
-        ("The answer is 2x + 3", "2x + 3"),
-        ("The answer is y = 2x + 3", "2x + 3"),
-        ("The answer is 5x - 7y = 0", "5x - 7y = 0"),
-        ("The answer is 2\\sqrt{5}", "2\\sqrt{5}"),
-        ("The answer is x^{16}", "x^{16}"),
-        ("The answer is 2516_8", "2516_8"),
-        ("The answer is 10:30", "10:30"),
-        ("The answer is", ""),
-        ("", ""),
-        ("nothing was found", ""),
-        ("first 3, then 10 - 4 = 6 in all", "6"),
-        ("it fell by 10-4", "4"),
-        ("it is -4", "-4"),
-        ("it costs 1,000.", "1,000"),
-        ("a list: 1,2345", "2345"),
-    ],
-)
-def test_the_answer_of_a_text(text, answer):
-    assert extract_answer(text) == answer
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("1,234.50", "1234.5", True),
-        ("18", "18.0", True),
-        ("-3", "−3", True),
-        ("3/4", "0.75", True),
-        ("3/4", "6/8", True),
-        ("1/3", "0.3333", False),
-        ("+5", "5", True),
-        (".5", "0.50", True),
-        ("50%", "50", True),
-        ("$5", "5", True),
-        ("[383]", "383", True),
-        ("(B)", "b", True),
-        ("B", "C", False),
-        ("No Solution", "no  solution", True),
-        ("\\left( 3, 4 \\right)", "(3,4)", True),
-        ("(3,4)", "(3,5)", False),
-        ("\\dfrac{\\pi}{2}", "\\frac{\\pi}{2}", True),
-        ("5", "five", False),
-        ("", "", False),
-        ("3/0", "3/0", True),
-        ("3/0", "0", False),
-        ("9" * 5000, "9" * 5000, True),
-        ("9" * 5000, "8", False),
-    ],
-)
-def test_answers_are_compared_by_value(one, other, same):
-    assert same_answer(one, other) is same
-    assert same_answer(other, one) is same
-
-
-@given(numerator=st.integers(-(10**9), 10**9), digits=st.integers(0, 6))
-def test_a_number_is_found_however_it_is_written(numerator, digits):
-    value = Fraction(numerator, 10**digits)
-    for written in (
-        f"{numerator / 10**digits:.{digits}f}",
-        f"{numerator / 10**digits:,.{digits}f}",
-        f"{numerator}/{10**digits}",
-    ):
-        if Fraction(written.replace(",", "")) == value:  # a float of 15 digits and more may not be
-            assert same_answer(extract_answer(f"1 + 2\nThe answer is ${written}$."), given_answer(written))
-
-
-def test_a_gold_answer_must_be_stated():
-    assert gold_answer("2 + 3 = 5\nThe answer is 5") == "5"
-    assert gold_answer("42 apples") == "42"
-    assert gold_answer("june = 7\nprint(june)") == ""
-    assert gold_answer("from 3 to 4") == ""
 
 
 # ------------------------------------------------------------------------------------------- generation
@@ -210,29 +91,37 @@ def training_row(tokenizer: Any, is_encoder_decoder: bool) -> Callable[[dict[str
 
 
 @pytest.fixture
-def loaded(trained: Any, tokenizer_dir: Path, request: pytest.FixtureRequest) -> tuple[Any, Any, list[list[int]]]:
-    """(model, tokenizer, prompts of different lengths) of one family."""
+def loaded(trained: Any, tokenizer_dir: Path, request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """(model, tokenizer) of one family."""
     config = ModelConfig(architecture=ARCHITECTURES[request.param], tokenizer=str(tokenizer_dir))
-    tokenizer = load_tokenizer(config)
-    prompts = encode_prompts(tokenizer, PROMPTS, request.param == "t5")
-    return load_checkpoint(trained(request.param), config), tokenizer, prompts
+    return load_checkpoint(trained(request.param), config), load_tokenizer(config)
+
+
+def generate(
+    loaded: tuple[Any, Any], prompts: list[str], max_new_tokens: int, batch: int = 100, stop: list[str] | None = None
+) -> list[Response]:
+    questions = [Question(row, Example(prompt, ""), "1") for row, prompt in enumerate(prompts)]
+    settings = EvaluationConfig(heldout="x", max_new_tokens=max_new_tokens, stop=stop or [])
+    language_model = TransformersModel(*loaded, ends_as_configured=False)
+    language_model.fit_batches(batch, 1)
+    return ask(language_model, question_task("any", questions, [], plain_prompt, settings), chat=False)
 
 
 @pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
 def test_batched_generation_equals_one_at_a_time(loaded):
-    model, tokenizer, prompts = loaded
-    alone = [greedy_responses(model, tokenizer, [prompt], 40, 1, "alone")[0] for prompt in prompts]
-    together = greedy_responses(model, tokenizer, prompts, 40, 10**6, "together")
-    in_pairs = greedy_responses(model, tokenizer, prompts, 40, 150, "in pairs")
-    backwards = greedy_responses(model, tokenizer, prompts[::-1], 40, 300, "backwards")[::-1]
+    alone = [generate(loaded, [prompt], 40)[0] for prompt in PROMPTS]
+    together = generate(loaded, PROMPTS, 40)
+    in_pairs = generate(loaded, PROMPTS, 40, batch=2)
+    backwards = generate(loaded, PROMPTS[::-1], 40, batch=3)[::-1]
     assert alone == together == in_pairs == backwards
     assert [response.text for response in together[: len(ROWS)]] == [row["output"] for row in ROWS]
 
 
 @pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
 def test_generation_equals_a_loop_without_cache(loaded):
-    model, tokenizer, prompts = loaded
-    responses = greedy_responses(model, tokenizer, prompts, 12, 10**6, "cached")
+    model, tokenizer = loaded
+    responses = generate(loaded, PROMPTS, 12)
+    prompts = encode_prompts(tokenizer, PROMPTS, model.config.is_encoder_decoder)
     for prompt, response in zip(prompts, responses, strict=True):
         ids = [model.config.decoder_start_token_id] if model.config.is_encoder_decoder else list(prompt)
         begun = len(ids)
@@ -247,28 +136,33 @@ def test_generation_equals_a_loop_without_cache(loaded):
         assert response.text == tokenizer.decode(ids[begun:-1] if finished else ids[begun:])
 
 
+@pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
+def test_a_stop_string_ends_a_response_and_is_no_cut_off(loaded):
+    whole = generate(loaded, PROMPTS[:5], 40)
+    stopped = generate(loaded, PROMPTS[:5], 40, stop=["answer", "\n"])
+    for response, before in zip(stopped, whole, strict=True):
+        assert response.text == before.text.split("\n")[0].split("answer")[0]
+        assert not response.cut_off
+    assert all(response.cut_off for response in generate(loaded, PROMPTS[:5], 1, stop=["90"]))
+
+
 @pytest.mark.parametrize("loaded", ["gpt_neox"], indirect=True)
 def test_generation_uses_the_cache_that_training_switched_off(loaded):
-    model, tokenizer, prompts = loaded
+    model, tokenizer = loaded
     assert model.config.use_cache is False
     widths = []
     embeddings = model.get_input_embeddings()
     embeddings.register_forward_hook(lambda _module, arguments, _output: widths.append(arguments[0].shape[1]))
-    greedy_responses(model, tokenizer, prompts[:1], 5, 10**6, "cached")
-    assert widths == [len(prompts[0]), 1, 1, 1, 1]
+    generate(loaded, PROMPTS[:1], 5)
+    assert widths == [len(encode_prompts(tokenizer, PROMPTS[:1], False)[0]), 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("loaded", ["gpt_neox"], indirect=True)
-def test_a_prompt_without_room_is_answered_empty_and_counted(loaded):
-    model, tokenizer, prompts = loaded
-    positions = model.config.max_position_embeddings
-    fits, too_long = prompts[0] * 200, prompts[0] * 200
-    fits, too_long = fits[: positions - 8], too_long[: positions - 7]
-    responses = greedy_responses(model, tokenizer, [too_long, prompts[0], fits], 8, 10**6, "long")
-    assert [response.too_long for response in responses] == [True, False, False]
-    assert responses[0].text == "" and not responses[0].cut_off
-    with pytest.raises(ValueError, match="set evaluation.max_new_tokens below 512"):
-        greedy_responses(model, tokenizer, prompts, positions, 10**6, "no room at all")
+def test_a_tokenizer_whose_pad_is_its_end_of_sequence_changes_nothing(loaded):
+    model, tokenizer = loaded
+    expected = generate(loaded, PROMPTS, 40)
+    tokenizer.pad_token = tokenizer.eos_token
+    assert generate((model, tokenizer), PROMPTS, 40) == expected
 
 
 @pytest.mark.parametrize("is_encoder_decoder", [False, True])
@@ -295,7 +189,7 @@ def run(make_config: Any, trained: Any, res_dir: Path, tmp_path: Path) -> Callab
     def make(name: str = "target", family: str = "gpt_neox", **evaluation: Any) -> Path:
         heldout = write_jsonl(tmp_path / "heldout.jsonl", ROWS)
         questions = [
-            {"instruction": row["instruction"], "answer": gold_answer(row["output"]), "level": 3} for row in ROWS
+            {"instruction": row["instruction"], "answer": stated_answer(row["output"]), "level": 3} for row in ROWS
         ]
         questions[0]["answer"] = [5, 6]
         questions[4]["answer"] = "C"
@@ -378,15 +272,15 @@ def test_heldout_loss_equals_a_plain_loop(run, trained, tokenizer_dir, family, t
 
 def test_an_interrupted_evaluation_continues_with_the_file_it_was_at(run, monkeypatch):
     config, folder = run(), RunPaths("target").evaluation
-    generate = stage.greedy_responses
+    measure = stage._measure
 
     def interrupted(*arguments: Any) -> Any:
         if arguments[-1] == "known":
             raise KeyboardInterrupt
-        return generate(*arguments)
+        return measure(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "greedy_responses", interrupted)
+        patched.setattr(stage, "_measure", interrupted)
         assert run_evaluation(config) == 130
     assert read("manifest")["status"] == "running" and not (folder / "known.json").exists()
     heldout = tree(folder)[str(folder / "heldout.json")]
@@ -481,143 +375,17 @@ def test_a_bad_request_says_what_to_change(run, capsys, overrides, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="programs run on Linux only")
+def test_program_of_thought_asks_for_programs_and_falls_back_on_words(run, capsys):
+    assert run_evaluation(run(heldout=None, program_of_thought=True)) == 0
+    known = read("known")
+    assert known["inputs"]["program_of_thought"] and known["questions"] == 5
+    assert "asked for again in words" in known["notes"][-1]
+
+
 def test_the_command_line_wants_one_of_config_and_compare(run, capsys):
     for words in ([], ["--compare", "a", "b", "--config_file", "c"], ["--compare", "a", "b", "--dry_run"]):
         with pytest.raises(SystemExit) as stopped:
             evaluate.main(words)
         assert stopped.value.code == 2
     assert "exactly one of" in capsys.readouterr().err
-
-
-# --------------------------------------------------------------------------------------------- compare
-
-
-@pytest.fixture
-def evaluated(res_dir: Path) -> Callable[..., str]:
-    """Writes the records of a trained and evaluated run; what is not said is the same in all of them."""
-
-    def make(name: str, method: str | None, seed: int, loss: float, accuracy: float, **other: Any) -> str:
-        num_rows, steps = other.get("num_rows", 50), other.get("steps", 30)
-        subset = method and {"method": method, "seed": seed, "budget_rows": num_rows}
-        training = {
-            "seed": seed,
-            "num_rows": num_rows,
-            "rows": f"{name}",
-            "base_model": f"random weights of seed {seed}",
-            "subset": subset,
-            "model": other.get("model", "m"),
-            "save_steps": [],
-        }
-        write_manifest(RunPaths(name).manifest, "training", "complete", training, steps=steps)
-        common = {
-            "step": steps,
-            "checkpoint": name,
-            "base_model": None,
-            "limit": None,
-            "tokenizer": other.get("tokenizer", "t"),
-            "dtype": "float32",
-        }
-        measured = {"questions": 10, "accuracy": accuracy, "cut_off": 0, "cut_off_share": 0.0, "loss": loss}
-        heldout = {
-            **measured,
-            "loss_average": loss,
-            "accuracy_average": accuracy,
-            "by_source": {
-                "easy": {"loss": loss - 0.1, "accuracy": 1.0},
-                "hard": {"loss": loss + 0.1, "accuracy": None},
-            },
-        }
-        files = {"heldout": other.get("heldout", "abc"), "gsm8k": "def"}
-        inputs = {"heldout": {"file": files["heldout"], "pool": "p", "max_length": 9}, "gsm8k": {"file": "def"}}
-        for file, result in (("heldout", heldout), ("gsm8k", measured)):
-            write_result(RunPaths(name).evaluation, file, {**common, **inputs[file]}, [], result, {})
-        write_manifest(
-            RunPaths(name).evaluation / "manifest.json", "evaluation", "complete", {**common, "files": files}
-        )
-        return name
-
-    return make
-
-
-def row_of(table: str, label: str) -> list[str]:
-    (line,) = [line for line in table.splitlines() if line.strip().startswith(label)][:1]
-    return line.split(label)[1].replace(" ± ", "±").split()
-
-
-def test_compare_groups_the_seeds_of_an_arm(evaluated):
-    runs = [
-        evaluated("s2l_1", "s2l", 1, 0.5, 0.6),
-        evaluated("random_1", "random", 1, 0.7, 0.4),
-        evaluated("s2l_2", "s2l", 2, 0.6, 0.8),
-    ]
-    table = comparison(runs)
-    assert "A  s2l: 50 examples, step 30; 2 runs: s2l_1 (seed 1); s2l_2 (seed 2)" in table
-    assert "B  random: 50 examples, step 30; 1 run: random_1 (seed 1)" in table
-    assert row_of(table, "all rows") == ["0.5500±0.0707", "0.7000"]
-    assert row_of(table, "easy") == ["0.4500±0.0707", "0.6000"]
-    assert row_of(table, "gsm8k") == ["0.7000±0.1414", "0.4000"]
-    assert "Equal optimizer steps: 30" in table and "Equal examples: 50" in table
-    assert "Arm B: one run. Differences between single seeds say little" in " ".join(table.split())
-    assert all(len(line) <= 100 for line in table.splitlines())
-
-
-def test_compare_says_what_differs_between_arms(evaluated):
-    table = comparison(
-        [evaluated("full", None, 1, 0.5, 0.6, num_rows=90, steps=60), evaluated("s2l", "s2l", 1, 0.6, 0.5)]
-    )
-    assert "Different optimizer steps: A 60, B 30." in table
-    assert "Different examples: A 90, B 50." in table
-    assert "whole pool" in table and "differs" not in table
-    table = comparison(
-        [evaluated("small", "s2l", 1, 0.5, 0.6), evaluated("large", "s2l", 2, 0.6, 0.5, model="l", tokenizer="u")]
-    )
-    assert "Training differs in more than the data: model." in table
-    assert "held-out losses of the arms do not compare: they were taken with another tokenizer" in " ".join(
-        table.split()
-    )
-
-
-def test_compare_keeps_other_budgets_and_steps_apart(evaluated):
-    runs = [
-        evaluated("a", "s2l", 1, 0.5, 0.6),
-        evaluated("b", "s2l", 2, 0.5, 0.6, num_rows=40),
-        evaluated("c", "s2l", 3, 0.5, 0.6, steps=31),
-    ]
-    assert row_of(comparison(runs), "runs") == ["1", "1", "1"]
-
-
-def test_compare_shows_every_arm_however_many(evaluated):
-    runs = [evaluated(f"run{number}", f"method{number}", 1, 0.5, 0.6) for number in range(6)]
-    table = comparison(runs)
-    assert all(f": method{number}" in table for number in range(6))
-    assert all(len(line) <= 100 for line in table.splitlines())
-
-
-def test_compare_refuses_different_heldout_files_by_name(evaluated):
-    with pytest.raises(ValueError, match=r"(?s)heldout: .*different questions.*  a: file abc.*  b: file xyz"):
-        comparison([evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6, heldout="xyz")])
-
-
-def test_compare_refuses_what_it_cannot_compare(evaluated, res_dir):
-    one = evaluated("one", "s2l", 1, 0.5, 0.6)
-    with pytest.raises(ValueError, match="at least two runs"):
-        comparison([one])
-    with pytest.raises(ValueError, match="each of them once"):
-        comparison([one, one])
-    with pytest.raises(FileNotFoundError, match="run 'nobody' has no evaluation"):
-        comparison([one, "nobody"])
-    twin = evaluated("twin", "s2l", 1, 0.5, 0.6)
-    training = json.loads(RunPaths(twin).manifest.read_text())["inputs"]
-    write_manifest(RunPaths(twin).manifest, "training", "complete", {**training, "rows": "one"}, steps=30)
-    with pytest.raises(ValueError, match="would count twice"):
-        comparison([one, twin])
-    write_manifest(RunPaths(twin).evaluation / "manifest.json", "evaluation", "running", {"files": {}})
-    with pytest.raises(ValueError, match="not finished"):
-        comparison([one, twin])
-
-
-def test_compare_needs_no_torch(evaluated, res_dir):
-    evaluated("a", "s2l", 1, 0.5, 0.6)
-    evaluated("b", "random", 1, 0.5, 0.6)
-    code = "import sys, evaluate; assert evaluate.main(['--compare', 'a', 'b']) == 0; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)

@@ -139,12 +139,13 @@ def begin_trajectories(
         elif done:
             raise ValueError(f"{folder} holds losses but no manifest.json that says what made them. {ways_out}")
         else:
-            known = {}
+            manifest, known = {}, {}
         pending = sorted(checkpoints.keys() - set(scored_steps(folder, quantities)))
         _remove_leftovers(folder, checkpoints, checkpoints.keys() - pending)
         _save_num_response_tokens(folder, num_response_tokens)
         recorded = {**dict.fromkeys(unreadable, "unreadable"), **known, **checkpoints}
-        _write(folder, inputs, recorded, np.flatnonzero(num_response_tokens == 0).tolist())
+        unscorable_rows = np.flatnonzero(num_response_tokens == 0).tolist()
+        _write(folder, inputs, recorded, unscorable_rows, manifest.get("device_seconds", {}))
     return pending
 
 
@@ -196,14 +197,18 @@ def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> 
 
 
 def finish_checkpoint(
-    folder: Path, step: int, num_examples: int, pieces: Iterable[tuple[np.ndarray, dict[str, np.ndarray]]]
+    folder: Path,
+    step: int,
+    num_examples: int,
+    pieces: Iterable[tuple[np.ndarray, dict[str, np.ndarray]]],
+    device_seconds: float | None = None,
 ) -> None:
     """Put one checkpoint's results in place and bring the manifest up to date.
 
     Its parts go last: a launch that finds it in place may remove what is left of them.
 
     Args: pieces: (row numbers, quantity -> array in their order); rows in no piece are NaN. The losses come last: where
-    they are, all is.
+    they are, all is. device_seconds: what scoring took, all devices together; None = not known.
     """
     with contextlib.ExitStack() as files:
         targets: dict[str, np.ndarray] = {}
@@ -220,11 +225,18 @@ def finish_checkpoint(
     with locked(folder / ".lock"):
         manifest = read_manifest(folder / "manifest.json", KIND)
         checkpoints = {int(known): fingerprint for known, fingerprint in manifest["checkpoints"].items()}
-        _write(folder, manifest["inputs"], checkpoints, manifest["unscorable_rows"])
+        seconds = {**manifest["device_seconds"], str(step): device_seconds}
+        _write(folder, manifest["inputs"], checkpoints, manifest["unscorable_rows"], seconds)
     _remove_parts(folder, step)
 
 
-def _write(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], unscorable_rows: list[int]) -> None:
+def _write(
+    folder: Path,
+    inputs: dict[str, Any],
+    checkpoints: dict[int, str],
+    unscorable_rows: list[int],
+    device_seconds: dict[str, float | None],
+) -> None:
     done = scored_steps(folder)
     write_manifest(
         folder / "manifest.json",
@@ -234,6 +246,7 @@ def _write(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], un
         checkpoints={str(step): checkpoints[step] for step in sorted(checkpoints)},
         steps=done,
         unscorable_rows=unscorable_rows,
+        device_seconds=device_seconds,
         provenance=provenance(),
     )
 

@@ -1,2 +1,3 @@
-"""What a YAML may contain (`schema`), how it is read and overridden (`load`), the released code's YAMLs (`released`), what
-every script's command line shares (`command_line`), and looking up a name (`names`). Imports neither torch nor transformers."""
+"""What a YAML may contain (`schema`), how it is read and overridden (`load`), a YAML that stands for many runs (`arms`), the
+released code's YAMLs (`released`), what every script's command line shares (`command_line`), and looking up a name (`names`).
+Imports neither torch nor transformers."""

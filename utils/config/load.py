@@ -8,13 +8,15 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from utils.config.released import is_released_config, translate_released_config
 from utils.config.schema import RunConfig
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class _ConfigLoader(yaml.SafeLoader):
@@ -64,26 +66,39 @@ def load_config(
         FileNotFoundError: no such file. ValueError: everything else, all problems in one message.
     """
     path = Path(config_file)
+    values = read_values(path)
+    translations: list[str] = []
+    if is_released_config(values):
+        values, translations = translate_released_config(values)
+    config = validated(RunConfig, path, values, overrides, needs)
+    missing = [_missing(section) for section in needs if getattr(config, section) is None]
+    if missing:
+        raise ValueError(_listing(path, missing))
+    return config, translations
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The keys of a YAML. Raises: FileNotFoundError; ValueError for what is no mapping."""
     if not path.is_file():
         raise FileNotFoundError(f"config file {path} does not exist: give --config_file the path of a YAML")
     values = _parse(_read_text(path), str(path))
     if not isinstance(values, dict):
         raise ValueError(f"{path}: found {type(values).__name__}, expected a mapping of keys (run_name, model, ...)")
-    translations: list[str] = []
-    if is_released_config(values):
-        values, translations = translate_released_config(values)
+    return values
+
+
+def validated(
+    schema: type[Schema], path: Path, values: dict[str, Any], overrides: Iterable[str], needs: Iterable[str] = ()
+) -> Schema:
+    """The values with the overrides, as the schema. Raises: ValueError with all problems."""
     for override in overrides:
         _apply_override(values, override)
     try:
-        config = RunConfig.model_validate(values)
+        return schema.model_validate(values)
     except ValidationError as error:
-        problems = [_describe(item) for item in error.errors()]
+        problems = [_describe(item, schema) for item in error.errors()]
         problems += [_missing(section) for section in needs if section not in values]
         raise ValueError(_listing(path, problems)) from None
-    missing = [_missing(section) for section in needs if getattr(config, section) is None]
-    if missing:
-        raise ValueError(_listing(path, missing))
-    return config, translations
 
 
 def _read_text(path: Path) -> str:
@@ -127,12 +142,12 @@ def _listing(path: Path, problems: list[str]) -> str:
     return f"{path}: {len(problems)} {noun}\n" + "\n".join(f"  - {problem}" for problem in problems)
 
 
-def _describe(item: Any) -> str:
+def _describe(item: Any, schema: type[BaseModel]) -> str:
     """One pydantic error in the form: key, found, expected, nearest known name."""
     location = [str(part) for part in item["loc"] if part not in ("int", "float")]
     key = ".".join(location) or "(top level)"
     if item["type"] == "extra_forbidden":
-        known = _known_names(location[:-1])
+        known = _known_names(schema, location[:-1])
         nearest = difflib.get_close_matches(location[-1], known, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
@@ -143,9 +158,8 @@ def _describe(item: Any) -> str:
     return f"{key}: found {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
-def _known_names(location: list[str]) -> list[str]:
-    """Field names of the section at `location`."""
-    section: type[BaseModel] = RunConfig
+def _known_names(section: type[BaseModel], location: list[str]) -> list[str]:
+    """Field names of the section at `location` of a schema."""
     for part in location:
         annotation = section.model_fields[part].annotation
         section = next(

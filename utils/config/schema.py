@@ -6,7 +6,7 @@ Each class is one section of the YAML. Unknown keys are refused. A stage asks fo
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 SELECTION_PRESETS: dict[str, dict[str, Any]] = {
     # What the released code does, its silent k-means and small-cluster rules included.
@@ -229,17 +229,59 @@ class TrackingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """What evaluate.py measures on a trained model."""
+    """What evaluate.py measures on a trained model, and how it is asked."""
 
     heldout: str | None = Field(
         default=None, description="rows in the pool's own format: response loss and accuracy per source"
     )
     benchmarks: dict[str, str] = Field(
-        default_factory=dict, description='name -> .jsonl of {"instruction", "answer"}: exact-match accuracy'
+        default_factory=dict,
+        description='name -> .jsonl of {"instruction", "answer"}, or `public`; asked with data.template. The names gsm8k, '
+        "math, numglue, svamp, mathematics and simuleq are read by the paper's rules for these sets",
     )
+    tasks: list[str] = Field(
+        default_factory=list, description="tasks that lm-eval ships, by name (or a task's YAML), with their own prompts"
+    )
+    text_metrics: list[Literal["bleu", "rouge_l", "bert_score"]] = Field(
+        default_factory=list, description="compare held-out responses with these as texts, instead of judging answers"
+    )
+    bert_score_model: str = Field(
+        default="roberta-large", description="hub name or folder; its scores compare to no other's"
+    )
+    program_of_thought: bool = Field(
+        default=False,
+        description="ask benchmarks for programs, run them shut off from the machine (Linux), fall back on words",
+    )
+    backend: Literal["hf", "vllm"] = Field(default="hf", description="what generates; vllm is an extra")
+    tensor_parallel: PositiveInt = Field(default=1, description="GPUs that share the model, with vllm")
     max_new_tokens: PositiveInt = 256
+    stop: list[str] = Field(default=["### Instruction"], description="texts that end a response, besides its own end")
+    num_fewshot: NonNegativeInt | None = Field(
+        default=None, description="solved examples before each question; default: none, and what a task of lm-eval says"
+    )
+    fewshot: str | None = Field(
+        default=None, description="where they come from: a file like the pool's, its first rows"
+    )
+    chat_template: bool = Field(default=False, description="ask in the model's own chat format, not with data.template")
     max_tokens_per_batch: PositiveInt = 8192
-    limit: PositiveInt | None = Field(default=None, description="use the first n questions of every file only")
+    limit: PositiveInt | None = Field(default=None, description="use the first n questions of everything only")
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> "EvaluationConfig":
+        if self.num_fewshot and self.fewshot is None and (self.heldout or self.benchmarks):
+            raise ValueError(
+                f"found num_fewshot {self.num_fewshot} without examples: set fewshot to a file like the pool's"
+            )
+        if self.text_metrics and self.heldout is None:
+            raise ValueError("found text_metrics without heldout, whose responses they compare: set heldout")
+        if self.program_of_thought and self.num_fewshot:
+            raise ValueError(
+                f"found program_of_thought with num_fewshot {self.num_fewshot}, whose solved examples are in words: "
+                "remove one of them"
+            )
+        if self.tensor_parallel > 1 and self.backend != "vllm":
+            raise ValueError(f"found tensor_parallel {self.tensor_parallel} with backend hf: set backend to vllm")
+        return self
 
 
 class RunConfig(Section):

@@ -32,4 +32,21 @@ def plain_prompt(example: Example) -> str:
     return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
 
 
-TEMPLATES: dict[str, Callable[[Example], str]] = {"alpaca": alpaca_prompt, "plain": plain_prompt}
+# Summaries of radiology reports (MIMIC-III): the findings are the instruction, the impression is the response.
+_RADIOLOGY = (
+    "Below are the findings of a radiology report. Write the impression that summarizes them.\n\n"
+    "### Findings:\n{findings}\n\n### Impression:"
+)
+
+
+def radiology_prompt(example: Example) -> str:
+    """Findings -> impression. The paper's experiment in our words: its own prompt has a typing error in its heading."""
+    before, after = _RADIOLOGY.split("{findings}")
+    return before + plain_prompt(example) + after
+
+
+TEMPLATES: dict[str, Callable[[Example], str]] = {
+    "alpaca": alpaca_prompt,
+    "plain": plain_prompt,
+    "radiology": radiology_prompt,
+}

@@ -1,120 +1,71 @@
-"""The answer that a text gives, and whether two answers are the same.
+"""Is a response right? Judged by two rules side by side, `paper` and `strict`, which are always both reported.
 
-A text states its answer after the last "The answer is" or "####"; a text that states none gives its last number.
-Numbers are compared by value, everything else as text. What stands in a formula is not torn out of it: `(5,12)` is
-not 5.
+The functions `..._results` are how lm-eval judges, one per kind of answer; the YAMLs in tasks/ name them.
 """
 
-import re
-from fractions import Fraction
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-ANSWER_RULES = 1  # part of every result's inputs: raise it when a rule below changes
+from utils.evaluation.paper_rule import Kind, kind_of, paper_answer, paper_same
+from utils.evaluation.strict_rule import given_answer, strict_answer, strict_same
 
-_MARKER = re.compile(r"the answer is|####", re.IGNORECASE)
-_NUMBER = re.compile(
-    r"(?:(?<![0-9A-Za-z)\]}])[-+])?"  # a sign, not a subtraction
-    r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
-    r"(?:/[0-9]+)?"
-)
-
-# LaTeX that says nothing about the value, taken away in this order.
-_REWRITES = [
-    (re.compile(r"\\left|\\right|\\[,!;:]|\^\{?\\circ\}?|\$|\\(?=[%$])"), ""),
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\[dt]frac"), r"\\frac"),
-    (re.compile(r"(?<![0-9}])\\frac\{(-?[0-9]+)\}\{([0-9]+)\}"), r"\1/\2"),
-    (re.compile(r"\\(?:boxed|text|mbox|mathrm|textbf)\{([^{}]*)\}"), r"\1"),
-]
-_END_OF_SENTENCE = re.compile(r"\.(?:\s|$)")
-_SOLVED_SIDE = re.compile(r"\s*[A-Za-z]\s*|[^A-Za-z]+")  # x = 5 and 2 + 3 = 5, but not 5x - 7y = 0
-_FORMULA_BEFORE = re.compile(r"(?:[A-Za-z]|[\^_{}(\[|*/+<>-]\s*)$")
-_FORMULA_AFTER = re.compile(
-    r"[A-Za-z](?![A-Za-z])"  # a variable: 2x
-    r"|[A-Za-z]*\s*[\^_{}+*/=|<>]"
-    r"|\s*-\s*(?:[0-9(]|[A-Za-z](?![A-Za-z]))"
-    r"|\s*,?\s*-?[0-9]"  # a list of numbers
-    r"|[(\[]|:[0-9]"
-)
+ANSWER_RULES = 2  # part of every result's inputs: raise it when a rule changes
 
 
-def extract_answer(text: str) -> str:
-    """The answer that a text gives; empty if it gives none.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer that a rule found in a response (empty: none) and whether it is the gold answer."""
 
-    After the last marker: the first number of the sentence, or the whole sentence where there is no number or the
-    number is part of a formula. Of an equation such as `x = 5` or `2 + 3 = 5` the side that is the value. Without a
-    marker: the last number of the text.
-    """
-    text = _without_notation(text)
-    markers = list(_MARKER.finditer(text))
-    if markers:
-        return _answer_in_statement(text[markers[-1].end() :])
-    numbers = _NUMBER.findall(text)
-    return numbers[-1] if numbers else ""
+    answer: str
+    correct: bool
 
 
-def gold_answer(response: str) -> str:
-    """The answer that a reference response states; empty if it states none.
-
-    Without a marker only a line with a single number counts: the last number of a program or of a textbook's solution
-    is seldom its answer.
-    """
-    text = _without_notation(response).strip()
-    if _MARKER.search(text) or ("\n" not in text and len(_NUMBER.findall(text)) == 1):
-        return extract_answer(response)
-    return ""
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    paper: Verdict
+    strict: Verdict
 
 
-def given_answer(answer: str) -> str:
-    """The gold answer of a benchmark's `answer` field, read like what follows a marker."""
-    return _answer_in_statement(_without_notation(answer))
+def judge(response: str, gold: str, kind: Kind | None) -> Verdicts:
+    """Args: kind: how the paper reads the benchmark's answers. None: as this gold answer suggests, which is then read
+    by the same rule as the response, so that `1,363.0` can be matched."""
+    if kind is None:
+        kind = kind_of(gold)
+        paper_gold = paper_answer(_stating(gold), kind)
+    else:
+        paper_gold = gold
+    answer, strict = paper_answer(response, kind), strict_answer(response)
+    return Verdicts(
+        Verdict(answer, paper_same(answer, paper_gold, kind)), Verdict(strict, strict_same(strict, given_answer(gold)))
+    )
 
 
-def same_answer(answer: str, gold: str) -> bool:
-    """Numbers by exact value (1,234.50 = 1234.5, 3/4 = 0.75), other answers as text without case, spaces and $."""
-    if not answer:
-        return False
-    number, gold_number = _value(answer), _value(gold)
-    if number is not None and gold_number is not None:
-        return number == gold_number
-    return _bare(answer) == _bare(gold)
+def _stating(gold: str) -> str:
+    return f"The answer is {gold}"
 
 
-def _without_notation(text: str) -> str:
-    text = text.replace("\N{MINUS SIGN}", "-")
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
-    return text
+def can_be_matched(gold: str, kind: Kind | None) -> Verdicts:
+    """The verdicts on a response that states the gold answer itself: one that is not right can never be."""
+    return judge(_stating(gold), gold, kind)
 
 
-def _answer_in_statement(text: str) -> str:
-    lines = text.strip(" \t\r\n:*").splitlines()
-    statement = _END_OF_SENTENCE.split(lines[0])[0].strip(" \t*") if lines else ""
-    left, _, right = statement.partition("=")
-    if right and "=" not in right and _SOLVED_SIDE.fullmatch(left):
-        statement = (left if _NUMBER.fullmatch(left.strip()) else right).strip()
-    number = _NUMBER.search(statement)
-    if number is None or "\\" in statement:
-        return statement
-    if _FORMULA_BEFORE.search(statement[: number.start()]) or _FORMULA_AFTER.match(statement[number.end() :]):
-        return statement
-    return number.group()
+def number_results(doc: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
+    return _task_results(doc, responses, Kind.NUMBER)
 
 
-def _value(answer: str) -> Fraction | None:
-    text = _bare(answer).removesuffix("%")
-    if not _NUMBER.fullmatch(text):
-        return None
-    numerator, _, denominator = text.replace(",", "").partition("/")
-    try:
-        return Fraction(numerator) / Fraction(denominator or 1)
-    except (ValueError, ZeroDivisionError):  # thousands of digits, or 3/0: compared as text
-        return None
+def letter_results(doc: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
+    return _task_results(doc, responses, Kind.LETTER)
 
 
-def _bare(answer: str) -> str:
-    text = re.sub(r"\s+", "", _without_notation(answer)).casefold().rstrip(".")
-    for opening, closing in ("[]", "()"):
-        inside = text[1:-1]
-        if text[:1] == opening and text[-1:] == closing and not re.search(r"[][(),]", inside):
-            return inside
-    return text
+def latex_results(doc: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
+    return _task_results(doc, responses, Kind.LATEX)
+
+
+def question_results(doc: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
+    return _task_results(doc, responses, None)
+
+
+def _task_results(doc: Mapping[str, Any], responses: Sequence[str], kind: Kind | None) -> dict[str, float]:
+    verdicts = judge(responses[0], doc["answer"], kind)
+    return {"paper": float(verdicts.paper.correct), "strict": float(verdicts.strict.correct)}

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +13,58 @@ import numpy as np
 from utils.config.schema import DataConfig
 from utils.data.formats import Example
 from utils.data.pool import Pool
-from utils.evaluation.answers import given_answer, gold_answer
+from utils.evaluation.paper_rule import Kind
+from utils.evaluation.strict_rule import given_answer, stated_answer
 
 HELDOUT = "heldout"
+PUBLIC = "public"  # in place of a benchmark's file: its dataset on the hub
+# The sets that the paper scores and how it reads their answers; tasks/ holds each as a task of lm-eval.
+MATH_SETS = {
+    "gsm8k": Kind.NUMBER,
+    "math": Kind.LATEX,
+    "numglue": Kind.LETTER,
+    "svamp": Kind.NUMBER,
+    "mathematics": Kind.NUMBER,
+    "simuleq": Kind.NUMBER,
+}
 _NUM_SHOWN = 10  # row numbers listed in an error or a note
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Attributes: row: number in the file, from 0; example: what the prompt is made of; gold: the right answer."""
+    """Attributes: row: number in the file, from 0; example: what the prompt is made of; gold: the right answer;
+    pool_row: the row of the pool that asks the same, if one does."""
 
     row: int
     example: Example
     gold: str
+    pool_row: int | None = None
 
 
 @dataclass(frozen=True)
 class QuestionFile:
     """Attributes:
     name: "heldout", or the benchmark's name in the YAML.
-    sha256: of the file's bytes.
+    path: where they come from: a file, or "public".
+    sha256: of the file's bytes, or of a public set's texts.
     notes: what the user should know about these questions, a sentence each.
+    kind: how the paper reads the answers; None where it follows from each gold answer.
     pool: the held-out rows, whose response loss is measured too; None for a benchmark.
     """
 
     name: str
-    path: Path
+    path: str
     sha256: str
     questions: list[Question]
     notes: list[str]
+    kind: Kind | None = None
     pool: Pool | None = None
 
 
-def read_heldout(path: str, data: DataConfig, limit: int | None) -> QuestionFile:
+def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionFile:
     """Held-out rows, read as the pool is; the gold answer is the one that the response states.
 
+    Args: as_summaries: every response is a text to compare with, and the gold answer is all of it.
     Raises: FileNotFoundError; ValueError for what `Pool` refuses.
     """
     file = _existing(path, "evaluation.heldout")
@@ -55,7 +72,7 @@ def read_heldout(path: str, data: DataConfig, limit: int | None) -> QuestionFile
     questions, unanswered = [], []
     for row in map(int, pool.usable_rows):
         example = pool[row]
-        gold = gold_answer(example.response)
+        gold = example.response if as_summaries else stated_answer(example.response)
         if gold:
             questions.append(Question(row, example, gold))
         else:
@@ -65,7 +82,7 @@ def read_heldout(path: str, data: DataConfig, limit: int | None) -> QuestionFile
         notes.append(f"{_rows(np.flatnonzero(pool.excluded))} without instruction or response: not used")
     if unanswered:
         notes.append(f'{_rows(unanswered)} whose response states no "The answer is": in the loss, not in the accuracy')
-    return QuestionFile(HELDOUT, file, _sha256(file), questions, notes + _repeated(questions), pool)
+    return QuestionFile(HELDOUT, path, _sha256(file), questions, notes + _repeated(questions), pool=pool)
 
 
 def read_benchmark(name: str, path: str, limit: int | None) -> QuestionFile:
@@ -78,12 +95,11 @@ def read_benchmark(name: str, path: str, limit: int | None) -> QuestionFile:
     file = _existing(path, setting)
     questions, incomplete = [], []
     for row, value in enumerate(_json_lines(file, setting, limit)):
-        instruction, answer = value.get("instruction"), _answer_text(value.get("answer"))
-        gold = given_answer(answer)
-        if not isinstance(instruction, str) or not instruction.strip() or not gold:
+        instruction, answer = value.get("instruction"), _answer_text(value.get("answer")).strip()
+        if not isinstance(instruction, str) or not instruction.strip() or not given_answer(answer):
             incomplete.append(row)
         else:
-            questions.append(Question(row, Example(instruction, answer), gold))
+            questions.append(Question(row, Example(instruction, answer), answer))
     if incomplete:
         raise ValueError(
             f"{setting}: {path}: {_rows(incomplete)} (counted from 0) without a text in `instruction` or without an "
@@ -91,7 +107,47 @@ def read_benchmark(name: str, path: str, limit: int | None) -> QuestionFile:
         )
     if not questions:
         raise ValueError(f'{setting}: {path} is empty: expected lines of {{"instruction": ..., "answer": ...}}')
-    return QuestionFile(name, file, _sha256(file), questions, _repeated(questions))
+    return QuestionFile(name, path, _sha256(file), questions, _repeated(questions), MATH_SETS.get(name))
+
+
+def public_benchmark(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionFile:
+    """A benchmark from the hub; rows: the question and the answer of each."""
+    digest = hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
+    questions = [
+        Question(row, Example(question, answer), answer) for row, (question, answer) in enumerate(rows[:limit])
+    ]
+    return QuestionFile(name, PUBLIC, digest, questions, _repeated(questions), MATH_SETS.get(name))
+
+
+def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
+    """The first rows of a file like the pool's, as solved examples before each question.
+
+    Raises: FileNotFoundError; ValueError for fewer rows than asked for, and what `Pool` refuses.
+    """
+    _existing(path, "evaluation.fewshot")
+    pool = Pool(data.model_copy(update={"path": path, "limit": count}))
+    if len(pool.usable_rows) < count:
+        raise ValueError(
+            f"evaluation.num_fewshot: found {count}, but {path} holds {len(pool.usable_rows)} examples: lower it"
+        )
+    return [pool[row] for row in range(count)]
+
+
+def with_pool_rows(file: QuestionFile, pool: Pool) -> QuestionFile:
+    """The same questions, each with the first row of the pool that asks it (letter case and spaces set aside)."""
+    asked = {_plain(question.example) for question in file.questions}
+    first: dict[str, int] = {}
+    for row, example in enumerate(pool):
+        if (text := _plain(example)) in asked:
+            first.setdefault(text, row)
+    questions = [replace(question, pool_row=first.get(_plain(question.example))) for question in file.questions]
+    hits = [question.row for question in questions if question.pool_row is not None]
+    note = [f"{_rows(hits)} whose question is in the pool too: a model may have been trained on it"] if hits else []
+    return replace(file, questions=questions, notes=file.notes + note)
+
+
+def _plain(example: Example) -> str:
+    return " ".join(f"{example.instruction} {example.input}".split()).casefold()
 
 
 def _existing(path: str, setting: str) -> Path:

@@ -2,32 +2,36 @@
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.artifacts.files import atomic_write
 from utils.artifacts.manifests import check_inputs, read_manifest, write_manifest
-from utils.evaluation.answers import extract_answer, same_answer
+from utils.evaluation.answers import Verdicts, can_be_matched, judge
+from utils.evaluation.paper_rule import Kind
 from utils.evaluation.questions import HELDOUT, Question
 
 KIND = "evaluation result"
 WAYS_OUT = "Ways out: --overwrite evaluates again; another run_name keeps both."
 _WIDTH = 100
-_COLUMNS = {
-    "loss": "loss",
-    "examples": "examples",
-    "accuracy": "accuracy",
-    "questions": "questions",
-    "cut_off": "cut off",
-    "without_answer": "no answer",
+_LABEL_WIDTH = 30
+_COLUMNS = {  # heading -> the entries of a result that it shows
+    "loss": ("loss",),
+    "paper": ("accuracy",),
+    "strict": ("accuracy_strict",),
+    "questions": ("questions",),
+    "cut off": ("cut_off",),
+    "no answer": ("without_answer", "without_answer_strict"),
+    "hopeless": ("unmatchable", "unmatchable_strict"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Attributes: cut_off: no end-of-sequence within the token limit; too_long: the prompt left no room, no answer."""
+    """Attributes: cut_off: neither an end-of-sequence nor a stop string within the token limit; too_long: the prompt
+    left too little room for a response, so its beginning was cut off."""
 
     text: str
     cut_off: bool = False
@@ -36,34 +40,48 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A question, the model's response to it and whether the answer in it is right."""
+    """A question, the model's response to it and what both rules say of it."""
 
     question: Question
     response: Response
-    answer: str
-    correct: bool
+    verdicts: Verdicts
+    can_be_right: tuple[bool, bool]  # under `paper`, under `strict`
 
 
-def judge(questions: Sequence[Question], responses: Sequence[Response]) -> list[Prediction]:
+def judge_all(questions: Sequence[Question], responses: Sequence[Response], kind: Kind | None) -> list[Prediction]:
+    """Args: kind: how the paper reads the answers of this benchmark; None: as each gold answer suggests."""
     predictions = []
     for question, response in zip(questions, responses, strict=True):
-        answer = extract_answer(response.text)
-        predictions.append(Prediction(question, response, answer, same_answer(answer, question.gold)))
+        ideal = can_be_matched(question.gold, kind)
+        verdicts = judge(response.text, question.gold, kind)
+        predictions.append(Prediction(question, response, verdicts, (ideal.paper.correct, ideal.strict.correct)))
     return predictions
 
 
 def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """questions, correct, accuracy (None without questions), and how many responses could not be judged fairly."""
-    correct = sum(prediction.correct for prediction in predictions)
-    cut_off = sum(prediction.response.cut_off for prediction in predictions)
+    """What the predictions add up to. Entries ending in `_strict` are by the strict rule, those of the same name without
+    it by the paper's: correct, accuracy (None without questions), without_answer (no value found in the response) and
+    unmatchable (gold answers that the rule would not find right in a response that states them)."""
+    questions = len(predictions)
+    counts: dict[str, Any] = {"questions": questions}
+    for place, (rule, ending) in enumerate((("paper", ""), ("strict", "_strict"))):
+        verdicts = [getattr(prediction.verdicts, rule) for prediction in predictions]
+        correct = sum(verdict.correct for verdict in verdicts)
+        counts |= {
+            f"correct{ending}": correct,
+            f"accuracy{ending}": correct / questions if questions else None,
+            f"without_answer{ending}": sum(not verdict.answer for verdict in verdicts),
+            f"unmatchable{ending}": sum(not prediction.can_be_right[place] for prediction in predictions),
+        }
+    return counts | count_endings([prediction.response for prediction in predictions])
+
+
+def count_endings(responses: Sequence[Response]) -> dict[str, Any]:
+    cut_off = sum(response.cut_off for response in responses)
     return {
-        "questions": len(predictions),
-        "correct": correct,
-        "accuracy": correct / len(predictions) if predictions else None,
         "cut_off": cut_off,
-        "cut_off_share": cut_off / len(predictions) if predictions else None,
-        "without_answer": sum(not prediction.answer for prediction in predictions),
-        "prompt_too_long": sum(prediction.response.too_long for prediction in predictions),
+        "cut_off_share": cut_off / len(responses) if responses else None,
+        "prompt_too_long": sum(response.too_long for response in responses),
     }
 
 
@@ -71,6 +89,33 @@ def tally_by_source(predictions: Sequence[Prediction], sources: Sequence[str]) -
     return {
         source: tally([prediction for prediction in predictions if prediction.question.example.source == source])
         for source in sources
+    }
+
+
+def prediction_line(prediction: Prediction) -> dict[str, Any]:
+    """A line of the predictions' file. `correct` is by the paper's rule."""
+    paper, strict = prediction.verdicts.paper, prediction.verdicts.strict
+    return {
+        **response_line(prediction.question, prediction.response),
+        "answer": paper.answer,
+        "correct": paper.correct,
+        "answer_strict": strict.answer,
+        "correct_strict": strict.correct,
+    }
+
+
+def response_line(question: Question, response: Response) -> dict[str, Any]:
+    """What every line says, however the response is measured."""
+    example = question.example
+    return {
+        "index": question.row,
+        "source": example.source,
+        "question": f"{example.instruction}\n\n{example.input}" if example.input else example.instruction,
+        "gold": question.gold,
+        "pool_row": question.pool_row,
+        "cut_off": response.cut_off,
+        "prompt_too_long": response.too_long,
+        "text": response.text,
     }
 
 
@@ -92,30 +137,15 @@ def write_result(
     folder: Path,
     name: str,
     inputs: dict[str, Any],
-    predictions: Sequence[Prediction],
+    lines: Iterable[dict[str, Any]],
     measured: dict[str, Any],
     made: dict[str, Any],
 ) -> None:
-    """The predictions first: where the result is, they are."""
+    """The predictions (one line each) first: where the result is, they are."""
     with atomic_write(predictions_path(folder, name)) as file:
-        for prediction in predictions:
-            file.write(json.dumps(_prediction_line(prediction), ensure_ascii=False) + "\n")
+        for line in lines:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
     write_manifest(result_path(folder, name), KIND, "complete", inputs, **measured, provenance=made)
-
-
-def _prediction_line(prediction: Prediction) -> dict[str, Any]:
-    example = prediction.question.example
-    return {
-        "index": prediction.question.row,
-        "source": example.source,
-        "question": f"{example.instruction}\n\n{example.input}" if example.input else example.instruction,
-        "gold": prediction.question.gold,
-        "answer": prediction.answer,
-        "correct": prediction.correct,
-        "cut_off": prediction.response.cut_off,
-        "prompt_too_long": prediction.response.too_long,
-        "text": prediction.response.text,
-    }
 
 
 def read_result(folder: Path, name: str) -> dict[str, Any]:
@@ -134,28 +164,44 @@ def result_is_there(folder: Path, name: str, inputs: dict[str, Any]) -> bool:
 
 def summary(title: str, results: dict[str, dict[str, Any]]) -> str:
     """The table that is printed after a run, 100 columns wide; results: file name -> result as on disk."""
-    lines = [title, "", _line("", _COLUMNS)]
+    lines = [title, "", f"{'':<{_LABEL_WIDTH}}" + "".join(f"{heading:>10}" for heading in _COLUMNS)]
     if HELDOUT in results:
         heldout = results[HELDOUT]
         lines += [_line(source or "(no source)", row) for source, row in heldout["by_source"].items()]
-        averages = {"loss": heldout["loss_average"], "accuracy": heldout["accuracy_average"]}
+        averages = {name: heldout.get(f"{name}_average") for name in ("loss", "accuracy", "accuracy_strict")}
         lines += [_line("average over sources", averages), _line("all held-out rows", heldout)]
     benchmarks = {name: result for name, result in results.items() if name != HELDOUT}
     if benchmarks and HELDOUT in results:
         lines.append("-" * _WIDTH)
-    lines += [_line(name, result) for name, result in benchmarks.items()]
-    remarks = ["loss: nats per response token; accuracy: share of questions with the right answer, generated greedily"]
+    lines += [_line(name, result) for name, result in benchmarks.items() if "metrics" not in result]
+    lines += [_metric_line(name, result["metrics"]) for name, result in results.items() if "metrics" in result]
+    remarks = [
+        "loss: nats per response token. paper, strict: share of questions with the right answer, generated greedily, by "
+        "the paper's rules and by symbolic equality. cut off: by the token limit. no answer, hopeless (paper/strict): "
+        "responses without a value, and gold answers that the rule can never find right."
+    ]
     for name, result in results.items():
         remarks += [f"{name}: {note}" for note in result["notes"]]
-        if result["prompt_too_long"]:
-            remarks.append(f"{name}: {result['prompt_too_long']} prompts leave no room for a response: answered empty")
+        if result.get("prompt_too_long"):
+            remarks.append(
+                f"{name}: {result['prompt_too_long']} prompts leave no room for a response: their beginning was cut off"
+            )
     lines += ["", *(textwrap.fill(remark, _WIDTH, subsequent_indent="  ") for remark in remarks)]
     return "\n".join(lines)
 
 
 def _line(label: str, row: dict[str, Any]) -> str:
-    label = label if len(label) <= 38 else f"...{label[-35:]}"
-    return f"{label:<40}" + "".join(f"{_cell(row.get(column)):>10}" for column in _COLUMNS)
+    cells = ("/".join(_cell(row.get(entry)) for entry in entries).strip("/") for entries in _COLUMNS.values())
+    return _label(label) + "".join(f"{cell:>10}" for cell in cells)
+
+
+def _metric_line(name: str, metrics: dict[str, Any]) -> str:
+    values = ", ".join(f"{metric} {_cell(value)}" for metric, value in metrics.items() if isinstance(value, float))
+    return textwrap.fill(_label(name) + values, _WIDTH, subsequent_indent=" " * _LABEL_WIDTH)
+
+
+def _label(label: str) -> str:
+    return f"{label if len(label) < _LABEL_WIDTH else f'...{label[-(_LABEL_WIDTH - 4) :]}':<{_LABEL_WIDTH}}"
 
 
 def _cell(value: Any) -> str:

@@ -72,6 +72,13 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
         raise ValueError(f"model.name_or_path: {model.name_or_path!r} cannot be loaded: {error}") from error
 
 
+def empty_model(model: ModelConfig) -> PreTrainedModel:
+    """A base model's modules and the shapes of its weights, without the weights."""
+    config = base_config(model)
+    with torch.device("meta"):
+        return _auto_class(config).from_config(config)
+
+
 def base_fingerprint(model: ModelConfig, seed: int) -> str:
     """sha256 of what identifies a base model: its weight files, its commit on the hub, or what its random weights
     follow from (architecture, seed, torch)."""

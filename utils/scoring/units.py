@@ -17,6 +17,8 @@ from utils.artifacts.trajectories import finish_checkpoint, parts_folder
 from utils.data.batching import scoring_lengths
 from utils.scoring.plan import ScoringPlan
 
+_SECONDS = "seconds"  # in a unit's file, beside its quantities
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -53,9 +55,9 @@ class Units:
         units = [Unit(step, number) for step in steps for number in range(self.per_checkpoint)]
         return [unit for unit in units if not (folders[unit.step] / unit.file_name).is_file()]
 
-    def finish(self, unit: Unit, scores: dict[str, np.ndarray]) -> None:
-        """Keep what a unit gave: quantity -> array, in the order of its rows."""
-        save_arrays(self._folder(unit.step) / unit.file_name, scores)
+    def finish(self, unit: Unit, scores: dict[str, np.ndarray], seconds: float) -> None:
+        """Keep what a unit gave: quantity -> array, in the order of its rows; and the seconds it took its device."""
+        save_arrays(self._folder(unit.step) / unit.file_name, {**scores, _SECONDS: np.float64(seconds)})
         self.assemble(unit.step)
 
     def assemble(self, step: int) -> None:
@@ -67,11 +69,21 @@ class Units:
         with locked(parts_folder(self._plan.folder) / ".lock"):
             if not folder.is_dir():  # another worker was faster
                 return
-            pieces = ((self.rows(unit), read_arrays(folder / unit.file_name)) for unit in units)
-            finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces)
+            seconds = sum(_read_seconds(folder / unit.file_name) for unit in units)
+            pieces = ((self.rows(unit), _read_scores(folder / unit.file_name)) for unit in units)
+            finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces, round(seconds, 3))
 
     def _folder(self, step: int) -> Path:
         """Parts of other weights, inputs or sizes lie in other folders and are never mixed in."""
         identity = [self._plan.fingerprints[step], self._plan.inputs, self._plan.quantities, self._examples_per_unit]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return parts_folder(self._plan.folder) / f"{checkpoint_name(step)}-{key}"
+
+
+def _read_scores(path: Path) -> dict[str, np.ndarray]:
+    return {name: array for name, array in read_arrays(path).items() if name != _SECONDS}
+
+
+def _read_seconds(path: Path) -> float:
+    with np.load(path, allow_pickle=False) as arrays:
+        return float(arrays[_SECONDS])

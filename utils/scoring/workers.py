@@ -83,7 +83,7 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
             begun = time.monotonic()
             scores, max_tokens = _score_within_memory(scorer, rows, max_tokens)
             seconds = time.monotonic() - begun
-            units.finish(unit, scores)
+            units.finish(unit, scores, seconds)
         except (ValueError, OSError) as error:  # an unreadable checkpoint, a full disk
             failed[unit.step] = str(error)
         else:

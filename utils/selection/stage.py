@@ -155,6 +155,7 @@ def select(
             if trajectories is None
             else {"from": subset.trajectories_from, "steps": trajectories.steps},
             clustering=choice.backend,
+            needs_trajectories=method.needs_trajectories,
             seconds=dict(stopwatch.laps),
         )
         stopwatch.lap("writing")

@@ -35,6 +35,7 @@ from utils.modeling.loading import (
     load_tokenizer,
     load_trainable_adapter,
 )
+from utils.modeling.work import operations_per_token
 from utils.training.order import GlobalBatchOrder, TrainingRows
 from utils.training.settings import (
     BatchPlan,
@@ -186,6 +187,7 @@ def _train(
     assert config.model is not None
     tokenizer = load_tokenizer(config.model)
     model = _model_to_train(config, tokenizer, newest)
+    work = _work_per_epoch(model, plan)
     state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
     if state.is_main_process:
         _clear_folder(paths, newest)
@@ -217,7 +219,7 @@ def _train(
                 **_provenance(plan),
                 "seconds": round(time.monotonic() - begun, 1),
                 "continued_from": newest.name if newest else None,
-                "floating_point_operations": trainer.state.total_flos,
+                "work": {**work, "steps_per_epoch": order.steps_per_epoch},
             },
         )
         kept = sum(paths.checkpoint(step).is_dir() for step in plan.save_steps)
@@ -248,6 +250,15 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
     if config.model.lora is not None:
         model = load_trainable_adapter(model, newest) if newest is not None else add_lora(model, config.model.lora)
     return model.train()
+
+
+def _work_per_epoch(model: Any, plan: TrainingPlan) -> dict[str, int]:
+    """Tokens of an epoch and the operations of their forward pass; what a ledger of costs reads."""
+    tokens = int(plan.tokens.lengths[plan.rows].sum())
+    predicted = int(plan.tokens.num_response_tokens[plan.rows].sum())
+    per_token, per_prediction = operations_per_token(model)
+    operations = per_token * tokens + per_prediction * predicted
+    return {"tokens": tokens, "response_tokens": predicted, "forward_operations": operations}
 
 
 def _finish(paths: RunPaths, plan: TrainingPlan, outcome: dict[str, Any] | None) -> None:

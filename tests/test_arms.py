@@ -1,0 +1,210 @@
+"""Experiments: every YAML names runs that can be made; what is there is reused; an interruption loses little."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import evaluate
+from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
+from utils.artifacts.paths import RunPaths
+from utils.config.arms import arms_of, load_arms
+from utils.config.load import load_config
+from utils.evaluation.arms import PlannedRun, make_arms
+from utils.selection.methods import METHODS
+
+SHIPPED = sorted((PROJECT / "configs").rglob("arms*.yml"))
+BASELINES = {"random", "random_per_source", "least_confidence", "middle_perplexity", "high_learnability",
+             "facility_location", "k_center", "longest", "prune_then_select"}  # fmt: skip
+
+
+@pytest.fixture
+def experiment(make_config, tmp_path, res_dir) -> Callable[..., Path]:
+    """The YAML of a tiny experiment: proxy and target on one small pool."""
+
+    def make(**settings: Any) -> Path:
+        proxy = make_config("proxy", checkpoints={"count": 2})
+        heldout = write_jsonl(tmp_path / "heldout.jsonl", pool_rows(12, seed=1))
+        target = make_config(
+            "target", checkpoints={"count": 1}, subset={"num_clusters": 4},
+            evaluation={"heldout": str(heldout), "max_new_tokens": 8},
+        )  # fmt: skip
+        values = {"name": "tiny", "proxy": str(proxy), "target": str(target), "methods": {"s2l": None, "random": None},
+                  "budgets": [30], "seeds": [0], **settings}  # fmt: skip
+        path = tmp_path / "arms.yml"
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+        return path
+
+    return make
+
+
+# ------------------------------------------------------------------------------------------------- YAMLs
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=str)
+def test_each_shipped_experiment_names_runs_that_can_be_made(path):
+    arms = load_arms(path)
+    runs = arms_of(arms)
+    made = {load_config(reference)[0].run_name for reference in (arms.proxy, *arms.references)}
+    for run in runs:
+        if run.config.subset is not None:
+            assert run.config.subset.trajectories_from in made, "its trajectories are made by the same list"
+            assert run.config.subset.method in BASELINES | {"s2l"} and run.config.subset.budget == run.budget
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any("Launch:" in line and str(path.relative_to(PROJECT)) in line for line in header)
+    assert any("Before:" in line for line in header) and any("..." in line for line in header)
+
+
+def test_the_papers_experiments_are_all_there():
+    paper = [(arms, arms_of(arms)) for arms in map(load_arms, SHIPPED) if arms.name.startswith("paper")]
+    runs = [run for _, of_one in paper for run in of_one]
+    models = {str(run.config.model.name_or_path).split("/")[1] for run in runs if run.config.model}
+    assert models == {"pythia-410m-deduped", "phi-2", "Phi-3-mini-4k-instruct"}
+    assert {run.budget for run in runs} == {None, 30_000, 50_000, 100_000, 131_020}
+    assert {run.config.subset.method for run in runs if run.config.subset} == BASELINES | {"s2l"}
+    assert {run.config.train_args.get("max_steps") for run in runs} == {None, 6144}, "equal epochs, and equal steps"
+    proxies = {run.config.subset.trajectories_from for run in runs if run.config.subset}
+    assert {"paper_proxy_pythia-70m", "paper_proxy_pythia-160m", "paper_proxy_gpt2"} <= proxies
+
+
+def test_equal_steps_are_the_steps_of_three_epochs_of_the_whole_pool():
+    config, _ = load_config(PROJECT / "configs/paper/proxy_pythia-70m.yml")
+    assert 3 * -(-262_039 // config.global_batch_size) == 6144
+
+
+def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
+    path = experiment(methods={"s2l": {}, "few": {"method": "s2l", "num_clusters": 2}, "full": None}, budgets=[0.2, 30],
+                      seeds=[0, 7], settings={"train_args.max_steps": 5})  # fmt: skip
+    runs = {run.config.run_name: run.config for run in arms_of(load_arms(path))}
+    assert len(runs) == 2 * (2 * 2 + 1)
+    few = runs["tiny_few_0.2_seed7"]
+    assert few.subset is not None and few.seed == 7 and few.train_args["max_steps"] == 5
+    assert (few.subset.method, few.subset.num_clusters, few.subset.budget) == ("s2l", 2, 0.2)
+    assert few.subset.trajectories_from == "proxy"
+    assert runs["tiny_full_seed0"].subset is None
+    s2l = runs["tiny_s2l_30_seed0"].subset
+    assert s2l is not None and s2l.num_clusters == 4, "what the target's YAML says holds where the method says nothing"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"budgts": [3]}, "budgts: unknown key; did you mean 'budgets'"),
+        ({"budgets": [0]}, "found 0, expected a whole number"),
+        ({"budgets": [30, 30]}, "two runs named"),
+        ({"methods": {"s2l": {"num_cluster": 3}}}, "did you mean 'num_clusters'"),
+        ({"methods": {"s3l": {}}}, "s3l"),
+        ({"budgets": [3000]}, "found 3,000 rows, but the pool has 43"),
+        ({"settings": {"data.limit": 50}}, "read other pools"),
+        ({"target": "nowhere.yml"}, "does not exist"),
+    ],
+)
+def test_a_wrong_experiment_is_refused_before_anything_runs(experiment, res_dir, capsys, settings, words):
+    assert evaluate.main(["--arms", str(experiment(**settings))]) == 1
+    assert words in capsys.readouterr().err
+    assert not (res_dir / "proxy").exists()
+
+
+def test_the_command_takes_settings_of_the_experiment_and_no_other_mode(experiment):
+    path = str(experiment())
+    for words in (
+        ["--arms", path, "--overwrite"],
+        ["--arms", path, "--compare", "a", "b"],
+        ["--arms", path, "--ckpt", "0"],
+    ):
+        with pytest.raises(SystemExit):
+            evaluate.main(words)
+
+
+# -------------------------------------------------------------------------------------------------- runs
+
+
+def test_a_dry_run_lists_runs_and_costs_and_makes_none(experiment, res_dir, capsys):
+    assert evaluate.main(["--arms", str(experiment()), "--dry_run", "seeds=[0, 1]", "budgets=[30, 40]"]) == 0
+    shown = capsys.readouterr().out
+    assert "experiment tiny: 8 runs, after 1" in shown
+    for run in ("proxy", "tiny_s2l_30_seed0", "tiny_random_40_seed1"):
+        assert any(line.split()[0] == run and line.endswith("to do") for line in shown.splitlines()[2:-2]), shown
+    # 90 rows in batches of 16 for two epochs, and 30.
+    assert " 90       12 " in shown and " 30        4 " in shown
+    assert "floating-point operations" in shown and "not known before the first run" in shown
+    assert {path.name for path in res_dir.iterdir()} <= {".cache"}
+
+
+def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, capsys):
+    """One run made by hand: the plan's operations are its manifest's, and its pace prices the rest."""
+    import json
+
+    path = experiment(methods={"full": None}, seeds=[0, 1])
+    target = yaml.safe_load(path.read_text())["target"]
+    run_script("train.py", "--config_file", target, "run_name=tiny_full_seed0", "subset=null", "seed=0")
+    work = json.loads(RunPaths("tiny_full_seed0").manifest.read_text())["provenance"]["work"]
+    expected = 3 * work["forward_operations"] * 2
+    assert evaluate.main(["--arms", str(path), "--dry_run"]) == 0
+    shown = capsys.readouterr().out
+    line = next(line for line in shown.splitlines() if "tiny_full_seed0" in line).split()
+    assert float(line[3]) == pytest.approx(expected, rel=0.05) and line[4] == "trained"
+    assert "device time: about" in shown
+
+
+def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir, capsys):
+    path = experiment()
+    with open(path.with_suffix(".log"), "w") as log:
+        command = [sys.executable, "evaluate.py", "--arms", str(path)]
+        process = subprocess.Popen(command, cwd=PROJECT, start_new_session=True, stdout=log, stderr=log)
+    deadline = time.monotonic() + 240
+    first, second = RunPaths("tiny_s2l_30_seed0"), RunPaths("tiny_random_30_seed0")
+    while not second.root.exists():
+        assert process.poll() is None and time.monotonic() < deadline, path.with_suffix(".log").read_text()
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    made = {
+        file: file.stat().st_mtime_ns
+        for paths in (RunPaths("proxy"), first)
+        for file in paths.root.rglob("*.safetensors")
+    }
+    assert len(made) == 3 and not (second.evaluation / "manifest.json").exists()
+
+    answer = run_script("evaluate.py", "--arms", path)
+    assert {file: file.stat().st_mtime_ns for file in made} == made, "what was there is not made again"
+    assert "A  s2l: 30 examples" in answer.stdout and "B  random: 30 examples" in answer.stdout
+    assert "cost in device-seconds" in answer.stdout
+    assert evaluate.main(["--arms", str(path), "--dry_run"]) == 0
+    again = capsys.readouterr().out
+    assert "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again
+
+
+def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res_dir, capfd, make_config):
+    config, _ = load_config(make_config("any"))
+
+    def planned(name: str, code: str) -> PlannedRun:
+        own = config.model_copy(update={"run_name": name})
+        return PlannedRun(own, [["-c", code]], 1, 1, 1.0, 1.0, is_reference=False)
+
+    class Plan:
+        references = [planned("proxy", "print('proxy')")]  # noqa: RUF012
+        runs = [planned("bad", "raise SystemExit(3)"), planned("good", "print('made')")]  # noqa: RUF012
+
+        def compared(self) -> list[list[str]]:
+            return []
+
+    assert make_arms(Plan()) == 1  # pyright: ignore[reportArgumentType]
+    shown = capfd.readouterr()
+    assert "made" in shown.out and "error: run bad failed" in shown.err and "good failed" not in shown.err
+    Plan.references = [planned("proxy", "raise SystemExit(1)")]
+    assert make_arms(Plan()) == 1  # pyright: ignore[reportArgumentType]
+    shown = capfd.readouterr()
+    assert "proxy failed, and the other runs need it" in shown.err and "made" not in shown.out
+
+
+def test_the_methods_of_the_quickstart_exist():
+    runs = arms_of(load_arms(PROJECT / "configs/quickstart/arms.yml"))
+    assert {run.config.subset.method for run in runs if run.config.subset} <= METHODS.keys()

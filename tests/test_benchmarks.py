@@ -1,0 +1,294 @@
+"""Benchmarks: what the model reads is the training template, what lm-eval runs is what we judge, bad input is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lm_eval import evaluator
+from lm_eval.api.model import LM
+from lm_eval.tasks import TaskManager
+from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerBase
+
+import evaluate
+from tests.conftest import ARCHITECTURES, PROJECT, write_jsonl
+from utils.artifacts.paths import RunPaths
+from utils.config.schema import DataConfig, EvaluationConfig, ModelConfig
+from utils.data.formats import Example
+from utils.data.pool import Pool
+from utils.data.templates import TEMPLATES, alpaca_prompt
+from utils.data.tokenization import tokenize_pool
+from utils.evaluation import answers
+from utils.evaluation.generation import TransformersModel, encode_prompts
+from utils.evaluation.harness import ask, prompts_of, question_task
+from utils.evaluation.questions import MATH_SETS, Question, read_benchmark, with_pool_rows
+from utils.evaluation.text_metrics import text_scores
+from utils.modeling.loading import load_base_model, load_tokenizer
+
+TASKS = PROJECT / "utils/evaluation/tasks"
+QUESTIONS = [
+    {"instruction": "What is 2 + 3?", "answer": "5"},
+    {"instruction": "Which one?\nAnswer Choices: (A) web (B) tree", "answer": "B"},
+    {"instruction": "Half of {1}?", "answer": "0.5"},
+]
+
+
+class Oracle(LM):
+    """Answers what it is told to, whatever is asked."""
+
+    def __init__(self, responses: list[str]):
+        super().__init__()
+        self.responses = responses
+        self.prompts: list[str] = []
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+        self.prompts = [request.args[0] for request in requests]
+        return self.responses
+
+    def loglikelihood(self, requests: Any) -> Any:
+        raise NotImplementedError
+
+    def loglikelihood_rolling(self, requests: Any) -> Any:
+        raise NotImplementedError
+
+
+def write_config(make_config: Any, tmp_path: Path, **evaluation: Any) -> Path:
+    return make_config("run", evaluation={"max_new_tokens": 4, **evaluation})
+
+
+def run_evaluation(config: Path, *words: str) -> int:
+    return evaluate.main(["--config_file", str(config), "--ckpt", "0", *words])
+
+
+def read(name: str) -> dict[str, Any]:
+    return json.loads((RunPaths("run").evaluation / f"{name}.json").read_text())
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    text = (RunPaths("run").evaluation / f"{name}.predictions.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def bare_questions(*texts: str) -> list[Question]:
+    return [Question(row, Example(text, "1"), "1") for row, text in enumerate(texts)]
+
+
+# ------------------------------------------------------------------------------------------- tasks of lm-eval
+
+
+@pytest.mark.parametrize("name", sorted(MATH_SETS))
+def test_each_math_set_is_a_task_that_lm_eval_runs_on_a_local_file(name, tmp_path):
+    path = write_jsonl(tmp_path / "questions.jsonl", QUESTIONS)
+    manager = TaskManager(include_path=str(TASKS), include_defaults=False, metadata={"path": str(path)})
+    loaded: Any = manager.load([f"s2l_{name}"])
+    (task,) = loaded["tasks"].values()
+    task.set_config(key="num_fewshot", value=0)
+    task.set_fewshot_seed(0)
+    assert task.config.process_results is getattr(answers, f"{MATH_SETS[name]}_results")
+    oracle = Oracle([f"The answer is {row['answer']}" for row in QUESTIONS])
+    result: Any = evaluator.evaluate(lm=oracle, task_dict=loaded, bootstrap_iters=0)
+    assert oracle.prompts == [alpaca_prompt(Example(row["instruction"], "")) for row in QUESTIONS]
+    rights = result["results"][f"s2l_{name}"]
+    assert rights["strict,none"] == 1.0
+    assert rights["paper,none"] == pytest.approx(2 / 3 if MATH_SETS[name] == "number" else 1.0)
+
+
+def test_every_math_set_and_nothing_else_has_a_task():
+    assert {path.stem for path in TASKS.glob("*.yaml")} == {*MATH_SETS, "questions", "_questions"}
+
+
+def test_a_task_of_lm_evals_own_is_run_with_its_own_prompts(make_config, tmp_path, capsys):
+    rows = [{"q": f"{left} + 1", "right": left % 2} for left in range(6)]
+    data = write_jsonl(tmp_path / "rows.jsonl", rows)
+    (tmp_path / "parity.yaml").write_text(
+        f"task: parity\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {data}}}}}\ntest_split: test\n"
+        'output_type: multiple_choice\ndoc_to_text: "{{q}} ="\ndoc_to_choice: ["even", "odd"]\ndoc_to_target: right\n'
+        "metric_list:\n  - {metric: acc, aggregation: mean, higher_is_better: true}\n"
+    )
+    config = write_config(make_config, tmp_path, tasks=[str(tmp_path / "parity.yaml")], limit=4)
+    assert run_evaluation(config) == 0
+    result = read("parity")
+    assert result["questions"] == 4 and result["metrics"]["parity acc,none"] == result["accuracy"]
+    assert [line["question"] for line in lines("parity")] == ["0 + 1 =", "1 + 1 =", "2 + 1 =", "3 + 1 ="]
+    assert sum(line["correct"] for line in lines("parity")) == 4 * result["accuracy"]
+    assert "parity acc,none" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "said"),
+    [
+        ({"tasks": ["hellaswagg"]}, "did you mean 'hellaswag'"),
+        ({"tasks": ["nowhere.yaml"]}, "nowhere.yaml is not a file"),
+        ({"benchmarks": {"numglue": "public"}}, "only of gsm8k, math, svamp a dataset"),
+        ({"benchmarks": {"mine": "public"}}, "evaluation.benchmarks.mine: found `public`"),
+        ({"benchmarks": {"a": "{file}"}, "chat_template": True}, "no chat template"),
+        ({"benchmarks": {"a": "{file}"}, "num_fewshot": 2}, "set fewshot"),
+        ({"benchmarks": {"a": "{file}"}, "num_fewshot": 9, "fewshot": "{shots}"}, "holds 2 examples"),
+        ({"benchmarks": {"a": "{file}"}, "text_metrics": ["bleu"]}, "set heldout"),
+        ({"benchmarks": {"a": "{file}"}, "tensor_parallel": 2}, "set backend to vllm"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(make_config, tmp_path, capsys, evaluation, said):
+    file = write_jsonl(tmp_path / "questions.jsonl", QUESTIONS)
+    shots = write_jsonl(tmp_path / "shots.jsonl", [{"instruction": "a", "output": "b"}] * 2)
+    text = json.dumps(evaluation).replace("{file}", str(file)).replace("{shots}", str(shots))
+    assert run_evaluation(write_config(make_config, tmp_path, **json.loads(text))) == 1
+    assert said in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------- what the model reads
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
+def test_the_prompt_is_the_training_template(template, tokenizer_dir):
+    tokenizer = load_tokenizer(ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir)))
+    texts = ["2 + 3?", "[3]", "{{ 7 }} {input} ", "\n a", "12"]
+    task = question_task("gsm8k", bare_questions(*texts), [], TEMPLATES[template], EvaluationConfig())
+    assert prompts_of(task, tokenizer, False) == [TEMPLATES[template](Example(text, "")) for text in texts]
+
+
+def test_solved_examples_stand_before_each_question_as_in_training(tokenizer_dir):
+    tokenizer = load_tokenizer(ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir)))
+    shots = [Example("1 + 1", "The answer is 2"), Example("[3]", "[5]", "with input")]
+    task = question_task("math", bare_questions("2 + 3"), shots, alpaca_prompt, EvaluationConfig())
+    expected = "".join(alpaca_prompt(shot) + shot.response + "\n\n" for shot in shots)
+    assert prompts_of(task, tokenizer, False) == [expected + alpaca_prompt(Example("2 + 3", ""))]
+
+
+def with_chat_template(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    tokenizer.chat_template = (
+        "{{ eos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    return tokenizer
+
+
+def test_a_chat_template_takes_the_place_of_the_training_template(make_config, tmp_path, tokenizer_dir):
+    tokenizer = with_chat_template(
+        load_tokenizer(ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir)))
+    )
+    tokenizer.save_pretrained(tmp_path / "chatty")
+    file = write_jsonl(tmp_path / "questions.jsonl", QUESTIONS)
+    config = write_config(make_config, tmp_path, benchmarks={"known": str(file)}, chat_template=True)
+    assert run_evaluation(config, f"model.tokenizer={tmp_path / 'chatty'}") == 0
+    assert read("known")["inputs"]["template"] == "chat" and read("known")["questions"] == 3
+    shots = [Example("1", "2")]
+    task = question_task("known", bare_questions("3"), shots, TEMPLATES["plain"], EvaluationConfig())
+    assert prompts_of(task, tokenizer, True) == ["<|endoftext|>[user]1[assistant]2[user]3[assistant]"]
+
+
+@pytest.mark.parametrize(("template", "instruction"), [("plain", "one two "), ("plain", "12  "), ("alpaca", "1 + 1")])
+def test_a_prompt_alone_is_tokenized_as_before_a_response(tokenizer_dir, res_dir, tmp_path, template, instruction):
+    tokenizer: Any = load_tokenizer(ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir)))
+    row = {"instruction": instruction, "output": "The answer is 5"}
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", [row]))))
+    ids, _ = tokenize_pool(pool, tokenizer, template, 512, False).row(0)
+    (prompt,) = encode_prompts(tokenizer, [TEMPLATES[template](pool[0])], False)
+    assert ids[: len(prompt)].tolist() == prompt
+
+
+# ------------------------------------------------------------------------------------------- what is counted
+
+
+def test_questions_that_are_in_the_pool_are_named(make_config, tmp_path, capsys):
+    pool = write_jsonl(tmp_path / "pool.jsonl", [{"instruction": text, "output": "1"} for text in "abcd"])
+    asked = [{"instruction": text, "answer": "1"} for text in ("B", "x", " d\n", "y")]
+    file = write_jsonl(tmp_path / "asked.jsonl", asked)
+    assert run_evaluation(write_config(make_config, tmp_path, benchmarks={"asked": str(file)})) == 0
+    assert "2 rows (0, 2) whose question is in the pool too" in capsys.readouterr().out
+    assert [line["pool_row"] for line in lines("asked")] == [1, None, 3, None]
+    questions = read_benchmark("asked", str(file), None)
+    assert with_pool_rows(questions, Pool(DataConfig(path=str(pool)))).questions[0].pool_row == 1
+
+
+def test_a_pool_that_cannot_be_read_is_said_and_changes_no_score(make_config, tmp_path, capsys):
+    file = write_jsonl(tmp_path / "asked.jsonl", QUESTIONS)
+    config = write_config(make_config, tmp_path, benchmarks={"asked": str(file)})
+    assert run_evaluation(config, "data.path=gone.jsonl") == 0
+    assert "not looked for questions that are in the pool" in capsys.readouterr().out
+
+
+def test_what_no_response_could_have_got_right_is_counted(make_config, tmp_path):
+    rows = [{"instruction": str(row), "answer": answer} for row, answer in enumerate(["[3]", "1363.0", "7", "August"])]
+    file = write_jsonl(tmp_path / "golds.jsonl", rows)
+    assert (
+        run_evaluation(write_config(make_config, tmp_path, benchmarks={"mathematics": str(file), "mine": str(file)}))
+        == 0
+    )
+    counts = {name: (read(name)["unmatchable"], read(name)["unmatchable_strict"]) for name in ("mathematics", "mine")}
+    assert counts == {"mathematics": (3, 0), "mine": (0, 0)}
+
+
+def test_a_prompt_without_room_loses_its_beginning_and_is_counted(make_config, tmp_path, capsys):
+    rows = [{"instruction": "abc " * 300, "answer": "1"}, {"instruction": "a", "answer": "1"}]
+    file = write_jsonl(tmp_path / "long.jsonl", rows)
+    assert run_evaluation(write_config(make_config, tmp_path, benchmarks={"long": str(file)})) == 0
+    assert [line["prompt_too_long"] for line in lines("long")] == [True, False]
+    assert read("long")["prompt_too_long"] == 1
+    assert "1 prompts leave no room for a response" in " ".join(capsys.readouterr().out.split())
+    assert run_evaluation(write_config(make_config, tmp_path, benchmarks={"long": str(file)}, max_new_tokens=512)) == 1
+    assert "set evaluation.max_new_tokens below 512" in capsys.readouterr().err
+
+
+def test_batches_save_most_forward_passes(tokenizer_dir):
+    config = ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir))
+    tokenizer = load_tokenizer(config)
+    model = load_base_model(config, tokenizer, seed=0).eval()
+    passes = []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    task = question_task(
+        "any", bare_questions(*map(str, range(60))), [], alpaca_prompt, EvaluationConfig(max_new_tokens=6)
+    )
+    counts, responses = [], []
+    for batch in (1, 20):
+        language_model = TransformersModel(model, tokenizer, ends_as_configured=False)
+        language_model.fit_batches(batch, 1)
+        passes.clear()
+        with torch.inference_mode():
+            responses.append(ask(language_model, task, chat=False))
+        counts.append(len(passes))
+    assert responses[0] == responses[1]
+    assert counts[0] >= 15 * counts[1]
+
+
+# ------------------------------------------------------------------------------------------- summaries
+
+
+def test_summaries_are_compared_as_texts(make_config, tmp_path, capsys):
+    rows = [
+        {"source": "chest", "instruction": "Lungs are clear.", "output": "No acute process."},
+        {"source": "head", "instruction": "No bleed.", "output": "Normal head."},
+    ]
+    heldout = write_jsonl(tmp_path / "reports.jsonl", rows)
+    config = write_config(make_config, tmp_path, heldout=str(heldout), text_metrics=["bleu", "rouge_l"])
+    assert run_evaluation(config, "data.template=radiology") == 0
+    result = read("heldout")
+    assert result["questions"] == 2 and "accuracy" not in result and result["by_source"]["head"]["loss"] > 0
+    assert 0 <= result["metrics"]["rouge_l"] <= 100 and "version:" in result["metrics"]["bleu_settings"]
+    assert [line["gold"] for line in lines("heldout")] == ["No acute process.", "Normal head."]
+    assert "rouge_l" in capsys.readouterr().out
+
+
+def test_text_metrics_know_the_same_from_the_other(tmp_path):
+    references = ["no acute process .", "lungs are clear .", "normal head"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(" ".join(references).split())]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=64).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    size: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    BertModel(BertConfig(vocab_size=len(vocabulary), **size)).save_pretrained(tmp_path)
+    overall, each = text_scores(
+        ["bleu", "rouge_l", "bert_score"], ["no acute process .", "normal head", ""], references, str(tmp_path)
+    )
+    for metric in ("bleu", "rouge_l", "bert_score"):
+        same, other, empty = each[metric]
+        assert same == pytest.approx(100, abs=0.01) and other < 99 and empty == 0, metric
+        assert 0 < overall[metric] < 100 and overall[f"{metric}_settings"]
+    assert each["rouge_l"] == [100, 0, 0]
+    assert overall["bert_score"] == pytest.approx(sum(each["bert_score"]) / 3)

@@ -1,0 +1,252 @@
+"""Make the runs of an experiment: a list with its cost, then the ordinary scripts, one after the other, each in a process of
+its own. The scripts themselves reuse what is there and continue what was interrupted."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.artifacts.manifests import read_manifest
+from utils.artifacts.paths import RunPaths
+from utils.config.arms import WHOLE_POOL, Arm, ArmsConfig, arms_of
+from utils.config.load import load_config
+from utils.config.names import look_up
+from utils.config.schema import RunConfig
+from utils.evaluation.compare import comparison
+from utils.evaluation.ledger import training_cost
+from utils.evaluation.program_sandbox import check_sandbox
+
+_PROJECT = Path(__file__).parents[2]
+_TRAINING = 3  # times the operations of a forward pass
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """Attributes:
+    commands: the scripts that make it, with their arguments.
+    num_examples: rows it trains on; operations: floating-point operations of its training and scoring, about.
+    training_operations: those of its training.
+    """
+
+    config: RunConfig
+    commands: list[list[str]]
+    num_examples: int
+    steps: int
+    operations: float
+    training_operations: float
+    is_reference: bool
+
+    @property
+    def state(self) -> str:
+        """What is there already."""
+        paths = RunPaths(self.config.run_name)
+        done = [("trained", paths.manifest, "training")]
+        if self.is_reference:
+            done.append(("scored", paths.trajectories / "manifest.json", "trajectories"))
+        else:
+            done.append(("evaluated", paths.evaluation / "manifest.json", "evaluation"))
+        states = [word for word, path, kind in done if _is_complete(path, kind)]
+        return ", ".join(states) or ("begun" if paths.root.is_dir() else "to do")
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.state.split(", ")) == 2
+
+
+class ExperimentPlan:
+    """The runs of an experiment in the order in which they are made.
+
+    Args: methods: names that `subset.method` may have.
+    Raises: FileNotFoundError, ValueError: whatever would keep a run from starting, as far as it can be known now.
+    """
+
+    def __init__(self, config_file: str, arms: ArmsConfig, methods: Collection[str]):
+        self.name, self._arms = arms.name, arms_of(arms)
+        for arm in self._arms:
+            if arm.config.subset is not None:
+                look_up(dict.fromkeys(methods), arm.config.subset.method, f"{config_file}: methods.{arm.label}")
+        if any(arm.config.evaluation.program_of_thought for arm in self._arms):
+            check_sandbox()
+        self.references = [_reference(path, arms) for path in (arms.proxy, *arms.references)]
+        work = _Work(self._arms[0].config)
+        self.runs = [_target(arm, arms, work) for arm in self._arms]
+
+    def describe(self) -> str:
+        runs = [*self.references, *self.runs]
+        width = max(len(run.config.run_name) for run in runs)
+        lines = [
+            f"experiment {self.name}: {len(self.runs)} runs, after {len(self.references)} whose trajectories they use",
+            f"  {'run':<{width}}{'examples':>12}{'steps':>9}{'operations':>12}  state",
+        ]
+        lines += [
+            f"  {run.config.run_name:<{width}}{run.num_examples:>12,}{run.steps:>9,}{run.operations:>12.2g}  {run.state}"
+            for run in runs
+        ]
+        left = [run for run in runs if not run.is_done]
+        operations, still = (sum(run.operations for run in some) for some in (runs, left))
+        lines.append(f"  in all {operations:.3g} floating-point operations, {still:.3g} of them to do")
+        lines.append(f"  {_device_time(runs, left)}")
+        return "\n".join(lines)
+
+    def compared(self) -> list[list[str]]:
+        """Names of the finished runs that belong in one table: those of a budget and of the whole pool, by method."""
+        whole = [arm for arm in self._arms if arm.label == WHOLE_POOL]
+        budgets = dict.fromkeys(arm.budget for arm in self._arms if arm.budget is not None)
+        tables = []
+        for budget in budgets or [None]:
+            chosen = [arm for arm in self._arms if arm.budget == budget and arm.label != WHOLE_POOL] + whole
+            labels = list(dict.fromkeys(arm.label for arm in chosen))
+            by_method = sorted(chosen, key=lambda arm: labels.index(arm.label))
+            names = [arm.config.run_name for arm in by_method]
+            tables.append(
+                [name for name in names if _is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")]
+            )
+        return [names for names in tables if len(names) > 1]
+
+
+def make_arms(plan: ExperimentPlan) -> int:
+    """Make every run of the plan and compare them. A run that fails is named at the end; the others are made.
+
+    Returns: the exit code, 0 only if every run is there.
+    """
+    for reference in plan.references:
+        if not _make(reference):
+            print(f"error: {reference.config.run_name} failed, and the other runs need it", file=sys.stderr)
+            return 1
+    failed = [run.config.run_name for run in plan.runs if not _make(run)]
+    for names in plan.compared():
+        print(f"\n{comparison(names)}")
+    for name in failed:
+        print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _make(run: PlannedRun) -> bool:
+    for command in run.commands:
+        print(f"\n$ {' '.join(command)}", flush=True)
+        if subprocess.run([sys.executable, *command], check=False).returncode != 0:
+            return False
+    return True
+
+
+def _reference(path: str, arms: ArmsConfig) -> PlannedRun:
+    """The proxy, or another run whose trajectories are used: trained on the whole pool and scored."""
+    config, _ = load_config(path, needs=("model", "data"))
+    if config.subset is not None:
+        raise ValueError(
+            f"{path}: found a `subset` section, expected a run on the whole pool: its losses are to be of all rows"
+        )
+    commands = [
+        [*_launcher(arms), _script("train.py"), "--config_file", path],
+        [_script("run_distributed_trajectories.py"), "--config_file", path],
+    ]
+    if arms.score_base_model:
+        commands.append([_script("run_distributed_trajectories.py"), "--config_file", path, "--checkpoints", "0"])
+    work = _Work(config)
+    steps = _steps(config, work.num_rows)
+    training = _TRAINING * work.of_epoch * steps / _steps_per_epoch(config, work.num_rows)
+    every = config.checkpoints.every
+    scored = config.checkpoints.count or (math.ceil(steps / every) if every else len(config.checkpoints.steps or []))
+    scoring = work.of_selectable_row * work.num_selectable * (scored + arms.score_base_model)
+    return PlannedRun(config, commands, work.num_rows, steps, training + scoring, training, is_reference=True)
+
+
+def _target(arm: Arm, arms: ArmsConfig, work: "_Work") -> PlannedRun:
+    words = ["--config_file", arms.target, *arm.overrides]
+    commands = [[*_launcher(arms), _script("train.py"), *words], [_script("evaluate.py"), *words]]
+    rows, of_epoch = work.num_rows, work.of_epoch
+    if arm.budget is not None:
+        rows = _rows(arm.budget, work.num_selectable)
+        of_epoch = work.of_selectable_row * rows
+        if rows > work.num_selectable:
+            raise ValueError(
+                f"budgets: found {rows:,} rows, but the pool has {work.num_selectable:,} with a response within "
+                "data.max_length: ask for less"
+            )
+    steps = _steps(arm.config, rows)
+    operations = _TRAINING * of_epoch * steps / _steps_per_epoch(arm.config, rows)
+    return PlannedRun(arm.config, commands, rows, steps, operations, operations, is_reference=False)
+
+
+class _Work:
+    """What a model's forward pass over its pool takes.
+
+    Attributes:
+        num_rows: that a training on the whole pool takes; num_selectable: those of them with a response token.
+        of_epoch: floating-point operations over the whole pool; of_selectable_row: of one of these on average.
+    """
+
+    def __init__(self, config: RunConfig):
+        from utils.data.pool import Pool
+        from utils.data.tokenization import tokenize_pool
+        from utils.modeling.loading import base_config, empty_model, load_tokenizer
+        from utils.modeling.work import operations_per_token
+
+        assert config.model is not None and config.data is not None
+        data, pool = config.data, Pool(config.data)
+        is_encoder_decoder = bool(base_config(config.model).is_encoder_decoder)
+        tokens = tokenize_pool(pool, load_tokenizer(config.model), data.template, data.max_length, is_encoder_decoder)
+        per_token, per_prediction = operations_per_token(empty_model(config.model))
+        of_row_N = per_token * tokens.lengths + per_prediction * tokens.num_response_tokens
+        selectable_N = tokens.num_response_tokens > 0
+        self.num_rows, self.num_selectable = len(pool.usable_rows), int(selectable_N.sum())
+        self.of_epoch = float(of_row_N[pool.usable_rows].sum())
+        self.of_selectable_row = float(of_row_N[selectable_N].mean()) if self.num_selectable else 0.0
+
+
+def _steps(config: RunConfig, rows: int) -> int:
+    """Optimizer steps of a training, as the training stage counts them."""
+    max_steps = config.train_args.get("max_steps", -1)
+    if max_steps > 0:
+        return max_steps
+    return math.ceil(config.train_args.get("num_train_epochs", 3.0) * _steps_per_epoch(config, rows))
+
+
+def _steps_per_epoch(config: RunConfig, rows: int) -> int:
+    return math.ceil(rows / config.global_batch_size)
+
+
+def _rows(budget: int | float, num_rows: int) -> int:
+    return budget if isinstance(budget, int) else max(1, math.floor(budget * num_rows + 0.5))
+
+
+def _launcher(arms: ArmsConfig) -> list[str]:
+    if arms.processes == 1:
+        return []
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={arms.processes}"]
+
+
+def _script(name: str) -> str:
+    return str(_PROJECT / name)
+
+
+def _is_complete(path: Path, kind: str) -> bool:
+    return path.is_file() and read_manifest(path, kind)["status"] == "complete"
+
+
+def _device_time(runs: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> str:
+    """What the runs left would take at the pace of those of their kind that are done."""
+    seconds = 0.0
+    for run in left:
+        pace = _pace([other for other in runs if other.config.model == run.config.model])
+        if pace is None:
+            return "device time: not known before the first run of each model is trained"
+        seconds += run.operations * pace
+    return (
+        f"device time: about {seconds / 3600:.2g} hours to do, at the pace of what is trained, evaluation not counted"
+    )
+
+
+def _pace(runs: Sequence[PlannedRun]) -> float | None:
+    """Device-seconds an operation of the trained ones among these runs, None if there is none."""
+    seconds = operations = 0.0
+    for run in runs:
+        path = RunPaths(run.config.run_name).manifest
+        if _is_complete(path, "training"):
+            cost = training_cost(read_manifest(path, "training"))
+            if cost.device_seconds is not None:
+                seconds += cost.device_seconds
+                operations += run.training_operations
+    return seconds / operations if operations else None

@@ -1,0 +1,108 @@
+"""The rows of the math sets as lm-eval tasks: each from a local JSONL file, or from its public dataset.
+
+The functions named like a set are its YAML's `custom_dataset` in tasks/; lm-eval calls them with the task's metadata.
+A row is {"instruction", "input", "answer", "response"}; `response` is only there for few-shot examples.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from datasets import Dataset, load_dataset
+
+from utils.data.formats import Example
+from utils.data.templates import alpaca_prompt
+from utils.evaluation.paper_rule import last_boxed
+from utils.evaluation.questions import Question, public_benchmark, read_benchmark
+
+_MATH_SUBJECTS = (
+    "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra", "precalculus",
+)  # fmt: skip
+
+
+def alpaca_text(doc: Mapping[str, Any]) -> str:
+    return alpaca_prompt(Example(doc["instruction"], "", doc["input"]))
+
+
+def response_text(doc: Mapping[str, Any]) -> str:
+    return doc["response"]
+
+
+def rows_of(questions: list[Question]) -> dict[str, Dataset]:
+    """Questions as a task's only split."""
+    rows = [
+        {"instruction": question.example.instruction, "input": question.example.input, "answer": question.gold}
+        for question in questions
+    ]
+    return {"test": Dataset.from_list([{**row, "response": row["answer"]} for row in rows])}
+
+
+def gsm8k(path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    return _rows("gsm8k", path)
+
+
+def math(path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    return _rows("math", path)
+
+
+def svamp(path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    return _rows("svamp", path)
+
+
+def numglue(path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    return _rows("numglue", path)
+
+
+def mathematics(path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    return _rows("mathematics", path)
+
+
+def simuleq(path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    return _rows("simuleq", path)
+
+
+def questions(path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    return _rows("questions", path)
+
+
+def public_rows(name: str) -> list[tuple[str, str]]:
+    """(question, answer) of each row of a set's public dataset.
+
+    Raises: ValueError for a set whose questions, as the paper scored them, no dataset on the hub is known to hold.
+    """
+    if name not in _PUBLIC:
+        raise ValueError(
+            f"evaluation.benchmarks.{name}: found `public`, but only of {', '.join(_PUBLIC)} a dataset on the hub is known "
+            'to hold the questions that the paper scored: give a .jsonl of {"instruction", "answer"} instead'
+        )
+    return list(_PUBLIC[name]())
+
+
+def _rows(name: str, path: str | None) -> dict[str, Dataset]:
+    file = read_benchmark(name, path, None) if path else public_benchmark(name, public_rows(name), None)
+    return rows_of(file.questions)
+
+
+def _public_gsm8k() -> Iterator[tuple[str, str]]:
+    for row in _hub_rows("openai/gsm8k", "main", "test"):
+        yield row["question"], row["answer"].rpartition("####")[2].strip().replace(",", "")
+
+
+def _public_math() -> Iterator[tuple[str, str]]:
+    for subject in _MATH_SUBJECTS:
+        for row in _hub_rows("EleutherAI/hendrycks_math", subject, "test"):
+            answer = last_boxed(row["solution"])
+            if answer is None:
+                raise ValueError(f"EleutherAI/hendrycks_math: {subject}: a solution without \\boxed answer")
+            yield row["problem"], answer
+
+
+def _public_svamp() -> Iterator[tuple[str, str]]:
+    for row in _hub_rows("ChilleD/SVAMP", None, "train+test"):
+        yield f"{row['Body'].strip()} {row['Question'].strip()}", str(row["Answer"]).removesuffix(".0")
+
+
+def _hub_rows(name: str, subset: str | None, split: str) -> Iterator[dict[str, Any]]:
+    yield from cast(Any, load_dataset(name, subset, split=split))
+
+
+_PUBLIC = {"gsm8k": _public_gsm8k, "math": _public_math, "svamp": _public_svamp}

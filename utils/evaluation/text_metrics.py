@@ -1,0 +1,76 @@
+"""How alike summaries are to their references, by the libraries that define the measures: BLEU (sacrebleu), ROUGE-L
+(rouge-score) and BERTScore (bert-score, the extra `text`). All from 0 to 100."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def text_scores(
+    metrics: Sequence[str], responses: Sequence[str], references: Sequence[str], bert_score_model: str
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """Returns: (metric -> its value over all texts and `<metric>_settings` -> what it depends on; metric -> value of
+    each text). BLEU is taken over the whole corpus, and sentence by sentence for single texts; the others are means."""
+    overall: dict[str, Any] = {}
+    each: dict[str, list[float]] = {}
+    for metric in metrics:
+        if metric == "bleu":
+            overall[metric], each[metric], settings = _bleu(responses, references)
+        else:
+            score = _rouge_l if metric == "rouge_l" else _bert_score
+            each[metric], settings = score(responses, references, bert_score_model)
+            overall[metric] = sum(each[metric]) / len(each[metric])
+        overall[f"{metric}_settings"] = settings
+    return overall, each
+
+
+def check_text_metrics(metrics: Sequence[str]) -> None:
+    """Raises: ValueError for a metric whose library is not installed."""
+    if "bert_score" in metrics:
+        try:
+            import bert_score  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"evaluation.text_metrics: bert_score needs the package {error.name}, which is not installed: "
+                "pip install '.[text]', or leave bert_score out"
+            ) from None
+
+
+def _bleu(responses: Sequence[str], references: Sequence[str]) -> tuple[float, list[float], str]:
+    from sacrebleu.metrics.bleu import BLEU
+
+    corpus, sentence = BLEU(), BLEU(effective_order=True)
+    score = corpus.corpus_score(list(responses), [list(references)]).score
+    pairs = zip(responses, references, strict=True)
+    each = [sentence.sentence_score(response, [reference]).score for response, reference in pairs]
+    return score, each, str(corpus.get_signature())
+
+
+def _rouge_l(responses: Sequence[str], references: Sequence[str], _: str) -> tuple[list[float], str]:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    pairs = zip(responses, references, strict=True)
+    each = [100 * scorer.score(reference, response)["rougeL"].fmeasure for response, reference in pairs]
+    return each, "rouge-score rougeL F1, stemmed"
+
+
+def _bert_score(responses: Sequence[str], references: Sequence[str], model: str) -> tuple[list[float], str]:
+    from bert_score import BERTScorer
+
+    scorer = BERTScorer(model_type=model, num_layers=_layers_of(model))
+    # Of an empty text the library can say nothing (it fails): it scores 0.
+    full = [place for place, pair in enumerate(zip(responses, references, strict=True)) if all(map(str.strip, pair))]
+    each = [0.0] * len(responses)
+    if full:
+        _, _, f1 = scorer.score([responses[place] for place in full], [references[place] for place in full])
+        for place, value in zip(full, f1, strict=True):
+            each[place] = 100 * float(value)
+    return each, f"bert-score F1, {scorer.hash}; an empty response scores 0"
+
+
+def _layers_of(model: str) -> int:
+    """bert-score knows the best layer of the models on its list; of any other the last one is taken."""
+    from bert_score.utils import model2layers
+    from transformers import AutoConfig
+
+    return model2layers.get(model) or AutoConfig.from_pretrained(model).num_hidden_layers
