@@ -35,11 +35,11 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
         "num_response_tokens": rng.integers(1, 50, NUM_ROWS).astype(np.int32),
     }
     folder, rows = RunPaths("proxy").trajectories, np.arange(NUM_ROWS)
-    begin_trajectories(folder, {"num_examples": NUM_ROWS}, {step: f"weights {step}" for step in STEPS}, [], [])
+    weights = {step: f"weights {step}" for step in STEPS}
+    begin_trajectories(folder, {"num_examples": NUM_ROWS}, weights, [], scores["num_response_tokens"])
     for number, step in enumerate(STEPS):
         kept = {name: scores[name] for name in ("confidence", "embeddings")} if step == 1000 else {}
         finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, number], **kept})])
-    save_array(folder / "num_response_tokens.npy", scores["num_response_tokens"])
     return scores
 
 
@@ -135,7 +135,7 @@ def test_what_prune_then_select_clusters_are_the_falls(scores):
     losses_NT = np.array([[9, 8], [5, 4], [9, 5], [5, 1]] * 10, np.float32)
     rows = np.arange(NUM_ROWS)
     folder = RunPaths("falls").trajectories
-    begin_trajectories(folder, {"num_examples": NUM_ROWS}, {1: "a", 2: "b"}, [], [])
+    begin_trajectories(folder, {"num_examples": NUM_ROWS}, {1: "a", 2: "b"}, [], np.ones(NUM_ROWS, np.int32))
     for step in (1, 2):
         finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, step - 1]})])
     of = Candidates(rows, np.zeros(NUM_ROWS, np.int32), [""], NUM_ROWS, read_trajectories("falls"), np.empty(0, int))

@@ -57,7 +57,7 @@ class Units:
 
     def finish(self, unit: Unit, scores: dict[str, np.ndarray], seconds: float) -> None:
         """Keep what a unit gave: quantity -> array, in the order of its rows; and the seconds it took its device."""
-        save_arrays(self._folder(unit.step) / unit.file_name, {**scores, _SECONDS: np.float64(seconds)})
+        save_arrays(self._folder(unit.step) / unit.file_name, {**scores, _SECONDS: np.asarray(seconds)})
         self.assemble(unit.step)
 
     def assemble(self, step: int) -> None:
