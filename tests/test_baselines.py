@@ -124,9 +124,11 @@ def test_rows_whose_loss_does_not_fall_come_last(scores):
     assert 5 < len(falling) < NUM_ROWS - 5
     order = chosen("prune_then_select", NUM_ROWS, num_clusters=4)
     assert set(order[: len(falling)]) == falling and sorted(order) == list(range(NUM_ROWS))
-    clusters_N = METHODS["prune_then_select"].choose(
-        candidates(), SubsetConfig.model_validate({"num_clusters": 4}), 10, 0
-    ).clusters_N
+    clusters_N = (
+        METHODS["prune_then_select"]
+        .choose(candidates(), SubsetConfig.model_validate({"num_clusters": 4}), 10, 0)
+        .clusters_N
+    )
     assert set(np.flatnonzero(clusters_N >= 0).tolist()) == falling
 
 
@@ -156,7 +158,11 @@ def test_clusters_of_embeddings_go_by_direction(scores):
 @pytest.mark.parametrize(
     ("method", "file", "words"),
     [
-        ("least_confidence", "checkpoint-1000.confidence.npy", ["--checkpoints 1000", "trajectories.also=[confidence]"]),
+        (
+            "least_confidence",
+            "checkpoint-1000.confidence.npy",
+            ["--checkpoints 1000", "trajectories.also=[confidence]"],
+        ),
         ("facility_location", "checkpoint-1000.embeddings.npy", ["trajectories.also=[embeddings]"]),
         ("high_learnability", "checkpoint-0.npy", ["run_distributed_trajectories.py", "--checkpoints 0"]),
         ("longest", "num_response_tokens.npy", ["run_distributed_trajectories.py", "num_response_tokens"]),
@@ -181,4 +187,6 @@ def test_a_slope_needs_two_checkpoints(scores):
     of = candidates()
     single = read_trajectories("proxy", [1000])
     with pytest.raises(ValueError, match="found 1 checkpoint"):
-        chosen("prune_then_select", 5, Candidates(of.rows, of.source_codes_n, of.source_names, 40, single, of.unscorable))
+        chosen(
+            "prune_then_select", 5, Candidates(of.rows, of.source_codes_n, of.source_names, 40, single, of.unscorable)
+        )

@@ -22,7 +22,7 @@ from utils.artifacts.subsets import Subset, read_subset
 from utils.artifacts.trajectories import Trajectories, begin_trajectories, finish_checkpoint
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
-from utils.selection.candidates import Candidates
+from utils.selection.candidates import Candidates, positions_by_group
 from utils.selection.kmeans import cluster_rows
 from utils.selection.methods import METHODS
 from utils.selection.random_order import in_random_order, random_keys, sample_positions
@@ -199,6 +199,67 @@ def test_global_state_is_left_as_it_was(monkeypatch):
     assert [str(np.random.get_state(legacy=False)), random.getstate(), faiss.omp_get_max_threads()] == before
     assert faiss.cvar.distance_compute_blas_threshold == 12_345
     assert faiss.SIMDConfig.get_level() == SIMD_LEVEL_AT_START
+
+
+# Planted clusters: where the answer is known
+
+
+def planted(seed: int, num_clusters: int = 20, num_checkpoints: int = 6) -> tuple[Candidates, np.ndarray]:
+    """Candidates from clusters of sizes 1 : 50, centres at least 20 standard deviations of the noise apart; the clusters."""
+    rng = np.random.default_rng(seed)
+    sizes = np.linspace(8, 400, num_clusters).astype(int)
+    cluster_N = rng.permutation(np.repeat(np.arange(num_clusters), sizes))
+    centres_KT = 20 * rng.permutation(np.arange(num_clusters))[:, None] + rng.uniform(
+        0, 5, (num_clusters, num_checkpoints)
+    )
+    distances = np.linalg.norm(centres_KT[:, None] - centres_KT, axis=2)
+    assert distances[~np.eye(num_clusters, dtype=bool)].min() >= 20
+    losses_NT = centres_KT[cluster_N] + rng.normal(0, 1, (len(cluster_N), num_checkpoints))
+    rows, num_rows = np.arange(len(cluster_N)), len(cluster_N)
+    trajectories = trajectories_of(losses_NT)
+    return Candidates(rows, np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, int)), cluster_N
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_s2l_takes_as_many_of_every_planted_cluster_and_random_does_not(seed):
+    candidates, cluster_N = planted(seed)
+    subset = subset_config("paper", num_clusters=20, init="kmeans++", num_restarts=10)
+    choice = METHODS["s2l"].choose(candidates, subset, 100, seed)
+    assert len(set(zip(cluster_N.tolist(), choice.clusters_N.tolist(), strict=True))) == 20
+    assert np.bincount(cluster_N[choice.rows], minlength=20).tolist() == [5] * 20
+    at_random = METHODS["random"].choose(candidates, subset, 100, seed).rows
+    assert np.bincount(cluster_N[at_random], minlength=20).min() < 3
+
+
+@pytest.mark.parametrize("num_sources", [1, 7, 20_000])
+def test_any_number_of_sources(num_sources):
+    """As many sources as rows is random choice: no source has two rows to choose between."""
+    num_rows = 20_000
+    losses = np.random.default_rng(0).random((num_rows, 1))
+    candidates = Candidates(
+        np.arange(num_rows),
+        (np.arange(num_rows) % num_sources).astype(np.int32),
+        [f"{code:06}" for code in range(num_sources)],
+        num_rows,
+        trajectories_of(losses),
+        np.empty(0, int),
+    )
+    rows = METHODS["random_per_source"].choose(candidates, subset_config(), 700, 0).rows
+    assert len(rows) == 700 and np.all(np.bincount(rows % num_sources) <= -(-700 // num_sources))
+    if num_sources == num_rows:
+        assert np.array_equal(rows, METHODS["s2l"].choose(candidates, subset_config(), 700, 0).rows)
+        assert np.array_equal(rows, METHODS["random"].choose(candidates, subset_config(), 700, 0).rows)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=300))
+def test_positions_by_group_are_a_stable_sort(groups):
+    group_n, num_groups = np.array(groups, np.int32), max(groups) + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.selection.candidates._SORTED_AT_ONCE", 17)
+        found = positions_by_group(group_n, num_groups)
+    for number, positions in enumerate(found):
+        assert positions.tolist() == np.flatnonzero(group_n == number).tolist()
 
 
 # Methods, without a disk

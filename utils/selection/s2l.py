@@ -68,6 +68,7 @@ def choose_from_clusters(
     stored = candidates.stored
     extension = None if stored is None else Extension(stored)
     orders, centroids = [], [] if stored is None else [stored.centroids_KT]
+    num_clusters = 0 if stored is None else len(stored.centroids_KT)
     for name, position_m in zip(names, parts, strict=True):
         if not len(position_m):
             continue
@@ -85,7 +86,8 @@ def choose_from_clusters(
                 subset.num_restarts,
                 subset.max_points_per_centroid,
             )
-            cluster_m += sum(map(len, centroids))
+            cluster_m += num_clusters
+            num_clusters += len(centroids_KT)
             centroids.append(centroids_KT)
         clusters_N[rows_m] = cluster_m
         cluster_m -= cluster_m.min()
