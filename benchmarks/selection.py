@@ -156,9 +156,10 @@ def compare(losses_NT: np.ndarray) -> None:
         return kmeans.centroids
 
     def scikit_learn() -> np.ndarray:
-        from sklearn.cluster import KMeans  # pyright: ignore[reportMissingImports] (only here, and optional)
+        from sklearn.cluster import KMeans
 
-        return KMeans(100, n_init=10, random_state=0).fit(losses_NT).cluster_centers_.astype(np.float32)
+        kmeans = KMeans(100, n_init=10, random_state=0)  # pyright: ignore[reportArgumentType] (its default is "auto")
+        return kmeans.fit(losses_NT).cluster_centers_.astype(np.float32)
 
     ways = {
         "preset released (one restart, 20 iterations, at most 256 points per centroid)": lambda: ours(
