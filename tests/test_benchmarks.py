@@ -9,7 +9,7 @@ import torch
 from lm_eval import evaluator
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
-from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerBase
+from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedTokenizerBase
 
 import evaluate
 from tests.conftest import ARCHITECTURES, PROJECT, write_jsonl
@@ -274,7 +274,7 @@ def test_text_metrics_know_the_same_from_the_other(tmp_path):
     references = ["no acute process .", "lungs are clear .", "normal head"]
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(" ".join(references).split())]
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
-    BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=64).save_pretrained(tmp_path)
+    BertTokenizer(str(tmp_path / "vocab.txt"), model_max_length=64).save_pretrained(tmp_path)
     torch.manual_seed(0)
     size: dict[str, Any] = {
         "hidden_size": 16,
