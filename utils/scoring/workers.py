@@ -27,7 +27,8 @@ from utils.scoring.plan import ScoringPlan, begin
 from utils.scoring.progress import Progress
 from utils.scoring.units import Units
 
-_CPU_TOKENS_PER_BATCH = 2048  # activations that stay near the cache
+_CPU_ACTIVATIONS = 2**20  # tokens x hidden size of a batch that stays near the cache
+_CPU_TOKENS_PER_BATCH = (2048, 8192)  # least, and where a batch's fixed cost no longer counts
 _GPU_TOKENS_PER_BATCH = 65536  # enough to fill the matrix units
 _LEAST_TOKENS_PER_BATCH = 1024
 _SHARE_OF_FREE_MEMORY = 0.5
@@ -112,9 +113,10 @@ def tokens_per_batch(settings: TrajectoriesConfig, architecture: PretrainedConfi
     """What the YAML says, or what a device's free memory and its matrix units suggest."""
     if settings.max_tokens_per_batch is not None:
         return settings.max_tokens_per_batch
-    if device.type == "cpu":
-        return _CPU_TOKENS_PER_BATCH
     text = architecture.get_text_config()
+    if device.type == "cpu":
+        least, most = _CPU_TOKENS_PER_BATCH
+        return min(most, max(least, _CPU_ACTIVATIONS // text.hidden_size))
     width = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     bytes_per_token = (4 * width + 16 * text.hidden_size) * (2 if settings.precision == "bfloat16" else 4)
     fitting = int(torch.cuda.mem_get_info(device)[0] * _SHARE_OF_FREE_MEMORY / bytes_per_token)
