@@ -136,7 +136,7 @@ def open_tokens(folder: Path) -> TokenizedPool:
     dtype = np.uint16 if path.stat().st_size == max(1, num_tokens) * 2 else np.uint32  # see `_token_dtype`
     return TokenizedPool(
         folder=folder,
-        tokens_S=np.memmap(path, dtype, "r", shape=(num_tokens,)),
+        tokens_S=np.asarray(np.memmap(path, dtype, "r", shape=(num_tokens,))),  # a plain array is faster to slice
         offsets=offsets,
         response_starts=np.asarray(load_array(folder / "response_starts.npy")),
         is_encoder_decoder=inputs["is_encoder_decoder"],

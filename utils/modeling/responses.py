@@ -171,7 +171,7 @@ class ResponseScorer:
 
         def capture(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
             captured.append(arguments[0])
-            return (arguments[0][:, :1],)
+            return (arguments[0][:1, :1],)
 
         hook = output_head(self._model).register_forward_pre_hook(capture)
         try:
