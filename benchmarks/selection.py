@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 
 _PROJECT_ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(_PROJECT_ROOT))
+
 _NUM_TEXTS = 1000
 _MEAN_CHARACTERS = 250  # of instruction and of response, each; MathInstruct's rows have some 560 bytes
 _ROWS_AT_ONCE = 2**20
