@@ -132,7 +132,9 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
         shared_prefix(tokens, rows),
         compiled=arguments.compile,
     )
-    budget = tokens_per_batch(TrajectoriesConfig(), model.config, torch.device(arguments.device))
+    budget = tokens_per_batch(
+        TrajectoriesConfig(precision=arguments.precision), model.config, torch.device(arguments.device)
+    )
     batches = token_budget_batches(rows, scoring_lengths(tokens)[rows], budget)
     seconds, rates = 0.0, []
     for batch in batches:

@@ -313,7 +313,7 @@ def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
     """
     if trajectories.num_response_tokens is not None:
         return trajectories.num_response_tokens
-    path = trajectories.origin / "num_response_tokens.npy"
+    path = num_response_tokens_path(trajectories.origin)
     if not trajectories.manifest or not path.is_file():
         raise FileNotFoundError(
             f"{trajectories.origin} does not say how many tokens each response has: run `python "
