@@ -20,24 +20,28 @@ def pad_rows(rows: Iterable[tuple[np.ndarray, int]], pad_id: int, is_encoder_dec
     for encoder-decoder models the labels have the responses' own length).
     """
     rows = list(rows)
+    starts_B = np.array([start for _, start in rows])[:, None]
     if is_encoder_decoder:
-        inputs = [ids[:start] for ids, start in rows]
-        labels = [ids[start:] for ids, start in rows]
+        input_ids_BL, is_token_BL = _pad([ids[:start] for ids, start in rows], pad_id)
+        labels_BL, _ = _pad([ids[start:] for ids, start in rows], IGNORED)
     else:
-        inputs = [ids for ids, _ in rows]
-        labels = [np.concatenate([np.full(start, IGNORED), ids[start:]]) for ids, start in rows]
+        input_ids_BL, is_token_BL = _pad([ids for ids, _ in rows], pad_id)
+        is_response_BL = is_token_BL & (np.arange(is_token_BL.shape[1]) >= starts_B)
+        labels_BL = np.where(is_response_BL, input_ids_BL, IGNORED)
     return {
-        "input_ids": _pad(inputs, pad_id),
-        "attention_mask": _pad([np.ones(len(ids), np.int64) for ids in inputs], 0),
-        "labels": _pad(labels, IGNORED),
+        "input_ids": torch.from_numpy(input_ids_BL),
+        "attention_mask": torch.from_numpy(is_token_BL.astype(np.int64)),
+        "labels": torch.from_numpy(labels_BL),
     }
 
 
-def _pad(rows: Sequence[np.ndarray], value: int) -> torch.Tensor:
-    padded = np.full((len(rows), max(1, *(len(row) for row in rows))), value, np.int64)
-    for position, row in enumerate(rows):
-        padded[position, : len(row)] = row
-    return torch.from_numpy(padded)
+def _pad(rows: Sequence[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:
+    """int64 (B, L) the rows, filled up with `value`; bool (B, L) where a row's own entries are."""
+    lengths_B = np.array([len(row) for row in rows])
+    is_own_BL = np.arange(max(1, lengths_B.max())) < lengths_B[:, None]
+    padded_BL = np.full(is_own_BL.shape, value, np.int64)
+    padded_BL[is_own_BL] = np.concatenate(rows)
+    return padded_BL, is_own_BL
 
 
 def token_budget_batches(rows: np.ndarray, lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
