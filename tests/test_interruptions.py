@@ -198,8 +198,8 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def test_killed_machine_comes_back_and_the_launch_ends_whole(proxy):
-    """Two agents on this machine; the second, which does not host the rendezvous, dies with its worker and starts again."""
+def two_machines(proxy: Proxy, run_name: str) -> tuple[Callable[[], subprocess.Popen], Callable[[], subprocess.Popen]]:
+    """What starts the machine that hosts the rendezvous, and what starts the other: torchrun's agents, both here."""
     port = free_port()
     words = (
         "-m",
@@ -214,29 +214,60 @@ def test_killed_machine_comes_back_and_the_launch_ends_whole(proxy):
         "--rdzv_conf=keep_alive_interval=1,keep_alive_max_attempt=5",
         f"--rdzv_endpoint=127.0.0.1:{port}",
         "run_distributed_trajectories.py",
-        *proxy.words("machine_killed"),
+        *proxy.words(run_name),
     )
     # Else torch 2.13 has a machine that joins later wait for an address that nobody tells it.
     environment = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    host = proxy.start(*words, **environment)
+
+    def start() -> subprocess.Popen:
+        return proxy.start(*words, **environment)
 
     def listens() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    wait_for(listens)
-    other = proxy.start(*words, **environment)
-    wait_for_units(proxy, "machine_killed", 20, other)
-    orphans = workers_of(other)
-    other.kill()
-    other.wait()
+    def start_host() -> subprocess.Popen:
+        host = start()
+        wait_for(listens)
+        return host
+
+    return start_host, start
+
+
+def kill_machine(proxy: Proxy, agent: subprocess.Popen) -> None:
+    """SIGKILL of a machine's agent; its worker must not outlive it."""
+    orphans = workers_of(agent)
+    agent.kill()
+    agent.wait()
     wait_for(lambda: not set(orphans) & processes_on(proxy).keys(), SECONDS_TO_DIE)
+
+
+def test_killed_machine_comes_back_and_the_launch_ends_whole(proxy):
+    start_host, start_other = two_machines(proxy, "machine_killed")
+    host, other = start_host(), start_other()
+    wait_for_units(proxy, "machine_killed", 20, other)
+    kill_machine(proxy, other)
     assert proxy.units_on_disk("machine_killed") < NUM_EXAMPLES * len(STEPS)
-    other = proxy.start(*words, **environment)
+    other = start_other()
     for agent in (host, other):
         output, _ = agent.communicate(timeout=240)
         assert agent.returncode == 0, output
     proxy.check("machine_killed")
+
+
+def test_killed_host_ends_the_launch_and_the_same_command_goes_on(proxy):
+    start_host, start_other = two_machines(proxy, "host_killed")
+    host, other = start_host(), start_other()
+    wait_for_units(proxy, "host_killed", 20, other)
+    kill_machine(proxy, host)
+    other.communicate(timeout=240)
+    assert other.returncode != 0
+    done = proxy.units_on_disk("host_killed")
+    assert 20 <= done < NUM_EXAMPLES * len(STEPS)
+    for agent in (start_host(), start_other()):
+        output, _ = agent.communicate(timeout=240)
+        assert agent.returncode == 0, output
+    proxy.check("host_killed")
 
 
 def test_second_launch_on_a_run_refuses_and_harms_nothing(proxy, capsys):
