@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ sys.path.insert(0, str(_PROJECT_ROOT))
 _NUM_TEXTS = 1000
 _MEAN_CHARACTERS = 250  # of instruction and of response, each; MathInstruct's rows have some 560 bytes
 _ROWS_AT_ONCE = 2**20
+
+Clustering = Callable[[int], tuple[np.ndarray, np.ndarray]]  # seed -> each row's cluster, centroids
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -142,48 +145,55 @@ def anonymous_bytes(process: int) -> int:
 
 
 def compare(losses_NT: np.ndarray) -> None:
-    """Sum of squared distances to the nearest centroid, K = 100, one clustering of all rows; the same for all in float64."""
+    """k-means alone, K = 100, over all rows: the sum of squared distances to the nearest centroid, the same for all in
+    float64, and the adjusted Rand index between the clusters of two seeds."""
     import faiss
 
     from utils.selection.kmeans import cluster_rows
+    from utils.selection.stability import adjusted_rand_index
 
-    def ours(init: str, num_restarts: int, iterations: int, cap: int | None) -> np.ndarray:
+    num_rows, num_columns = losses_NT.shape
+
+    def ours(init: str, num_restarts: int, iterations: int, cap: int | None) -> Clustering:
         read = losses_NT.__getitem__
-        return cluster_rows(read, len(losses_NT), 100, 0, iterations, init, num_restarts, cap)[1]
+        return lambda seed: cluster_rows(read, num_rows, 100, seed, iterations, init, num_restarts, cap)
 
-    def plain_faiss() -> np.ndarray:
-        kmeans = faiss.Kmeans(losses_NT.shape[1], 100, niter=20, seed=1234)
+    def plain_faiss(seed: int) -> tuple[np.ndarray, np.ndarray]:
+        kmeans = faiss.Kmeans(num_columns, 100, niter=20, seed=1234 + seed)
         kmeans.train(losses_NT)
         assert kmeans.centroids is not None
-        return kmeans.centroids
+        return kmeans.assign(losses_NT)[1], kmeans.centroids
 
-    def scikit_learn() -> np.ndarray:
+    def scikit_learn(seed: int) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.cluster import KMeans
 
-        kmeans = KMeans(100, n_init=10, random_state=0)  # pyright: ignore[reportArgumentType] (its default is "auto")
-        return kmeans.fit(losses_NT).cluster_centers_.astype(np.float32)
+        kmeans = KMeans(100, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType] (its default is "auto")
+        labels_N = kmeans.fit_predict(losses_NT)
+        return labels_N, kmeans.cluster_centers_.astype(np.float32)
 
-    ways = {
-        "preset released (one restart, 20 iterations, at most 256 points per centroid)": lambda: ours(
-            "random", 1, 20, 256
-        ),
-        "preset paper (one restart, 20 iterations, all points)": lambda: ours("random", 1, 20, None),
-        "paper, num_restarts 3": lambda: ours("random", 3, 20, None),
-        "paper, num_restarts 10": lambda: ours("random", 10, 20, None),
-        "kmeans++, num_restarts 10, 100 iterations, all points": lambda: ours("kmeans++", 10, 100, None),
+    ways: dict[str, Clustering] = {
+        "preset released (one restart, 20 iterations, at most 256 points per centroid)": ours("random", 1, 20, 256),
+        "preset paper (one restart, 20 iterations, all points)": ours("random", 1, 20, None),
+        "paper, num_restarts 3": ours("random", 3, 20, None),
+        "paper, num_restarts 10": ours("random", 10, 20, None),
+        "kmeans++, 100 iterations, all points": ours("kmeans++", 1, 100, None),
+        "kmeans++, num_restarts 3, 100 iterations, all points": ours("kmeans++", 3, 100, None),
+        "kmeans++, num_restarts 10, 100 iterations, all points": ours("kmeans++", 10, 100, None),
         "faiss.Kmeans as it is (20 iterations)": plain_faiss,
         "scikit-learn KMeans, n_init 10": scikit_learn,
     }
     for name, way in ways.items():
         start, processor = time.perf_counter(), time.process_time()
         try:
-            centroids_KT = way()
+            labels_N, centroids_KT = way(0)
         except ModuleNotFoundError:
             print(f"{name}: scikit-learn is not installed")
             continue
         seconds, processor = time.perf_counter() - start, time.process_time() - processor
+        agreement = adjusted_rand_index(np.zeros(num_rows, np.int32), labels_N, way(1)[0])
         print(
-            f"{name}: objective {objective(losses_NT, centroids_KT):.6g}, {seconds:.1f} s ({processor:.1f} s of processor)",
+            f"{name}: objective {objective(losses_NT, centroids_KT):.6g}, {seconds:.1f} s ({processor:.1f} s of processor), "
+            f"another seed agrees at {agreement:.3f}",
             flush=True,
         )
 
