@@ -30,7 +30,8 @@ def _train(arguments, wandb_key, config) -> int:
     from utils.artifacts.paths import RunPaths
     from utils.data.pool import Pool
     from utils.scoring.callback import TrajectoryCallback
-    from utils.selection.stage import resolve_subset, select
+    from utils.selection.made_subset import resolve_subset
+    from utils.selection.stage import select
     from utils.training.settings import launch_state
     from utils.training.stage import plan_training, train
     from utils.training.tracking import prepare_tracking

@@ -19,8 +19,9 @@ from utils.artifacts.trajectories import Trajectories
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.selection.candidates import Candidates
 from utils.selection.constraints import constrained_order, rows_within_tokens
+from utils.selection.made_subset import resolve_subset
 from utils.selection.methods import METHODS
-from utils.selection.stage import resolve_subset, select
+from utils.selection.stage import select
 
 NUM_ROWS = 200
 

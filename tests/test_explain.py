@@ -19,8 +19,8 @@ from utils.selection import explain
 from utils.selection.candidates import Candidates, Choice, find_candidates
 from utils.selection.constraints import ListedRows
 from utils.selection.explain import explanation, nearest_rows, standing_of
+from utils.selection.made_subset import MadeSubset
 from utils.selection.methods import METHODS
-from utils.selection.stage import MadeSubset
 
 SEED, NUM_ROWS, BUDGET = 3, 300, 60
 UNSCORABLE = {7: slice(None), 9: 1}

@@ -19,7 +19,8 @@ from utils.artifacts.trajectories import read_trajectories
 from utils.config.schema import DataConfig, RunConfig
 from utils.data import pool as pool_module
 from utils.data.pool import Pool
-from utils.selection.stage import resolve_subset, select
+from utils.selection.made_subset import resolve_subset
+from utils.selection.stage import select
 
 NUM_ROWS = 120
 

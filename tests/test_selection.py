@@ -22,12 +22,14 @@ from utils.artifacts.subsets import Subset, read_subset
 from utils.artifacts.trajectories import Trajectories, begin_trajectories, finish_checkpoint
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
+from utils.selection.budgets import budget_in_rows
 from utils.selection.candidates import Candidates, positions_by_group
 from utils.selection.kmeans import cluster_rows
+from utils.selection.made_subset import resolve_subset
 from utils.selection.methods import METHODS
 from utils.selection.random_order import in_random_order, random_keys, sample_positions
 from utils.selection.s2l import take_turns
-from utils.selection.stage import budget_in_rows, resolve_subset, select
+from utils.selection.stage import select
 
 SIMD_LEVEL_AT_START = faiss.SIMDConfig.get_level()
 PRESETS = ("released", "paper")

@@ -17,10 +17,10 @@ from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
 from utils.selection.drawing import WIDTH, band_line, checkpoint_names, labelled, one_line, sparkline, spread_evenly
 from utils.selection.kmeans import reproducible_faiss
+from utils.selection.made_subset import MadeSubset, open_made_subset
 from utils.selection.methods import METHODS
 from utils.selection.numbered_rows import NumberedRows
 from utils.selection.random_order import in_random_order
-from utils.selection.stage import MadeSubset, open_made_subset
 
 NUM_NEIGHBOURS = 8
 _BAND = (0.1, 0.9)  # quantiles of the cluster's losses

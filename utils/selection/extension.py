@@ -15,8 +15,13 @@ _MANY_BEYOND = 0.05  # of the new rows: five times what the old ones have
 _AGREEMENT = 0.99  # of old rows that are nearest to their own cluster's centroid
 
 
-def read_extended(run: str) -> tuple[Subset, StoredClusters | None]:
-    """The subset to extend, and its clusters where its method has any. Raises: FileNotFoundError, ValueError."""
+def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None]:
+    """The subset to extend, where there is one to extend, and its clusters, where its method has any.
+
+    Args: run: as in `subset.extend`. Raises: FileNotFoundError, ValueError.
+    """
+    if run is None:
+        return None, None
     folder = named_subset(run)
     try:
         subset = read_subset(folder)

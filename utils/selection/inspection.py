@@ -29,7 +29,7 @@ from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
 from utils.selection.drawing import WIDTH, checkpoint_names, name_cell, one_line, sparkline, spread_evenly
 from utils.selection.numbered_rows import NumberedRows
-from utils.selection.stage import open_candidates
+from utils.selection.opening import open_candidates
 
 KINDS = {
     "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",

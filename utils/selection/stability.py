@@ -21,10 +21,10 @@ from utils.selection.candidates import Candidates, Choice
 from utils.selection.constraints import constrained_order, needs_whole_order
 from utils.selection.drawing import WIDTH, checkpoint_names, spread_evenly
 from utils.selection.kmeans import ReadRows
+from utils.selection.made_subset import open_made_subset
 from utils.selection.methods import METHODS
 from utils.selection.random_order import derived_seed, sample_positions
 from utils.selection.s2l import choose_from_clusters
-from utils.selection.stage import open_made_subset
 
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random

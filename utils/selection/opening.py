@@ -1,0 +1,65 @@
+"""Open what a subset is chosen from: the pool, the losses, and the rows that may be chosen."""
+
+from utils.artifacts.imported import SUFFIXES
+from utils.artifacts.subsets import Subset
+from utils.artifacts.trajectories import Trajectories, read_trajectories
+from utils.config.schema import RunConfig, SubsetConfig
+from utils.data.pool import Pool
+from utils.selection.candidates import Candidates, find_candidates
+from utils.selection.constraints import ListedRows, list_rows, without_duplicates
+from utils.selection.methods import METHODS, Method
+from utils.selection.numbered_rows import NumberedRows
+
+
+def open_pool(config: RunConfig) -> Pool | NumberedRows:
+    """The pool, or, without a data section, as many rows as there are imported losses.
+
+    Raises: ValueError if there is neither.
+    """
+    assert config.subset is not None
+    subset = config.subset
+    if config.data is not None:
+        return Pool(config.data)
+    if subset.trajectories_from is None or not subset.trajectories_from.endswith(SUFFIXES):
+        raise ValueError(
+            "data: missing, and this command needs it: add a `data:` section; row numbers alone can be chosen without it "
+            f"from a file of losses ({', '.join(SUFFIXES)}) in subset.trajectories_from"
+        )
+    return NumberedRows(read_trajectories(subset.trajectories_from, subset.steps).num_examples, subset.sources_from)
+
+
+def open_trajectories(subset: SubsetConfig, method: Method, num_examples: int) -> Trajectories | None:
+    """The losses, where the settings name any. Raises: ValueError if none are named and the method or budget needs them."""
+    if subset.trajectories_from is not None:
+        return read_trajectories(subset.trajectories_from, subset.steps, num_examples)
+    if method.needs_trajectories or subset.budget_tokens is not None:
+        wanted_by = f"method {subset.method}" if method.needs_trajectories else "subset.budget_tokens"
+        raise ValueError(
+            f"subset.trajectories_from: missing, and {wanted_by} needs it: write the run_name of the proxy "
+            "model whose trajectories to use, or a file of (N, T) losses in pool order (.npy, .npz, .parquet)"
+        )
+    return None
+
+
+def find_selectable(
+    subset: SubsetConfig, pool: Pool | NumberedRows, trajectories: Trajectories | None, extended: Subset | None
+) -> tuple[Candidates, ListedRows, list[str]]:
+    """The selectable rows, those that the settings name one by one, and remarks for the user."""
+    listed = list_rows(subset, pool, None if extended is None else extended.indices)
+    candidates, remarks = find_candidates(pool, trajectories, listed.barred, listed.included)
+    remarks += listed.remarks
+    if subset.deduplicate == "exact":
+        before, candidates = len(candidates.rows), without_duplicates(candidates, pool)
+        remarks.append(f"{before - len(candidates.rows):,} rows repeat the response of an earlier row: not selectable")
+    return candidates, listed, remarks
+
+
+def open_candidates(config: RunConfig) -> tuple[Pool | NumberedRows, Candidates]:
+    """The pool and its selectable rows, whether a subset has been made or not.
+
+    Raises: as `select` for a pool or trajectories that are missing, damaged or do not belong together.
+    """
+    assert config.subset is not None
+    pool = open_pool(config)
+    trajectories = open_trajectories(config.subset, METHODS["s2l"], len(pool))
+    return pool, find_candidates(pool, trajectories)[0]
