@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments, config) -> int:
-    from utils.evaluation.stage import evaluate, plan_evaluation
+    from utils.evaluation.plan import plan_evaluation
+    from utils.evaluation.stage import evaluate
 
     plan = plan_evaluation(config, -1 if arguments.ckpt is None else arguments.ckpt, arguments.overwrite)
     print(plan.describe(config), flush=True)

@@ -272,7 +272,7 @@ def test_heldout_loss_equals_a_plain_loop(run, trained, tokenizer_dir, family, t
 
 def test_an_interrupted_evaluation_continues_with_the_file_it_was_at(run, monkeypatch):
     config, folder = run(), RunPaths("target").evaluation
-    measure = stage._measure
+    measure = stage.measure
 
     def interrupted(*arguments: Any) -> Any:
         if arguments[-1] == "known":
@@ -280,7 +280,7 @@ def test_an_interrupted_evaluation_continues_with_the_file_it_was_at(run, monkey
         return measure(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "_measure", interrupted)
+        patched.setattr(stage, "measure", interrupted)
         assert run_evaluation(config) == 130
     assert read("manifest")["status"] == "running" and not (folder / "known.json").exists()
     heldout = tree(folder)[str(folder / "heldout.json")]

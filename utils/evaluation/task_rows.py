@@ -1,7 +1,7 @@
 """The rows of the math sets as lm-eval tasks: each from a local JSONL file, or from its public dataset.
 
-The functions named like a set are its YAML's `custom_dataset` in tasks/; lm-eval calls them with the task's metadata.
-A row is {"instruction", "input", "answer", "response"}; `response` is only there for few-shot examples.
+The YAMLs in tasks/ name `rows_of_benchmark`, `alpaca_text` and `response_text`. A row is {"instruction", "input", "answer",
+"response"}; `response` is only there for few-shot examples.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,32 +36,13 @@ def rows_of(questions: list[Question]) -> dict[str, Dataset]:
     return {"test": Dataset.from_list([{**row, "response": row["answer"]} for row in rows])}
 
 
-def gsm8k(path: str | None = None, **_: Any) -> dict[str, Dataset]:
-    return _rows("gsm8k", path)
+def rows_of_benchmark(benchmark: str, path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    """Every task's `custom_dataset`. Args: benchmark: of its `dataset_kwargs`; path: of its metadata; None: from the hub.
 
-
-def math(path: str | None = None, **_: Any) -> dict[str, Dataset]:
-    return _rows("math", path)
-
-
-def svamp(path: str | None = None, **_: Any) -> dict[str, Dataset]:
-    return _rows("svamp", path)
-
-
-def numglue(path: str | None = None, **_: Any) -> dict[str, Dataset]:
-    return _rows("numglue", path)
-
-
-def mathematics(path: str | None = None, **_: Any) -> dict[str, Dataset]:
-    return _rows("mathematics", path)
-
-
-def simuleq(path: str | None = None, **_: Any) -> dict[str, Dataset]:
-    return _rows("simuleq", path)
-
-
-def questions(path: str | None = None, **_: Any) -> dict[str, Dataset]:
-    return _rows("questions", path)
+    Raises: what `read_benchmark` raises, or, without a path, `public_rows`.
+    """
+    file = read_benchmark(benchmark, path, None) if path else public_benchmark(benchmark, public_rows(benchmark), None)
+    return rows_of(file.questions)
 
 
 def public_rows(name: str) -> list[tuple[str, str]]:
@@ -75,11 +56,6 @@ def public_rows(name: str) -> list[tuple[str, str]]:
             'to hold the questions that the paper scored: give a .jsonl of {"instruction", "answer"} instead'
         )
     return list(_PUBLIC[name]())
-
-
-def _rows(name: str, path: str | None) -> dict[str, Dataset]:
-    file = read_benchmark(name, path, None) if path else public_benchmark(name, public_rows(name), None)
-    return rows_of(file.questions)
 
 
 def _public_gsm8k() -> Iterator[tuple[str, str]]:

@@ -1,0 +1,142 @@
+"""What one result says: the loss of held-out responses, and responses judged by our rules, compared as texts or measured by
+lm-eval's own tasks."""
+
+from dataclasses import replace
+from typing import Any
+
+from utils.config.schema import EvaluationConfig, RunConfig
+from utils.data.pool import Pool
+from utils.data.tokenization import tokenize_pool
+from utils.evaluation.harness import ask, run_benchmark
+from utils.evaluation.heldout_loss import heldout_losses, loss_by_source, loss_of_rows
+from utils.evaluation.models import Models
+from utils.evaluation.plan import Asked, EvaluationPlan
+from utils.evaluation.programs import answered_by_programs
+from utils.evaluation.questions import QuestionFile
+from utils.evaluation.results import (
+    Response,
+    count_endings,
+    judge_all,
+    plain_average,
+    prediction_line,
+    response_line,
+    tally,
+    tally_by_source,
+)
+from utils.evaluation.text_metrics import text_scores
+from utils.modeling.loading import pad_id_of
+
+Measured = tuple[list[dict[str, Any]], dict[str, Any]]  # the lines of a result's predictions, and what the result says
+
+
+def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) -> Measured:
+    """Measure the result of this name. Raises: ValueError if a loss is not finite."""
+    if name in plan.benchmarks:
+        return _measure_benchmark(models, config.evaluation, plan.benchmarks[name])
+    (asked,) = [asked for asked in plan.asked if asked.name == name]
+    file, evaluation = asked.file, config.evaluation
+    # Losses come first: from the start of vLLM on there are none.
+    loss = {"notes": []} if file.pool is None else _heldout_loss(models.losses, config, plan, file.pool)
+    responses, notes = _responses(models, asked, evaluation)
+    measured = {**loss, "notes": [*file.notes, *loss["notes"], *notes]}
+    if file.pool is not None and evaluation.text_metrics:
+        return _compared_as_texts(file, responses, evaluation, measured)
+    return _judged(file, responses, measured)
+
+
+def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Pool) -> dict[str, Any]:
+    """The response loss over all rows, per source, and its plain average over sources."""
+    data = config.data
+    assert data is not None
+    tokens = tokenize_pool(pool, plan.tokenizer, data.template, data.max_length, bool(model.config.is_encoder_decoder))
+    losses_N = heldout_losses(model, tokens, pad_id_of(plan.tokenizer), config.evaluation.max_tokens_per_batch)
+    overall, by_source = loss_of_rows(losses_N[~pool.excluded]), loss_by_source(losses_N, pool)
+    notes = []
+    if overall["without_response_token"]:
+        unscored = overall["without_response_token"]
+        notes.append(f"{unscored} rows without a response token within {data.max_length} tokens: not in the loss")
+    average = plain_average([row["loss"] for row in by_source.values()])
+    return {**overall, "loss_average": average, "by_source": by_source, "notes": notes}
+
+
+def _responses(models: Models, asked: Asked, evaluation: EvaluationConfig) -> tuple[list[Response], list[str]]:
+    """One response per question, with the answers of programs where they are asked for, and what to say of them."""
+    questions, in_words = asked.file.questions, asked.in_words
+    if not questions:
+        return [], []
+    models.generation.fit_batches(evaluation.max_tokens_per_batch, max(asked.lengths) + evaluation.max_new_tokens)
+    answered = ask(models.generation, asked.task, evaluation.chat_template)
+    responses = [
+        replace(response, too_long=too_long) for response, too_long in zip(answered, asked.too_long, strict=True)
+    ]
+    if in_words is None:
+        return responses, []
+    responses, note = answered_by_programs(
+        questions,
+        responses,
+        asked.file.kind,
+        lambda unanswered: ask(models.generation, in_words(unanswered), evaluation.chat_template),
+    )
+    return responses, [note]
+
+
+def _judged(file: QuestionFile, responses: list[Response], measured: dict[str, Any]) -> Measured:
+    predictions = judge_all(file.questions, responses, file.kind)
+    measured = {**tally(predictions), **measured}
+    if file.pool is not None:
+        by_source = {
+            source: {**measured["by_source"][source], **accuracy}
+            for source, accuracy in tally_by_source(predictions, file.pool.source_names).items()
+        }
+        measured["by_source"] = by_source
+        for entry in ("accuracy", "accuracy_strict"):
+            measured[f"{entry}_average"] = plain_average([row[entry] for row in by_source.values()])
+    return [prediction_line(prediction) for prediction in predictions], measured
+
+
+def _compared_as_texts(
+    file: QuestionFile, responses: list[Response], evaluation: EvaluationConfig, measured: dict[str, Any]
+) -> Measured:
+    texts = [response.text.strip() for response in responses]
+    references = [question.gold for question in file.questions]
+    overall, each = text_scores(evaluation.text_metrics, texts, references, evaluation.bert_score_model)
+    lines = [
+        {**response_line(question, response), **{metric: values[place] for metric, values in each.items()}}
+        for place, (question, response) in enumerate(zip(file.questions, responses, strict=True))
+    ]
+    return lines, {**measured, "questions": len(lines), **count_endings(responses), "metrics": overall}
+
+
+def _measure_benchmark(models: Models, evaluation: EvaluationConfig, task: str) -> Measured:
+    """A task of lm-eval's own. Its accuracy is the mean of what its first metric says of each question, if it says a
+    number."""
+    models.generation.fit_batches(evaluation.max_tokens_per_batch, models.generation.max_length)
+    metrics, samples = run_benchmark(models.generation, task, evaluation)
+    first_filter = {sample["task"]: sample["filter"] for sample in reversed(samples)}
+    lines = []
+    for sample in samples:
+        if sample["filter"] == first_filter[sample["task"]]:
+            value = sample[sample["metrics"][0]]
+            lines.append(
+                {
+                    "index": len(lines),
+                    "source": sample["task"],
+                    "question": sample["arguments"][0][0],
+                    "gold": str(sample["target"]),
+                    "correct": float(value) if isinstance(value, (bool, int, float)) else None,
+                    "text": sample["resps"],
+                }
+            )
+    values = [line["correct"] for line in lines]
+    measured = {
+        "questions": len(lines),
+        "accuracy": None if None in values else plain_average(values),
+        "metrics": {
+            f"{name} {metric}": float(value)
+            for name, row in metrics.items()
+            for metric, value in row.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and "stderr" not in metric
+        },
+        "notes": ["asked with lm-eval's own prompts and judged by its own metrics"],
+    }
+    return lines, measured

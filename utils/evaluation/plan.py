@@ -1,0 +1,331 @@
+"""What is asked of which checkpoint, and what has its result already; all checked before the model is loaded."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.task import ConfigurableTask
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from utils.artifacts.checkpoints import checkpoint_fingerprint, find_checkpoints
+from utils.artifacts.manifests import check_inputs, read_manifest
+from utils.artifacts.paths import RunPaths, checkpoint_name
+from utils.config.names import look_up
+from utils.config.schema import EvaluationConfig, ModelConfig, RunConfig
+from utils.data.formats import Example
+from utils.data.pool import Pool
+from utils.data.templates import TEMPLATES, plain_prompt
+from utils.data.tokenization import check_tokenizer, tokenizer_fingerprint
+from utils.evaluation.answers import ANSWER_RULES
+from utils.evaluation.generation import encode_prompts, longest_prompt
+from utils.evaluation.harness import check_benchmark, prompts_of, question_task
+from utils.evaluation.program_sandbox import check_sandbox
+from utils.evaluation.programs import asking_for_a_program
+from utils.evaluation.questions import (
+    HELDOUT,
+    PUBLIC,
+    Question,
+    QuestionFile,
+    public_benchmark,
+    read_benchmark,
+    read_heldout,
+    read_shots,
+    with_pool_rows,
+)
+from utils.evaluation.results import WAYS_OUT, result_is_there
+from utils.evaluation.task_rows import public_rows
+from utils.evaluation.text_metrics import check_text_metrics
+from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer
+
+KIND = "evaluation"
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions as the model will read them.
+
+    Attributes: task: of lm-eval; lengths: tokens of each prompt; too_long: how many of them leave no room; in_words: where
+    `task` asks for programs, the task that asks some of the questions for an answer in words.
+    """
+
+    file: QuestionFile
+    task: ConfigurableTask
+    lengths: list[int]
+    too_long: list[bool]
+    in_words: Callable[[list[Question]], ConfigurableTask] | None
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """Attributes:
+    step: of the checkpoint; 0 = the base model.
+    checkpoint: its folder; None for the base model.
+    asked: what we ask; benchmarks: result's name -> task of lm-eval's own.
+    inputs: what every result depends on; each_inputs: per result, those and what it alone depends on.
+    finished: the results that are there already.
+    """
+
+    step: int
+    checkpoint: Path | None
+    tokenizer: PreTrainedTokenizerBase
+    asked: list[Asked]
+    benchmarks: dict[str, str]
+    inputs: dict[str, Any]
+    each_inputs: dict[str, dict[str, Any]]
+    finished: frozenset[str]
+    training_is_unfinished: bool
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return checkpoint_name(self.step) if self.checkpoint else "the base model (step 0)"
+
+    @property
+    def names(self) -> list[str]:
+        return [*(asked.name for asked in self.asked), *self.benchmarks]
+
+    def describe(self, config: RunConfig) -> str:
+        lines = [f"run {config.run_name}: evaluate {self.title}, results in {RunPaths(config.run_name).evaluation}"]
+        if self.training_is_unfinished:
+            lines.append("  the training of this run is not finished: a later checkpoint will need --overwrite")
+        lines += [f"  {note}" for note in self.notes]
+        for asked in self.asked:
+            file = asked.file
+            lines.append(
+                f"  {file.name}: {len(file.questions)} questions in {file.path}; {sum(asked.lengths):,} prompt tokens, "
+                f"at most {len(asked.lengths) * config.evaluation.max_new_tokens:,} to generate; {self._state(file.name)}"
+            )
+            if file.pool is not None:
+                lines.append(
+                    f"    response loss of {len(file.pool.usable_rows)} rows, {len(file.pool.source_names)} sources"
+                )
+            too_long = sum(asked.too_long)
+            lines += [f"    {note}" for note in file.notes]
+            lines += [f"    {too_long} prompts leave no room for a response: their beginning goes"] * bool(too_long)
+        lines += [f"  {name}: lm-eval's task {task}; {self._state(name)}" for name, task in self.benchmarks.items()]
+        return "\n".join(lines)
+
+    def _state(self, name: str) -> str:
+        return "there already" if name in self.finished else "to do"
+
+
+def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> EvaluationPlan:
+    """Check all that can be checked without loading the model; writes nothing.
+
+    Args: ckpt: a step, 0 for the base model, -1 for the newest checkpoint; overwrite: what is there does not count.
+    Raises: ValueError, FileNotFoundError.
+    """
+    model, data, evaluation = config.model, config.data, config.evaluation
+    assert model is not None and data is not None
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("evaluate.py runs as one process: start it with `python evaluate.py`, not with torchrun")
+    benchmarks = _named_benchmarks(evaluation)
+    check_text_metrics(evaluation.text_metrics)
+    if evaluation.program_of_thought:
+        check_sandbox()
+    files = _question_files(config)
+    step, checkpoint = _choose_checkpoint(config, ckpt)
+    tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
+    check_tokenizer(tokenizer)
+    architecture = _architecture(model, checkpoint)
+    longest_prompt(architecture, evaluation.max_new_tokens)
+    _check_back_end(evaluation, architecture)
+    if evaluation.chat_template and not tokenizer.chat_template:
+        raise ValueError(
+            "evaluation.chat_template: found true, but the model's tokenizer has no chat template: remove it, and the "
+            f"questions are asked with data.template ({data.template}), as in training"
+        )
+    shots = (
+        read_shots(evaluation.fewshot, evaluation.num_fewshot, data)
+        if evaluation.fewshot and evaluation.num_fewshot
+        else []
+    )
+    files, notes = _compared_with_pool(files, config)
+    render = plain_prompt if evaluation.chat_template else look_up(TEMPLATES, data.template, "data.template")
+    asked = [_asked(file, shots, render, evaluation, tokenizer, architecture) for file in files]
+    inputs = {
+        "step": step,
+        "checkpoint": checkpoint_fingerprint(checkpoint) if checkpoint else None,
+        "base_model": _base_model(config, checkpoint),
+        "dtype": model.dtype,
+        "template": "chat" if evaluation.chat_template else data.template,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "backend": evaluation.backend,
+        "max_new_tokens": evaluation.max_new_tokens,
+        "stop": evaluation.stop,
+        "num_fewshot": evaluation.num_fewshot,
+        "shots": _sha256([[shot.instruction, shot.input, shot.response] for shot in shots]),
+        "limit": evaluation.limit,
+        "program_of_thought": evaluation.program_of_thought,
+        "answer_rules": ANSWER_RULES,
+        "text_metrics": evaluation.text_metrics,
+    }
+    each_inputs: dict[str, dict[str, Any]] = {file.name: {**inputs, "file": file.sha256} for file in files}
+    for file in files:
+        if file.pool is not None:
+            each_inputs[file.name] |= {"pool": file.pool.fingerprint, "max_length": data.max_length}
+    for name, task in benchmarks.items():
+        each_inputs[name] = {**inputs, "file": _benchmark_fingerprint(task)}
+    finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, each_inputs)
+    unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
+    return EvaluationPlan(
+        step, checkpoint, tokenizer, asked, benchmarks, inputs, each_inputs, finished, unfinished, notes
+    )
+
+
+def _named_benchmarks(evaluation: EvaluationConfig) -> dict[str, str]:
+    """Result's name -> what to ask lm-eval for. Raises: ValueError, FileNotFoundError."""
+    named = {}
+    for task in evaluation.tasks:
+        check_benchmark(task)
+        name = Path(task).stem if task.endswith((".yaml", ".yml")) else task
+        if name in named or name in evaluation.benchmarks:
+            raise ValueError(
+                f"evaluation.tasks: found {name!r} twice (in tasks or benchmarks), expected each name once"
+            )
+        named[name] = task
+    for setting, names in (("benchmarks", evaluation.benchmarks), ("tasks", named)):
+        for name in names:
+            if not _NAME.match(name) or name in (HELDOUT, "manifest"):
+                raise ValueError(
+                    f"evaluation.{setting}: found the name {name!r}, expected one that can name a file (letters, digits, "
+                    f"._+=-) and is neither {HELDOUT!r} nor 'manifest': rename it"
+                )
+    if evaluation.heldout is None and not evaluation.benchmarks and not named:
+        raise ValueError(
+            "evaluation: found neither heldout nor benchmarks nor tasks, expected at least one: add `evaluation: "
+            "{heldout: FILE.jsonl}` (rows like the pool's) or `evaluation: {benchmarks: {NAME: FILE.jsonl}}` (lines of "
+            '{"instruction", "answer"})'
+        )
+    return named
+
+
+def _question_files(config: RunConfig) -> list[QuestionFile]:
+    assert config.data is not None
+    evaluation = config.evaluation
+    files = []
+    if evaluation.heldout:
+        files.append(read_heldout(evaluation.heldout, config.data, evaluation.limit, bool(evaluation.text_metrics)))
+    for name, path in evaluation.benchmarks.items():
+        if path == PUBLIC:
+            files.append(public_benchmark(name, public_rows(name), evaluation.limit))
+        else:
+            files.append(read_benchmark(name, path, evaluation.limit))
+    return files
+
+
+def _compared_with_pool(files: list[QuestionFile], config: RunConfig) -> tuple[list[QuestionFile], list[str]]:
+    """The files with the pool's rows that ask the same questions; what to say if there is no pool to look at."""
+    assert config.data is not None
+    try:
+        pool = Pool(config.data)
+    except (OSError, ValueError) as error:  # scores do not depend on it, and a model is often moved without its pool
+        return files, [
+            f"not looked for questions that are in the pool, which cannot be read: {str(error).splitlines()[0]}"
+        ]
+    return [with_pool_rows(file, pool) for file in files], []
+
+
+def _asked(
+    file: QuestionFile,
+    shots: list[Example],
+    render: Callable[[Example], str],
+    evaluation: EvaluationConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    architecture: PretrainedConfig,
+) -> Asked:
+    by_program = evaluation.program_of_thought and file.pool is None
+    first = asking_for_a_program(render) if by_program else render
+    task = question_task(file.name, file.questions, shots, first, evaluation)
+    prompts = prompts_of(task, tokenizer, evaluation.chat_template)
+    lengths = [len(ids) for ids in encode_prompts(tokenizer, prompts, bool(architecture.is_encoder_decoder))]
+    limit = longest_prompt(architecture, evaluation.max_new_tokens)
+    too_long = [limit is not None and length > limit for length in lengths]
+
+    def in_words(questions: list[Question]) -> ConfigurableTask:
+        return question_task(file.name, questions, shots, render, evaluation)
+
+    return Asked(file, task, lengths, too_long, in_words if by_program else None)
+
+
+def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig) -> None:
+    if evaluation.backend == "hf":
+        return
+    if architecture.is_encoder_decoder:
+        raise ValueError("evaluation.backend: found vllm for an encoder-decoder, which only hf generates with: set hf")
+    if importlib.util.find_spec("vllm") is None:
+        raise ValueError(
+            "evaluation.backend: found vllm, which is not installed: pip install '.[vllm]', or set evaluation.backend=hf"
+        )
+
+
+def _benchmark_fingerprint(task: str) -> str:
+    """Of lm-eval's own tasks the version decides; a task's YAML is read."""
+    text = Path(task).read_text() if Path(task).is_file() else ""
+    return _sha256([importlib.metadata.version("lm_eval"), task, text])
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _choose_checkpoint(config: RunConfig, ckpt: int) -> tuple[int, Path | None]:
+    if ckpt == 0:
+        return 0, None
+    root = RunPaths(config.run_name).root
+    try:
+        found = find_checkpoints(root)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"run {config.run_name!r} has no checkpoint in {root}: train it first with `python train.py --config_file "
+            "<this YAML>`, or evaluate the base model with --ckpt 0"
+        ) from None
+    step = max(found) if ckpt == -1 else ckpt
+    if step not in found:
+        raise ValueError(
+            f"--ckpt: no checkpoint of step {ckpt} in {root}; there are {list(found)}, 0 (base) and -1 (newest)"
+        )
+    return step, found[step]
+
+
+def _architecture(model: ModelConfig, checkpoint: Path | None) -> PretrainedConfig:
+    if checkpoint is None or not (checkpoint / "config.json").is_file():  # the base model, or an adapter on it
+        return base_config(model)
+    return base_config(
+        model.model_copy(update={"name_or_path": str(checkpoint), "architecture": None, "revision": None})
+    )
+
+
+def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
+    """What identifies the base model where the result depends on it: at step 0 and under an adapter."""
+    model = config.model
+    assert model is not None
+    if checkpoint is not None and not (checkpoint / "adapter_config.json").is_file():
+        return None
+    return base_fingerprint(model, config.seed)
+
+
+def _finished(paths: RunPaths, inputs: dict[str, Any], each_inputs: dict[str, dict[str, Any]]) -> frozenset[str]:
+    """What has its result. Raises: ValueError if the folder's results come from other inputs."""
+    manifest = paths.evaluation / "manifest.json"
+    if not manifest.is_file():
+        return frozenset()
+    recorded = read_manifest(manifest, KIND)["inputs"]
+    check_inputs(manifest, {name: value for name, value in recorded.items() if name != "files"}, inputs, WAYS_OUT)
+    return frozenset(name for name, wanted in each_inputs.items() if result_is_there(paths.evaluation, name, wanted))
+
+
+def _training_is_unfinished(paths: RunPaths) -> bool:
+    return paths.manifest.is_file() and read_manifest(paths.manifest, "training")["status"] != "complete"
