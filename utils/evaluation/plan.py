@@ -171,6 +171,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         "program_of_thought": evaluation.program_of_thought,
         "answer_rules": ANSWER_RULES,
         "text_metrics": evaluation.text_metrics,
+        "bert_score_model": evaluation.bert_score_model if "bert_score" in evaluation.text_metrics else None,
     }
     each_inputs: dict[str, dict[str, Any]] = {file.name: {**inputs, "file": file.sha256} for file in files}
     for file in files:

@@ -53,7 +53,8 @@ def public_rows(name: str) -> list[tuple[str, str]]:
     if name not in _PUBLIC:
         raise ValueError(
             f"evaluation.benchmarks.{name}: found `public`, but only of {', '.join(_PUBLIC)} a dataset on the hub is known "
-            'to hold the questions that the paper scored: give a .jsonl of {"instruction", "answer"} instead'
+            'to hold the questions that the paper scored: give a .jsonl of {"instruction", "answer"} instead (the six sets of '
+            "the paper are in math_eval/dataset of github.com/TIGER-AI-Lab/MAmmoTH)"
         )
     return list(_PUBLIC[name]())
 
