@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from utils.artifacts.files import save_array
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import begin_trajectories, finish_checkpoint, read_trajectories
+from utils.artifacts.trajectories import read_trajectories
+from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
 from utils.config.schema import SubsetConfig
 from utils.selection import greedy
 from utils.selection.candidates import Candidates

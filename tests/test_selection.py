@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import Subset, read_subset
-from utils.artifacts.trajectories import Trajectories, begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories import Trajectories
+from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.budgets import budget_in_rows

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 
 from utils.artifacts.checkpoints import find_checkpoints, remove_older_scored_checkpoints
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import LOSS, scored_steps
+from utils.artifacts.trajectory_folder import LOSS, scored_steps
 from utils.config.schema import RunConfig
 from utils.scoring.launch import Launch
 from utils.scoring.plan import plan_scoring

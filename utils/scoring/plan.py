@@ -10,7 +10,7 @@ import numpy as np
 from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import LOSS, begin_trajectories, scored_steps
+from utils.artifacts.trajectory_folder import LOSS, begin_trajectories, scored_steps
 from utils.config.schema import ModelConfig, RunConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint

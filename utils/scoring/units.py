@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.artifacts.files import locked, read_arrays, save_arrays
 from utils.artifacts.paths import checkpoint_name
-from utils.artifacts.trajectories import finish_checkpoint, parts_folder
+from utils.artifacts.trajectory_folder import finish_checkpoint, parts_folder
 from utils.data.batching import scoring_lengths
 from utils.scoring.plan import ScoringPlan
 

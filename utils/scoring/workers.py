@@ -16,7 +16,7 @@ from transformers import PretrainedConfig
 
 from utils.artifacts.files import locked, read_json, write_json
 from utils.artifacts.paths import checkpoint_name
-from utils.artifacts.trajectories import parts_folder, scored_steps
+from utils.artifacts.trajectory_folder import parts_folder, scored_steps
 from utils.config.schema import RunConfig, TrajectoriesConfig
 from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches
 from utils.modeling.cpu_memory import keep_freed_memory

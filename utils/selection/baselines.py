@@ -9,7 +9,8 @@ Legend: n candidates, T checkpoints.
 
 import numpy as np
 
-from utils.artifacts.trajectories import LOSS, read_num_response_tokens, read_quantity
+from utils.artifacts.trajectories import read_num_response_tokens, read_quantity
+from utils.artifacts.trajectory_folder import LOSS
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates, Choice
 from utils.selection.random_order import in_random_order

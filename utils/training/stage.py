@@ -20,7 +20,7 @@ from utils.artifacts.files import locked
 from utils.artifacts.log import copied_to
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_config, write_manifest
 from utils.artifacts.paths import RunPaths, step_of
-from utils.artifacts.trajectories import scored_steps
+from utils.artifacts.trajectory_folder import scored_steps
 from utils.config.schema import RunConfig
 from utils.data.batching import scoring_lengths
 from utils.data.pool import Pool
