@@ -1,0 +1,77 @@
+"""Wall time of facility location and of k-center on made-up embeddings.
+
+    python benchmarks/greedy.py [--num_examples 50000] [--num_dimensions 512] [--budget 0.1]
+
+The embeddings lie around topics, in a space where all share a direction and later dimensions vary less, as a language
+model's do. They are written and read as scoring does it; both methods are exact, so the figures depend on the pool.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.artifacts.paths import RunPaths
+from utils.artifacts.trajectories import read_trajectories
+from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
+from utils.config.schema import SubsetConfig
+from utils.selection.candidates import Candidates
+from utils.selection.methods import METHODS
+
+_RUN, _STEP, _NUM_TOPICS = "made_up", 1, 300
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num_examples", type=lambda text: int(float(text)), default=50_000)
+    parser.add_argument("--num_dimensions", type=int, default=512)
+    parser.add_argument("--budget", type=float, default=0.1)
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["S2L_RES_DIR"] = folder
+        candidates = make_candidates(make_embeddings(arguments.num_examples, arguments.num_dimensions))
+        rows = round(arguments.budget * arguments.num_examples)
+        print(
+            f"{arguments.num_examples:,} x {arguments.num_dimensions}, budget {rows:,}; {os.cpu_count()} CPUs, "
+            f"load {os.getloadavg()[0]:.1f} at the start"
+        )
+        for method in ("facility_location", "k_center"):
+            settings = SubsetConfig.model_validate({"method": method, "trajectories_from": _RUN, "budget": rows})
+            start, processor = time.perf_counter(), time.process_time()
+            chosen = METHODS[method].choose(candidates, settings, rows, 0).rows
+            seconds, processor = time.perf_counter() - start, time.process_time() - processor
+            assert len(np.unique(chosen)) == rows
+            print(f"{method}: {seconds:.1f} s ({processor:.1f} s of processor)", flush=True)
+    return 0
+
+
+def make_embeddings(num_examples: int, num_dimensions: int) -> np.ndarray:
+    """float16 (N, d)."""
+    rng = np.random.default_rng(0)
+    scale_d = np.arange(1, num_dimensions + 1, dtype=np.float32) ** -0.5
+    topics = rng.standard_normal((_NUM_TOPICS, num_dimensions), np.float32)
+    weights = rng.pareto(1.5, _NUM_TOPICS) + 0.1
+    topic_N = rng.choice(_NUM_TOPICS, num_examples, p=weights / weights.sum())
+    noise = rng.standard_normal((num_examples, num_dimensions), np.float32)
+    return (scale_d + scale_d * (topics[topic_N] + noise)).astype(np.float16)
+
+
+def make_candidates(embeddings_Nd: np.ndarray) -> Candidates:
+    num_examples, rows = len(embeddings_Nd), np.arange(len(embeddings_Nd))
+    folder, tokens = RunPaths(_RUN).trajectories, np.ones(num_examples, np.int32)
+    inputs, checkpoints = {"num_examples": num_examples}, {_STEP: "made up"}
+    begin_trajectories(folder, inputs, checkpoints, [], tokens, ("loss", "embeddings"))
+    scores = {"loss": np.ones(num_examples, np.float32), "embeddings": embeddings_Nd}
+    finish_checkpoint(folder, _STEP, num_examples, [(rows, scores, 0.0)])
+    trajectories = read_trajectories(_RUN, None, num_examples)
+    return Candidates(rows, np.zeros(num_examples, np.int32), [""], num_examples, trajectories, np.empty(0, np.int64))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
