@@ -40,7 +40,7 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
     begin_trajectories(folder, {"num_examples": NUM_ROWS}, weights, [], scores["num_response_tokens"])
     for number, step in enumerate(STEPS):
         kept = {name: scores[name] for name in ("confidence", "embeddings")} if step == 1000 else {}
-        finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, number], **kept})])
+        finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, number], **kept}, 0.0)])
     return scores
 
 
@@ -140,7 +140,7 @@ def test_what_prune_then_select_clusters_are_the_falls(scores):
     folder = RunPaths("falls").trajectories
     begin_trajectories(folder, {"num_examples": NUM_ROWS}, {1: "a", 2: "b"}, [], np.ones(NUM_ROWS, np.int32))
     for step in (1, 2):
-        finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, step - 1]})])
+        finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, step - 1]}, 0.0)])
     of = Candidates(rows, np.zeros(NUM_ROWS, np.int32), [""], NUM_ROWS, read_trajectories("falls"), np.empty(0, int))
     subset = SubsetConfig.model_validate({"num_clusters": 4})
     falls = METHODS["prune_then_select"].choose(of, subset, 4, 0).clusters_N

@@ -415,7 +415,7 @@ def write_proxy(place: Path, losses_NT: np.ndarray, steps: list[int], **inputs) 
     weights = {step: f"weights at {step}" for step in steps}
     begin_trajectories(folder, inputs, weights, [], np.ones(len(losses_NT), np.int32))
     for step, losses_N in zip(steps, losses_NT.T, strict=True):
-        finish_checkpoint(folder, step, len(losses_N), [(np.arange(len(losses_N)), {"loss": losses_N})])
+        finish_checkpoint(folder, step, len(losses_N), [(np.arange(len(losses_N)), {"loss": losses_N}, 0.0)])
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -103,19 +103,20 @@ def finish_checkpoint(
     folder: Path,
     step: int,
     num_examples: int,
-    pieces: Iterable[tuple[np.ndarray, dict[str, np.ndarray]]],
-    device_seconds: float | None = None,
+    pieces: Iterable[tuple[np.ndarray, dict[str, np.ndarray], float]],
 ) -> None:
     """Put one checkpoint's results in place and bring the manifest up to date.
 
     Its parts go last: a launch that finds it in place may remove what is left of them.
 
-    Args: pieces: (row numbers, quantity -> array in their order); rows in no piece are NaN. The losses come last: where
-    they are, all is. device_seconds: what scoring took, all devices together; None = not known.
+    Args: pieces: (row numbers, quantity -> array in their order, seconds that a device took), read one at a time; rows in
+    no piece are NaN. The losses come last: where they are, all is.
     """
+    device_seconds = 0.0
     with contextlib.ExitStack() as files:
         targets: dict[str, np.ndarray] = {}
-        for rows, scores in pieces:
+        for rows, scores, seconds in pieces:
+            device_seconds += seconds
             for quantity in sorted(scores, key=lambda quantity: quantity != LOSS):  # closed in the opposite order
                 values = scores[quantity]
                 if quantity not in targets:
@@ -128,8 +129,8 @@ def finish_checkpoint(
     with locked(folder / ".lock"):
         manifest = read_manifest(folder / "manifest.json", KIND)
         checkpoints = {int(known): fingerprint for known, fingerprint in manifest["checkpoints"].items()}
-        seconds = {**manifest["device_seconds"], str(step): device_seconds}
-        _write(folder, manifest["inputs"], checkpoints, manifest["unscorable_rows"], seconds)
+        seconds_of = {**manifest["device_seconds"], str(step): round(device_seconds, 3)}
+        _write(folder, manifest["inputs"], checkpoints, manifest["unscorable_rows"], seconds_of)
     _remove_parts(folder, step)
 
 
@@ -175,7 +176,7 @@ def _write(
     inputs: dict[str, Any],
     checkpoints: dict[int, str],
     unscorable_rows: list[int],
-    device_seconds: dict[str, float | None],
+    device_seconds: dict[str, float],
 ) -> None:
     done = scored_steps(folder)
     write_manifest(

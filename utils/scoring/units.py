@@ -69,9 +69,8 @@ class Units:
         with locked(parts_folder(self._plan.folder) / ".lock"):
             if not folder.is_dir():  # another worker was faster
                 return
-            seconds = sum(_read_seconds(folder / unit.file_name) for unit in units)
-            pieces = ((self.rows(unit), _read_scores(folder / unit.file_name)) for unit in units)
-            finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces, round(seconds, 3))
+            pieces = ((self.rows(unit), *_read_part(folder / unit.file_name)) for unit in units)
+            finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces)
 
     def _folder(self, step: int) -> Path:
         """Parts of other weights, inputs or sizes lie in other folders and are never mixed in."""
@@ -80,10 +79,8 @@ class Units:
         return parts_folder(self._plan.folder) / f"{checkpoint_name(step)}-{key}"
 
 
-def _read_scores(path: Path) -> dict[str, np.ndarray]:
-    return {name: array for name, array in read_arrays(path).items() if name != _SECONDS}
-
-
-def _read_seconds(path: Path) -> float:
-    with np.load(path, allow_pickle=False) as arrays:
-        return float(arrays[_SECONDS])
+def _read_part(path: Path) -> tuple[dict[str, np.ndarray], float]:
+    """What a unit gave, and the seconds it took its device."""
+    arrays = read_arrays(path)
+    seconds = float(arrays.pop(_SECONDS))
+    return arrays, seconds
