@@ -64,6 +64,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "granite": {**_LLAMA_LIKE, "model_type": "granite", "logits_scaling": 4.0},
 }
 
+# (method, preset) of the selection methods that take rows in a seeded random order.
+SEEDED_METHODS = [("random", "paper"), ("random_per_source", "paper"), ("s2l", "released"), ("s2l", "paper")]
+
 
 def pool_rows(num_rows: int, seed: int = 0) -> list[dict[str, str]]:
     from utils.data.synthetic import make_rows
