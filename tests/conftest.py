@@ -131,6 +131,25 @@ def make_config(tmp_path: Path, res_dir: Path, tokenizer_dir: Path) -> Callable[
     return make
 
 
+@pytest.fixture
+def make_target(tmp_path: Path, res_dir: Path) -> Callable[..., Path]:
+    """Writes a pool, losses of it and the YAML of a run that chooses by them: make_target(rows, losses_NT, budget=80, ...)
+    -> path, with pool.jsonl and losses.npy beside it."""
+
+    def make(rows: list[dict[str, Any]], losses_NT: np.ndarray, **subset: Any) -> Path:
+        np.save(tmp_path / "losses.npy", losses_NT.astype(np.float32))
+        values = {
+            "run_name": "target",
+            "data": {"path": str(write_jsonl(tmp_path / "pool.jsonl", rows))},
+            "subset": {"trajectories_from": str(tmp_path / "losses.npy"), **subset},
+        }
+        path = tmp_path / "target.yml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    return make
+
+
 def run_script(
     *words: str | Path, check: bool = True, torchrun: int = 0, **environment: str
 ) -> subprocess.CompletedProcess:

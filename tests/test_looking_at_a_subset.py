@@ -2,40 +2,30 @@
 input is refused in words."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 import select_s2l
-from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 
 NUM_ROWS = 400
 
 
 @pytest.fixture
-def config_file(tmp_path: Path, res_dir: Path) -> Path:
-    """A YAML with pool and losses; rows 0 to 9 are never learnt, row 10 is unscorable."""
+def config_file(make_target: Callable[..., Path]) -> Path:
+    """Rows 0 to 9 are never learnt, row 10 is unscorable."""
     rows = [
         {"source": f"source {row % 2}", "instruction": f"Question {row}?", "output": f"Answer {row // 2}."}
         for row in range(NUM_ROWS)
     ]
-    write_jsonl(tmp_path / "pool.jsonl", rows)
     rng = np.random.default_rng(0)
     losses_NT = rng.gamma(2, 1, (NUM_ROWS, 1)) * np.linspace(2, 1, 5) + 0.5 + rng.uniform(0, 0.1, (NUM_ROWS, 5))
     losses_NT[:10] = np.arange(10)[:, None] / 10 + np.linspace(6, 7, 5)
     losses_NT[10, 2] = np.nan
-    np.save(tmp_path / "losses.npy", losses_NT.astype(np.float32))
-    config = {
-        "run_name": "target",
-        "data": {"path": str(tmp_path / "pool.jsonl")},
-        "subset": {"trajectories_from": str(tmp_path / "losses.npy"), "num_clusters": 8, "budget": 80},
-    }
-    path = tmp_path / "target.yml"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return make_target(rows, losses_NT, num_clusters=8, budget=80)
 
 
 def look(config_file: Path, *words: str) -> int:

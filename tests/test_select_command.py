@@ -1,39 +1,26 @@
 """The command select_s2l.py: exit codes, messages, and the same bits from every process."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 import select_s2l
-from tests.conftest import PROJECT, run_script, write_jsonl
+from tests.conftest import PROJECT, run_script
 from utils.artifacts.paths import RunPaths
 
 NUM_ROWS, NUM_CHECKPOINTS = 4000, 40  # faiss, left to itself, would hand these to BLAS, which rounds as it likes
 
 
 @pytest.fixture
-def config_file(tmp_path: Path, res_dir: Path) -> Path:
-    """A YAML with pool and losses."""
-    write_jsonl(
-        tmp_path / "pool.jsonl",
-        [
-            {"source": f"source {row % 2}", "instruction": f"Question {row}?", "output": "Yes."}
-            for row in range(NUM_ROWS)
-        ],
-    )
+def config_file(make_target: Callable[..., Path]) -> Path:
+    rows = [
+        {"source": f"source {row % 2}", "instruction": f"Question {row}?", "output": "Yes."} for row in range(NUM_ROWS)
+    ]
     rng = np.random.default_rng(0)
     losses_NT = rng.gamma(2, 1, (NUM_ROWS, 1)) * rng.uniform(0.9, 1.1, (NUM_ROWS, NUM_CHECKPOINTS))
-    np.save(tmp_path / "losses.npy", losses_NT.astype(np.float32))
-    config = {
-        "run_name": "target",
-        "data": {"path": str(tmp_path / "pool.jsonl")},
-        "subset": {"trajectories_from": str(tmp_path / "losses.npy"), "num_clusters": 100, "budget": 0.25},
-    }
-    path = tmp_path / "target.yml"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return make_target(rows, losses_NT, num_clusters=100, budget=0.25)
 
 
 @pytest.mark.parametrize(
