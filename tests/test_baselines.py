@@ -85,9 +85,9 @@ def coverage(vectors_nd: np.ndarray, picks: list[int]) -> float:
     return (1 + vectors_nd @ vectors_nd[picks].T).max(1).sum()
 
 
-@pytest.mark.parametrize("first_picks", [1, 4, 100], ids=["pairs soon", "pairs later", "never pairs"])
-def test_each_facility_raises_the_coverage_most(scores, monkeypatch, first_picks):
-    monkeypatch.setattr(greedy, "_FIRST_PICKS", first_picks)
+@pytest.mark.parametrize("share", [1, 1 / 8, 0], ids=["pairs soon", "pairs later", "never pairs"])
+def test_each_facility_raises_the_coverage_most(scores, monkeypatch, share):
+    monkeypatch.setattr(greedy, "_MANY_OF_ALL", share)
     vectors_Nd, picks = unit(scores["embeddings"]), chosen("facility_location", 20)
     for place, pick in enumerate(picks):
         best = max(coverage(vectors_Nd, [*picks[:place], row]) for row in range(NUM_ROWS))

@@ -20,8 +20,9 @@ _LENGTH = 2800  # up to 2,300 dimensions, |x| |y| <= (2800 + rounding)**2 < 2**2
 _LARGEST_SQUARE = 2**23
 _ROWS_AT_ONCE = 512
 _TILE = 2**14
-_MANY_PAIRS = 2**26  # kept twice, a gigabyte
-_FIRST_PICKS = 32  # by then one pair in 32 is left, and going through the pairs is faster than a matrix product
+_MANY_PAIRS = 2**25  # kept twice, half a gigabyte
+_MANY_OF_ALL = 1 / 32  # of all pairs; below it going through them is faster than a matrix product
+_SAMPLED_ROWS = 512
 
 
 def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -40,7 +41,7 @@ def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int,
     for place in range(budget):
         best = int(np.argmax(gain_n))
         order[place] = best
-        if closer is None and place >= max(_FIRST_PICKS, num_rows**2 / _MANY_PAIRS):
+        if closer is None and place > 0 and _few_are_closer(vectors_nd, cover_n):
             closer = _CloserPairs(vectors_nd, cover_n)
         if closer is None:
             similarity_n = vectors_nd @ vectors_nd[best]
@@ -74,6 +75,15 @@ def _tiles(num_rows: int) -> Iterator[slice]:
     return (slice(start, start + _TILE) for start in range(0, num_rows, _TILE))
 
 
+def _few_are_closer(vectors_nd: np.ndarray, cover_n: np.ndarray) -> bool:
+    """Whether `_CloserPairs` would keep few enough pairs, judged by evenly spaced rows."""
+    num_rows = len(vectors_nd)
+    sample = slice(None, None, max(1, num_rows // _SAMPLED_ROWS))
+    similarity_sn = vectors_nd[sample] @ vectors_nd.T
+    share = np.count_nonzero(similarity_sn > cover_n[sample, None]) / similarity_sn.size
+    return share * num_rows**2 < min(_MANY_PAIRS, _MANY_OF_ALL * num_rows**2)
+
+
 class _CloserPairs:
     """The pairs of rows (i, j) that are more similar than i is covered: only from those can j gain any more.
 
@@ -81,14 +91,16 @@ class _CloserPairs:
     """
 
     def __init__(self, vectors_nd: np.ndarray, cover_n: np.ndarray):
+        num_rows = len(vectors_nd)
         parts: list[list[np.ndarray]] = [[], [], [], [], [], []]
-        for start in range(0, len(vectors_nd), _ROWS_AT_ONCE):
+        for start in range(0, num_rows, _ROWS_AT_ONCE):
             piece = slice(start, start + _ROWS_AT_ONCE)
             similarity_bn = vectors_nd[piece] @ vectors_nd.T
             for first, is_closer_bn in ((0, similarity_bn > cover_n[piece, None]), (3, similarity_bn > cover_n)):
-                parts[first].append(np.count_nonzero(is_closer_bn, axis=1))
-                parts[first + 1].append(np.nonzero(is_closer_bn)[1].astype(np.int32))
-                parts[first + 2].append(similarity_bn[is_closer_bn])
+                place_P = np.flatnonzero(is_closer_bn)
+                parts[first].append(np.bincount(place_P // num_rows, minlength=len(similarity_bn)))
+                parts[first + 1].append((place_P % num_rows).astype(np.int32))
+                parts[first + 2].append(similarity_bn.ravel()[place_P])
         counts, self._gaining_P, self._similarity_P = map(np.concatenate, parts[:3])
         self._end_n = np.cumsum(counts)
         counts, self._covered_P, self._similarity_by_j_P = map(np.concatenate, parts[3:])
