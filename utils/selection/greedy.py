@@ -80,7 +80,7 @@ def _few_are_closer(vectors_nd: np.ndarray, cover_n: np.ndarray) -> bool:
     num_rows = len(vectors_nd)
     sample = slice(None, None, max(1, num_rows // _SAMPLED_ROWS))
     similarity_sn = vectors_nd[sample] @ vectors_nd.T
-    share = np.count_nonzero(similarity_sn > cover_n[sample, None]) / similarity_sn.size
+    share = int(np.count_nonzero(similarity_sn > cover_n[sample, None])) / similarity_sn.size
     return share * num_rows**2 < min(_MANY_PAIRS, _MANY_OF_ALL * num_rows**2)
 
 
