@@ -89,10 +89,14 @@ def test_selection_imports_no_torch_transformers_or_datasets(config_file, res_di
     run_script("-c", program, S2L_RES_DIR=str(res_dir), PYTHONPATH=str(PROJECT))
 
 
-def test_the_benchmark_runs():
+def test_the_benchmarks_run():
     answer = run_script(
         "benchmarks/selection.py", "--num_examples", "2000", "--num_checkpoints", "3", "--num_sources", "2"
     )
     assert answer.stdout.count("preset released") == answer.stdout.count("preset paper") == 2
     without = ["--without_texts", "--num_examples", "1e4", "--presets", "released"]
     assert "MB own" in run_script("benchmarks/selection.py", *without).stdout
+    planted = run_script("benchmarks/planted.py", "--num_seeds", "1").stdout
+    assert "kmeans++, num_restarts 10: 20.0 of 20, 1.000, 5.0 and 5.0" in planted
+    greedy = run_script("benchmarks/greedy.py", "--num_examples", "300", "--num_dimensions", "8").stdout
+    assert "facility_location" in greedy and "k_center" in greedy
