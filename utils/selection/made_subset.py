@@ -18,7 +18,7 @@ from utils.selection.extension import read_extended
 from utils.selection.inputs import identity_if_there, pool_inputs, subset_inputs
 from utils.selection.methods import METHODS
 from utils.selection.numbered_rows import NumberedRows
-from utils.selection.opening import find_selectable, open_pool, open_trajectories
+from utils.selection.opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
 
 
 def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -> Subset:
@@ -101,7 +101,8 @@ def open_made_subset(config: RunConfig) -> MadeSubset:
         )
     pool = open_pool(config)
     found, folder = resolve_subset(config, pool), RunPaths(config.run_name).subset
-    trajectories = open_trajectories(subset, look_up(METHODS, subset.method, "subset.method"), len(pool))
+    method = look_up(METHODS, subset.method, "subset.method")
+    trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
     extended, _ = read_extended(subset.extend)
     candidates, listed, _ = find_selectable(subset, pool, trajectories, extended)
     return MadeSubset(pool, candidates, listed, found.indices, read_clusters(folder)[0], folder)

@@ -7,7 +7,7 @@ from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates, find_candidates
 from utils.selection.constraints import ListedRows, list_rows, without_duplicates
-from utils.selection.methods import METHODS, Method
+from utils.selection.methods import Method
 from utils.selection.numbered_rows import NumberedRows
 
 
@@ -28,17 +28,25 @@ def open_pool(config: RunConfig) -> Pool | NumberedRows:
     return NumberedRows(read_trajectories(subset.trajectories_from, subset.steps).num_examples, subset.sources_from)
 
 
-def open_trajectories(subset: SubsetConfig, method: Method, num_examples: int) -> Trajectories | None:
-    """The losses, where the settings name any. Raises: ValueError if none are named and the method or budget needs them."""
+def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | None) -> Trajectories | None:
+    """The losses, where the settings name any. Args: needed_by: who cannot do without.
+
+    Raises: ValueError if none are named and someone needs them.
+    """
     if subset.trajectories_from is not None:
         return read_trajectories(subset.trajectories_from, subset.steps, num_examples)
-    if method.needs_trajectories or subset.budget_tokens is not None:
-        wanted_by = f"method {subset.method}" if method.needs_trajectories else "subset.budget_tokens"
+    if needed_by is not None:
         raise ValueError(
-            f"subset.trajectories_from: missing, and {wanted_by} needs it: write the run_name of the proxy "
+            f"subset.trajectories_from: missing, and {needed_by} needs it: write the run_name of the proxy "
             "model whose trajectories to use, or a file of (N, T) losses in pool order (.npy, .npz, .parquet)"
         )
     return None
+
+
+def who_needs_trajectories(subset: SubsetConfig, method: Method) -> str | None:
+    if method.needs_trajectories:
+        return f"method {subset.method}"
+    return None if subset.budget_tokens is None else "subset.budget_tokens"
 
 
 def find_selectable(
@@ -61,5 +69,5 @@ def open_candidates(config: RunConfig) -> tuple[Pool | NumberedRows, Candidates]
     """
     assert config.subset is not None
     pool = open_pool(config)
-    trajectories = open_trajectories(config.subset, METHODS["s2l"], len(pool))
+    trajectories = open_trajectories(config.subset, len(pool), needed_by="--inspect")
     return pool, find_candidates(pool, trajectories)[0]

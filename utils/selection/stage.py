@@ -29,7 +29,7 @@ from utils.selection.inputs import check_extension, subset_inputs, trajectories_
 from utils.selection.made_subset import resolve_subset
 from utils.selection.methods import METHODS, Method
 from utils.selection.numbered_rows import NumberedRows
-from utils.selection.opening import find_selectable, open_pool, open_trajectories
+from utils.selection.opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
 from utils.selection.plan_text import plan_text, settings_remarks, sources_remarks, unused_remarks
 
 
@@ -114,7 +114,7 @@ def _open(config: RunConfig, method: Method, pool: Pool | NumberedRows | None, s
     subset = config.subset
     pool = open_pool(config) if pool is None else pool
     stopwatch.lap("reading the pool")
-    trajectories = open_trajectories(subset, method, len(pool))
+    trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
     identity = None if trajectories is None else trajectories_identity(trajectories)
     extended, stored = read_extended(subset.extend)
     inputs = subset_inputs(config, pool, identity, extended)
