@@ -268,6 +268,14 @@ def test_what_is_not_there_or_counts_twice_is_refused(evaluated, res_dir):
         comparison([one, twin])
 
 
+def test_a_run_may_be_named_by_its_folder(evaluated):
+    runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6)]
+    folders = [f"{RunPaths(run).root}/" for run in runs]
+    assert comparison(folders) == comparison(runs)
+    with pytest.raises(ValueError, match="each of them once"):
+        comparison([runs[0], folders[0]])
+
+
 def test_predictions_of_another_result_are_refused(evaluated):
     runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6)]
     write_jsonl(predictions_path(RunPaths("b").evaluation, "gsm8k"), [{"correct": True, "correct_strict": True}])

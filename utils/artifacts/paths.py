@@ -74,10 +74,22 @@ class RunPaths:
         return self.root / checkpoint_name(step)
 
 
+def run_named(text: str) -> str:
+    """The run that a person means by its name or by the path of its folder (`res/NAME`); other text as it is."""
+    parts = _below_results(text)
+    return parts[0] if len(parts) == 1 else text
+
+
 def named_subset(name: str) -> Path:
-    """The folder of `RUN` (its one subset) or `RUN/subset-<rows>` (one of several)."""
-    run_name, _, folder = name.partition("/")
-    return RunPaths(run_name).root / (folder or "subset")
+    """The folder of `RUN` (its one subset) or `RUN/subset-<rows>` (one of several); paths below res/ mean the same."""
+    run_name, *folder = _below_results(name) or name.rstrip("/").split("/")
+    return RunPaths(run_name).root.joinpath(*(folder or ["subset"]))
+
+
+def _below_results(text: str) -> tuple[str, ...]:
+    """The parts of a path below the folder of results; none for a plain name, which is no path."""
+    path, root = Path(os.path.abspath(text)), Path(os.path.abspath(results_root()))
+    return path.relative_to(root).parts if "/" in text and path.is_relative_to(root) else ()
 
 
 def cache_root() -> Path:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from utils.artifacts.paths import run_named
 from utils.evaluation.differences import difference_lines
 from utils.evaluation.evaluated_runs import NOT_OF_THE_ARM, RULES, Arm, EvaluatedRun, group_into_arms, read_run
 from utils.evaluation.ledger import ledger_rows
@@ -30,13 +31,14 @@ Row = tuple[str, tuple[str, ...]]  # a label, and the keys under which its value
 def comparison(run_names: Sequence[str], allow_differences: bool = False) -> str:
     """The table of these runs, their differences, their costs and what it all rests on, 100 columns wide.
 
-    Args: allow_differences: compare arms that differ in more than the data, and say in what.
+    Args: run_names: names, or the runs' folders; allow_differences: compare arms that differ in more than the data, and say in what.
 
     Raises:
         FileNotFoundError: a run without an evaluation, or without the record of its training.
         ValueError: fewer than two runs, a run given twice, an unfinished evaluation, runs that were asked different
             questions under one name, or arms that differ in more than the data and the amount of training.
     """
+    run_names = [run_named(name) for name in run_names]
     if len(run_names) < 2 or len(set(run_names)) < len(run_names):
         raise ValueError(f"--compare: found {' '.join(run_names)}, expected at least two runs and each of them once")
     runs = [read_run(name) for name in run_names]

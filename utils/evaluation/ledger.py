@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from utils.artifacts.manifests import read_manifest
-from utils.artifacts.paths import RunPaths
+from utils.artifacts.paths import RunPaths, named_subset, run_named
 from utils.evaluation.evaluated_runs import Arm, EvaluatedRun
 
 _BACKWARD_TOO = 3  # a training step is a forward pass and a backward one of twice the work
@@ -122,8 +122,7 @@ def _subset_folder(run_name: str) -> Path:
     if not paths.config.is_file():
         return paths.subset
     subset = yaml.safe_load(paths.config.read_text(encoding="utf-8")).get("subset") or {}
-    owner, _, folder = (subset.get("same_as") or run_name).partition("/")
-    return RunPaths(owner).root / folder if folder else RunPaths(owner).subset
+    return named_subset(subset.get("same_as") or run_name)
 
 
 def _cost_of_trajectories(subset: dict[str, Any]) -> tuple[Cost, Cost]:
@@ -135,7 +134,7 @@ def _cost_of_trajectories(subset: dict[str, Any]) -> tuple[Cost, Cost]:
     if not subset.get("needs_trajectories", True):
         return NOTHING, NOTHING
     used = subset["trajectories"] or {}
-    paths = RunPaths(str(used.get("from")))
+    paths = RunPaths(run_named(str(used.get("from"))))
     if not used.get("steps") or not (paths.trajectories / "manifest.json").is_file():
         return Cost(None, None), Cost(None, None)
     seconds = read_manifest(paths.trajectories / "manifest.json", "trajectories").get("device_seconds", {})
