@@ -1,0 +1,115 @@
+"""Text for people: its width, tables, wrapping, the first of a list, control characters made visible.
+
+The width is fixed: a log, a pipe and every terminal get the same lines. Nothing here knows of the project.
+"""
+
+import re
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+WIDTH = 100
+_NUM_SHOWN = 10  # of a list in a message
+_UNBROKEN = "\0"  # stands for a space at which no line ends; it occurs in no path and in no visible text
+_NUMBER_AND_UNIT = re.compile(r"(?<![^\s(])([-+~]?\d[\d.,]*) (?=[^\W\d_]|%)")
+
+
+def wrapped(text: str, indent: str = "  ", width: int = WIDTH) -> list[str]:
+    """The text in lines, all but the first indented. No line ends inside a word, a path or `unbroken` text, or between
+    a number and its unit; what is longer than the width stands on a line of its own, whole."""
+    glued = _NUMBER_AND_UNIT.sub(rf"\1{_UNBROKEN}", text)
+    lines = textwrap.wrap(glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_UNBROKEN, " ") for line in lines]
+
+
+def unbroken(text: Any) -> str:
+    """A path, a command or a name with spaces, for `wrapped` to keep on one line."""
+    return visible(str(text)).replace(" ", _UNBROKEN)
+
+
+def labelled(label: str, text: str, indent: str = "  ", label_width: int = 12, max_lines: int = 100) -> list[str]:
+    """A text of one or several paragraphs, wrapped beside its label; lines above `max_lines` are counted, not shown."""
+    margin = " " * (len(indent) + label_width)
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        shown = _UNBROKEN.join(map(visible, paragraph.split(_UNBROKEN)))
+        lines += wrapped(shown, indent="", width=WIDTH - len(margin)) or [""]
+    num_left = len(lines) - max_lines
+    if num_left > 1:
+        lines = [*lines[:max_lines], f"... {num_left} more lines"]
+    first, *others = lines
+    return [line.rstrip() for line in (f"{indent}{label:<{label_width}}{first}", *(margin + line for line in others))]
+
+
+def table(
+    heading: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    align: str = "",
+    indent: str = "",
+    widest_name: int = 42,
+) -> list[str]:
+    """The lines of a table; each column is as wide as its widest cell, and two spaces part them.
+
+    Args:
+        heading: one cell a column.
+        rows: cells; a row of fewer cells than the heading leaves the others empty.
+        align: "<" or ">" for each column; default: the first to the left, the others to the right.
+        widest_name: a first cell that is longer stands on a line of its own, before the others.
+    """
+    align = align or "<" + ">" * (len(heading) - 1)
+    assert len(align) == len(heading), "one alignment a column"
+    cells = [[visible(cell) for cell in (*row, *[""] * (len(heading) - len(row)))] for row in (heading, *rows)]
+    widths = [max((columns(row[0]) for row in cells if columns(row[0]) <= widest_name), default=0)]
+    widths += [max(columns(row[number]) for row in cells) for number in range(1, len(heading))]
+    lines = []
+    for name, *others in cells:
+        if columns(name) > widest_name:
+            lines.append(indent + name)
+            if not any(others):
+                continue
+            name = ""
+        padded = [_padded(cell, size, side) for cell, size, side in zip([name, *others], widths, align, strict=True)]
+        lines.append((indent + "  ".join(padded)).rstrip())
+    return lines
+
+
+def _padded(cell: str, size: int, side: str) -> str:
+    blanks = " " * (size - columns(cell))
+    return cell + blanks if side == "<" else blanks + cell
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: two for a wide character, none for an accent on the one before."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def first_of(items: Iterable[Any], at_most: int = _NUM_SHOWN) -> str:
+    """ "3, 8, 12": the first items of a list; "..." stands for the others."""
+    shown = [str(item) for _, item in zip(range(at_most + 1), items, strict=False)]
+    return ", ".join([*shown[:at_most], "..."] if len(shown) > at_most else shown)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """ "1 problem", "1,270 clusters"."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def one_line(text: str, width: int = WIDTH) -> str:
+    """The beginning of a text on one line; a cut shows as "..."."""
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= width else line[: width - 3] + "..."
+
+
+def visible(text: str) -> str:
+    r"""The text with its control characters as `\n`, `\x1b` and so on: they would break a table or colour the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
