@@ -31,7 +31,9 @@ Row = tuple[str, tuple[str, ...]]  # a label, and the keys under which its value
 def comparison(run_names: Sequence[str], allow_differences: bool = False) -> str:
     """The table of these runs, their differences, their costs and what it all rests on, 100 columns wide.
 
-    Args: run_names: names, or the runs' folders; allow_differences: compare arms that differ in more than the data, and say in what.
+    Args:
+        run_names: names, or the runs' folders.
+        allow_differences: compare arms that differ in more than the data, and say in what.
 
     Raises:
         FileNotFoundError: a run without an evaluation, or without the record of its training.
