@@ -150,6 +150,11 @@ def make_target(tmp_path: Path, res_dir: Path) -> Callable[..., Path]:
     return make
 
 
+def in_one_line(text: str) -> str:
+    """Terminal text without its line breaks, for tests that look for several words of it."""
+    return " ".join(text.split())
+
+
 def run_script(
     *words: str | Path, check: bool = True, torchrun: int = 0, **environment: str
 ) -> subprocess.CompletedProcess:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import SEEDED_METHODS, write_jsonl
+from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import Subset, read_subset
 from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
@@ -306,9 +306,9 @@ def test_settings_that_a_method_does_not_use_are_named_and_do_not_matter(place, 
 def test_dry_run_checks_everything_and_writes_nothing(place, capsys):
     before = files_of(place)
     select(config_of(place), dry_run=True)
-    plan = capsys.readouterr().out
+    plan = in_one_line(capsys.readouterr().out)
     for words in (
-        "140 rows",
+        f"{place / 'pool.jsonl'}: 140 rows",
         "60 rows",
         "sources: 4",
         "at most 5 in each of 4 sources",

@@ -23,9 +23,9 @@ from utils.artifacts.paths import cache_root
 from utils.config.schema import DataConfig
 from utils.data import formats
 from utils.data.formats import Example, example_reader
+from utils.terminal import first_of
 
 _CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
-_NUM_SHOWN = 10  # offending rows listed in an error
 _decode_json = json.JSONDecoder().decode  # json.loads looks at its options once a row
 
 
@@ -139,10 +139,9 @@ class Pool:
     def _refuse_invalid_rows(self) -> None:
         invalid = np.flatnonzero(self.excluded)
         if len(invalid) and self.data.invalid_rows == "error":
-            shown = ", ".join(map(str, invalid[:_NUM_SHOWN])) + (", ..." if len(invalid) > _NUM_SHOWN else "")
             raise ValueError(
-                f"{self.data.path}: {len(invalid)} of {len(self)} rows have no instruction or no response: rows {shown} "
-                "(counted from 0). Repair them, or set data.invalid_rows=drop to leave them unused"
+                f"{self.data.path}: {len(invalid)} of {len(self)} rows have no instruction or no response: rows "
+                f"{first_of(invalid)} (counted from 0). Repair them, or set data.invalid_rows=drop to leave them unused"
             )
         if len(invalid) == len(self):
             raise ValueError(

@@ -15,6 +15,7 @@ from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.evaluation.paper_rule import Kind
 from utils.evaluation.strict_rule import given_answer, stated_answer
+from utils.terminal import counted, first_of
 
 HELDOUT = "heldout"
 PUBLIC = "public"  # in place of a benchmark's file: its dataset on the hub
@@ -27,7 +28,6 @@ MATH_SETS = {
     "mathematics": Kind.NUMBER,
     "simuleq": Kind.NUMBER,
 }
-_NUM_SHOWN = 10  # row numbers listed in an error or a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +184,7 @@ def _repeated(questions: list[Question]) -> list[str]:
 
 
 def _rows(rows: Sequence[int] | np.ndarray) -> str:
-    shown = ", ".join(map(str, rows[:_NUM_SHOWN])) + (", ..." if len(rows) > _NUM_SHOWN else "")
-    return f"{len(rows)} {'row' if len(rows) == 1 else 'rows'} ({shown})"
+    return f"{counted(len(rows), 'row')} ({first_of(rows)})"
 
 
 def _sha256(file: Path) -> str:

@@ -12,9 +12,9 @@ from utils.artifacts.trajectories import Trajectories
 from utils.data.pool import Pool
 from utils.selection.numbered_rows import NumberedRows
 from utils.selection.random_order import random_keys
+from utils.terminal import first_of
 
 _LARGEST_LOSS = np.float32(1e15)  # nats; beyond it squared distances would leave the range of float32
-_NUM_SHOWN = 10  # rows listed in a message
 _ROWS_AT_ONCE = 2**16
 _SORTED_AT_ONCE = 2**22
 
@@ -250,4 +250,4 @@ def _column_names(trajectories: Trajectories) -> list[str]:
 
 
 def listed(rows: np.ndarray) -> str:
-    return "rows " + ", ".join(map(str, rows[:_NUM_SHOWN])) + (", ..." if len(rows) > _NUM_SHOWN else "")
+    return f"rows {first_of(rows)}"

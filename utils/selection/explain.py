@@ -15,12 +15,13 @@ from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
-from utils.selection.drawing import WIDTH, band_line, checkpoint_names, labelled, one_line, sparkline, spread_evenly
+from utils.selection.drawing import band_line, checkpoint_names, sparkline, spread_evenly
 from utils.selection.kmeans import reproducible_faiss
 from utils.selection.made_subset import MadeSubset, open_made_subset
 from utils.selection.methods import METHODS
 from utils.selection.numbered_rows import NumberedRows
 from utils.selection.random_order import in_random_order
+from utils.terminal import WIDTH, labelled, one_line, unbroken
 
 NUM_NEIGHBOURS = 8
 _BAND = (0.1, 0.9)  # quantiles of the cluster's losses
@@ -132,7 +133,7 @@ def _contains(ascending: np.ndarray, row: int) -> bool:
 
 
 def explain_row(config: RunConfig, row: int) -> str:
-    """All there is to say of one row and the subset of a run, 100 columns wide.
+    """All there is to say of one row and the subset of a run.
 
     Raises: ValueError for a row that the pool does not have; FileNotFoundError where there is no subset yet.
     """
@@ -149,7 +150,7 @@ def explanation(row: int, made: MadeSubset, subset: SubsetConfig, seed: int) -> 
     pool, candidates, clusters_N, indices = made.pool, made.candidates, made.clusters_N, made.indices
     chosen = _contains(indices, row)
     lines = [f"row {row} is {'IN' if chosen else 'NOT in'} the subset {made.folder}", ""]
-    lines += labelled("pool", pool.name)
+    lines += labelled("pool", unbroken(pool.name))
     lines += labelled("source", pool.source_names[pool.source_codes[row]] or "(none)")
     if isinstance(pool, Pool):
         lines += _texts(pool[row])
@@ -175,10 +176,10 @@ def explanation(row: int, made: MadeSubset, subset: SubsetConfig, seed: int) -> 
 
 
 def _texts(example: Example) -> list[str]:
-    lines = labelled("instruction", example.instruction, _NUM_TEXT_LINES)
+    lines = labelled("instruction", example.instruction, max_lines=_NUM_TEXT_LINES)
     if example.input:
-        lines += labelled("input", example.input, _NUM_TEXT_LINES)
-    return lines + labelled("response", example.response, _NUM_TEXT_LINES)
+        lines += labelled("input", example.input, max_lines=_NUM_TEXT_LINES)
+    return lines + labelled("response", example.response, max_lines=_NUM_TEXT_LINES)
 
 
 def _why_not_selectable(row: int, made: MadeSubset) -> str:

@@ -27,9 +27,10 @@ from utils.config.names import look_up
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
-from utils.selection.drawing import WIDTH, checkpoint_names, name_cell, one_line, sparkline, spread_evenly
+from utils.selection.drawing import checkpoint_names, sparkline, spread_evenly
 from utils.selection.numbered_rows import NumberedRows
 from utils.selection.opening import open_candidates
+from utils.terminal import WIDTH, one_line, table
 
 KINDS = {
     "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",
@@ -164,7 +165,7 @@ def export_rows(rows: np.ndarray, path: Path) -> None:
 
 
 def report(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candidates) -> str:
-    """The inspection for people, 100 columns wide."""
+    """The inspection for people."""
     assert candidates.trajectories is not None
     names = checkpoint_names(candidates.trajectories)
     return "\n".join(
@@ -186,20 +187,21 @@ def _loss_table(candidates: Candidates, column_names: list[str]) -> list[str]:
     columns = candidates.trajectories.columns
     shown = spread_evenly(len(column_names), _NUM_SHOWN_CHECKPOINTS)
     quantiles = [np.quantile(columns[column][candidates.rows], (0.9, 0.5, 0.1)) for column in shown]
-    lines = ["  " + f"{'':<16}" + "".join(f"{column_names[column]:>9}" for column in shown)]
-    for place, name in enumerate(("90 % below", "half below", "10 % below")):
-        lines.append("  " + f"{name:<16}" + "".join(f"{quantile[place]:>9.3f}" for quantile in quantiles))
+    rows = [
+        (name, *(f"{quantile[place]:.3f}" for quantile in quantiles))
+        for place, name in enumerate(("90 % below", "half below", "10 % below"))
+    ]
+    lines = table(["", *(column_names[column] for column in shown)], rows, indent="  ")
     if len(shown) < len(column_names):
         lines.append(f"  ({len(shown)} of {len(column_names)} checkpoints shown)")
     return lines
 
 
 def _kind_table(inspection: Inspection, num_rows: int) -> list[str]:
-    lines = [f"{'kind':<14}{'rows':>10}{'% of pool':>11}"]
-    for kind, rows in inspection.rows.items():
-        lines.append(f"{kind:<14}{len(rows):>10,}{100 * len(rows) / num_rows:>11.1f}")
-        lines.append("    " + KINDS[kind].format(known=inspection.known_below))
-    return lines
+    rows = [(kind, f"{len(rows):,}", f"{100 * len(rows) / num_rows:.1f}") for kind, rows in inspection.rows.items()]
+    heading, *lines = table(["kind", "rows", "% of pool"], rows)
+    meanings = ["    " + meaning.format(known=inspection.known_below) for meaning in KINDS.values()]
+    return [heading, *(line for pair in zip(lines, meanings, strict=True) for line in pair)]
 
 
 def _source_table(inspection: Inspection, pool: Pool | NumberedRows) -> list[str]:
@@ -208,21 +210,19 @@ def _source_table(inspection: Inspection, pool: Pool | NumberedRows) -> list[str
     counts = {
         kind: np.bincount(pool.source_codes[rows], minlength=num_sources) for kind, rows in inspection.rows.items()
     }
-    lines = [f"{'rows by source':<{_NAME_WIDTH}}{'all':>10}" + "".join(f"{kind:>{_cell(kind)}}" for kind in counts)]
     largest = sorted(range(num_sources), key=lambda source: -sizes[source])[:_NUM_SHOWN_SOURCES]
-    for source in sorted(largest):
-        *long_name, name = name_cell(pool.source_names[source], _NAME_WIDTH)
-        cells = "".join(
-            f"{f'{count[source]:,}' if count[source] else '-':>{_cell(kind)}}" for kind, count in counts.items()
+    rows = [
+        (
+            pool.source_names[source] or "(none)",
+            f"{sizes[source]:,}",
+            *(f"{count[source]:,}" if count[source] else "-" for count in counts.values()),
         )
-        lines += [*long_name, f"{name}{sizes[source]:>10,}{cells}"]
+        for source in sorted(largest)
+    ]
+    lines = table(["rows by source", "all", *counts], rows, widest_name=_NAME_WIDTH)
     if num_sources > len(largest):
         lines.append(f"... and {num_sources - len(largest):,} smaller sources")
     return lines
-
-
-def _cell(kind: str) -> int:
-    return max(len(kind), 5) + 1
 
 
 def _cases(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candidates) -> list[str]:

@@ -1,23 +1,22 @@
 """What a user is told before anything is chosen: the plan, and which settings have no effect."""
 
-import textwrap
-
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
 from utils.selection.constraints import NAMES, constraint_inputs
 from utils.selection.methods import Method
 from utils.selection.numbered_rows import NumberedRows
+from utils.terminal import labelled, unbroken
 
 
 def plan_text(
     config: RunConfig, method: Method, pool: Pool | NumberedRows, candidates: Candidates, budgets: list[int]
 ) -> str:
-    """The plan in lines of 100 columns. Args: budgets: in rows."""
+    """The plan. Args: budgets: in rows."""
     assert config.subset is not None
     subset, num_sources, trajectories = config.subset, len(pool.source_names), candidates.trajectories
     plan = {
-        "pool": f"{pool.name}: {len(pool):,} rows, {len(candidates.rows):,} selectable, sources: {num_sources:,}",
+        "pool": f"{unbroken(pool.name)}: {len(pool):,} rows, {len(candidates.rows):,} selectable, sources: {num_sources:,}",
         "method": ", ".join(
             [f"{subset.method} (seed {config.seed})", *(f"{name} {getattr(subset, name)}" for name in method.settings)]
         ),
@@ -33,17 +32,15 @@ def plan_text(
     if constraints:
         plan["limits"] = ", ".join(constraints)
     if trajectories is not None and trajectories.steps is not None:
-        plan["checkpoints"] = f"{', '.join(map(str, trajectories.steps))} of {trajectories.origin}"
+        plan["checkpoints"] = f"{', '.join(map(str, trajectories.steps))} of {unbroken(trajectories.origin)}"
     elif trajectories is not None:
-        plan["checkpoints"] = f"the {len(trajectories.columns)} columns of {trajectories.origin}"
+        plan["checkpoints"] = f"the {len(trajectories.columns)} columns of {unbroken(trajectories.origin)}"
     if "num_clusters" in method.settings:
         per_source = f" in each of {num_sources:,} sources" if subset.per_source else ""
         plan["clusters"] = f"at most {subset.num_clusters:,}{per_source}"
     lines = [f"subset of run {config.run_name}"]
     for name, text in plan.items():
-        lines += textwrap.wrap(
-            f"  {name:<12}{text}", 100, subsequent_indent=14 * " ", break_long_words=False, break_on_hyphens=False
-        )
+        lines += labelled(name, text)
     return "\n".join(lines)
 
 

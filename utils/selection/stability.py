@@ -9,7 +9,6 @@ Legend: N examples of the pool, n candidates (or a sample of them), T checkpoint
 """
 
 import sys
-import textwrap
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +18,13 @@ from utils.artifacts.files import write_json
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.selection.candidates import Candidates, Choice
 from utils.selection.constraints import constrained_order, needs_whole_order
-from utils.selection.drawing import WIDTH, checkpoint_names, spread_evenly
+from utils.selection.drawing import checkpoint_names, spread_evenly
 from utils.selection.kmeans import ReadRows
 from utils.selection.made_subset import open_made_subset
 from utils.selection.methods import METHODS
 from utils.selection.random_order import derived_seed, sample_positions
 from utils.selection.s2l import choose_from_clusters
+from utils.terminal import table, wrapped
 
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random
@@ -204,16 +204,19 @@ def warnings_of(stability: dict[str, Any]) -> list[str]:
 
 
 def report(stability: dict[str, Any]) -> str:
-    """The measurements for people, 100 columns wide."""
+    """The measurements for people."""
     measured, selectable = stability["rows_measured"], stability["selectable"]
     seeds = stability["other_seeds"]
-    lines = [f"{'agreement with this subset, if one changes':<64}{'clusters':>12}{'subset':>12}"]
-    lines.append(_line(f"the k-means seed (mean of {len(seeds)})", _mean(seeds)))
-    left_out = stability["without_checkpoint"]
-    lines += [_line(f"the checkpoints: without {step}", found) for step, found in left_out.items()]
-    lines.append(_line("trajectories to their mean loss alone", stability["mean_loss_alone"]))
-    lines.append(_line("trajectories to their last loss alone", stability["last_loss_alone"]))
-    lines.append(_line("clusters to none, rows in the same random order", stability["no_clusters"]))
+    changes = {f"the k-means seed (mean of {len(seeds)})": _mean(seeds)}
+    changes |= {f"the checkpoints: without {step}": found for step, found in stability["without_checkpoint"].items()}
+    changes["trajectories to their mean loss alone"] = stability["mean_loss_alone"]
+    changes["trajectories to their last loss alone"] = stability["last_loss_alone"]
+    changes["clusters to none, rows in the same random order"] = stability["no_clusters"]
+    lines = table(
+        ["agreement with this subset, if one changes", "clusters", "subset"],
+        [(f"  {name}", _share(found.get("clusters")), _share(found["subset"])) for name, found in changes.items()],
+        widest_name=64,
+    )
     words = [
         "clusters: adjusted Rand index, 1 = the same clusters, 0 = no more alike than by chance. "
         "subset: rows in both over rows in either (Jaccard); the random order of the rows is the same throughout.",
@@ -225,13 +228,12 @@ def report(stability: dict[str, Any]) -> str:
     words += [f"warning: {warning}" for warning in warnings_of(stability)] or [
         "No warning: the clusters hold under another seed and say more than the mean loss does."
     ]
-    return "\n".join([*lines, "", *("\n".join(textwrap.wrap(text, WIDTH, break_on_hyphens=False)) for text in words)])
+    return "\n".join([*lines, "", *(line for text in words for line in wrapped(text, indent=""))])
 
 
 def _mean(findings: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([found[name] for found in findings])) for name in findings[0]}
 
 
-def _line(name: str, found: dict[str, float]) -> str:
-    clusters = f"{found['clusters']:.2f}" if "clusters" in found else ""
-    return f"  {name:<62}{clusters:>12}{found['subset']:>12.2f}"
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.2f}"
