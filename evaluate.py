@@ -16,7 +16,7 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, read_config, run_command
+    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
 
     parser = make_parser(__doc__, config_required=False)
     parser.add_argument(
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--allow_differences", action="store_true", help="with --compare: also runs that differ in more than the data"
     )
-    arguments = parser.parse_intermixed_args(argv)
+    arguments = parse_arguments(parser, argv)
     if sum(given is not None for given in (arguments.compare, arguments.config_file, arguments.arms)) != 1:
         parser.error(
             "expected exactly one of --config_file YAML (evaluate this run), --compare RUN RUN ... and --arms YAML"

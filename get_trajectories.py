@@ -10,14 +10,14 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, read_config, run_command
+    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
     from utils.scoring.lifetime import stop_on_sigterm
 
     stop_on_sigterm()
     parser = make_parser(__doc__)
     parser.add_argument("--ckpt", type=int, required=True, help="step of the checkpoint; 0: base model, -1: newest")
     parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
-    arguments = parser.parse_intermixed_args(argv)
+    arguments = parse_arguments(parser, argv)
     return run_command(lambda: _score(arguments, read_config(arguments, needs=("model", "data"))))
 
 

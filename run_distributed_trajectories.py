@@ -14,35 +14,32 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, read_config, run_command
+    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
     from utils.scoring.lifetime import end_with_launcher, is_worker, stop_on_sigterm
 
     if is_worker():
         end_with_launcher()
     else:
         stop_on_sigterm()
-    words = sys.argv[1:] if argv is None else argv
     parser = make_parser(__doc__)
     parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
     parser.add_argument("--checkpoints", default="all", help="all (default), 1000,2000 or start:end:step")
-    arguments = parser.parse_intermixed_args(words)
-    return run_command(
-        lambda: _score(arguments, words, read_config(arguments, needs=("model", "data"), quiet=_rank() > 0))
-    )
+    arguments = parse_arguments(parser, argv)
+    return run_command(lambda: _score(arguments, read_config(arguments, needs=("model", "data"), quiet=_rank() > 0)))
 
 
 def _rank() -> int:
     return int(os.environ.get("RANK", 0))
 
 
-def _score(arguments, words, config) -> int:
+def _score(arguments, config) -> int:
     from utils.scoring.launch import Launch, launch_workers, num_workers
     from utils.scoring.lifetime import is_worker
 
     if not is_worker() and not arguments.dry_run:
         workers = num_workers(config.trajectories)
         if workers > 1:
-            return launch_workers(__file__, words, workers)
+            return launch_workers(__file__, arguments.words, workers)
     from utils.scoring.plan import plan_scoring
     from utils.scoring.workers import print_outcome, score
 

@@ -21,7 +21,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.config.command_line import make_parser, read_config, run_command
+from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
 from utils.config.schema import RunConfig
 from utils.selection.explain import explain_row
 from utils.selection.inspection import KINDS, inspect
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar=("KIND", "FILE"),
         help=f"with --inspect: write the rows of a kind ({', '.join(KINDS)}) to a .txt or .npy",
     )
-    arguments = parser.parse_intermixed_args(argv)
+    arguments = parse_arguments(parser, argv)
     if arguments.export and not arguments.inspect:
         parser.error("--export: found no --inspect beside it, expected both: --inspect --export KIND FILE")
 

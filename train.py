@@ -12,21 +12,16 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, read_config, run_command, take_wandb_key
+    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
 
-    words, wandb_key = take_wandb_key(sys.argv[1:] if argv is None else argv)
-    if argv is None:
-        sys.argv[1:] = words  # the recorded command must not hold the key
     parser = make_parser(__doc__)
     parser.add_argument("--wandb_key", help="better: set WANDB_API_KEY; torchrun shows arguments in `ps`")
-    arguments = parser.parse_intermixed_args(words)
+    arguments = parse_arguments(parser, argv, takes_wandb_key=True)
     is_first = os.environ.get("RANK", "0") == "0"
-    return run_command(
-        lambda: _train(arguments, wandb_key, read_config(arguments, needs=("model", "data"), quiet=not is_first))
-    )
+    return run_command(lambda: _train(arguments, read_config(arguments, needs=("model", "data"), quiet=not is_first)))
 
 
-def _train(arguments, wandb_key, config) -> int:
+def _train(arguments, config) -> int:
     from utils.artifacts.paths import RunPaths
     from utils.data.pool import Pool
     from utils.scoring.callback import TrajectoryCallback
@@ -49,7 +44,7 @@ def _train(arguments, wandb_key, config) -> int:
             return 0
         subset = resolve_subset(config, pool)
         rows, subset_manifest = subset.indices, subset.manifest
-    config = prepare_tracking(config, wandb_key)
+    config = prepare_tracking(config, arguments.wandb_key)
     with state.main_process_first():
         plan = plan_training(config, pool, rows, subset_manifest)
     if state.is_main_process:

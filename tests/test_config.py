@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
-from utils.config.command_line import take_wandb_key
 from utils.config.load import load_config
 
 MINIMAL = "run_name: r\nmodel: {name_or_path: m}\ndata: {path: p}\n"
@@ -211,14 +210,3 @@ def test_released_yaml_that_could_not_have_run_is_refused(yaml_file, old, new, w
     assert old in RELEASED_TARGET
     with pytest.raises(ValueError, match=words):
         load_config(yaml_file(RELEASED_TARGET.replace(old, new)))
-
-
-def test_wandb_key_is_taken_out_of_the_command_line():
-    assert take_wandb_key(["--config_file", "c", "--wandb_key", "secret", "a=1"]) == (
-        ["--config_file", "c", "a=1"],
-        "secret",
-    )
-    assert take_wandb_key(["--wandb_key=secret"]) == ([], "secret")
-    assert take_wandb_key(["--config_file", "c"]) == (["--config_file", "c"], None)
-    with pytest.raises(SystemExit, match="found nothing"):
-        take_wandb_key(["--wandb_key"])

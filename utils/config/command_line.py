@@ -6,18 +6,18 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from utils.config.load import load_config
 from utils.config.schema import RunConfig
+from utils.config.wandb_key import FLAG, take_wandb_key, without_keys
 
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_parser(docstring: str | None, config_required: bool = True) -> argparse.ArgumentParser:
     """The arguments that every script takes; a script adds its own. One that can do without a config checks itself."""
-    parser = argparse.ArgumentParser(
-        description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = _Parser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("--config_file", required=config_required, metavar="YAML", help="the run, see configs/")
     parser.add_argument(
         "--overwrite",
@@ -29,6 +29,31 @@ def make_parser(docstring: str | None, config_required: bool = True) -> argparse
     )
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that win over the YAML's")
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(without_keys(message))
+
+
+def parse_arguments(
+    parser: argparse.ArgumentParser, argv: list[str] | None, takes_wandb_key: bool = False
+) -> argparse.Namespace:
+    """Read a command line (None: this process's own, from which a wandb key then goes for good).
+
+    Returns: the parser's arguments; `words`: what was read, without a key; `wandb_key`: the key, None without one.
+    """
+    try:
+        words, key = take_wandb_key(sys.argv[1:] if argv is None else argv)
+    except ValueError as error:
+        parser.error(str(error))
+    if key is not None and not takes_wandb_key:
+        parser.error(f"{FLAG}: found a key, but only train.py reports to wandb: leave it out")
+    if argv is None:
+        sys.argv[1:] = words  # manifests record the command
+    arguments = parser.parse_intermixed_args(words)
+    arguments.words, arguments.wandb_key = words, key
+    return arguments
 
 
 def read_config(arguments: argparse.Namespace, needs: Iterable[str] = (), quiet: bool = False) -> RunConfig:
@@ -55,33 +80,8 @@ def run_command(command: Callable[[], int]) -> int:
         innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if not innermost.is_relative_to(_PROJECT_ROOT) or "site-packages" in innermost.parts:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_keys(str(error))}", file=sys.stderr)
         return 1
     except OSError as error:  # a full disk, a read-only folder: the system's own words say what to do
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_keys(str(error))}", file=sys.stderr)
         return 1
-
-
-def take_wandb_key(argv: list[str]) -> tuple[list[str], str | None]:
-    """Remove `--wandb_key K` (or `--wandb_key=K`) from a command line before anything can record or import it.
-
-    Returns: (the command line without it, the key or None).
-    """
-    rest: list[str] = []
-    key: str | None = None
-    position = 0
-    while position < len(argv):
-        word = argv[position]
-        if word == "--wandb_key":
-            if position + 1 == len(argv):
-                raise SystemExit(
-                    "error: --wandb_key: found nothing after it, expected a key; WANDB_API_KEY is the better way"
-                )
-            key = argv[position + 1]
-            position += 1
-        elif word.startswith("--wandb_key="):
-            key = word.partition("=")[2]
-        else:
-            rest.append(word)
-        position += 1
-    return rest, key or None

@@ -6,7 +6,7 @@ The reader is YAML's safe one with two repairs: a key given twice is an error (P
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from utils.config.released import is_released_config, translate_released_config
 from utils.config.schema import RunConfig
+from utils.config.wandb_key import is_key_name
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -84,6 +85,11 @@ def read_values(path: Path) -> dict[str, Any]:
     values = _parse(_read_text(path), str(path))
     if not isinstance(values, dict):
         raise ValueError(f"{path}: found {type(values).__name__}, expected a mapping of keys (run_name, model, ...)")
+    if secret := list(_key_names(values)):
+        raise ValueError(
+            f"{path}: found a wandb key in {', '.join(secret)}, expected none: settings are recorded. Take it out and set "
+            "WANDB_API_KEY in the environment"
+        )
     return values
 
 
@@ -112,9 +118,17 @@ def _parse(text: str, origin: str) -> Any:
     try:
         return yaml.load(text, Loader=_ConfigLoader)  # noqa: S506 (a subclass of SafeLoader)
     except yaml.YAMLError as error:
-        raise ValueError(f"{origin}: not readable as YAML: {error}") from None
+        raise ValueError(f"{origin}: not readable as YAML: {_yaml_problem(error)}") from None
     except ValueError as error:
         raise ValueError(f"{origin}: {error}") from None
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong where, without the line itself: it may hold a key."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    return f"{getattr(error, 'problem', None)} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -128,9 +142,18 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         if inner is None:
             inner = section[parent] = {}
         elif not isinstance(inner, dict):
-            raise ValueError(f"{override!r}: {parent} is a plain value in the YAML, it has no key {last!r}")
+            raise ValueError(f"{key}: {parent} is a plain value in the YAML, it has no key {last!r}")
         section = inner
     section[last] = _parse(text, f"command line, {key}")
+
+
+def _key_names(value: Any) -> Iterator[str]:
+    """Settings at any depth that hold a wandb key."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in items:
+        if is_key_name(str(name)):
+            yield str(name)
+        yield from _key_names(inner)
 
 
 def _missing(section: str) -> str:
