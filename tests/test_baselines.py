@@ -31,7 +31,8 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
     losses_NT[5] = losses_NT[4]  # a tie
     scores = {
         "losses_NT": losses_NT,
-        "confidence": rng.random(NUM_ROWS).astype(np.float32),
+        "probability": rng.random(NUM_ROWS).astype(np.float32),
+        "max_probability": rng.random(NUM_ROWS).astype(np.float32),
         "embeddings": rng.normal(size=(NUM_ROWS, 6)).astype(np.float16),
         "num_response_tokens": rng.integers(1, 50, NUM_ROWS).astype(np.int32),
     }
@@ -39,7 +40,7 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
     weights = {step: f"weights {step}" for step in STEPS}
     begin_trajectories(folder, {"num_examples": NUM_ROWS}, weights, [], scores["num_response_tokens"])
     for number, step in enumerate(STEPS):
-        kept = {name: scores[name] for name in ("confidence", "embeddings")} if step == 1000 else {}
+        kept = {name: scores[name] for name in ("probability", "max_probability", "embeddings")} if step == 1000 else {}
         finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, number], **kept}, 0.0)])
     return scores
 
@@ -66,7 +67,8 @@ def test_scores_are_ranked_by_their_definitions(scores, selectable):
     ascending = sorted(rows, key=lambda row: (perplexity[row], row))
     middle = (len(rows) - 1) / 2
     definitions = {
-        "least_confidence": sorted(rows, key=lambda row: (scores["confidence"][row], row)),
+        "least_confidence": sorted(rows, key=lambda row: (scores["probability"][row], row)),
+        "lowest_max_probability": sorted(rows, key=lambda row: (scores["max_probability"][row], row)),
         "high_learnability": sorted(rows, key=lambda row: (losses_NT[row, -1] - losses_NT[row, 0], row)),
         "longest": sorted(rows, key=lambda row: (-scores["num_response_tokens"][row], row)),
         "middle_perplexity": sorted(ascending, key=lambda row: abs(ascending.index(row) - middle)),
@@ -161,7 +163,7 @@ def test_clusters_of_embeddings_go_by_direction(scores):
     [
         (
             "least_confidence",
-            "checkpoint-1000.confidence.npy",
+            "checkpoint-1000.probability.npy",
             ["--checkpoints 1000", "trajectories.also=[confidence]"],
         ),
         ("facility_location", "checkpoint-1000.embeddings.npy", ["trajectories.also=[embeddings]"]),

@@ -172,7 +172,7 @@ def test_head_in_small_tiles_gives_the_same_losses(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("tiny", ["gpt_neox", "llama", "gemma2"], indirect=True)
-def test_confidence_and_embeddings_are_those_of_a_plain_loop(tiny):
+def test_probabilities_and_embeddings_are_those_of_a_plain_loop(tiny):
     model, tokens = tiny
     rows = scorable(tokens)
     scores = scorer_of(model, tokens, prefix=True, embeddings=True).score([tokens.row(row) for row in rows])
@@ -181,9 +181,11 @@ def test_confidence_and_embeddings_are_those_of_a_plain_loop(tiny):
         ids, start = tokens.row(row)
         with torch.no_grad():
             output = model(input_ids=torch.tensor(ids)[None], output_hidden_states=True)
-        confidence = output.logits[0, start - 1 : -1].softmax(-1).amax(-1).mean()
+        probability_LV = output.logits[0, start - 1 : -1].softmax(-1)
+        of_response = probability_LV.gather(1, torch.tensor(ids[start:])[:, None]).mean()
         embedding = output.hidden_states[-1][0, start - 1 : -1].mean(0)
-        assert scores.confidence_B[position].item() == pytest.approx(confidence.item(), abs=1e-5)
+        assert scores.probability_B[position].item() == pytest.approx(of_response.item(), abs=1e-5)
+        assert scores.max_probability_B[position].item() == pytest.approx(probability_LV.amax(-1).mean().item(), abs=1e-5)
         np.testing.assert_allclose(scores.embeddings_BH[position], embedding, atol=2e-3, rtol=2e-3)
 
 

@@ -14,7 +14,7 @@ from utils.artifacts.files import load_array
 from utils.artifacts.imported import SUFFIXES, read_imported
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths, results_root
-from utils.artifacts.trajectory_folder import KIND, LOSS, num_response_tokens_path, quantity_path, scored_steps
+from utils.artifacts.trajectory_folder import KEPT, KIND, num_response_tokens_path, quantity_path, scored_steps
 
 _ROWS_AT_ONCE = 2**16
 _IN_MEMORY = 2**30  # bytes
@@ -155,7 +155,8 @@ def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
 
 def _scoring_command(quantity: str, step: int | None = None) -> str:
     checkpoints = "" if step is None else f" --checkpoints {step}"
-    setting = "" if quantity == LOSS else f" trajectories.also=[{quantity}]"
+    word = next((word for word, quantities in KEPT.items() if quantity in quantities), None)
+    setting = "" if word is None else f" trajectories.also=[{word}]"
     return f"`python run_distributed_trajectories.py --config_file <the proxy's YAML>{checkpoints}{setting}`"
 
 

@@ -18,12 +18,21 @@ from utils.artifacts.paths import checkpoint_name, step_of
 
 KIND = "trajectories"
 LOSS = "loss"
+KEPT = {  # what a word of `trajectories.also` keeps of each checkpoint besides the losses
+    "confidence": ("probability", "max_probability"),
+    "embeddings": ("embeddings",),
+}
 
 
 def quantity_path(folder: Path, step: int, quantity: str = LOSS) -> Path:
     """`checkpoint-<step>.npy` for the losses, `checkpoint-<step>.<quantity>.npy` for what else the pass gave."""
     suffix = "" if quantity == LOSS else f".{quantity}"
     return folder / f"{checkpoint_name(step)}{suffix}.npy"
+
+
+def quantities_of(also: Iterable[str]) -> tuple[str, ...]:
+    """All that a scoring pass keeps of each checkpoint, the losses first."""
+    return (LOSS, *(quantity for word in also for quantity in KEPT[word]))
 
 
 def num_response_tokens_path(folder: Path) -> Path:

@@ -133,7 +133,9 @@ class TrajectoriesConfig(Section):
         default=8192, description="a killed run loses at most one unit per device; part of no result's identity"
     )
     also: list[Literal["confidence", "embeddings"]] = Field(
-        default_factory=list, description="kept of each checkpoint besides the losses"
+        default_factory=list,
+        description="kept of each checkpoint besides the losses; confidence: the mean probability of the response tokens, "
+        "and that of the likeliest tokens at their places",
     )
     compile: bool = Field(
         default=False, description="torch.compile the model: a minute or two at the start, faster batches on a GPU only"

@@ -37,12 +37,12 @@ class TiledHead:
 
     def score(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """float32 (R,) -log p of each label in nats, float32 (R,) probability of the likeliest token."""
-        losses_R, confidence_R = torch.empty((2, len(labels_R)), dtype=torch.float32, device=labels_R.device)
+        losses_R, max_probability_R = torch.empty((2, len(labels_R)), dtype=torch.float32, device=labels_R.device)
         size, _ = _TILE.get(labels_R.device.type, _GPU_TILE)
         for start in range(0, len(labels_R), size):
             part = slice(start, start + size)
-            losses_R[part], confidence_R[part] = self._score_rows(hidden_RH[part], labels_R[part])
-        return losses_R, confidence_R
+            losses_R[part], max_probability_R[part] = self._score_rows(hidden_RH[part], labels_R[part])
+        return losses_R, max_probability_R
 
     def _score_rows(self, hidden_QH: torch.Tensor, labels_Q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         weight_VH, bias_V = self._head.weight, self._head.bias

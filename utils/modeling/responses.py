@@ -31,12 +31,14 @@ _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}  # 
 class ResponseScores:
     """Attributes, on the model's device, so that nobody waits for a GPU before they are read:
     losses_B: float32, mean -log p over a row's response tokens in nats; NaN for a row without one.
-    confidence_B: float32, mean probability of the likeliest token at the response positions.
+    probability_B: float32, mean probability of a row's response tokens.
+    max_probability_B: float32, mean probability of the likeliest token at their places.
     embeddings_BH: float16, mean of what the output head reads at the response positions; None unless asked for.
     """
 
     losses_B: torch.Tensor
-    confidence_B: torch.Tensor
+    probability_B: torch.Tensor
+    max_probability_B: torch.Tensor
     embeddings_BH: torch.Tensor | None
 
 
@@ -136,15 +138,16 @@ class ResponseScorer:
             hidden_BLH = self._hidden_before_head(self._on_device(batch))
             placed = self._on_device({"place_R": place_R, "labels_R": labels_R, "counts_B": counts_B})
             hidden_RH = hidden_BLH.flatten(0, 1)[placed["place_R"]]
-            losses_R, confidence_R = self._head.score(hidden_RH, placed["labels_R"])
-            return self._per_row(losses_R, confidence_R, hidden_RH, placed["counts_B"])
+            losses_R, max_probability_R = self._head.score(hidden_RH, placed["labels_R"])
+            return self._per_row(losses_R, max_probability_R, hidden_RH, placed["counts_B"])
 
     def _per_row(
-        self, losses_R: torch.Tensor, confidence_R: torch.Tensor, hidden_RH: torch.Tensor, counts_B: torch.Tensor
+        self, losses_R: torch.Tensor, max_probability_R: torch.Tensor, hidden_RH: torch.Tensor, counts_B: torch.Tensor
     ) -> ResponseScores:
         return ResponseScores(
             _mean_per_row(losses_R, counts_B).float(),
-            _mean_per_row(confidence_R, counts_B).float(),
+            _mean_per_row(torch.exp(-losses_R), counts_B).float(),
+            _mean_per_row(max_probability_R, counts_B).float(),
             _mean_per_row(hidden_RH, counts_B).half() if self._embeddings else None,
         )
 
@@ -243,7 +246,8 @@ def _stack(scores: list[ResponseScores]) -> ResponseScores:
     embeddings = [score.embeddings_BH for score in scores if score.embeddings_BH is not None]
     return ResponseScores(
         torch.cat([score.losses_B for score in scores]),
-        torch.cat([score.confidence_B for score in scores]),
+        torch.cat([score.probability_B for score in scores]),
+        torch.cat([score.max_probability_B for score in scores]),
         torch.cat(embeddings) if embeddings else None,
     )
 

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 
 from utils.artifacts.checkpoints import find_checkpoints, remove_older_scored_checkpoints
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectory_folder import LOSS, scored_steps
+from utils.artifacts.trajectory_folder import quantities_of, scored_steps
 from utils.config.schema import RunConfig
 from utils.scoring.launch import Launch
 from utils.scoring.plan import plan_scoring
@@ -71,4 +71,4 @@ class TrajectoryCallback(TrainerCallback):
             remove_older_scored_checkpoints(self._paths, max(steps), self._scored_steps())
 
     def _scored_steps(self) -> list[int]:
-        return scored_steps(self._paths.trajectories, (LOSS, *self._config.trajectories.also))
+        return scored_steps(self._paths.trajectories, quantities_of(self._config.trajectories.also))

@@ -10,7 +10,7 @@ import numpy as np
 from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectory_folder import LOSS, begin_trajectories, scored_steps
+from utils.artifacts.trajectory_folder import begin_trajectories, quantities_of, scored_steps
 from utils.config.schema import ModelConfig, RunConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
@@ -105,7 +105,7 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
         tokens=tokens,
         pad_id=pad_id_of(tokenizer),
         prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
-        quantities=(LOSS, *config.trajectories.also),
+        quantities=quantities_of(config.trajectories.also),
         inputs=inputs,
     )
 

@@ -32,7 +32,12 @@ _CPU_TOKENS_PER_BATCH = (2048, 8192)  # least, and where a batch's fixed cost no
 _GPU_TOKENS_PER_BATCH = 65536  # enough to fill the matrix units
 _LEAST_TOKENS_PER_BATCH = 1024
 _SHARE_OF_FREE_MEMORY = 0.5
-_FIELDS = {"loss": "losses_B", "confidence": "confidence_B", "embeddings": "embeddings_BH"}  # of ResponseScores
+_FIELDS = {  # quantity -> attribute of ResponseScores
+    "loss": "losses_B",
+    "probability": "probability_B",
+    "max_probability": "max_probability_B",
+    "embeddings": "embeddings_BH",
+}
 
 
 def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool) -> dict[int, str]:

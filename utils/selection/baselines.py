@@ -31,9 +31,17 @@ def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int,
 
 
 def least_confidence(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
-    """Lowest mean probability of the response tokens under the last checkpoint (Bhatt et al., 2024, "An Experimental
-    Design Framework for Label-Efficient Supervised Finetuning", arXiv:2401.06692)."""
-    return _by_score(candidates, _last(candidates, "confidence"), budget)
+    """Lowest mean probability of the response tokens under the last checkpoint: the baseline of this name in the S2L paper,
+    after Bhatt et al., 2024, "An Experimental Design Framework for Label-Efficient Supervised Finetuning",
+    arXiv:2401.06692."""
+    return _by_score(candidates, _last(candidates, "probability"), budget)
+
+
+def lowest_max_probability(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+    """Lowest mean, over the places of the response tokens, of the probability of the likeliest token there, under the last
+    checkpoint: how sure the model is of whatever it would say, not of the response. Least confidence as active learning has
+    it (Settles, 2009), averaged over tokens as DiverseEvol does (Wu et al., 2023, arXiv:2311.08182)."""
+    return _by_score(candidates, _last(candidates, "max_probability"), budget)
 
 
 def middle_perplexity(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:

@@ -25,12 +25,13 @@ def subset_inputs(
     """
     assert config.subset is not None
     subset = config.subset
-    settings = look_up(METHODS, subset.method, "subset.method").settings
+    method = look_up(METHODS, subset.method, "subset.method")
     return {
         **pool_inputs(pool),
         "method": subset.method,
         "seed": config.seed,
-        **{name: getattr(subset, name) for name in settings},
+        **({"revision": method.revision} if method.revision > 1 else {}),
+        **{name: getattr(subset, name) for name in method.settings},
         "trajectories": trajectories,
         **constraint_inputs(subset),
         **({} if extended is None else {"extends": _sha256(extended.manifest["inputs"])}),
