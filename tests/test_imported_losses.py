@@ -101,6 +101,25 @@ def test_the_released_folder_itself_names_the_command_that_converts_it(tmp_path,
         chosen(tmp_path, "released")
 
 
+def test_released_losses_are_those_of_one_run_and_of_all_its_checkpoints(tmp_path):
+    import torch
+
+    from utils.scoring.released_losses import read_released_losses
+
+    for run in ("first", "second"):
+        for step in (500, 1000):
+            folder = tmp_path / run / "output" / f"checkpoint-{step}"
+            folder.mkdir(parents=True)
+            torch.save([torch.tensor(float(step))] * 3, folder / "losses.pt")
+    with pytest.raises(ValueError, match=r"several runs.*first/output.*second/output"):
+        read_released_losses(tmp_path)
+    steps, losses_NT = read_released_losses(tmp_path / "first")
+    assert steps == [500, 1000] and losses_NT.tolist() == [[500.0, 1000.0]] * 3
+    (tmp_path / "second" / "output" / "checkpoint-500" / "losses.pt").unlink()
+    with pytest.raises(ValueError, match=r"checkpoint-500 without losses.pt"):
+        read_released_losses(tmp_path / "second")
+
+
 class _Harm:
     def __reduce__(self):
         return (print, ("code that came with the file",))

@@ -2,8 +2,8 @@
 
     python -m utils.scoring.released_losses FOLDER losses.npz
 
-FOLDER holds checkpoint-<step>/losses.pt (or output/checkpoint-<step>/losses.pt): a list of one number per row of the
-training data, in order. They are read by torch with weights_only=True, so a file cannot run code; therefore this lives
+FOLDER holds checkpoint-<step>/losses.pt (or output/checkpoint-<step>/losses.pt) of one run: a list of one number per row
+of the training data, in order. They are read by torch with weights_only=True, so a file cannot run code; therefore this lives
 here and not with selection, which does without torch. In those losses rows without a response token are NaN, which
 means the same here; note that the released code overwrites the end-of-sequence token before it scores.
 """
@@ -41,13 +41,25 @@ def main(argv: list[str] | None = None) -> int:
 def read_released_losses(folder: Path) -> tuple[list[int], np.ndarray]:
     """Steps, ascending, and float32 (N, T).
 
-    Raises: FileNotFoundError if there is none; ValueError for a file that is not such a list, or of another length.
+    Raises: FileNotFoundError if there is none; ValueError for checkpoints of several runs, for a checkpoint without losses,
+        for a file that is not such a list, or of another length.
     """
-    files = {
-        step: path for path in folder.glob("**/checkpoint-*/losses.pt") if (step := step_of(path.parent)) is not None
-    }
-    if not files:
+    places = [path for path in folder.glob("**/checkpoint-*/") if step_of(path) is not None]
+    scored = [place for place in places if (place / "losses.pt").is_file()]
+    if not scored:
         raise FileNotFoundError(f"{folder} holds no checkpoint-<step>/losses.pt: give the folder above the checkpoints")
+    runs = sorted({str(place.parent) for place in scored})
+    if len(runs) > 1:
+        raise ValueError(
+            f"{folder} holds the losses of several runs, expected one: found {', '.join(runs)}: give one of these folders"
+        )
+    without = sorted(place.name for place in places if str(place.parent) == runs[0] and place not in scored)
+    if without:
+        raise ValueError(
+            f"{runs[0]}: {', '.join(without)} without losses.pt, expected losses at every checkpoint: score them, or move "
+            "them elsewhere to do without"
+        )
+    files = {step: place / "losses.pt" for place in scored if (step := step_of(place)) is not None}
     steps = sorted(files)
     columns = [_read(files[step]) for step in steps]
     for step, column in zip(steps, columns, strict=True):
