@@ -1,11 +1,14 @@
 """Configs: every error at once and in words; every YAML of the project and of the released code loads."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import PROJECT
 from utils.config.load import load_config
+from utils.config.released import translate_released_config
 
 MINIMAL = "run_name: r\nmodel: {name_or_path: m}\ndata: {path: p}\n"
 
@@ -186,6 +189,31 @@ def test_released_proxy_yaml_loads_unchanged_and_says_what_became_of_it(yaml_fil
         "eval_strategy",
     ):
         assert any(old in line for line in lines), f"nothing is said of {old}"
+
+
+def released_yaml(**changes) -> dict:
+    values = yaml.safe_load(RELEASED_TARGET)
+    values["train_args"] |= changes.pop("train_args", {})
+    return values | changes
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        yaml.safe_load(RELEASED_PROXY),
+        released_yaml(),
+        released_yaml(seed=7, train_args={"seed": 8, "save_steps": 500, "save_total_limit": 3}),
+        released_yaml(schedule_name="Full", train_args={"save_strategy": "epoch", "save_steps": 500}),
+        released_yaml(train_args={"fsdp": "", "report_to": ["wandb", "tensorboard"], "lr_scheduler_type": "cosine"}),
+        released_yaml(train_args={"fsdp": True, "report_to": None, "warmup_steps": 9, "max_steps": 5}),
+    ],
+    ids=str,
+)
+def test_every_key_of_a_released_yaml_is_named_in_what_is_said_of_it(values):
+    _, lines = translate_released_config(values)
+    said = re.findall(r"\w+", " ".join(line.partition(" -> ")[0] for line in lines))
+    keys = {*values, *values["train_args"]} - {"train_args"}
+    assert keys <= set(said), f"nothing is said of {keys - set(said)}"
 
 
 def test_released_target_yaml_means_our_target_yaml(yaml_file):

@@ -1,7 +1,7 @@
 """YAMLs of the code released with the paper, translated into ours.
 
 They are flat (full_data_path, schedule_name, n_components, ...) with a nested `train_args` whose names stem from
-transformers 4.41-4.46. Nothing is dropped in silence: each translated key gives one line for the user.
+transformers 4.41-4.46. Nothing is dropped in silence: every key is named in the lines for the user.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ def is_released_config(values: dict[str, Any]) -> bool:
 def translate_released_config(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Turn a released-code YAML into ours.
 
-    Returns: (values for `RunConfig`, one line per key saying what became of it).
+    Returns: (values for `RunConfig`, lines that say of every key what became of it).
 
     Raises: ValueError for keys the released code does not know, or values it could not have run with.
     """
@@ -58,7 +58,9 @@ def translate_released_config(values: dict[str, Any]) -> tuple[dict[str, Any], l
         lines.append(f"{old} -> {new}")
 
     train_args = dict(values.get("train_args") or {})
-    seed = train_args.pop("seed", values.get("seed", 42))
+    seed, overruled = train_args.pop("seed", None), values.get("seed")
+    if seed is None:
+        seed, overruled = (42 if overruled is None else overruled), None
     config: dict[str, Any] = {
         "run_name": str(values["result_dir_name"]).strip(),
         "seed": seed,
@@ -69,6 +71,8 @@ def translate_released_config(values: dict[str, Any]) -> tuple[dict[str, Any], l
     note("model_name_or_path", f"model.name_or_path: {values['model_name_or_path']}")
     note("full_data_path", f"data.path: {values['full_data_path']}")
     note("seed", f"seed: {seed} (selection uses it too; the released code never read it there)")
+    if overruled is not None:
+        note(f"seed: {overruled} outside of train_args", f"nothing (train_args.seed: {seed} counts)")
     if "cache_dir" in values:
         config["model"]["cache_dir"] = values["cache_dir"]
         note("cache_dir", f"model.cache_dir: {values['cache_dir']}")
@@ -86,28 +90,29 @@ def _translate_train_args(train_args: dict[str, Any], config: dict[str, Any], no
     accumulation = train_args.pop("gradient_accumulation_steps", 1)
     config["global_batch_size"] = per_device * accumulation * _DEVICES_OF_THE_PAPER
     train_args["per_device_train_batch_size"] = per_device
+    renamed = {"per_device_train_batch_size"}  # what has a line of its own
+    translated: dict[str, Any] = {}
     note(
         f"per_device_train_batch_size {per_device} x gradient_accumulation_steps {accumulation}",
         f"global_batch_size: {config['global_batch_size']} (their {_DEVICES_OF_THE_PAPER} GPUs; on any number of "
         f"devices here), at most {per_device} examples on a device at once",
     )
     save_strategy = str(train_args.pop("save_strategy", "steps"))
-    save_steps, save_limit = train_args.pop("save_steps", 500), train_args.pop("save_total_limit", None)
+    given = {name: train_args.pop(name) for name in ("save_steps", "save_total_limit") if name in train_args}
+    save_steps, save_limit = given.get("save_steps", 500), given.get("save_total_limit")
     if save_strategy in ("no", "False"):
         config["checkpoints"] = {"count": 1}
-        note("save_strategy no", "checkpoints.count: 1 (the trained model)")
+        became = "checkpoints.count: 1 (the trained model)"
     elif save_limit is not None:
         config["checkpoints"] = {"count": save_limit}
-        note(
-            f"save_steps {save_steps} with save_total_limit {save_limit}",
-            f"checkpoints.count: {save_limit}, evenly spaced over training (theirs deletes the earliest ones)",
-        )
+        became = f"checkpoints.count: {save_limit}, evenly spaced over training (theirs deletes the earliest ones)"
     elif save_strategy == "steps":
         config["checkpoints"] = {"every": save_steps}
-        note(f"save_steps {save_steps}", f"checkpoints.every: {save_steps}")
+        became = f"checkpoints.every: {save_steps}"
     else:
         config["checkpoints"] = {"count": max(1, round(float(train_args.get("num_train_epochs", 3))))}
-        note(f"save_strategy {save_strategy}", f"checkpoints.count: {config['checkpoints']['count']}, one an epoch")
+        became = f"checkpoints.count: {config['checkpoints']['count']}, one an epoch"
+    note(", ".join([f"save_strategy {save_strategy}", *(f"{name} {value}" for name, value in given.items())]), became)
     for name in ("evaluation_strategy", "eval_strategy"):
         if name in train_args:
             strategy = str(train_args.pop(name))
@@ -119,25 +124,37 @@ def _translate_train_args(train_args: dict[str, Any], config: dict[str, Any], no
     if "per_device_eval_batch_size" in train_args:
         train_args.pop("per_device_eval_batch_size")
         note("per_device_eval_batch_size", "nothing (evaluate.py has evaluation.max_tokens_per_batch)")
-    if "warmup_ratio" in train_args:
+    if "warmup_ratio" in train_args and train_args.get("warmup_steps"):  # in transformers 4 the steps win as well
+        note(
+            f"warmup_ratio: {train_args.pop('warmup_ratio')}",
+            f"nothing (warmup_steps: {train_args['warmup_steps']} counts)",
+        )
+    elif "warmup_ratio" in train_args:
         train_args["warmup_steps"] = train_args.pop("warmup_ratio")
+        renamed.add("warmup_steps")
         note("warmup_ratio", f"warmup_steps: {train_args['warmup_steps']} (a fraction below 1 is a ratio)")
     if "group_by_length" in train_args:
         grouped = train_args.pop("group_by_length")
         train_args["train_sampling_strategy"] = "group_by_length" if grouped else "random"
+        renamed.add("train_sampling_strategy")
         note(f"group_by_length: {grouped}", f"train_sampling_strategy: {train_args['train_sampling_strategy']}")
     fsdp = train_args.get("fsdp")
     if isinstance(fsdp, (str, list)):
-        train_args.update(_translate_fsdp(fsdp, train_args.pop("fsdp_config", None) or {}))
-        note(f"fsdp: {fsdp}", f"fsdp: {train_args['fsdp']}, fsdp_config: {train_args.get('fsdp_config')}")
-        if not train_args["fsdp"]:
-            train_args.pop("fsdp")
-    report_to = train_args.pop("report_to", None)
-    if report_to is not None:
-        name = report_to[0] if isinstance(report_to, list) and report_to else report_to
-        config["tracking"] = {"report_to": name or "none"}
-        note(f"report_to: {report_to}", f"tracking.report_to: {config['tracking']['report_to']}")
-    return train_args
+        read = ["fsdp", *(["fsdp_config"] if "fsdp_config" in train_args else [])]
+        translated = _translate_fsdp(fsdp, train_args.pop("fsdp_config", None) or {})
+        words = ", ".join(f"{name}: {value}" for name, value in translated.items()) or "nothing (no sharding)"
+        note(f"{' with '.join(read)}: {fsdp}", words)
+        del train_args["fsdp"]
+    if "report_to" in train_args:
+        report_to = train_args.pop("report_to")
+        trackers = report_to if isinstance(report_to, list) else [report_to]
+        config["tracking"] = {"report_to": next((name for name in trackers if name), "none")}
+        only = " (one tracker here: the first)" if len(trackers) > 1 else ""
+        note(f"report_to: {report_to}", f"tracking.report_to: {config['tracking']['report_to']}{only}")
+    taken_over = train_args.keys() - renamed
+    if taken_over:
+        note(f"train_args as they are: {', '.join(sorted(taken_over))}", "the same")
+    return train_args | translated
 
 
 def _translate_fsdp(fsdp: str | list[str], fsdp_config: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +167,7 @@ def _translate_fsdp(fsdp: str | list[str], fsdp_config: dict[str, Any]) -> dict[
             "with auto_wrap and offload if wanted"
         )
     if not words:
-        return {"fsdp": False}
+        return {}
     translated = {name.removeprefix("fsdp_"): value for name, value in fsdp_config.items()}
     translated["reshard_after_forward"] = "full_shard" in words
     if "offload" in words:
@@ -165,6 +182,11 @@ def _translate_schedule(values: dict[str, Any], config: dict[str, Any], note: An
         note(", ".join(unused), "nothing (the released code never used them; the distance is Euclidean)")
     if schedule == "Full":
         note("schedule_name: Full", "no subset section: train on the whole pool")
+        of_s2l = [
+            key for key in ("ref_model_path", "n_components", "num_loss_ckpts", "init_label_num") if key in values
+        ]
+        if of_s2l:
+            note(", ".join(of_s2l), "nothing (schedule Full chooses no subset)")
         return
     if schedule != "S2L":
         raise ValueError(f"schedule_name: found {schedule!r}, expected Full or S2L")
