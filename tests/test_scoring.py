@@ -185,7 +185,9 @@ def test_probabilities_and_embeddings_are_those_of_a_plain_loop(tiny):
         of_response = probability_LV.gather(1, torch.tensor(ids[start:])[:, None]).mean()
         embedding = output.hidden_states[-1][0, start - 1 : -1].mean(0)
         assert scores.probability_B[position].item() == pytest.approx(of_response.item(), abs=1e-5)
-        assert scores.max_probability_B[position].item() == pytest.approx(probability_LV.amax(-1).mean().item(), abs=1e-5)
+        assert scores.max_probability_B[position].item() == pytest.approx(
+            probability_LV.amax(-1).mean().item(), abs=1e-5
+        )
         np.testing.assert_allclose(scores.embeddings_BH[position], embedding, atol=2e-3, rtol=2e-3)
 
 
