@@ -36,8 +36,8 @@ from utils.data.templates import alpaca_prompt  # noqa: E402
 from utils.data.tokenization import shared_prefix, tokenize_pool  # noqa: E402
 from utils.modeling.cpu_memory import keep_freed_memory  # noqa: E402
 from utils.modeling.loading import load_checkpoint, load_tokenizer, pad_id_of  # noqa: E402
+from utils.modeling.operations import matrix_rate, scoring_operations  # noqa: E402
 from utils.modeling.responses import ResponseScorer  # noqa: E402
-from utils.modeling.work import matrix_rate, operations_per_token  # noqa: E402
 from utils.scoring.workers import tokens_per_batch  # noqa: E402
 
 MAX_LENGTH = 512
@@ -151,12 +151,11 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
             seconds += time.perf_counter() - begun
         passes.append(seconds)
     num_tokens, num_response = int(tokens.lengths[rows].sum()), int(tokens.num_response_tokens.sum())
-    per_token, per_prediction = operations_per_token(model)
     return {
         "seconds": statistics.median(passes),
         "tokens": num_tokens,
         "response_tokens": num_response,
-        "work": per_token * num_tokens + per_prediction * num_response,
+        "work": scoring_operations(model).of(num_tokens, num_response),
         "rate": statistics.harmonic_mean(rates),
     }
 

@@ -19,7 +19,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 
-_LLAMA_LIKE = {
+LLAMA_LIKE = {
     "vocab_size": 300,
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -30,7 +30,7 @@ _LLAMA_LIKE = {
 }
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gpt_neox": {
-        **_LLAMA_LIKE,
+        **LLAMA_LIKE,
         "model_type": "gpt_neox",
         "attention_dropout": 0.0,
         "hidden_dropout": 0.0,
@@ -47,13 +47,13 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "decoder_start_token_id": 0,
         "pad_token_id": 0,
     },
-    "llama": {**_LLAMA_LIKE, "model_type": "llama"},
-    "phi3": {**_LLAMA_LIKE, "model_type": "phi3", "pad_token_id": 0},
-    "qwen2": {**_LLAMA_LIKE, "model_type": "qwen2"},
+    "llama": {**LLAMA_LIKE, "model_type": "llama"},
+    "phi3": {**LLAMA_LIKE, "model_type": "phi3", "pad_token_id": 0},
+    "qwen2": {**LLAMA_LIKE, "model_type": "qwen2"},
     "gpt2": {"model_type": "gpt2", "vocab_size": 300, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     # Soft-capped logits, and a window shorter than most rows in every other layer.
     "gemma2": {
-        **_LLAMA_LIKE,
+        **LLAMA_LIKE,
         "model_type": "gemma2",
         "head_dim": 8,
         "sliding_window": 24,
@@ -61,7 +61,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "query_pre_attn_scalar": 8,
     },
     # Scaled logits, of which our fast path knows nothing.
-    "granite": {**_LLAMA_LIKE, "model_type": "granite", "logits_scaling": 4.0},
+    "granite": {**LLAMA_LIKE, "model_type": "granite", "logits_scaling": 4.0},
 }
 
 # (method, preset) of the selection methods that take rows in a seeded random order.

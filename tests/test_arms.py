@@ -17,7 +17,7 @@ from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.config.arms import arms_of, load_arms
 from utils.config.load import load_config
-from utils.evaluation.arms import PlannedRun, make_arms
+from utils.evaluation.arms import ExperimentPlan, PlannedRun, make_arms
 from utils.selection.methods import METHODS
 
 SHIPPED = sorted((PROJECT / "configs").rglob("arms*.yml"))
@@ -101,7 +101,7 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         ({"budgets": [30, 30]}, "two runs named"),
         ({"methods": {"s2l": {"num_cluster": 3}}}, "did you mean 'num_clusters'"),
         ({"methods": {"s3l": {}}}, "s3l"),
-        ({"budgets": [3000]}, "found 3,000 rows, but the pool has 43"),
+        ({"budgets": [3000]}, "budgets: found 3,000 rows, but only 43"),
         ({"settings": {"data.limit": 50}}, "read other pools"),
         ({"target": "nowhere.yml"}, "does not exist"),
     ],
@@ -138,6 +138,19 @@ def test_a_dry_run_lists_runs_and_costs_and_makes_none(experiment, res_dir, caps
     assert {path.name for path in res_dir.iterdir()} <= {".cache"}
 
 
+def test_a_plan_counts_every_checkpoint_that_training_will_leave(experiment, make_config):
+    """The last step is saved whether it is listed or not."""
+
+    def cost(checkpoints: dict[str, Any]) -> float:
+        proxy = make_config(f"proxy_{len(str(checkpoints))}", checkpoints=checkpoints)
+        arms = load_arms(experiment(proxy=str(proxy)))
+        return ExperimentPlan("arms.yml", arms, METHODS).references[0].operations
+
+    listed = {"count": None, "steps": [1, 6, 12]}
+    assert cost({"count": None, "steps": [1, 6]}) == cost(listed) == cost({"count": 3})
+    assert cost({"count": None, "every": 5}) == cost(listed)
+
+
 def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, capsys):
     """One run made by hand: the plan's operations are its manifest's, and its pace prices the rest."""
     import json
@@ -146,7 +159,8 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     target = yaml.safe_load(path.read_text())["target"]
     run_script("train.py", "--config_file", target, "run_name=tiny_full_seed0", "subset=null", "seed=0")
     work = json.loads(RunPaths("tiny_full_seed0").manifest.read_text())["provenance"]["work"]
-    expected = 3 * work["forward_operations"] * 2
+    expected = work["training_operations"] * 2
+    assert work["training_operations"] == 3 * work["forward_operations"]
     assert evaluate.main(["--arms", str(path), "--dry_run"]) == 0
     shown = capsys.readouterr().out
     line = next(line for line in shown.splitlines() if "tiny_full_seed0" in line).split()

@@ -127,6 +127,7 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
         }
         made = other.get("made", {"seconds": 2.0 * steps, "devices": 1, "device": "cpu", "continued_from": None})
         work = {"tokens": 10 * num_rows, "response_tokens": 5 * num_rows, "forward_operations": 1e6 * num_rows}
+        work["training_operations"] = 3 * work["forward_operations"]
         made = {**made, "work": {**work, "steps_per_epoch": other.get("steps_per_epoch", 10)}}
         last_step = other.get("last_step", steps)
         write_manifest(RunPaths(name).manifest, "training", "complete", training, steps=last_step, provenance=made)

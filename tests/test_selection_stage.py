@@ -15,9 +15,9 @@ from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import Subset, read_subset
 from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
+from utils.config.counts import budget_in_rows
 from utils.config.schema import SELECTION_PRESETS, RunConfig
 from utils.data.pool import Pool
-from utils.selection.budgets import budget_in_rows
 from utils.selection.made_subset import resolve_subset
 from utils.selection.stage import select
 

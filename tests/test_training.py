@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 import get_trajectories
 import train
 from tests.conftest import PROJECT, plain_losses, pool_rows, run_script, write_jsonl
-from utils.artifacts.checkpoints import scheduled_steps
+from utils.config.counts import scheduled_steps
 from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool

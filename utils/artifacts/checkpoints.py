@@ -5,43 +5,16 @@ that somebody else made, a weight file must be there.
 """
 
 import hashlib
-import math
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from utils.artifacts.paths import RunPaths, checkpoint_name, step_of
-from utils.config.schema import CheckpointsConfig
 
 # What resuming needs and scoring does not; kept in the newest checkpoint only.
 TRAINING_STATE_PATTERNS = ("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "pytorch_model_fsdp*")
 _WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
-
-
-def scheduled_steps(checkpoints: CheckpointsConfig, total_steps: int) -> list[int]:
-    """The steps after which a checkpoint is saved, ascending; the last step of training is always among them.
-
-    Depends on the number of optimizer steps only, hence not on the number of devices.
-
-    Raises: ValueError if more checkpoints are asked for than there are steps, or steps beyond the last.
-    """
-    if checkpoints.count is not None:
-        if checkpoints.count > total_steps:
-            raise ValueError(
-                f"checkpoints.count: found {checkpoints.count}, but training has {total_steps} optimizer steps: "
-                f"ask for at most {total_steps}, or train longer"
-            )
-        return [math.floor(i * total_steps / checkpoints.count + 0.5) for i in range(1, checkpoints.count + 1)]
-    if checkpoints.every is not None:
-        chosen = set(range(checkpoints.every, total_steps + 1, checkpoints.every))
-    else:
-        assert checkpoints.steps is not None
-        chosen = set(checkpoints.steps)
-        beyond = sorted(step for step in chosen if step > total_steps)
-        if beyond:
-            raise ValueError(f"checkpoints.steps: {beyond} lie beyond the last optimizer step, {total_steps}")
-    return sorted(chosen | {total_steps})
 
 
 def find_checkpoints(folder: Path) -> dict[int, Path]:

@@ -1,7 +1,6 @@
 """Make the runs of an experiment: a list with its cost, then the ordinary scripts, one after the other, each in a process of
 its own. The scripts themselves reuse what is there and continue what was interrupted."""
 
-import math
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
 from utils.config.arms import WHOLE_POOL, Arm, ArmsConfig, arms_of
+from utils.config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
 from utils.config.load import load_config
 from utils.config.names import look_up
 from utils.config.schema import RunConfig
@@ -19,7 +19,6 @@ from utils.evaluation.ledger import training_cost
 from utils.evaluation.program_sandbox import check_sandbox
 
 _PROJECT = Path(__file__).parents[2]
-_TRAINING = 3  # times the operations of a forward pass
 
 
 @dataclass(frozen=True)
@@ -145,71 +144,53 @@ def _reference(path: str, arms: ArmsConfig) -> PlannedRun:
     if arms.score_base_model:
         commands.append([_script("run_distributed_trajectories.py"), "--config_file", path, "--checkpoints", "0"])
     work = _Work(config)
-    steps = _steps(config, work.num_rows)
-    training = _TRAINING * work.of_epoch * steps / _steps_per_epoch(config, work.num_rows)
-    every = config.checkpoints.every
-    scored = config.checkpoints.count or (math.ceil(steps / every) if every else len(config.checkpoints.steps or []))
-    scoring = work.of_selectable_row * work.num_selectable * (scored + arms.score_base_model)
+    steps = total_steps(config, work.num_rows)
+    training = work.training_of_epoch * steps / steps_per_epoch(work.num_rows, config.global_batch_size)
+    num_scored = len(scheduled_steps(config.checkpoints, steps)) + arms.score_base_model
+    scoring = work.scoring_of_pool * num_scored
     return PlannedRun(config, commands, work.num_rows, steps, training + scoring, training, is_reference=True)
 
 
 def _target(arm: Arm, arms: ArmsConfig, work: "_Work") -> PlannedRun:
     words = ["--config_file", arms.target, *arm.overrides]
     commands = [[*_launcher(arms), _script("train.py"), *words], [_script("evaluate.py"), *words]]
-    rows, of_epoch = work.num_rows, work.of_epoch
+    rows, of_epoch = work.num_rows, work.training_of_epoch
     if arm.budget is not None:
-        rows = _rows(arm.budget, work.num_selectable)
-        of_epoch = work.of_selectable_row * rows
-        if rows > work.num_selectable:
-            raise ValueError(
-                f"budgets: found {rows:,} rows, but the pool has {work.num_selectable:,} with a response within "
-                "data.max_length: ask for less"
-            )
-    steps = _steps(arm.config, rows)
-    operations = _TRAINING * of_epoch * steps / _steps_per_epoch(arm.config, rows)
+        rows = budget_in_rows(arm.budget, work.num_selectable, "budgets")
+        of_epoch = work.training_of_selectable_row * rows
+    steps = total_steps(arm.config, rows)
+    operations = of_epoch * steps / steps_per_epoch(rows, arm.config.global_batch_size)
     return PlannedRun(arm.config, commands, rows, steps, operations, operations, is_reference=False)
 
 
 class _Work:
-    """What a model's forward pass over its pool takes.
+    """What a model's passes over its pool take, in floating-point operations.
 
     Attributes:
         num_rows: that a training on the whole pool takes; num_selectable: those of them with a response token.
-        of_epoch: floating-point operations over the whole pool; of_selectable_row: of one of these on average.
+        training_of_epoch: on the whole pool; training_of_selectable_row: on one of these, on average.
+        scoring_of_pool: with one checkpoint.
     """
 
     def __init__(self, config: RunConfig):
         from utils.data.pool import Pool
         from utils.data.tokenization import tokenize_pool
         from utils.modeling.loading import base_config, empty_model, load_tokenizer
-        from utils.modeling.work import operations_per_token
+        from utils.modeling.operations import scoring_operations, training_operations
 
         assert config.model is not None and config.data is not None
         data, pool = config.data, Pool(config.data)
         is_encoder_decoder = bool(base_config(config.model).is_encoder_decoder)
         tokens = tokenize_pool(pool, load_tokenizer(config.model), data.template, data.max_length, is_encoder_decoder)
-        per_token, per_prediction = operations_per_token(empty_model(config.model))
-        of_row_N = per_token * tokens.lengths + per_prediction * tokens.num_response_tokens
+        model = empty_model(config.model)
+        training_N = training_operations(model).of(tokens.lengths, tokens.num_response_tokens)
+        scoring_N = scoring_operations(model).of(tokens.lengths, tokens.num_response_tokens)
         selectable_N = tokens.num_response_tokens > 0
-        self.num_rows, self.num_selectable = len(pool.usable_rows), int(selectable_N.sum())
-        self.of_epoch = float(of_row_N[pool.usable_rows].sum())
-        self.of_selectable_row = float(of_row_N[selectable_N].mean()) if self.num_selectable else 0.0
-
-
-def _steps(config: RunConfig, rows: int) -> int:
-    """Optimizer steps of a training, as the training stage counts them."""
-    max_steps = config.train_args.get("max_steps", -1)
-    if max_steps > 0:
-        return max_steps
-    return math.ceil(config.train_args.get("num_train_epochs", 3.0) * _steps_per_epoch(config, rows))
-
-
-def _steps_per_epoch(config: RunConfig, rows: int) -> int:
-    return math.ceil(rows / config.global_batch_size)
-
-
-def _rows(budget: int | float, num_rows: int) -> int:
-    return budget if isinstance(budget, int) else max(1, math.floor(budget * num_rows + 0.5))
+        self.num_rows = len(pool.usable_rows)
+        self.num_selectable = int(selectable_N.sum())
+        self.training_of_epoch = float(training_N[pool.usable_rows].sum())
+        self.training_of_selectable_row = float(training_N[selectable_N].mean()) if self.num_selectable else 0.0
+        self.scoring_of_pool = float(scoring_N[selectable_N].sum())
 
 
 def _launcher(arms: ArmsConfig) -> list[str]:

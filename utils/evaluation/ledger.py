@@ -14,7 +14,6 @@ from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths, named_subset, run_named
 from utils.evaluation.evaluated_runs import Arm, EvaluatedRun
 
-_BACKWARD_TOO = 3  # a training step is a forward pass and a backward one of twice the work
 STAGES = ("proxy training", "scoring", "selection", "target")
 
 
@@ -92,8 +91,9 @@ def training_cost(manifest: dict[str, Any] | None) -> Cost:
     if manifest is None or manifest["status"] != "complete":
         return Cost(None, None)
     made, steps = manifest["provenance"], manifest["steps"]
-    work = made.get("work")
-    operations = work and _BACKWARD_TOO * work["forward_operations"] * steps / work["steps_per_epoch"]
+    work = made.get("work") or {}
+    of_epoch = work.get("training_operations")  # manifests of an earlier version lack it
+    operations = None if of_epoch is None else of_epoch * steps / work["steps_per_epoch"]
     seconds = None
     if "seconds" in made and "devices" in made:
         begun_at = int(made["continued_from"].split("-")[1]) if made["continued_from"] else 0
@@ -231,9 +231,10 @@ def _number(value: float | None) -> str:
 def _notes(arms: Sequence[Arm], ledgers: dict[str, list[Ledger]]) -> list[str]:
     notes = [
         "Costs: means over the runs of an arm, from the manifests; - = not recorded. A proxy and its scoring serve every "
-        "subset of their pool and are charged to each in full. Operations: 2 x parameters x tokens forward, three times "
-        "that for training, the output layer at response tokens only; attention's own products and selection's few are "
-        "left out."
+        "subset of their pool and are charged to each in full. Operations: 2 x the weights that multiply a "
+        "token x tokens forward, three times that for training (twice for weights that LoRA freezes), of a mixture the "
+        "experts that are chosen, the output layer at response tokens only; attention's own products and selection's few "
+        "are left out."
     ]
     estimated = [arm.letter for arm in arms if ledgers[arm.letter] and _whole_pool_of(arm, arms) is None]
     if estimated:

@@ -73,10 +73,11 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
 
 
 def empty_model(model: ModelConfig) -> PreTrainedModel:
-    """A base model's modules and the shapes of its weights, without the weights."""
+    """The modules that a run trains, adapters included, and the shapes of their weights, without the weights."""
     config = base_config(model)
     with torch.device("meta"):
-        return _auto_class(config).from_config(config)
+        base = _auto_class(config).from_config(config)
+        return base if model.lora is None else add_lora(base, model.lora)
 
 
 def base_fingerprint(model: ModelConfig, seed: int) -> str:

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import torch
 
-from utils.modeling.work import matrix_rate, operations_per_token
+from utils.modeling.operations import matrix_rate, scoring_operations
 from utils.scoring.plan import ScoringPlan
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -32,8 +32,7 @@ class Progress:
             self._rate = matrix_rate(self._device, next(model.parameters()).dtype)
         tokens = int(self._plan.tokens.lengths[rows].sum())
         predicted = int(self._plan.tokens.num_response_tokens[rows].sum())
-        per_token, per_prediction = operations_per_token(model)
-        self._operations += per_token * tokens + per_prediction * predicted
+        self._operations += scoring_operations(model).of(tokens, predicted)
         self._examples += len(rows)
         self._tokens += tokens
         self._seconds += seconds

@@ -1,11 +1,11 @@
 """How large a subset is to be: budgets as they are asked for, in rows, and in a manifest."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.artifacts.paths import RunPaths
+from utils.config.counts import budget_in_rows
 from utils.config.schema import RunConfig, SubsetConfig
 
 
@@ -43,17 +43,3 @@ def budget_inputs(subset: SubsetConfig) -> dict[str, Any]:
     if subset.budget_tokens is not None:
         return {"budget_tokens": subset.budget_tokens}
     return {"budget_fraction" if isinstance(subset.budget, float) else "budget_rows": subset.budget}
-
-
-def budget_in_rows(budget: float, num_selectable: int) -> int:
-    """An int is rows; a float is a fraction of the selectable rows, rounded half up, at least 1.
-
-    Raises: ValueError if that is more than there are.
-    """
-    rows = budget if isinstance(budget, int) else max(1, math.floor(budget * num_selectable + 0.5))
-    if rows > num_selectable:
-        raise ValueError(
-            f"subset.budget: found {rows:,} rows, but only {num_selectable:,} rows of the pool are selectable: ask for "
-            "at most that many (1.0 is all of them)"
-        )
-    return rows

@@ -4,12 +4,12 @@ Trainer cuts the order into per-device batches and deals them out in turn, so th
 step on any number of devices. For that every global batch is filled up with rows that have no label.
 """
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
+from utils.config.counts import steps_per_epoch
 from utils.data.tokenization import TokenizedPool
 
 FILLER = -1  # the position of a row without label
@@ -70,7 +70,3 @@ class GlobalBatchOrder(Sampler[int]):
             parts = [order[start : start + group] for start in range(0, len(order), group)]
             order = np.concatenate([part[np.argsort(-self._lengths[part], kind="stable")] for part in parts])
         return order
-
-
-def steps_per_epoch(num_rows: int, global_batch_size: int) -> int:
-    return math.ceil(num_rows / global_batch_size)

@@ -16,7 +16,6 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from utils.config.schema import RunConfig
-from utils.training.order import steps_per_epoch
 
 # Settings of TrainingArguments that are ours to decide, and where the user decides them.
 _OWNED_ELSEWHERE = {
@@ -158,19 +157,6 @@ def _check_precision(train_args: dict[str, Any]) -> None:
         raise ValueError(
             "train_args.fp16: fp16 needs a GPU. To train without it, add train_args.fp16=false to the command"
         )
-
-
-def total_steps(config: RunConfig, num_rows: int) -> int:
-    """Optimizer steps of the whole training; independent of the devices. Raises: ValueError without a row.
-
-    Needs train_args that `check_train_args` let pass."""
-    if num_rows == 0:
-        raise ValueError("there is no row to train on: the pool or the subset is empty")
-    max_steps = config.train_args.get("max_steps", -1)
-    if max_steps > 0:
-        return max_steps
-    epochs = config.train_args.get("num_train_epochs", 3.0)
-    return math.ceil(epochs * steps_per_epoch(num_rows, config.global_batch_size))
 
 
 def result_settings(train_args: dict[str, Any]) -> dict[str, Any]:

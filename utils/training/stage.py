@@ -15,12 +15,13 @@ import numpy as np
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainingArguments
 
-from utils.artifacts.checkpoints import newest_resumable_checkpoint, scheduled_steps
+from utils.artifacts.checkpoints import newest_resumable_checkpoint
 from utils.artifacts.files import locked
 from utils.artifacts.log import copied_to
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_config, write_manifest
 from utils.artifacts.paths import RunPaths, step_of
 from utils.artifacts.trajectory_folder import scored_steps
+from utils.config.counts import scheduled_steps, total_steps
 from utils.config.schema import RunConfig
 from utils.data.batching import scoring_lengths
 from utils.data.pool import Pool
@@ -35,14 +36,13 @@ from utils.modeling.loading import (
     load_tokenizer,
     load_trainable_adapter,
 )
-from utils.modeling.work import operations_per_token
+from utils.modeling.operations import scoring_operations, training_operations
 from utils.training.order import GlobalBatchOrder, TrainingRows
 from utils.training.settings import (
     BatchPlan,
     check_train_args,
     launch_state,
     result_settings,
-    total_steps,
     training_arguments,
 )
 from utils.training.trainer import S2LTrainer, remove_older_training_state
@@ -252,13 +252,16 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
     return model.train()
 
 
-def _work_per_epoch(model: Any, plan: TrainingPlan) -> dict[str, int]:
-    """Tokens of an epoch and the operations of their forward pass; what a ledger of costs reads."""
-    tokens = int(plan.tokens.lengths[plan.rows].sum())
-    predicted = int(plan.tokens.num_response_tokens[plan.rows].sum())
-    per_token, per_prediction = operations_per_token(model)
-    operations = per_token * tokens + per_prediction * predicted
-    return {"tokens": tokens, "response_tokens": predicted, "forward_operations": operations}
+def _work_per_epoch(model: Any, plan: TrainingPlan) -> dict[str, float]:
+    """Tokens of an epoch, the operations of training on them and of a forward pass alone; a ledger of costs reads it."""
+    num_tokens = int(plan.tokens.lengths[plan.rows].sum())
+    num_predicted = int(plan.tokens.num_response_tokens[plan.rows].sum())
+    return {
+        "tokens": num_tokens,
+        "response_tokens": num_predicted,
+        "forward_operations": scoring_operations(model).of(num_tokens, num_predicted),
+        "training_operations": training_operations(model).of(num_tokens, num_predicted),
+    }
 
 
 def _finish(paths: RunPaths, plan: TrainingPlan, outcome: dict[str, Any] | None) -> None:
