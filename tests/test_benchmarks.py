@@ -22,7 +22,7 @@ from utils.data.tokenization import tokenize_pool
 from utils.evaluation import answers
 from utils.evaluation.generation import TransformersModel, encode_prompts
 from utils.evaluation.harness import ask, prompts_of, question_task
-from utils.evaluation.questions import MATH_SETS, Question, read_benchmark, with_pool_rows
+from utils.evaluation.questions import MATH_SETS, Question, read_benchmark, read_shots, with_pool_rows
 from utils.evaluation.text_metrics import text_scores
 from utils.modeling.loading import load_base_model, load_tokenizer
 
@@ -115,6 +115,14 @@ def test_a_task_of_lm_evals_own_is_run_with_its_own_prompts(make_config, tmp_pat
     assert "parity acc,none" in capsys.readouterr().out
 
 
+def test_solved_examples_are_the_first_usable_rows_of_their_file(tmp_path):
+    rows = [{"instruction": str(row), "output": "b" if row % 3 else ""} for row in range(9)]
+    path, data = str(write_jsonl(tmp_path / "shots.jsonl", rows)), DataConfig(path="pool.jsonl", invalid_rows="drop")
+    assert [example.instruction for example in read_shots(path, 3, data)] == ["1", "2", "4"]
+    with pytest.raises(ValueError, match=r"num_fewshot: found 7, usable rows in .*: 6: lower it"):
+        read_shots(path, 7, data)
+
+
 @pytest.mark.parametrize(
     ("evaluation", "said"),
     [
@@ -124,7 +132,7 @@ def test_a_task_of_lm_evals_own_is_run_with_its_own_prompts(make_config, tmp_pat
         ({"benchmarks": {"mine": "public"}}, "evaluation.benchmarks.mine: found `public`"),
         ({"benchmarks": {"a": "{file}"}, "chat_template": True}, "no chat template"),
         ({"benchmarks": {"a": "{file}"}, "num_fewshot": 2}, "set fewshot"),
-        ({"benchmarks": {"a": "{file}"}, "num_fewshot": 9, "fewshot": "{shots}"}, "holds 2 examples"),
+        ({"benchmarks": {"a": "{file}"}, "num_fewshot": 9, "fewshot": "{shots}"}, "usable rows in"),
         ({"benchmarks": {"a": "{file}"}, "text_metrics": ["bleu"]}, "set heldout"),
         ({"benchmarks": {"a": "{file}"}, "tensor_parallel": 2}, "set backend to vllm"),
     ],

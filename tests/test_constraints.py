@@ -209,9 +209,20 @@ def test_a_column_of_the_pool_says_which_rows(place):
     assert {3, 9} <= set(rows) and rows.max() < 100
     with pytest.raises(ValueError, match="no row of .* has a column 'mist'"):
         chosen(place, "other", include="mist")
+    write_pool(place, must={3: "true", 4: "False", 9: "1"}, never={row: 1.0 for row in range(100, 200)})
+    assert np.array_equal(rows, chosen(place, "as-texts", include="must", exclude="never")), "as CSV has them"
     write_pool(place, must={3: "yes"})
     with pytest.raises(ValueError, match="column 'must' holds 'yes' in row 3, expected true or false"):
         chosen(place, "other", include="must")
+
+
+def test_a_list_of_rows_may_begin_with_a_byte_order_mark_and_is_text(place):
+    (place / "out.txt").write_bytes(b"\xef\xbb\xbf7\r\n3\r\n\r\n")
+    assert not {3, 7} & set(chosen(place, "plain", exclude=str(place / "out.txt"), budget=198))
+    for content, words in (("7\n".encode("utf-16"), "UTF-16"), (b"7\n\xe9\n", "line 2"), (b"9" * 30, "row numbers")):
+        (place / "out.txt").write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            chosen(place, "other", exclude=str(place / "out.txt"))
 
 
 def test_equal_responses_count_once(place):

@@ -1,6 +1,5 @@
 """From rows to tokens: nothing is dropped, shifted or doubled, and a bad row is named."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -137,8 +136,8 @@ def test_padding_never_enters_a_mask_or_a_label():
         (b'{"instruction": "a", "output": "b"}\n\n{"instruction": "a", "output": "b"}\n', ["line 2", "not JSON"]),
         (b'{"instruction": "a", "output": "caf\xe9"}\n', ["line 1", "not UTF-8"]),
         (b'["a", "b"]\n', ["line 1", "list"]),
-        (b'{"instruction": "a", "answer": "b"}\n', ["row 0", "'output'", "'answer'", "data.columns"]),
-        (b'{"instruction": ["a"], "output": "b"}\n', ["row 0", "list", "expected text"]),
+        (b'{"instruction": "a", "answer": "b"}\n', ["no column 'output'", "'answer'", "data.columns"]),
+        (b'{"instruction": ["a"], "output": "b"}\n', ["1 of 1 row", "a list in 'instruction'", "(0)"]),
         (b'{"instruction": "a", "output": "\\ud800"}\n', ["row 0", "surrogate"]),
         (b"", ["no usable row"]),
     ],
@@ -164,7 +163,8 @@ def test_rows_without_text_are_an_error_or_keep_their_numbers_unused(tmp_path, r
         {"instruction": "a", "output": None},
         {"instruction": "c", "output": "d"},
     ]
-    with pytest.raises(ValueError, match=r"3 of 5 rows.*rows 1, 2, 3 .*invalid_rows=drop"):
+    faults = r"3 of 5 rows[\s\S]*'instruction': 1 row \(1\)[\s\S]*'output': 2 rows \(2, 3\)[\s\S]*invalid_rows=drop"
+    with pytest.raises(ValueError, match=faults):
         open_pool(tmp_path, rows)
     pool = open_pool(tmp_path, rows, invalid_rows="drop")
     assert len(pool) == 5 and pool.usable_rows.tolist() == [0, 4]
@@ -200,23 +200,6 @@ def test_lines_are_the_rows_byte_for_byte(tmp_path):
     pool = Pool(DataConfig(path=str(tmp_path / "pool.jsonl")))
     assert len(pool) == 2
     assert [pool.line(row) for row in range(2)] == lines
-
-
-@pytest.mark.parametrize("suffix", ["json", "csv", "parquet"])
-def test_other_containers_give_the_same_pool(tmp_path, suffix):
-    import pandas as pd
-
-    rows = pool_rows(12)
-    frame, path = pd.DataFrame(rows), tmp_path / f"pool.{suffix}"
-    if suffix == "json":
-        path.write_text(json.dumps(rows))
-    elif suffix == "csv":
-        frame.to_csv(path, index=False)
-    else:
-        frame.to_parquet(path)
-    pool = Pool(DataConfig(path=str(path)))
-    assert pool.fingerprint == open_pool(tmp_path, rows).fingerprint
-    assert json.loads(pool.line(3)) == rows[3]
 
 
 def test_own_columns_and_formats(tmp_path):

@@ -89,7 +89,9 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """The pool: where its rows are and how a row becomes a prompt and a response."""
 
-    path: str = Field(description="a .jsonl, .json, .csv or .parquet file, or a dataset's hub name")
+    path: str = Field(
+        description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, or a dataset's hub name"
+    )
     split: str = "train"
     name: str | None = Field(default=None, description="configuration name of a hub dataset")
     format: str = "alpaca"
@@ -100,7 +102,8 @@ class DataConfig(Section):
     limit: PositiveInt | None = Field(default=None, description="use the first n rows only; that is a pool of its own")
     invalid_rows: Literal["error", "drop"] = Field(
         default="error",
-        description="a row without instruction or response; a dropped row keeps its number but is never used",
+        description="a row without instruction or response, or with a list, object, date or NaN in a column that is read; a "
+        "dropped row keeps its number but is never used",
     )
 
 

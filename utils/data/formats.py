@@ -1,10 +1,13 @@
 """How a row of the pool becomes an example; `data.format` names one of `FORMATS`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from utils.config.names import look_up
+from utils.config.schema import DataConfig
+from utils.data.values import kind_of, source_name, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +35,60 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def example_reader(
-    format_name: str, columns: Mapping[str, str], source_column: str
-) -> Callable[[Mapping[str, Any]], Example]:
-    """The function that turns a row of this format into an `Example`; its ValueErrors say what is wrong with the row.
+@dataclass(frozen=True)
+class RowReader:
+    """Reads the rows of one format.
 
-    Raises: ValueError for an unknown format, or columns for fields it does not have.
+    Attributes:
+        instruction, input, response, source: the columns of an example's texts; some formats have no input.
+        named_columns: those that at least one row must have.
     """
-    row_format = look_up(FORMATS, format_name, "data.format")
-    fields = [field for field in (row_format.instruction, row_format.response, row_format.input) if field]
-    for field in columns:
-        look_up(dict.fromkeys(fields), field, f"data.columns of format {format_name}")
-    instruction_column = columns.get(row_format.instruction, row_format.instruction)
-    response_column = columns.get(row_format.response, row_format.response)
-    input_column = columns.get(row_format.input, row_format.input) if row_format.input else None
 
-    def text(row: Mapping[str, Any], column: str, optional: bool = False) -> str:
-        value = row.get(column)
-        if isinstance(value, str):
-            return value
-        if value is not None:
-            raise ValueError(f"column {column!r} holds {type(value).__name__}, expected text")
-        if optional or column in row:
-            return ""
-        raise ValueError(f"no column {column!r} (there are {', '.join(map(repr, row))}): set data.columns")
+    instruction: str
+    input: str | None
+    response: str
+    source: str
+    named_columns: frozenset[str]
 
-    def read(row: Mapping[str, Any]) -> Example:
-        source = row.get(source_column)
-        return Example(
-            instruction=text(row, instruction_column),
-            response=text(row, response_column),
-            input=text(row, input_column, optional=True) if input_column else "",
-            source="" if source is None else str(source),
-        )
+    def texts(self, row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+        """Instruction, input, response and source as written; without instruction and response if one of the four is no
+        text."""
+        instruction, response = text_of(row.get(self.instruction)), text_of(row.get(self.response))
+        context = text_of(row.get(self.input)) if self.input else ""
+        source = text_of(row.get(self.source))
+        if instruction is None or context is None or response is None or source is None:
+            return "", "", "", source or ""
+        return instruction, context, response, source
 
-    return read
+    def example(self, row: Mapping[str, Any]) -> Example:
+        instruction, context, response, source = self.texts(row)
+        return Example(instruction, response, context, source_name(source))
+
+    def fault(self, row: Mapping[str, Any]) -> str:
+        """Why a row without instruction or response has none."""
+        for column in (self.instruction, self.input, self.response, self.source):
+            if column and text_of(row.get(column)) is None:
+                return f"{kind_of(row.get(column))} in {column!r}"
+        empty = [column for column in (self.instruction, self.response) if not (text_of(row.get(column)) or "").strip()]
+        return f"no text in {' and '.join(map(repr, empty))}"
+
+
+def row_reader(data: DataConfig) -> RowReader:
+    """Raises: ValueError for an unknown format, columns for fields it does not have, or one column for two fields."""
+    row_format = look_up(FORMATS, data.format, "data.format")
+    fields = [field for field in (row_format.instruction, row_format.input, row_format.response) if field]
+    for field in data.columns:
+        look_up(dict.fromkeys(fields), field, f"data.columns of format {data.format}")
+    column_of = {field: data.columns.get(field, field) for field in fields}
+    for field, other in combinations(fields, 2):
+        if column_of[field] == column_of[other]:
+            raise ValueError(
+                f"data.columns: {field} and {other} are both read from column {column_of[field]!r}: name two columns"
+            )
+    return RowReader(
+        instruction=column_of[row_format.instruction],
+        input=column_of[row_format.input] if row_format.input else None,
+        response=column_of[row_format.response],
+        source=data.source_column,
+        named_columns=frozenset([column_of[row_format.instruction], column_of[row_format.response], *data.columns.values()]),
+    )

@@ -1,41 +1,30 @@
 """The pool: rows on disk read as examples, in order, with a fingerprint of their texts.
 
-JSON Lines is read with the standard library and stays on disk (only line offsets are kept); other containers go
-through `datasets`, imported only then. A row's number in the file is its identity in every artifact.
+Text containers stay on disk (only their rows' offsets are kept); others go through `datasets`, imported only then. A
+row's number in the file is its identity in every artifact.
 
-What was read of a large JSON Lines file is kept under res/.cache, by the sha256 of the file, of the settings and of the
-code that reads: hashing a file takes a tenth of the time of parsing it, and a changed file is never taken for the old one.
+What was read of a large text file is kept under res/.cache, by the sha256 of the file, of the settings and of the code
+that reads: hashing a file takes a tenth of the time of parsing it, and a changed file is never taken for the old one.
 """
 
-import csv
 import hashlib
 import json
-import os
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from utils.artifacts.files import read_arrays, save_arrays
 from utils.artifacts.paths import cache_root
 from utils.config.schema import DataConfig
-from utils.data import formats
-from utils.data.formats import Example, example_reader
-from utils.terminal import first_of
+from utils.data.formats import Example, row_reader
+from utils.data.rows import TEXT_CONTAINERS, open_rows
+from utils.data.text_rows import TextRows
+from utils.data.values import source_name, text_of
+from utils.terminal import counted, first_of
 
 _CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
-_decode_json = json.JSONDecoder().decode  # json.loads looks at its options once a row
-
-
-class _Rows(Protocol):
-    """Rows by number, as mappings and as lines of JSONL."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[dict[str, Any]]: ...
-    def read(self, row: int) -> dict[str, Any]: ...
-    def line(self, row: int) -> bytes: ...
 
 
 class Pool:
@@ -45,26 +34,27 @@ class Pool:
         fingerprint: sha256 over the ordered texts and sources.
         source_names: distinct sources in ascending order; [""] where rows have none.
         source_codes: int32 (N,), index into source_names.
-        excluded: bool (N,), rows without instruction or response under `invalid_rows: drop`; never used, never renumbered.
+        excluded: bool (N,), invalid rows under `invalid_rows: drop`: without instruction or response, or with a value that
+            is no text; never used, never renumbered.
     """
 
     def __init__(self, data: DataConfig):
         """Raises: FileNotFoundError; ValueError for malformed rows (with line numbers), invalid rows (with row
         numbers), unknown formats, or a pool without a usable row."""
         self.data = data
-        self._read_example = example_reader(data.format, data.columns, data.source_column)
+        self._reader = row_reader(data)
         cache = _cache_path(data)
         if cache is not None and cache.is_file():
             read = read_arrays(cache)
             texts = json.loads(read["texts"].tobytes())
-            self._rows: _Rows = _JsonLines(Path(data.path), data.limit, array("q", read["offsets"].tobytes()))
+            self._rows = open_rows(data, array("q", read["offsets"].tobytes()))
             self.fingerprint, self.source_names = texts["fingerprint"], texts["source_names"]
             self.source_codes, self.excluded = read["source_codes"], read["excluded"]
             return
-        self._rows = _open_rows(data)
+        self._rows = open_rows(data)
         self._read_all()
         if cache is not None:
-            assert isinstance(self._rows, _JsonLines)
+            assert isinstance(self._rows, TextRows)
             texts = json.dumps({"fingerprint": self.fingerprint, "source_names": self.source_names}).encode()
             arrays = {
                 "texts": np.frombuffer(texts, np.uint8),
@@ -75,18 +65,30 @@ class Pool:
             save_arrays(cache, arrays)
 
     def _read_all(self) -> None:
+        """Read every row once. Raises: ValueError."""
+        reader, digest = self._reader, hashlib.sha256()
         codes: dict[str, int] = {}
-        digest = hashlib.sha256()
         row_codes = np.empty(len(self._rows), np.int32)
         self.excluded = np.zeros(len(self._rows), bool)
-        for row, (example, texts) in enumerate(self._checked_examples()):
+        faults: dict[str, list[int]] = {}  # what is wrong -> rows
+        unseen = set(reader.named_columns)  # by no row so far
+        for row, values in enumerate(self._rows):
+            if unseen:
+                unseen.difference_update(values)
+            texts = reader.texts(values)
+            instruction, _, response, source = texts
             for text in texts:
-                digest.update(len(text).to_bytes(8, "little"))
-                digest.update(text)
-            row_codes[row] = codes.setdefault(example.source, len(codes))
-            if not example.instruction.strip() or not example.response.strip():
+                content = self._as_utf8(row, text)
+                digest.update(len(content).to_bytes(8, "little"))
+                digest.update(content)
+            row_codes[row] = codes.setdefault(source_name(source), len(codes))
+            if not instruction.strip() or not response.strip():
                 self.excluded[row] = True
-        self._refuse_invalid_rows()
+                faults.setdefault(reader.fault(values), []).append(row)
+                if self.data.invalid_rows == "error":  # then not only at the end of a large pool
+                    self._refuse_unseen(unseen & {reader.instruction, reader.response})
+        self._refuse_unseen(unseen)
+        self._refuse_invalid_rows(faults)
         self.fingerprint = digest.hexdigest()
         self.source_names = sorted(codes)
         rank = {name: code for code, name in enumerate(self.source_names)}
@@ -100,7 +102,7 @@ class Pool:
         return len(self._rows)
 
     def __getitem__(self, row: int) -> Example:
-        return self._read_example(self._rows.read(row))
+        return self._reader.example(self._rows.read(row))
 
     def __iter__(self) -> Iterator[Example]:
         return (self[row] for row in range(len(self)))
@@ -109,151 +111,57 @@ class Pool:
         """The row as it was: byte for byte for JSON Lines, as JSON for other containers."""
         return self._rows.line(row)
 
-    def column(self, name: str) -> Iterator[Any]:
-        """Any column of the rows as they are, None where a row lacks it."""
-        return (row.get(name) for row in self._rows)
+    def column(self, name: str) -> Iterator[str | None]:
+        """The texts of any column; empty where a row lacks it, None where its value is no text."""
+        return (text_of(row.get(name)) for row in self._rows)
 
     @property
     def usable_rows(self) -> np.ndarray:
         """int64, ascending: the rows that are not excluded."""
         return np.flatnonzero(~self.excluded)
 
-    def _checked_examples(self) -> Iterator[tuple[Example, list[bytes]]]:
-        """Every example with its texts as UTF-8; an error names the row."""
-        rows, row = iter(self._rows), 0
-        while True:
-            try:
-                example = self._read_example(next(rows))
-                texts = (example.instruction, example.input, example.response, example.source)
-                yield example, [text.encode() for text in texts]
-            except StopIteration:
-                return
-            except UnicodeEncodeError:
-                raise ValueError(
-                    f"{self.data.path}: row {row} holds half a surrogate pair, which is no text: repair it"
-                ) from None
-            except ValueError as error:
-                raise ValueError(f"{self.data.path}: row {row}: {error}") from None
-            row += 1
-
-    def _refuse_invalid_rows(self) -> None:
-        invalid = np.flatnonzero(self.excluded)
-        if len(invalid) and self.data.invalid_rows == "error":
+    def _as_utf8(self, row: int, text: str) -> bytes:
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
             raise ValueError(
-                f"{self.data.path}: {len(invalid)} of {len(self)} rows have no instruction or no response: rows "
-                f"{first_of(invalid)} (counted from 0). Repair them, or set data.invalid_rows=drop to leave them unused"
+                f"{self.data.path}: row {row} holds half a surrogate pair, which is no text: repair it"
+            ) from None
+
+    def _refuse_unseen(self, columns: set[str]) -> None:
+        """Refuse columns that no row has."""
+        if columns and len(self):
+            raise ValueError(
+                f"{self.data.path}: no column {' and '.join(map(repr, sorted(columns)))} (there are "
+                f"{', '.join(map(repr, self._rows.read(0)))}): set data.columns"
             )
-        if len(invalid) == len(self):
+
+    def _refuse_invalid_rows(self, faults: dict[str, list[int]]) -> None:
+        num_invalid = int(self.excluded.sum())
+        if num_invalid and self.data.invalid_rows == "error":
+            raise ValueError(
+                f"{self.data.path}: {num_invalid} of {counted(len(self), 'row')} cannot be used (rows count from 0):\n"
+                + "".join(
+                    f"  {fault}: {counted(len(rows), 'row')} ({first_of(rows)})\n" for fault, rows in faults.items()
+                )
+                + "Repair them, or set data.invalid_rows=drop to leave them unused"
+            )
+        if num_invalid == len(self):
             raise ValueError(
                 f"{self.data.path}: no usable row among {len(self)}: expected rows with text in both "
-                f"the instruction and the response column (format {self.data.format})"
+                f"{self._reader.instruction!r} and {self._reader.response!r}"
             )
 
 
 def _cache_path(data: DataConfig) -> Path | None:
     """Where what is read of this pool is kept; None where it is not."""
     path = Path(data.path)
-    if path.suffix != ".jsonl" or not path.is_file() or path.stat().st_size < _CACHED_FROM:
+    if path.suffix not in TEXT_CONTAINERS or not path.is_file() or path.stat().st_size < _CACHED_FROM:
         return None
-    digest = hashlib.sha256()
-    for origin in (path, Path(__file__), Path(formats.__file__)):
+    digest = hashlib.sha256(path.suffix.encode())
+    for origin in (path, *sorted(Path(__file__).parent.glob("*.py"))):
         with open(origin, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     settings = data.model_dump(include={"format", "columns", "source_column", "limit", "invalid_rows"})
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return cache_root() / "pools" / f"{digest.hexdigest()}.npz"
-
-
-def _open_rows(data: DataConfig) -> _Rows:
-    path = Path(data.path)
-    if path.suffix in (".jsonl", ".json", ".csv", ".parquet") and not path.exists():
-        raise FileNotFoundError(f"data.path: {path} does not exist (current folder: {Path.cwd()})")
-    if path.suffix == ".jsonl":
-        return _JsonLines(path, data.limit)
-    return _DatasetRows(data)
-
-
-class _JsonLines:
-    """A JSON Lines file, read by line offset."""
-
-    def __init__(self, path: Path, limit: int | None, offsets: array | None = None):
-        """Args: offsets: of the lines and of their end, where they are known."""
-        self._path = path
-        self._file = open(path, "rb")  # noqa: SIM115 (lives as long as the pool)
-        if offsets is None:
-            offsets = array("q", [0])  # a list would take 36 bytes a row
-            for line in self._file:
-                if limit is not None and len(offsets) > limit:
-                    break
-                offsets.append(offsets[-1] + len(line))
-        self.offsets = offsets
-        num_rows = len(offsets) - 1
-        while num_rows and not self.line(num_rows - 1).strip():  # blank lines at the end are no rows
-            num_rows -= 1
-        self._num_rows = num_rows
-
-    def __len__(self) -> int:
-        return self._num_rows
-
-    def line(self, row: int) -> bytes:
-        start, end = self.offsets[row], self.offsets[row + 1]
-        # Not seek and read: forked data loader workers share this file's position.
-        return os.pread(self._file.fileno(), end - start, start).rstrip(b"\r\n")
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        with open(self._path, "rb") as file:
-            for row in range(self._num_rows):
-                yield self._parse(row, file.readline())
-
-    def read(self, row: int) -> dict[str, Any]:
-        return self._parse(row, self.line(row))
-
-    def _parse(self, row: int, line: bytes) -> dict[str, Any]:
-        try:
-            value = _decode_json(line.decode("utf-8-sig" if row == 0 else "utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"line {row + 1} is not UTF-8 at byte {error.start}: convert the file") from None
-        except json.JSONDecodeError as error:
-            raise ValueError(f"line {row + 1} is not JSON ({error.msg} at column {error.colno})") from None
-        if not isinstance(value, dict):
-            raise ValueError(f"line {row + 1} holds {type(value).__name__}, expected an object with named columns")
-        return value
-
-
-class _DatasetRows:
-    """Any other container, through the `datasets` library."""
-
-    def __init__(self, data: DataConfig):
-        # A second to import, and selection from JSON Lines does without.
-        import datasets
-        from datasets.exceptions import DatasetGenerationError
-
-        path = Path(data.path)
-        readers = {".json": "json", ".parquet": "parquet"}
-        try:
-            if path.suffix == ".csv":  # as text: a column of numbers is a column of answers
-                with open(path, encoding="utf-8-sig", newline="") as file:
-                    loaded = datasets.Dataset.from_list(list(csv.DictReader(file)))
-            elif path.is_file():
-                if path.suffix not in readers:
-                    raise ValueError(f"expected a file ending in .jsonl, .csv, {', '.join(readers)}")
-                loaded = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
-            else:
-                loaded = datasets.load_dataset(data.path, data.name, split=data.split)
-        except (DatasetGenerationError, ValueError, OSError) as error:
-            cause = error.__cause__ or error
-            raise ValueError(f"data.path: {data.path} cannot be read as a dataset: {cause}") from error
-        assert isinstance(loaded, datasets.Dataset)
-        self._rows: Any = loaded if data.limit is None else loaded.select(range(min(data.limit, len(loaded))))
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._rows)
-
-    def read(self, row: int) -> dict[str, Any]:
-        return self._rows[row]
-
-    def line(self, row: int) -> bytes:
-        return json.dumps(self._rows[row], ensure_ascii=False, default=str).encode()

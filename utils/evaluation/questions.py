@@ -120,17 +120,16 @@ def public_benchmark(name: str, rows: Sequence[tuple[str, str]], limit: int | No
 
 
 def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
-    """The first rows of a file like the pool's, as solved examples before each question.
+    """The first usable rows of a file like the pool's, as solved examples before each question.
 
     Raises: FileNotFoundError; ValueError for fewer rows than asked for, and what `Pool` refuses.
     """
     _existing(path, "evaluation.fewshot")
-    pool = Pool(data.model_copy(update={"path": path, "limit": count}))
-    if len(pool.usable_rows) < count:
-        raise ValueError(
-            f"evaluation.num_fewshot: found {count}, but {path} holds {len(pool.usable_rows)} examples: lower it"
-        )
-    return [pool[row] for row in range(count)]
+    pool = Pool(data.model_copy(update={"path": path, "limit": None}))
+    rows = pool.usable_rows[:count].tolist()
+    if len(rows) < count:
+        raise ValueError(f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(rows)}: lower it")
+    return [pool[row] for row in rows]
 
 
 def with_pool_rows(file: QuestionFile, pool: Pool) -> QuestionFile:

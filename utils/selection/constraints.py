@@ -19,10 +19,13 @@ from utils.artifacts.files import load_array
 from utils.config.names import look_up
 from utils.config.schema import SubsetConfig
 from utils.data.pool import Pool
+from utils.data.text_files import read_text
 from utils.selection.candidates import Candidates, listed
 from utils.selection.contamination import find_contamination
 from utils.selection.numbered_rows import NumberedRows
 
+_TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
+_LONGEST_NUMBER = 18  # digits of a row number that fits into 64 bits
 NAMES = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
 
 
@@ -211,8 +214,8 @@ def _read_rows(setting: str | None, key: str, pool: Pool | NumberedRows) -> np.n
     if setting.endswith(".npy"):
         rows = load_array(path)
     elif path.is_file():
-        words = path.read_text(encoding="utf-8").split()
-        wrong = [word for word in words if not word.isdecimal()]
+        words = read_text(path).split()
+        wrong = [word for word in words if not word.isdecimal() or len(word) > _LONGEST_NUMBER]
         if wrong:
             raise ValueError(
                 f"subset.{key}: {path}: found {wrong[0]!r}, expected row numbers (from 0), one on each line"
@@ -232,11 +235,12 @@ def _read_rows(setting: str | None, key: str, pool: Pool | NumberedRows) -> np.n
 
 def _rows_of_column(name: str, key: str, pool: Pool) -> Iterator[int]:
     is_there = False
-    for row, value in enumerate(pool.column(name)):
-        is_there |= value is not None
-        if value not in (None, True, False, 0, 1):
-            raise ValueError(f"subset.{key}: column {name!r} holds {value!r} in row {row}, expected true or false")
-        if value:
+    for row, text in enumerate(pool.column(name)):
+        is_there |= text != ""
+        if text is None or text.lower() not in _TRUTH:
+            found = "what is no text" if text is None else repr(text)
+            raise ValueError(f"subset.{key}: column {name!r} holds {found} in row {row}, expected true or false")
+        if _TRUTH[text.lower()]:
             yield row
     if not is_there:
         raise ValueError(

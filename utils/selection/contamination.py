@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.data.pool import Pool
+from utils.data.text_files import read_text
 
 _WORDS = 10
 _WORD = re.compile(r"\w+")
@@ -62,7 +63,7 @@ def _read_questions(path: Path) -> list[str]:
     """Lines of a .txt, or the field `instruction` (or `question`) of a .jsonl."""
     if not path.is_file():
         raise FileNotFoundError(f"subset.decontaminate: {path} does not exist (current folder: {Path.cwd()})")
-    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
     if path.suffix != ".jsonl":
         return lines
     questions = []

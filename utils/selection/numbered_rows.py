@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.artifacts.files import load_array
+from utils.data.text_files import read_text
 
 _ROWS_AT_ONCE = 2**20
 _LARGEST_NUMBER = 10**7  # of a source given by number
@@ -53,7 +54,7 @@ def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:
         raise ValueError(f"{path}: found {source_N.dtype} {source_N.shape}, expected integers or texts (N,)")
     if not path.is_file():
         raise FileNotFoundError(f"subset.sources_from: {path} does not exist (current folder: {Path.cwd()})")
-    names, code_N = np.unique(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), return_inverse=True)
+    names, code_N = np.unique(read_text(path).removesuffix("\n").split("\n"), return_inverse=True)
     return names.tolist(), code_N.astype(np.int32)
 
 

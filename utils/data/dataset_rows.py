@@ -1,0 +1,85 @@
+"""Rows of Parquet files, of folders that `datasets` saved, and of datasets on the hub."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.config.schema import DataConfig
+
+_ROWS_AT_ONCE = 1000
+_SHORT_FLOATS = {"float16": np.float16, "float32": np.float32}
+
+
+class DatasetRows:
+    """Rows through the `datasets` library: memory-mapped, decoded when they are read."""
+
+    def __init__(self, data: DataConfig):
+        """Raises: FileNotFoundError; ValueError for what `datasets` cannot read."""
+        dataset = _load(data)
+        self._rows = dataset if data.limit is None else dataset.select(range(min(data.limit, len(dataset))))
+        converters = {name: _converter(feature) for name, feature in dataset.features.items()}
+        self._converters = {name: convert for name, convert in converters.items() if convert is not None}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self._rows.iter(_ROWS_AT_ONCE):
+            names = list(batch)
+            for values in zip(*batch.values(), strict=True):
+                yield self._converted(dict(zip(names, values, strict=True)))
+
+    def read(self, row: int) -> dict[str, Any]:
+        return self._converted(self._rows[row])
+
+    def line(self, row: int) -> bytes:
+        return json.dumps(self.read(row), ensure_ascii=False, default=str).encode()
+
+    def _converted(self, row: dict[str, Any]) -> dict[str, Any]:
+        for name, convert in self._converters.items():
+            if row[name] is not None:
+                row[name] = convert(row[name])
+        return row
+
+
+def _converter(feature: Any) -> Callable[[Any], Any] | None:
+    """What makes of a column's values what a person would have written; None where they are that already."""
+    import datasets
+
+    if isinstance(feature, datasets.ClassLabel):
+        return lambda code: feature.int2str(code) if code >= 0 else None  # -1 stands for "no label"
+    short_float = _SHORT_FLOATS.get(getattr(feature, "dtype", ""))
+    if short_float is not None:
+        return lambda value: float(str(short_float(value)))  # 0.1, not the 0.10000000149 that it is as a double
+    return None
+
+
+def _load(data: DataConfig) -> Any:
+    # A second to import, and selection from text files does without.
+    import datasets
+    from datasets.exceptions import DatasetGenerationError
+
+    path = Path(data.path)
+    try:
+        if path.is_file():
+            return datasets.load_dataset("parquet", data_files=str(path), split="train")
+        if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+            return _one_split(datasets.load_from_disk(data.path), data)
+        return datasets.load_dataset(data.path, data.name, split=data.split)
+    except (DatasetGenerationError, ValueError, OSError) as error:
+        found = "cannot be read" if path.exists() else "is no file or folder here and cannot be loaded from the hub"
+        raise ValueError(f"data.path: {data.path} {found}: {error.__cause__ or error}") from error
+
+
+def _one_split(saved: Any, data: DataConfig) -> Any:
+    """Of what `save_to_disk` left, the dataset that `data.split` names. Raises: ValueError."""
+    if not isinstance(saved, dict):
+        if "split" in data.model_fields_set:
+            raise ValueError(f"data.split: found {data.split!r}, but the folder holds one dataset: remove data.split")
+        return saved
+    if data.split not in saved:
+        raise ValueError(f"data.split: found {data.split!r}, the folder holds {', '.join(saved)}: name one of them")
+    return saved[data.split]

@@ -1,0 +1,174 @@
+"""Rows of .jsonl and .json files. Numbers stay the text they are written as."""
+
+import codecs
+import json
+import os
+import re
+from array import array
+from typing import IO, Any
+
+from utils.data.text_rows import NOT_UTF8, TextRows
+
+_CHUNK = 2**22  # bytes of a .json file decoded at once; a longer object takes as many as it needs
+_LONGEST_PART = 16  # characters; an error this near the end of a chunk may come of a literal or escape cut in two
+_TEXT_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|\s+', re.DOTALL)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"holds the key {twice!r} twice: keep one of them")
+    return values
+
+
+# One decoder for all rows: json.loads would look at its options once a row.
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str)
+
+
+class JsonLines(TextRows):
+    """One object on each line."""
+
+    def line(self, row: int) -> bytes:
+        """Byte for byte as it was."""
+        return self._bytes(row).rstrip(b"\r\n")
+
+    def _find_rows(self, limit: int) -> array:
+        offsets = array("q", [self._start])  # a list would take 36 bytes a row
+        with open(self._path, "rb") as file:
+            file.seek(self._start)
+            for line in file:
+                if len(offsets) > limit:
+                    break
+                offsets.append(offsets[-1] + len(line))
+        while len(offsets) > 1 and not os.pread(self._file.fileno(), offsets[-1] - offsets[-2], offsets[-2]).strip():
+            offsets.pop()  # blank lines at the end are no rows
+        return offsets
+
+    def _parse(self, row: int, content: bytes) -> dict[str, Any]:
+        try:
+            value = _decoder.decode(content.decode())
+        except UnicodeDecodeError as error:
+            raise self._error(row + 1, NOT_UTF8.format(error.start)) from None
+        except json.JSONDecodeError as error:
+            fault = f"is not JSON ({error.msg} at column {error.colno}): expected one object on each line"
+            raise self._error(row + 1, fault) from None
+        except RecursionError:
+            raise self._error(row + 1, "is nested too deeply: remove that column") from None
+        except ValueError as error:
+            raise self._error(row + 1, str(error)) from None
+        if not isinstance(value, dict):
+            raise self._error(row + 1, f"holds {type(value).__name__}, expected an object with named columns")
+        return value
+
+
+class JsonDocument(TextRows):
+    """An array of objects, or objects one after another, over any number of lines."""
+
+    def line(self, row: int) -> bytes:
+        """The object as it was, on one line: without white space between its texts and numbers."""
+        content = self._bytes(row).decode()
+        dense = _TEXT_OR_SPACE.sub(lambda found: found[1] or "", content)
+        return dense[: dense.rindex("}") + 1].encode()
+
+    def _find_rows(self, limit: int) -> array:
+        with open(self._path, "rb") as file:
+            text = _JsonText(file, self._start)
+            try:
+                return _find_objects(text, limit)
+            except RecursionError:
+                raise self._error(text.line, "is nested too deeply: remove that column") from None
+            except ValueError as error:
+                raise self._error(text.line, str(error)) from None
+
+    def _parse(self, row: int, content: bytes) -> dict[str, Any]:
+        value, _ = _decoder.raw_decode(content.decode())  # `_find_rows` read it once without a fault
+        return value
+
+
+def _find_objects(text: "_JsonText", limit: int) -> array:
+    """int64 (n + 1,): where each object begins and the last one ends. Raises: ValueError for what `text.line` holds."""
+    offsets = array("q", [text.offset])
+    is_array = text.peek() == "["
+    closing = "]" if is_array else ""
+    if is_array:
+        text.skip(1)
+    while len(offsets) <= limit and text.peek() != closing:
+        if text.peek() != "{":
+            raise ValueError(f"{text.found()}, expected an object with named columns")
+        offsets[-1] = text.offset
+        text.skip_value()
+        offsets.append(text.offset)
+        if is_array and text.peek() == ",":
+            text.skip(1)
+            if text.peek() == closing:
+                raise ValueError("has a comma before the closing bracket: remove it")
+        elif is_array and text.peek() != closing:
+            raise ValueError(f"{text.found()}, expected a comma or the closing bracket after an object")
+    if is_array and text.peek() == closing:
+        text.skip(1)
+        if text.peek():
+            raise ValueError(f"{text.found()} after the array, expected nothing")
+    return offsets
+
+
+class _JsonText:
+    """A file's text, decoded piece by piece as it is read on.
+
+    Attributes: offset: bytes before the place that is read next; line: its line, from 1.
+    """
+
+    def __init__(self, file: IO[bytes], start: int):
+        self.offset, self.line = start, 1
+        self._file = file
+        self._file.seek(start)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text, self._place = "", 0
+
+    def peek(self) -> str:
+        """The next character that is not white space; empty at the end of the file."""
+        while True:
+            rest = len(self._text)
+            for place in range(self._place, rest):
+                if self._text[place] not in " \t\r\n":
+                    self.skip(place - self._place)
+                    return self._text[self._place]
+            self.skip(rest - self._place)
+            if not self._read_on():
+                return ""
+
+    def found(self) -> str:
+        return f"has {self.peek()!r}" if self.peek() else "is the end of the file"
+
+    def skip(self, num_characters: int) -> None:
+        skipped = self._text[self._place : self._place + num_characters]
+        self.offset += len(skipped.encode())
+        self.line += skipped.count("\n")
+        self._place += num_characters
+
+    def skip_value(self) -> None:
+        """Raises: ValueError if what comes next is no value."""
+        while True:
+            try:
+                _, end = _decoder.raw_decode(self._text, self._place)
+            except json.JSONDecodeError as error:
+                is_cut = error.msg.startswith("Unterminated") or error.pos > len(self._text) - _LONGEST_PART
+                if is_cut and self._read_on():
+                    continue
+                self.skip(error.pos - self._place)
+                raise ValueError(f"is not JSON ({error.msg} at column {error.colno})") from None
+            self.skip(end - self._place)
+            return
+
+    def _read_on(self) -> bool:
+        """Read as much again as is there, so that a long object is not decoded from its beginning over and over."""
+        rest = self._text[self._place :]
+        content = self._file.read(max(_CHUNK, len(rest)))
+        try:
+            more = self._decoder.decode(content, final=not content)
+        except UnicodeDecodeError as error:
+            self.line += rest.count("\n") + error.object.count(b"\n", 0, error.start)
+            raise ValueError("is not UTF-8: save the file as UTF-8") from None
+        self._text, self._place = rest + more, 0
+        return bool(content)

@@ -1,0 +1,58 @@
+"""Rows of a text file, read where they lie: only each row's offset is kept in memory."""
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from utils.data.text_files import text_start
+
+NOT_UTF8 = "is not UTF-8 (byte {} of it): save the file as UTF-8"
+
+
+class TextRows(ABC):
+    """Attributes: offsets: int64 (N + 1,), row i lies in bytes offsets[i]:offsets[i + 1] of the file."""
+
+    def __init__(self, path: Path, limit: int | None, offsets: array | None = None):
+        """Args: limit: rows at most; offsets: where they are known already.
+
+        Raises: ValueError naming the file and the line of what is no row.
+        """
+        self._path = path
+        self._start = text_start(path)
+        self._file = open(path, "rb")  # noqa: SIM115 (lives as long as the pool)
+        self.offsets = self._find_rows(sys.maxsize if limit is None else limit) if offsets is None else offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with open(self._path, "rb") as file:
+            file.seek(self.offsets[0])
+            for row, (start, end) in enumerate(pairwise(self.offsets)):
+                yield self._parse(row, file.read(end - start))
+
+    def read(self, row: int) -> dict[str, Any]:
+        return self._parse(row, self._bytes(row))
+
+    @abstractmethod
+    def line(self, row: int) -> bytes:
+        """The row as one line of JSON."""
+
+    @abstractmethod
+    def _find_rows(self, limit: int) -> array: ...
+
+    @abstractmethod
+    def _parse(self, row: int, content: bytes) -> dict[str, Any]: ...
+
+    def _bytes(self, row: int) -> bytes:
+        start, end = self.offsets[row], self.offsets[row + 1]
+        # Not seek and read: forked data loader workers share this file's position.
+        return os.pread(self._file.fileno(), end - start, start)
+
+    def _error(self, line: int, fault: str) -> ValueError:
+        return ValueError(f"{self._path}: line {line} {fault}")

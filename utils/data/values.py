@@ -1,0 +1,42 @@
+"""The one rule for values in all containers: what text a value is.
+
+A text is itself. A number is its text as written; in a binary container, the shortest text that reads back as the same
+number. True and false are `true` and `false`. Null, a missing column and an empty cell are the empty text. A list, an
+object, NaN, an infinity, a date and binary data are no text, and their row is invalid.
+"""
+
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+_WHOLE_WITH_DECIMALS = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
+_KINDS = {list: "a list", dict: "an object", bytes: "binary data", float: "NaN or an infinity"}
+
+
+def text_of(value: Any) -> str | None:
+    """The text of a value; None where it has none."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return format(value, "f") if value.is_finite() else None
+    return None
+
+
+def kind_of(value: Any) -> str:
+    """What a value without text is, for a message."""
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+def source_name(text: str) -> str:
+    """The name of a source. 1.0 is the source 1: a column of whole numbers with gaps becomes floating point in pandas."""
+    whole = _WHOLE_WITH_DECIMALS.fullmatch(text)
+    return whole[1] if whole else text
