@@ -19,7 +19,8 @@ from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES, alpaca_prompt
 from utils.data.tokenization import tokenize_pool
-from utils.evaluation import answers
+from utils.evaluation.answers import judging
+from utils.evaluation.answers.judging import Gold, can_be_matched
 from utils.evaluation.generation import TransformersModel, encode_prompts
 from utils.evaluation.harness import ask, prompts_of, question_task
 from utils.evaluation.questions import MATH_SETS, Question, read_benchmark, read_shots, with_pool_rows
@@ -71,7 +72,7 @@ def lines(name: str) -> list[dict[str, Any]]:
 
 
 def bare_questions(*texts: str) -> list[Question]:
-    return [Question(row, Example(text, "1"), "1") for row, text in enumerate(texts)]
+    return [Question(row, Example(text, "1"), Gold("1")) for row, text in enumerate(texts)]
 
 
 # ------------------------------------------------------------------------------------------- tasks of lm-eval
@@ -85,7 +86,7 @@ def test_each_math_set_is_a_task_that_lm_eval_runs_on_a_local_file(name, tmp_pat
     (task,) = loaded["tasks"].values()
     task.set_config(key="num_fewshot", value=0)
     task.set_fewshot_seed(0)
-    assert task.config.process_results is getattr(answers, f"{MATH_SETS[name]}_results")
+    assert task.config.process_results is getattr(judging, f"{MATH_SETS[name]}_results")
     oracle = Oracle([f"The answer is {row['answer']}" for row in QUESTIONS])
     result: Any = evaluator.evaluate(lm=oracle, task_dict=loaded, bootstrap_iters=0)
     assert oracle.prompts == [alpaca_prompt(Example(row["instruction"], "")) for row in QUESTIONS]
@@ -143,6 +144,35 @@ def test_what_cannot_be_evaluated_is_refused(make_config, tmp_path, capsys, eval
     text = json.dumps(evaluation).replace("{file}", str(file)).replace("{shots}", str(shots))
     assert run_evaluation(write_config(make_config, tmp_path, **json.loads(text))) == 1
     assert said in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------- as published
+
+PUBLISHED = [
+    # (set, a row in its authors' form, the question, the answer)
+    ("gsm8k", {"question": "How many?", "answer": "She sold 7 * 1000.\n#### 7,000"}, "How many?", "7000"),
+    ("mine", {"question": "How many?", "answer": "48/2 = <<48/2=24>>24\n#### 72"}, "How many?", "72"),
+    ("math", {"problem": "x?", "solution": "So $x = \\boxed{\\frac{1}{2}}$.", "level": "Level 5"}, "x?", "\\frac{1}{2}"),
+    ("math", {"problem": "x?", "solution": "$\\boxed{3}$", "answer": "3", "unique_id": "a"}, "x?", "3"),
+    ("math", {"question": "x?", "answer": ["\\frac{1}{2}", 0.5]}, "x?", "\\frac{1}{2}"),
+    ("svamp", {"ID": "chal-1", "Body": "He has 3. ", "Question": "How many?", "Answer": 3.0, "Equation": "3"},
+     "He has 3. How many?", "3"),
+    ("numglue", {"question": "Which?", "answer": "B", "type": "Type_8", "number": 8}, "Which?", "B"),
+    ("mathematics", {"question": "Prime factors?", "answer": "[3, 5]"}, "Prime factors?", "[3, 5]"),
+    ("simuleq", {"iIndex": 1, "sQuestion": "Two numbers?", "lSolutions": [15.0, 9.0], "lEquations": ["X=1"]},
+     "Two numbers?", "15.0, 9.0"),
+    ("any", {"instruction": "a", "question": "b", "answer": 7}, "a", "7"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "row", "question", "answer"), PUBLISHED)
+@pytest.mark.parametrize("form", ["lines", "array"])
+def test_each_set_is_read_as_its_authors_publish_it(tmp_path, name, row, question, answer, form):
+    path = tmp_path / "set.json"
+    path.write_text(json.dumps(row) + "\n" if form == "lines" else json.dumps([row], indent=2))
+    (read_question,) = read_benchmark(name, str(path), None).questions
+    assert (read_question.example.instruction, read_question.gold.text) == (question, answer)
+    assert can_be_matched(read_question.gold).strict.correct
 
 
 # ------------------------------------------------------------------------------------------- what the model reads

@@ -22,11 +22,13 @@ from utils.data.pool import Pool
 from utils.data.templates import alpaca_prompt, plain_prompt
 from utils.data.tokenization import tokenize_pool
 from utils.evaluation import stage
+from utils.evaluation.answers import comparison
+from utils.evaluation.answers.judging import Gold
+from utils.evaluation.answers.strict import stated_answer
 from utils.evaluation.generation import TransformersModel, encode_prompts
 from utils.evaluation.harness import ask, question_task
 from utils.evaluation.questions import Question
 from utils.evaluation.results import Response
-from utils.evaluation.strict_rule import stated_answer
 from utils.modeling.loading import load_base_model, load_checkpoint, load_tokenizer
 
 FAMILIES = ["gpt_neox", "t5"]
@@ -100,7 +102,7 @@ def loaded(trained: Any, tokenizer_dir: Path, request: pytest.FixtureRequest) ->
 def generate(
     loaded: tuple[Any, Any], prompts: list[str], max_new_tokens: int, batch: int = 100, stop: list[str] | None = None
 ) -> list[Response]:
-    questions = [Question(row, Example(prompt, ""), "1") for row, prompt in enumerate(prompts)]
+    questions = [Question(row, Example(prompt, ""), Gold("1")) for row, prompt in enumerate(prompts)]
     settings = EvaluationConfig(heldout="x", max_new_tokens=max_new_tokens, stop=stop or [])
     language_model = TransformersModel(*loaded, ends_as_configured=False)
     language_model.fit_batches(batch, 1)
@@ -344,8 +346,10 @@ def test_repeated_and_unanswered_rows_are_said(run, tmp_path, capsys):
         ('{"instruction": "a", "answer": "1"}\n{"instruction": \n', "line 2 is not JSON"),
         ('{"instruction": "a", "answer": "1"}\n\n{"instruction": "b", "answer": "1"}\n', "line 2 is not JSON"),
         ('["a", "1"]\n', "line 1 holds list, expected an object"),
-        ('{"instruction": "a", "answer": 1}\n{"question": "a", "answer": 1}\n{"instruction": "a"}\n', "2 rows (1, 2)"),
+        ('{"instruction": "a", "answer": 1}\n{"prompt": "a", "answer": 1}\n{"instruction": "a"}\n', "2 rows (1, 2)"),
         ('{"instruction": " ", "answer": 1}\n', "1 row (0)"),
+        ('{"prompt": "a", "target": 1}\n', "the first of them with the fields ['prompt', 'target']"),
+        ('[{"question": "a", "answer": 1}, {"question": "a",]', "the file is not JSON"),
         ('{"instruction": "a", "answer": []}\n{"instruction": "a", "answer": true}\n', "2 rows (0, 1)"),
     ],
 )
@@ -356,6 +360,28 @@ def test_a_bad_benchmark_is_refused_with_its_place(run, tmp_path, capsys, lines,
     assert run_evaluation(run(benchmarks={"bad": str(path)})) == 1
     error = capsys.readouterr().err
     assert "evaluation.benchmarks.bad" in error and said in error
+
+
+def test_heldout_rows_of_any_subject_have_a_loss(run, tmp_path, capsys):
+    """Where no response states an answer there is nothing to ask, and nothing else is missing."""
+    rows = [
+        {"source": "chat", "instruction": text, "output": f"{text} is nice.\nVery nice."} for text in ("tea", "rain")
+    ]
+    assert run_evaluation(run(heldout=str(write_jsonl(tmp_path / "chat.jsonl", rows)), benchmarks={})) == 0
+    result = read("heldout")
+    assert result["examples"] == 2 and result["loss"] > 0 and result["by_source"]["chat"]["loss"] > 0
+    assert (result["questions"], result["accuracy"], result["accuracy_strict"]) == (0, None, None)
+    assert not (RunPaths("target").evaluation / "heldout.predictions.jsonl").read_text()
+    assert "2 rows (0, 1) whose response states no" in capsys.readouterr().out
+
+
+def test_a_verdict_that_ran_out_of_processor_time_is_counted_and_shown(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(comparison, "equal_formulas", lambda *_: None)
+    questions = [{"instruction": ROWS[0]["instruction"], "answer": "\\sqrt{25}"}, {"instruction": "7", "answer": "-1"}]
+    file = write_jsonl(tmp_path / "hard.jsonl", questions)
+    assert run_evaluation(run(heldout=None, benchmarks={"hard": str(file)})) == 0
+    assert (read("hard")["undecided_strict"], read("hard")["correct_strict"]) == (1, 0)
+    assert "hard: whether 1 formulas are right was not found out" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import pytest
 from tests.conftest import PROJECT
 from utils.data.formats import Example
 from utils.evaluation import program_sandbox
-from utils.evaluation.paper_rule import kind_of, paper_answer
+from utils.evaluation.answers.judging import Gold
 from utils.evaluation.program_sandbox import Limits, check_sandbox, run_program
 from utils.evaluation.programs import answered_by_programs, asking_for_a_program, program_in, text_of_program
 from utils.evaluation.questions import Question
-from utils.evaluation.results import Response
+from utils.evaluation.results import Response, judge_all, prediction_line
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -346,20 +346,22 @@ def test_what_a_program_prints_is_the_answer(program, text):
 
 
 def test_what_gives_no_answer_is_asked_for_again_in_words():
-    questions = [Question(row, Example(f"question {row}", gold), gold) for row, gold in enumerate(("7", "8", "9", "B"))]
-    texts = ["print(3 + 4)", "print(1 / 0)", "The answer is 9", "I do not know."]
+    golds = [Gold(text) for text in ("7", "8", "9", "B", "5")]
+    questions = [Question(row, Example(f"question {row}", gold.text), gold) for row, gold in enumerate(golds)]
+    texts = ["print(3 + 4)  # The answer is 4", "print(1 / 0)", "The answer is 9", "I do not know.", ""]
     asked = []
 
     def in_words(unanswered: list[Question]) -> list[Response]:
         asked.extend(question.row for question in unanswered)
-        return [Response(f"The answer is {question.gold}") for question in unanswered]
+        again = [Response(question.gold.stating) for question in unanswered[:-1]]
+        return [*again, Response("print(2 + 3)")]  # run, though words were asked for
 
-    responses, note = answered_by_programs(questions, [Response(text) for text in texts], None, in_words)
-    assert asked == [1, 3]
-    assert [paper_answer(response.text, kind_of(question.gold)) for question, response in
-            zip(questions, responses, strict=True)] == ["7", "8", "9", "B"]  # fmt: skip
-    assert responses[0].text.startswith("print(3 + 4)"), "the program can be read in the predictions"
-    assert note == "2 responses were programs; 2 gave no answer and were asked for again in words"
+    responses, note = answered_by_programs(questions, [Response(text) for text in texts], in_words)
+    assert asked == [1, 3, 4]
+    predictions = judge_all(questions, responses)
+    assert all(prediction.verdicts.paper.correct for prediction in predictions)
+    assert prediction_line(predictions[0])["text"] == f"{texts[0]}\n\nThe answer is 7", "the program can be read"
+    assert note == "2 responses were programs; 3 gave no answer and were asked for again in words"
 
 
 def test_the_question_is_asked_for_a_program():

@@ -241,8 +241,8 @@ class EvaluationConfig(Section):
     )
     benchmarks: dict[str, str] = Field(
         default_factory=dict,
-        description='name -> .jsonl of {"instruction", "answer"}, or `public`; asked with data.template. The names gsm8k, '
-        "math, numglue, svamp, mathematics and simuleq are read by the paper's rules for these sets",
+        description='name -> a file of the set as published or of lines of {"instruction", "answer"}, or `public`; asked '
+        "with data.template. gsm8k, math, numglue, svamp, mathematics and simuleq are read by the paper's rules for them",
     )
     tasks: list[str] = Field(
         default_factory=list, description="tasks that lm-eval ships, by name (or a task's YAML), with their own prompts"

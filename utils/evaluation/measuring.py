@@ -62,7 +62,7 @@ def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Poo
 def _responses(models: Models, asked: Asked, evaluation: EvaluationConfig) -> tuple[list[Response], list[str]]:
     """One response per question, with the answers of programs where they are asked for, and what to say of them."""
     questions, in_words = asked.file.questions, asked.in_words
-    if not questions:
+    if asked.task is None:
         return [], []
     models.generation.fit_batches(evaluation.max_tokens_per_batch, max(asked.lengths) + evaluation.max_new_tokens)
     answered = ask(models.generation, asked.task, evaluation.chat_template)
@@ -74,14 +74,13 @@ def _responses(models: Models, asked: Asked, evaluation: EvaluationConfig) -> tu
     responses, note = answered_by_programs(
         questions,
         responses,
-        asked.file.kind,
         lambda unanswered: ask(models.generation, in_words(unanswered), evaluation.chat_template),
     )
     return responses, [note]
 
 
 def _judged(file: QuestionFile, responses: list[Response], measured: dict[str, Any]) -> Measured:
-    predictions = judge_all(file.questions, responses, file.kind)
+    predictions = judge_all(file.questions, responses)
     measured = {**tally(predictions), **measured}
     if file.pool is not None:
         by_source = {
@@ -98,7 +97,7 @@ def _compared_as_texts(
     file: QuestionFile, responses: list[Response], evaluation: EvaluationConfig, measured: dict[str, Any]
 ) -> Measured:
     texts = [response.text.strip() for response in responses]
-    references = [question.gold for question in file.questions]
+    references = [question.gold.text for question in file.questions]
     overall, each = text_scores(evaluation.text_metrics, texts, references, evaluation.bert_score_model)
     lines = [
         {**response_line(question, response), **{metric: values[place] for metric, values in each.items()}}

@@ -23,7 +23,7 @@ from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES, plain_prompt
 from utils.data.tokenization import check_tokenizer, tokenizer_fingerprint
-from utils.evaluation.answers import ANSWER_RULES
+from utils.evaluation.answers.judging import ANSWER_RULES
 from utils.evaluation.generation import encode_prompts, longest_prompt
 from utils.evaluation.harness import check_benchmark, prompts_of, question_task
 from utils.evaluation.program_sandbox import check_sandbox
@@ -52,12 +52,12 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
 class Asked:
     """Questions as the model will read them.
 
-    Attributes: task: of lm-eval; lengths: tokens of each prompt; too_long: how many of them leave no room; in_words: where
-    `task` asks for programs, the task that asks some of the questions for an answer in words.
+    Attributes: task: of lm-eval, None without questions; lengths: tokens of each prompt; too_long: how many of them leave no
+    room; in_words: where `task` asks for programs, the task that asks some of the questions for an answer in words.
     """
 
     file: QuestionFile
-    task: ConfigurableTask
+    task: ConfigurableTask | None
     lengths: list[int]
     too_long: list[bool]
     in_words: Callable[[list[Question]], ConfigurableTask] | None
@@ -247,6 +247,8 @@ def _asked(
     tokenizer: PreTrainedTokenizerBase,
     architecture: PretrainedConfig,
 ) -> Asked:
+    if not file.questions:  # held-out rows that state no answer: they have a loss all the same
+        return Asked(file, None, [], [], None)
     by_program = evaluation.program_of_thought and file.pool is None
     first = asking_for_a_program(render) if by_program else render
     task = question_task(file.name, file.questions, shots, first, evaluation)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from utils.data.formats import Example
-from utils.evaluation.paper_rule import Kind, kind_of, paper_answer
+from utils.evaluation.answers.judging import has_paper_answer
 from utils.evaluation.program_sandbox import Limits, run_program
 from utils.evaluation.questions import Question
 from utils.evaluation.results import Response
@@ -31,33 +31,36 @@ def asking_for_a_program(render: Callable[[Example], str]) -> Callable[[Example]
 def answered_by_programs(
     questions: Sequence[Question],
     responses: Sequence[Response],
-    kind: Kind | None,
     ask_in_words: Callable[[list[Question]], list[Response]],
 ) -> tuple[list[Response], str]:
-    """Run the programs among the responses and put what they print after them; ask again where there is no answer yet.
+    """Run the programs among the responses and let what they print be judged; ask again where there is no answer yet.
 
-    Args: kind: how the paper reads the answers, None: as each gold answer suggests; ask_in_words: for the fall-back.
+    Args: ask_in_words: for the fall-back.
     Returns: one response per question, and a note on how many came from where.
     """
+    answered = _with_output(responses)
+    unanswered = [
+        place
+        for place, (question, response) in enumerate(zip(questions, answered, strict=True))
+        if not has_paper_answer(response.judged, question.gold)
+    ]
+    if unanswered:
+        again = _with_output(ask_in_words([questions[place] for place in unanswered]))
+        for place, response in zip(unanswered, again, strict=True):
+            answered[place] = replace(response, too_long=answered[place].too_long)
+    programs = sum(program_in(response.text) is not None for response in responses)
+    note = f"{programs} responses were programs; {len(unanswered)} gave no answer and were asked for again in words"
+    return answered, note
+
+
+def _with_output(responses: Sequence[Response]) -> list[Response]:
+    """The same responses, those that are programs with what they print."""
     answered = list(responses)
     programs = {place: program for place, response in enumerate(responses) if (program := program_in(response.text))}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as at_once:  # each waits for a process of its own
         for place, text in zip(programs, at_once.map(text_of_program, programs.values()), strict=True):
-            response = responses[place]
-            answered[place] = replace(response, text=f"{response.text}\n\n{text}" if text else "")
-    unanswered = [
-        place
-        for place, (question, response) in enumerate(zip(questions, answered, strict=True))
-        if not paper_answer(response.text, kind or kind_of(question.gold))
-    ]
-    if unanswered:
-        again = ask_in_words([questions[place] for place in unanswered])
-        for place, response in zip(unanswered, again, strict=True):
-            answered[place] = replace(response, too_long=answered[place].too_long)
-    note = (
-        f"{len(programs)} responses were programs; {len(unanswered)} gave no answer and were asked for again in words"
-    )
-    return answered, note
+            answered[place] = replace(responses[place], output=text)
+    return answered
 
 
 def program_in(response: str) -> str | None:

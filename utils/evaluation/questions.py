@@ -1,5 +1,6 @@
 """The questions of an evaluation: held-out rows in the pool's own format, and benchmark files."""
 
+import codecs
 import hashlib
 import json
 from collections import Counter
@@ -13,8 +14,10 @@ import numpy as np
 from utils.config.schema import DataConfig
 from utils.data.formats import Example
 from utils.data.pool import Pool
-from utils.evaluation.paper_rule import Kind
-from utils.evaluation.strict_rule import given_answer, stated_answer
+from utils.evaluation.answers.judging import Gold
+from utils.evaluation.answers.paper import Kind
+from utils.evaluation.answers.strict import given_answer, stated_answer
+from utils.evaluation.published import answer_in, question_in
 from utils.terminal import counted, first_of
 
 HELDOUT = "heldout"
@@ -37,7 +40,7 @@ class Question:
 
     row: int
     example: Example
-    gold: str
+    gold: Gold
     pool_row: int | None = None
 
 
@@ -48,7 +51,6 @@ class QuestionFile:
     path: where they come from: a file, or "public".
     sha256: of the file's bytes, or of a public set's texts.
     notes: what the user should know about these questions, a sentence each.
-    kind: how the paper reads the answers; None where it follows from each gold answer.
     pool: the held-out rows, whose response loss is measured too; None for a benchmark.
     """
 
@@ -57,7 +59,6 @@ class QuestionFile:
     sha256: str
     questions: list[Question]
     notes: list[str]
-    kind: Kind | None = None
     pool: Pool | None = None
 
 
@@ -72,9 +73,9 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
     questions, unanswered = [], []
     for row in map(int, pool.usable_rows):
         example = pool[row]
-        gold = example.response if as_summaries else stated_answer(example.response)
-        if gold:
-            questions.append(Question(row, example, gold))
+        answer = example.response if as_summaries else stated_answer(example.response)
+        if answer:
+            questions.append(Question(row, example, Gold(answer, reference=example.response)))
         else:
             unanswered.append(row)
     notes = []
@@ -86,37 +87,44 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
 
 
 def read_benchmark(name: str, path: str, limit: int | None) -> QuestionFile:
-    """A benchmark: lines of {"instruction", "answer"}; other fields are not read.
+    """A benchmark: rows of {"instruction", "answer"}, or of the fields in which the six sets are published.
 
     Raises: FileNotFoundError; ValueError for an empty file, malformed lines (line number) or rows without a question or
-    an answer (row numbers).
+    an answer (row numbers, and the fields that the first of them has).
     """
     setting = f"evaluation.benchmarks.{name}"
     file = _existing(path, setting)
-    questions, incomplete = [], []
-    for row, value in enumerate(_json_lines(file, setting, limit)):
-        instruction, answer = value.get("instruction"), _answer_text(value.get("answer")).strip()
-        if not isinstance(instruction, str) or not instruction.strip() or not given_answer(answer):
-            incomplete.append(row)
+    texts, incomplete, fields = [], [], []
+    for row, value in enumerate(_rows_of_file(file, setting, limit)):
+        question, answer = question_in(value), answer_in(value, name)
+        if question and given_answer(answer):
+            texts.append((question, answer))
         else:
-            questions.append(Question(row, Example(instruction, answer), answer))
+            incomplete.append(row)
+            fields = fields or list(value)
     if incomplete:
         raise ValueError(
-            f"{setting}: {path}: {_rows(incomplete)} (counted from 0) without a text in `instruction` or without an "
-            "`answer` (text, a number, or a list that starts with one): repair or remove them"
+            f"{setting}: {path}: {_rows(incomplete)} (counted from 0) without a question or an answer, the first of them with "
+            f"the fields {fields}: expected `instruction` or `question` (text) and `answer` (text, a number, or a list that "
+            "starts with one), or the fields of a set as published; rename the fields, repair or remove the rows"
         )
-    if not questions:
+    if not texts:
         raise ValueError(f'{setting}: {path} is empty: expected lines of {{"instruction": ..., "answer": ...}}')
-    return QuestionFile(name, path, _sha256(file), questions, _repeated(questions), MATH_SETS.get(name))
+    return _benchmark(name, path, _sha256(file), texts)
 
 
 def public_benchmark(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionFile:
     """A benchmark from the hub; rows: the question and the answer of each."""
     digest = hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
+    return _benchmark(name, PUBLIC, digest, rows[:limit])
+
+
+def _benchmark(name: str, path: str, sha256: str, texts: Sequence[tuple[str, str]]) -> QuestionFile:
+    kind = MATH_SETS.get(name)
     questions = [
-        Question(row, Example(question, answer), answer) for row, (question, answer) in enumerate(rows[:limit])
+        Question(row, Example(question, answer), Gold(answer, kind)) for row, (question, answer) in enumerate(texts)
     ]
-    return QuestionFile(name, PUBLIC, digest, questions, _repeated(questions), MATH_SETS.get(name))
+    return QuestionFile(name, path, sha256, questions, _repeated(questions))
 
 
 def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
@@ -155,23 +163,31 @@ def _existing(path: str, setting: str) -> Path:
     return Path(path)
 
 
-def _json_lines(file: Path, setting: str, limit: int | None) -> Iterable[dict[str, Any]]:
-    lines = file.read_bytes().rstrip().splitlines()
-    for number, line in enumerate(lines[:limit], start=1):
+def _rows_of_file(file: Path, setting: str, limit: int | None) -> Iterable[dict[str, Any]]:
+    """JSON lines, or one JSON array."""
+    content = file.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
+    lines = content.splitlines()
+    if content.startswith(b"[") and not _is_json(lines[0]):
+        rows = [("the file", content)]
+    else:
+        rows = [(f"line {number}", line) for number, line in enumerate(lines[:limit], start=1)]
+    for place, text in rows:
         try:
-            value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            value = json.loads(text.decode())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{setting}: {file}: line {number} is not JSON in UTF-8 ({error}): repair it") from None
-        if type(value) is not dict:
-            raise ValueError(f"{setting}: {file}: line {number} holds {type(value).__name__}, expected an object")
-        yield value
+            raise ValueError(f"{setting}: {file}: {place} is not JSON in UTF-8 ({error}): repair it") from None
+        for row in value[:limit] if place == "the file" else [value]:
+            if type(row) is not dict:
+                raise ValueError(f"{setting}: {file}: {place} holds {type(row).__name__}, expected an object")
+            yield row
 
 
-def _answer_text(value: Any) -> str:
-    if isinstance(value, list):
-        value = value[0] if value else None
-    is_answer = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-    return str(value) if is_answer else ""
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _repeated(questions: list[Question]) -> list[str]:

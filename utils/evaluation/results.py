@@ -9,8 +9,7 @@ from typing import Any
 
 from utils.artifacts.files import atomic_write
 from utils.artifacts.manifests import check_inputs, read_manifest, write_manifest
-from utils.evaluation.answers import Verdicts, can_be_matched, judge
-from utils.evaluation.paper_rule import Kind
+from utils.evaluation.answers.judging import Verdicts, can_be_matched, judge
 from utils.evaluation.questions import HELDOUT, Question
 
 KIND = "evaluation result"
@@ -30,12 +29,20 @@ _COLUMNS = {  # heading -> the entries of a result that it shows
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Attributes: cut_off: neither an end-of-sequence nor a stop string within the token limit; too_long: the prompt
-    left too little room for a response, so its beginning was cut off."""
+    """Attributes:
+    cut_off: neither an end-of-sequence nor a stop string within the token limit.
+    too_long: the prompt left too little room for a response, so its beginning was cut off.
+    output: where the text is a program that was run, the sentence with what it printed: that is judged, not the text.
+    """
 
     text: str
     cut_off: bool = False
     too_long: bool = False
+    output: str | None = None
+
+    @property
+    def judged(self) -> str:
+        return self.text if self.output is None else self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +55,11 @@ class Prediction:
     can_be_right: tuple[bool, bool]  # under `paper`, under `strict`
 
 
-def judge_all(questions: Sequence[Question], responses: Sequence[Response], kind: Kind | None) -> list[Prediction]:
-    """Args: kind: how the paper reads the answers of this benchmark; None: as each gold answer suggests."""
+def judge_all(questions: Sequence[Question], responses: Sequence[Response]) -> list[Prediction]:
     predictions = []
     for question, response in zip(questions, responses, strict=True):
-        ideal = can_be_matched(question.gold, kind)
-        verdicts = judge(response.text, question.gold, kind)
+        ideal = can_be_matched(question.gold)
+        verdicts = judge(response.judged, question.gold)
         predictions.append(Prediction(question, response, verdicts, (ideal.paper.correct, ideal.strict.correct)))
     return predictions
 
@@ -61,7 +67,8 @@ def judge_all(questions: Sequence[Question], responses: Sequence[Response], kind
 def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
     """What the predictions add up to. Entries ending in `_strict` are by the strict rule, those of the same name without
     it by the paper's: correct, accuracy (None without questions), without_answer (no value found in the response) and
-    unmatchable (gold answers that the rule would not find right in a response that states them)."""
+    unmatchable (gold answers that the rule would not find right in a response that states them). undecided_strict: verdicts
+    that ran out of processor time, counted as not correct."""
     questions = len(predictions)
     counts: dict[str, Any] = {"questions": questions}
     for place, (rule, ending) in enumerate((("paper", ""), ("strict", "_strict"))):
@@ -73,6 +80,7 @@ def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
             f"without_answer{ending}": sum(not verdict.answer for verdict in verdicts),
             f"unmatchable{ending}": sum(not prediction.can_be_right[place] for prediction in predictions),
         }
+    counts["undecided_strict"] = sum(prediction.verdicts.strict.undecided for prediction in predictions)
     return counts | count_endings([prediction.response for prediction in predictions])
 
 
@@ -101,6 +109,7 @@ def prediction_line(prediction: Prediction) -> dict[str, Any]:
         "correct": paper.correct,
         "answer_strict": strict.answer,
         "correct_strict": strict.correct,
+        "undecided_strict": strict.undecided,
     }
 
 
@@ -111,11 +120,11 @@ def response_line(question: Question, response: Response) -> dict[str, Any]:
         "index": question.row,
         "source": example.source,
         "question": f"{example.instruction}\n\n{example.input}" if example.input else example.instruction,
-        "gold": question.gold,
+        "gold": question.gold.text,
         "pool_row": question.pool_row,
         "cut_off": response.cut_off,
         "prompt_too_long": response.too_long,
-        "text": response.text,
+        "text": f"{response.text}\n\n{response.output}" if response.output else response.text,
     }
 
 
@@ -177,11 +186,16 @@ def summary(title: str, results: dict[str, dict[str, Any]]) -> str:
     lines += [_metric_line(name, result["metrics"]) for name, result in results.items() if "metrics" in result]
     remarks = [
         "loss: nats per response token. paper, strict: share of questions with the right answer, generated greedily, by "
-        "the paper's rules and by symbolic equality. cut off: by the token limit. no answer, hopeless (paper/strict): "
+        "the paper's rules and exactly. cut off: by the token limit. no answer, hopeless (paper/strict): "
         "responses without a value, and gold answers that the rule can never find right."
     ]
     for name, result in results.items():
         remarks += [f"{name}: {note}" for note in result["notes"]]
+        if result.get("undecided_strict"):
+            remarks.append(
+                f"{name}: whether {result['undecided_strict']} formulas are right was not found out within the limits of "
+                "processor time and memory: counted as wrong under strict"
+            )
         if result.get("prompt_too_long"):
             remarks.append(
                 f"{name}: {result['prompt_too_long']} prompts leave no room for a response: their beginning was cut off"

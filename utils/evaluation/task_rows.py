@@ -11,7 +11,7 @@ from datasets import Dataset, load_dataset
 
 from utils.data.formats import Example
 from utils.data.templates import alpaca_prompt
-from utils.evaluation.paper_rule import last_boxed
+from utils.evaluation.published import answer_in, question_in
 from utils.evaluation.questions import Question, public_benchmark, read_benchmark
 
 _MATH_SUBJECTS = (
@@ -30,7 +30,7 @@ def response_text(doc: Mapping[str, Any]) -> str:
 def rows_of(questions: list[Question]) -> dict[str, Dataset]:
     """Questions as a task's only split."""
     rows = [
-        {"instruction": question.example.instruction, "input": question.example.input, "answer": question.gold}
+        {"instruction": question.example.instruction, "input": question.example.input, "answer": question.gold.text}
         for question in questions
     ]
     return {"test": Dataset.from_list([{**row, "response": row["answer"]} for row in rows])}
@@ -48,7 +48,8 @@ def rows_of_benchmark(benchmark: str, path: str | None = None, **_: Any) -> dict
 def public_rows(name: str) -> list[tuple[str, str]]:
     """(question, answer) of each row of a set's public dataset.
 
-    Raises: ValueError for a set whose questions, as the paper scored them, no dataset on the hub is known to hold.
+    Raises: ValueError for a set whose questions, as the paper scored them, no dataset on the hub is known to hold, and for
+    rows without a question or an answer.
     """
     if name not in _PUBLIC:
         raise ValueError(
@@ -56,26 +57,26 @@ def public_rows(name: str) -> list[tuple[str, str]]:
             'to hold the questions that the paper scored: give a .jsonl of {"instruction", "answer"} instead (the six sets of '
             "the paper are in math_eval/dataset of github.com/TIGER-AI-Lab/MAmmoTH)"
         )
-    return list(_PUBLIC[name]())
+    texts = [(question_in(row), answer_in(row, name)) for row in _PUBLIC[name]()]
+    if empty := [row for row, (question, answer) in enumerate(texts) if not question or not answer]:
+        raise ValueError(
+            f"evaluation.benchmarks.{name}: row {empty[0]} of the dataset on the hub has no question or no answer: its fields "
+            "have changed; give a .jsonl of the set instead"
+        )
+    return texts
 
 
-def _public_gsm8k() -> Iterator[tuple[str, str]]:
-    for row in _hub_rows("openai/gsm8k", "main", "test"):
-        yield row["question"], row["answer"].rpartition("####")[2].strip().replace(",", "")
+def _public_gsm8k() -> Iterator[dict[str, Any]]:
+    yield from _hub_rows("openai/gsm8k", "main", "test")
 
 
-def _public_math() -> Iterator[tuple[str, str]]:
+def _public_math() -> Iterator[dict[str, Any]]:
     for subject in _MATH_SUBJECTS:
-        for row in _hub_rows("EleutherAI/hendrycks_math", subject, "test"):
-            answer = last_boxed(row["solution"])
-            if answer is None:
-                raise ValueError(f"EleutherAI/hendrycks_math: {subject}: a solution without \\boxed answer")
-            yield row["problem"], answer
+        yield from _hub_rows("EleutherAI/hendrycks_math", subject, "test")
 
 
-def _public_svamp() -> Iterator[tuple[str, str]]:
-    for row in _hub_rows("ChilleD/SVAMP", None, "train+test"):
-        yield f"{row['Body'].strip()} {row['Question'].strip()}", str(row["Answer"]).removesuffix(".0")
+def _public_svamp() -> Iterator[dict[str, Any]]:
+    yield from _hub_rows("ChilleD/SVAMP", None, "train+test")
 
 
 def _hub_rows(name: str, subset: str | None, split: str) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,110 @@
+"""Whether two answers say the same: only if all of their parts do.
+
+A part that is neither a number nor a formula is compared as text. A unit, or a name on the left of "=", may
+be missing on one side, but not differ: `5 cm` is 5 and is not `5 m`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from utils.evaluation.answers.formulas import equal_equations, equal_formulas, is_formula
+from utils.evaluation.answers.notation import as_text
+from utils.evaluation.answers.quantities import Quantity
+from utils.evaluation.answers.values import Collection, Comparison, Equation, Named, Value
+
+
+def same_value(one: Value, other: Value) -> bool | None:
+    """Whether two answers are the same; None if algebra ran out of its limits."""
+    if isinstance(one, Named) and isinstance(other, Named):
+        return same_value(one.value, other.value) if one.name == other.name else False
+    if isinstance(one, Equation) or isinstance(other, Equation):
+        return _same_equations(one, other)
+    if isinstance(one, Named) or isinstance(other, Named):
+        return same_value(
+            one.value if isinstance(one, Named) else one, other.value if isinstance(other, Named) else other
+        )
+    if isinstance(one, Quantity) and isinstance(other, Quantity):
+        return _same_quantities(one, other)
+    if isinstance(one, Comparison) and isinstance(other, Comparison):
+        return _all(pairwise_same(one.sides, other.sides)) if one.signs == other.signs else False
+    if isinstance(one, Collection) and isinstance(other, Collection):
+        return _same_collections(one, other)
+    return False
+
+
+def pairwise_same(ones: Sequence[Value], others: Sequence[Value]) -> list[bool | None]:
+    return [same_value(one, other) for one, other in zip(ones, others, strict=True)]
+
+
+def _same_quantities(one: Quantity, other: Quantity) -> bool | None:
+    if one.unit and other.unit and one.unit != other.unit:
+        return False
+    if one.number is not None and other.number is not None:
+        return one.number == other.number
+    if as_text(one.text) == as_text(other.text):
+        return True
+    return equal_formulas(one.text, other.text) if is_formula(one.text) and is_formula(other.text) else False
+
+
+def _same_equations(one: Value, other: Value) -> bool | None:
+    sides = [_sides(one), _sides(other)]
+    first, second = sides
+    if first is None or second is None:
+        return False
+    if tuple(map(as_text, first)) == tuple(map(as_text, second)):
+        return True
+    return equal_equations(first, second) if all(map(is_formula, (*first, *second))) else False
+
+
+def _sides(value: Value) -> tuple[str, str] | None:
+    if isinstance(value, Equation):
+        return value.left, value.right
+    if isinstance(value, Named) and isinstance(value.value, Quantity) and not value.value.unit:
+        return value.name, value.value.text
+    return None
+
+
+def _same_collections(one: Collection, other: Collection) -> bool | None:
+    kinds = {one.kind, other.kind}
+    if len(kinds) > 1 and kinds != {"list", "set"}:
+        return False
+    if "set" in kinds:
+        return _all([_all(_any(same_value(item, each) for each in among.items) for item in items.items)
+                     for items, among in ((one, other), (other, one))])  # fmt: skip
+    if len(one.items) != len(other.items):
+        return False
+    if one.ordered:
+        return _all(pairwise_same(one.items, other.items))
+    return _matching(*(_with_needed_names(collection.items) for collection in (one, other)))
+
+
+def _with_needed_names(items: tuple[Value, ...]) -> list[Value]:
+    """`x = 1 or x = 2` as 1 and 2; with more names than one they say which is which."""
+    names = {item.name if isinstance(item, Named) else "" for item in items}
+    return [item.value if isinstance(item, Named) and len(names) == 1 else item for item in items]
+
+
+def _matching(ones: list[Value], others: list[Value]) -> bool | None:
+    """Whether each item has its own among the others, in any order."""
+    if any(isinstance(item, Named) for item in ones) != any(isinstance(item, Named) for item in others):
+        return False  # x = 1, y = 2 says more than 1, 2
+    undecided = False
+    rest = list(others)
+    for item in ones:
+        answers = [same_value(item, each) for each in rest]
+        if True in answers:
+            rest.pop(answers.index(True))
+        elif None in answers:
+            undecided = True
+        else:
+            return False
+    return None if undecided else True
+
+
+def _all(answers: Iterable[bool | None]) -> bool | None:
+    answers = list(answers)
+    return False if False in answers else None if None in answers else True
+
+
+def _any(answers: Iterable[bool | None]) -> bool | None:
+    answers = list(answers)
+    return True if True in answers else None if None in answers else False

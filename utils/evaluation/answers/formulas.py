@@ -1,0 +1,162 @@
+"""Whether two formulas are equal, by algebra: in a process of its own, within a limit of processor time and
+memory.
+
+What a model writes can keep algebra busy for ever (9^{9^{9}}), and a limit of wall-clock time would judge by
+how busy the machine is. The kernel ends the process at its limit of processor time, wherever it is at that
+moment; the next question starts another. `python -m` this module is that process: a line of JSON in, a line
+of JSON out.
+"""
+
+import atexit
+import functools
+import json
+import math
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+_SECONDS = 3  # of processor time for one pair; rounded up to the kernel's whole seconds
+_MEMORY = 2 << 30  # bytes
+_MAX_CHARACTERS = 400  # of a formula that algebra looks at
+
+# Only what the parser is known to read right, and whole; anything else is compared as text.
+_FUNCTIONS = "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp"
+_SYMBOLS = "pi alpha beta gamma delta theta lambda mu phi omega rho sigma"
+_COMMANDS = "|".join(f"{_FUNCTIONS} {_SYMBOLS} frac sqrt cdot times div binom".split())
+_TOKEN = re.compile(
+    rf"\\(?:{_COMMANDS})(?![A-Za-z])|[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
+    r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z])|(?<=[A-Za-z])_"  # x, xy and the index of x; words are none
+    r"|[-+*/^{}()|!\[\]\s]"
+)
+_DECIMAL = re.compile(r"([0-9]*)\.([0-9]+)")
+
+
+def is_formula(text: str) -> bool:
+    """Whether algebra can look at a text."""
+    return len(text) <= _MAX_CHARACTERS and bool(text.strip()) and not _TOKEN.sub("", text)
+
+
+def equal_formulas(left: str, right: str) -> bool | None:
+    """Whether two formulas have the same value everywhere; None if that could not be found out within the
+    limits."""
+    return _asked("formulas", *sorted((left, right)))
+
+
+def equal_equations(left: tuple[str, str], right: tuple[str, str]) -> bool | None:
+    """Whether two equations, each given by its sides, differ in a constant factor alone; None as above."""
+    return _asked("equations", *sorted((left, right)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _asked(kind: str, left: Any, right: Any) -> bool | None:
+    return _ALGEBRA.ask(kind, left, right)
+
+
+class _Algebra:
+    """The process that answers, started at the first question and again after each that ended it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, *question: Any) -> bool | None:
+        with self._lock:
+            process = self._process
+            if process is None or process.poll() is not None:
+                self.end()
+                process = self._process = subprocess.Popen(
+                    [sys.executable, "-m", __name__],
+                    cwd=Path(__file__).parents[__name__.count(".")],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                process.stdin.write(json.dumps(question) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+            except BrokenPipeError:
+                answer = ""
+            except BaseException:  # Ctrl-C: the answer that is still to come must not be taken for the next one
+                self.end()
+                raise
+            if not answer:  # ended at a limit
+                self.end()
+                return None
+            return json.loads(answer)
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+_ALGEBRA = _Algebra()
+atexit.register(_ALGEBRA.end)
+
+
+def _answer_questions() -> None:
+    import latex2sympy2_extended  # noqa: F401 (now, and not within the limit of the first question)
+
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_AS, _MEMORY)
+    for line in sys.stdin:
+        _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + _SECONDS)
+        kind, left, right = json.loads(line)
+        print(json.dumps(_equal(kind, left, right)), flush=True)
+
+
+def _limit(what: int, value: int) -> None:
+    _, highest = resource.getrlimit(what)
+    resource.setrlimit(what, (value if highest == resource.RLIM_INFINITY else min(value, highest), highest))
+
+
+def _equal(kind: str, left: Any, right: Any) -> bool:
+    import sympy
+
+    try:
+        if kind == "formulas":
+            one, other = _expression(left), _expression(right)
+            return bool(one == other or (not _differ_somewhere(one, other) and one.equals(other)))
+        (one, other) = (_expression(first) - _expression(second) for first, second in (left, right))
+        ratio = sympy.simplify(one / other)
+        return not ratio.free_symbols and bool(ratio.is_finite) and not ratio.is_zero
+    except MemoryError:
+        sys.exit(1)  # a limit, and not an answer
+    except Exception:  # noqa: BLE001 (the parser raises bare Exception, among others: what it cannot read is text)
+        return False
+
+
+def _differ_somewhere(one: Any, other: Any) -> bool:
+    """Whether two expressions differ where their symbols are certain positive numbers: found at once, unlike
+    equality."""
+    import sympy
+
+    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
+    point = {symbol: sympy.Rational(7 + 4 * place, 5) for place, symbol in enumerate(symbols)}
+    left, right = (sympy.N(expression.subs(point), 30) for expression in (one, other))
+    if not (left.is_number and right.is_number and left.is_finite and right.is_finite):
+        return False
+    return bool(abs(left - right) > sympy.Float("1e-12") * max(abs(left), abs(right)))
+
+
+def _expression(text: str) -> Any:
+    from latex2sympy2_extended import latex2sympy
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+
+    settings = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=False)
+    exact = _DECIMAL.sub(lambda match: rf"\frac{{{match[1]}{match[2]}}}{{{10 ** len(match[2])}}}", text)
+    exact = re.sub(r"(?<=[0-9])\s*\(", r"\\cdot (", exact)  # else 2(3) is read as the mixed number 2 + 3
+    return latex2sympy(exact, normalization_config=None, conversion_config=settings).doit()
+
+
+if __name__ == "__main__":
+    _answer_questions()

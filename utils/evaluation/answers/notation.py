@@ -1,0 +1,66 @@
+"""One way to write what LaTeX and plain text can write in several."""
+
+import re
+
+from utils.evaluation.answers.statement import plain_characters
+
+_TEXT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|bm)\s*\{([^{}]*)\}"
+)
+_MONEY = {"\\$": "dollar", "\N{EURO SIGN}": "euro", "\N{POUND SIGN}": "pound"}
+_REWRITES = [  # LaTeX that says nothing about the value, or one way to write what can be written in several
+    (re.compile(r"\\(?:displaystyle|limits|bigl?|bigr|Bigl?|Bigr|left|right)(?![A-Za-z])\.?"), ""),
+    (re.compile(r"(?<!\\)\\[!,]"), ""),
+    (re.compile(r"(?<!\\)\\[;: ]|\\(?:quad|qquad|space)(?![A-Za-z])|~"), " "),
+    (re.compile(r"\\[dtc]frac"), r"\\frac"),
+    (re.compile(r"\\frac\s*([0-9A-Za-z])\s*([0-9A-Za-z])"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\frac\s*([0-9A-Za-z])\s*\{"), r"\\frac{\1}{"),
+    (re.compile(r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
+    (re.compile(r"\\sqrt\s*([0-9A-Za-z])"), r"\\sqrt{\1}"),
+    (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi"),
+    (re.compile(r"\\(?:leq|leqslant)(?![A-Za-z])|<="), r"\\le "),
+    (re.compile(r"\\(?:geq|geqslant)(?![A-Za-z])|>="), r"\\ge "),
+    (re.compile(r"\\neq(?![A-Za-z])|!="), r"\\ne "),
+    (re.compile(r"\\lt(?![A-Za-z])"), "<"),
+    (re.compile(r"\\gt(?![A-Za-z])"), ">"),
+    (re.compile(r"\\(?:dots|cdots|ldots)(?![A-Za-z])|\.\.\."), r"\\ldots "),
+    (re.compile(r"\\[lr]?vert(?![A-Za-z])|\\mid(?![A-Za-z])"), "|"),
+    (re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
+    (re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
+    (re.compile(r"\\varnothing(?![A-Za-z])"), r"\\emptyset"),
+    (re.compile(r"(?<![\\A-Za-z])(?:infinity|inf)(?![A-Za-z])"), r"\\infty"),
+    (re.compile(r"\+\s*\\infty"), r"\\infty"),
+    (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree(?![A-Za-z])"), " degree "),
+    (re.compile(r"\\?%"), " percent "),
+    (re.compile(r"\s*([_^])\s*\{([0-9A-Za-z])\}"), r"\1\2"),
+    (re.compile(r"\s+(?=\^)"), ""),
+    (re.compile(r"\\[()\[\]]|\$"), ""),
+]
+
+
+def without_notation(text: str) -> str:
+    text = plain_characters(text).replace("{,}", ",")
+    for sign, unit in _MONEY.items():
+        text = _behind_its_number(text, re.escape(sign), unit)
+    if text.count("$") == 1:  # no pair around a formula
+        text = _behind_its_number(text, r"\$", "dollar")
+    while (plain := _TEXT.sub(r" \1 ", text)) != text:
+        text = plain
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
+    return " ".join(text.split()).rstrip(".,;:").strip()
+
+
+def _behind_its_number(text: str, sign: str, unit: str) -> str:
+    return re.sub(rf"{sign}\s*(-?[0-9.,]*[0-9])", rf"\1 {unit} ", text)
+
+
+def as_text(text: str) -> str:
+    """Words without case; spaces count between digits alone (1 1/2 is not 11/2)."""
+    text = re.sub(r"(?<![0-9])\s+|\s+(?![0-9])", "", text)
+    return text if re.search(r"[0-9\\^_=<>+*/|]", text) else text.casefold()
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two answers are written in the same way, notation without a meaning set aside."""
+    return as_text(without_notation(one)) == as_text(without_notation(other))

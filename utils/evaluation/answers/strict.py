@@ -1,0 +1,65 @@
+"""The strict answer rule: all of an answer has to be right, exactly where that is possible and else as text.
+
+A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that. A text
+that states none is itself an answer if it is a line without prose, and gives its last number otherwise.
+Nothing is rounded: 0.3333 is not 1/3.
+"""
+
+import re
+
+from utils.evaluation.answers.comparison import same_value
+from utils.evaluation.answers.notation import same_text
+from utils.evaluation.answers.statement import plain_characters, stated_by, whole_statement
+from utils.evaluation.answers.values import read_value
+
+_NUMBER = re.compile(
+    r"(?:(?<![0-9A-Za-z)\]}])[-+])?"  # a sign, not a subtraction
+    r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
+    r"(?:[eE][-+]?[0-9]{1,3}(?![0-9A-Za-z])|/[0-9]+)?"
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
+_WORD = re.compile(r"[A-Za-z]+\.?")
+_COMMAND_WITH_WORDS = re.compile(r"\\(?:text|mbox|mathrm|textbf|begin|end|operatorname)\s*\{[^{}]*\}")
+
+
+def strict_answer(text: str) -> str:
+    """The answer that a text gives; empty if it gives none."""
+    stated = _stated(text)
+    return (_NUMBER.findall(plain_characters(text)) or [""])[-1] if stated is None else stated
+
+
+def stated_answer(response: str) -> str:
+    """The answer that a reference response states; empty if it states none.
+
+    Without a marker or a box only a line with a single number counts: the last number of a program or of a
+    textbook's solution is seldom its answer.
+    """
+    stated = _stated(response)
+    if stated is not None:
+        return stated
+    numbers = _NUMBER.findall(plain_characters(response))
+    return numbers[0] if "\n" not in response.strip() and len(numbers) == 1 else ""
+
+
+def given_answer(answer: str) -> str:
+    """The gold answer of a benchmark's `answer` field, read like what follows a marker."""
+    return whole_statement(answer)
+
+
+def strict_same(answer: str, gold: str) -> bool | None:
+    """Whether two answers are the same; None if that could not be found out within the limits of
+    `formulas`."""
+    if not answer or not gold:
+        return False
+    return same_text(answer, gold) or same_value(read_value(answer), read_value(gold))
+
+
+def _stated(text: str) -> str | None:
+    stated = stated_by(text)
+    if stated is not None:
+        return stated
+    line = text.strip()
+    if not line or "\n" in line or ". " in line:
+        return None
+    is_answer = _WORD.fullmatch(line) or not _PROSE.search(_COMMAND_WITH_WORDS.sub("", line))
+    return whole_statement(line) if is_answer else None
