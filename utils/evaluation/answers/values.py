@@ -33,7 +33,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Attributes: kind: "list", "set", "union", or what opens and closes: "()", "[)", "matrix 2"; items: in
+    """Attributes: kind: "list", "set", "union", or what opens and closes: "()", "[)", "matrix of 2 rows"; items: in
     order where the kind has one."""
 
     kind: str
@@ -139,14 +139,11 @@ def _equated(text: str, sides: list[str], depth: int) -> Value:
     values = [side for side in sides if not _NAME.fullmatch(side)]
     names = [side for side in sides if _NAME.fullmatch(side)]
     is_calculation = all(not _NOT_A_LETTER.sub("", value) for value in values[:-1])
-    if len(values) == 1 or (values and is_calculation and _is_numeric(values[-1])):
+    is_number = bool(values) and read_quantity(values[-1]).number is not None
+    if len(values) == 1 or (is_calculation and (is_number or (names and not _NOT_A_LETTER.sub("", values[-1])))):
         value = _read(values[-1], depth + 1)
         return Named(as_text(names[0]), value) if len(names) == 1 else value if not names else Quantity(text, None, "")
     return Equation(*sides) if len(sides) == 2 else Quantity(text, None, "")
-
-
-def _is_numeric(text: str) -> bool:
-    return not _NOT_A_LETTER.sub("", text) or read_quantity(text).number is not None
 
 
 def _top_level(text: str) -> list[tuple[int, int]]:
