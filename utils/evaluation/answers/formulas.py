@@ -11,8 +11,10 @@ import atexit
 import functools
 import json
 import math
+import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +24,8 @@ from typing import Any
 
 _SECONDS = 3  # of processor time for one pair; rounded up to the kernel's whole seconds
 _MEMORY = 2 << 30  # bytes
+_OUT_OF_MEMORY = 3  # exit status
+_AT_A_LIMIT = {-signal.SIGXCPU, -signal.SIGSEGV, -signal.SIGKILL, _OUT_OF_MEMORY}  # SIGSEGV: of the stack
 _MAX_CHARACTERS = 400  # of a formula that algebra looks at
 
 # Only what the parser is known to read right, and whole; anything else is compared as text.
@@ -76,6 +80,8 @@ class _Algebra:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     text=True,
+                    env={**os.environ, "PYTHONHASHSEED": "0"},  # the order in which sympy tries things
+                    start_new_session=True,  # Ctrl-C is for this process
                 )
             assert process.stdin is not None and process.stdout is not None
             try:
@@ -87,10 +93,13 @@ class _Algebra:
             except BaseException:  # Ctrl-C: the answer that is still to come must not be taken for the next one
                 self.end()
                 raise
-            if not answer:  # ended at a limit
-                self.end()
-                return None
-            return json.loads(answer)
+            if answer:
+                return json.loads(answer)
+            status = process.wait()
+            self.end()
+            if status not in _AT_A_LIMIT:
+                raise RuntimeError(f"{__name__}: its process ended with status {status}, and not at one of its limits")
+            return None
 
     def end(self) -> None:
         if self._process is not None:
@@ -105,13 +114,16 @@ atexit.register(_ALGEBRA.end)
 
 def _answer_questions() -> None:
     import latex2sympy2_extended  # noqa: F401 (now, and not within the limit of the first question)
+    from sympy.core import random
 
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, _MEMORY)
     for line in sys.stdin:
         _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + _SECONDS)
         kind, left, right = json.loads(line)
-        print(json.dumps(_equal(kind, left, right)), flush=True)
+        random.seed(0)  # the points at which sympy tries whether formulas differ
+        print(json.dumps(_equal(kind, left, right)), file=answers, flush=True)
 
 
 def _limit(what: int, value: int) -> None:
@@ -130,7 +142,7 @@ def _equal(kind: str, left: Any, right: Any) -> bool:
         ratio = sympy.simplify(one / other)
         return not ratio.free_symbols and bool(ratio.is_finite) and not ratio.is_zero
     except MemoryError:
-        sys.exit(1)  # a limit, and not an answer
+        sys.exit(_OUT_OF_MEMORY)
     except Exception:  # noqa: BLE001 (the parser raises bare Exception, among others: what it cannot read is text)
         return False
 
