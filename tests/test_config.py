@@ -8,7 +8,11 @@ import yaml
 
 from tests.conftest import PROJECT
 from utils.config.load import load_config
+from utils.config.names import SYNONYMS
+from utils.config.problems import known_keys
 from utils.config.released import translate_released_config
+from utils.config.schema import RunConfig
+from utils.config.train_arg_names import train_arg_names
 
 MINIMAL = "run_name: r\nmodel: {name_or_path: m}\ndata: {path: p}\n"
 
@@ -90,7 +94,14 @@ def test_all_errors_come_at_once_with_the_nearest_names(yaml_file):
     with pytest.raises(ValueError, match="5 problems") as refusal:
         load_config(path)
     message = str(refusal.value)
-    for words in (str(path), "'run_name'", "a/b", "data.path: found 3", "'max_length'", "subset.budget: found 0"):
+    for words in (
+        str(path),
+        "did you mean run_name?",
+        "a/b",
+        "data.path: found 3",
+        "data.max_length",
+        "subset.budget: found 0",
+    ):
         assert words in message, f"{words!r} is missing in\n{message}"
 
 
@@ -113,6 +124,93 @@ def test_wrong_yaml_is_refused_in_words(yaml_file, text, words):
     with pytest.raises(ValueError) as refusal:
         load_config(yaml_file(text), needs=["model"])
     assert all(word in str(refusal.value) for word in words), refusal.value
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("learning_rate: 1e-3", "train_args.learning_rate"),
+        ("lr: 1e-3", "train_args.learning_rate"),
+        ("warmup_steps: 3", "train_args.warmup_steps"),
+        ("epochs: 3", "train_args.num_train_epochs"),
+        ("batch_size: 4", "global_batch_size or train_args.per_device_train_batch_size"),
+        ("gradient_accumulation_steps: 4", "global_batch_size"),
+        ("output_dir: x", "run_name"),
+        ("max_len: 9", "data.max_length"),
+        ("max_length: 9", "data.max_length"),
+        ("budget: 9", "subset.budget"),
+        ("global-batch-size: 9", "global_batch_size"),
+        ("limit: 9", "data.limit or evaluation.limit"),
+        ("subset: {k: 3}", "subset.num_clusters"),
+        ("subset: {n_clusters: 3}", "subset.num_clusters"),
+        ("subset: {clusters: 20}", "subset.num_clusters"),
+        ("subset: {learning_rate: 3}", "train_args.learning_rate"),
+        ("subset: {seed: 3}", "seed"),
+        ("subset: {budgett: 3}", "subset.budget"),
+        ("trajectories: {max_length: 3}", "data.max_length"),
+        ("model: {name_or_path: m, lora: {rank: 3}}", "model.lora.r"),
+        ("checkpoints: {save_steps: 3}", "checkpoints.every"),
+    ],
+)
+def test_a_key_in_the_wrong_place_or_by_another_name_is_told_where_it_belongs(yaml_file, line, meant):
+    text = MINIMAL if not line.startswith("model") else "run_name: r\ndata: {path: p}\n"
+    with pytest.raises(ValueError) as refusal:
+        load_config(yaml_file(f"{text}{line}\n"))
+    assert str(refusal.value).endswith(f"did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("learning_rat", "train_args.learning_rate"),
+        ("lr", "train_args.learning_rate"),
+        ("max_length", "data.max_length"),
+        ("global_batch_size", "global_batch_size"),
+        ("num_clusters", "subset.num_clusters"),
+    ],
+)
+def test_a_setting_that_is_none_of_transformers_is_told_where_it_belongs(name, meant):
+    from utils.training.settings import check_train_args
+
+    with pytest.raises(ValueError) as refusal:
+        check_train_args({name: 1})
+    assert "1 problem\n" in str(refusal.value) and f"did you mean {meant}?" in str(refusal.value)
+
+
+def test_every_synonym_stands_for_a_key_that_is_there():
+    known = known_keys(RunConfig)
+    assert {key for keys in SYNONYMS.values() for key in keys} <= set(known)
+    taken = {key.rpartition(".")[2] for key in known if not key.startswith("train_args.")}
+    assert {name for name in SYNONYMS if name in taken} == {"clusters"}, "what is a key of ours stands for itself"
+
+
+def test_names_of_training_arguments_are_read_without_importing_them():
+    import dataclasses
+
+    from transformers import TrainingArguments
+
+    assert set(train_arg_names()) == {field.name for field in dataclasses.fields(TrainingArguments)}
+
+
+def test_no_words_of_pydantic_reach_a_user(yaml_file):
+    """One wrong value of each kind."""
+    wrong = """
+run_name: a/b
+seed: -1
+model: {name_or_path: 3, dtype: float33, trust_remote_code: 7, lora: {r: x, dropout: 1.0}}
+data: {path: [p], max_length: 0, columns: {a: 3}, limit: 1.5}
+checkpoints: 3
+train_args: 7
+trajectories: {also: [confidenc]}
+subset: {clusters: 3, steps: [a], min_per_source: x, max_per_source: {a: 0}, decontaminate: x, min_slope: -1}
+evaluation: {limit: x, benchmarks: [a]}
+"""
+    with pytest.raises(ValueError) as refusal:
+        load_config(yaml_file(wrong))
+    _, *lines = str(refusal.value).splitlines()
+    assert len(lines) == 22
+    assert all(": found " in line and ", expected " in line for line in lines), "\n".join(lines)
+    assert not any("nput should" in line or "tring should" in line or "constrained" in line for line in lines)
 
 
 def test_a_stage_asks_only_for_what_it_uses(yaml_file):

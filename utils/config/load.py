@@ -4,15 +4,15 @@ The reader is YAML's safe one with two repairs: a key given twice is an error (P
 `2e-5` is a number (PyYAML 1.1 reads a string unless there is a dot).
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from utils.config.problems import listing, problems_of
 from utils.config.released import is_released_config, translate_released_config
 from utils.config.schema import RunConfig
 from utils.config.wandb_key import is_key_name
@@ -74,7 +74,7 @@ def load_config(
     config = validated(RunConfig, path, values, overrides, needs)
     missing = [_missing(section) for section in needs if getattr(config, section) is None]
     if missing:
-        raise ValueError(_listing(path, missing))
+        raise ValueError(listing(path, missing))
     return config, translations
 
 
@@ -102,9 +102,9 @@ def validated(
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        problems = [_describe(item, schema) for item in error.errors()]
+        problems = problems_of(error, schema)
         problems += [_missing(section) for section in needs if section not in values]
-        raise ValueError(_listing(path, problems)) from None
+        raise ValueError(listing(path, problems)) from None
 
 
 def _read_text(path: Path) -> str:
@@ -158,36 +158,3 @@ def _key_names(value: Any) -> Iterator[str]:
 
 def _missing(section: str) -> str:
     return f"{section}: missing, and this command needs it: add a `{section}:` section"
-
-
-def _listing(path: Path, problems: list[str]) -> str:
-    noun = "problem" if len(problems) == 1 else "problems"
-    return f"{path}: {len(problems)} {noun}\n" + "\n".join(f"  - {problem}" for problem in problems)
-
-
-def _describe(item: Any, schema: type[BaseModel]) -> str:
-    """One pydantic error in the form: key, found, expected, nearest known name."""
-    location = [str(part) for part in item["loc"] if part not in ("int", "float")]
-    key = ".".join(location) or "(top level)"
-    if item["type"] == "extra_forbidden":
-        known = _known_names(schema, location[:-1])
-        nearest = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-        return f"{key}: unknown key; {hint}"
-    if item["type"] == "missing":
-        return f"{key}: missing, and it has no default"
-    if item["type"] == "value_error":
-        return f"{key}: {item['ctx']['error']}"
-    return f"{key}: found {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}"
-
-
-def _known_names(section: type[BaseModel], location: list[str]) -> list[str]:
-    """Field names of the section at `location` of a schema."""
-    for part in location:
-        annotation = section.model_fields[part].annotation
-        section = next(
-            candidate
-            for candidate in (annotation, *get_args(annotation))
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel)
-        )
-    return list(section.model_fields)

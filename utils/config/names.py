@@ -1,16 +1,89 @@
-"""Look up a name that came from a YAML in one of the project's tables."""
+"""Names a user writes: looked up in the project's tables, or the one that was probably meant."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# What a setting is called elsewhere -> what it is called here.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("k", "n_clusters", "clusters", "n_components"), ("subset.num_clusters",)),
+    **dict.fromkeys(("n_init", "restarts"), ("subset.num_restarts",)),
+    **dict.fromkeys(("niter", "n_iter", "max_iter", "num_iterations"), ("subset.iterations",)),
+    **dict.fromkeys(("size", "subset_size", "fraction", "ratio", "num_rows"), ("subset.budget",)),
+    **dict.fromkeys(("strategy", "algorithm", "selection_method"), ("subset.method",)),
+    **dict.fromkeys(("trajectories_path", "losses", "ref_model", "reference"), ("subset.trajectories_from",)),
+    **dict.fromkeys(("lr",), ("train_args.learning_rate",)),
+    **dict.fromkeys(("epochs", "num_epochs", "n_epochs"), ("train_args.num_train_epochs",)),
+    **dict.fromkeys(("num_steps", "total_steps"), ("train_args.max_steps",)),
+    **dict.fromkeys(("scheduler", "lr_scheduler"), ("train_args.lr_scheduler_type",)),
+    **dict.fromkeys(
+        ("batch_size", "train_batch_size"), ("global_batch_size", "train_args.per_device_train_batch_size")
+    ),
+    **dict.fromkeys(("gradient_accumulation_steps", "grad_accum", "accumulation"), ("global_batch_size",)),
+    **dict.fromkeys(
+        ("max_len", "max_seq_length", "max_seq_len", "model_max_length", "cutoff_len", "seq_len", "sequence_length"),
+        ("data.max_length",),
+    ),
+    **dict.fromkeys(("dataset", "data_path", "train_file", "full_data_path", "file"), ("data.path",)),
+    **dict.fromkeys(("prompt_template", "prompt"), ("data.template",)),
+    **dict.fromkeys(("source_key", "source_field", "category"), ("data.source_column",)),
+    **dict.fromkeys(("max_samples", "num_samples", "max_rows"), ("data.limit",)),
+    **dict.fromkeys(("model_name", "model_name_or_path", "base_model", "pretrained"), ("model.name_or_path",)),
+    **dict.fromkeys(("tokenizer_name", "tokenizer_path"), ("model.tokenizer",)),
+    **dict.fromkeys(("torch_dtype",), ("model.dtype",)),
+    **dict.fromkeys(("lora_r", "lora_rank", "rank"), ("model.lora.r",)),
+    **dict.fromkeys(("lora_alpha",), ("model.lora.alpha",)),
+    **dict.fromkeys(("num_checkpoints", "n_checkpoints", "num_loss_ckpts"), ("checkpoints.count",)),
+    **dict.fromkeys(("save_steps", "save_every"), ("checkpoints.every",)),
+    **dict.fromkeys(("random_seed", "random_state"), ("seed",)),
+    **dict.fromkeys(("output_dir", "result_dir", "experiment_name"), ("run_name",)),
+    **dict.fromkeys(("wandb_project", "project_name"), ("tracking.project",)),
+    **dict.fromkeys(("max_tokens", "max_gen_toks"), ("evaluation.max_new_tokens",)),
+    **dict.fromkeys(("n_shot", "num_shots", "few_shot"), ("evaluation.num_fewshot",)),
+}
 
 
 def look_up(table: Mapping[str, T], name: str, setting: str) -> T:
     """Raises: ValueError naming the setting, the nearest known name and all known names."""
     if name in table:
         return table[name]
-    nearest = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    near = nearest(name, table)
+    hint = f"did you mean {near!r}? " if near else ""
     raise ValueError(f"{setting}: unknown name {name!r}; {hint}known: {', '.join(table)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that differs from this one by case, hyphens or a slip of the pen; None if there is none."""
+    plain = {_plain(one): one for one in known}
+    found = difflib.get_close_matches(_plain(name), plain, n=1)
+    return plain[found[0]] if found else None
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("-", "_")
+
+
+def meant_key(key: str, known: Iterable[str]) -> str | None:
+    """Which of the known keys an unknown one stands for; None if nobody can tell.
+
+    In this order: the same name in another section of ours, what the name is a synonym of, the same name in
+    train_args (many of whose names are ours to set), a slip of the pen in the same section, one in another.
+
+    Args: key, known: dotted, such as "subset.k" and "subset.num_clusters".
+    Returns: one key, or several joined by " or ".
+    """
+    known = list(known)
+    section, _, name = key.rpartition(".")
+    elsewhere = [other for other in known if other.rpartition(".")[2] == name]
+    synonyms = [other for other in SYNONYMS.get(_plain(name), ()) if other in known and other != key]
+    ours = [other for other in elsewhere if not other.startswith("train_args.")]
+    if exact := ours or synonyms or elsewhere:
+        return " or ".join(exact[:3])
+    here = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == section}
+    anywhere = {other.rpartition(".")[2]: other for other in known}
+    for table in (here, anywhere):
+        if (near := nearest(name, table)) is not None:
+            return table[near]
+    return None

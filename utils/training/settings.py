@@ -3,7 +3,6 @@ belong to other sections refused with the section to use, and everything that mu
 
 import dataclasses
 import datetime
-import difflib
 import math
 import os
 import sys
@@ -15,6 +14,8 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
+from utils.config.names import meant_key
+from utils.config.problems import known_keys, listing
 from utils.config.schema import RunConfig
 
 # Settings of TrainingArguments that are ours to decide, and where the user decides them.
@@ -93,14 +94,14 @@ def check_train_args(train_args: dict[str, Any]) -> None:
         elif prefix is not None and name in known:
             problems.append(f"train_args.{name}: not set here; {_OWNED_PREFIXES[prefix]}")
         elif name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else "see transformers.TrainingArguments"
+            meant = meant_key(f"train_args.{name}", known_keys(RunConfig))
+            hint = f"did you mean {meant}?" if meant else "see transformers.TrainingArguments"
             problems.append(f"train_args.{name}: no such setting in the installed transformers; {hint}")
         elif name == "train_sampling_strategy" and value not in _SAMPLING_STRATEGIES:
             problems.append(f"train_args.{name}: found {value!r}, expected one of {', '.join(_SAMPLING_STRATEGIES)}")
     problems += _check_numbers(train_args) + _check_fsdp(train_args)
     if problems:
-        raise ValueError(f"{len(problems)} problems in train_args\n" + "\n".join(f"  - {line}" for line in problems))
+        raise ValueError(listing("train_args", problems))
     _check_precision(train_args)
 
 

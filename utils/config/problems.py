@@ -1,0 +1,100 @@
+"""What pydantic found wrong with a YAML, said as key, found, expected, and the key that was probably meant."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from utils.config.names import SYNONYMS, meant_key, nearest
+from utils.config.train_arg_names import train_arg_names
+from utils.terminal import counted, one_line
+
+_EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping of names to values",
+    "model_type": "a section of keys",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "too_short": "at least {min_length} of them",
+    "literal_error": "{expected}",
+    # The names of runs and experiments are the only texts with a pattern: they are folder names.
+    "string_pattern_mismatch": "a folder name of letters, digits and . _ + = -, beginning with a letter or digit",
+}
+# pydantic names the branch of a union as if it were a key.
+_UNION_BRANCH = re.compile(r"(int|float|str|bool|constrained-\w+|(list|dict|literal|function-[\w-]+|nullable)\[.*)")
+
+
+def problems_of(error: ValidationError, schema: type[BaseModel]) -> list[str]:
+    """One line a key, in the order of the schema's checks."""
+    items = [(_key(item["loc"]), item) for item in error.errors()]
+    by_key: dict[str, list[Any]] = {}
+    for key, item in items:
+        if not any(other.startswith(f"{key}.") for other, _ in items):  # a union's branch that got further says more
+            by_key.setdefault(key, []).append(item)
+    return [_described(key, found, schema) for key, found in by_key.items()]
+
+
+def listing(origin: Any, problems: list[str]) -> str:
+    return f"{origin}: {counted(len(problems), 'problem')}\n" + "\n".join(f"  - {problem}" for problem in problems)
+
+
+def known_keys(schema: type[BaseModel]) -> list[str]:
+    """All dotted keys, sections included; of train_args those of the installed transformers."""
+    keys = list(_keys(schema))
+    return [*keys, *(f"train_args.{name}" for name in train_arg_names())] if "train_args" in keys else keys
+
+
+def hint_for(key: str, schema: type[BaseModel]) -> str:
+    """For a key that is unknown: the one that was probably meant, or those that its section has."""
+    meant = meant_key(key, known_keys(schema))
+    if meant is not None:
+        return f"did you mean {meant}?"
+    section = key.rpartition(".")[0]
+    names = [other.rpartition(".")[2] for other in _keys(schema) if other.rpartition(".")[0] == section]
+    return f"known: {', '.join(names)}" if names else "leave it out"
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location if not _UNION_BRANCH.fullmatch(str(part)))
+
+
+def _described(key: str, items: list[Any], schema: type[BaseModel]) -> str:
+    first = items[0]
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {hint_for(key, schema)}"
+    if first["type"] == "missing":
+        return f"{key}: missing, and it has no default"
+    if first["type"] == "value_error":
+        return f"{key or 'the whole file'}: {first['ctx']['error']}"
+    expected = list(dict.fromkeys(_expected(item) for item in items))
+    text = f"{key}: found {one_line(repr(first['input']), 80)}, expected {' or '.join(expected)}"
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        near = nearest(first["input"], re.findall(r"'([^']*)'", first["ctx"]["expected"]))
+        return f"{text}; did you mean {near!r}?" if near else text
+    meant = [other for other in SYNONYMS.get(key.rpartition(".")[2], ()) if other != key]
+    return f"{text}; did you mean {' or '.join(meant)}?" if meant else text
+
+
+def _expected(item: Any) -> str:
+    """pydantic's own words only for what no key of ours can be refused for today."""
+    return _EXPECTED.get(item["type"], item["msg"]).format(**item.get("ctx", {}))
+
+
+def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield prefix + name
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _keys(part, f"{prefix}{name}.")
