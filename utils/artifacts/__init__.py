@@ -1,4 +1,5 @@
 """Everything written under res/: where things lie (`paths`), whole-file writes and locks (`files`), what made a result
-(`manifests`), what a run printed (`log`), and what stages hand to each other: `checkpoints`, losses (`trajectory_folder`
-is written, `trajectories` are read from it or from a file made elsewhere, `imported`), `subsets`.
+(`manifests`) and how two of them differ (`differences`), what a run printed (`log`), and what stages hand to each
+other: `checkpoints`, losses (`trajectory_folder` is written, `trajectories` are read from it or from a file made
+elsewhere, `imported`), `subsets`.
 Imports neither torch nor transformers."""

@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from utils.artifacts.differences import difference_lines, why_another_pool
 from utils.artifacts.files import atomic_write, read_json, write_json
 from utils.artifacts.paths import RunPaths
 from utils.config.schema import RunConfig
@@ -19,9 +21,13 @@ _RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "data
 
 
 def provenance(**extra: Any) -> dict[str, Any]:
-    """Command, versions, machine, commit and time. The command never holds a key: it is taken out of sys.argv first."""
+    """Command and its folder, versions, machine, commit and time.
+
+    The command never holds a key: it is taken out of sys.argv first.
+    """
     return {
         "command": [Path(sys.executable).name, *sys.argv],
+        "folder": os.getcwd(),  # relative paths of the command and its YAML count from here
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: version for name in _RECORDED_PACKAGES if (version := _version(name))},
@@ -48,16 +54,21 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
     return manifest
 
 
-def check_inputs(path: Path, recorded: dict[str, Any], wanted: dict[str, Any], ways_out: str) -> None:
-    """Refuse to reuse a result made from other inputs, showing only the entries that differ.
+def check_inputs(
+    path: Path,
+    recorded: dict[str, Any],
+    wanted: dict[str, Any],
+    ways_out: str,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Refuse to reuse a result made from other inputs, showing the innermost entries that differ.
 
+    Args: data: the `pool_record` of now, to say why the pool is another one.
     Raises: ValueError.
     """
-    differing = [
-        f"  {name}: there {_short(recorded.get(name))}, now {_short(wanted.get(name))}"
-        for name in sorted(recorded.keys() | wanted.keys())
-        if recorded.get(name) != wanted.get(name)
-    ]
+    differing = difference_lines(recorded, wanted)
+    if recorded.get("pool") != wanted.get("pool") and data is not None:
+        differing.append(f"  the pool is another one: {why_another_pool(read_json(path).get('data'), data)}")
     if differing:
         raise ValueError(f"{path.parent} was made from other inputs:\n" + "\n".join(differing) + f"\n{ways_out}")
 
@@ -66,11 +77,6 @@ def write_config(paths: RunPaths, config: RunConfig) -> None:
     """The resolved config, every default written out: the first file of a run."""
     with atomic_write(paths.config) as file:
         yaml.safe_dump(config.model_dump(mode="json"), file, sort_keys=False, allow_unicode=True)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 160 else f"{text[:157]}..."
 
 
 def _version(package: str) -> str | None:

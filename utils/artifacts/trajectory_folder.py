@@ -22,6 +22,7 @@ KEPT = {  # what a word of `trajectories.also` keeps of each checkpoint besides 
     "confidence": ("probability", "max_probability"),
     "embeddings": ("embeddings",),
 }
+_OF_EACH_WRITE = ("kind", "format_version", "status", "inputs", "checkpoints", "steps", "provenance")
 
 
 def quantity_path(folder: Path, step: int, quantity: str = LOSS) -> Path:
@@ -61,6 +62,7 @@ def begin_trajectories(
     num_response_tokens: np.ndarray,
     quantities: Iterable[str] = (LOSS,),
     overwrite: bool = False,
+    record: dict[str, Any] | None = None,
 ) -> list[int]:
     """Open `folder` for these inputs, or refuse if what lies there was made from others.
 
@@ -71,6 +73,7 @@ def begin_trajectories(
         quantities: what is wanted of each; the losses among them.
         num_response_tokens: whole numbers (N,); the losses of rows with 0 will be NaN.
         overwrite: drop these checkpoints' losses first; all losses, if they were made from other inputs.
+        record: kept in the manifest as it is and compared with nothing; its "data" is a `pool_record`.
 
     The caller keeps other launches from scoring the same steps meanwhile. What a killed one left half written goes.
 
@@ -79,6 +82,7 @@ def begin_trajectories(
     Raises: ValueError naming the differing entries.
     """
     ways_out = "Ways out: --overwrite scores everything again; another run_name keeps both."
+    record = record or {}
     with locked(folder / ".lock"):
         path = folder / "manifest.json"
         if overwrite:
@@ -86,7 +90,7 @@ def begin_trajectories(
         done = set(scored_steps(folder))
         if path.is_file():
             manifest = read_manifest(path, KIND)
-            check_inputs(path, manifest["inputs"], inputs, ways_out)
+            check_inputs(path, manifest["inputs"], inputs, ways_out, record.get("data"))
             known = {int(step): fingerprint for step, fingerprint in manifest["checkpoints"].items()}
             reused = [step for step in checkpoints if step in done]
             check_inputs(
@@ -104,7 +108,8 @@ def begin_trajectories(
         _save_num_response_tokens(folder, num_response_tokens)
         recorded = {**dict.fromkeys(unreadable, "unreadable"), **known, **checkpoints}
         unscorable_rows = np.flatnonzero(num_response_tokens == 0).tolist()
-        _write(folder, inputs, recorded, unscorable_rows, manifest.get("device_seconds", {}))
+        outcome = {"unscorable_rows": unscorable_rows, "device_seconds": manifest.get("device_seconds", {}), **record}
+        _write(folder, inputs, recorded, outcome)
     return pending
 
 
@@ -138,8 +143,9 @@ def finish_checkpoint(
     with locked(folder / ".lock"):
         manifest = read_manifest(folder / "manifest.json", KIND)
         checkpoints = {int(known): fingerprint for known, fingerprint in manifest["checkpoints"].items()}
-        seconds_of = {**manifest["device_seconds"], str(step): round(device_seconds, 3)}
-        _write(folder, manifest["inputs"], checkpoints, manifest["unscorable_rows"], seconds_of)
+        outcome = {name: value for name, value in manifest.items() if name not in _OF_EACH_WRITE}
+        outcome["device_seconds"] = {**manifest["device_seconds"], str(step): round(device_seconds, 3)}
+        _write(folder, manifest["inputs"], checkpoints, outcome)
     _remove_parts(folder, step)
 
 
@@ -180,13 +186,7 @@ def _save_num_response_tokens(folder: Path, num_response_tokens: np.ndarray) -> 
         array[:] = num_response_tokens
 
 
-def _write(
-    folder: Path,
-    inputs: dict[str, Any],
-    checkpoints: dict[int, str],
-    unscorable_rows: list[int],
-    device_seconds: dict[str, float],
-) -> None:
+def _write(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], outcome: dict[str, Any]) -> None:
     done = scored_steps(folder)
     write_manifest(
         folder / "manifest.json",
@@ -195,7 +195,6 @@ def _write(
         inputs,
         checkpoints={str(step): checkpoints[step] for step in sorted(checkpoints)},
         steps=done,
-        unscorable_rows=unscorable_rows,
-        device_seconds=device_seconds,
         provenance=provenance(),
+        **outcome,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
+from utils.artifacts.differences import pool_record
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectory_folder import begin_trajectories, quantities_of, scored_steps
@@ -30,7 +31,7 @@ class ScoringPlan:
     tokens: of the whole pool; pad_id: what fills a batch.
     prefix: token ids that all scorable rows begin with.
     quantities: what is kept of each checkpoint, the losses among them.
-    inputs: what the losses depend on besides the checkpoint.
+    inputs: what the losses depend on besides the checkpoint; record: kept beside them, compared with nothing.
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class ScoringPlan:
     prefix: np.ndarray
     quantities: tuple[str, ...]
     inputs: dict[str, Any]
+    record: dict[str, Any]
 
     @property
     def scorable_rows(self) -> np.ndarray:
@@ -107,6 +109,7 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
         prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
         quantities=quantities_of(config.trajectories.also),
         inputs=inputs,
+        record={"data": pool_record(config.data)},
     )
 
 
@@ -138,6 +141,7 @@ def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
         plan.tokens.num_response_tokens,
         plan.quantities,
         overwrite,
+        plan.record,
     )
 
 

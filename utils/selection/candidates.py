@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.artifacts.differences import pool_record, why_another_pool
 from utils.artifacts.trajectories import Trajectories
 from utils.data.pool import Pool
 from utils.selection.numbered_rows import NumberedRows
@@ -191,10 +192,11 @@ def _refuse_another_pool(pool: Pool | NumberedRows, trajectories: Trajectories) 
         )
     scored = trajectories.manifest.get("inputs", {}).get("pool")
     if trajectories.manifest and scored != pool.fingerprint:
+        now = pool_record(pool.data) if isinstance(pool, Pool) else None
+        why = why_another_pool(trajectories.manifest.get("data"), now)
         raise ValueError(
-            f"{trajectories.origin} was made from another pool than {pool.name}: found fingerprint {scored}, "
-            f"expected {pool.fingerprint}. Select from the pool that was scored (data.path, data.format, data.columns, "
-            "data.source_column), or score this one"
+            f"{trajectories.origin} was made from another pool than {pool.name}: found fingerprint {scored[:12]}..., "
+            f"expected {pool.fingerprint[:12]}... ({why}). Select from the pool that was scored, or score this one"
         )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.artifacts.differences import pool_record
 from utils.artifacts.manifests import check_inputs
 from utils.artifacts.paths import RunPaths, named_subset
 from utils.artifacts.subsets import Subset, read_clusters, read_subset
@@ -62,7 +63,8 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
         wanted = subset_inputs(config, pool, identity_if_there(subset, found, len(pool)), extended)
         wanted |= budget_inputs(subset)
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
-    check_inputs(folder / "manifest.json", recorded, wanted, ways_out)
+    data = pool_record(pool.data) if isinstance(pool, Pool) else None
+    check_inputs(folder / "manifest.json", recorded, wanted, ways_out, data)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.artifacts.differences import pool_record
 from utils.artifacts.paths import named_subset
 from utils.artifacts.subsets import subset_is_there, write_subset
 from utils.artifacts.trajectories import read_num_response_tokens
@@ -172,6 +173,7 @@ def _write(
         num_excluded=int(pool.excluded.sum()),
         num_unscorable=len(candidates.unscorable),
         unscorable_rows=candidates.unscorable.tolist(),
+        data=pool_record(pool.data) if isinstance(pool, Pool) else None,
         trajectories=None if used is None else {"from": subset.trajectories_from, "steps": used.steps},
         clustering=choice.backend,
         needs_trajectories=method.needs_trajectories,

@@ -16,6 +16,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainingArguments
 
 from utils.artifacts.checkpoints import newest_resumable_checkpoint
+from utils.artifacts.differences import pool_record
 from utils.artifacts.files import locked
 from utils.artifacts.log import copied_to
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_config, write_manifest
@@ -60,6 +61,7 @@ class TrainingPlan:
     steps: int
     save_steps: list[int]
     inputs: dict[str, Any]
+    data: dict[str, Any] | None
     arguments: TrainingArguments
     batches: BatchPlan
     keeps_last_only: bool
@@ -114,7 +116,8 @@ def plan_training(
         "subset": subset_manifest["inputs"] if subset_manifest else None,
     }
     keeps_last_only = config.checkpoints.keep == "last"
-    return TrainingPlan(tokens, rows, steps, save_steps, inputs, arguments, batches, keeps_last_only)
+    data = pool_record(config.data)
+    return TrainingPlan(tokens, rows, steps, save_steps, inputs, data, arguments, batches, keeps_last_only)
 
 
 def train(config: RunConfig, plan: TrainingPlan, overwrite: bool, callbacks: Sequence[TrainerCallback] = ()) -> None:
@@ -152,7 +155,7 @@ def _check_folder(paths: RunPaths, plan: TrainingPlan, overwrite: bool) -> None:
     saved = sorted(step for path in paths.root.glob("checkpoint-*") if (step := step_of(path)) is not None)
     if paths.manifest.is_file():
         manifest = read_manifest(paths.manifest, KIND)
-        check_inputs(paths.manifest, manifest["inputs"], plan.inputs, _WAYS_OUT)
+        check_inputs(paths.manifest, manifest["inputs"], plan.inputs, _WAYS_OUT, plan.data)
         gone = _missing_checkpoints(paths, plan)
         if manifest["status"] == "complete" and gone:
             raise ValueError(f"{paths.root} was trained, but its checkpoints {gone} are gone. {_WAYS_OUT}")
@@ -192,7 +195,7 @@ def _train(
     if state.is_main_process:
         _clear_folder(paths, newest)
         write_config(paths, config)
-        write_manifest(paths.manifest, KIND, "running", plan.inputs, provenance=_provenance(plan))
+        write_manifest(paths.manifest, KIND, "running", plan.inputs, data=plan.data, provenance=_provenance(plan))
         print(
             f"  {plan.batches.devices} device(s) x {plan.batches.per_device} examples x {plan.batches.accumulation} "
             "accumulation" + (f"; continuing from {newest.name}" if newest else ""),
@@ -271,7 +274,8 @@ def _finish(paths: RunPaths, plan: TrainingPlan, outcome: dict[str, Any] | None)
     recorded = read_manifest(paths.manifest, KIND)
     if recorded["status"] != "complete" or outcome is not None:
         made = outcome or recorded["provenance"]
-        write_manifest(paths.manifest, KIND, "complete", plan.inputs, steps=plan.steps, provenance=made)
+        outcome = {"steps": plan.steps, "data": plan.data, "provenance": made}
+        write_manifest(paths.manifest, KIND, "complete", plan.inputs, **outcome)
     shutil.rmtree(paths.training_parts, ignore_errors=True)
 
 

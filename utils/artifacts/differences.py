@@ -1,0 +1,82 @@
+"""What differs between two records, leaf by leaf; and between the rows that two results were made of."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from utils.config.schema import DataConfig
+from utils.terminal import one_line
+
+_CELL = 70  # characters shown of a value
+_DIGEST = 64  # characters of a sha256
+
+
+def differing_leaves(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (there, now) of the innermost entries that differ, in the order of their keys; None = not there."""
+    leaves: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(recorded.keys() | wanted.keys()):
+        there, now = recorded.get(name), wanted.get(name)
+        if isinstance(there, dict) and isinstance(now, dict):
+            leaves |= {f"{name}.{leaf}": values for leaf, values in differing_leaves(there, now).items()}
+        elif there != now:
+            leaves[name] = (there, now)
+    return leaves
+
+
+def difference_lines(recorded: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """The differing leaves for people, one a line; no value is cut before it differs."""
+    return [
+        f"  {name}: there {_shown(there, now)}, now {_shown(now, there)}"
+        for name, (there, now) in differing_leaves(recorded, wanted).items()
+    ]
+
+
+def _shown(value: Any, other: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, str) and len(value) == _DIGEST and value.isalnum():
+        return f"{value[:12]}..."  # a digest says nothing but that it differs
+    if isinstance(value, dict):
+        return f"a section ({one_line(', '.join(value), _CELL)})"
+    if isinstance(value, list) and isinstance(other, list):
+        return _list_shown(value, other)
+    text = repr(value)
+    pairs = zip(text, repr(other), strict=False)
+    same = next((place for place, (one, two) in enumerate(pairs) if one != two), len(text))
+    if len(text) <= _CELL or same < _CELL // 2:
+        return one_line(text, _CELL)
+    return f"...{one_line(text[same - 20 :], _CELL)}"  # begins a little before the difference
+
+
+def _list_shown(value: list[Any], other: list[Any]) -> str:
+    if len(repr(value)) <= _CELL:
+        return repr(value)
+    first = next((n for n, (one, two) in enumerate(zip(value, other, strict=False)) if one != two), len(other))
+    entry = one_line(repr(value[first]), _CELL) if first < len(value) else "no more"
+    return f"{len(value)} entries, entry {first} is {entry}" if first < len(value) else f"{len(value)} entries"
+
+
+def pool_record(data: DataConfig | None) -> dict[str, Any] | None:
+    """Where the rows came from, for a manifest: what their fingerprint follows from, and the file's absolute path."""
+    if data is None:
+        return None
+    record = data.model_dump(mode="json", exclude={"template", "max_length"})
+    return {**record, "absolute_path": os.path.abspath(data.path) if Path(data.path).exists() else None}
+
+
+def why_another_pool(recorded: dict[str, Any] | None, now: dict[str, Any] | None) -> str:
+    """Which settings of the data section make another fingerprint; where they agree, the rows themselves changed.
+
+    Args: the `pool_record` of both; None where there is none.
+    """
+    if recorded is None or now is None:
+        return "no record says which setting of the data section differs"
+    differing = differing_leaves(recorded, now)
+    if recorded["absolute_path"] == now["absolute_path"] is not None:
+        differing.pop("path", None)  # the same file by another path
+    differing.pop("absolute_path", None)
+    if not differing:
+        return f"the data section is the same, so the rows of {now['path']} have changed since"
+    return ", ".join(
+        f"data.{name}: there {_shown(one, other)}, now {_shown(other, one)}" for name, (one, other) in differing.items()
+    )
