@@ -6,8 +6,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
 
+from utils.config.flags import CommandParser
 from utils.config.load import load_config
 from utils.config.schema import RunConfig
 from utils.config.wandb_key import FLAG, take_wandb_key, without_keys
@@ -17,7 +17,7 @@ _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 def make_parser(docstring: str | None, config_required: bool = True) -> argparse.ArgumentParser:
     """The arguments that every script takes; a script adds its own. One that can do without a config checks itself."""
-    parser = _Parser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = CommandParser(docstring)
     parser.add_argument("--config_file", required=config_required, metavar="YAML", help="the run, see configs/")
     parser.add_argument(
         "--overwrite",
@@ -29,11 +29,6 @@ def make_parser(docstring: str | None, config_required: bool = True) -> argparse
     )
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that win over the YAML's")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        super().error(without_keys(message))
 
 
 def parse_arguments(

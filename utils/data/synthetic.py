@@ -13,7 +13,6 @@ and ``tokenizer/``, a small tokenizer trained on the pool, for models that start
 The same arguments give the same bytes on every machine; files that already hold them are left alone.
 """
 
-import argparse
 import json
 import random
 import sys
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.artifacts.files import atomic_write
+from utils.config.flags import CommandParser
 from utils.data.formats import Example
 from utils.data.templates import alpaca_prompt
 
@@ -321,7 +321,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line: write pool.jsonl and heldout.jsonl; 0 on success, 2 if the arguments cannot be met."""
-    parser = argparse.ArgumentParser(description="Make the quickstart's pool and held-out examples.")
+    parser = CommandParser("Make the quickstart's pool and held-out examples.")
     parser.add_argument("--output_dir", type=Path, required=True, help="where the two files go")
     parser.add_argument("--num_examples", type=int, default=4000, help="rows of the pool")
     parser.add_argument("--num_heldout", type=int, default=400, help="held-out rows, as many a source")

@@ -8,7 +8,6 @@ here and not with selection, which does without torch. In those losses rows with
 means the same here; note that the released code overwrites the end-of-sequence token before it scores.
 """
 
-import argparse
 import pickle
 import sys
 from pathlib import Path
@@ -19,10 +18,11 @@ import torch
 from utils.artifacts.files import save_arrays
 from utils.artifacts.paths import step_of
 from utils.config.command_line import run_command
+from utils.config.flags import CommandParser
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument("folder", type=Path, help="holds checkpoint-<step>/losses.pt")
     parser.add_argument("target", type=Path, help="the .npz to write")
     arguments = parser.parse_args(argv)

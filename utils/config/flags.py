@@ -1,0 +1,77 @@
+"""A command line that names the flag that was meant: another spelling, its beginning, a setting with dashes before it,
+a YAML without its flag."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from utils.config.names import SYNONYMS, meant_key, nearest
+from utils.config.problems import known_keys
+from utils.config.schema import RunConfig
+from utils.config.wandb_key import without_keys
+
+_FLAG = re.compile(r"(--?[A-Za-z][\w.-]*)(=.*)?", re.DOTALL)
+_FLAG_SYNONYMS = {  # what other tools call it -> what it may be called here
+    **dict.fromkeys(("config", "cfg", "yaml"), ("config_file",)),
+    **dict.fromkeys(("ckpt", "ckpts", "checkpoint", "checkpoints", "step", "steps"), ("ckpt", "checkpoints")),
+    **dict.fromkeys(("model", "model_name_or_path", "checkpoint_dir"), ("model_path",)),
+    **dict.fromkeys(("force", "restart"), ("overwrite",)),
+    **dict.fromkeys(("check", "plan"), ("dry_run",)),
+    **dict.fromkeys(("output_path", "out", "output"), ("output_dir",)),
+}
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse's, with errors of one line and without keys. A flag is known by its whole name only."""
+
+    def __init__(self, description: str | None):
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Behind all of argparse's ways to parse."""
+        words = list(sys.argv[1:] if args is None else args)
+        self._refuse_unknown_flags(words)
+        self._refuse_yaml_without_flag(words)
+        return super().parse_known_args(words, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {without_keys(message)} (--help lists all flags)\n")
+
+    def _refuse_unknown_flags(self, words: list[str]) -> None:
+        for word in words:
+            if word == "--":
+                return
+            flag = _FLAG.fullmatch(word)
+            if flag is not None and flag[1] not in self._option_string_actions:
+                self.error(f"found {flag[1]}, {self._meant(flag[1])}")
+
+    def _meant(self, flag: str) -> str:
+        """Never shows the word behind the flag: it may be a secret."""
+        known = [name.removeprefix("--") for name in self._option_string_actions if name.startswith("--")]
+        plain = flag.lstrip("-").casefold().replace("-", "_")
+        takes_settings = any(action.dest == "overrides" for action in self._actions)
+        keys = known_keys(RunConfig) if takes_settings else []
+        is_setting = plain in keys or plain in SYNONYMS or any(key.endswith(f".{plain}") for key in keys)
+        meant = [name for name in known if name.startswith(plain)]
+        meant += [name for name in _FLAG_SYNONYMS.get(plain, ()) if name in known]
+        if not meant and not is_setting:
+            meant = [name for name in [nearest(plain, known)] if name is not None]
+        if meant:
+            return f"expected --{meant[0]}"
+        if takes_settings:
+            key = plain if plain in keys else meant_key(plain, keys)
+            return f"expected a setting without dashes, such as {key or 'key.sub'}=value"
+        return f"expected one of --{', --'.join(known)}"
+
+    def _refuse_yaml_without_flag(self, words: list[str]) -> None:
+        if "--config_file" not in self._option_string_actions:
+            return
+        for before, word in zip(["", *words], words, strict=False):
+            action = self._option_string_actions.get(before)
+            is_value = action is not None and action.nargs != 0
+            if word.endswith((".yml", ".yaml")) and not is_value and not word.startswith("-") and "=" not in word:
+                self.error(f"found {word} without a flag, expected --config_file {word}")
