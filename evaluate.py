@@ -14,6 +14,8 @@ x seeds) with the other scripts, continues where it was interrupted, and compare
 
 import sys
 
+import utils.process.environment  # noqa: F401 (first, for its message)
+
 
 def main(argv: list[str] | None = None) -> int:
     from utils.config.command_line import make_parser, parse_arguments, read_config, run_command

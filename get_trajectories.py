@@ -8,6 +8,8 @@ python get_trajectories.py --config_file C --ckpt 1000 --model_path /path/to/che
 
 import sys
 
+import utils.process.environment  # noqa: F401 (first, for its message)
+
 
 def main(argv: list[str] | None = None) -> int:
     from utils.config.command_line import make_parser, parse_arguments, read_config, run_command

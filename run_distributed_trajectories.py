@@ -12,6 +12,8 @@ them on the CPU (default one). A worker that is killed is started again, three t
 import os
 import sys
 
+import utils.process.environment  # noqa: F401 (first, for its message)
+
 
 def main(argv: list[str] | None = None) -> int:
     from utils.config.command_line import make_parser, parse_arguments, read_config, run_command

@@ -21,6 +21,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import utils.process.environment  # noqa: F401 (first, for its message)
 from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
 from utils.config.schema import RunConfig
 from utils.selection.explain import explain_row

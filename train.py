@@ -10,6 +10,8 @@ the subset first if it is not there, as `select_s2l.py` would.
 import os
 import sys
 
+import utils.process.environment  # noqa: F401 (first, for its message)
+
 
 def main(argv: list[str] | None = None) -> int:
     from utils.config.command_line import make_parser, parse_arguments, read_config, run_command

@@ -11,8 +11,8 @@ from tests.conftest import PROJECT
 
 STAGES = {"training", "scoring", "selection", "evaluation", "reporting"}
 # A room imports from its own layer or one before it.
-LAYERS = [{"terminal"}, {"config", "artifacts"}, {"data", "modeling"}, STAGES]
-LIGHT = ["utils/terminal.py", "utils/config", "utils/artifacts", "utils/selection", "select_s2l.py"]
+LAYERS = [{"terminal", "process"}, {"config", "artifacts"}, {"data", "modeling"}, STAGES]
+LIGHT = ["utils/terminal.py", "utils/process", "utils/config", "utils/artifacts", "utils/selection", "select_s2l.py"]
 HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets"}
 SCRIPTS = ["train", "get_trajectories", "run_distributed_trajectories", "select_s2l", "evaluate"]
 VAGUE = {"misc", "helpers", "common", "consts"}

@@ -4,7 +4,9 @@ import importlib
 
 import pytest
 
+import select_s2l
 from tests.test_architecture import SCRIPTS
+from utils.config.command_line import make_parser, parse_arguments
 
 SHARED = [
     (["--config", "x.yml"], "found --config, expected --config_file"),
@@ -48,12 +50,13 @@ def test_what_was_meant_is_named_in_one_line(script, words, message, capsys):
 
 def test_values_of_flags_are_no_flags(tmp_path, capsys):
     """A negative number, a YAML that belongs to a flag, and what follows an unknown flag."""
-    select, evaluate = (importlib.import_module(script) for script in ("select_s2l", "evaluate"))
     missing = str(tmp_path / "missing.yml")
-    assert select.main(["--config_file", missing, "--explain", "-1"]) == 1
-    assert evaluate.main(["--arms", missing]) == 1
-    assert evaluate.main([f"--config_file={missing}", f"data.path={missing}"]) == 1
-    assert capsys.readouterr().err.count("does not exist") == 3
+    assert select_s2l.main(["--config_file", missing, "--explain", "-1"]) == 1
+    assert select_s2l.main([f"--config_file={missing}", f"data.path={missing}"]) == 1
+    assert capsys.readouterr().err.count("does not exist") == 2
+    parser = make_parser(None, config_required=False)
+    parser.add_argument("--arms")
+    assert parse_arguments(parser, ["--arms", missing]).arms == missing
     with pytest.raises(SystemExit):
-        select.main(["--api-token", "secret-of-mine", "--config_file", missing])
+        select_s2l.main(["--api-token", "secret-of-mine", "--config_file", missing])
     assert "secret" not in capsys.readouterr().err

@@ -11,6 +11,7 @@ from utils.config.flags import CommandParser
 from utils.config.load import load_config
 from utils.config.schema import RunConfig
 from utils.config.wandb_key import FLAG, take_wandb_key, without_keys
+from utils.process.environment import WAY_OUT
 
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,6 +77,12 @@ def run_command(command: Callable[[], int]) -> int:
         if not innermost.is_relative_to(_PROJECT_ROOT) or "site-packages" in innermost.parts:
             raise
         print(f"error: {without_keys(str(error))}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "utils"):
+            raise
+        print(f"error: found no package {package}: {WAY_OUT}", file=sys.stderr)
         return 1
     except OSError as error:  # a full disk, a read-only folder: the system's own words say what to do
         print(f"error: {without_keys(str(error))}", file=sys.stderr)

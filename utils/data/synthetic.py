@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import utils.process.environment  # noqa: F401 (first, for its message)
 from utils.artifacts.files import atomic_write
 from utils.config.flags import CommandParser
 from utils.data.formats import Example

@@ -1,0 +1,24 @@
+"""Imported first by every script: an old Python or a missing package ends in one line instead of a traceback.
+
+Only syntax that Python 3.6 reads, here and in what is imported before: an older one must get as far as the message.
+"""
+
+import importlib.util
+import sys
+
+LEAST_PYTHON = (3, 11)
+PACKAGES = ("faiss", "numpy", "pydantic", "yaml")  # those imported before a command line is read
+WAY_OUT = "run `make install && source .venv/bin/activate` in the project's folder, then the same command"
+
+
+def check_environment():
+    """Ends the process if it cannot work here."""
+    if sys.version_info < LEAST_PYTHON:
+        found = "Python {}.{}".format(*sys.version_info)
+        sys.exit("error: found {}, expected {}.{} or newer: {}".format(found, *LEAST_PYTHON, WAY_OUT))
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit("error: found no package {}: {}".format(", ".join(missing), WAY_OUT))
+
+
+check_environment()
