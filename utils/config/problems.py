@@ -89,7 +89,9 @@ def _described(key: str, items: list[Any], schema: type[BaseModel]) -> str:
 
 def _expected(item: Any) -> str:
     """pydantic's own words only for what no key of ours can be refused for today."""
-    return _EXPECTED.get(item["type"], item["msg"]).format(**item.get("ctx", {}))
+    if item["type"] not in _EXPECTED:
+        return str(item["msg"])
+    return _EXPECTED[item["type"]].format(**item.get("ctx", {}))
 
 
 def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
