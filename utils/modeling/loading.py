@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from utils.artifacts.checkpoints import checkpoint_fingerprint
 from utils.config.schema import LoraConfig, ModelConfig
+from utils.process.hub import look_for, why_not_found
 
 transformers_logging.disable_progress_bar()  # a bar for every load and save would break up our lines of progress
 
@@ -33,23 +34,26 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer of a base model. Raises: FileNotFoundError or ValueError with the setting to correct."""
     name = model.tokenizer or model.name_or_path
     assert name is not None
+    setting = "model.tokenizer" if model.tokenizer else "model.name_or_path"
     return _load_tokenizer(
-        name, revision=model.revision, cache_dir=model.cache_dir, trust_remote_code=model.trust_remote_code
+        name, setting, revision=model.revision, cache_dir=model.cache_dir, trust_remote_code=model.trust_remote_code
     )
 
 
 def load_checkpoint_tokenizer(folder: Path, model: ModelConfig) -> PreTrainedTokenizerBase:
     """The checkpoint's own tokenizer, or the base model's where the folder holds none."""
     if (folder / "tokenizer_config.json").is_file():
-        return _load_tokenizer(str(folder), trust_remote_code=model.trust_remote_code)
+        return _load_tokenizer(str(folder), "checkpoint", trust_remote_code=model.trust_remote_code)
     return load_tokenizer(model)
 
 
-def _load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
+def _load_tokenizer(name: str, setting: str, **options: Any) -> PreTrainedTokenizerBase:
+    look_for(name, setting)
     try:
         return AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"no tokenizer can be loaded from {name!r}: {error}") from error
+        why = why_not_found(name, error)
+        raise ValueError(f"{setting}: no tokenizer can be loaded from {name!r}: {why}") from error
 
 
 def base_config(model: ModelConfig) -> PretrainedConfig:
@@ -61,15 +65,18 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
             return AutoConfig.for_model(model_type, **settings)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"model.architecture: transformers cannot build {model_type!r}: {error}") from error
+    name = str(model.name_or_path)
+    look_for(name, "model.name_or_path")
     try:
         return AutoConfig.from_pretrained(
-            str(model.name_or_path),
+            name,
             revision=model.revision,
             cache_dir=model.cache_dir,
             trust_remote_code=model.trust_remote_code,
         )
     except (OSError, ValueError) as error:
-        raise ValueError(f"model.name_or_path: {model.name_or_path!r} cannot be loaded: {error}") from error
+        why = why_not_found(name, error)
+        raise ValueError(f"model.name_or_path: no model can be loaded from {name!r}: {why}") from error
 
 
 def empty_model(model: ModelConfig) -> PreTrainedModel:

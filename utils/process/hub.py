@@ -1,0 +1,52 @@
+"""The Hugging Face hub as this process sees it: one try whether it answers; without it, what is cached here."""
+
+import functools
+import os
+from pathlib import Path
+
+_PATIENCE = 5.0  # seconds for the one try; the library's own retries take a minute for each file
+_reasons: list[str] = []  # why it did not answer
+
+
+def look_for(name: str, setting: str) -> None:
+    """Called before a library is asked for a folder or a name on the hub: the folder comes first.
+
+    Raises: FileNotFoundError for what can only be a folder, and is not there.
+    """
+    if Path(name).is_dir():
+        return
+    if name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1:
+        raise FileNotFoundError(
+            f"{setting}: found no folder {name}, expected one, or a name on the hub such as EleutherAI/pythia-70m: "
+            f"relative paths count from {os.getcwd()}"
+        )
+    hub_answers()
+
+
+@functools.cache
+def hub_answers() -> bool:
+    """Whether the hub answers this process, asked once. If not, the libraries are told to look in their cache only."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_PATIENCE)
+    except Exception as error:  # noqa: BLE001 (of whichever HTTP library huggingface_hub uses)
+        constants.HF_HUB_OFFLINE = True
+        _reasons.append(str(error) or type(error).__name__)
+        return False
+    return True
+
+
+def why_not_found(name: str, error: Exception) -> str:
+    """Why a library found nothing under a name, and what to do."""
+    if Path(name).is_dir() or hub_answers():
+        return str(error)
+    from huggingface_hub import constants
+
+    reason = f"cannot be reached ({_reasons[0]})" if _reasons else "is not asked (HF_HUB_OFFLINE is set)"
+    return (
+        f"there is no such folder and no such name among the files cached of the hub, and {constants.ENDPOINT} {reason}: "
+        f"give a folder (relative paths count from {os.getcwd()}), or run where the hub can be reached"
+    )
