@@ -10,11 +10,13 @@ from tokenizers import processors
 
 from tests.conftest import pool_rows, write_jsonl
 from utils.config.schema import DataConfig, ModelConfig
+from utils.data import tokenization
 from utils.data.batching import IGNORED, pad_rows
 from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES
 from utils.data.tokenization import special_tokens_around_text, tokenize_pool
+from utils.data.truncation import truncation_of
 from utils.modeling.loading import load_tokenizer
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.strip)
@@ -219,3 +221,47 @@ def test_alpaca_template_has_an_input_section_only_with_an_input():
     without, with_input = (TEMPLATES["alpaca"](Example("do {it}", "r", text)) for text in ("", "on {input}"))
     assert without.endswith("### Instruction:\ndo {it}\n\n### Response:") and "### Input" not in without
     assert "### Instruction:\ndo {it}\n\n### Input:\non {input}\n\n### Response:" in with_input
+
+
+@pytest.mark.parametrize("is_encoder_decoder", [False, True])
+def test_truncation_is_what_the_uncut_rows_say(tmp_path, res_dir, tokenizer, is_encoder_decoder):
+    rows = [*pool_rows(30), {"instruction": "long", "output": "z" * 300}, {"instruction": "y" * 300, "output": "b"}]
+    rows.append({"instruction": "no response", "output": ""})
+    pool = open_pool(tmp_path, rows, invalid_rows="drop")
+    whole, used = tokenize_pool(pool, tokenizer, "alpaca", 10_000, is_encoder_decoder), np.arange(32)
+    sizes = whole.lengths if not is_encoder_decoder else np.maximum(whole.response_starts, whole.num_response_tokens)
+    for max_length in (50, 150, 180, 10_000):
+        tokens = tokenize_pool(pool, tokenizer, "alpaca", max_length, is_encoder_decoder)
+        assert np.array_equal(tokens.whole_lengths, sizes)
+        assert np.array_equal(tokens.whole_responses, whole.num_response_tokens)
+        cut = truncation_of(tokens, np.arange(33))
+        lost = tokens.num_response_tokens[used] == 0
+        assert (cut.num_examples, cut.num_lost) == (32, lost.sum())
+        assert cut.num_cut == (~lost & (tokens.lengths < whole.lengths)[used]).sum()
+        assert cut.response_tokens_kept == tokens.num_response_tokens.sum() / whole.num_response_tokens.sum()
+        assert bool(cut.num_lost + cut.num_cut) == (max_length < 10_000)
+        for share, length in cut.lengths.items():
+            assert (sizes[used] <= length).mean() >= share > (sizes[used] < length).mean()
+
+
+def test_truncation_warns_where_much_is_lost(tmp_path, res_dir, tokenizer):
+    rows = [*pool_rows(99), {"instruction": "y" * 300, "output": "b"}]
+    tokens = tokenized(tmp_path, rows, tokenizer, 100)
+    cut = truncation_of(tokens, np.arange(100))
+    text = " ".join(" ".join(cut.describe()).split())
+    assert cut.is_severe and text.startswith("WARNING: max_length 100 ") and f"at {cut.lengths[0.95]}" in text
+    longest = int(tokens.whole_lengths[:99].max())
+    cut = truncation_of(tokenized(tmp_path, rows, tokenizer, longest), np.arange(100))
+    assert (cut.num_lost, cut.num_cut, cut.is_severe) == (1, 0, False) and "1 example (1 %)" in " ".join(cut.describe())
+    assert cut.lengths == {0.95: cut.lengths[0.95], 0.99: longest, 1.0: int(tokens.whole_lengths.max())}
+
+
+def test_tokens_of_an_earlier_layout_are_made_anew(tmp_path, res_dir, tokenizer):
+    rows = pool_rows(10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenization, "_LAYOUT", 1)
+        earlier = tokenized(tmp_path, rows, tokenizer)
+    for name in ("whole_lengths.npy", "whole_responses.npy"):
+        (earlier.folder / name).unlink()
+    tokens = tokenized(tmp_path, rows, tokenizer)
+    assert tokens.folder != earlier.folder and np.array_equal(tokens.whole_lengths, tokens.lengths)

@@ -204,6 +204,8 @@ def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows, a
         tokens_S=np.concatenate([ids for ids, _ in made]).astype(np.uint16),
         offsets=np.cumsum([0, *(len(ids) for ids, _ in made)]),
         response_starts=np.array([start for _, start in made], np.int32),
+        whole_lengths=np.array([len(ids) for ids, _ in made], np.int32),
+        whole_responses=np.array([len(ids) - start for ids, start in made], np.int32),
         is_encoder_decoder=False,
         inputs={},
     )

@@ -96,7 +96,11 @@ class DataConfig(Section):
     name: str | None = Field(default=None, description="configuration name of a hub dataset")
     format: str = "alpaca"
     template: str = "alpaca"
-    max_length: PositiveInt = 512
+    max_length: PositiveInt = Field(
+        default=512,
+        description="tokens of prompt and response together (of each, with an encoder and a decoder); the rest is cut off, "
+        "and the plan says of how many examples and which lengths would keep them whole",
+    )
     columns: dict[str, str] = Field(default_factory=dict, description="field of the format -> your column's name")
     source_column: str = "source"
     limit: PositiveInt | None = Field(default=None, description="use the first n rows only; that is a pool of its own")

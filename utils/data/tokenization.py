@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -30,6 +30,7 @@ from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES
 
 KIND = "tokens"
+_LAYOUT = 2  # of a folder of tokens, part of its name; another one is made anew, never misread
 _EXAMPLES_PER_CALL = 1000  # enough to keep the tokenizer's threads busy, small enough to bound memory
 _TOKENS_COMPARED_AT_ONCE = 2**20
 
@@ -43,6 +44,8 @@ class TokenizedPool:
     tokens_S: all rows' token ids end to end, memory-mapped.
     offsets: int64 (N + 1,), row i is tokens_S[offsets[i]:offsets[i + 1]]; empty for an excluded row.
     response_starts: int32 (N,), position in the row of its first response token (= its length where there is none).
+    whole_lengths: int32 (N,), the least max_length that would cut nothing off the row; 0 for an excluded row.
+    whole_responses: int32 (N,), response tokens of the row before anything is cut off.
     is_encoder_decoder: whether the two parts of a row go to the two sides of the model.
     inputs: what these tokens were made from.
     """
@@ -51,6 +54,8 @@ class TokenizedPool:
     tokens_S: np.ndarray
     offsets: np.ndarray
     response_starts: np.ndarray
+    whole_lengths: np.ndarray
+    whole_responses: np.ndarray
     is_encoder_decoder: bool
     inputs: dict[str, Any]
 
@@ -114,7 +119,7 @@ def tokenize_pool(
         "max_length": max_length,
         "is_encoder_decoder": is_encoder_decoder,
     }
-    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([_LAYOUT, inputs], sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_root() / "tokens" / key
     if not folder.is_dir():
         with locked(folder.with_name(f".{key}.lock")):
@@ -139,6 +144,8 @@ def open_tokens(folder: Path) -> TokenizedPool:
         tokens_S=np.asarray(np.memmap(path, dtype, "r", shape=(num_tokens,))),  # a plain array is faster to slice
         offsets=offsets,
         response_starts=np.asarray(load_array(folder / "response_starts.npy")),
+        whole_lengths=np.asarray(load_array(folder / "whole_lengths.npy")),
+        whole_responses=np.asarray(load_array(folder / "whole_responses.npy")),
         is_encoder_decoder=inputs["is_encoder_decoder"],
         inputs=inputs,
     )
@@ -173,7 +180,8 @@ def _write_tokens(folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, 
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     encode = _encode_two_sides if inputs["is_encoder_decoder"] else _encode_one_sequence
-    lengths, starts = np.zeros(len(pool), np.int64), np.zeros(len(pool), np.int32)
+    lengths = np.zeros(len(pool), np.int64)
+    starts, whole_lengths, whole_responses = (np.zeros(len(pool), np.int32) for _ in range(3))
     with open(temporary / "tokens.bin", "wb") as file:
         progress = tqdm(total=len(pool), desc="tokenize", unit=" examples", disable=None)
         for first in range(0, len(pool), _EXAMPLES_PER_CALL):
@@ -182,24 +190,34 @@ def _write_tokens(folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, 
             examples = [pool[row] for row in used]
             prompts = [TEMPLATES[inputs["template"]](example) for example in examples]
             responses = [example.response for example in examples]
-            for row, (ids, start) in zip(
-                used, encode(tokenizer, prompts, responses, inputs["max_length"]), strict=True
-            ):
-                lengths[row], starts[row] = len(ids), start
-                file.write(np.array(ids, _token_dtype(tokenizer)).tobytes())
+            for row, encoded in zip(used, encode(tokenizer, prompts, responses, inputs["max_length"]), strict=True):
+                lengths[row], starts[row] = len(encoded.ids), encoded.start
+                whole_lengths[row], whole_responses[row] = encoded.whole_length, encoded.whole_response
+                file.write(np.array(encoded.ids, _token_dtype(tokenizer)).tobytes())
             progress.update(len(rows))
         progress.close()
         if not lengths.any():  # an empty file cannot be memory-mapped
             file.write(bytes(np.dtype(_token_dtype(tokenizer)).itemsize))
     save_array(temporary / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
     save_array(temporary / "response_starts.npy", starts)
+    save_array(temporary / "whole_lengths.npy", whole_lengths)
+    save_array(temporary / "whole_responses.npy", whole_responses)
     write_manifest(temporary / "manifest.json", KIND, "complete", inputs)
     publish_folder(temporary, folder)
 
 
+class _Encoded(NamedTuple):
+    """A row cut to max_length and where its response starts; of the uncut row, what `TokenizedPool` keeps."""
+
+    ids: list[int]
+    start: int
+    whole_length: int
+    whole_response: int
+
+
 def _encode_one_sequence(
     tokenizer: PreTrainedTokenizerBase, prompts: list[str], responses: list[str], max_length: int
-) -> Iterator[tuple[list[int], int]]:
+) -> Iterator[_Encoded]:
     """Causal: [beginning-of-sequence if the tokenizer adds one] + prompt and response + one end-of-sequence, cut right.
 
     Prompt and response are tokenized together, as a model sees them. A token that crosses the seam belongs to the
@@ -215,13 +233,15 @@ def _encode_one_sequence(
         seam = bisect_right(encoding.offsets, len(prompt), key=lambda span: span[1])
         if not ids or ids[-1] != tokenizer.eos_token_id:
             ids = [*ids, tokenizer.eos_token_id]
-        ids = [*prefix, *ids][:max_length]
-        yield ids, min(max(len(prefix) + seam, 1), len(ids))
+        ids = [*prefix, *ids]
+        start = max(len(prefix) + seam, 1)
+        kept = ids[:max_length]
+        yield _Encoded(kept, min(start, len(kept)), len(ids), len(ids) - start)
 
 
 def _encode_two_sides(
     tokenizer: PreTrainedTokenizerBase, prompts: list[str], responses: list[str], max_length: int
-) -> Iterator[tuple[list[int], int]]:
+) -> Iterator[_Encoded]:
     """Encoder-decoder: the prompt with the tokenizer's own special tokens, then the response + one end-of-sequence;
     each cut on the right to max_length."""
     if not prompts:
@@ -234,7 +254,8 @@ def _encode_two_sides(
         source = [*prefix, *prompt[:room], *suffix]
         if not response or response[-1] != tokenizer.eos_token_id:
             response = [*response, tokenizer.eos_token_id]
-        yield [*source, *response[:max_length]], len(source)
+        whole_length = max(len(prefix) + len(prompt) + len(suffix), len(response))
+        yield _Encoded([*source, *response[:max_length]], len(source), whole_length, len(response))
 
 
 def special_tokens_around_text(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

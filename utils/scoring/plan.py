@@ -15,7 +15,9 @@ from utils.artifacts.trajectory_folder import begin_trajectories, quantities_of,
 from utils.config.schema import ModelConfig, RunConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
+from utils.data.truncation import truncation_of
 from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
+from utils.terminal import counted
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
 
@@ -52,14 +54,14 @@ class ScoringPlan:
 
     def describe(self, config: RunConfig) -> str:
         num_tokens = int(self.tokens.lengths[self.scorable_rows].sum())
-        unscorable = len(self.tokens) - len(self.scorable_rows)
         return "\n".join(
             [
                 f"run {config.run_name}: {len(self.tokens)} examples x {len(self.checkpoints)} checkpoints "
                 f"{list(self.checkpoints)}, {num_tokens:,} tokens each",
-                f"  {unscorable} examples have no response token within {config.data and config.data.max_length} tokens"
-                f" ({self.tokens.inputs['num_excluded']} of them no text at all); their losses are NaN and selection leaves "
-                "them out",
+                f"  {counted(len(self.tokens) - len(self.scorable_rows), 'example')} without a response token "
+                f"({self.tokens.inputs['num_excluded']} of them cannot be used at all): their losses are NaN, and selection "
+                "leaves them out",
+                *(f"  {line}" for line in truncation_of(self.tokens, np.arange(len(self.tokens))).describe()),
                 f"  losses go to {self.folder}",
             ]
         )

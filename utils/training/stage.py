@@ -27,6 +27,7 @@ from utils.config.schema import RunConfig
 from utils.data.batching import scoring_lengths
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool
+from utils.data.truncation import truncation_of
 from utils.modeling.cpu_memory import keep_freed_memory
 from utils.modeling.loading import (
     add_lora,
@@ -38,6 +39,7 @@ from utils.modeling.loading import (
     load_trainable_adapter,
 )
 from utils.modeling.operations import scoring_operations, training_operations
+from utils.terminal import counted
 from utils.training.order import GlobalBatchOrder, TrainingRows
 from utils.training.settings import (
     BatchPlan,
@@ -68,13 +70,12 @@ class TrainingPlan:
 
     def describe(self, config: RunConfig) -> str:
         num_tokens = int(self.tokens.lengths[self.rows].sum())
-        unlabelled = int((self.tokens.num_response_tokens[self.rows] == 0).sum())
         return "\n".join(
             [
                 f"run {config.run_name}: {len(self.rows)} of {len(self.tokens)} examples, {num_tokens:,} tokens an epoch",
                 f"  {self.steps} optimizer steps of {config.global_batch_size} examples; checkpoints at {self.save_steps}",
-                f"  {unlabelled} examples lose their whole response at {config.data and config.data.max_length} tokens and "
-                f"teach nothing; {self.tokens.inputs['num_excluded']} of the pool have no text and are not used",
+                f"  {counted(self.tokens.inputs['num_excluded'], 'invalid row')} of the pool not used",
+                *(f"  {line}" for line in truncation_of(self.tokens, self.rows).describe()),
             ]
         )
 
