@@ -1,13 +1,14 @@
 """Two baselines that cover the embeddings of the pool greedily; a larger budget contains a smaller one.
 
-Similarities are products of vectors of whole numbers: unit vectors times `_LENGTH`, rounded. A product and every sum on
-the way to it, and the difference of two, stay below 2**24, where float32 is exact. So a matrix product gives the same
-bits on every machine, at any number of threads, whatever order it adds in. Rounding changes a cosine by some 1e-4, less
-than float16 embeddings do.
+Similarities are products of vectors of whole numbers: unit vectors, lengthened and rounded. They are as long as keeps
+every product and every sum of products below 2**53, where float64 is exact. So a matrix product gives the same bits on
+every machine, at any number of threads, whatever order it adds in, and rows of equal gain are equal to the bit. Rounding
+changes a cosine by about 1e-6 at 50,000 rows and less at fewer; that embeddings are kept as float16 changes it by more.
 
 Legend: n candidates, d dimensions, b rows looked at together, P pairs of rows.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,12 +17,11 @@ from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates, Choice
 from utils.selection.embeddings import unit_embeddings
 
-_LENGTH = 2800  # up to 2,300 dimensions, |x| |y| <= (2800 + rounding)**2 < 2**23
-_LARGEST_SQUARE = 2**23
+_LARGEST_SUM = 2**53
 _ROWS_AT_ONCE = 512
 _TILE = 2**14
-_MANY_PAIRS = 2**25  # kept twice, half a gigabyte
-_MANY_OF_ALL = 1 / 32  # of all pairs; below it going through them is faster than a matrix product
+_MANY_PAIRS = 2**25  # kept twice, 0.8 gigabytes
+_MANY_OF_ALL = 1 / 8  # of all pairs; below it going through them is faster than a matrix product
 _SAMPLED_ROWS = 512
 
 
@@ -29,14 +29,15 @@ def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int,
     """Greedy maximisation of the sum over all rows of 1 + the cosine similarity to their nearest chosen row (the facility
     location function; greedy by Nemhauser et al., 1978). Ties to the lowest row.
 
-    Exact: no sampling, no graph of neighbours that leaves similarities out. The gain of every row is kept up to date: a
-    pick lowers the gains only through the rows that it covers better than before, some n / p of them at the p-th pick.
-    Once few pairs of rows are left that are more similar than the first of them is covered, only those are kept.
+    Exact: no sampling, no graph of neighbours that leaves similarities out, no rounding of sums. The gain of every row is
+    kept up to date: a pick lowers the gains only through the rows that it covers better than before, some n / p of them
+    at the p-th pick. Once few pairs of rows are left that are more similar than the first of them is covered, only those
+    are kept.
     """
-    vectors_nd = _whole_vectors(candidates)
-    num_rows, one = len(vectors_nd), float(_LENGTH**2)
-    cover_n = np.full(num_rows, -one, np.float32)  # nothing chosen: similarity 1 + cos = 0
-    gain_n = num_rows * one + vectors_nd @ vectors_nd.sum(0, dtype=np.float64)
+    vectors_nd, length = _whole_vectors(candidates, num_summed=2 * len(candidates.rows))
+    num_rows, one = len(vectors_nd), float(length**2)
+    cover_n = np.full(num_rows, -one)  # nothing chosen: similarity 1 + cos = 0
+    gain_n = num_rows * one + vectors_nd @ vectors_nd.sum(0)
     order, closer = np.empty(budget, np.int64), None
     for place in range(budget):
         best = int(np.argmax(gain_n))
@@ -69,7 +70,7 @@ def _lower_gains(
             lost_bt = vectors_nd[better[piece]] @ vectors_nd[tile].T
             np.clip(lost_bt, old_b1, new_b1, out=lost_bt)
             lost_bt -= old_b1
-            gain_n[tile] -= lost_bt.sum(0, dtype=np.float64)
+            gain_n[tile] -= lost_bt.sum(0)
 
 
 def _tiles(num_rows: int) -> Iterator[slice]:
@@ -131,26 +132,35 @@ def k_center(candidates: Candidates, subset: SubsetConfig, budget: int, seed: in
     """Greedy k-center (Gonzalez, 1985; for choosing data: Sener and Savarese, 2018, arXiv:1708.00489): each pick is the
     row farthest from all chosen ones, in Euclidean distance of unit vectors. The first is drawn by the seed. Ties to the
     lowest row."""
-    vectors_nd = _whole_vectors(candidates)
-    square_n = np.einsum("nd,nd->n", vectors_nd, vectors_nd, dtype=np.float64)
+    vectors_nd, _ = _whole_vectors(candidates, num_summed=4)
+    square_n = np.einsum("nd,nd->n", vectors_nd, vectors_nd)
     nearest_n = np.full(len(vectors_nd), np.inf)
     order = np.empty(budget, np.int64)
     best = int(np.argmin(candidates.random_keys(seed)))
     for place in range(budget):
         order[place] = best
-        distance_n = square_n + square_n[best] - 2 * (vectors_nd @ vectors_nd[best]).astype(np.float64)
+        distance_n = square_n + square_n[best] - 2 * (vectors_nd @ vectors_nd[best])
         np.minimum(nearest_n, distance_n, out=nearest_n)
         nearest_n[best] = -1.0
         best = int(np.argmax(nearest_n))
     return _choose(candidates, order)
 
 
-def _whole_vectors(candidates: Candidates) -> np.ndarray:
-    """float32 (n, d) of whole numbers."""
-    vectors_nd = unit_embeddings(candidates)(slice(None))
-    np.rint(np.multiply(vectors_nd, _LENGTH, out=vectors_nd), out=vectors_nd)
-    assert np.einsum("nd,nd->n", vectors_nd, vectors_nd, dtype=np.float64).max() < _LARGEST_SQUARE
-    return vectors_nd
+def _whole_vectors(candidates: Candidates, num_summed: int) -> tuple[np.ndarray, int]:
+    """float64 (n, d) of whole numbers, and how long a unit vector became.
+
+    Args: num_summed: of so many products of two vectors the sum must be exact.
+    """
+    read_rows, num_rows = unit_embeddings(candidates), len(candidates.rows)
+    vectors_nd = np.empty((num_rows, read_rows(slice(0, 1)).shape[1]))
+    # Rounding lengthens a vector by at most half the square root of its number of dimensions.
+    length = math.isqrt(_LARGEST_SUM // num_summed) - math.isqrt(vectors_nd.shape[1]) - 1
+    for tile in _tiles(num_rows):
+        vectors_nd[tile] = read_rows(tile)
+        vectors_nd[tile] *= length
+        np.rint(vectors_nd[tile], out=vectors_nd[tile])
+    assert num_summed * np.einsum("nd,nd->n", vectors_nd, vectors_nd).max() <= _LARGEST_SUM
+    return vectors_nd, length
 
 
 def _choose(candidates: Candidates, order: np.ndarray) -> Choice:
