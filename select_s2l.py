@@ -58,11 +58,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, config: RunConfig) -> None:
     if arguments.stability:
-        print(write_stability(config))
+        print(write_stability(config, arguments.dry_run))
     elif arguments.explain is not None:
         print(explain_row(config, arguments.explain))
     elif arguments.inspect:
-        inspect(config, [(kind, Path(file)) for kind, file in arguments.export])
+        inspect(config, [(kind, Path(file)) for kind, file in arguments.export], arguments.dry_run)
     else:
         select(config, arguments.overwrite, arguments.dry_run)
 

@@ -4,16 +4,17 @@ Legend: N examples of the pool, d dimensions.
 """
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from utils.artifacts.files import save_array
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import read_trajectories
+from utils.artifacts.trajectories import Trajectories, read_trajectories
 from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
 from utils.config.schema import SubsetConfig
 from utils.selection import greedy
@@ -56,6 +57,10 @@ def chosen(method: str, budget: int, of: Candidates | None = None, **settings) -
     return METHODS[method].choose(of or candidates(), subset, budget, 0).order.tolist()
 
 
+def check(method: str, of: Candidates) -> None:
+    METHODS[method].check(of, SubsetConfig.model_validate({}))
+
+
 SELECTABLE = [row for row in range(NUM_ROWS) if row % 7 != 3]
 
 
@@ -93,7 +98,7 @@ def test_each_facility_raises_the_coverage_most(scores, monkeypatch, share):
     vectors_Nd, picks = unit(scores["embeddings"]), chosen("facility_location", 20)
     for place, pick in enumerate(picks):
         best = max(coverage(vectors_Nd, [*picks[:place], row]) for row in range(NUM_ROWS))
-        assert coverage(vectors_Nd, [*picks[:place], pick]) > best - 0.01, "rounding to whole numbers aside"
+        assert coverage(vectors_Nd, [*picks[:place], pick]) > best - 1e-6
     assert chosen("facility_location", NUM_ROWS)[:20] == picks
     assert sorted(chosen("facility_location", NUM_ROWS)) == list(range(NUM_ROWS))
 
@@ -108,16 +113,60 @@ def test_each_center_is_the_row_farthest_from_those_before(scores):
     vectors_Nd, picks = unit(scores["embeddings"]), chosen("k_center", 20)
     for place in range(1, len(picks)):
         distances = np.linalg.norm(vectors_Nd[:, None] - vectors_Nd[picks[:place]], axis=2).min(1)
-        assert distances[picks[place]] > distances.max() - 0.002, "rounding to whole numbers aside"
+        assert distances[picks[place]] > distances.max() - 1e-6
     assert sorted(chosen("k_center", NUM_ROWS)) == list(range(NUM_ROWS)) and chosen("k_center", NUM_ROWS)[:20] == picks
 
 
-@settings(max_examples=20, deadline=None)
+def embedded(embeddings_nd: np.ndarray, place: Path) -> Candidates:
+    """Candidates with these embeddings and nothing else."""
+    num_rows = len(embeddings_nd)
+    place.mkdir(exist_ok=True)
+    save_array(place / "checkpoint-1.embeddings.npy", embeddings_nd)
+    columns = [np.ones(num_rows, np.float32)]
+    trajectories = Trajectories([1], columns, {"inputs": {"num_examples": num_rows}}, place)
+    return Candidates(np.arange(num_rows), np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, int))
+
+
+@pytest.mark.parametrize("method", ["facility_location", "k_center"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    num_rows=st.integers(1, 40),
+    num_dimensions=st.integers(1, 12),
+    seed=st.integers(0, 999),
+    spread=st.sampled_from([0.02, 1]),
+    num_equal=st.integers(0, 3),
+)
+def test_picks_are_those_of_a_greedy_in_float64(tmp_path, method, num_rows, num_dimensions, seed, spread, num_equal):
+    """Rows that lie close together, and some that are equal: of equally good rows the lowest is picked."""
+    rng = np.random.default_rng(seed)
+    embeddings_nd = (1 + spread * rng.normal(size=(num_rows, num_dimensions))).astype(np.float16)
+    embeddings_nd[rng.integers(0, num_rows, num_equal)] = embeddings_nd[0]
+    of = embedded(embeddings_nd, tmp_path / "embedded")
+    picks = METHODS[method].choose(of, SubsetConfig.model_validate({}), num_rows, seed).order.tolist()
+    vectors_nd = unit(embeddings_nd)
+    similarity_nn = vectors_nd @ vectors_nd.T
+    cover_n = np.full(num_rows, -1.0)
+    for place, pick in enumerate(picks):
+        if method == "facility_location":
+            gain_n = np.maximum(similarity_nn - cover_n[:, None], 0).sum(0)
+        else:
+            gain_n = -cover_n if place else -np.abs(np.arange(num_rows) - float(pick))  # the first is drawn
+        gain_n[picks[:place]] = -np.inf
+        as_good = np.flatnonzero(gain_n >= gain_n.max() - 1e-6)
+        assert pick in as_good
+        equal = [row for row in as_good if np.array_equal(embeddings_nd[row], embeddings_nd[pick])]
+        assert not place or pick == min(equal)
+        cover_n = np.maximum(cover_n, similarity_nn[pick])
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 12), st.integers(2, 30), st.integers(0, 99))
-def test_similarities_of_whole_numbers_are_exact(num_dimensions, num_rows, seed):
-    vectors = np.random.default_rng(seed).normal(size=(num_rows, num_dimensions)).astype(np.float32)
-    vectors = np.rint(2800 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    assert np.array_equal(vectors @ vectors.T, vectors.astype(np.int64) @ vectors.T.astype(np.int64))
+def test_similarities_of_whole_numbers_are_exact(tmp_path, num_dimensions, num_rows, seed):
+    vectors_nd = np.random.default_rng(seed).normal(size=(num_rows, num_dimensions)).astype(np.float16)
+    whole_nd, length = greedy._whole_vectors(embedded(vectors_nd, tmp_path / "whole"), 2 * num_rows)
+    exact = [[sum(int(a) * int(b) for a, b in zip(x, y, strict=True)) for y in whole_nd] for x in whole_nd]
+    assert (whole_nd @ whole_nd.T).tolist() == exact
+    assert sum(2 * abs(product) for product in exact[0]) < 2**53 and length > 10**6
 
 
 def test_rows_whose_loss_does_not_fall_come_last(scores):
@@ -174,7 +223,7 @@ def test_clusters_of_embeddings_go_by_direction(scores):
 def test_a_method_without_its_scores_names_the_command_that_makes_them(scores, method, file, words):
     (RunPaths("proxy").trajectories / file).unlink()
     with pytest.raises(FileNotFoundError) as refusal:
-        chosen(method, 5)
+        check(method, candidates())
     assert all(word in str(refusal.value) for word in words), refusal.value
 
 
@@ -183,13 +232,20 @@ def test_an_embedding_without_a_direction_is_refused(scores):
     embeddings[[3, 7]] = [[0] * 6, [np.nan] * 6]
     save_array(RunPaths("proxy").trajectories / "checkpoint-1000.embeddings.npy", embeddings)
     with pytest.raises(ValueError, match="zero or not finite: rows 3, 7"):
-        chosen("k_center", 5)
+        check("k_center", candidates())
+
+
+def test_rows_with_losses_but_without_a_score_are_refused(scores):
+    probability = scores["probability"].copy()
+    probability[[3, 7]] = np.nan
+    save_array(RunPaths("proxy").trajectories / "checkpoint-1000.probability.npy", probability)
+    with pytest.raises(ValueError, match="2 rows with losses have no probability at step 1000: rows 3, 7"):
+        check("least_confidence", candidates())
+    check("least_confidence", candidates([0, 1, 2, 4]))
 
 
 def test_a_slope_needs_two_checkpoints(scores):
     of = candidates()
     single = read_trajectories("proxy", [1000])
     with pytest.raises(ValueError, match="found 1 checkpoint"):
-        chosen(
-            "prune_then_select", 5, Candidates(of.rows, of.source_codes_n, of.source_names, 40, single, of.unscorable)
-        )
+        check("prune_then_select", replace(of, trajectories=single))

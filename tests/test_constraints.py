@@ -5,6 +5,7 @@ Legend: N examples of the pool.
 """
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from utils.artifacts.subsets import read_subset
 from utils.artifacts.trajectories import Trajectories
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.selection.candidates import Candidates
-from utils.selection.constraints import constrained_order, rows_within_tokens
+from utils.selection.constraints import find_limits, order_within, rows_within_tokens
+from utils.selection.extension import by_chance
 from utils.selection.made_subset import resolve_subset
 from utils.selection.methods import METHODS
 from utils.selection.stage import select
@@ -149,9 +151,9 @@ def test_limits_hold_and_smaller_budgets_stay_contained(num_rows, num_sources, m
     limits = {"min_per_source": min(minimum, maximum) or None, "max_per_source": max(maximum, 3)}
     method = data.draw(st.sampled_from(["s2l", "random", "random_per_source", "middle_perplexity"]))
     subset = SubsetConfig.model_validate({"num_clusters": 3, **limits})
-    order, num_required = constrained_order(
-        METHODS[method].choose(candidates, subset, num_rows, seed).order, candidates, subset
-    )
+    found = find_limits(candidates, subset)
+    order, num_required = METHODS[method].choose(candidates, subset, num_rows, seed).order, int(found.least_S.sum())
+    order = order_within(found, order, candidates)
     assert len(set(order.tolist())) == len(order)
     sizes = np.bincount(candidates.source_codes_n, minlength=num_sources)
     for budget in range(num_required, len(order) + 1):
@@ -350,7 +352,15 @@ def test_new_rows_that_do_not_fit_the_clusters_are_warned_of(place, capsys):
     chosen(place, "old")
     grow(place, shift=50)
     chosen(place, "new", extend="old", budget=110)
-    assert "WARNING: 120 new rows joined the clusters; 100.0 % of them are farther" in capsys.readouterr().err
+    assert "warning: 120 new rows joined the clusters; 100.0 % of them are farther" in capsys.readouterr().err
+
+
+def test_few_new_rows_far_away_are_an_accident_and_many_are_not():
+    assert by_chance(3, 50) > 0.4, "6 % of 50 rows"
+    assert by_chance(3000, 50_000) < 1e-9, "6 % of 50,000 rows"
+    assert by_chance(0, 10) == 1 and by_chance(10, 10) < 1e-9
+    tail = sum(math.comb(50, k) * 0.05**k * 0.95 ** (50 - k) for k in range(8, 51))
+    assert by_chance(8, 50) == pytest.approx(tail)
 
 
 def test_a_new_source_is_clustered_by_itself(place):

@@ -181,7 +181,11 @@ class SubsetConfig(Section):
     budget_tokens: PositiveInt | None = Field(
         default=None, description="instead of budget: as many rows as fit into this many response tokens"
     )
-    num_clusters: PositiveInt = 100
+    num_clusters: PositiveInt | None = Field(
+        default=None,
+        description="of each source (or of the pool) at most; default: a hundredth of the rows of the largest source (or of the "
+        "pool), at least 1 and at most 100, whatever the budget",
+    )
     clusters: Literal["trajectories", "embeddings"] = Field(
         default="trajectories",
         description="what is clustered: losses, or the last checkpoint's mean response embeddings",

@@ -7,19 +7,22 @@ shared out and about nothing else.
 Legend: n candidates, T checkpoints.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from utils.artifacts.trajectories import read_num_response_tokens, read_quantity
 from utils.artifacts.trajectory_folder import LOSS
 from utils.config.schema import SubsetConfig
-from utils.selection.candidates import Candidates, Choice
+from utils.selection.candidates import Candidates, Choice, listed
+from utils.selection.extension import check_dimensions
 from utils.selection.random_order import in_random_order
 from utils.selection.s2l import choose_from_clusters, take_turns
 
 
 def random(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """Rows at random, whatever their source: S2L over the whole pool with a single cluster."""
-    return _choose(candidates, in_random_order(_positions(candidates), candidates.random_keys(seed)), budget)
+    return choose_in_order(candidates, in_random_order(_positions(candidates), candidates.random_keys(seed)), budget)
 
 
 def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -27,51 +30,56 @@ def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int,
     cluster. The control that tells how much of S2L is the balance of its sources."""
     key_n = candidates.random_keys(seed)
     sources = [in_random_order(position_m, key_n) for position_m in candidates.positions_by_source() if len(position_m)]
-    return _choose(candidates, take_turns(sources, key_n), budget)
+    return choose_in_order(candidates, take_turns(sources, key_n), budget)
 
 
-def least_confidence(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+# Scores: float or integer (n,); the rows of the lowest are taken first.
+Score = Callable[[Candidates], np.ndarray]
+
+
+def least_confidence(candidates: Candidates) -> np.ndarray:
     """Lowest mean probability of the response tokens under the last checkpoint: the baseline of this name in the S2L paper,
     after Bhatt et al., 2024, "An Experimental Design Framework for Label-Efficient Supervised Finetuning",
     arXiv:2401.06692."""
-    return _by_score(candidates, _last(candidates, "probability"), budget)
+    return _last(candidates, "probability")
 
 
-def lowest_max_probability(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+def lowest_max_probability(candidates: Candidates) -> np.ndarray:
     """Lowest mean, over the places of the response tokens, of the probability of the likeliest token there, under the last
     checkpoint: how sure the model is of whatever it would say, not of the response. Least confidence as active learning has
     it (Settles, 2009), averaged over tokens as DiverseEvol does (Wu et al., 2023, arXiv:2311.08182)."""
-    return _by_score(candidates, _last(candidates, "max_probability"), budget)
+    return _last(candidates, "max_probability")
 
 
-def middle_perplexity(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+def middle_perplexity(candidates: Candidates) -> np.ndarray:
     """Perplexity nearest to the middle of the pool's ranking (Marion et al., 2023, "When Less is More", arXiv:2309.04564,
     which keeps the middle of the distribution), under the last checkpoint. The ranking by perplexity is the ranking by
     mean loss; of rows equally far from the middle the more perplexing comes second."""
     rank_n = np.empty(len(candidates.rows))
     rank_n[np.argsort(_last(candidates, LOSS), kind="stable")] = np.arange(len(rank_n))
-    middle = (len(rank_n) - 1) / 2
-    return _choose(candidates, np.lexsort((rank_n, np.abs(rank_n - middle))), budget)
+    from_middle_n = rank_n - (len(rank_n) - 1) / 2
+    return np.abs(from_middle_n) + 0.25 * (from_middle_n > 0)  # distances differ by a half or more
 
 
-def high_learnability(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+def high_learnability(candidates: Candidates) -> np.ndarray:
     """Largest loss of the base model (step 0) minus loss at the last checkpoint (Zhou et al., 2023, "LoBaSS: Gauging
     Learnability in Supervised Fine-tuning Data", arXiv:2310.13008), without that paper's further normalisation."""
-    assert candidates.trajectories is not None
-    before_n = read_quantity(candidates.trajectories, LOSS, 0)[candidates.rows]
-    if np.isnan(before_n).any():
-        raise ValueError(
-            f"{candidates.trajectories.origin}: {np.isnan(before_n).sum():,} rows with losses later have none at step 0: "
-            "score step 0 again (--overwrite --checkpoints 0)"
-        )
-    return _by_score(candidates, _last(candidates, LOSS) - before_n, budget)
+    return _last(candidates, LOSS) - _at_step(candidates, LOSS, 0)
 
 
-def longest(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+def longest(candidates: Candidates) -> np.ndarray:
     """Most response tokens (Zhao et al., 2024, "Long Is More for Alignment", arXiv:2402.04833)."""
     assert candidates.trajectories is not None
-    tokens_n = read_num_response_tokens(candidates.trajectories)[candidates.rows]
-    return _by_score(candidates, -tokens_n.astype(np.int64), budget)
+    return -read_num_response_tokens(candidates.trajectories)[candidates.rows].astype(np.int64)
+
+
+def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
+    """Raises: ValueError with a single checkpoint."""
+    assert candidates.trajectories is not None
+    num_checkpoints = len(candidates.trajectories.columns)
+    if num_checkpoints < 2:
+        raise ValueError("subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to")
+    check_dimensions(candidates, num_checkpoints - 1)
 
 
 def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -80,13 +88,9 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
     After "Prune, Then Select" (submitted to ICLR 2026, withdrawn): a row is pruned if the slope of a straight line fitted
     to its trajectory by least squares is above -`min_slope` nats per checkpoint. How that paper measures a slope and a
     reduction is known from its description only. Pruned rows are taken, at random, once all others are spent.
-
-    Raises: ValueError with a single checkpoint.
     """
     assert candidates.trajectories is not None
     num_checkpoints = len(candidates.trajectories.columns)
-    if num_checkpoints < 2:
-        raise ValueError("subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to")
     weight_T = np.arange(num_checkpoints) - (num_checkpoints - 1) / 2
     weight_T /= (weight_T**2).sum()
     slope_n = np.zeros(len(candidates.rows))
@@ -95,7 +99,7 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
     falls_n = slope_n <= -subset.min_slope
     pruned = in_random_order(np.flatnonzero(~falls_n), candidates.random_keys(seed))
     if not falls_n.any():
-        return _choose(candidates, pruned, budget)
+        return choose_in_order(candidates, pruned, budget)
     kept = candidates.only(np.flatnonzero(falls_n))
 
     def read_falls(position_m: np.ndarray | slice) -> np.ndarray:
@@ -114,18 +118,24 @@ def _last(candidates: Candidates, quantity: str) -> np.ndarray:
     """(n,): a quantity of the candidates at the last of the checkpoints used."""
     assert candidates.trajectories is not None
     steps, columns = candidates.trajectories.steps, candidates.trajectories.columns
-    last_N = (
-        columns[-1]
-        if quantity == LOSS
-        else read_quantity(candidates.trajectories, quantity, steps[-1] if steps else -1)
-    )
-    return last_N[candidates.rows]
+    if quantity == LOSS:
+        return columns[-1][candidates.rows]
+    return _at_step(candidates, quantity, steps[-1] if steps else -1)
 
 
-def _by_score(candidates: Candidates, score_n: np.ndarray, budget: int) -> Choice:
-    """Lowest score first."""
-    return _choose(candidates, np.argsort(score_n, kind="stable"), budget)
+def _at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
+    """Raises: FileNotFoundError naming the command that makes it; ValueError for rows without."""
+    assert candidates.trajectories is not None
+    value_n = read_quantity(candidates.trajectories, quantity, step)[candidates.rows]
+    without = candidates.rows[np.isnan(value_n)]
+    if len(without):
+        raise ValueError(
+            f"{candidates.trajectories.origin}: {len(without):,} rows with losses have no {quantity} at step {step}: "
+            f"{listed(without)}: score that checkpoint again (--overwrite --checkpoints {step})"
+        )
+    return value_n
 
 
-def _choose(candidates: Candidates, order: np.ndarray, budget: int) -> Choice:
+def choose_in_order(candidates: Candidates, order: np.ndarray, budget: int) -> Choice:
+    """Args: order: positions among the candidates, as a growing budget takes them."""
     return Choice(candidates.rows[order[:budget]], np.full(candidates.num_examples, -1, np.int32))

@@ -119,7 +119,7 @@ class Choice:
         clusters_N: int32 (N,), -1 where not clustered.
         centroids_KT: float32 (K, T), row k of cluster k; None where nothing was clustered.
         backend: what computed the clusters, for the manifest; None where nothing did.
-        remarks: for the user.
+        remarks, warnings: for the user.
     """
 
     order: np.ndarray
@@ -127,6 +127,7 @@ class Choice:
     centroids_KT: np.ndarray | None = None
     backend: dict[str, Any] | None = None
     remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def rows(self) -> np.ndarray:

@@ -1,33 +1,41 @@
-"""What a subset consists of: per source for people (the table), down to the cluster for programs (composition.json).
+"""What a subset consists of, and in what it differs from rows taken at random: composition.json, and its words.
 
-Legend: N examples of the pool, S sources.
+Legend: N examples of the pool, n candidates, m some of them, S sources.
 """
 
+import contextlib
+import math
 from typing import Any
 
 import numpy as np
 
+from utils.artifacts.trajectories import Trajectories, read_num_response_tokens
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
 from utils.selection.numbered_rows import NumberedRows
+from utils.terminal import table
 
-_WIDTH = 100
-_NAME_WIDTH = 42  # a longer name gets a line of its own
+_NAME_WIDTH = 36  # a longer name gets a line of its own
 _NUM_SHOWN = 40  # sources in the table
+_ROWS_AT_ONCE = 2**20
 
 
 def compose(
     pool: Pool | NumberedRows, candidates: Candidates, chosen_rows: np.ndarray, clusters_N: np.ndarray
 ) -> dict[str, Any]:
-    """composition.json: totals, and per source (by name) its rows, shares (of 1) and clusters.
+    """composition.json: totals; per source (by name) its rows, shares (of 1) and clusters; and `measures`: what the losses
+    say of the chosen rows and of as many rows at random of each source.
 
     `clusters` maps a cluster's number to [its members in this source, those of them chosen].
     """
     chosen_N = np.zeros(len(pool), bool)
     chosen_N[chosen_rows] = True
     pool_rows_S = np.bincount(pool.source_codes, minlength=len(pool.source_names)).tolist()
+    measures, means_S = measure(candidates, chosen_N)
     sources = {}
-    for name, pool_rows, rows in zip(pool.source_names, pool_rows_S, candidates.rows_by_source(), strict=True):
+    for code, (name, pool_rows, rows) in enumerate(
+        zip(pool.source_names, pool_rows_S, candidates.rows_by_source(), strict=True)
+    ):
         chosen = int(chosen_N[rows].sum())
         clusters = _count_members(clusters_N[rows], chosen_N[rows])
         sources[name] = {
@@ -36,16 +44,82 @@ def compose(
             "chosen": chosen,
             "share_of_pool": pool_rows / len(pool),
             "share_of_subset": chosen / len(chosen_rows),
+            "share_chosen": chosen / pool_rows,
             "num_clusters": len(clusters),
             "clusters": clusters,
+            "means": {name: mean_S[code] for name, mean_S in means_S.items()},
         }
+    num_clusters = int(clusters_N.max()) + 1
+    of_chosen = clusters_N[chosen_rows]
+    taken_K = np.bincount(of_chosen[of_chosen >= 0], minlength=num_clusters)
     return {
         "pool_rows": len(pool),
         "selectable": len(candidates.rows),
         "chosen": len(chosen_rows),
-        "num_clusters": int(clusters_N.max()) + 1,
+        "num_clusters": num_clusters,
+        "num_clusters_of_one_or_none": int((taken_K <= 1).sum()),
+        "measures": measures,
         "sources": sources,
     }
+
+
+def measure(
+    candidates: Candidates, chosen_N: np.ndarray
+) -> tuple[dict[str, dict[str, float]], dict[str, list[dict[str, float | None]]]]:
+    """What a method chose beyond its sources: means over the chosen rows, beside what random rows would give of which
+    each source has as many.
+
+    Returns:
+        name -> the mean over the `chosen` rows; the expected mean `at_random`; its `standard_error` from draw to draw
+        (stratified sampling without replacement: Cochran, 1977, Sampling Techniques, section 5.6).
+        name -> per source the mean over the `selectable` and over the `chosen` rows, None where there is none.
+    """
+    if candidates.trajectories is None:
+        return {}, {}
+    columns_N = _measured(candidates.trajectories)
+    num_sources = len(candidates.source_names)
+    num_S, taken_S = np.zeros((2, num_sources))
+    sums = {name: np.zeros((3, num_sources)) for name in columns_N}  # of all rows, of their squares, of the chosen rows
+    for start in range(0, len(candidates.rows), _ROWS_AT_ONCE):
+        rows_m = candidates.rows[start : start + _ROWS_AT_ONCE]
+        code_m, chosen_m = candidates.source_codes_n[start : start + _ROWS_AT_ONCE], chosen_N[rows_m]
+        num_S += np.bincount(code_m, minlength=num_sources)
+        taken_S += np.bincount(code_m[chosen_m], minlength=num_sources)
+        for name, (later_N, earlier_N) in columns_N.items():
+            value_m = later_N[rows_m].astype(np.float64)
+            if earlier_N is not None:
+                value_m = earlier_N[rows_m].astype(np.float64) - value_m
+            sums[name][0] += np.bincount(code_m, value_m, num_sources)
+            sums[name][1] += np.bincount(code_m, value_m**2, num_sources)
+            sums[name][2] += np.bincount(code_m[chosen_m], value_m[chosen_m], num_sources)
+    measures, means = {}, {}
+    some_S, total = np.maximum(num_S, 1), float(taken_S.sum())
+    for name, (sum_S, squares_S, chosen_S) in sums.items():
+        mean_S = sum_S / some_S
+        variance_S = np.maximum(squares_S - sum_S * mean_S, 0) / np.maximum(num_S - 1, 1)
+        measures[name] = {
+            "chosen": float(chosen_S.sum()) / total,
+            "at_random": float((taken_S * mean_S).sum()) / total,
+            "standard_error": math.sqrt(float((taken_S * variance_S * (1 - taken_S / some_S)).sum())) / total,
+        }
+        means[name] = [
+            {"selectable": mean if num else None, "chosen": of_chosen / taken if taken else None}
+            for mean, num, of_chosen, taken in zip(
+                mean_S.tolist(), num_S.tolist(), chosen_S.tolist(), taken_S.tolist(), strict=True
+            )
+        ]
+    return measures, means
+
+
+def _measured(trajectories: Trajectories) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Name -> the numbers (N,) that are averaged, or two columns whose difference is: the second minus the first."""
+    first_N, last_N = trajectories.columns[0], trajectories.columns[-1]
+    measured: dict[str, tuple[np.ndarray, np.ndarray | None]] = {"last_loss": (last_N, None)}
+    if len(trajectories.columns) > 1:
+        measured |= {"first_loss": (first_N, None), "fall_of_loss": (last_N, first_N)}
+    with contextlib.suppress(FileNotFoundError):  # losses made elsewhere need not say
+        measured["response_tokens"] = (read_num_response_tokens(trajectories), None)
+    return measured
 
 
 def _count_members(cluster_m: np.ndarray, chosen_m: np.ndarray) -> dict[str, list[int]]:
@@ -64,33 +138,54 @@ def _count_members(cluster_m: np.ndarray, chosen_m: np.ndarray) -> dict[str, lis
     }
 
 
-def table(composition: dict[str, Any]) -> str:
-    """The composition for people, 100 columns wide; of many sources the largest, by name."""
+def composition_text(composition: dict[str, Any]) -> str:
+    """The composition for people; of many sources the largest, by name."""
     sources = composition["sources"]
     largest = sorted(sources, key=lambda name: -sources[name]["pool_rows"])[:_NUM_SHOWN]
-    lines = [_line("source", "pool rows", "chosen", "% of pool", "% of subset", "clusters")]
-    for name in sorted(largest):
-        source = sources[name]
-        shown = repr(name)[1:-1] or "(none)"  # a newline in a name must not break the table
-        if len(shown) > _NAME_WIDTH:
-            lines.append(shown if len(shown) <= _WIDTH else shown[: _WIDTH - 3] + "...")
-            shown = ""
-        lines.append(
-            _line(
-                shown,
-                f"{source['pool_rows']:,}",
-                f"{source['chosen']:,}",
-                f"{100 * source['share_of_pool']:.1f}",
-                f"{100 * source['share_of_subset']:.1f}",
-                f"{source['num_clusters']:,}",
-            )
-        )
+    heading = ["source", "pool rows", "% of pool", "chosen", "% of source", "% of subset"]
+    rows = [(name or "(none)", *_cells(sources[name])) for name in sorted(largest)]
     if len(sources) > len(largest):
-        lines.append(f"... and {len(sources) - len(largest):,} smaller sources, all in composition.json")
-    totals = [f"{composition[key]:,}" for key in ("pool_rows", "chosen", "num_clusters")]
-    lines.append(_line("total", totals[0], totals[1], "100.0", "100.0", totals[2]))
+        rows.append((f"... and {len(sources) - len(largest):,} smaller sources, all in composition.json",))
+    whole = {
+        "share_of_pool": 1.0,
+        "share_of_subset": 1.0,
+        "share_chosen": composition["chosen"] / composition["pool_rows"],
+    }
+    rows.append(("total", *_cells(composition | whole)))
+    if composition["num_clusters"]:
+        heading.append("clusters")
+    else:
+        rows = [row[: len(heading)] for row in rows]
+    lines = table(heading, rows, widest_name=_NAME_WIDTH)
+    if composition["measures"]:
+        lines += ["", *_measures_table(composition["measures"])]
     return "\n".join(lines)
 
 
-def _line(name: str, pool_rows: str, chosen: str, of_pool: str, of_subset: str, clusters: str) -> str:
-    return f"{name:<{_NAME_WIDTH}} {pool_rows:>11} {chosen:>11} {of_pool:>10} {of_subset:>12} {clusters:>9}"
+def _cells(counts: dict[str, Any]) -> list[str]:
+    return [
+        f"{counts['pool_rows']:,}",
+        f"{100 * counts['share_of_pool']:.1f}",
+        f"{counts['chosen']:,}",
+        f"{100 * counts['share_chosen']:.1f}",
+        f"{100 * counts['share_of_subset']:.1f}",
+        f"{counts['num_clusters']:,}",
+    ]
+
+
+_MEASURES = {
+    "first_loss": "loss at the first checkpoint",
+    "last_loss": "loss at the last checkpoint",
+    "fall_of_loss": "fall of the loss between them",
+    "response_tokens": "response tokens",
+}
+
+
+def _measures_table(measures: dict[str, dict[str, float]]) -> list[str]:
+    rows = []
+    for name, words in _MEASURES.items():
+        if name in measures:
+            digits = 1 if name == "response_tokens" else 3
+            chosen, at_random, error = (measures[name][key] for key in ("chosen", "at_random", "standard_error"))
+            rows.append((words, *(f"{value:.{digits}f}" for value in (chosen, at_random, 2 * error))))
+    return table(["mean over rows", "chosen", "at random, same sources", "± by chance"], rows)

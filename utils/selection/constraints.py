@@ -104,17 +104,23 @@ def needs_whole_order(subset: SubsetConfig, candidates: Candidates) -> bool:
     )
 
 
-def constrained_order(order: np.ndarray, candidates: Candidates, subset: SubsetConfig) -> tuple[np.ndarray, int]:
-    """The order in which a growing budget takes rows, brought into line with what must be in and with sources' limits.
+@dataclass(frozen=True)
+class Limits:
+    """How many rows of each source must be chosen and may be: known from counts, before any row is.
 
-    Args: order: all candidates' rows.
-
-    Returns: the rows that may be taken, in their order; and how many at its beginning must be.
-
-    Raises: ValueError naming the two settings that are in conflict.
+    Attributes: int64 (S,): included_S: rows that were named one by one; least_S: rows that must be chosen, those among
+    them; most_S: rows that may be.
     """
-    codes, names = candidates.source_codes_n, candidates.source_names
-    rows_S = np.bincount(codes, minlength=len(names))
+
+    included_S: np.ndarray
+    least_S: np.ndarray
+    most_S: np.ndarray
+
+
+def find_limits(candidates: Candidates, subset: SubsetConfig) -> Limits:
+    """Raises: ValueError naming the two settings that are in conflict, or an unknown source."""
+    names, num_sources = candidates.source_names, len(candidates.source_names)
+    rows_S = np.bincount(candidates.source_codes_n, minlength=num_sources)
     minimum_S = np.minimum(rows_S, _per_source(subset.min_per_source, "min_per_source", names, 0))
     maximum_S = _per_source(subset.max_per_source, "max_per_source", names, candidates.num_examples)
     for code in np.flatnonzero(minimum_S > maximum_S)[:1]:
@@ -122,28 +128,19 @@ def constrained_order(order: np.ndarray, candidates: Candidates, subset: SubsetC
             f"subset.min_per_source and subset.max_per_source are in conflict for source {names[code]!r}: at least "
             f"{minimum_S[code]:,}, at most {maximum_S[code]:,}: lower the one or raise the other"
         )
-    code_N, is_included_N = np.zeros(candidates.num_examples, np.int32), np.zeros(candidates.num_examples, bool)
-    code_N[candidates.rows], is_included_N[candidates.included] = codes, True
-    included_S = np.bincount(code_N[candidates.included], minlength=len(names))
+    included = np.searchsorted(candidates.rows, candidates.included)
+    included_S = np.bincount(candidates.source_codes_n[included], minlength=num_sources)
     for code in np.flatnonzero(included_S > maximum_S)[:1]:
         raise ValueError(
             f"subset.include and subset.max_per_source are in conflict: {included_S[code]:,} rows of source "
             f"{names[code]!r} must be in, at most {maximum_S[code]:,} may: take rows out or raise the maximum"
         )
-    order = np.concatenate([order[is_included_N[order]], order[~is_included_N[order]]])
-    place_n = _place_in_group(code_N[order])
-    is_minimum_n = ~is_included_N[order] & (place_n < minimum_S[code_N[order]])
-    is_other_n = ~is_included_N[order] & ~is_minimum_n & (place_n < maximum_S[code_N[order]])
-    order = np.concatenate([order[: len(candidates.included)], order[is_minimum_n], order[is_other_n]])
-    num_required = len(candidates.included) + int(is_minimum_n.sum())
-    return order, num_required
+    return Limits(included_S, np.maximum(minimum_S, included_S), np.minimum(rows_S, maximum_S))
 
 
-def check_budget(budget: int, num_allowed: int, num_required: int, num_included: int) -> None:
-    """Args: rows to take; rows that may be taken; those of them that must be; those that were named one by one.
-
-    Raises: ValueError naming the two settings that are in conflict.
-    """
+def check_budget(budget: int, limits: Limits) -> None:
+    """Args: budget: in rows. Raises: ValueError naming the two settings that are in conflict."""
+    num_included, num_required = int(limits.included_S.sum()), int(limits.least_S.sum())
     if budget < num_included:
         raise ValueError(
             f"subset.budget and subset.include (or subset.extend) are in conflict: {num_included:,} rows must be in, the "
@@ -154,11 +151,54 @@ def check_budget(budget: int, num_allowed: int, num_required: int, num_included:
             f"subset.budget and subset.min_per_source are in conflict: with the minimum of each source {num_required:,} "
             f"rows must be in, the budget is {budget:,} rows: raise it or lower the minimum"
         )
+    num_allowed = int(limits.most_S.sum())
     if budget > num_allowed:
         raise ValueError(
             f"subset.budget and subset.max_per_source are in conflict: at most {num_allowed:,} rows may be chosen, the "
             f"budget is {budget:,} rows: lower it or raise the maximum"
         )
+
+
+def check_token_budget(budget_tokens: int, tokens_N: np.ndarray, candidates: Candidates, limits: Limits) -> bool:
+    """Whether the budget holds whatever the order of the rows. If not, it may turn out too small once they are ordered.
+
+    Args: tokens_N: response tokens of each row of the pool.
+
+    Raises: ValueError if it is too small for any order.
+    """
+    tokens_n = tokens_N[candidates.rows].astype(np.int64)
+    is_free_n = ~np.isin(candidates.rows, candidates.included)
+    fewest = most = int(tokens_n[~is_free_n].sum())
+    missing_S = limits.least_S - limits.included_S
+    for code in np.flatnonzero(missing_S):
+        of_source = np.sort(tokens_n[is_free_n & (candidates.source_codes_n == code)])
+        fewest += int(of_source[: missing_S[code]].sum())
+        most += int(of_source[-missing_S[code] :].sum())
+    if not limits.least_S.any():
+        fewest, most = int(tokens_n.min()), int(tokens_n.max())
+    if fewest > budget_tokens:
+        raise ValueError(
+            f"subset.budget_tokens: found {budget_tokens:,}, expected at least {fewest:,}: the rows that must be in "
+            "(subset.include, subset.extend, subset.min_per_source), or the shortest response, have as many: raise it or "
+            "take rows out"
+        )
+    return most <= budget_tokens
+
+
+def order_within(limits: Limits, order: np.ndarray, candidates: Candidates) -> np.ndarray:
+    """The order in which a growing budget takes rows, brought into line with what must be in and with sources' limits.
+
+    Args: order: all candidates' rows.
+
+    Returns: the rows that may be taken; those that must be come first.
+    """
+    code_N, is_included_N = np.zeros(candidates.num_examples, np.int32), np.zeros(candidates.num_examples, bool)
+    code_N[candidates.rows], is_included_N[candidates.included] = candidates.source_codes_n, True
+    order = np.concatenate([order[is_included_N[order]], order[~is_included_N[order]]])
+    place_n = _place_in_group(code_N[order])
+    is_least_n = place_n < limits.least_S[code_N[order]]
+    is_other_n = ~is_least_n & (place_n < limits.most_S[code_N[order]])
+    return np.concatenate([order[is_least_n], order[is_other_n]])
 
 
 def rows_within_tokens(order: np.ndarray, tokens_N: np.ndarray, budget_tokens: int, num_required: int) -> int:

@@ -29,7 +29,6 @@ _ROWS_AT_ONCE = 2**20
 _NUM_SHOWN_CHECKPOINTS = 24
 _NUM_TEXT_LINES = 8
 _PLOT_WIDTH = 54
-_IN_RANDOM_ORDER = ("s2l", "prune_then_select", "random", "random_per_source")  # others rank rows by a score
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,14 @@ class Standing:
 
     Attributes:
         group: for people: "cluster 12", "source x" or "the pool".
+        is_cluster: whether it is a cluster.
         members: integers (m,), ascending row numbers, the row itself among them.
         taken: how many of them are in the subset: those with the lowest places.
         place: the row's, counted from 1, in the seeded random order of the members.
     """
 
     group: str
+    is_cluster: bool
     members: np.ndarray
     taken: int
     place: int
@@ -55,7 +56,8 @@ def standing_of(
     """Args: clusters_N, indices: the subset on disk; by_source: whether rows that are not clustered compete in sources."""
     position = int(np.searchsorted(candidates.rows, row))
     source = candidates.source_codes_n[position]
-    if clusters_N[row] >= 0:
+    is_cluster = bool(clusters_N[row] >= 0)
+    if is_cluster:
         group, is_member_n = f"cluster {clusters_N[row]}", clusters_N[candidates.rows] == clusters_N[row]
     elif by_source:
         group, is_member_n = f"source {candidates.source_names[source]}", candidates.source_codes_n == source
@@ -64,7 +66,7 @@ def standing_of(
     ordered_m = in_random_order(np.flatnonzero(is_member_n), candidates.random_keys(seed))
     place = 1 + int(np.flatnonzero(ordered_m == position)[0])
     members = candidates.rows[is_member_n]
-    return Standing(group, members, len(np.intersect1d(members, indices, assume_unique=True)), place)
+    return Standing(group, is_cluster, members, len(np.intersect1d(members, indices, assume_unique=True)), place)
 
 
 def nearest_rows(candidates: Candidates, row: int, count: int = NUM_NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
@@ -198,12 +200,11 @@ def _why(
     row: int, chosen: bool, standing: Standing, candidates: Candidates, subset: SubsetConfig, indices: np.ndarray
 ) -> list[str]:
     size, taken, place = len(standing.members), standing.taken, standing.place
-    is_clustered = standing.group.startswith("cluster")
     if _contains(candidates.included, row):
         verdict = "it has to be in (subset.include, or subset.extend)"
-    elif subset.method == "prune_then_select" and not is_clustered:
+    elif subset.method == "prune_then_select" and not standing.is_cluster:
         verdict = f"its loss falls by less than {subset.min_slope:g} nats per checkpoint (subset.min_slope): pruned"
-    elif subset.method not in _IN_RANDOM_ORDER:
+    elif not METHODS[subset.method].takes_at_random:
         verdict = f"method {subset.method} ranks rows by a score of its own and {'took' if chosen else 'left'} it"
     elif chosen != (place <= taken):
         verdict = (
@@ -212,7 +213,7 @@ def _why(
         )
     elif taken == size:
         verdict = f"{standing.group} is taken whole"
-    elif taken == 0 and is_clustered and size < subset.min_cluster_size:
+    elif taken == 0 and standing.is_cluster and size < subset.min_cluster_size:
         verdict = (
             f"{standing.group} has {size} rows, and clusters of fewer than {subset.min_cluster_size} get nothing until "
             "all others are spent (subset.min_cluster_size)"
@@ -228,7 +229,7 @@ def _why(
         *labelled("why", verdict),
         *labelled("quotas", f"budget: {len(indices):,} of {len(candidates.rows):,} selectable rows"),
         *labelled("", f"its source: {from_source:,} of {len(of_source):,}"),
-        *(labelled("", f"{standing.group}: {taken:,} of {size:,}") if is_clustered else []),
+        *(labelled("", f"{standing.group}: {taken:,} of {size:,}") if standing.is_cluster else []),
     ]
 
 

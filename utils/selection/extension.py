@@ -7,11 +7,12 @@ import numpy as np
 
 from utils.artifacts.paths import named_subset
 from utils.artifacts.subsets import Subset, read_clusters, read_subset
-from utils.selection.candidates import StoredClusters
+from utils.selection.candidates import Candidates, StoredClusters
 from utils.selection.kmeans import ReadRows, nearest_centroids
 
 _QUANTILE = 0.99  # of the old rows' distances to their centroid
 _MANY_BEYOND = 0.05  # of the new rows: five times what the old ones have
+_SURELY = 0.01  # more of them than _MANY_BEYOND is no accident if that happens by chance less often
 _AGREEMENT = 0.99  # of old rows that are nearest to their own cluster's centroid
 
 
@@ -41,6 +42,17 @@ def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None
     return subset, StoredClusters(clusters, centroids_KT, numbers)
 
 
+def check_dimensions(candidates: Candidates, num_dimensions: int) -> None:
+    """Raises: ValueError if what is clustered now has not as many numbers a row as the centroids of the extended subset."""
+    stored = candidates.stored
+    if stored is not None and stored.centroids_KT.shape[1] != num_dimensions:
+        raise ValueError(
+            f"subset.extend: found {num_dimensions} numbers a row to cluster by (one for each checkpoint, or of its "
+            f"embedding), expected {stored.centroids_KT.shape[1]} as in the subset to extend: name its checkpoints in "
+            "subset.steps"
+        )
+
+
 class Extension:
     """Assigns rows to stored clusters and watches how well they fit."""
 
@@ -49,17 +61,8 @@ class Extension:
         self._num_old, self._num_agreeing, self._num_new, self._num_beyond = 0, 0, 0, 0
 
     def assign(self, source: str, rows_m: np.ndarray, read_rows: ReadRows) -> np.ndarray:
-        """int32 (m,): old rows keep their cluster, new ones get that of the nearest centroid of their source.
-
-        Raises: ValueError if the trajectories are not those that the clusters were made of.
-        """
+        """int32 (m,): old rows keep their cluster, new ones get that of the nearest centroid of their source."""
         numbers_K = self.stored.numbers[source]
-        num_checkpoints = read_rows(slice(0, 1)).shape[1]
-        if num_checkpoints != self.stored.centroids_KT.shape[1]:
-            raise ValueError(
-                f"subset.extend: found trajectories of {num_checkpoints} checkpoints, expected "
-                f"{self.stored.centroids_KT.shape[1]} as in the subset to extend: name them in subset.steps"
-            )
         label_m, distance_m = nearest_centroids(read_rows, len(rows_m), self.stored.centroids_KT[numbers_K])
         cluster_m = numbers_K[label_m]
         is_old_m = rows_m < len(self.stored.clusters)
@@ -74,8 +77,11 @@ class Extension:
             self._num_beyond += int((distance_m[~is_old_m] > usual).sum())
         return cluster_m
 
-    def remarks(self) -> tuple[str, ...]:
-        """What to tell of the fit. Raises: ValueError if the old rows do not fit their own clusters."""
+    def fit(self) -> tuple[str, bool] | None:
+        """How the new rows fit, in words, and whether well; None where there are none.
+
+        Raises: ValueError if the old rows do not fit their own clusters.
+        """
         if self._num_agreeing < _AGREEMENT * self._num_old:
             raise ValueError(
                 f"subset.extend: only {self._num_agreeing:,} of {self._num_old:,} old rows are nearest to the centroid of "
@@ -83,12 +89,20 @@ class Extension:
                 "pool with the same checkpoints of the same proxy"
             )
         if self._num_new == 0:
-            return ()
+            return None
         share = self._num_beyond / self._num_new
         words = (
             f"{self._num_new:,} new rows joined the clusters; {100 * share:.1f} % of them are farther from their centroid "
             "than 99 % of the old rows"
         )
-        if share > _MANY_BEYOND:
-            words = f"WARNING: {words}: they do not fit the clusters, better choose anew (without subset.extend)"
-        return (words,)
+        if by_chance(self._num_beyond, self._num_new) >= _SURELY:
+            return words, True
+        return f"{words}: they do not fit the clusters, better choose anew (without subset.extend)", False
+
+
+def by_chance(num_beyond: int, num_new: int) -> float:
+    """How likely so many or more of the new rows are that far away, if each is with probability `_MANY_BEYOND`: 3 of 50
+    rows say nothing, 3,000 of 50,000 a lot."""
+    from scipy.special import bdtrc  # a tenth of a second to import, and hardly ever needed
+
+    return float(bdtrc(num_beyond - 1, num_new, _MANY_BEYOND)) if num_beyond else 1.0

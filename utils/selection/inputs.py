@@ -15,6 +15,9 @@ from utils.selection.constraints import constraint_inputs
 from utils.selection.methods import METHODS
 from utils.selection.numbered_rows import NumberedRows
 
+# What an unset num_clusters is recorded as: with the pool and the limits, which are inputs too, it says how many.
+DERIVED = "a hundredth of the rows of the largest source, or of the pool; 1 to 100"
+
 
 def subset_inputs(
     config: RunConfig, pool: Pool | NumberedRows, trajectories: str | None, extended: Subset | None
@@ -32,6 +35,7 @@ def subset_inputs(
         "seed": config.seed,
         **({"revision": method.revision} if method.revision > 1 else {}),
         **{name: getattr(subset, name) for name in method.settings},
+        **({"num_clusters": DERIVED} if "num_clusters" in method.settings and subset.num_clusters is None else {}),
         "trajectories": trajectories,
         **constraint_inputs(subset),
         **({} if extended is None else {"extends": _sha256(extended.manifest["inputs"])}),

@@ -135,10 +135,12 @@ def _identical_to_an_earlier_row(candidates: Candidates, hash_n: np.ndarray) -> 
     return np.sort(np.concatenate(same))
 
 
-def inspect(config: RunConfig, exports: list[tuple[str, Path]]) -> None:
+def inspect(config: RunConfig, exports: list[tuple[str, Path]], dry_run: bool = False) -> None:
     """Print what the trajectories of a run's pool are like, and write lists of rows.
 
-    Args: exports: (kind, file): a .npy or .txt of row numbers, as subset.exclude and subset.include read them.
+    Args:
+        exports: (kind, file): a .npy or .txt of row numbers, as subset.exclude and subset.include read them.
+        dry_run: write nothing.
 
     Raises: ValueError for an unknown kind or another ending, before anything is read; else as for opening the pool and
     the trajectories.
@@ -151,8 +153,12 @@ def inspect(config: RunConfig, exports: list[tuple[str, Path]]) -> None:
     inspection = inspect_trajectories(candidates)
     print(report(inspection, pool, candidates))
     for kind, path in exports:
+        words = f"{path}: {len(inspection.rows[kind]):,} rows {kind}; leave them out with subset.exclude={path}"
+        if dry_run:
+            print(f"\ndry run, not written: {words}")
+            continue
         export_rows(inspection.rows[kind], path)
-        print(f"\n{path}: {len(inspection.rows[kind]):,} rows {kind}; leave them out with subset.exclude={path}")
+        print(f"\n{words}")
 
 
 def export_rows(rows: np.ndarray, path: Path) -> None:

@@ -3,8 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from utils.config.schema import SubsetConfig
 from utils.selection.baselines import (
+    Score,
+    check_slopes,
+    choose_in_order,
     high_learnability,
     least_confidence,
     longest,
@@ -15,8 +20,9 @@ from utils.selection.baselines import (
     random_per_source,
 )
 from utils.selection.candidates import Candidates, Choice
+from utils.selection.embeddings import check_embeddings
 from utils.selection.greedy import facility_location, k_center
-from utils.selection.s2l import s2l
+from utils.selection.s2l import check_clusterable, s2l
 
 _CLUSTERING = (
     "num_clusters",
@@ -29,35 +35,54 @@ _CLUSTERING = (
 )
 
 
+def _needs_nothing(candidates: Candidates, subset: SubsetConfig) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to choose rows.
 
     Attributes:
         choose: (candidates, settings, budget in rows, seed) -> the choice; a larger budget contains a smaller one.
+        check: (candidates, settings): reads what `choose` will read; raises what is wrong with it.
         settings: names of the subset settings that its result depends on.
         needs_trajectories: whether it cannot do without; given to others, they only say which rows are unscorable.
         by_source: whether it always shares the budget out over the sources first (S2L: if per_source is set).
+        takes_at_random: whether a group's rows are taken in the seeded random order, not by a score.
         revision: of its definition; a subset that an earlier one chose is not taken for what this one would choose.
     """
 
     choose: Callable[[Candidates, SubsetConfig, int, int], Choice]
+    check: Callable[[Candidates, SubsetConfig], object] = _needs_nothing
     settings: tuple[str, ...] = ()
     needs_trajectories: bool = True
     by_source: bool = False
+    takes_at_random: bool = False
     revision: int = 1
 
 
+def _ranked(score: Score, revision: int = 1) -> Method:
+    """Rows by ascending score, ties by the lowest row."""
+
+    def choose(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+        return choose_in_order(candidates, np.argsort(score(candidates), kind="stable"), budget)
+
+    return Method(choose, check=lambda candidates, subset: score(candidates), revision=revision)
+
+
 METHODS: dict[str, Method] = {
-    "s2l": Method(s2l, settings=(*_CLUSTERING, "clusters")),
-    "prune_then_select": Method(prune_then_select, settings=(*_CLUSTERING, "min_slope")),
-    "random": Method(random, needs_trajectories=False),
-    "random_per_source": Method(random_per_source, needs_trajectories=False, by_source=True),
-    "least_confidence": Method(least_confidence, revision=2),
-    "lowest_max_probability": Method(lowest_max_probability),
-    "middle_perplexity": Method(middle_perplexity),
-    "high_learnability": Method(high_learnability),
-    "longest": Method(longest),
-    "facility_location": Method(facility_location),
-    "k_center": Method(k_center),
+    "s2l": Method(s2l, check_clusterable, settings=(*_CLUSTERING, "clusters"), takes_at_random=True),
+    "prune_then_select": Method(
+        prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
+    ),
+    "random": Method(random, needs_trajectories=False, takes_at_random=True),
+    "random_per_source": Method(random_per_source, needs_trajectories=False, by_source=True, takes_at_random=True),
+    "least_confidence": _ranked(least_confidence, revision=2),
+    "lowest_max_probability": _ranked(lowest_max_probability),
+    "middle_perplexity": _ranked(middle_perplexity),
+    "high_learnability": _ranked(high_learnability),
+    "longest": _ranked(longest),
+    "facility_location": Method(facility_location, check_embeddings, revision=2),
+    "k_center": Method(k_center, check_embeddings, revision=2),
 }

@@ -24,14 +24,19 @@ Deviations, each for a reason:
 Legend: N examples of the pool, n candidates, m those of one source, K clusters, T checkpoints.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates, Choice, positions_by_group
-from utils.selection.embeddings import unit_embeddings
-from utils.selection.extension import Extension
+from utils.selection.embeddings import check_embeddings, unit_embeddings
+from utils.selection.extension import Extension, check_dimensions
 from utils.selection.kmeans import ReadRows, backend, cluster_rows
 from utils.selection.random_order import derived_seed, in_random_order
+
+_MOST_CLUSTERS = 100  # the paper's
+_ROWS_PER_CLUSTER = 100  # a budget of 5 % then takes 5 of each
 
 
 def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -39,6 +44,37 @@ def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
     if subset.clusters == "embeddings":
         return choose_from_clusters(candidates, unit_embeddings(candidates), subset, budget, seed)
     return choose_from_clusters(candidates, candidates.read_losses, subset, budget, seed)
+
+
+def check_clusterable(candidates: Candidates, subset: SubsetConfig) -> None:
+    """Raises: FileNotFoundError, ValueError if what is to be clustered is not there or does not fit."""
+    assert candidates.trajectories is not None
+    if subset.clusters == "embeddings":
+        check_embeddings(candidates, subset)
+    else:
+        check_dimensions(candidates, len(candidates.trajectories.columns))
+
+
+def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int:
+    """K: the given one, or one that follows from the pool.
+
+    One cluster for every hundred rows of the largest source (of the pool, if sources are not clustered apart), at most
+    the paper's 100. Sources share a budget evenly, so one K gives about as many rows of a cluster in each of them. K does
+    not depend on the budget: so a smaller subset is contained in a larger one, also where each is a run of its own.
+    """
+    if subset.num_clusters is not None:
+        return subset.num_clusters
+    return min(_MOST_CLUSTERS, max(1, int(_part_sizes(subset, candidates).max()) // _ROWS_PER_CLUSTER))
+
+
+def most_clusters(subset: SubsetConfig, candidates: Candidates) -> int:
+    """How many clusters there may be in all: a source has no more of them than rows."""
+    return int(np.minimum(_part_sizes(subset, candidates), num_clusters_of(subset, candidates)).sum())
+
+
+def _part_sizes(subset: SubsetConfig, candidates: Candidates) -> np.ndarray:
+    """Rows of each part that is clustered by itself."""
+    return np.bincount(candidates.source_codes_n) if subset.per_source else np.array([len(candidates.rows)])
 
 
 def choose_from_clusters(
@@ -51,6 +87,7 @@ def choose_from_clusters(
 ) -> Choice:
     """Cluster candidates, in each source or over all of them, and take turns over the clusters.
 
+
     Cluster numbers are unique over all sources: those of the first source (by name) come first, inside a source they
     follow the clusters' lowest rows.
 
@@ -59,6 +96,7 @@ def choose_from_clusters(
         kmeans_seed: of k-means alone, so that the random order of the rows stays that of `seed`; default: `seed`.
     """
     key_n = candidates.random_keys(seed)
+    num_clusters = num_clusters_of(subset, candidates)
     clusters_N = np.full(candidates.num_examples, -1, np.int32)
     if subset.per_source:
         names, parts = candidates.source_names, candidates.positions_by_source()
@@ -68,7 +106,7 @@ def choose_from_clusters(
     stored = candidates.stored
     extension = None if stored is None else Extension(stored)
     orders, centroids = [], [] if stored is None else [stored.centroids_KT]
-    num_clusters = 0 if stored is None else len(stored.centroids_KT)
+    num_made = 0 if stored is None else len(stored.centroids_KT)
     for name, position_m in zip(names, parts, strict=True):
         if not len(position_m):
             continue
@@ -79,15 +117,15 @@ def choose_from_clusters(
             cluster_m, centroids_KT = cluster_rows(
                 read_part,
                 len(position_m),
-                subset.num_clusters,
+                num_clusters,
                 derived_seed(seed if kmeans_seed is None else kmeans_seed, "k-means", name),
                 subset.iterations,
                 subset.init,
                 subset.num_restarts,
                 subset.max_points_per_centroid,
             )
-            cluster_m += num_clusters
-            num_clusters += len(centroids_KT)
+            cluster_m += num_made
+            num_made += len(centroids_KT)
             centroids.append(centroids_KT)
         clusters_N[rows_m] = cluster_m
         cluster_m -= cluster_m.min()
@@ -96,8 +134,12 @@ def choose_from_clusters(
         clusters = [in_random_order(position_m[cluster], key_n) for cluster in clusters if len(cluster)]
         orders.append(take_turns(clusters, key_n, subset.min_cluster_size))
     order = take_turns(orders, key_n)[:budget]
-    remarks = () if extension is None else extension.remarks()
-    return Choice(candidates.rows[order], clusters_N, np.concatenate(centroids), backend(), remarks)
+    choice = Choice(candidates.rows[order], clusters_N, np.concatenate(centroids), backend())
+    fit = None if extension is None else extension.fit()
+    if fit is None:
+        return choice
+    words, fits = fit
+    return replace(choice, remarks=(words,)) if fits else replace(choice, warnings=(words,))
 
 
 def take_turns(groups: list[np.ndarray], key_n: np.ndarray, min_size: int = 1) -> np.ndarray:

@@ -17,14 +17,14 @@ import numpy as np
 from utils.artifacts.files import write_json
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.selection.candidates import Candidates, Choice
-from utils.selection.constraints import constrained_order, needs_whole_order
+from utils.selection.constraints import find_limits, needs_whole_order, order_within
 from utils.selection.drawing import checkpoint_names, spread_evenly
 from utils.selection.kmeans import ReadRows
 from utils.selection.made_subset import open_made_subset
 from utils.selection.methods import METHODS
 from utils.selection.random_order import derived_seed, sample_positions
-from utils.selection.s2l import choose_from_clusters
-from utils.terminal import table, wrapped
+from utils.selection.s2l import choose_from_clusters, num_clusters_of
+from utils.terminal import counted, table, wrapped
 
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random
@@ -33,8 +33,10 @@ _POOR = 0.65  # adjusted Rand index below which Steinley (2004, Psychological Me
 _CLOSE = 0.05  # a difference between two indices that is none
 
 
-def write_stability(config: RunConfig) -> str:
+def write_stability(config: RunConfig, dry_run: bool = False) -> str:
     """Measure the stability of a run's subset, write it beside the subset, and put it into words.
+
+    Args: dry_run: check everything, measure and write nothing.
 
     Raises: FileNotFoundError where there is no subset yet; ValueError for one that was not made from clusters of losses.
     """
@@ -48,14 +50,20 @@ def write_stability(config: RunConfig) -> str:
     made = open_made_subset(config)
     assert made.candidates.trajectories is not None
     names = checkpoint_names(made.candidates.trajectories)
-    num_clusterings = NUM_SEEDS + min(len(names), _MAX_LEFT_OUT) + 2
-    print(f"clustering {min(len(made.candidates.rows), MAX_ROWS):,} rows {num_clusterings} times", file=sys.stderr)
+    # Those without one of the checkpoints are several only where there are several.
+    num_clusterings = NUM_SEEDS + (min(len(names), _MAX_LEFT_OUT) if len(names) > 1 else 0) + 2
+    task = f"clustering {counted(min(len(made.candidates.rows), MAX_ROWS), 'row')} {num_clusterings} times"
+    path = made.folder / "stability.json"
+    if dry_run:
+        return f"dry run: nothing measured, nothing written; without --dry_run: {task}, into {path}"
+    print(task, file=sys.stderr)
+    subset = subset.model_copy(update={"num_clusters": num_clusters_of(subset, made.candidates)})
     stability = measure_stability(
         made.candidates, subset, len(made.indices), config.seed, made.clusters_N, made.indices, names
     )
     stability["warnings"] = warnings_of(stability)
-    write_json(made.folder / "stability.json", stability)
-    return f"{report(stability)}\n\n{made.folder / 'stability.json'}"
+    write_json(path, stability)
+    return f"{report(stability)}\n\n{path}"
 
 
 def measure_stability(
@@ -98,7 +106,7 @@ def measure_stability(
     def overlap(again: Choice) -> float:
         order = again.order
         if order_length > budget:
-            order, _ = constrained_order(order, candidates, subset)
+            order = order_within(find_limits(candidates, subset), order, candidates)
         return jaccard(indices, order[:budget])
 
     def without(checkpoint: int) -> dict[str, float]:

@@ -1,0 +1,161 @@
+"""What a selection will do: everything that is known before a row is chosen, and every conflict between settings."""
+
+import time
+from dataclasses import dataclass, replace
+
+from utils.artifacts.subsets import subset_is_there
+from utils.artifacts.trajectories import read_num_response_tokens
+from utils.config.names import look_up
+from utils.config.schema import RunConfig, SubsetConfig
+from utils.data.pool import Pool
+from utils.selection.budgets import WantedSubset, wanted_subsets
+from utils.selection.candidates import Candidates
+from utils.selection.constraints import (
+    Limits,
+    ListedRows,
+    check_budget,
+    check_token_budget,
+    find_limits,
+    needs_whole_order,
+)
+from utils.selection.extension import read_extended
+from utils.selection.inputs import check_extension, subset_inputs, trajectories_identity
+from utils.selection.methods import METHODS, Method
+from utils.selection.numbered_rows import NumberedRows
+from utils.selection.opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
+from utils.selection.remarks import few_rows_of_each, settings_remarks, sources_remarks
+from utils.selection.s2l import most_clusters, num_clusters_of
+
+_FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none
+
+
+@dataclass(frozen=True)
+class SelectionPlan:
+    """Nothing in it contradicts anything else, and all that choosing will read has been read.
+
+    Attributes:
+        config: of the run; settings: its subset section, the number of clusters filled in.
+        method, pool, candidates, limits: what is chosen, how, and from what; listed: rows named one by one.
+        wanted: the subsets that are asked for, the smallest first; pending: those of them that are to be made.
+        most_clusters: how many clusters there may be; None for a method without.
+        remarks, warnings: for the user.
+        seconds: by what they were spent on.
+    """
+
+    config: RunConfig
+    settings: SubsetConfig
+    method: Method
+    pool: Pool | NumberedRows
+    candidates: Candidates
+    listed: ListedRows
+    limits: Limits
+    wanted: list[WantedSubset]
+    pending: list[WantedSubset]
+    most_clusters: int | None
+    remarks: list[str]
+    warnings: list[str]
+    seconds: dict[str, float]
+
+    @property
+    def budgets(self) -> list[int]:
+        """Rows of each subset; with a budget of tokens, all rows that it may be cut from."""
+        return [wanted.num_rows for wanted in self.wanted]
+
+
+def plan_selection(
+    config: RunConfig, pool: Pool | NumberedRows | None = None, overwrite: bool = False
+) -> SelectionPlan:
+    """Open what the subset is chosen from, identify it, and look for every conflict.
+
+    Args:
+        config: with its subset section, and a data section unless the losses come from a file.
+        pool: the pool of config.data where it is open already.
+        overwrite: choose again, whatever lies there.
+
+    Raises:
+        FileNotFoundError: no pool, no trajectories, or not what the method needs of them.
+        ValueError: unknown method; trajectories missing for a method that needs them, damaged, of another pool,
+            infinite, or NaN in all rows; two settings in conflict; a budget beyond the selectable rows; a subset there
+            made from other inputs.
+    """
+    assert config.subset is not None
+    subset, stopwatch = config.subset, Stopwatch({})
+    method = look_up(METHODS, subset.method, "subset.method")
+    pool = open_pool(config) if pool is None else pool
+    stopwatch.lap("reading the pool")
+    trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
+    identity = None if trajectories is None else trajectories_identity(trajectories)
+    extended, stored = read_extended(subset.extend)
+    inputs = subset_inputs(config, pool, identity, extended)
+    if extended is not None:
+        check_extension(config, extended, inputs)
+    stopwatch.lap("identifying the trajectories")
+
+    candidates, listed, remarks = find_selectable(subset, pool, trajectories, extended)
+    candidates = replace(candidates, stored=stored)
+    settings = subset
+    if "num_clusters" in method.settings:
+        settings = subset.model_copy(update={"num_clusters": num_clusters_of(subset, candidates)})
+    method.check(candidates, settings)
+    limits = find_limits(candidates, settings)
+    wanted = wanted_subsets(config, inputs, len(candidates.rows))
+    remarks = [*settings_remarks(config, method), *remarks, *sources_remarks(config, method, pool)]
+    remarks += _check_budgets(settings, candidates, limits, wanted)
+    with_texts = isinstance(pool, Pool)
+    pending = [one for one in wanted if overwrite or not subset_is_there(one.folder, one.inputs, with_texts)]
+    num_clusters = most_clusters(settings, candidates) if "num_clusters" in method.settings else None
+    stopwatch.lap("checking the rows")
+    return SelectionPlan(
+        config=config,
+        settings=settings,
+        method=method,
+        pool=pool,
+        candidates=candidates,
+        listed=listed,
+        limits=limits,
+        wanted=wanted,
+        pending=pending,
+        most_clusters=num_clusters,
+        remarks=remarks,
+        warnings=_warnings(settings, candidates, wanted, num_clusters),
+        seconds=stopwatch.seconds,
+    )
+
+
+def _check_budgets(
+    settings: SubsetConfig, candidates: Candidates, limits: Limits, wanted: list[WantedSubset]
+) -> list[str]:
+    """Remarks. Raises: ValueError naming two settings in conflict."""
+    if settings.budget_tokens is None:
+        for one in wanted if needs_whole_order(settings, candidates) else ():
+            check_budget(one.num_rows, limits)
+        return []
+    assert candidates.trajectories is not None
+    tokens_N = read_num_response_tokens(candidates.trajectories)
+    if check_token_budget(settings.budget_tokens, tokens_N, candidates, limits):
+        return []
+    return ["whether the first rows fit into subset.budget_tokens will show once the rows are ordered"]
+
+
+def _warnings(
+    settings: SubsetConfig, candidates: Candidates, wanted: list[WantedSubset], num_clusters: int | None
+) -> list[str]:
+    if num_clusters is None or settings.budget_tokens is not None or wanted[0].num_rows == len(candidates.rows):
+        return []
+    smallest = wanted[0].num_rows
+    if smallest >= _FEW_ROWS * num_clusters:
+        return []
+    return [few_rows_of_each(settings, smallest, num_clusters, len(candidates.source_names))]
+
+
+class Stopwatch:
+    """Seconds by what they were spent on. Args: seconds: to begin with."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = dict(seconds)
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now

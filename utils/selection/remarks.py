@@ -1,0 +1,50 @@
+"""Which settings of a subset change nothing, or little."""
+
+from utils.config.schema import RunConfig, SubsetConfig
+from utils.data.pool import Pool
+from utils.selection.constraints import NAMES
+from utils.selection.methods import Method
+from utils.selection.numbered_rows import NumberedRows
+
+
+def settings_remarks(config: RunConfig, method: Method) -> list[str]:
+    """Which settings of the subset the method does not use."""
+    assert config.subset is not None
+    subset = config.subset
+    used = {"trajectories_from", "method", "budget", "budget_tokens", "extend", *NAMES, *method.settings}
+    if subset.trajectories_from is not None:
+        used.add("steps")
+    if config.data is None:
+        used.add("sources_from")
+    return unused_remarks(subset, used, by=f"method {subset.method}")
+
+
+def sources_remarks(config: RunConfig, method: Method, pool: Pool | NumberedRows) -> list[str]:
+    """Whether the budget is to be shared out over sources of which there are none."""
+    assert config.subset is not None
+    by_source = method.by_source or ("per_source" in method.settings and config.subset.per_source)
+    if not by_source or pool.source_names != [""]:
+        return []
+    where = f"data.source_column: {config.data.source_column!r}" if config.data else "subset.sources_from is not set"
+    return [f"no row has a source ({where}): the pool is one source"]
+
+
+def unused_remarks(subset: SubsetConfig, used: set[str], by: str) -> list[str]:
+    """Which settings differ from their defaults without being used."""
+    untouched = SubsetConfig.model_validate({"preset": subset.preset})
+    unused = [
+        name
+        for name in SubsetConfig.model_fields
+        if name not in used | {"preset"} and getattr(subset, name) != getattr(untouched, name)
+    ]
+    return [f"{by} does not use subset.{', subset.'.join(unused)}"] if unused else []
+
+
+def few_rows_of_each(settings: SubsetConfig, budget: int, num_clusters: int, num_sources: int) -> str:
+    """What to say where most clusters give one row or none: chance decides then, not the clusters."""
+    num_parts = num_sources if settings.per_source else 1
+    fewer = max(1, budget // (10 * num_parts))
+    return (
+        f"most of {num_clusters:,} clusters give one row or none for a budget of {budget:,} rows: chance, more than the "
+        f"clusters, decides which rows; about ten of each come from subset.num_clusters={fewer}, or take more rows"
+    )

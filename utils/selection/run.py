@@ -1,0 +1,112 @@
+"""Do what a plan says: choose, and put the subsets in place."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.artifacts.differences import pool_record
+from utils.artifacts.subsets import write_subset
+from utils.artifacts.trajectories import read_num_response_tokens
+from utils.data.pool import Pool
+from utils.selection.budgets import WantedSubset
+from utils.selection.candidates import Choice
+from utils.selection.composition import compose
+from utils.selection.constraints import needs_whole_order, order_within, rows_within_tokens
+from utils.selection.plan import SelectionPlan, Stopwatch
+from utils.selection.remarks import few_rows_of_each
+
+
+@dataclass(frozen=True)
+class WrittenSubset:
+    """Attributes: folder: where it lies; composition: as on disk."""
+
+    folder: Path
+    composition: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SelectionResult:
+    """Attributes: subsets: those that were made; remarks, warnings: for the user; seconds: by what they were spent on."""
+
+    subsets: list[WrittenSubset]
+    remarks: list[str]
+    warnings: list[str]
+    seconds: dict[str, float]
+
+
+def run_selection(plan: SelectionPlan) -> SelectionResult:
+    """Choose once, write each subset that is pending.
+
+    Raises: ValueError for what only the chosen order shows: a budget of tokens too small for its first rows, or old rows
+    that do not fit their own clusters (subset.extend).
+    """
+    stopwatch = Stopwatch(plan.seconds)
+    choice = _choose(plan)
+    stopwatch.lap("choosing")
+    subsets = []
+    for wanted in plan.pending:
+        subsets.append(_write(plan, wanted, choice, stopwatch.seconds))
+        stopwatch.lap("writing")
+    warnings = [*choice.warnings, *([] if plan.warnings else _warnings(plan, subsets))]
+    return SelectionResult(subsets, list(choice.remarks), warnings, stopwatch.seconds)
+
+
+def _choose(plan: SelectionPlan) -> Choice:
+    """The choice in an order of which each budget takes the first rows; a budget of tokens takes all that is left of it."""
+    settings, candidates = plan.settings, plan.candidates
+    whole_order = needs_whole_order(settings, candidates)
+    num_rows = len(candidates.rows) if whole_order else max(plan.budgets)
+    choice = plan.method.choose(candidates, settings, num_rows, plan.config.seed)
+    if not whole_order:
+        return choice
+    order = order_within(plan.limits, choice.order, candidates)
+    if settings.budget_tokens is not None:
+        assert candidates.trajectories is not None
+        tokens_N, num_required = read_num_response_tokens(candidates.trajectories), int(plan.limits.least_S.sum())
+        order = order[: rows_within_tokens(order, tokens_N, settings.budget_tokens, num_required)]
+    return replace(choice, order=order)
+
+
+def _write(plan: SelectionPlan, wanted: WantedSubset, choice: Choice, seconds: dict[str, float]) -> WrittenSubset:
+    pool, candidates, subset = plan.pool, plan.candidates, plan.config.subset
+    assert subset is not None
+    rows = np.sort(choice.order[: wanted.num_rows]).astype(np.int64)
+    composition = compose(pool, candidates, rows, choice.clusters_N)
+    used = candidates.trajectories
+    clustering = None
+    if choice.backend is not None:
+        origin = "derived from the pool" if subset.num_clusters is None else "given"
+        clustering = choice.backend | {"num_clusters": plan.settings.num_clusters, "num_clusters_is": origin}
+    write_subset(
+        wanted.folder,
+        wanted.inputs,
+        rows,
+        choice.clusters_N,
+        composition,
+        map(pool.line, rows.tolist()) if isinstance(pool, Pool) else None,
+        choice.centroids_KT,
+        plan.listed.reports,
+        budget=len(rows),
+        num_selectable=len(candidates.rows),
+        num_excluded=int(pool.excluded.sum()),
+        num_unscorable=len(candidates.unscorable),
+        unscorable_rows=candidates.unscorable.tolist(),
+        data=pool_record(pool.data) if isinstance(pool, Pool) else None,
+        trajectories=None if used is None else {"from": subset.trajectories_from, "steps": used.steps},
+        clustering=clustering,
+        needs_trajectories=plan.method.needs_trajectories,
+        seconds=seconds,
+    )
+    return WrittenSubset(wanted.folder, composition)
+
+
+def _warnings(plan: SelectionPlan, subsets: list[WrittenSubset]) -> Iterator[str]:
+    """Where most clusters gave one row or none although there were rows enough: they are of very different sizes."""
+    for subset in subsets:
+        made, few = subset.composition["num_clusters"], subset.composition["num_clusters_of_one_or_none"]
+        if made and 2 * few > made and subset.composition["chosen"] < subset.composition["selectable"]:
+            num_sources = len(plan.candidates.source_names)
+            yield few_rows_of_each(plan.settings, subset.composition["chosen"], made, num_sources)
