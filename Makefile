@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 QUICKSTART := configs/quickstart
 
-.PHONY: install quickstart quickstart-arms test test-vllm lint lock clean
+.PHONY: install quickstart quickstart-arms runs test test-vllm lint lock clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ quickstart: install
 quickstart-arms: install
 	$(RUN) -m utils.data.synthetic --output_dir res/quickstart_data
 	$(RUN) evaluate.py --arms $(QUICKSTART)/arms.yml
+
+# Every run below res/: what was done, when, from what, how far, and its size on disk.
+runs: install
+	@$(RUN) -m utils.artifacts.runs
 
 # Two files at a time, one thread each: most tests wait for processes of their own.
 test: install

@@ -1,21 +1,39 @@
-"""A copy of what a run prints, in res/<run_name>/log.txt."""
+"""A copy of what a run prints, in res/<run_name>/log.txt, each line with its time."""
 
 import contextlib
+import datetime
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 
-class _Tee:
-    """A text stream that writes to two places and is otherwise the first."""
+class _Log:
+    """A file of lines, each after the time (UTC) at which it began."""
 
-    def __init__(self, stream: Any, copy: IO[str]):
-        self._stream, self._copy = stream, copy
+    def __init__(self, file: IO[str]):
+        self._file = file
+        self._line_has_begun = False
+
+    def write(self, text: str) -> None:
+        for line in text.splitlines(keepends=True):
+            if not self._line_has_begun:
+                now = datetime.datetime.now(datetime.UTC)
+                self._file.write(f"{now:%Y-%m-%d %H:%M:%SZ}  ")
+            self._file.write(line)
+            self._line_has_begun = not line.endswith("\n")
+        self._file.flush()
+
+
+class _Tee:
+    """A text stream that writes to a log too and is otherwise itself."""
+
+    def __init__(self, stream: Any, log: _Log):
+        self._stream, self._log = stream, log
 
     def write(self, text: str) -> int:
-        self._copy.write(text)
-        self._copy.flush()
+        self._log.write(text)
         return self._stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -23,12 +41,21 @@ class _Tee:
 
 
 @contextlib.contextmanager
-def copied_to(path: Path) -> Iterator[None]:
-    """Append everything printed meanwhile, to stdout and stderr, to `path`."""
+def copied_to(path: Path, plan: Callable[[], str]) -> Iterator[None]:
+    """Append the command, its plan and everything printed meanwhile, to stdout and stderr, to `path`.
+
+    Within another of these, which copies it already, nothing happens. The command never holds a key: it is taken out of
+    sys.argv first.
+    """
+    if isinstance(sys.stdout, _Tee):
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     stdout, stderr = sys.stdout, sys.stderr
-    with open(path, "a", encoding="utf-8") as copy:
-        sys.stdout, sys.stderr = _Tee(stdout, copy), _Tee(stderr, copy)
+    with open(path, "a", encoding="utf-8") as file:
+        log = _Log(file)
+        log.write(f"$ {shlex.join([Path(sys.executable).name, *sys.argv])}\n{plan()}\n")
+        sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)
         try:
             yield
         finally:

@@ -73,6 +73,12 @@ def check_inputs(
         raise ValueError(f"{path.parent} was made from other inputs:\n" + "\n".join(differing) + f"\n{ways_out}")
 
 
+def keep_config(paths: RunPaths, config: RunConfig) -> None:
+    """Write the config of a run that is scored, selected for or evaluated; a trained run keeps that of its training."""
+    if not paths.manifest.is_file():
+        write_config(paths, config)
+
+
 def write_config(paths: RunPaths, config: RunConfig) -> None:
     """The resolved config, every default written out: the first file of a run."""
     with atomic_write(paths.config) as file:

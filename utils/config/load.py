@@ -81,7 +81,9 @@ def load_config(
 def read_values(path: Path) -> dict[str, Any]:
     """The keys of a YAML. Raises: FileNotFoundError; ValueError for what is no mapping."""
     if not path.is_file():
-        raise FileNotFoundError(f"config file {path} does not exist: give --config_file the path of a YAML")
+        raise FileNotFoundError(
+            f"config file {path} does not exist (current folder: {Path.cwd()}): give --config_file the path of a YAML"
+        )
     values = _parse(_read_text(path), str(path))
     if not isinstance(values, dict):
         raise ValueError(f"{path}: found {type(values).__name__}, expected a mapping of keys (run_name, model, ...)")

@@ -90,7 +90,8 @@ class DataConfig(Section):
     """The pool: where its rows are and how a row becomes a prompt and a response."""
 
     path: str = Field(
-        description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, or a dataset's hub name"
+        description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, or a dataset's hub name; "
+        "relative paths, here and everywhere, count from the folder the command is run in"
     )
     split: str = "train"
     name: str | None = Field(default=None, description="configuration name of a hub dataset")
@@ -159,7 +160,7 @@ class SubsetConfig(Section):
 
     preset: Literal["released", "paper"] = "released"
     trajectories_from: str | None = Field(
-        default=None, description="a run's name, or a file of losses in pool order: .npy, .npz or .parquet"
+        default=None, description="a run's name or folder, or a file of losses in pool order: .npy, .npz, .parquet"
     )
     sources_from: str | None = Field(
         default=None,

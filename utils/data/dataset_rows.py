@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from utils.config.schema import DataConfig
+from utils.process.hub import look_for
 
 _ROWS_AT_ONCE = 1000
 _SHORT_FLOATS = {"float16": np.float16, "float32": np.float32}
@@ -68,6 +69,7 @@ def _load(data: DataConfig) -> Any:
             return datasets.load_dataset("parquet", data_files=str(path), split="train")
         if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
             return _one_split(datasets.load_from_disk(data.path), data)
+        look_for(data.path, "data.path")
         return datasets.load_dataset(data.path, data.name, split=data.split)
     except (DatasetGenerationError, ValueError, OSError) as error:
         found = "cannot be read" if path.exists() else "is no file or folder here and cannot be loaded from the hub"

@@ -3,7 +3,7 @@
 import shutil
 import time
 
-from utils.artifacts.manifests import provenance, read_manifest, write_manifest
+from utils.artifacts.manifests import keep_config, provenance, read_manifest, write_manifest
 from utils.artifacts.paths import RunPaths
 from utils.config.schema import RunConfig
 from utils.evaluation.measuring import measure
@@ -28,6 +28,7 @@ def evaluate(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> None:
         models = Models(config, plan, with_losses=HELDOUT in pending)
         if overwrite:  # only now that the model is there to measure
             shutil.rmtree(folder, ignore_errors=True)
+        keep_config(RunPaths(config.run_name), config)
         write_manifest(manifest, KIND, "running", inputs, provenance=provenance())
         for name in pending:
             begun = time.monotonic()

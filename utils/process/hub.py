@@ -17,8 +17,8 @@ def look_for(name: str, setting: str) -> None:
         return
     if name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1:
         raise FileNotFoundError(
-            f"{setting}: found no folder {name}, expected one, or a name on the hub such as EleutherAI/pythia-70m: "
-            f"relative paths count from {os.getcwd()}"
+            f"{setting}: found no folder {name}, expected one, or a name on the hub such as EleutherAI/pythia-70m "
+            f"(current folder: {os.getcwd()})"
         )
     hub_answers()
 
@@ -48,5 +48,5 @@ def why_not_found(name: str, error: Exception) -> str:
     reason = f"cannot be reached ({_reasons[0]})" if _reasons else "is not asked (HF_HUB_OFFLINE is set)"
     return (
         f"there is no such folder and no such name among the files cached of the hub, and {constants.ENDPOINT} {reason}: "
-        f"give a folder (relative paths count from {os.getcwd()}), or run where the hub can be reached"
+        f"give a folder (current folder: {os.getcwd()}), or run where the hub can be reached"
     )

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Iterable
 
-from utils.artifacts.paths import named_subset
+from utils.artifacts.manifests import keep_config
+from utils.artifacts.paths import RunPaths, named_subset
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
 from utils.selection.composition import composition_text
@@ -56,6 +57,7 @@ def select(
         print(f"dry run: nothing written; without --dry_run the subset goes to {where}")
         return
 
+    keep_config(RunPaths(config.run_name), config)
     result = run_selection(plan)
     _print_remarks(result.remarks, result.warnings)
     for made in result.subsets:

@@ -1,0 +1,155 @@
+"""What lies below res/: every run with what was done of it, when, from what, how far, and its size on disk.
+
+python -m utils.artifacts.runs            a table, the newest run last
+python -m utils.artifacts.runs --json     the same as data
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import utils.process.environment  # noqa: F401 (first, for its message)
+from utils.artifacts.paths import RunPaths, results_root, step_of
+from utils.artifacts.trajectory_folder import scored_steps
+from utils.config.command_line import run_command
+from utils.config.flags import CommandParser
+from utils.terminal import counted, size, table
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing that was done in a run.
+
+    Attributes:
+        kind: training, trajectories, subset or evaluation.
+        status: as its manifest says: running or complete.
+        time: when the manifest was written, ISO 8601 in UTC; "" where it does not say.
+        done, planned: checkpoints, scored checkpoints, rows or results; planned is None where all is there at once.
+        made_from: the model and pool, the trajectories or the method.
+    """
+
+    kind: str
+    status: str
+    time: str
+    done: int
+    planned: int | None
+    made_from: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """Attributes: num_bytes: of all its files."""
+
+    name: str
+    num_bytes: int
+    works: list[Work]
+
+    @property
+    def time(self) -> str:
+        return max((work.time for work in self.works), default="")
+
+
+def find_runs() -> list[Run]:
+    """Every run below res/, the newest last. Unreadable manifests count as work of status "unreadable"."""
+    root = results_root()
+    folders = sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith("."))
+    found = [
+        Run(
+            folder.name,
+            sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+            list(_works(folder.name)),
+        )
+        for folder in folders
+    ]
+    return sorted((run for run in found if run.works), key=lambda run: (run.time, run.name))
+
+
+def _works(run_name: str) -> Iterator[Work]:
+    paths = RunPaths(run_name)
+    config = _mapping(paths.config)
+    origin = f"{_model_of(config)} on {_section(config, 'data').get('path', '?')}" if config else ""
+    if paths.manifest.is_file():
+        manifest = _mapping(paths.manifest)
+        planned = _section(manifest, "inputs").get("save_steps", [])
+        saved = {step_of(path) for path in paths.root.glob("checkpoint-*") if path.is_dir()}
+        yield _work("training", manifest, len(saved & set(planned)), len(planned), origin)
+    if (paths.trajectories / "manifest.json").is_file():
+        manifest = _mapping(paths.trajectories / "manifest.json")
+        done, planned = len(scored_steps(paths.trajectories)), len(manifest.get("checkpoints", {}))
+        yield _work("trajectories", manifest, done, planned, origin)
+    for folder in sorted(paths.root.glob("subset*")):
+        if (folder / "manifest.json").is_file():
+            manifest = _mapping(folder / "manifest.json")
+            method = _section(manifest, "inputs").get("method", "?")
+            used = _section(manifest, "trajectories").get("from")
+            yield _work("subset", manifest, manifest.get("budget", 0), None, f"{method} of {used}" if used else method)
+    if (paths.evaluation / "manifest.json").is_file():
+        manifest = _mapping(paths.evaluation / "manifest.json")
+        planned = len(_section(manifest, "inputs").get("files", {}))
+        done = sum(path.name != "manifest.json" for path in paths.evaluation.glob("*.json"))
+        yield _work("evaluation", manifest, done, planned or None, origin)
+
+
+def _work(kind: str, manifest: dict[str, Any], done: int, planned: int | None, made_from: str) -> Work:
+    status, time = manifest.get("status", "unreadable"), _section(manifest, "provenance").get("time", "")
+    return Work(kind, status, time, done, planned, made_from)
+
+
+def _model_of(config: dict[str, Any]) -> str:
+    model = _section(config, "model")
+    return str(model.get("name_or_path") or f"a new {_section(model, 'architecture').get('model_type', 'model')}")
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file's mapping; empty for what is not there or not readable: a list of runs shows what it can."""
+    try:
+        values = (
+            yaml.safe_load(path.read_text(encoding="utf-8")) if path.suffix == ".yml" else json.loads(path.read_bytes())
+        )
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    section = values.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def run_table(runs: list[Run]) -> list[str]:
+    """The runs for people: a line for each thing that was done."""
+    nouns = {"training": "checkpoint", "trajectories": "scored checkpoint", "subset": "row", "evaluation": "result"}
+    rows = []
+    for run in runs:
+        for number, work in enumerate(run.works):
+            name, num_bytes = (run.name, size(run.num_bytes)) if number == 0 else ("", "")
+            so_far = "" if work.planned in (None, work.done) else f"{work.done:,} of "
+            amount = counted(work.done if work.planned is None else work.planned, nouns[work.kind])
+            when = work.time[:16].replace("T", " ")
+            rows.append((name, work.kind, work.status, when, so_far + amount, num_bytes, work.made_from))
+    return table(["run", "work", "status", "when (UTC)", "how far", "size", "from"], rows, align="<<<<<><")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = CommandParser(__doc__)
+    parser.add_argument("--json", action="store_true", help="data instead of a table")
+    arguments = parser.parse_args(argv)
+
+    def command() -> int:
+        runs = find_runs()
+        if arguments.json:
+            print(json.dumps([asdict(run) for run in runs], indent=2))
+        else:
+            print("\n".join(run_table(runs) if runs else [f"no run in {results_root().absolute()}"]))
+        return 0
+
+    return run_command(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
