@@ -48,7 +48,7 @@ def _score(arguments, config) -> int:
     launch = Launch()
     plan = launch.first(lambda: plan_scoring(config, arguments.model_path, arguments.checkpoints))
     if launch.rank == 0:
-        print(plan.describe(config))
+        print(plan.describe(config, max(launch.size, 1 if is_worker() else num_workers(config.trajectories))))
     if arguments.dry_run:
         return 0
     is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue

@@ -83,7 +83,7 @@ def empty_model(model: ModelConfig) -> PreTrainedModel:
     """The modules that a run trains, adapters included, and the shapes of their weights, without the weights."""
     config = base_config(model)
     with torch.device("meta"):
-        base = _auto_class(config).from_config(config)
+        base = _auto_class(config).from_config(config, trust_remote_code=model.trust_remote_code)
         return base if model.lora is None else add_lora(base, model.lora)
 
 

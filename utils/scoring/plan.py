@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
 from utils.artifacts.differences import pool_record
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
+from utils.artifacts.rates import scoring_pace, time_line
 from utils.artifacts.trajectory_folder import begin_trajectories, quantities_of, scored_steps
 from utils.config.schema import ModelConfig, RunConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
 from utils.data.truncation import truncation_of
+from utils.modeling.devices import default_device, device_name, model_name, model_size
 from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
-from utils.terminal import counted
+from utils.terminal import counted, labelled, unbroken
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
 
@@ -52,8 +55,15 @@ class ScoringPlan:
         """int64, ascending: the rows with a response token."""
         return np.flatnonzero(self.tokens.num_response_tokens > 0)
 
-    def describe(self, config: RunConfig) -> str:
-        num_tokens = int(self.tokens.lengths[self.scorable_rows].sum())
+    def num_tokens(self, rows: np.ndarray) -> int:
+        """Of these rows' prompts and responses."""
+        return int(self.tokens.lengths[rows].sum())
+
+    def describe(self, config: RunConfig, num_devices: int = 1) -> str:
+        assert config.model is not None
+        num_tokens = self.num_tokens(self.scorable_rows)
+        device = device_name(default_device())
+        pace = scoring_pace(self.record["model"], device, config.trajectories.precision)
         return "\n".join(
             [
                 f"run {config.run_name}: {len(self.tokens)} examples x {len(self.checkpoints)} checkpoints "
@@ -63,6 +73,9 @@ class ScoringPlan:
                 "leaves them out",
                 *(f"  {line}" for line in truncation_of(self.tokens, np.arange(len(self.tokens))).describe()),
                 f"  losses go to {self.folder}",
+                *labelled("model", f"{unbroken(model_name(config.model))}, {model_size(config.model)}"),
+                *labelled("devices", f"{num_devices} x {device}, {config.trajectories.precision}"),
+                *labelled("time", time_line(pace, num_tokens * len(self.checkpoints), num_devices)),
             ]
         )
 
@@ -111,7 +124,7 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
         prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
         quantities=quantities_of(config.trajectories.also),
         inputs=inputs,
-        record={"data": pool_record(config.data)},
+        record={"data": pool_record(config.data), "model": config.model.model_dump(mode="json")},
     )
 
 
@@ -130,7 +143,7 @@ def _check_training_is_complete(config: RunConfig, found: list[int]) -> None:
         )
 
 
-def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
+def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]:
     """Open the results folder and return the readable steps that are not scored yet.
 
     Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
@@ -143,7 +156,7 @@ def begin(plan: ScoringPlan, overwrite: bool) -> list[int]:
         plan.tokens.num_response_tokens,
         plan.quantities,
         overwrite,
-        plan.record,
+        {**plan.record, "tokens": plan.num_tokens(plan.scorable_rows), "device_name": device_name(device)},
     )
 
 

@@ -15,7 +15,9 @@ import torch
 from transformers import PretrainedConfig
 
 from utils.artifacts.files import locked, read_json, write_json
-from utils.artifacts.paths import checkpoint_name
+from utils.artifacts.log import copied_to
+from utils.artifacts.manifests import keep_config
+from utils.artifacts.paths import RunPaths, checkpoint_name
 from utils.artifacts.trajectory_folder import parts_folder, scored_steps
 from utils.config.schema import RunConfig, TrajectoriesConfig
 from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches
@@ -24,7 +26,7 @@ from utils.modeling.loading import base_config, load_base_model, load_checkpoint
 from utils.modeling.responses import ResponseScorer
 from utils.scoring.launch import Launch
 from utils.scoring.plan import ScoringPlan, begin
-from utils.scoring.progress import Progress
+from utils.scoring.progress import AfterBatch, Progress, speed_table
 from utils.scoring.units import Units
 
 _CPU_ACTIVATIONS = 2**20  # tokens x hidden size of a batch that stays near the cache
@@ -52,12 +54,16 @@ def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool)
             for step in plan.fingerprints:  # per checkpoint, so that jobs for different ones may run side by side
                 lock = parts_folder(plan.folder) / f"{checkpoint_name(step)}.lock"
                 held.enter_context(locked(lock, f"another launch is scoring checkpoint {step}"))
-        steps = launch.first(lambda: begin(plan, overwrite))
+        steps = launch.first(lambda: begin(plan, overwrite, launch.device))
+        if launch.rank == 0:
+            paths = RunPaths(config.run_name)
+            keep_config(paths, config)
+            held.enter_context(copied_to(paths.log, lambda: plan.describe(config, launch.size)))
         failed_here, line = _score_units(config, plan, launch, steps)
         failed = {**plan.unreadable, **launch.gather(failed_here)}
         lines = list(filter(None, launch.gather({launch.rank: line}).values()))
         if launch.rank == 0 and lines:
-            print("\n".join([Progress.HEADER, *lines]), flush=True)
+            print("\n".join(speed_table(lines)), flush=True)
     missing = set(plan.checkpoints) - set(scored_steps(plan.folder)) - failed.keys()
     assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
     return dict(sorted(failed.items()))
@@ -78,7 +84,7 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
             units.assemble(step)
     failed: dict[int, str] = {}
     scorer = _CheckpointScorer(config, plan, launch.device)
-    progress = Progress(plan, launch.device, launch.size, len(todo))
+    progress = Progress(plan, launch.device, launch.size, sum(plan.num_tokens(units.rows(unit)) for unit in todo))
     while (number := launch.take()) < len(todo):
         unit = todo[number]
         if unit.step in failed:
@@ -87,7 +93,9 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
         try:
             scorer.load(unit.step, next((later.step for later in todo[number:] if later.step != unit.step), None))
             begun = time.monotonic()
-            scores, max_tokens = _score_within_memory(scorer, rows, max_tokens)
+            # A GPU is handed its batches before it has done them: only the unit as a whole says how fast it is.
+            after_batch = progress.within_unit(unit.step) if launch.device.type == "cpu" else None
+            scores, max_tokens = _score_within_memory(scorer, rows, max_tokens, after_batch)
             seconds = time.monotonic() - begun
             units.finish(unit, scores, seconds)
         except (ValueError, OSError) as error:  # an unreadable checkpoint, a full disk
@@ -99,12 +107,12 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
 
 
 def _score_within_memory(
-    scorer: "_CheckpointScorer", rows: np.ndarray, max_tokens: int
+    scorer: "_CheckpointScorer", rows: np.ndarray, max_tokens: int, after_batch: AfterBatch | None
 ) -> tuple[dict[str, np.ndarray], int]:
     """The unit's scores, and the batch size they were had with. Raises: ValueError if one example is too much."""
     while True:
         try:
-            return scorer.score(rows, max_tokens), max_tokens
+            return scorer.score(rows, max_tokens, after_batch), max_tokens
         except torch.OutOfMemoryError as error:
             longest = scorer.longest(rows)
             if max_tokens <= longest:
@@ -244,12 +252,19 @@ class _CheckpointScorer:
     def longest(self, rows: np.ndarray) -> int:
         return int(scoring_lengths(self._plan.tokens)[rows].max())
 
-    def score(self, rows: np.ndarray, max_tokens: int) -> dict[str, np.ndarray]:
-        """Quantity -> array in the order of `rows`. Raises: ValueError if a loss is no number."""
+    def score(self, rows: np.ndarray, max_tokens: int, after_batch: AfterBatch | None) -> dict[str, np.ndarray]:
+        """Quantity -> array in the order of `rows`.
+
+        Args: after_batch: told the rows of each batch. Raises: ValueError if a loss is no number.
+        """
         assert self._scorer is not None
         batches = token_budget_batches(np.arange(len(rows)), scoring_lengths(self._plan.tokens)[rows], max_tokens)
         # Read only when all batches are under way: a GPU is never waited for in between.
-        scores = [self._scorer.score([self._plan.tokens.row(row) for row in rows[positions]]) for positions in batches]
+        scores = []
+        for positions in batches:
+            scores.append(self._scorer.score([self._plan.tokens.row(row) for row in rows[positions]]))
+            if after_batch is not None:
+                after_batch(rows[positions])
         results: dict[str, np.ndarray] = {}
         for quantity in self._plan.quantities if batches else ():
             parts = [getattr(score, _FIELDS[quantity]).cpu().numpy() for score in scores]

@@ -21,14 +21,16 @@ from utils.artifacts.files import locked
 from utils.artifacts.log import copied_to
 from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_config, write_manifest
 from utils.artifacts.paths import RunPaths, step_of
+from utils.artifacts.rates import time_line, training_pace
 from utils.artifacts.trajectory_folder import scored_steps
-from utils.config.counts import scheduled_steps, total_steps
+from utils.config.counts import scheduled_steps, steps_per_epoch, total_steps
 from utils.config.schema import RunConfig
 from utils.data.batching import scoring_lengths
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool
 from utils.data.truncation import truncation_of
 from utils.modeling.cpu_memory import keep_freed_memory
+from utils.modeling.devices import device_name, model_name, model_size
 from utils.modeling.loading import (
     add_lora,
     base_config,
@@ -39,7 +41,7 @@ from utils.modeling.loading import (
     load_trainable_adapter,
 )
 from utils.modeling.operations import scoring_operations, training_operations
-from utils.terminal import counted
+from utils.terminal import counted, labelled, unbroken
 from utils.training.order import GlobalBatchOrder, TrainingRows
 from utils.training.settings import (
     BatchPlan,
@@ -76,8 +78,23 @@ class TrainingPlan:
                 f"  {self.steps} optimizer steps of {config.global_batch_size} examples; checkpoints at {self.save_steps}",
                 f"  {counted(self.tokens.inputs['num_excluded'], 'invalid row')} of the pool not used",
                 *(f"  {line}" for line in truncation_of(self.tokens, self.rows).describe()),
+                *self._costs(config, num_tokens),
             ]
         )
+
+    def _costs(self, config: RunConfig, num_tokens: int) -> list[str]:
+        """Lines on the model, its settings, the devices and the time. Args: num_tokens: of an epoch."""
+        assert config.model is not None
+        arguments, device = self.arguments, device_name(self.arguments.device)
+        pace = training_pace(self.inputs["model"], device)
+        epochs = self.steps / steps_per_epoch(len(self.rows), config.global_batch_size)
+        scheduler = getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type)
+        return [
+            *labelled("model", f"{unbroken(model_name(config.model))}, {model_size(config.model)}"),
+            *labelled("settings", f"learning rate {arguments.learning_rate:g}, {scheduler}, epochs {epochs:.3g}"),
+            *labelled("devices", f"{self.batches.devices} x {device}"),
+            *labelled("time", time_line(pace, epochs * num_tokens, self.batches.devices)),
+        ]
 
 
 def plan_training(
@@ -138,7 +155,7 @@ def train(config: RunConfig, plan: TrainingPlan, overwrite: bool, callbacks: Seq
         if state.is_main_process:
             held.enter_context(locked(paths.root / ".lock", "another launch is training this run"))
             _check_folder(paths, plan, overwrite)
-            held.enter_context(copied_to(paths.log))
+            held.enter_context(copied_to(paths.log, lambda: plan.describe(config)))
         state.wait_for_everyone()
         if not overwrite and _all_steps_are_trained(paths, plan):
             if state.is_main_process:
@@ -284,5 +301,6 @@ def _provenance(plan: TrainingPlan) -> dict[str, Any]:
     return provenance(
         devices=plan.batches.devices,
         device=str(plan.arguments.device.type),
+        device_name=device_name(plan.arguments.device),
         per_device_batch=plan.batches.per_device,
     )

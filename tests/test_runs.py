@@ -1,0 +1,133 @@
+"""What a run leaves for the person who comes back to it: a list of runs, times in the log, its config, and its pace."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import get_trajectories
+import train
+from utils.artifacts.log import copied_to
+from utils.artifacts.manifests import read_manifest, write_manifest
+from utils.artifacts.paths import RunPaths
+from utils.artifacts.rates import scoring_pace, time_line, training_pace
+from utils.artifacts.runs import find_runs, main, run_table
+from utils.config.load import load_config
+
+MODEL = {"name_or_path": "m", "dtype": "float32"}
+STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ")
+
+
+def write_training(name: str, time: str, status: str = "complete", device: str = "A", **made) -> None:
+    work = {"tokens": 100, "steps_per_epoch": 5}
+    made = {"time": time, "device_name": device, "devices": 2, "seconds": 10.0, "work": work, **made}
+    inputs = {"model": MODEL, "save_steps": [5, 10]}
+    write_manifest(RunPaths(name).manifest, "training", status, inputs, steps=10, provenance=made)
+
+
+def test_runs_are_listed_as_data_and_the_table_is_made_of_it(res_dir, capsys):
+    assert main([]) == 0
+    assert f"no run in {res_dir}" in capsys.readouterr().out
+    write_training("later", "2026-02-02T10:00:00+00:00", status="running")
+    write_training("sooner", "2026-01-01T10:00:00+00:00")
+    for step in (5, 10):
+        RunPaths("sooner").checkpoint(step).mkdir()
+    (RunPaths("sooner").checkpoint(5) / "model.safetensors").write_bytes(b"x" * 5000)
+    subset = RunPaths("later").subset_of(30) / "manifest.json"
+    made = {"time": "2026-02-03T10:00:00+00:00"}
+    inputs = {"method": "s2l"}
+    write_manifest(subset, "subset", "complete", inputs, budget=30, trajectories={"from": "sooner"}, provenance=made)
+    (res_dir / "not_a_run").mkdir()
+    (res_dir / ".cache").mkdir()
+    runs = find_runs()
+    assert [run.name for run in runs] == ["sooner", "later"], "the newest last"
+    works = [(work.kind, work.status, work.done, work.planned) for run in runs for work in run.works]
+    assert works == [
+        ("training", "complete", 2, 2),
+        ("training", "running", 0, 2),
+        ("subset", "complete", 30, None),
+    ]
+    assert runs[0].num_bytes > 5000 and runs[1].works[1].made_from == "s2l of sooner"
+    assert main(["--json"]) == 0
+    assert [run["name"] for run in json.loads(capsys.readouterr().out)] == ["sooner", "later"]
+    assert len(run_table(runs)) == 1 + 3
+
+
+def test_an_unreadable_manifest_is_listed_too(res_dir):
+    RunPaths("broken").root.mkdir(parents=True)
+    RunPaths("broken").manifest.write_text("{")
+    assert [(run.name, run.works[0].status) for run in find_runs()] == [("broken", "unreadable")]
+
+
+def test_each_line_of_the_log_has_its_time(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--config_file", "my runs/c.yml"])
+    with copied_to(tmp_path / "log.txt", lambda: "the plan\nin two lines"):
+        print("half a line", end=" ")
+        print("and the rest\nanother")
+        with copied_to(tmp_path / "log.txt", lambda: "never"):
+            print("said once", file=sys.stderr)
+    print("not in the log")
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert all(STAMP.match(line) for line in lines)
+    command, *said = [STAMP.sub("", line) for line in lines]
+    assert command.startswith("$ ") and command.endswith("train.py --config_file 'my runs/c.yml'")
+    assert said == ["the plan", "in two lines", "half a line and the rest", "another", "said once"]
+    assert "half a line and the rest" in capsys.readouterr().out
+
+
+def test_the_pace_is_that_of_the_newest_training_of_this_model_on_such_a_device(res_dir):
+    assert training_pace(MODEL, "A") is None
+    assert time_line(None, 1, 1).startswith("not known")
+    write_training("old", "2026-01-01T10:00:00+00:00", seconds=99.0)
+    write_training("new", "2026-01-02T10:00:00+00:00")
+    write_training("continued", "2026-01-03T10:00:00+00:00", continued_from="checkpoint-5")
+    write_training("elsewhere", "2026-01-04T10:00:00+00:00", device="B")
+    pace = training_pace(MODEL, "A")
+    assert pace is not None and pace.run_name == "new"
+    assert pace.seconds_per_token == pytest.approx(10 * 2 / 200), "two devices, two epochs of 100 tokens"
+    assert training_pace({**MODEL, "dtype": "bfloat16"}, "A") is None
+    assert time_line(pace, 4000, 2) == "about 3 min, at the pace of run new"
+
+
+def test_what_is_trained_and_scored_says_when_from_what_and_how_fast(
+    make_config, res_dir, tmp_path, monkeypatch, capsys
+):
+    """A real run: its manifests name the pool by its absolute path and the folder, its log has the plan."""
+    config_file = make_config("run", num_rows=20, data={"path": "pool.jsonl"})
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--config_file", str(config_file)]) == 0
+    assert get_trajectories.main(["--config_file", str(config_file), "--ckpt", "0", "run_name=scored"]) == 0
+    for manifest in (
+        read_manifest(RunPaths("run").manifest, "training"),
+        read_manifest(RunPaths("scored").trajectories / "manifest.json", "trajectories"),
+    ):
+        assert manifest["data"]["path"] == "pool.jsonl"
+        assert Path(manifest["data"]["absolute_path"]) == tmp_path / "pool.jsonl"
+        assert manifest["provenance"]["folder"] == str(tmp_path)
+    config, _ = load_config(config_file)
+    scored = load_config(RunPaths("scored").config)[0]
+    assert scored.run_name == "scored" and scored.data == config.data, "a run that was only scored has its config"
+    assert config.model is not None
+    device = read_manifest(RunPaths("run").manifest, "training")["provenance"]["device_name"]
+    model = config.model.model_dump(mode="json")
+    for pace in (training_pace(model, device), scoring_pace(model, device, "float32")):
+        assert pace is not None and pace.seconds_per_token > 0
+    capsys.readouterr()
+    assert train.main(["--config_file", str(config_file), "--dry_run", "run_name=next"]) == 0
+    plan = capsys.readouterr().out
+    assert "parameters" in plan and "learning rate 0.001" in plan and "at the pace of run run" in plan
+    for name in ("run", "scored"):
+        log = RunPaths(name).log.read_text()
+        assert "learning rate 0.001" in log or "losses go to" in log
+
+
+def test_scoring_says_how_far_it_is_within_a_unit(make_config, res_dir, monkeypatch, capsys):
+    """Not on a terminal, and with one unit for everything."""
+    monkeypatch.setattr("utils.scoring.progress._SECONDS_BEFORE_A_LOG_SAYS_MORE", 0.0)
+    config_file = make_config("run", trajectories={"max_tokens_per_batch": 400})
+    assert get_trajectories.main(["--config_file", str(config_file), "--ckpt", "0"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" left")]
+    shares = [int(re.findall(r"(\d+)% done", line)[0]) for line in lines]
+    assert len(lines) > 5 and shares == sorted(shares) and shares[-1] == 100

@@ -1,0 +1,31 @@
+"""What a plan says of the machine and the model: the device by name, the model by its number of parameters."""
+
+import torch
+
+from utils.config.schema import ModelConfig
+from utils.modeling.loading import empty_model
+from utils.terminal import counted
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """By which the pace of one run is compared to another's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {counted(torch.get_num_threads(), 'thread')}"
+
+
+def model_name(model: ModelConfig) -> str:
+    """A folder or hub name, or the kind of architecture that starts from random weights."""
+    return model.name_or_path or f"a new {(model.architecture or {}).get('model_type')}"
+
+
+def model_size(model: ModelConfig) -> str:
+    """ "70,426,624 parameters", and how many of them are trained where that is not all."""
+    parameters = list(empty_model(model).parameters())
+    total = sum(parameter.numel() for parameter in parameters)
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    return f"{total:,} parameters" if trained == total else f"{total:,} parameters, {trained:,} of them trained"
