@@ -353,3 +353,13 @@ def test_a_run_gets_its_subset_only_while_it_is_what_the_config_says(place):
     assert np.array_equal(resolve_subset(config).indices, chosen.indices)
     with pytest.raises(FileNotFoundError):
         resolve_subset(config_of(place, trajectories_from=str(place / "others.npy")))
+
+
+def test_a_runs_folder_stands_for_its_name(place, res_dir):
+    """As a shell completes it: res/proxy or res/proxy/."""
+    losses_NT = write_losses(place, 140)
+    write_proxy(place, losses_NT, [10, 20, 30])
+    by_name = selected(config_of(place, "by_name", trajectories_from="proxy"))
+    for number, folder in enumerate((f"{res_dir}/proxy", f"{res_dir}/proxy/")):
+        by_folder = selected(config_of(place, f"by_folder_{number}", trajectories_from=folder))
+        np.testing.assert_array_equal(by_name.indices, by_folder.indices)

@@ -13,7 +13,7 @@ import numpy as np
 from utils.artifacts.files import load_array
 from utils.artifacts.imported import SUFFIXES, read_imported
 from utils.artifacts.manifests import read_manifest
-from utils.artifacts.paths import RunPaths, results_root
+from utils.artifacts.paths import RunPaths, results_root, run_named
 from utils.artifacts.trajectory_folder import KEPT, KIND, num_response_tokens_path, quantity_path, scored_steps
 
 _ROWS_AT_ONCE = 2**16
@@ -79,7 +79,7 @@ def _empty_table(num_rows: int, num_columns: int) -> np.ndarray:
 def read_trajectories(
     trajectories_from: str, steps: list[int] | None = None, num_examples: int | None = None
 ) -> Trajectories:
-    """Trajectories of a run by its name, or of a file of losses that were made elsewhere (`imported`).
+    """Trajectories of a run by its name or folder, or of a file of losses that were made elsewhere (`imported`).
 
     Args:
         steps: the checkpoints to use; None = every one after step 0 (S2L's rule).
@@ -89,7 +89,7 @@ def read_trajectories(
     """
     if trajectories_from.endswith(SUFFIXES):
         return _read_file(Path(trajectories_from), steps, num_examples)
-    folder = RunPaths(trajectories_from).trajectories
+    folder = RunPaths(run_named(trajectories_from)).trajectories
     if not (folder / "manifest.json").is_file():
         if any(Path(trajectories_from).glob("**/losses.pt")):
             raise ValueError(
