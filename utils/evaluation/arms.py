@@ -16,7 +16,7 @@ from utils.config.names import look_up
 from utils.config.schema import RunConfig
 from utils.evaluation.compare import comparison
 from utils.evaluation.ledger import training_cost
-from utils.evaluation.program_sandbox import check_sandbox
+from utils.sandbox.proof import check_sandbox
 
 _PROJECT = Path(__file__).parents[2]
 

@@ -26,7 +26,6 @@ from utils.data.tokenization import check_tokenizer, tokenizer_fingerprint
 from utils.evaluation.answers.judging import ANSWER_RULES
 from utils.evaluation.generation import encode_prompts, longest_prompt
 from utils.evaluation.harness import check_benchmark, prompts_of, question_task
-from utils.evaluation.program_sandbox import check_sandbox
 from utils.evaluation.programs import asking_for_a_program
 from utils.evaluation.questions import (
     HELDOUT,
@@ -43,6 +42,7 @@ from utils.evaluation.results import WAYS_OUT, result_is_there
 from utils.evaluation.task_rows import public_rows
 from utils.evaluation.text_metrics import check_text_metrics
 from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer
+from utils.sandbox.proof import check_sandbox
 
 KIND = "evaluation"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")

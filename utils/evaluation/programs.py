@@ -14,9 +14,9 @@ from dataclasses import replace
 
 from utils.data.formats import Example
 from utils.evaluation.answers.judging import has_paper_answer
-from utils.evaluation.program_sandbox import Limits, run_program
 from utils.evaluation.questions import Question
 from utils.evaluation.results import Response
+from utils.sandbox.run import Limits, run_program
 
 PROMPT_SUFFIX = " Let's write a program."
 _IMPORTS = "import math\nimport numpy\nimport numpy as np\nimport hashlib\n"  # which programs of the pool take as given

@@ -12,25 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
-from utils.data.formats import Example
-from utils.evaluation import program_sandbox
-from utils.evaluation.answers.judging import Gold
-from utils.evaluation.program_sandbox import Limits, check_sandbox, run_program
-from utils.evaluation.programs import answered_by_programs, asking_for_a_program, program_in, text_of_program
-from utils.evaluation.questions import Question
-from utils.evaluation.results import Response, judge_all, prediction_line
+from utils.sandbox import proof
+from utils.sandbox.proof import check_sandbox
+from utils.sandbox.run import Limits, Outcome, run_program
+
+pytestmark = pytest.mark.usefixtures("sandbox")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def sandbox():
-    """On a machine that cannot shut programs in there is nothing to test but the refusal."""
-    try:
-        run_program("")
-    except ValueError as error:
-        pytest.skip(str(error))
-
-
-def attempt(program: str, **limits: float) -> program_sandbox.Outcome:
+def attempt(program: str, **limits: float) -> Outcome:
     return run_program(program, Limits(**limits))  # pyright: ignore[reportArgumentType]
 
 
@@ -75,7 +64,7 @@ def test_sets_have_one_order_in_every_run():
 
 def test_endless_loop_is_killed():
     begun = time.monotonic()
-    assert attempt("while True: pass", cpu_seconds=1, wall_seconds=60).ending == "signal 9"
+    assert attempt("while True: pass", cpu_seconds=1, wall_seconds=60).ending == "exit 137"
     assert time.monotonic() - begun < 50
 
 
@@ -232,7 +221,7 @@ except OSError:
 
 def test_the_program_dies_with_us():
     marker = f"marker_{os.getpid()}_{time.time_ns()}"
-    code = f"from utils.evaluation.program_sandbox import *; run_program('import time\\ntime.sleep(300)', Limits(memory_bytes=1 << 30, wall_seconds=300.0)); {marker!r}"  # fmt: skip # noqa: E501
+    code = f"from utils.sandbox.run import *; run_program('import time\\ntime.sleep(300)', Limits(memory_bytes=1 << 30, wall_seconds=300.0)); {marker!r}"  # fmt: skip # noqa: E501
     ours = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT)
     deadline = time.monotonic() + 60
     while len(_descendants(ours.pid)) < 2:
@@ -265,12 +254,11 @@ def _is_alive(process: int) -> bool:
 def test_every_door_is_closed_for_an_ordinary_user_too():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        for name in ("program_sandbox.py", "program_jail.py"):
-            shutil.copy(PROJECT / "utils/evaluation" / name, folder)
+        shutil.copytree(PROJECT / "utils/sandbox", Path(folder) / "sandbox")
         code = (
-            f"import sys; sys.path.insert(0, {folder!r}); import program_sandbox as sandbox\n"
-            "sandbox._LIBRARIES_OF_PROGRAMS = ('math',)  # the system's Python has no others\n"
-            "sandbox.check_sandbox(); print('closed')"
+            f"import sys; sys.path.insert(0, {folder!r}); from sandbox import proof\n"
+            "proof._LIBRARIES_OF_PROGRAMS = ('math',)  # the system's Python has no others\n"
+            "proof.check_sandbox(); print('closed')"
         )
         user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "env", "-i", f"HOME={folder}"]
         answer = subprocess.run([*user, "/usr/bin/python3", "-c", code], capture_output=True, text=True, timeout=120)
@@ -291,7 +279,7 @@ def test_an_open_door_is_noticed(name, tmp_path):
     (tmp_path / "home/letters").touch()
     values = {"home": str(tmp_path / "home"), "seen_of_home": set(), "project": str(PROJECT / "README.md"),
               "environment": set(), "secret": str(tmp_path / "secret"), "python": sys.executable}  # fmt: skip
-    program = program_sandbox._filled(program_sandbox._ATTEMPTS[name], values)
+    program = proof._filled(proof._ATTEMPTS[name], values)
     answer = subprocess.run(
         [sys.executable, "-"], input=program, capture_output=True, text=True, cwd=tmp_path, timeout=60
     )
@@ -299,71 +287,17 @@ def test_an_open_door_is_noticed(name, tmp_path):
 
 
 def test_a_machine_with_an_open_door_runs_no_program(monkeypatch):
-    monkeypatch.setitem(program_sandbox._ATTEMPTS, "arithmetic", "print('open')")
+    monkeypatch.setitem(proof._ATTEMPTS, "arithmetic", "print('open')")
     with pytest.raises(ValueError, match="does not keep programs from: arithmetic"):
         check_sandbox.__wrapped__()
 
 
 def test_without_namespaces_programs_are_refused_not_run(tmp_path):
     """A user namespace in which no further one may be made."""
-    code = "from utils.evaluation.program_sandbox import run_program; run_program('print(1)')"
+    code = "from utils.sandbox.run import run_program; run_program('print(1)')"
     script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" -c "$1"'
     answer = subprocess.run(
         ["unshare", "--user", "--map-root-user", "sh", "-c", script, sys.executable, code],
         cwd=PROJECT, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert answer.returncode != 0 and "found a machine that cannot shut programs in (error namespaces" in answer.stderr
-
-
-# ------------------------------------------------------------------------------------------------ answers
-
-
-@pytest.mark.parametrize(
-    ("response", "program"),
-    [
-        ("a = 3\nprint(a * 4)", "a = 3\nprint(a * 4)"),
-        ("```python\nprint(5)\n```\nThis prints 5.", "print(5)"),
-        ("print(1)\n\n### Instruction:\nprint(2)", "print(1)"),
-        ("3 + 4 = 7. The answer is 7", None),
-        ("", None),
-    ],
-)
-def test_whatever_prints_is_a_program(response, program):
-    assert program_in(response) == program
-
-
-@pytest.mark.parametrize(
-    ("program", "text"),
-    [
-        ("print(math.sqrt(16) + np.sum([1, 2]))", "The answer is 7.0"),
-        ("x = 1 / 0\nprint(x)", ""),
-        ("if False: print(3)", ""),
-        ("print(3)\nraise SystemExit(2)", ""),
-    ],
-)
-def test_what_a_program_prints_is_the_answer(program, text):
-    assert text_of_program(program) == text
-
-
-def test_what_gives_no_answer_is_asked_for_again_in_words():
-    golds = [Gold(text) for text in ("7", "8", "9", "B", "5")]
-    questions = [Question(row, Example(f"question {row}", gold.text), gold) for row, gold in enumerate(golds)]
-    texts = ["print(3 + 4)  # The answer is 4", "print(1 / 0)", "The answer is 9", "I do not know.", ""]
-    asked = []
-
-    def in_words(unanswered: list[Question]) -> list[Response]:
-        asked.extend(question.row for question in unanswered)
-        again = [Response(question.gold.stating) for question in unanswered[:-1]]
-        return [*again, Response("print(2 + 3)")]  # run, though words were asked for
-
-    responses, note = answered_by_programs(questions, [Response(text) for text in texts], in_words)
-    assert asked == [1, 3, 4]
-    predictions = judge_all(questions, responses)
-    assert all(prediction.verdicts.paper.correct for prediction in predictions)
-    assert prediction_line(predictions[0])["text"] == f"{texts[0]}\n\nThe answer is 7", "the program can be read"
-    assert note == "2 responses were programs; 3 gave no answer and were asked for again in words"
-
-
-def test_the_question_is_asked_for_a_program():
-    render = asking_for_a_program(lambda example: f"Q: {example.instruction}\nA:")
-    assert render(Example("How many?", "3")) == "Q: How many? Let's write a program.\nA:"
+    assert answer.returncode != 0 and "found a machine that cannot shut programs in (bwrap: " in answer.stderr

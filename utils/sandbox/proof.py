@@ -1,116 +1,15 @@
-"""Run programs that a model wrote, behind `program_jail`'s closed doors; and prove on this machine that they are closed.
+"""Prove on this machine that a program is shut in: attempts at every door, each of which must fail.
 
 A machine on which any protection fails its test runs no program: `check_sandbox` says which, and what to do.
 """
 
 import functools
-import json
-import os
-import re
-import subprocess
 import sys
-import sysconfig
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-_JAIL = Path(__file__).with_name("program_jail.py")
-_LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
-# One thread for numpy's matrix library, which may start no others; the same order of sets in every run.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a program may use. file_bytes also bounds what it prints, and memory is all it has to fill besides."""
-
-    cpu_seconds: int = 5
-    wall_seconds: float = 10.0
-    memory_bytes: int = 1 << 30
-    file_bytes: int = 64 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Attributes: output: what it printed; ending: "exit N", "signal N" or "wall" (stopped when its time was over); error:
-    what it printed to standard error."""
-
-    output: str
-    ending: str
-    error: str
-
-    @property
-    def ended_well(self) -> bool:
-        return self.ending == "exit 0"
-
-
-def run_program(source: str, limits: Limits = Limits()) -> Outcome:
-    """Run Python source in a process of its own that can reach nothing. Call `check_sandbox` first.
-
-    Raises: ValueError where this machine cannot shut a program in; nothing has run then.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix="s2l-program-") as root,
-        tempfile.TemporaryFile() as program,
-        tempfile.TemporaryFile() as output,
-        tempfile.TemporaryFile() as error,
-    ):
-        program.write(source.encode("utf-8", "replace"))
-        program.seek(0)
-        reading, writing = os.pipe()
-        settings = {
-            "status": writing,
-            "root": root,
-            "folders": _visible_folders(),
-            "python": sys.executable,
-            "environment": _ENVIRONMENT,
-            "limits": asdict(limits),
-        }
-        with os.fdopen(reading, "rb") as status:
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-B", str(_JAIL), json.dumps(settings)],
-                    stdin=program,
-                    stdout=output,
-                    stderr=error,
-                    pass_fds=[writing],
-                    cwd="/",
-                    env={},
-                    start_new_session=True,
-                )
-            finally:
-                os.close(writing)
-            try:
-                ending = status.read().decode(errors="replace").strip()
-            finally:
-                process.terminate()  # after an interrupt; the jail takes its program with it
-                process.wait()
-        if not re.fullmatch(r"exit \d+|signal \d+|wall", ending):
-            reason = (ending or _text(error)).splitlines()[0]
-            raise ValueError(
-                f"program-of-thought: found a machine that cannot shut programs in ({reason}), expected Linux 5.12 or newer "
-                "that lets this user make namespaces: allow them (sysctl kernel.apparmor_restrict_unprivileged_userns=0, or "
-                "a container with --security-opt seccomp=unconfined), or set evaluation.program_of_thought to false"
-            )
-        return Outcome(_text(output), ending, _text(error))
-
-
-def _text(file) -> str:
-    file.seek(0)
-    return file.read().decode("utf-8", "replace")
-
-
-@functools.cache
-def _visible_folders() -> list[str]:
-    """What Python needs to start, outermost folders first, none inside another."""
-    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    folders = [*_LIBRARIES, sys.base_prefix, sys.prefix, sysconfig.get_path("stdlib"), *packages]
-    chosen: list[str] = []
-    for folder in sorted({os.path.abspath(folder) for folder in folders if os.path.lexists(folder)}, key=len):
-        if not any(Path(folder).is_relative_to(outer) for outer in chosen if not os.path.islink(outer)):
-            chosen.append(folder)
-    return chosen
-
+from .run import ENVIRONMENT, Limits, run_program, visible_folders
 
 # Programs that try each door. They print "open" where they get through; what a closed one says does not matter.
 _ATTEMPTS: dict[str, str] = {
@@ -196,16 +95,16 @@ def check_sandbox() -> None:
     if works.output.strip() != "42":
         raise ValueError(
             "program-of-thought: found a sandbox in which Python does not start "
-            f"({works.ending}: {works.error.strip()[-300:]}), expected 42: its folders ({', '.join(_visible_folders())}) "
+            f"({works.ending}: {works.error.strip()[-300:]}), expected 42: its folders ({', '.join(visible_folders())}) "
             "must hold an interpreter with numpy and sympy; set evaluation.program_of_thought to false to go without"
         )
     limits, home = Limits(), Path.home()
-    seen = [Path(folder) for folder in _visible_folders() if Path(folder).is_relative_to(home)]
+    seen = [Path(folder) for folder in visible_folders() if Path(folder).is_relative_to(home)]
     values = {
         "home": str(home),
         "seen_of_home": {folder.relative_to(home).parts[0] for folder in seen if folder != home},
-        "project": str(_JAIL),
-        "environment": {*_ENVIRONMENT, "LC_CTYPE"},  # Python sets the last itself
+        "project": __file__,
+        "environment": {*ENVIRONMENT, "PWD", "LC_CTYPE"},  # bubblewrap and Python set the last two
         "prefix": sys.prefix,
         "temporary": tempfile.gettempdir(),
         "python": sys.executable,
@@ -218,7 +117,7 @@ def check_sandbox() -> None:
         values["secret"] = secret.name
         outcomes = {name: run_program(_filled(attempt, values), limits) for name, attempt in _ATTEMPTS.items()}
     failed = [name for name, outcome in outcomes.items() if "open" in outcome.output]
-    if run_program("while True: pass", replace(limits, cpu_seconds=1, wall_seconds=30.0)).ending != "signal 9":
+    if run_program("while True: pass", replace(limits, cpu_seconds=1, wall_seconds=30.0)).ending != "exit 137":
         failed.append("endless computing")
     if run_program("import time; time.sleep(60)", replace(limits, wall_seconds=0.5)).ending != "wall":
         failed.append("endless waiting")
