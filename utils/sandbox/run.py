@@ -4,7 +4,7 @@ What the program finds: namespaces of its own (user, mount, network, process, IP
 Python's folders, read-only, and one small empty folder in memory; no /etc, /home, /proc, /sys, /dev; no capabilities and
 no way to gain any; no system call that makes a process, a socket, a namespace, a mount or memory that the limits do not
 count; limits on processor time, address space, file size and open files. It is killed when its time is over or we die.
-(Where we die within the milliseconds in which bubblewrap starts, a process of bubblewrap's can stay and wait; it has run nothing.)
+Where we die within the milliseconds in which bubblewrap starts, a process of its own can stay and wait; it has run nothing.
 
 Linux only. Needs Debian's packages bubblewrap, libseccomp2 and util-linux (prlimit), and user namespaces.
 """
