@@ -135,14 +135,21 @@ def embedded(embeddings_nd: np.ndarray, place: Path) -> Candidates:
     seed=st.integers(0, 999),
     spread=st.sampled_from([0.02, 1]),
     num_equal=st.integers(0, 3),
+    rows_at_once=st.sampled_from([3, 512]),
+    share=st.sampled_from([1, 1 / 8]),
 )
-def test_picks_are_those_of_a_greedy_in_float64(tmp_path, method, num_rows, num_dimensions, seed, spread, num_equal):
+def test_picks_are_those_of_a_greedy_in_float64(
+    tmp_path, method, num_rows, num_dimensions, seed, spread, num_equal, rows_at_once, share
+):
     """Rows that lie close together, and some that are equal: of equally good rows the lowest is picked."""
     rng = np.random.default_rng(seed)
     embeddings_nd = (1 + spread * rng.normal(size=(num_rows, num_dimensions))).astype(np.float16)
     embeddings_nd[rng.integers(0, num_rows, num_equal)] = embeddings_nd[0]
     of = embedded(embeddings_nd, tmp_path / "embedded")
-    picks = METHODS[method].choose(of, SubsetConfig.model_validate({}), num_rows, seed).order.tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(greedy, "_ROWS_AT_ONCE", rows_at_once)
+        patch.setattr(greedy, "_MANY_OF_ALL", share)
+        picks = METHODS[method].choose(of, SubsetConfig.model_validate({}), num_rows, seed).order.tolist()
     vectors_nd = unit(embeddings_nd)
     similarity_nn = vectors_nd @ vectors_nd.T
     cover_n = np.full(num_rows, -1.0)

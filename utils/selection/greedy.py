@@ -94,25 +94,20 @@ class _CloserPairs:
     """
 
     def __init__(self, vectors_nd: np.ndarray, cover_n: np.ndarray):
+        from scipy import sparse  # a fifth of a second to import, and only this method needs it
+
         num_rows = len(vectors_nd)
-        parts: list[list[np.ndarray]] = [[], [], [], [], [], []]
-        for start in range(0, num_rows, _ROWS_AT_ONCE):
-            piece = slice(start, start + _ROWS_AT_ONCE)
-            similarity_bn = vectors_nd[piece] @ vectors_nd.T
-            for first, is_closer_bn in ((0, similarity_bn > cover_n[piece, None]), (3, similarity_bn > cover_n)):
-                place_P = np.flatnonzero(is_closer_bn)
-                parts[first].append(np.bincount(place_P // num_rows, minlength=len(similarity_bn)))
-                parts[first + 1].append((place_P % num_rows).astype(np.int32))
-                parts[first + 2].append(similarity_bn.ravel()[place_P])
-        counts, self._gaining_P, self._similarity_P = map(np.concatenate, parts[:3])
-        self._end_n = np.cumsum(counts)
-        counts, self._covered_P, self._similarity_by_j_P = map(np.concatenate, parts[3:])
-        self._end_by_j_n = np.cumsum(counts)
+        parts = [_closer(vectors_nd, cover_n, start) for start in range(0, num_rows, _ROWS_AT_ONCE)]
+        covered_P, gaining_P, similarity_P = map(np.concatenate, zip(*parts, strict=True))
+        del parts
+        self._by_covered = sparse.csr_array((similarity_P, (covered_P, gaining_P)), shape=(num_rows, num_rows))
+        del covered_P, gaining_P, similarity_P
+        self._by_gaining = self._by_covered.tocsc()
 
     def better_covered(self, pick: int, cover_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows that are more similar to `pick` than to any row chosen before, and these similarities."""
-        pairs = slice(self._end_by_j_n[pick - 1] if pick else 0, self._end_by_j_n[pick])
-        covered, similarity = self._covered_P[pairs], self._similarity_by_j_P[pairs]
+        pairs = slice(*self._by_gaining.indptr[pick : pick + 2])
+        covered, similarity = self._by_gaining.indices[pairs], self._by_gaining.data[pairs]
         better = similarity > cover_n[covered]
         return covered[better], similarity[better]
 
@@ -120,12 +115,28 @@ class _CloserPairs:
         self, gain_n: np.ndarray, better: np.ndarray, old_cover_b: np.ndarray, new_cover_b: np.ndarray
     ) -> None:
         """As `_lower_gains`."""
-        begin_b = np.where(better > 0, self._end_n[better - 1], 0)
-        count_b = self._end_n[better] - begin_b
-        pairs = np.repeat(begin_b - (np.cumsum(count_b) - count_b), count_b) + np.arange(count_b.sum())
-        old, new = np.repeat(old_cover_b, count_b), np.repeat(new_cover_b, count_b)
-        lost = np.clip(self._similarity_P[pairs], old, new) - old
-        np.subtract.at(gain_n, self._gaining_P[pairs], lost)
+        pairs = self._by_covered[better]
+        counts_b = np.diff(pairs.indptr)
+        old, new = np.repeat(old_cover_b, counts_b), np.repeat(new_cover_b, counts_b)
+        np.subtract.at(gain_n, pairs.indices, np.clip(pairs.data, old, new) - old)
+
+
+def _closer(vectors_nd: np.ndarray, cover_n: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pairs of which one row is among those from `start` on and the other is not before them: each product of two rows
+    tells of a pair both ways. Returns: int32 i, int32 j, float64 similarity."""
+    rows = slice(start, start + _ROWS_AT_ONCE)
+    similarity_bt = vectors_nd[rows] @ vectors_nd[start:].T
+    num_rows, found = len(similarity_bt), []
+    for is_closer_bt, is_turned in (
+        (similarity_bt > cover_n[rows, None], False),
+        (similarity_bt[:, num_rows:] > cover_n[start + num_rows :], True),
+    ):
+        row_P, column_P = np.nonzero(is_closer_bt)
+        column_P += num_rows if is_turned else 0
+        pair = ((start + row_P).astype(np.int32), (start + column_P).astype(np.int32))
+        found.append((*(pair[::-1] if is_turned else pair), similarity_bt[row_P, column_P]))
+    covered, gaining, similarity = map(np.concatenate, zip(*found, strict=True))
+    return covered, gaining, similarity
 
 
 def k_center(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
