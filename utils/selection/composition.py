@@ -31,11 +31,8 @@ def compose(
     chosen_N = np.zeros(len(pool), bool)
     chosen_N[chosen_rows] = True
     pool_rows_S = np.bincount(pool.source_codes, minlength=len(pool.source_names)).tolist()
-    measures, means_S = measure(candidates, chosen_N)
     sources = {}
-    for code, (name, pool_rows, rows) in enumerate(
-        zip(pool.source_names, pool_rows_S, candidates.rows_by_source(), strict=True)
-    ):
+    for name, pool_rows, rows in zip(pool.source_names, pool_rows_S, candidates.rows_by_source(), strict=True):
         chosen = int(chosen_N[rows].sum())
         clusters = _count_members(clusters_N[rows], chosen_N[rows])
         sources[name] = {
@@ -47,7 +44,6 @@ def compose(
             "share_chosen": chosen / pool_rows,
             "num_clusters": len(clusters),
             "clusters": clusters,
-            "means": {name: mean_S[code] for name, mean_S in means_S.items()},
         }
     num_clusters = int(clusters_N.max()) + 1
     of_chosen = clusters_N[chosen_rows]
@@ -58,24 +54,20 @@ def compose(
         "chosen": len(chosen_rows),
         "num_clusters": num_clusters,
         "num_clusters_of_one_or_none": int((taken_K <= 1).sum()),
-        "measures": measures,
+        "measures": measure(candidates, chosen_N),
         "sources": sources,
     }
 
 
-def measure(
-    candidates: Candidates, chosen_N: np.ndarray
-) -> tuple[dict[str, dict[str, float]], dict[str, list[dict[str, float | None]]]]:
+def measure(candidates: Candidates, chosen_N: np.ndarray) -> dict[str, dict[str, float]]:
     """What a method chose beyond its sources: means over the chosen rows, beside what random rows would give of which
     each source has as many.
 
-    Returns:
-        name -> the mean over the `chosen` rows; the expected mean `at_random`; its `standard_error` from draw to draw
-        (stratified sampling without replacement: Cochran, 1977, Sampling Techniques, section 5.6).
-        name -> per source the mean over the `selectable` and over the `chosen` rows, None where there is none.
+    Returns: name -> the mean over the `chosen` rows; the expected mean `at_random`; its `standard_error` from draw to draw
+    (stratified sampling without replacement: Cochran, 1977, Sampling Techniques, chapter 5).
     """
     if candidates.trajectories is None:
-        return {}, {}
+        return {}
     columns_N = _measured(candidates.trajectories)
     num_sources = len(candidates.source_names)
     num_S, taken_S = np.zeros((2, num_sources))
@@ -92,7 +84,7 @@ def measure(
             sums[name][0] += np.bincount(code_m, value_m, num_sources)
             sums[name][1] += np.bincount(code_m, value_m**2, num_sources)
             sums[name][2] += np.bincount(code_m[chosen_m], value_m[chosen_m], num_sources)
-    measures, means = {}, {}
+    measures = {}
     some_S, total = np.maximum(num_S, 1), float(taken_S.sum())
     for name, (sum_S, squares_S, chosen_S) in sums.items():
         mean_S = sum_S / some_S
@@ -102,13 +94,7 @@ def measure(
             "at_random": float((taken_S * mean_S).sum()) / total,
             "standard_error": math.sqrt(float((taken_S * variance_S * (1 - taken_S / some_S)).sum())) / total,
         }
-        means[name] = [
-            {"selectable": mean if num else None, "chosen": of_chosen / taken if taken else None}
-            for mean, num, of_chosen, taken in zip(
-                mean_S.tolist(), num_S.tolist(), chosen_S.tolist(), taken_S.tolist(), strict=True
-            )
-        ]
-    return measures, means
+    return measures
 
 
 def _measured(trajectories: Trajectories) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
