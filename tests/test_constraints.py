@@ -23,6 +23,7 @@ from utils.selection.constraints import find_limits, order_within, rows_within_t
 from utils.selection.extension import by_chance
 from utils.selection.made_subset import resolve_subset
 from utils.selection.methods import METHODS
+from utils.selection.plan import plan_selection
 from utils.selection.stage import select
 
 NUM_ROWS = 200
@@ -402,4 +403,4 @@ def test_what_cannot_be_extended_is_refused(place):
     losses_NT = np.load(place / "losses.npz")["losses"]
     np.savez(place / "losses.npz", losses=losses_NT[::-1])
     with pytest.raises(ValueError, match="not those the subset was made from"):
-        chosen(place, extend="old", budget=110)
+        plan_selection(config_of(place, extend="old", budget=110))

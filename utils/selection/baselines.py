@@ -8,6 +8,7 @@ Legend: n candidates, T checkpoints.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,9 +16,9 @@ from utils.artifacts.trajectories import read_num_response_tokens, read_quantity
 from utils.artifacts.trajectory_folder import LOSS
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates, Choice, listed
-from utils.selection.extension import check_dimensions
+from utils.selection.kmeans import ReadRows
 from utils.selection.random_order import in_random_order
-from utils.selection.s2l import choose_from_clusters, take_turns
+from utils.selection.s2l import check_fit, choose_from_clusters, take_turns
 
 
 def random(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -73,15 +74,6 @@ def longest(candidates: Candidates) -> np.ndarray:
     return -read_num_response_tokens(candidates.trajectories)[candidates.rows].astype(np.int64)
 
 
-def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
-    """Raises: ValueError with a single checkpoint."""
-    assert candidates.trajectories is not None
-    num_checkpoints = len(candidates.trajectories.columns)
-    if num_checkpoints < 2:
-        raise ValueError("subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to")
-    check_dimensions(candidates, num_checkpoints - 1)
-
-
 def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """S2L on the falls of the loss from checkpoint to checkpoint, without rows whose loss does not fall.
 
@@ -89,6 +81,28 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
     to its trajectory by least squares is above -`min_slope` nats per checkpoint. How that paper measures a slope and a
     reduction is known from its description only. Pruned rows are taken, at random, once all others are spent.
     """
+    falls_n = _falls(candidates, subset.min_slope)
+    pruned = in_random_order(np.flatnonzero(~falls_n), candidates.random_keys(seed))
+    if not falls_n.any():
+        return choose_in_order(candidates, pruned, budget)
+    kept = candidates.only(np.flatnonzero(falls_n))
+    choice = choose_from_clusters(kept, _read_falls(kept), subset, len(kept.rows), seed)
+    return replace(choice, order=np.concatenate([choice.order, candidates.rows[pruned]])[:budget])
+
+
+def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
+    """Raises: ValueError with a single checkpoint, or if the clusters of a subset to extend were made of something else."""
+    assert candidates.trajectories is not None
+    if len(candidates.trajectories.columns) < 2:
+        raise ValueError("subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to")
+    falls_n = _falls(candidates, subset.min_slope)
+    if falls_n.any():
+        kept = candidates.only(np.flatnonzero(falls_n))
+        check_fit(kept, _read_falls(kept), subset)
+
+
+def _falls(candidates: Candidates, min_slope: float) -> np.ndarray:
+    """bool (n,): whether a row's loss falls by this much per checkpoint."""
     assert candidates.trajectories is not None
     num_checkpoints = len(candidates.trajectories.columns)
     weight_T = np.arange(num_checkpoints) - (num_checkpoints - 1) / 2
@@ -96,18 +110,12 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
     slope_n = np.zeros(len(candidates.rows))
     for weight, column_N in zip(weight_T, candidates.trajectories.columns, strict=True):
         slope_n += weight * column_N[candidates.rows].astype(np.float64)
-    falls_n = slope_n <= -subset.min_slope
-    pruned = in_random_order(np.flatnonzero(~falls_n), candidates.random_keys(seed))
-    if not falls_n.any():
-        return choose_in_order(candidates, pruned, budget)
-    kept = candidates.only(np.flatnonzero(falls_n))
+    return slope_n <= -min_slope
 
-    def read_falls(position_m: np.ndarray | slice) -> np.ndarray:
-        return np.ascontiguousarray(-np.diff(kept.read_losses(position_m), axis=1))
 
-    choice = choose_from_clusters(kept, read_falls, subset, len(kept.rows), seed)
-    order = np.concatenate([choice.order, candidates.rows[pruned]])[:budget]
-    return Choice(order, choice.clusters_N, choice.centroids_KT, choice.backend)
+def _read_falls(candidates: Candidates) -> ReadRows:
+    """Reads float32 (m, T - 1): the falls of the loss from checkpoint to checkpoint."""
+    return lambda position_m: np.ascontiguousarray(-np.diff(candidates.read_losses(position_m), axis=1))
 
 
 def _positions(candidates: Candidates) -> np.ndarray:

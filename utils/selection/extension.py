@@ -7,7 +7,7 @@ import numpy as np
 
 from utils.artifacts.paths import named_subset
 from utils.artifacts.subsets import Subset, read_clusters, read_subset
-from utils.selection.candidates import Candidates, StoredClusters
+from utils.selection.candidates import StoredClusters
 from utils.selection.kmeans import ReadRows, nearest_centroids
 
 _QUANTILE = 0.99  # of the old rows' distances to their centroid
@@ -42,23 +42,21 @@ def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None
     return subset, StoredClusters(clusters, centroids_KT, numbers)
 
 
-def check_dimensions(candidates: Candidates, num_dimensions: int) -> None:
-    """Raises: ValueError if what is clustered now has not as many numbers a row as the centroids of the extended subset."""
-    stored = candidates.stored
-    if stored is not None and stored.centroids_KT.shape[1] != num_dimensions:
-        raise ValueError(
-            f"subset.extend: found {num_dimensions} numbers a row to cluster by (one for each checkpoint, or of its "
-            f"embedding), expected {stored.centroids_KT.shape[1]} as in the subset to extend: name its checkpoints in "
-            "subset.steps"
-        )
-
-
 class Extension:
     """Assigns rows to stored clusters and watches how well they fit."""
 
     def __init__(self, stored: StoredClusters):
         self.stored = stored
         self._num_old, self._num_agreeing, self._num_new, self._num_beyond = 0, 0, 0, 0
+
+    def check_dimensions(self, num_dimensions: int) -> None:
+        """Raises: ValueError if what is clustered now has not as many numbers a row as the stored centroids."""
+        num_stored = self.stored.centroids_KT.shape[1]
+        if num_dimensions != num_stored:
+            raise ValueError(
+                f"subset.extend: found {num_dimensions} numbers a row to cluster by (one for each checkpoint, or of its "
+                f"embedding), expected {num_stored} as in the subset to extend: name its checkpoints in subset.steps"
+            )
 
     def assign(self, source: str, rows_m: np.ndarray, read_rows: ReadRows) -> np.ndarray:
         """int32 (m,): old rows keep their cluster, new ones get that of the nearest centroid of their source."""

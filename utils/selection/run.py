@@ -40,8 +40,7 @@ class SelectionResult:
 def run_selection(plan: SelectionPlan) -> SelectionResult:
     """Choose once, write each subset that is pending.
 
-    Raises: ValueError for what only the chosen order shows: a budget of tokens too small for its first rows, or old rows
-    that do not fit their own clusters (subset.extend).
+    Raises: ValueError for what only the order of the rows shows: a budget of tokens too small for the first of them.
     """
     stopwatch = Stopwatch(plan.seconds)
     choice = _choose(plan)

@@ -24,6 +24,7 @@ Deviations, each for a reason:
 Legend: N examples of the pool, n candidates, m those of one source, K clusters, T checkpoints.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +32,7 @@ import numpy as np
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates, Choice, positions_by_group
 from utils.selection.embeddings import check_embeddings, unit_embeddings
-from utils.selection.extension import Extension, check_dimensions
+from utils.selection.extension import Extension
 from utils.selection.kmeans import ReadRows, backend, cluster_rows
 from utils.selection.random_order import derived_seed, in_random_order
 
@@ -48,11 +49,24 @@ def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
 
 def check_clusterable(candidates: Candidates, subset: SubsetConfig) -> None:
     """Raises: FileNotFoundError, ValueError if what is to be clustered is not there or does not fit."""
-    assert candidates.trajectories is not None
     if subset.clusters == "embeddings":
         check_embeddings(candidates, subset)
+        check_fit(candidates, unit_embeddings(candidates), subset)
     else:
-        check_dimensions(candidates, len(candidates.trajectories.columns))
+        check_fit(candidates, candidates.read_losses, subset)
+
+
+def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig) -> None:
+    """Raises: ValueError if the clusters of the subset that is extended, where there is one, were made of something else."""
+    if candidates.stored is None:
+        return
+    extension = Extension(candidates.stored)
+    extension.check_dimensions(read_rows(slice(0, 1)).shape[1])
+    for name, position_m in _parts(subset, candidates):
+        if name in candidates.stored.numbers:
+            read_part = _of_part(read_rows, position_m, len(candidates.rows))
+            extension.assign(name, candidates.rows[position_m], read_part)
+    extension.fit()
 
 
 def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int:
@@ -72,6 +86,15 @@ def most_clusters(subset: SubsetConfig, candidates: Candidates) -> int:
     return int(np.minimum(_part_sizes(subset, candidates), num_clusters_of(subset, candidates)).sum())
 
 
+def _parts(subset: SubsetConfig, candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and positions of each part that is clustered by itself: the sources that have rows, or all rows."""
+    if subset.per_source:
+        named = zip(candidates.source_names, candidates.positions_by_source(), strict=True)
+        yield from ((name, position_m) for name, position_m in named if len(position_m))
+    else:
+        yield "", np.arange(len(candidates.rows), dtype=np.int32)
+
+
 def _part_sizes(subset: SubsetConfig, candidates: Candidates) -> np.ndarray:
     """Rows of each part that is clustered by itself."""
     return np.bincount(candidates.source_codes_n) if subset.per_source else np.array([len(candidates.rows)])
@@ -87,7 +110,6 @@ def choose_from_clusters(
 ) -> Choice:
     """Cluster candidates, in each source or over all of them, and take turns over the clusters.
 
-
     Cluster numbers are unique over all sources: those of the first source (by name) come first, inside a source they
     follow the clusters' lowest rows.
 
@@ -98,18 +120,11 @@ def choose_from_clusters(
     key_n = candidates.random_keys(seed)
     num_clusters = num_clusters_of(subset, candidates)
     clusters_N = np.full(candidates.num_examples, -1, np.int32)
-    if subset.per_source:
-        names, parts = candidates.source_names, candidates.positions_by_source()
-    else:
-        names, parts = [""], [np.arange(len(candidates.rows), dtype=np.int32)]
-
     stored = candidates.stored
     extension = None if stored is None else Extension(stored)
     orders, centroids = [], [] if stored is None else [stored.centroids_KT]
     num_made = 0 if stored is None else len(stored.centroids_KT)
-    for name, position_m in zip(names, parts, strict=True):
-        if not len(position_m):
-            continue
+    for name, position_m in _parts(subset, candidates):
         rows_m, read_part = candidates.rows[position_m], _of_part(read_rows, position_m, len(candidates.rows))
         if extension is not None and name in extension.stored.numbers:
             cluster_m = extension.assign(name, rows_m, read_part)
