@@ -18,7 +18,7 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
+    from utils.config.command_line import make_parser, parse_arguments, run_command
 
     parser = make_parser(__doc__, config_required=False)
     parser.add_argument(
@@ -41,17 +41,33 @@ def main(argv: list[str] | None = None) -> int:
             parser.error("--arms reuses what is there: it takes --dry_run and settings of its YAML, such as seeds=[0]")
         return run_command(lambda: _make_arms(arguments.arms, arguments.overrides, arguments.dry_run))
     if arguments.compare is None:
-        return run_command(lambda: _evaluate(arguments, read_config(arguments, needs=("model", "data"))))
+        return run_command(lambda: _evaluate(arguments))
     if arguments.overwrite or arguments.dry_run or arguments.ckpt is not None or arguments.overrides:
         parser.error("--compare only reads results that are there: it takes run names and --allow_differences")
     return run_command(lambda: _compare(arguments.compare, arguments.allow_differences))
 
 
-def _evaluate(arguments, config) -> int:
+def _evaluate(arguments) -> int:
+    from utils.config.command_line import read_config
+    from utils.data.settings import reading_problems
+    from utils.evaluation.settings import checkpoint_problems, evaluation_problems
+    from utils.modeling.settings import model_problems
+
+    ckpt = -1 if arguments.ckpt is None else arguments.ckpt
+    checks = {
+        "run_name": lambda name: checkpoint_problems(name, ckpt),
+        "data": reading_problems,
+        "evaluation": evaluation_problems,
+    }
+    if ckpt == 0:  # a checkpoint is whole without the model that it began from
+        checks["model"] = model_problems
+    config = read_config(arguments, needs=("model", "data"), checks=checks)
+
+    # What the config alone says has been said; these import torch.
     from utils.evaluation.plan import plan_evaluation
     from utils.evaluation.stage import evaluate
 
-    plan = plan_evaluation(config, -1 if arguments.ckpt is None else arguments.ckpt, arguments.overwrite)
+    plan = plan_evaluation(config, ckpt, arguments.overwrite)
     print(plan.describe(config), flush=True)
     if not arguments.dry_run:
         evaluate(config, plan, arguments.overwrite)

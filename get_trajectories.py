@@ -12,7 +12,7 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
+    from utils.config.command_line import make_parser, parse_arguments, run_command
     from utils.scoring.lifetime import stop_on_sigterm
 
     stop_on_sigterm()
@@ -20,18 +20,36 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ckpt", type=int, required=True, help="step of the checkpoint; 0: base model, -1: newest")
     parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
     arguments = parse_arguments(parser, argv)
-    return run_command(lambda: _score(arguments, read_config(arguments, needs=("model", "data"))))
+    return run_command(lambda: _score(arguments))
 
 
-def _score(arguments, config) -> int:
+def _score(arguments) -> int:
+    from utils.config.command_line import read_config
+    from utils.data.pool import Pool
+    from utils.data.settings import check_sources, data_problems
+    from utils.modeling.settings import model_problems
+    from utils.scoring.checkpoints import checkpoint_problems, choose_checkpoints
+
+    wanted = (arguments.model_path, str(arguments.ckpt))
+    checks = {
+        "run_name": lambda name: checkpoint_problems(name, *wanted),
+        "model": model_problems,
+        "data": data_problems,
+    }
+    config = read_config(arguments, needs=("model", "data"), checks=checks)
+    pool = Pool(config.data)
+    check_sources(pool)
+    chosen = choose_checkpoints(config.run_name, *wanted)
+
+    # All that needs no torch has been said; these import it.
     from utils.scoring.launch import Launch
     from utils.scoring.plan import plan_scoring
-    from utils.scoring.workers import print_outcome, score
+    from utils.scoring.workers import print_failed, print_outcome, score
 
-    plan = plan_scoring(config, arguments.model_path, str(arguments.ckpt))
+    plan = plan_scoring(config, pool, chosen, arguments.overwrite)
     print(plan.describe(config))
     if arguments.dry_run:
-        return 0
+        return print_failed(plan.unreadable)
     return print_outcome(plan, score(config, plan, Launch(), arguments.overwrite))
 
 

@@ -16,7 +16,7 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
+    from utils.config.command_line import make_parser, parse_arguments, run_command
     from utils.scoring.lifetime import end_with_launcher, is_worker, stop_on_sigterm
 
     if is_worker():
@@ -27,32 +27,48 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
     parser.add_argument("--checkpoints", default="all", help="all (default), 1000,2000 or start:end:step")
     arguments = parse_arguments(parser, argv)
-    return run_command(lambda: _score(arguments, read_config(arguments, needs=("model", "data"), quiet=_rank() > 0)))
+    return run_command(lambda: _score(arguments))
 
 
-def _rank() -> int:
-    return int(os.environ.get("RANK", 0))
-
-
-def _score(arguments, config) -> int:
-    from utils.scoring.launch import Launch, launch_workers, num_workers
+def _score(arguments) -> int:
+    from utils.config.command_line import read_config
+    from utils.data.pool import Pool
+    from utils.data.settings import check_sources, data_problems
+    from utils.modeling.settings import model_problems
+    from utils.scoring.checkpoints import checkpoint_problems, choose_checkpoints
     from utils.scoring.lifetime import is_worker
+
+    wanted = (arguments.model_path, arguments.checkpoints)
+    checks = {
+        "run_name": lambda name: checkpoint_problems(name, *wanted),
+        "model": model_problems,
+        "data": data_problems,
+    }
+    config = read_config(arguments, needs=("model", "data"), checks=checks)
+    pool = None
+    if os.environ.get("RANK", "0") == "0":  # the first of the processes plans for all
+        pool = Pool(config.data)
+        check_sources(pool)
+
+    # All that needs no torch has been said; these import it.
+    from utils.scoring.launch import Launch, launch_workers, num_workers
+    from utils.scoring.plan import plan_scoring
+    from utils.scoring.workers import print_failed, print_outcome, score
 
     if not is_worker() and not arguments.dry_run:
         workers = num_workers(config.trajectories)
         if workers > 1:
             return launch_workers(__file__, arguments.words, workers)
-    from utils.scoring.plan import plan_scoring
-    from utils.scoring.workers import print_outcome, score
-
     launch = Launch()
-    plan = launch.first(lambda: plan_scoring(config, arguments.model_path, arguments.checkpoints))
+    is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue
+    overwrite = arguments.overwrite and not is_restart
+    chosen = choose_checkpoints(config.run_name, *wanted)
+    plan = launch.first(lambda: plan_scoring(config, pool, chosen, overwrite))
     if launch.rank == 0:
         print(plan.describe(config, max(launch.size, 1 if is_worker() else num_workers(config.trajectories))))
     if arguments.dry_run:
-        return 0
-    is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue
-    failed = score(config, plan, launch, arguments.overwrite and not is_restart)
+        return print_failed(plan.unreadable)
+    failed = score(config, plan, launch, overwrite)
     launch.close()
     return print_outcome(plan, failed) if launch.rank == 0 else int(bool(failed))
 

@@ -7,53 +7,79 @@ Checkpoints go to res/<run_name>/checkpoint-<step>. With a `subset:` section it 
 the subset first if it is not there, as `select_s2l.py` would.
 """
 
-import os
 import sys
 
 import utils.process.environment  # noqa: F401 (first, for its message)
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
+    from utils.config.command_line import make_parser, parse_arguments, run_command
 
     parser = make_parser(__doc__)
     parser.add_argument("--wandb_key", help="better: set WANDB_API_KEY; torchrun shows arguments in `ps`")
     arguments = parse_arguments(parser, argv, takes_wandb_key=True)
-    is_first = os.environ.get("RANK", "0") == "0"
-    return run_command(lambda: _train(arguments, read_config(arguments, needs=("model", "data"), quiet=not is_first)))
+    return run_command(lambda: _train(arguments))
 
 
-def _train(arguments, config) -> int:
+def _train(arguments) -> int:
     from utils.artifacts.paths import RunPaths
+    from utils.config.command_line import read_config
+    from utils.config.counts import scheduled_steps, total_steps
+    from utils.config.train_args import train_args_problems
     from utils.data.pool import Pool
-    from utils.scoring.callback import TrajectoryCallback
-    from utils.selection.made_subset import resolve_subset
+    from utils.data.settings import check_sources, data_problems
+    from utils.modeling.settings import model_problems
+    from utils.selection.made_subset import resolve_subset, single_subset_problems
+    from utils.selection.plan import plan_selection
     from utils.selection.stage import select
-    from utils.training.settings import launch_state
-    from utils.training.stage import plan_training, train
-    from utils.training.tracking import prepare_tracking
+    from utils.training.tracking import prepare_tracking, tracking_problems
 
-    state, pool = launch_state(), Pool(config.data)
-    rows, subset_manifest = pool.usable_rows, None
+    checks = {
+        "model": model_problems,
+        "data": data_problems,
+        "train_args": train_args_problems,
+        "subset": single_subset_problems,
+        "tracking": tracking_problems,
+    }
+    config = read_config(arguments, needs=("model", "data"), checks=checks)
+    pool = Pool(config.data)
+    check_sources(pool)
+    rows, subset_manifest, subset_is_missing = pool.usable_rows, None, False
+    num_rows = len(rows)
     if config.subset is not None:
-        with state.main_process_first():
-            is_missing = (
-                config.subset.same_as is None and not (RunPaths(config.run_name).subset / "manifest.json").exists()
-            )
-            if state.is_main_process and is_missing:
-                select(config, dry_run=arguments.dry_run, pool=pool)
-        if is_missing and arguments.dry_run:
-            return 0
-        subset = resolve_subset(config, pool)
-        rows, subset_manifest = subset.indices, subset.manifest
+        is_own = config.subset.same_as is None
+        subset_is_missing = is_own and not (RunPaths(config.run_name).subset / "manifest.json").exists()
+        if subset_is_missing:
+            (num_rows,) = plan_selection(config, pool).budgets
+        else:
+            num_rows = len(resolve_subset(config, pool).indices)
+    scheduled_steps(config.checkpoints, total_steps(config, num_rows))
+
+    # All that needs no torch has been said; these import it.
+    from utils.scoring.callback import TrajectoryCallback
+    from utils.training.plan import plan_training, set_up_training
+    from utils.training.settings import launch_state
+    from utils.training.stage import train
+
+    state = launch_state()
     config = prepare_tracking(config, arguments.wandb_key)
     with state.main_process_first():
-        plan = plan_training(config, pool, rows, subset_manifest)
+        if subset_is_missing and state.is_main_process:
+            setup = set_up_training(config, pool, num_rows)  # before the time that choosing takes
+            select(config, dry_run=arguments.dry_run, pool=pool)
+            if arguments.dry_run:
+                print(setup.describe(config))
+        if subset_is_missing and arguments.dry_run:
+            return 0
+        if config.subset is not None:
+            subset = resolve_subset(config, pool)
+            rows, subset_manifest = subset.indices, subset.manifest
+        plan = plan_training(config, pool, rows, subset_manifest, arguments.overwrite)
     if state.is_main_process:
         print(plan.describe(config), flush=True)
     if not arguments.dry_run:
         callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
-        train(config, plan, arguments.overwrite, callbacks)
+        train(config, plan, callbacks)
         for callback in callbacks:
             callback.make_up()
     return 0

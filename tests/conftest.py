@@ -30,7 +30,7 @@ LLAMA_LIKE = {
 }
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gpt_neox": {
-        **LLAMA_LIKE,
+        **{key: value for key, value in LLAMA_LIKE.items() if key != "num_key_value_heads"},
         "model_type": "gpt_neox",
         "attention_dropout": 0.0,
         "hidden_dropout": 0.0,

@@ -12,7 +12,8 @@ from utils.config.names import SYNONYMS
 from utils.config.problems import known_keys
 from utils.config.released import translate_released_config
 from utils.config.schema import RunConfig
-from utils.config.train_arg_names import train_arg_names
+from utils.config.train_arg_names import train_arg_kinds
+from utils.config.train_args import train_args_problems
 
 MINIMAL = "run_name: r\nmodel: {name_or_path: m}\ndata: {path: p}\n"
 
@@ -170,11 +171,8 @@ def test_a_key_in_the_wrong_place_or_by_another_name_is_told_where_it_belongs(ya
     ],
 )
 def test_a_setting_that_is_none_of_transformers_is_told_where_it_belongs(name, meant):
-    from utils.training.settings import check_train_args
-
-    with pytest.raises(ValueError) as refusal:
-        check_train_args({name: 1})
-    assert "1 problem\n" in str(refusal.value) and f"did you mean {meant}?" in str(refusal.value)
+    (problem,) = train_args_problems({name: 1})
+    assert f"did you mean {meant}?" in problem
 
 
 def test_every_synonym_stands_for_a_key_that_is_there():
@@ -182,14 +180,6 @@ def test_every_synonym_stands_for_a_key_that_is_there():
     assert {key for keys in SYNONYMS.values() for key in keys} <= set(known)
     taken = {key.rpartition(".")[2] for key in known if not key.startswith("train_args.")}
     assert {name for name in SYNONYMS if name in taken} == {"clusters"}, "what is a key of ours stands for itself"
-
-
-def test_names_of_training_arguments_are_read_without_importing_them():
-    import dataclasses
-
-    from transformers import TrainingArguments
-
-    assert set(train_arg_names()) == {field.name for field in dataclasses.fields(TrainingArguments)}
 
 
 def test_no_words_of_pydantic_reach_a_user(yaml_file):
@@ -257,18 +247,14 @@ def test_presets_fill_what_is_not_written(yaml_file):
     "path", sorted(path for path in (PROJECT / "configs").rglob("*.yml") if not path.name.startswith("arms")), ids=str
 )
 def test_each_shipped_yaml_loads_and_says_how_to_launch_it(path):
-    from utils.training.settings import check_train_args
-
     config, translations = load_config(path, needs=["model", "data"])
     assert not translations
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any("Launch:" in line for line in header) and any("Before:" in line for line in header)
-    check_train_args({**config.train_args, "bf16": False, "tf32": False})
+    assert not train_args_problems(config.train_args)
 
 
 def test_released_proxy_yaml_loads_unchanged_and_says_what_became_of_it(yaml_file):
-    from utils.training.settings import check_train_args
-
     config, lines = load_config(yaml_file(RELEASED_PROXY))
     assert config.run_name == "full_mathinstruct_pythia-70m-deduped_3epochs_512_checkpoints"
     assert config.global_batch_size == 128
@@ -277,7 +263,7 @@ def test_released_proxy_yaml_loads_unchanged_and_says_what_became_of_it(yaml_fil
     assert config.train_args["warmup_steps"] == 0.03
     assert config.train_args["train_sampling_strategy"] == "group_by_length"
     assert config.train_args["fsdp"] is True
-    check_train_args({**config.train_args, "bf16": False, "tf32": False})
+    assert not train_args_problems(config.train_args)
     for old in (
         "warmup_ratio",
         "group_by_length",
@@ -336,3 +322,78 @@ def test_released_yaml_that_could_not_have_run_is_refused(yaml_file, old, new, w
     assert old in RELEASED_TARGET
     with pytest.raises(ValueError, match=words):
         load_config(yaml_file(RELEASED_TARGET.replace(old, new)))
+
+
+def test_train_args_are_known_without_importing_transformers():
+    """Their names and kinds are read from its source; here against the class itself."""
+    import dataclasses
+
+    from transformers import TrainingArguments
+
+    fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
+    kinds = train_arg_kinds()
+    assert kinds.keys() == fields.keys()
+    for name, field in fields.items():
+        if isinstance(field.type, type):
+            assert kinds[name] == {field.type.__name__}
+    defaults = {
+        name: field.default for name, field in fields.items() if kinds[name] <= {"int", "float", "bool", "str", "None"}
+    }
+    problems = train_args_problems({name: value for name, value in defaults.items() if not name.startswith("fsdp")})
+    assert not [problem for problem in problems if "found" in problem], "defaults are values that we honour"
+
+
+NUMBERS = sorted(
+    name
+    for name, kinds in train_arg_kinds().items()
+    if kinds & {"int", "float"}
+    and not train_args_problems({name: None if "None" in kinds else 1 if "int" in kinds else 0.5})
+)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_each_number_of_train_args_is_checked(name):
+    for wrong in ("fast", "2e-3", True, float("nan"), float("inf"), [1], {"a": 1}, -2):
+        problems = train_args_problems({name: wrong})
+        assert len(problems) == 1 and f"train_args.{name}: found {wrong!r}" in problems[0], problems
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        ("learning_rate", "2e-3", "without quotes"),
+        ("learning_rate", None, "a number of at least 0"),
+        ("adam_beta1", 2, "from 0 to below 1"),
+        ("adam_beta2", 1, "from 0 to below 1"),
+        ("num_train_epochs", 0, "above 0"),
+        ("max_steps", 0, "or -1"),
+        ("logging_steps", 1.5, "a fraction above 0"),
+        ("bf16", "yes", "true or false"),
+        ("full_determinism", 1, "true or false"),
+        ("optim_args", 3, "a text"),
+        ("learning_rat", 1, "did you mean train_args.learning_rate"),
+        ("gradient_accumulation_steps", 2, "global_batch_size"),
+        ("save_steps", 10, "checkpoints"),
+        ("fsdp_config", "c.json", "a mapping"),
+    ],
+)
+def test_wrong_train_args_are_refused_in_words(name, wrong, words):
+    (problem,) = train_args_problems({name: wrong})
+    assert problem.startswith(f"train_args.{name}: ") and words in problem
+
+
+def test_problems_of_whole_sections_come_with_those_of_broken_ones(yaml_file):
+    path = yaml_file(MINIMAL + "checkpoints: {cuont: 3}\ntrain_args: {learning_rate: fast}\nseed: -1\n")
+    checks = {"train_args": train_args_problems, "data": lambda data: [f"data.path: {data.path}?"]}
+    with pytest.raises(ValueError, match="7 problems") as refusal:
+        load_config(path, ["a", "b.c"], ["subset"], checks)
+    for words in (
+        "checkpoints.cuont: unknown key",
+        "learning_rate: found 'fast'",
+        "data.path: p?",
+        "seed",
+        "subset: missing",
+        "'a'",
+        "'b.c'",
+    ):
+        assert words in str(refusal.value)

@@ -131,7 +131,7 @@ def test_losses_do_not_depend_on_unit_size_or_interruptions(make_config, res_dir
     config, _ = load_config(
         path, [f"trajectories.examples_per_unit={size}", f"trajectories.max_tokens_per_batch={budget}"]
     )
-    plan = plan_scoring(config, None, "0")
+    plan = plan_scoring(config, Pool(config.data), {0: None}, overwrite=False)
     for num_units in data.draw(st.lists(st.integers(0, 8), max_size=3)):
         with contextlib.suppress(KeyboardInterrupt):
             score(config, plan, KilledLaunch(num_units), overwrite=False)

@@ -81,28 +81,12 @@ def begin_trajectories(
 
     Raises: ValueError naming the differing entries.
     """
-    ways_out = "Ways out: --overwrite scores everything again; another run_name keeps both."
     record = record or {}
     with locked(folder / ".lock"):
-        path = folder / "manifest.json"
         if overwrite:
             _drop(folder, inputs, checkpoints)
-        done = set(scored_steps(folder))
-        if path.is_file():
-            manifest = read_manifest(path, KIND)
-            check_inputs(path, manifest["inputs"], inputs, ways_out, record.get("data"))
-            known = {int(step): fingerprint for step, fingerprint in manifest["checkpoints"].items()}
-            reused = [step for step in checkpoints if step in done]
-            check_inputs(
-                path,
-                {checkpoint_name(step): known.get(step) for step in reused},
-                {checkpoint_name(step): checkpoints[step] for step in reused},
-                ways_out,
-            )
-        elif done:
-            raise ValueError(f"{folder} holds losses but no manifest.json that says what made them. {ways_out}")
-        else:
-            manifest, known = {}, {}
+        manifest = check_trajectories(folder, inputs, checkpoints, record.get("data"))
+        known = {int(step): fingerprint for step, fingerprint in manifest.get("checkpoints", {}).items()}
         pending = sorted(checkpoints.keys() - set(scored_steps(folder, quantities)))
         _remove_leftovers(folder, checkpoints, checkpoints.keys() - pending)
         _save_num_response_tokens(folder, num_response_tokens)
@@ -111,6 +95,31 @@ def begin_trajectories(
         outcome = {"unscorable_rows": unscorable_rows, "device_seconds": manifest.get("device_seconds", {}), **record}
         _write(folder, inputs, recorded, outcome)
     return pending
+
+
+def check_trajectories(
+    folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], data: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Refuse losses that were made from other inputs. Args: as for `begin_trajectories`; data: the `pool_record` of now.
+
+    Returns: the manifest that is there, empty if there is none. Raises: ValueError naming the differing entries.
+    """
+    ways_out = "Ways out: --overwrite scores everything again; another run_name keeps both."
+    path, done = folder / "manifest.json", set(scored_steps(folder))
+    if not path.is_file():
+        if done:
+            raise ValueError(f"{folder} holds losses but no manifest.json that says what made them. {ways_out}")
+        return {}
+    manifest = read_manifest(path, KIND)
+    check_inputs(path, manifest["inputs"], inputs, ways_out, data)
+    reused = [step for step in checkpoints if step in done]
+    check_inputs(
+        path,
+        {checkpoint_name(step): manifest["checkpoints"].get(str(step)) for step in reused},
+        {checkpoint_name(step): checkpoints[step] for step in reused},
+        ways_out,
+    )
+    return manifest
 
 
 def finish_checkpoint(

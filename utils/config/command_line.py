@@ -2,13 +2,14 @@
 that a person can act on instead of a traceback."""
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from utils.config.flags import CommandParser
-from utils.config.load import load_config
+from utils.config.load import NO_CHECKS, Checks, load_config
 from utils.config.schema import RunConfig
 from utils.config.wandb_key import FLAG, take_wandb_key, without_keys
 from utils.process.environment import WAY_OUT
@@ -26,7 +27,9 @@ def make_parser(docstring: str | None, config_required: bool = True) -> argparse
         help="redo this stage: its earlier results in this run's folder go first",
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="check everything, print the plan, write nothing but the cache of tokens"
+        "--dry_run",
+        action="store_true",
+        help="check everything and print the plan; writes nothing but res/.cache, what was read of the pool",
     )
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that win over the YAML's")
     return parser
@@ -52,10 +55,10 @@ def parse_arguments(
     return arguments
 
 
-def read_config(arguments: argparse.Namespace, needs: Iterable[str] = (), quiet: bool = False) -> RunConfig:
-    """The config of a parsed command line; says how a released-code YAML was read (unless quiet)."""
-    config, translations = load_config(arguments.config_file, arguments.overrides, needs)
-    if translations and not quiet:
+def read_config(arguments: argparse.Namespace, needs: Iterable[str] = (), checks: Checks = NO_CHECKS) -> RunConfig:
+    """The config of a parsed command line, as `load_config`; the first process says how a released-code YAML was read."""
+    config, translations = load_config(arguments.config_file, arguments.overrides, needs, checks)
+    if translations and os.environ.get("RANK", "0") == "0":
         print(f"{arguments.config_file} has the released code's keys; read as:", file=sys.stderr)
         for line in translations:
             print(f"  {line}", file=sys.stderr)

@@ -4,13 +4,15 @@ The reader is YAML's safe one with two repairs: a key given twice is an error (P
 `2e-5` is a number (PyYAML 1.1 reads a string unless there is a dot).
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from utils.config.problems import listing, problems_of
 from utils.config.released import is_released_config, translate_released_config
@@ -18,6 +20,8 @@ from utils.config.schema import RunConfig
 from utils.config.wandb_key import is_key_name
 
 Schema = TypeVar("Schema", bound=BaseModel)
+Checks = Mapping[str, Callable[[Any], Iterable[str]]]  # name of a section -> what is wrong with its value
+NO_CHECKS: Checks = MappingProxyType({})
 
 
 class _ConfigLoader(yaml.SafeLoader):
@@ -51,7 +55,10 @@ _ConfigLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicat
 
 
 def load_config(
-    config_file: str | Path, overrides: Iterable[str] = (), needs: Iterable[str] = ()
+    config_file: str | Path,
+    overrides: Iterable[str] = (),
+    needs: Iterable[str] = (),
+    checks: Checks = NO_CHECKS,
 ) -> tuple[RunConfig, list[str]]:
     """Read, translate, override and check one YAML.
 
@@ -59,6 +66,7 @@ def load_config(
         config_file: path of the YAML; the released code's flat keys are understood too.
         overrides: `key.sub=value` strings; each value is read as YAML.
         needs: names of sections the calling stage cannot do without, such as "model".
+        checks: what the stage knows of a section's values, made of every section that is whole.
 
     Returns:
         the frozen config, and one line per translated key for the user to read (empty for our own YAMLs).
@@ -71,11 +79,7 @@ def load_config(
     translations: list[str] = []
     if is_released_config(values):
         values, translations = translate_released_config(values)
-    config = validated(RunConfig, path, values, overrides, needs)
-    missing = [_missing(section) for section in needs if getattr(config, section) is None]
-    if missing:
-        raise ValueError(listing(path, missing))
-    return config, translations
+    return validated(RunConfig, path, values, overrides, needs, checks), translations
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -96,17 +100,45 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def validated(
-    schema: type[Schema], path: Path, values: dict[str, Any], overrides: Iterable[str], needs: Iterable[str] = ()
+    schema: type[Schema],
+    path: Path,
+    values: dict[str, Any],
+    overrides: Iterable[str],
+    needs: Iterable[str] = (),
+    checks: Checks = NO_CHECKS,
 ) -> Schema:
     """The values with the overrides, as the schema. Raises: ValueError with all problems."""
+    problems = []
     for override in overrides:
-        _apply_override(values, override)
+        try:
+            _apply_override(values, override)
+        except ValueError as error:
+            problems.append(str(error))
+    config = None
     try:
-        return schema.model_validate(values)
+        config = schema.model_validate(values)
+        sections = dict(config)
     except ValidationError as error:
-        problems = problems_of(error, schema)
-        problems += [_missing(section) for section in needs if section not in values]
-        raise ValueError(listing(path, problems)) from None
+        problems += problems_of(error, schema)
+        sections = _whole_sections(schema, values, checks)
+    problems += [_missing(section) for section in needs if values.get(section) is None]
+    for name, check in checks.items():
+        if sections.get(name) is not None:
+            problems += check(sections[name])
+    if problems or config is None:
+        raise ValueError(listing(path, problems))
+    return config
+
+
+def _whole_sections(schema: type[BaseModel], values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those of the sections that are right by themselves, in a config that is not."""
+    whole = {}
+    for name in names:
+        field = schema.model_fields[name]
+        if name in values:
+            with contextlib.suppress(ValidationError):  # reported with the whole config
+                whole[name] = TypeAdapter(Annotated[field.annotation, field]).validate_python(values[name])
+    return whole
 
 
 def _read_text(path: Path) -> str:

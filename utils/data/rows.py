@@ -30,7 +30,7 @@ def open_rows(data: DataConfig, offsets: array | None = None) -> Rows:
     Raises: FileNotFoundError; ValueError for a container that cannot be read, with the line of what is no row.
     """
     path = Path(data.path)
-    if not path.exists() and _is_local(data.path):
+    if not path.exists() and is_local(data.path):
         raise FileNotFoundError(f"data.path: {path} does not exist (current folder: {Path.cwd()})")
     if path.is_file() and path.suffix not in _SUFFIXES:
         raise ValueError(
@@ -42,6 +42,6 @@ def open_rows(data: DataConfig, offsets: array | None = None) -> Rows:
     return DatasetRows(data)
 
 
-def _is_local(path: str) -> bool:
+def is_local(path: str) -> bool:
     """Whether a path that does not exist can only have been meant as one: a hub name is NAME or OWNER/NAME."""
     return path.endswith(_SUFFIXES) or path.startswith(("/", ".", "~")) or path.count("/") > 1

@@ -2,10 +2,7 @@
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from utils.artifacts.checkpoints import checkpoint_fingerprint, find_checkpoints
+from utils.artifacts.checkpoints import checkpoint_fingerprint
 from utils.artifacts.manifests import check_inputs, read_manifest
 from utils.artifacts.paths import RunPaths, checkpoint_name
 from utils.config.names import look_up
@@ -28,7 +25,6 @@ from utils.evaluation.generation import encode_prompts, longest_prompt
 from utils.evaluation.harness import check_benchmark, prompts_of, question_task
 from utils.evaluation.programs import asking_for_a_program
 from utils.evaluation.questions import (
-    HELDOUT,
     PUBLIC,
     Question,
     QuestionFile,
@@ -39,13 +35,12 @@ from utils.evaluation.questions import (
     with_pool_rows,
 )
 from utils.evaluation.results import WAYS_OUT, result_is_there
+from utils.evaluation.settings import choose_checkpoint, evaluation_problems, named_tasks
 from utils.evaluation.task_rows import public_rows
-from utils.evaluation.text_metrics import check_text_metrics
 from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer
 from utils.sandbox.proof import check_sandbox
 
 KIND = "evaluation"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
 
 
 @dataclass(frozen=True)
@@ -129,14 +124,13 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     """
     model, data, evaluation = config.model, config.data, config.evaluation
     assert model is not None and data is not None
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("evaluate.py runs as one process: start it with `python evaluate.py`, not with torchrun")
-    benchmarks = _named_benchmarks(evaluation)
-    check_text_metrics(evaluation.text_metrics)
+    if problems := evaluation_problems(evaluation):
+        raise ValueError("; ".join(problems))
+    benchmarks = _benchmarks_of(evaluation)
     if evaluation.program_of_thought:
         check_sandbox()
     files = _question_files(config)
-    step, checkpoint = _choose_checkpoint(config, ckpt)
+    step, checkpoint = choose_checkpoint(config.run_name, ckpt)
     tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
     check_tokenizer(tokenizer)
     architecture = _architecture(model, checkpoint)
@@ -186,31 +180,11 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     )
 
 
-def _named_benchmarks(evaluation: EvaluationConfig) -> dict[str, str]:
-    """Result's name -> what to ask lm-eval for. Raises: ValueError, FileNotFoundError."""
-    named = {}
+def _benchmarks_of(evaluation: EvaluationConfig) -> dict[str, str]:
+    """Result's name -> what to ask lm-eval for. Raises: ValueError."""
     for task in evaluation.tasks:
         check_benchmark(task)
-        name = Path(task).stem if task.endswith((".yaml", ".yml")) else task
-        if name in named or name in evaluation.benchmarks:
-            raise ValueError(
-                f"evaluation.tasks: found {name!r} twice (in tasks or benchmarks), expected each name once"
-            )
-        named[name] = task
-    for setting, names in (("benchmarks", evaluation.benchmarks), ("tasks", named)):
-        for name in names:
-            if not _NAME.match(name) or name in (HELDOUT, "manifest"):
-                raise ValueError(
-                    f"evaluation.{setting}: found the name {name!r}, expected one that can name a file (letters, digits, "
-                    f"._+=-) and is neither {HELDOUT!r} nor 'manifest': rename it"
-                )
-    if evaluation.heldout is None and not evaluation.benchmarks and not named:
-        raise ValueError(
-            "evaluation: found neither heldout nor benchmarks nor tasks, expected at least one: add `evaluation: "
-            "{heldout: FILE.jsonl}` (rows like the pool's) or `evaluation: {benchmarks: {NAME: FILE.jsonl}}` (lines of "
-            '{"instruction", "answer"})'
-        )
-    return named
+    return dict(named_tasks(evaluation))
 
 
 def _question_files(config: RunConfig) -> list[QuestionFile]:
@@ -268,10 +242,6 @@ def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig
         return
     if architecture.is_encoder_decoder:
         raise ValueError("evaluation.backend: found vllm for an encoder-decoder, which only hf generates with: set hf")
-    if importlib.util.find_spec("vllm") is None:
-        raise ValueError(
-            "evaluation.backend: found vllm, which is not installed: pip install '.[vllm]', or set evaluation.backend=hf"
-        )
 
 
 def _benchmark_fingerprint(task: str) -> str:
@@ -282,25 +252,6 @@ def _benchmark_fingerprint(task: str) -> str:
 
 def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-
-
-def _choose_checkpoint(config: RunConfig, ckpt: int) -> tuple[int, Path | None]:
-    if ckpt == 0:
-        return 0, None
-    root = RunPaths(config.run_name).root
-    try:
-        found = find_checkpoints(root)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"run {config.run_name!r} has no checkpoint in {root}: train it first with `python train.py --config_file "
-            "<this YAML>`, or evaluate the base model with --ckpt 0"
-        ) from None
-    step = max(found) if ckpt == -1 else ckpt
-    if step not in found:
-        raise ValueError(
-            f"--ckpt: no checkpoint of step {ckpt} in {root}; there are {list(found)}, 0 (base) and -1 (newest)"
-        )
-    return step, found[step]
 
 
 def _architecture(model: ModelConfig, checkpoint: Path | None) -> PretrainedConfig:

@@ -23,18 +23,6 @@ def text_scores(
     return overall, each
 
 
-def check_text_metrics(metrics: Sequence[str]) -> None:
-    """Raises: ValueError for a metric whose library is not installed."""
-    if "bert_score" in metrics:
-        try:
-            import bert_score  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"evaluation.text_metrics: bert_score needs the package {error.name}, which is not installed: "
-                "pip install '.[text]', or leave bert_score out"
-            ) from None
-
-
 def _bleu(responses: Sequence[str], references: Sequence[str]) -> tuple[float, list[float], str]:
     from sacrebleu.metrics.bleu import BLEU
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -25,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from utils.artifacts.checkpoints import checkpoint_fingerprint
 from utils.config.schema import LoraConfig, ModelConfig
+from utils.modeling.architecture import config_of_architecture
 from utils.process.hub import look_for, why_not_found
 
 transformers_logging.disable_progress_bar()  # a bar for every load and save would break up our lines of progress
@@ -59,12 +61,7 @@ def _load_tokenizer(name: str, setting: str, **options: Any) -> PreTrainedTokeni
 def base_config(model: ModelConfig) -> PretrainedConfig:
     """The architecture of a base model, without its weights."""
     if model.architecture is not None:
-        settings = dict(model.architecture)
-        model_type = settings.pop("model_type")
-        try:
-            return AutoConfig.for_model(model_type, **settings)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"model.architecture: transformers cannot build {model_type!r}: {error}") from error
+        return config_of_architecture(model.architecture)
     name = str(model.name_or_path)
     look_for(name, "model.name_or_path")
     try:
@@ -74,16 +71,24 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
             cache_dir=model.cache_dir,
             trust_remote_code=model.trust_remote_code,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StrictDataclassError) as error:
         why = why_not_found(name, error)
         raise ValueError(f"model.name_or_path: no model can be loaded from {name!r}: {why}") from error
 
 
 def empty_model(model: ModelConfig) -> PreTrainedModel:
-    """The modules that a run trains, adapters included, and the shapes of their weights, without the weights."""
+    """The modules that a run trains, adapters included, and the shapes of their weights, without the weights.
+
+    Raises: ValueError for settings of which no such model can be built.
+    """
     config = base_config(model)
+    options = {} if model.attn_implementation is None else {"attn_implementation": model.attn_implementation}
+    try:
+        with torch.device("meta"):
+            base = _auto_class(config).from_config(config, trust_remote_code=model.trust_remote_code, **options)
+    except (ValueError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+        raise ValueError(f"model: a {config.model_type} cannot be built of these settings: {error}") from error
     with torch.device("meta"):
-        base = _auto_class(config).from_config(config, trust_remote_code=model.trust_remote_code)
         return base if model.lora is None else add_lora(base, model.lora)
 
 
@@ -158,7 +163,10 @@ def add_lora(base: PreTrainedModel, lora: LoraConfig) -> Any:
         target_modules=lora.target_modules,
         task_type="SEQ_2_SEQ_LM" if base.config.is_encoder_decoder else "CAUSAL_LM",
     )
-    return peft.get_peft_model(base, settings)
+    try:
+        return peft.get_peft_model(base, settings)
+    except ValueError as error:
+        raise ValueError(f"model.lora: peft cannot adapt this model: {error}") from error
 
 
 def load_trainable_adapter(base: PreTrainedModel, folder: Path) -> Any:

@@ -21,8 +21,10 @@ from utils.artifacts.checkpoints import find_checkpoints, remove_older_scored_ch
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectory_folder import quantities_of, scored_steps
 from utils.config.schema import RunConfig
+from utils.data.pool import Pool
+from utils.scoring.checkpoints import choose_checkpoints
 from utils.scoring.launch import Launch
-from utils.scoring.plan import plan_scoring
+from utils.scoring.plan import ScoringPlan, plan_scoring
 from utils.scoring.workers import score
 
 
@@ -63,12 +65,18 @@ class TrajectoryCallback(TrainerCallback):
         if not steps:
             return
         launch = Launch()
-        plan = launch.first(lambda: plan_scoring(self._config, str(folder), ",".join(map(str, sorted(steps)))))
+        plan = launch.first(lambda: self._plan(folder, steps))
         failed = score(self._config, plan, launch, overwrite=False)
         if failed:
             raise ValueError(f"checkpoints could not be scored: {failed}")
         if self._config.checkpoints.keep == "last" and launch.rank == 0:
             remove_older_scored_checkpoints(self._paths, max(steps), self._scored_steps())
+
+    def _plan(self, folder: Path, steps: set[int]) -> ScoringPlan:
+        data = self._config.data
+        assert data is not None, "a config that trains has one"
+        chosen = choose_checkpoints(self._config.run_name, str(folder), ",".join(map(str, sorted(steps))))
+        return plan_scoring(self._config, Pool(data), chosen, overwrite=False)
 
     def _scored_steps(self) -> list[int]:
         return scored_steps(self._paths.trajectories, quantities_of(self._config.trajectories.also))

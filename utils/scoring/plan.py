@@ -8,21 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from utils.artifacts.checkpoints import checkpoint_fingerprint, choose_steps, find_checkpoints
+from utils.artifacts.checkpoints import checkpoint_fingerprint
 from utils.artifacts.differences import pool_record
-from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.rates import scoring_pace, time_line
-from utils.artifacts.trajectory_folder import begin_trajectories, quantities_of, scored_steps
+from utils.artifacts.trajectory_folder import begin_trajectories, check_trajectories, quantities_of
 from utils.config.schema import ModelConfig, RunConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
 from utils.data.truncation import truncation_of
+from utils.modeling.architecture import check_length
 from utils.modeling.devices import default_device, device_name, model_name, model_size
-from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
+from utils.modeling.loading import base_fingerprint, empty_model, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
 from utils.terminal import counted, labelled, unbroken
-
-BASE_MODEL = 0  # step 0: the model before fine-tuning
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class ScoringPlan:
     prefix: token ids that all scorable rows begin with.
     quantities: what is kept of each checkpoint, the losses among them.
     inputs: what the losses depend on besides the checkpoint; record: kept beside them, compared with nothing.
+    remarks: for the user.
     """
 
     folder: Path
@@ -49,6 +48,7 @@ class ScoringPlan:
     quantities: tuple[str, ...]
     inputs: dict[str, Any]
     record: dict[str, Any]
+    remarks: list[str]
 
     @property
     def scorable_rows(self) -> np.ndarray:
@@ -76,35 +76,25 @@ class ScoringPlan:
                 *labelled("model", f"{unbroken(model_name(config.model))}, {model_size(config.model)}"),
                 *labelled("devices", f"{num_devices} x {device}, {config.trajectories.precision}"),
                 *labelled("time", time_line(pace, num_tokens * len(self.checkpoints), num_devices)),
+                *(f"  note: {remark}" for remark in self.remarks),
             ]
         )
 
 
-def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) -> ScoringPlan:
-    """Find and fingerprint the checkpoints, tokenize the pool.
+def plan_scoring(config: RunConfig, pool: Pool, chosen: dict[int, Path | None], overwrite: bool) -> ScoringPlan:
+    """Fingerprint the checkpoints, tokenize the pool, and compare with what is there.
 
-    Args:
-        model_path: a folder of checkpoint-<step> folders (or with an output/ of them); None = the run's own folder.
-        checkpoints: as `choose_steps` reads it; "0" is the base model, "-1" the newest.
+    Args: chosen: by `choose_checkpoints`; overwrite: what is there does not count.
 
     Raises: ValueError, FileNotFoundError.
     """
     assert config.model is not None and config.data is not None
-    found = (
-        {}
-        if checkpoints == "0"
-        else find_checkpoints(Path(model_path) if model_path else RunPaths(config.run_name).root)
-    )
-    if checkpoints == "all" and model_path is None:
-        _check_training_is_complete(config, list(found))
-    steps = [max(found)] if checkpoints == "-1" else choose_steps(list(found), checkpoints)
-    chosen: dict[int, Path | None] = {step: None if step == BASE_MODEL else found[step] for step in steps}
     fingerprints, unreadable = _fingerprints(config, chosen)
     tokenizer = _common_tokenizer(config.model, chosen)
-    is_encoder_decoder = bool(base_config(config.model).is_encoder_decoder)
-    tokens = tokenize_pool(
-        Pool(config.data), tokenizer, config.data.template, config.data.max_length, is_encoder_decoder
-    )
+    model = empty_model(config.model)
+    remarks = check_length(model, config.data.max_length)
+    is_encoder_decoder = bool(model.config.is_encoder_decoder)
+    tokens = tokenize_pool(pool, tokenizer, config.data.template, config.data.max_length, is_encoder_decoder)
     inputs = {
         "pool": tokens.inputs["pool"],
         "num_examples": len(tokens),
@@ -113,9 +103,12 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
         "max_length": config.data.max_length,
         "precision": config.trajectories.precision,
     }
+    folder, data = RunPaths(config.run_name).trajectories, pool_record(config.data)
+    if not overwrite:
+        check_trajectories(folder, inputs, fingerprints, data)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     return ScoringPlan(
-        folder=RunPaths(config.run_name).trajectories,
+        folder=folder,
         checkpoints=chosen,
         fingerprints=fingerprints,
         unreadable=unreadable,
@@ -124,23 +117,9 @@ def plan_scoring(config: RunConfig, model_path: str | None, checkpoints: str) ->
         prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
         quantities=quantities_of(config.trajectories.also),
         inputs=inputs,
-        record={"data": pool_record(config.data), "model": config.model.model_dump(mode="json")},
+        record={"data": data, "model": config.model.model_dump(mode="json")},
+        remarks=remarks,
     )
-
-
-def _check_training_is_complete(config: RunConfig, found: list[int]) -> None:
-    """Trajectories of half a training would be selected from without a word. Raises: ValueError."""
-    path = RunPaths(config.run_name).manifest
-    if not path.is_file():
-        return
-    manifest = read_manifest(path, "training")
-    planned = manifest["inputs"]["save_steps"]
-    scored = scored_steps(RunPaths(config.run_name).trajectories)  # in training, with checkpoints.keep: last
-    if manifest["status"] != "complete" or not set(planned) <= {*found, *scored}:
-        raise ValueError(
-            f"run {config.run_name}: training is {manifest['status']} with checkpoints {found} of {planned}: train it to the "
-            "end first (the same train.py command continues), or name the ones to score with --checkpoints"
-        )
 
 
 def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]:

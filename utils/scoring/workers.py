@@ -171,6 +171,11 @@ def print_outcome(plan: ScoringPlan, failed: dict[int, str]) -> int:
     """Say what is on disk and what failed. Returns: the exit code, 0 only if every checkpoint asked for is scored."""
     whole = [step for step in plan.checkpoints if step not in failed]
     print(f"losses of {len(whole)} of {len(plan.checkpoints)} checkpoints are whole in {plan.folder}")
+    return print_failed(failed)
+
+
+def print_failed(failed: dict[int, str]) -> int:
+    """Returns: the exit code."""
     for step, reason in failed.items():
         print(f"error: checkpoint {step} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0

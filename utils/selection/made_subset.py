@@ -10,7 +10,7 @@ from utils.artifacts.manifests import check_inputs
 from utils.artifacts.paths import RunPaths, named_subset
 from utils.artifacts.subsets import Subset, read_clusters, read_subset
 from utils.config.names import look_up
-from utils.config.schema import RunConfig
+from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.budgets import budget_inputs
 from utils.selection.candidates import Candidates
@@ -37,11 +37,8 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
         raise ValueError(
             f"subset.same_as: found {subset.same_as!r}, this run itself; expected another run: remove the key"
         )
-    if subset.same_as is None and isinstance(subset.budget, list):
-        raise ValueError(
-            f"subset.budget: found {subset.budget}, several subsets; a run is trained on one: name it in another run, such "
-            f"as subset.same_as: {config.run_name}/subset-<rows>"
-        )
+    if problems := single_subset_problems(subset):
+        raise ValueError("; ".join(problems))
     folder = named_subset(subset.same_as or config.run_name)
     try:
         found = read_subset(folder)
@@ -66,6 +63,16 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
     data = pool_record(pool.data) if isinstance(pool, Pool) else None
     check_inputs(folder / "manifest.json", recorded, wanted, ways_out, data)
     return found
+
+
+def single_subset_problems(subset: SubsetConfig) -> list[str]:
+    """What keeps a run from being trained on its one subset; the config alone says so."""
+    if subset.same_as is None and isinstance(subset.budget, list):
+        return [
+            f"subset.budget: found {subset.budget}, several subsets; a run is trained on one: make them with select_s2l.py, "
+            "and name one in another run as subset.same_as: RUN/subset-<rows>"
+        ]
+    return []
 
 
 @dataclass(frozen=True)

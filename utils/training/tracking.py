@@ -7,7 +7,7 @@ import sys
 from urllib.parse import urlsplit
 
 from utils.artifacts.paths import RunPaths
-from utils.config.schema import RunConfig
+from utils.config.schema import RunConfig, TrackingConfig
 
 _SECONDS_TO_REACH_SERVER = 3.0
 _DEFAULT_SERVER = "https://api.wandb.ai"
@@ -28,8 +28,8 @@ def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
     tracker = config.tracking.report_to
     if tracker == "none":
         return config
-    if importlib.util.find_spec(tracker) is None:
-        raise ValueError(f"tracking.report_to: {tracker} is not installed: `pip install {tracker}`, or set it to none")
+    if problems := tracking_problems(config.tracking):
+        raise ValueError("; ".join(problems))
     if tracker == "tensorboard":
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(RunPaths(config.run_name).root / "tensorboard"))
     if tracker == "wandb":
@@ -42,6 +42,14 @@ def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
             if int(os.environ.get("RANK", 0)) == 0:
                 print(f"wandb: {reason}; tracking to {folder}/wandb, send it later with `wandb sync`", file=sys.stderr)
     return config
+
+
+def tracking_problems(tracking: TrackingConfig) -> list[str]:
+    """A tracker that is not installed; needs no import of it."""
+    tracker = tracking.report_to
+    if tracker == "none" or importlib.util.find_spec(tracker) is not None:
+        return []
+    return [f"tracking.report_to: {tracker} is not installed: `pip install {tracker}`, or set it to none"]
 
 
 def _why_offline() -> str | None:

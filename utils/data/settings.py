@@ -1,0 +1,51 @@
+"""What is wrong with a `data` section by itself, before a row is read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from utils.config.names import look_up
+from utils.config.schema import DataConfig
+from utils.data.formats import row_reader
+from utils.data.pool import Pool
+from utils.data.rows import is_local
+from utils.data.templates import TEMPLATES
+
+
+def data_problems(data: DataConfig) -> list[str]:
+    """Names that do not exist, a file that does not, and settings that a file cannot honour."""
+    return [*reading_problems(data), *_path_problems(data)]
+
+
+def reading_problems(data: DataConfig) -> list[str]:
+    """As `data_problems`, for a command that can do without the pool itself."""
+    problems = []
+    for check in (lambda: row_reader(data), lambda: look_up(TEMPLATES, data.template, "data.template")):
+        try:
+            check()
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _path_problems(data: DataConfig) -> Iterator[str]:
+    path = Path(data.path)
+    if not path.exists():
+        if is_local(data.path):
+            yield f"data.path: {path} does not exist (current folder: {Path.cwd()})"
+    elif path.is_file():
+        for name, value, default in (("split", data.split, "train"), ("name", data.name, None)):
+            if value != default:
+                yield (
+                    f"data.{name}: found {value!r}, which a file cannot honour ({path} is read whole): remove it, or give "
+                    "data.path a file of these rows"
+                )
+
+
+def check_sources(pool: Pool) -> None:
+    """Raises: ValueError if the config names the column of the sources and no row has one."""
+    column = pool.data.source_column
+    if "source_column" in pool.data.model_fields_set and pool.source_names == [""]:
+        raise ValueError(
+            f"data.source_column: found {column!r}, but no row of {pool.name} has a text in such a column: name one that is "
+            "there, or remove the key"
+        )

@@ -1,0 +1,104 @@
+"""What is wrong with an `evaluation` section by itself, and which checkpoint is evaluated; said before torch is imported."""
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from utils.artifacts.checkpoints import find_checkpoints
+from utils.artifacts.paths import RunPaths
+from utils.config.schema import EvaluationConfig
+from utils.evaluation.questions import HELDOUT, PUBLIC
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
+
+
+def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
+    """Nothing to evaluate, names that no result can have, files that do not exist, packages that are not installed."""
+    problems = [*_name_problems(evaluation), *_file_problems(evaluation), *_package_problems(evaluation)]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        problems.append("evaluate.py runs as one process: start it with `python evaluate.py`, not with torchrun")
+    return problems
+
+
+def named_tasks(evaluation: EvaluationConfig) -> list[tuple[str, str]]:
+    """(result's name, what to ask lm-eval for) of each of `evaluation.tasks`."""
+    return [(Path(task).stem if _is_file(task) else task, task) for task in evaluation.tasks]
+
+
+def _is_file(task: str) -> bool:
+    return task.endswith((".yaml", ".yml"))
+
+
+def _name_problems(evaluation: EvaluationConfig) -> Iterator[str]:
+    names = [name for name, _ in named_tasks(evaluation)]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1 or name in evaluation.benchmarks:
+            yield f"evaluation.tasks: found {name!r} twice (in tasks or benchmarks), expected each name once"
+    for setting, found in (("benchmarks", evaluation.benchmarks), ("tasks", names)):
+        for name in found:
+            if not _NAME.match(name) or name in (HELDOUT, "manifest"):
+                yield (
+                    f"evaluation.{setting}: found the name {name!r}, expected one that can name a file (letters, digits, "
+                    f"._+=-) and is neither {HELDOUT!r} nor 'manifest': rename it"
+                )
+    if evaluation.heldout is None and not evaluation.benchmarks and not names:
+        yield (
+            "evaluation: found neither heldout nor benchmarks nor tasks, expected at least one: add `evaluation: "
+            "{heldout: FILE.jsonl}` (rows like the pool's) or `evaluation: {benchmarks: {NAME: FILE.jsonl}}` (lines of "
+            '{"instruction", "answer"})'
+        )
+
+
+def _file_problems(evaluation: EvaluationConfig) -> Iterator[str]:
+    files = {f"evaluation.benchmarks.{name}": path for name, path in evaluation.benchmarks.items() if path != PUBLIC}
+    files |= {f"evaluation.{name}": getattr(evaluation, name) for name in ("heldout", "fewshot")}
+    for setting, path in files.items():
+        if path is not None and not Path(path).is_file():
+            yield f"{setting}: {path} does not exist (current folder: {Path.cwd()})"
+    for task in filter(_is_file, evaluation.tasks):
+        if not Path(task).is_file():
+            yield f"evaluation.tasks: {task} does not exist (current folder: {Path.cwd()})"
+
+
+def _package_problems(evaluation: EvaluationConfig) -> Iterator[str]:
+    if evaluation.backend == "vllm" and importlib.util.find_spec("vllm") is None:
+        yield "evaluation.backend: found vllm, which is not installed: pip install '.[vllm]', or set evaluation.backend=hf"
+    if "bert_score" in evaluation.text_metrics and importlib.util.find_spec("bert_score") is None:
+        yield (
+            "evaluation.text_metrics: bert_score needs the package bert_score, which is not installed: pip install "
+            "'.[text]', or leave bert_score out"
+        )
+
+
+def choose_checkpoint(run_name: str, ckpt: int) -> tuple[int, Path | None]:
+    """(step, folder), None for the base model. Args: ckpt: a step, 0 for the base model, -1 for the newest checkpoint.
+
+    Raises: FileNotFoundError, ValueError.
+    """
+    if ckpt == 0:
+        return 0, None
+    root = RunPaths(run_name).root
+    try:
+        found = find_checkpoints(root)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"run {run_name!r} has no checkpoint in {root}: train it first with `python train.py --config_file <this YAML>`, "
+            "or evaluate the base model with --ckpt 0"
+        ) from None
+    step = max(found) if ckpt == -1 else ckpt
+    if step not in found:
+        raise ValueError(
+            f"--ckpt: no checkpoint of step {ckpt} in {root}; there are {list(found)}, 0 (base) and -1 (newest)"
+        )
+    return step, found[step]
+
+
+def checkpoint_problems(run_name: str, ckpt: int) -> list[str]:
+    """What `choose_checkpoint` would raise."""
+    try:
+        choose_checkpoint(run_name, ckpt)
+    except (ValueError, FileNotFoundError) as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,82 @@
+"""An architecture that a config spells out, and the longest row that a model has positions for."""
+
+import dataclasses
+import difflib
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+
+# Read from any config, whether its class declares them or not.
+_SPECIAL_TOKENS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
+_TABLES = ("wpe", "embed_positions", "position_embeddings", "position_embedding", "positions_embed", "pos_encoding")
+
+
+def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
+    """The config of `model.architecture`.
+
+    Raises: ValueError for a model type, a value or a key that the installed transformers does not know.
+    """
+    settings = dict(architecture)
+    model_type = settings.pop("model_type")
+    try:
+        config = AutoConfig.for_model(model_type, **settings)
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        raise ValueError(f"model.architecture: transformers cannot build {model_type!r}: {error}") from error
+    known = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map) | _SPECIAL_TOKENS
+    # What a config class knows of other names (rope_theta, rotary_pct) it takes in; what it does not it stores as it is.
+    unknown = [key for key in settings if key not in known and key in vars(config)]
+    if unknown:
+        hints = [f"{key} ({_nearest(key, known)})" for key in unknown]
+        raise ValueError(f"model.architecture: {model_type!r} has no {', '.join(hints)}: it would be without effect")
+    return config
+
+
+def _nearest(key: str, known: set[str]) -> str:
+    names = sorted(name for name in known if not name.startswith("_"))
+    nearest = [name for name in names if name.endswith(f"_{key}")] or difflib.get_close_matches(key, names, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names)}"
+
+
+def num_positions(model: PreTrainedModel) -> int | None:
+    """Tokens that a table of positions has room for; None for a model whose positions are computed (rotary, relative).
+
+    Args: model: weights are not looked at, so it may be empty.
+    """
+    sizes = [
+        # OPT and BART keep their first rows free; RoBERTa counts from behind its padding.
+        module.num_embeddings - getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Embedding) and name.split(".")[-1] in _TABLES and not _grows(module)
+    ]
+    # GPT-J, CodeGen and CTRL compute their table once.
+    sizes += [buffer.shape[0] for name, buffer in model.named_buffers() if name.split(".")[-1] in _TABLES]
+    if model.config.model_type == "mpt":  # its table of distances is made for that length in each forward pass
+        sizes.append(model.config.max_seq_len)
+    return min(sizes, default=None)
+
+
+def _grows(table: torch.nn.Embedding) -> bool:
+    """Sinusoidal tables are computed, and some make themselves longer where that is needed."""
+    return hasattr(table, "make_weights")
+
+
+def check_length(model: PreTrainedModel, max_length: int) -> list[str]:
+    """Whether rows of this many tokens fit the model.
+
+    Returns: remarks. Raises: ValueError if a row has more tokens than there are positions.
+    """
+    limit = num_positions(model)
+    if limit is not None and max_length > limit:
+        raise ValueError(
+            f"data.max_length: found {max_length}, but this {model.config.model_type} has {limit} positions: set "
+            f"data.max_length={limit} or less"
+        )
+    trained = getattr(model.config, "max_position_embeddings", None)
+    if limit is None and hasattr(model.config, "rope_parameters") and trained is not None and max_length > trained:
+        return [
+            f"data.max_length is {max_length}, the model's max_position_embeddings {trained}: what lies beyond is read at "
+            "positions that it has not learnt"
+        ]
+    return []

@@ -1,0 +1,52 @@
+"""Which checkpoints a command scores; needs no torch, so that a wrong path is said at once."""
+
+from pathlib import Path
+
+from utils.artifacts.checkpoints import choose_steps, find_checkpoints
+from utils.artifacts.manifests import read_manifest
+from utils.artifacts.paths import RunPaths
+from utils.artifacts.trajectory_folder import scored_steps
+
+BASE_MODEL = 0  # step 0: the model before fine-tuning
+
+
+def choose_checkpoints(run_name: str, model_path: str | None, checkpoints: str) -> dict[int, Path | None]:
+    """Step -> folder, ascending; None for the base model.
+
+    Args:
+        model_path: a folder of checkpoint-<step> folders (or with an output/ of them); None = the run's own folder.
+        checkpoints: as `choose_steps` reads it; "0" is the base model, "-1" the newest.
+
+    Raises: ValueError, FileNotFoundError.
+    """
+    if checkpoints == str(BASE_MODEL):
+        return {BASE_MODEL: None}
+    found = find_checkpoints(Path(model_path) if model_path else RunPaths(run_name).root)
+    if checkpoints == "all" and model_path is None:
+        _check_training_is_complete(run_name, list(found))
+    steps = [max(found)] if checkpoints == "-1" else choose_steps(list(found), checkpoints)
+    return {step: None if step == BASE_MODEL else found[step] for step in steps}
+
+
+def checkpoint_problems(run_name: str, model_path: str | None, checkpoints: str) -> list[str]:
+    """What `choose_checkpoints` would raise."""
+    try:
+        choose_checkpoints(run_name, model_path, checkpoints)
+    except (ValueError, FileNotFoundError) as error:
+        return [str(error)]
+    return []
+
+
+def _check_training_is_complete(run_name: str, found: list[int]) -> None:
+    """Trajectories of half a training would be selected from without a word. Raises: ValueError."""
+    path = RunPaths(run_name).manifest
+    if not path.is_file():
+        return
+    manifest = read_manifest(path, "training")
+    planned = manifest["inputs"]["save_steps"]
+    scored = scored_steps(RunPaths(run_name).trajectories)  # in training, with checkpoints.keep: last
+    if manifest["status"] != "complete" or not set(planned) <= {*found, *scored}:
+        raise ValueError(
+            f"run {run_name}: training is {manifest['status']} with checkpoints {found} of {planned}: train it to the "
+            "end first (the same train.py command continues), or name the ones to score with --checkpoints"
+        )
