@@ -159,6 +159,7 @@ def _target(arm: Arm, arms: ArmsConfig, work: "_Work") -> PlannedRun:
         rows = budget_in_rows(arm.budget, work.num_selectable, "budgets")
         of_epoch = work.training_of_selectable_row * rows
     steps = total_steps(arm.config, rows)
+    scheduled_steps(arm.config.checkpoints, steps)  # train.py would refuse more checkpoints than steps
     operations = of_epoch * steps / steps_per_epoch(rows, arm.config.global_batch_size)
     return PlannedRun(arm.config, commands, rows, steps, operations, operations, is_reference=False)
 

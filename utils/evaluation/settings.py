@@ -56,10 +56,10 @@ def _file_problems(evaluation: EvaluationConfig) -> Iterator[str]:
     files |= {f"evaluation.{name}": getattr(evaluation, name) for name in ("heldout", "fewshot")}
     for setting, path in files.items():
         if path is not None and not Path(path).is_file():
-            yield f"{setting}: {path} does not exist (current folder: {Path.cwd()})"
+            yield f"{setting}: {path} is not a file (current folder: {Path.cwd()}): correct the path"
     for task in filter(_is_file, evaluation.tasks):
         if not Path(task).is_file():
-            yield f"evaluation.tasks: {task} does not exist (current folder: {Path.cwd()})"
+            yield f"evaluation.tasks: {task} is not a file (current folder: {Path.cwd()}): correct the path"
 
 
 def _package_problems(evaluation: EvaluationConfig) -> Iterator[str]:
