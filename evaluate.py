@@ -86,7 +86,8 @@ def _make_arms(config_file: str, overrides: list[str], dry_run: bool) -> int:
     from utils.evaluation.arms import ExperimentPlan, make_arms
     from utils.selection.methods import METHODS
 
-    plan = ExperimentPlan(config_file, load_arms(config_file, overrides), METHODS)
+    methods = {name: method.settings for name, method in METHODS.items()}
+    plan = ExperimentPlan(config_file, load_arms(config_file, overrides), methods)
     print(plan.describe(), flush=True)
     return 0 if dry_run else make_arms(plan)
 

@@ -9,13 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 import evaluate
 from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
+from utils.artifacts.manifests import write_config
 from utils.artifacts.paths import RunPaths
-from utils.config.arms import arms_of, load_arms
+from utils.config.arms import CONTROLLED, arms_of, load_arms, replaced_keys
 from utils.config.load import load_config
 from utils.evaluation.arms import ExperimentPlan, PlannedRun, make_arms
 from utils.selection.methods import METHODS
@@ -98,7 +102,29 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
     [
         ({"budgts": [3]}, "budgts: unknown key; did you mean 'budgets'"),
         ({"budgets": [0]}, "found 0, expected a whole number"),
-        ({"budgets": [30, 30]}, "two runs named"),
+        ({"budgets": [30, 30]}, "budgets: found 30 more than once"),
+        ({"budgets": [0.1, 0.10]}, "budgets: found 0.1 more than once"),
+        ({"budgets": [0.5, 22]}, "budgets: found the same number twice: 0.5 and 22 (22 rows)"),
+        ({"budgets": [True]}, "found True, expected a whole number of rows"),
+        ({"budgets": []}, "expected how many rows the methods choose"),
+        ({"methods": {"full": None}}, "the only method is full, the whole pool"),
+        ({"seeds": [1, 1]}, "seeds: found 1 more than once"),
+        ({"seeds": [-1]}, "seeds.0: found -1"),
+        ({"seeds": [True]}, "seeds.0: found True"),
+        ({"processes": True}, "processes: found True"),
+        ({"methods": ["s2l", "s2l"]}, "methods: found s2l more than once"),
+        ({"methods": {"s2l": {}, "S2L": {"method": "s2l"}}}, "found s2l, S2L, which some file systems do not tell apart"),
+        ({"methods": {"s2l 50": {"method": "s2l"}}}, "methods.s2l 50"),
+        ({"methods": {"full": {"num_clusters": 3}}}, "full: found num_clusters, but it is the whole pool"),
+        ({"methods": {"random": {"num_clusters": 3}}}, "methods.random: random does not use num_clusters"),
+        ({"methods": ["random"], "settings": {"subset.init": "kmeans++"}}, "no method here uses subset.init"),
+        ({"methods": ["full"], "budgets": [], "settings": {"subset.steps": [1]}}, "no method here uses subset.steps"),
+        ({"methods": {"s2l": {"num_clusters": 3}}, "settings": {"subset.num_clusters": 2}}, "keep one of them"),
+        ({"methods": {"s2l": {"trajectories_from": "nobody"}}}, "found trajectories_from in methods.s2l: nobody"),
+        ({"settings": {"train_args.max_steps": 3, "train_args": {"max_steps": 4}}}, "which set the same twice"),
+        ({"settings": {"data.columns": {"a": "b"}, "data.columns.a": "c"}}, "which set the same twice"),
+        ({"settings": {"subset": None}}, "settings.subset: found a value for the whole section"),
+        ({"proxy": "my_proxy", "references": ["other"]}, "references: other does not exist, and no run of that name"),
         ({"methods": {"s2l": {"num_cluster": 3}}}, "did you mean 'num_clusters'"),
         ({"methods": {"s3l": {}}}, "s3l"),
         ({"budgets": [3000]}, "budgets: found 3,000 rows, but only 43"),
@@ -110,6 +136,112 @@ def test_a_wrong_experiment_is_refused_before_anything_runs(experiment, res_dir,
     assert evaluate.main(["--arms", str(experiment(**settings))]) == 1
     assert words in capsys.readouterr().err
     assert not (res_dir / "proxy").exists()
+
+
+# Where an experiment can contradict itself: its settings, as `section.key` and as a section, and its methods.
+_VALUES = {"run_name": "x", "seed": 5, "subset.method": "random", "subset.budget": 3, "subset.budget_tokens": 9,
+           "subset.same_as": "other", "subset.trajectories_from": "other"}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", sorted(CONTROLLED))
+def test_what_the_experiment_sets_is_refused_wherever_else_it_is_given(experiment, key, capsys):
+    section, _, name = key.rpartition(".")
+    value = _VALUES[key]
+    ways = [{"settings": {key: value}}]
+    if section:
+        ways.append({"settings": {section: {name: value, "num_clusters": 3}}})
+    if section and name not in ("method", "trajectories_from"):
+        ways.append({"methods": {"s2l": {name: value}}})
+    for settings in ways:
+        assert evaluate.main(["--arms", str(experiment(**settings)), "--dry_run"]) == 1
+        place = f"settings.{key}" if "settings" in settings else f"methods.s2l.{name}"
+        assert f"{place}: found here, but the experiment sets it" in capsys.readouterr().err
+    assert evaluate.main(["--arms", str(experiment()), "--dry_run", f"settings.{key}={value}"]) == 1
+    assert key in capsys.readouterr().err, "on the command line too"
+
+
+def test_all_that_contradicts_itself_is_said_at_once(experiment, capsys):
+    path = experiment(
+        settings={"seed": 5, "run_name": "x"}, methods={"s2l": {"budget": 3}, "full": {"init": "random"}},
+        budgets=[True], seeds=[0, 0],
+    )  # fmt: skip
+    assert evaluate.main(["--arms", str(path)]) == 1
+    shown = capsys.readouterr().err
+    for key in ("settings.seed", "settings.run_name", "methods.s2l.budget", "budgets.0", "seeds"):
+        assert f"  - {key}: " in shown
+
+
+def test_what_the_targets_yaml_says_instead_is_named_and_not_used(experiment, make_config, capsys):
+    path = experiment(methods=["s2l", "full"])
+    make_config(
+        "target", seed=9, subset={"method": "random", "budget_tokens": 70, "same_as": "a", "trajectories_from": "b"},
+        evaluation={"heldout": "h.jsonl"},
+    )  # fmt: skip
+    arms = load_arms(path)
+    given = {"seed": 9, "subset.method": "random", "subset.budget_tokens": 70, "subset.same_as": "a",
+             "subset.trajectories_from": "b"}  # fmt: skip
+    assert replaced_keys(arms) == given
+    s2l, full = (arm.config for arm in arms_of(arms))
+    assert s2l.seed == full.seed == 0 and s2l.subset is not None and full.subset is None
+    assert (s2l.subset.method, s2l.subset.budget, s2l.subset.budget_tokens) == ("s2l", 30, None)
+    assert (s2l.subset.same_as, s2l.subset.trajectories_from) == (None, "proxy")
+    assert evaluate.main(["--arms", str(path), "--dry_run"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(f"{key} {value}" in shown for key, value in given.items())
+
+
+_TARGET_VALUES = {
+    "global_batch_size": st.integers(1, 9), "train_args.max_steps": st.integers(1, 9),
+    "train_args.learning_rate": st.floats(1e-9, 1), "train_args.optim": st.sampled_from(["adamw_torch", "a: b"]),
+    "subset.num_clusters": st.integers(1, 9), "subset.min_slope": st.floats(0, 1), "subset.include": st.just("rows.txt"),
+    "evaluation.limit": st.integers(1, 9), "evaluation.stop": st.lists(st.text("a#:'\n\\", min_size=1), max_size=3),
+    "evaluation.benchmarks": st.just({"gsm8k": "public"}), "tracking.project": st.text("xy: ", min_size=1),
+}  # fmt: skip
+
+
+@given(settings=st.fixed_dictionaries({}, optional=_TARGET_VALUES), as_sections=st.booleans(),
+       seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3, unique=True))  # fmt: skip
+@hypothesis.settings(max_examples=10, deadline=None,
+                     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])  # fmt: skip
+def test_every_setting_reaches_every_run_and_every_run_is_what_its_name_says(experiment, settings, as_sections, seeds):
+    written: dict[str, Any] = {}
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        if section and as_sections:
+            written.setdefault(section, {})[name] = value
+        else:
+            written[key] = value
+    path = experiment(settings=written, seeds=seeds, budgets=[20, 0.5], methods=["s2l", "random", "full"])
+    runs = arms_of(load_arms(path))
+    assert len({run.config.run_name for run in runs}) == len(runs) == 5 * len(seeds)
+    for run in runs:
+        config = run.config.model_dump()
+        subset = config["subset"] or {}
+        parts = ["tiny", run.label, *([] if run.budget is None else [str(subset["budget"])]), f"seed{config['seed']}"]
+        assert config["run_name"] == "_".join(parts) and subset.get("method", "full") == run.label
+        assert config["train_args"]["num_train_epochs"] == 2, "the target's other settings stay"
+        for key, value in settings.items():
+            section, _, name = key.rpartition(".")
+            if section != "subset" or subset:
+                assert (config[section] if section else config)[name] == value, key
+
+
+def test_a_list_of_methods_is_read_as_their_names(experiment):
+    assert arms_of(load_arms(experiment(methods=["s2l", "random"]))) == arms_of(
+        load_arms(experiment(methods={"s2l": None, "random": None}))
+    )
+
+
+def test_a_run_that_was_made_before_may_be_named_instead_of_its_yaml(experiment, res_dir, capsys):
+    path = experiment()
+    config, _ = load_config(yaml.safe_load(path.read_text())["proxy"])
+    write_config(RunPaths("proxy"), config)
+    for name in ("proxy", str(RunPaths("proxy").root)):
+        values = {**yaml.safe_load(path.read_text()), "proxy": name}
+        path.with_name("named.yml").write_text(yaml.safe_dump(values))
+        assert evaluate.main(["--arms", str(path.with_name("named.yml")), "--dry_run"]) == 0
+        assert "proxy " in capsys.readouterr().out
+    assert load_config(RunPaths("proxy").config)[0] == config
 
 
 def test_the_command_takes_settings_of_the_experiment_and_no_other_mode(experiment):
@@ -155,7 +287,7 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     """One run made by hand: the plan's operations are its manifest's, and its pace prices the rest."""
     import json
 
-    path = experiment(methods={"full": None}, seeds=[0, 1])
+    path = experiment(methods=["full"], budgets=[], seeds=[0, 1])
     target = yaml.safe_load(path.read_text())["target"]
     run_script("train.py", "--config_file", target, "run_name=tiny_full_seed0", "subset=null", "seed=0")
     work = json.loads(RunPaths("tiny_full_seed0").manifest.read_text())["provenance"]["work"]

@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT
-from utils.config.load import load_config
+from utils.artifacts.manifests import write_config
+from utils.artifacts.paths import RunPaths
+from utils.config.load import as_yaml, load_config
 from utils.config.names import SYNONYMS
 from utils.config.problems import known_keys
 from utils.config.released import translate_released_config
@@ -397,3 +399,13 @@ def test_problems_of_whole_sections_come_with_those_of_broken_ones(yaml_file):
         "'b.c'",
     ):
         assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("value", ["1e-5", "2E3", 1e-5, 5, True, None, "a: b", "x\ny", [1, "1e5"], {"a": "1e3"}, "yes", "", " a"])
+def test_a_value_survives_the_command_line_and_the_config_that_is_written(value, res_dir, tmp_path):
+    path = tmp_path / "run.yml"
+    path.write_text("run_name: a\nmodel: {name_or_path: m}\n")
+    config, _ = load_config(path, [f"train_args.any={as_yaml(value)}"])
+    assert config.train_args["any"] == value and type(config.train_args["any"]) is type(value)
+    write_config(RunPaths("a"), config)
+    assert load_config(RunPaths("a").config)[0] == config

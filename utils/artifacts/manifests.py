@@ -14,6 +14,7 @@ import yaml
 from utils.artifacts.differences import difference_lines, why_another_pool
 from utils.artifacts.files import atomic_write, read_json, write_json
 from utils.artifacts.paths import RunPaths
+from utils.config.load import ConfigDumper
 from utils.config.schema import RunConfig
 
 FORMAT_VERSION = 1
@@ -54,6 +55,11 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
     return manifest
 
 
+def is_complete(path: Path, kind: str) -> bool:
+    """Whether what this manifest is of is finished; False where there is none."""
+    return path.is_file() and read_manifest(path, kind)["status"] == "complete"
+
+
 def check_inputs(
     path: Path,
     recorded: dict[str, Any],
@@ -82,7 +88,7 @@ def keep_config(paths: RunPaths, config: RunConfig) -> None:
 def write_config(paths: RunPaths, config: RunConfig) -> None:
     """The resolved config, every default written out: the first file of a run."""
     with atomic_write(paths.config) as file:
-        yaml.safe_dump(config.model_dump(mode="json"), file, sort_keys=False, allow_unicode=True)
+        yaml.dump(config.model_dump(mode="json"), file, ConfigDumper, sort_keys=False, allow_unicode=True)
 
 
 def _version(package: str) -> str | None:

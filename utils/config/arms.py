@@ -1,56 +1,151 @@
 """One YAML that stands for many runs: methods x budgets x seeds over one pool, proxy and target."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-import yaml
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from utils.config.load import load_config, read_values, validated
-from utils.config.schema import RunConfig, Section, SubsetConfig
+from utils.config.load import as_yaml, load_config, read_translated, read_values, validated
+from utils.config.schema import NAME_PATTERN, PositiveInt, RunConfig, Section, Seed, check_budget
 
 WHOLE_POOL = "full"  # the method that chooses nothing: the whole pool, whatever the budgets
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"
+# What an experiment sets in each of its runs, and which of its own keys says it.
+CONTROLLED = {
+    "run_name": "name",
+    "seed": "seeds",
+    "subset.method": "methods",
+    "subset.budget": "budgets",
+    "subset.budget_tokens": "budgets",
+    "subset.same_as": "methods",
+    "subset.trajectories_from": "proxy, or trajectories_from of a method",
+}
+_A_METHODS_OWN = {"method", "trajectories_from"}  # of these, what a method may say of its subset
+
+Item = TypeVar("Item")
 
 
-def _no_settings_is_none(value: Any) -> Any:
-    """`random:` with nothing after it."""
-    return {name: settings or {} for name, settings in value.items()} if isinstance(value, dict) else value
+def _each_once(items: list[Item]) -> list[Item]:
+    repeated = [text for text, times in Counter(map(str, items)).items() if times > 1]
+    if repeated:
+        raise ValueError(f"found {', '.join(repeated)} more than once, expected each once: remove the others")
+    return items
+
+
+def _dotted(settings: Any) -> Any:
+    """A section's settings each by itself: `train_args: {max_steps: 5}` is `train_args.max_steps: 5`, and the target's other
+    train_args stay."""
+    if not isinstance(settings, dict):
+        return settings
+    pairs: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        is_section = isinstance(value, dict) and "." not in str(key)
+        pairs += [(f"{key}.{name}", inner) for name, inner in value.items()] if is_section else [(key, value)]
+    keys = [str(key) for key, _ in pairs]
+    nested = {f"{one} and {other}" for one in keys for other in keys if other.startswith(f"{one}.")}
+    if repeated := sorted({key for key in keys if keys.count(key) > 1} | nested):
+        raise ValueError(f"found {', '.join(repeated)}, which set the same twice: keep one of them")
+    return dict(pairs)
+
+
+def _target_key(key: str) -> str:
+    if key in CONTROLLED:
+        raise ValueError(f"found here, but the experiment sets it in every run, by its {CONTROLLED[key]}: remove it")
+    if key == "subset":
+        raise ValueError("found a value for the whole section, expected its keys, such as subset.num_clusters: 50")
+    if "=" in key or not all(key.split(".")):
+        raise ValueError("expected the key of a run's YAML, such as train_args.max_steps")
+    return key
+
+
+def _method_key(key: str) -> str:
+    if f"subset.{key}" in CONTROLLED and key not in _A_METHODS_OWN:
+        whose = CONTROLLED[f"subset.{key}"]
+        raise ValueError(f"found here, but the experiment sets it in every run, by its {whose}: remove it")
+    return key
+
+
+def _names_as_mapping(methods: Any) -> Any:
+    """`methods: [s2l, random]`, and `random:` with nothing after it."""
+    if isinstance(methods, list) and all(isinstance(method, str) for method in methods):
+        return {label: {} for label in _each_once(methods)}
+    if isinstance(methods, dict):
+        return {label: {} if settings is None else settings for label, settings in methods.items()}
+    raise ValueError(f"found {methods!r}, expected names, as in [s2l, random], or name: settings of its subset")
+
+
+Budget = Annotated[int | float, BeforeValidator(check_budget)]
+Label = Annotated[str, Field(pattern=NAME_PATTERN)]
+TargetSettings = Annotated[dict[Annotated[str, AfterValidator(_target_key)], Any], BeforeValidator(_dotted)]
+MethodSettings = dict[Annotated[str, AfterValidator(_method_key)], Any]
+Methods = Annotated[dict[Label, MethodSettings], BeforeValidator(_names_as_mapping)]
 
 
 class ArmsConfig(Section):
     """Which runs an experiment is made of. Their names are <name>_<method>_<budget>_seed<seed>."""
 
-    name: str = Field(pattern=_NAME, description="what the names of all its runs begin with")
-    proxy: str = Field(description="YAML of the run whose trajectories the methods use; trained and scored first")
-    references: list[str] = Field(
+    name: str = Field(pattern=NAME_PATTERN, description="what the names of all its runs begin with")
+    proxy: str = Field(
+        description="the run whose trajectories the methods use, by its YAML (or by its name, if it was trained before); "
+        "trained and scored first"
+    )
+    references: Annotated[list[str], AfterValidator(_each_once)] = Field(
         default_factory=list,
-        description="YAMLs of further runs to train and score, for methods with a trajectories_from of their own",
+        description="further runs to train and score, for methods with a trajectories_from of their own",
     )
     score_base_model: bool = Field(
         default=False, description="score step 0 of the proxy and the references too, as high_learnability needs"
     )
     target: str = Field(
-        description="YAML of the target; its run_name, seed and subset's method and budget are not used"
+        description="the target's YAML; the plan names what the experiment sets in place of it (seed, method, budget, ...)"
     )
-    settings: dict[str, Any] = Field(
+    settings: TargetSettings = Field(
         default_factory=dict, description="key.sub -> value, over the target's YAML in every arm"
     )
-    methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(_no_settings_is_none)] = Field(
+    methods: Methods = Field(
         min_length=1,
         description="label -> settings of its subset; the label is the method unless `method` is among them; `full` is "
-        "the whole pool",
+        "the whole pool. A list of labels does where no method has settings",
     )
-    budgets: list[int | float] = Field(min_length=1, description="each as subset.budget")
-    seeds: list[int] = Field(min_length=1)
+    budgets: Annotated[list[Budget], AfterValidator(_each_once)] = Field(
+        default_factory=list, description="each as subset.budget; none if the whole pool is the only method"
+    )
+    seeds: Annotated[list[Seed], AfterValidator(_each_once)] = Field(min_length=1)
     processes: PositiveInt = Field(default=1, description="of a training, under torchrun: one per GPU")
+
+    @field_validator("methods")
+    @classmethod
+    def _nothing_is_overruled(cls, methods: Methods, info: ValidationInfo) -> Methods:
+        problems = []
+        if settings := methods.get(WHOLE_POOL):
+            problems.append(
+                f"{WHOLE_POOL}: found {', '.join(settings)}, but it is the whole pool, which is not chosen: remove the "
+                "settings, or use another label"
+            )
+        folded = Counter(label.casefold() for label in methods)
+        if alike := [label for label in methods if folded[label.casefold()] > 1]:
+            problems.append(f"found {', '.join(alike)}, which some file systems do not tell apart: rename one")
+        for label, settings in methods.items():
+            if both := [key for key in settings if f"subset.{key}" in info.data.get("settings", {})]:
+                problems.append(
+                    f"{label}: found {', '.join(both)} here and in `settings`, which hold in every arm: keep one of them"
+                )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return methods
 
     @field_validator("budgets")
     @classmethod
-    def _are_budgets(cls, budgets: list[int | float]) -> list[int | float]:
-        for budget in budgets:
-            SubsetConfig.model_validate({"budget": budget})
+    def _fit_the_methods(cls, budgets: list[Budget], info: ValidationInfo) -> list[Budget]:
+        methods = info.data.get("methods")
+        if methods is None:
+            return budgets
+        chooses = set(methods) != {WHOLE_POOL}
+        if chooses and not budgets:
+            raise ValueError("found none, expected how many rows the methods choose, such as [1000] or [0.1]")
+        if budgets and not chooses:
+            raise ValueError(f"found {budgets}, but the only method is {WHOLE_POOL}, the whole pool: remove them")
         return budgets
 
 
@@ -62,6 +157,7 @@ class Arm(Section):
 
     label: str
     budget: int | float | None
+    seed: int
     overrides: tuple[str, ...]
     config: RunConfig
 
@@ -75,40 +171,54 @@ def load_arms(config_file: str | Path, overrides: Iterable[str] = ()) -> ArmsCon
 def arms_of(arms: ArmsConfig) -> list[Arm]:
     """Every run, all methods and budgets of a seed before the next seed.
 
-    Raises: FileNotFoundError, ValueError: a YAML or a setting that no run could be made of; two runs of one name; a proxy
-    that was trained on another pool than the target is.
+    Raises:
+        FileNotFoundError: no such YAML.
+        ValueError: settings that no run could be made of, of all runs; a proxy that was trained on another pool.
     """
     proxy, _ = load_config(arms.proxy, needs=("model", "data"))
-    found = []
+    replaced = replaced_keys(arms)
+    found, problems = [], {}
     for seed in arms.seeds:
-        for label, subset in arms.methods.items():
+        for label in arms.methods:
             for budget in [None] if label == WHOLE_POOL else arms.budgets:
-                found.append(_arm(arms, proxy, label, subset, budget, seed))
-    names = [arm.config.run_name for arm in found]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"found two runs named {', '.join(repeated)}, expected each budget and seed once")
-    for arm in found:
-        if arm.config.data != proxy.data:
-            raise ValueError(
-                f"the proxy ({arms.proxy}) and the target ({arms.target}) read other pools: found {proxy.data} and "
-                f"{arm.config.data}, expected the same `data` section in both"
-            )
+                overrides = _overrides(arms, proxy.run_name, label, budget, seed, replaced)
+                try:
+                    config, _ = load_config(arms.target, overrides)
+                except ValueError as error:
+                    problems.setdefault(str(error), f"methods.{label}")
+                else:
+                    found.append(Arm(label=label, budget=budget, seed=seed, overrides=overrides, config=config))
+    if problems:
+        raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
+    for data in [arm.config.data for arm in found if arm.config.data != proxy.data][:1]:
+        raise ValueError(
+            f"the proxy ({arms.proxy}) and the target ({arms.target}) read other pools: found {proxy.data} and {data}, "
+            "expected the same `data` section in both"
+        )
     return found
 
 
-def _arm(
-    arms: ArmsConfig, proxy: RunConfig, label: str, subset: dict[str, Any], budget: int | float | None, seed: int
-) -> Arm:
+def replaced_keys(arms: ArmsConfig) -> dict[str, Any]:
+    """What the target's YAML says of the keys that the experiment sets, its run_name set aside."""
+    values, _ = read_translated(Path(arms.target))
+    subset = values.get("subset")
+    of_subset = {f"subset.{key}": value for key, value in subset.items()} if isinstance(subset, dict) else {}
+    given = {key: value for key, value in {**values, **of_subset}.items() if key in CONTROLLED and value is not None}
+    given.pop("run_name", None)
+    return given
+
+
+def _overrides(
+    arms: ArmsConfig, proxy: str, label: str, budget: int | float | None, seed: int, replaced: dict[str, Any]
+) -> tuple[str, ...]:
     parts = [arms.name, label, *([] if budget is None else [str(budget)]), f"seed{seed}"]
-    values: dict[str, Any] = {"run_name": "_".join(parts), "seed": seed, **arms.settings}
+    values: dict[str, Any] = {"run_name": "_".join(parts), "seed": seed}
     if budget is None:
+        values |= {key: value for key, value in arms.settings.items() if not key.startswith("subset.")}
         values["subset"] = None
     else:
-        own = {"method": label, "trajectories_from": proxy.run_name, **subset, "budget": budget}
+        values |= arms.settings
+        values |= {key: None for key in ("subset.budget_tokens", "subset.same_as") if key in replaced}
+        own = {"method": label, "trajectories_from": proxy, **arms.methods[label], "budget": budget}
         values |= {f"subset.{name}": value for name, value in own.items()}
-    overrides = tuple(f"{key}={_as_yaml(value)}" for key, value in values.items())
-    return Arm(label=label, budget=budget, overrides=overrides, config=load_config(arms.target, overrides)[0])
-
-
-def _as_yaml(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+    return tuple(f"{key}={as_yaml(value)}" for key, value in values.items())

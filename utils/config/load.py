@@ -28,12 +28,17 @@ class _ConfigLoader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats."""
 
 
-_ConfigLoader.yaml_implicit_resolvers = {
-    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_ConfigLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+class ConfigDumper(yaml.SafeDumper):
+    """SafeDumper that quotes the texts that our loader would read as numbers."""
+
+
+for _side in (_ConfigLoader, ConfigDumper):
+    _side.yaml_implicit_resolvers = {
+        first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
 
 
 def _mapping_without_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -75,11 +80,14 @@ def load_config(
         FileNotFoundError: no such file. ValueError: everything else, all problems in one message.
     """
     path = Path(config_file)
-    values = read_values(path)
-    translations: list[str] = []
-    if is_released_config(values):
-        values, translations = translate_released_config(values)
+    values, translations = read_translated(path)
     return validated(RunConfig, path, values, overrides, needs, checks), translations
+
+
+def read_translated(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The keys of a run's YAML, and one line per key of the released code that was translated. Raises as `read_values`."""
+    values = read_values(path)
+    return translate_released_config(values) if is_released_config(values) else (values, [])
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -139,6 +147,11 @@ def _whole_sections(schema: type[BaseModel], values: dict[str, Any], names: Iter
             with contextlib.suppress(ValidationError):  # reported with the whole config
                 whole[name] = TypeAdapter(Annotated[field.annotation, field]).validate_python(values[name])
     return whole
+
+
+def as_yaml(value: Any) -> str:
+    """A value in one line, as the command line takes it after `key=`."""
+    return yaml.dump(value, Dumper=ConfigDumper, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
 
 
 def _read_text(path: Path) -> str:

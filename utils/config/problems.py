@@ -32,8 +32,8 @@ _EXPECTED = {
     # The names of runs and experiments are the only texts with a pattern: they are folder names.
     "string_pattern_mismatch": "a folder name of letters, digits and . _ + = -, beginning with a letter or digit",
 }
-# pydantic names the branch of a union as if it were a key.
-_UNION_BRANCH = re.compile(r"(int|float|str|bool|constrained-\w+|(list|dict|literal|function-[\w-]+|nullable)\[.*)")
+# pydantic names the branch of a union, and that a key itself is wrong, as if that were a key.
+_UNION_BRANCH = re.compile(r"(int|float|str|bool|constrained-\w+|(list|dict|literal|function-[\w-]+|nullable)\[.*|\[key\])")
 
 
 def problems_of(error: ValidationError, schema: type[BaseModel]) -> list[str]:

@@ -6,7 +6,13 @@ Each class is one section of the YAML. Unknown keys are refused. A stage asks fo
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"  # of what becomes the name of a folder
+# Whole numbers only: without `strict`, `limit: true` would be one row.
+PositiveInt = Annotated[int, Field(strict=True, gt=0)]
+NonNegativeInt = Annotated[int, Field(strict=True, ge=0)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 SELECTION_PRESETS: dict[str, dict[str, Any]] = {
     # What the released code does, its silent k-means and small-cluster rules included.
@@ -30,7 +36,7 @@ SELECTION_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def _check_budget(value: Any) -> Any:
+def check_budget(value: Any) -> Any:
     """Rows, a fraction, or a list of those. pydantic would read `budget: true` as 1 and train on one example."""
     for budget in value if isinstance(value, list) and value else [value]:
         is_rows = isinstance(budget, int) and not isinstance(budget, bool) and budget >= 1
@@ -174,7 +180,7 @@ class SubsetConfig(Section):
     extend: str | None = Field(
         default=None, description="keep all rows of this run's subset, whose pool is the beginning of this one"
     )
-    budget: Annotated[int | float | list[int | float], BeforeValidator(_check_budget)] = Field(
+    budget: Annotated[int | float | list[int | float], BeforeValidator(check_budget)] = Field(
         default=1.0,
         description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up); a list "
         "makes one subset of each",
@@ -301,8 +307,8 @@ class EvaluationConfig(Section):
 class RunConfig(Section):
     """One YAML = one run. Its results go to res/<run_name>."""
 
-    run_name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", description="folder under res/")
-    seed: int = Field(default=42, ge=0, lt=2**32)
+    run_name: str = Field(pattern=NAME_PATTERN, description="folder under res/")
+    seed: Seed = 42
     model: ModelConfig | None = None
     data: DataConfig | None = None
     checkpoints: CheckpointsConfig = CheckpointsConfig(count=12)

@@ -4,4 +4,5 @@ What is asked: `questions`, in the fields of `published`, and `task_rows` (the m
 `harness` (lm-eval) through `generation` and `vllm_generation` (its language models). What is measured: `heldout_loss`,
 `text_metrics`, `answers` (right or wrong, by two rules), `programs` (that a model writes).
 `compare` shows several runs: `evaluated_runs` (read and grouped into arms), `differences` with `paired` (intervals and
-tests), `ledger` (costs); `arms` makes them."""
+tests), `ledger` (costs); `arms` makes them, after
+`experiment_checks`."""

@@ -3,20 +3,27 @@ its own. The scripts themselves reuse what is there and continue what was interr
 
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.artifacts.manifests import read_manifest
+from utils.artifacts.manifests import is_complete, read_manifest
 from utils.artifacts.paths import RunPaths
-from utils.config.arms import WHOLE_POOL, Arm, ArmsConfig, arms_of
+from utils.config.arms import WHOLE_POOL, Arm, ArmsConfig, arms_of, replaced_keys
 from utils.config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
 from utils.config.load import load_config
-from utils.config.names import look_up
 from utils.config.schema import RunConfig
 from utils.evaluation.compare import comparison
+from utils.evaluation.experiment_checks import (
+    check_budgets,
+    check_names,
+    check_settings_have_an_effect,
+    check_trajectories,
+    with_yamls,
+)
 from utils.evaluation.ledger import training_cost
 from utils.sandbox.proof import check_sandbox
+from utils.terminal import unbroken, wrapped
 
 _PROJECT = Path(__file__).parents[2]
 
@@ -46,7 +53,7 @@ class PlannedRun:
             done.append(("scored", paths.trajectories / "manifest.json", "trajectories"))
         else:
             done.append(("evaluated", paths.evaluation / "manifest.json", "evaluation"))
-        states = [word for word, path, kind in done if _is_complete(path, kind)]
+        states = [word for word, path, kind in done if is_complete(path, kind)]
         return ", ".join(states) or ("begun" if paths.root.is_dir() else "to do")
 
     @property
@@ -57,28 +64,38 @@ class PlannedRun:
 class ExperimentPlan:
     """The runs of an experiment in the order in which they are made.
 
-    Args: methods: names that `subset.method` may have.
+    Args: methods: names that `subset.method` may have, each with the subset settings that only some methods use.
     Raises: FileNotFoundError, ValueError: whatever would keep a run from starting, as far as it can be known now.
     """
 
-    def __init__(self, config_file: str, arms: ArmsConfig, methods: Collection[str]):
+    def __init__(self, config_file: str, arms: ArmsConfig, methods: Mapping[str, Collection[str]]):
+        arms = with_yamls(arms)
         self.name, self._arms = arms.name, arms_of(arms)
-        for arm in self._arms:
-            if arm.config.subset is not None:
-                look_up(dict.fromkeys(methods), arm.config.subset.method, f"{config_file}: methods.{arm.label}")
+        self._target, self._replaced = arms.target, replaced_keys(arms)
+        check_settings_have_an_effect(config_file, arms, self._arms, methods)
         if any(arm.config.evaluation.program_of_thought for arm in self._arms):
             check_sandbox()
         self.references = [_reference(path, arms) for path in (arms.proxy, *arms.references)]
+        check_trajectories(config_file, self._arms, [run.config.run_name for run in self.references])
         work = _Work(self._arms[0].config)
         self.runs = [_target(arm, arms, work) for arm in self._arms]
+        check_names([run.config.run_name for run in (*self.references, *self.runs)])
+        planned = zip(self._arms, self.runs, strict=True)
+        check_budgets({arm.budget: run.num_examples for arm, run in planned if arm.budget is not None})
 
     def describe(self) -> str:
         runs = [*self.references, *self.runs]
         width = max(len(run.config.run_name) for run in runs)
         lines = [
-            f"experiment {self.name}: {len(self.runs)} runs, after {len(self.references)} whose trajectories they use",
-            f"  {'run':<{width}}{'examples':>12}{'steps':>9}{'operations':>12}  state",
+            f"experiment {self.name}: {len(self.runs)} runs, after {len(self.references)} whose trajectories they use"
         ]
+        if self._replaced:
+            given = ", ".join(f"{key} {value}" for key, value in self._replaced.items())
+            lines += wrapped(
+                f"  of {unbroken(self._target)} not used, as the experiment sets it in every run: {given}",
+                indent="    ",
+            )
+        lines.append(f"  {'run':<{width}}{'examples':>12}{'steps':>9}{'operations':>12}  state")
         lines += [
             f"  {run.config.run_name:<{width}}{run.num_examples:>12,}{run.steps:>9,}{run.operations:>12.2g}  {run.state}"
             for run in runs
@@ -100,7 +117,7 @@ class ExperimentPlan:
             by_method = sorted(chosen, key=lambda arm: labels.index(arm.label))
             names = [arm.config.run_name for arm in by_method]
             tables.append(
-                [name for name in names if _is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")]
+                [name for name in names if is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")]
             )
         return [names for names in tables if len(names) > 1]
 
@@ -204,10 +221,6 @@ def _script(name: str) -> str:
     return str(_PROJECT / name)
 
 
-def _is_complete(path: Path, kind: str) -> bool:
-    return path.is_file() and read_manifest(path, kind)["status"] == "complete"
-
-
 def _device_time(runs: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> str:
     """What the runs left would take at the pace of those of their kind that are done."""
     seconds = 0.0
@@ -226,7 +239,7 @@ def _pace(runs: Sequence[PlannedRun]) -> float | None:
     seconds = operations = 0.0
     for run in runs:
         path = RunPaths(run.config.run_name).manifest
-        if _is_complete(path, "training"):
+        if is_complete(path, "training"):
             cost = training_cost(read_manifest(path, "training"))
             if cost.device_seconds is not None:
                 seconds += cost.device_seconds

@@ -1,0 +1,96 @@
+"""What in an experiment would be overruled, have no effect, or keep its runs from being made; all found before the first."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from utils.artifacts.manifests import is_complete
+from utils.artifacts.paths import RunPaths, run_named
+from utils.config.arms import Arm, ArmsConfig
+from utils.config.names import look_up
+from utils.config.schema import SELECTION_PRESETS, SubsetConfig
+
+
+def with_yamls(arms: ArmsConfig) -> ArmsConfig:
+    """Each file that it names; a run's name stands for the config.yml in its folder.
+
+    Raises: FileNotFoundError naming all that are neither.
+    """
+    missing = []
+
+    def file_of(key: str, text: str) -> str:
+        config = RunPaths(run_named(text)).config
+        if not Path(text).is_file() and not config.is_file():
+            missing.append(f"{key}: {text} does not exist, and no run of that name has left a {config}")
+        return text if Path(text).is_file() else str(config)
+
+    named = {"proxy": file_of("proxy", arms.proxy), "target": file_of("target", arms.target)}
+    references = [file_of("references", text) for text in arms.references]
+    if missing:
+        missing.append("Expected the path of each run's YAML, or the name of a run that was trained before")
+        raise FileNotFoundError("\n".join(missing))
+    return arms.model_copy(update={**named, "references": references})
+
+
+def check_settings_have_an_effect(
+    config_file: str, experiment: ArmsConfig, arms: Sequence[Arm], methods: Mapping[str, Collection[str]]
+) -> None:
+    """Args: methods: name -> the subset settings that it looks at, beside those that every method does.
+
+    Raises: ValueError with all unknown methods, and all settings of subsets that no method of theirs looks at.
+    """
+    of_some_methods = {"preset", *(key for settings in methods.values() for key in settings)}
+    used_by_any: set[str] = set()
+    problems = []
+    for label, subset in {arm.label: arm.config.subset for arm in arms if arm.config.subset is not None}.items():
+        try:
+            used = set(look_up(methods, subset.method, f"methods.{label}"))
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if used & SELECTION_PRESETS["paper"].keys():
+            used.add("preset")
+        used_by_any |= used | (SubsetConfig.model_fields.keys() - of_some_methods)
+        if unused := sorted(experiment.methods[label].keys() & of_some_methods - used):
+            problems.append(f"methods.{label}: {subset.method} does not use {', '.join(unused)}: remove them")
+    of_subset = [key for key in experiment.settings if key.startswith("subset.")]
+    if unused := [key for key in of_subset if key.split(".")[1] not in used_by_any]:
+        problems.append(f"settings: no method here uses {', '.join(unused)}: remove them")
+    if problems:
+        raise ValueError("\n".join(f"{config_file}: {problem}" for problem in problems))
+
+
+def check_trajectories(config_file: str, arms: Sequence[Arm], references: Collection[str]) -> None:
+    """Raises: ValueError for trajectories that are not there and that no run of the experiment leaves."""
+    problems = {}
+    for arm in arms:
+        origin = arm.config.subset and arm.config.subset.trajectories_from
+        if origin is None or run_named(origin) in references or Path(origin).is_file():
+            continue
+        if not is_complete(RunPaths(run_named(origin)).trajectories / "manifest.json", "trajectories"):
+            problems[f"methods.{arm.label}"] = origin
+    if problems:
+        found = ", ".join(f"{label}: {origin}" for label, origin in problems.items())
+        raise ValueError(
+            f"{config_file}: found trajectories_from in {found}, which is there neither as scored run nor as file; the "
+            f"experiment makes those of {', '.join(references)}: add the YAML of the run to `references`"
+        )
+
+
+def check_names(run_names: Sequence[str]) -> None:
+    """Raises: ValueError for runs that would lie in one folder."""
+    times = Counter(name.casefold() for name in run_names)
+    if repeated := sorted({name for name in run_names if times[name.casefold()] > 1}):
+        raise ValueError(
+            f"found more than one run named {', '.join(repeated)}, expected each name once: give the experiment another "
+            "name, and name the proxy's and each reference's YAML once"
+        )
+
+
+def check_budgets(rows_of: Mapping[int | float, int]) -> None:
+    """Raises: ValueError for budgets that come to the same rows. Args: rows_of: budget -> rows."""
+    budgets: dict[int, list[str]] = {}
+    for budget, rows in rows_of.items():
+        budgets.setdefault(rows, []).append(str(budget))
+    if equal := [f"{' and '.join(same)} ({rows:,} rows)" for rows, same in budgets.items() if len(same) > 1]:
+        raise ValueError(f"budgets: found the same number twice: {'; '.join(equal)}: keep one of them")
