@@ -74,10 +74,17 @@ def _evaluate(arguments) -> int:
     return 0
 
 
-def _compare(run_names: list[str], allow_differences: bool) -> int:
-    from utils.evaluation.compare import comparison
+def _compare(run_names: list[str], allow_differences: bool, name: str | None = None) -> int:
+    import shutil
 
-    print(comparison(run_names, allow_differences))
+    from utils.artifacts.comparisons import write_comparison
+    from utils.evaluation.compare import compare
+    from utils.reporting.text.comparison import comparison_text
+    from utils.terminal import WIDTH
+
+    comparison = compare(run_names, allow_differences, name)
+    print(comparison_text(comparison, shutil.get_terminal_size((WIDTH, 0)).columns), flush=True)
+    print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
     return 0
 
 
@@ -89,7 +96,15 @@ def _make_arms(config_file: str, overrides: list[str], dry_run: bool) -> int:
     methods = {name: method.settings for name, method in METHODS.items()}
     plan = ExperimentPlan(config_file, load_arms(config_file, overrides), methods)
     print(plan.describe(), flush=True)
-    return 0 if dry_run else make_arms(plan)
+    if dry_run:
+        return 0
+    failed = make_arms(plan)
+    for name, runs in plan.comparisons().items():
+        print()
+        _compare(runs, allow_differences=False, name=name)
+    for name in failed:
+        print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

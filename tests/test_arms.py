@@ -1,5 +1,6 @@
 """Experiments: every YAML names runs that can be made; what is there is reused; an interruption loses little."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 import evaluate
 from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
 from utils.artifacts.manifests import write_config
-from utils.artifacts.paths import RunPaths
+from utils.artifacts.paths import RunPaths, comparison_path
 from utils.config.arms import CONTROLLED, arms_of, load_arms, replaced_keys
 from utils.config.load import load_config
 from utils.evaluation.arms import ExperimentPlan, PlannedRun, make_arms
@@ -285,8 +286,6 @@ def test_a_plan_counts_every_checkpoint_that_training_will_leave(experiment, mak
 
 def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, capsys):
     """One run made by hand: the plan's operations are its manifest's, and its pace prices the rest."""
-    import json
-
     path = experiment(methods=["full"], budgets=[], seeds=[0, 1])
     target = yaml.safe_load(path.read_text())["target"]
     run_script("train.py", "--config_file", target, "run_name=tiny_full_seed0", "subset=null", "seed=0")
@@ -321,8 +320,9 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
 
     answer = run_script("evaluate.py", "--arms", path)
     assert {file: file.stat().st_mtime_ns for file in made} == made, "what was there is not made again"
-    assert "A  s2l: 30 examples" in answer.stdout and "B  random: 30 examples" in answer.stdout
-    assert "cost in device-seconds" in answer.stdout
+    written = json.loads(comparison_path("tiny_30").read_text())
+    assert [(arm["label"], arm["num_examples"]) for arm in written["arms"]] == [("s2l", 30), ("random", 30)]
+    assert [cost["arm"] for cost in written["costs"]] == ["A", "B"] and str(comparison_path("tiny_30")) in answer.stdout
     assert evaluate.main(["--arms", str(path), "--dry_run"]) == 0
     again = capsys.readouterr().out
     assert "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again
@@ -339,14 +339,10 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res
         references = [planned("proxy", "print('proxy')")]  # noqa: RUF012
         runs = [planned("bad", "raise SystemExit(3)"), planned("good", "print('made')")]  # noqa: RUF012
 
-        def compared(self) -> list[list[str]]:
-            return []
-
-    assert make_arms(Plan()) == 1  # pyright: ignore[reportArgumentType]
-    shown = capfd.readouterr()
-    assert "made" in shown.out and "error: run bad failed" in shown.err and "good failed" not in shown.err
+    assert make_arms(Plan()) == ["bad"]  # pyright: ignore[reportArgumentType]
+    assert "made" in capfd.readouterr().out
     Plan.references = [planned("proxy", "raise SystemExit(1)")]
-    assert make_arms(Plan()) == 1  # pyright: ignore[reportArgumentType]
+    assert make_arms(Plan()) == ["proxy", "bad", "good"]  # pyright: ignore[reportArgumentType]
     shown = capfd.readouterr()
     assert "proxy failed, and the other runs need it" in shown.err and "made" not in shown.out
 

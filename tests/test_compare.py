@@ -1,5 +1,6 @@
 """Comparison: what is compared is alike, what is called a difference is more than chance, and costs add up."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,11 +16,14 @@ from scipy import stats
 
 import evaluate
 from tests.conftest import PROJECT, write_jsonl
+from utils.artifacts.comparisons import Comparison, Cost, Difference, Payback, comparison_name
 from utils.artifacts.manifests import write_manifest
-from utils.artifacts.paths import RunPaths
-from utils.evaluation.compare import comparison
+from utils.artifacts.paths import RunPaths, comparison_path
+from utils.evaluation.arm_labels import label_of, told_apart
+from utils.evaluation.compare import compare
 from utils.evaluation.paired import _student_quantile, bootstrap_interval, mcnemar_p, welch_interval
 from utils.evaluation.results import predictions_path, result_path
+from utils.reporting.text.comparison import comparison_text
 
 NUM_QUESTIONS = 40
 
@@ -113,7 +117,7 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
 
     def make(name: str, method: str | None, seed: int, loss: float, accuracy: float, **other: Any) -> str:
         num_rows, steps = other.get("num_rows", 50), other.get("steps", 30)
-        subset = method and {"method": method, "seed": seed, "budget_rows": num_rows}
+        subset = method and {"method": method, "seed": seed, "budget_rows": num_rows, **other.get("subset", {})}
         training = {
             "seed": seed,
             "num_rows": num_rows,
@@ -135,7 +139,6 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "step": steps,
             "checkpoint": name,
             "base_model": None,
-            "limit": None,
             "tokenizer": other.get("tokenizer", "t"),
             "dtype": "float32",
         }
@@ -157,11 +160,19 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             },
         }
         files = {"heldout": other.get("heldout", "abc"), "gsm8k": "def"}
+        files = {file: files[file] for file in other.get("files", files)}
+        limit = {"limit": other.get("limit")}
         inputs = {"heldout": {"file": files["heldout"], "pool": "p", "max_length": 9}, "gsm8k": {"file": "def"}}
         folder = RunPaths(name).evaluation
         for file, result in (("heldout", heldout), ("gsm8k", measured)):
+            if file not in files:
+                continue
             write_manifest(
-                result_path(folder, file), "evaluation result", "complete", {**common, **inputs[file]}, **result
+                result_path(folder, file),
+                "evaluation result",
+                "complete",
+                {**common, **limit, **inputs[file]},
+                **result,
             )
             lines = [{"correct": bool(right), "correct_strict": bool(right) and number % 2 == 0}
                      for number, right in enumerate(correct)]  # fmt: skip
@@ -172,44 +183,50 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
     return make
 
 
-def row_of(table: str, label: str) -> list[str]:
-    """The cells of the first line that begins with this label."""
-    (line,) = [line for line in table.splitlines() if line.strip().startswith(label)][:1]
-    return line.split(label, 1)[1].replace(" ± ", "±").split()
+def value_of(comparison: Comparison, arm: str, question_set: str, name: str, source: str | None = None) -> list[float]:
+    """The values of an arm's runs."""
+    measures = [measure for measure in comparison.measures
+                if (measure.question_set, measure.name, measure.source) == (question_set, name, source)]  # fmt: skip
+    return [measure.values[run] for measure in measures for run in comparison.arm(arm).runs if run in measure.values]
 
 
-def words(table: str) -> str:
-    return " ".join(table.split())
+def difference_of(comparison: Comparison, arm: str, measure: str, *question_sets: str) -> Difference:
+    (found,) = [difference for difference in comparison.differences
+                if (difference.arm, difference.measure) == (arm, measure)
+                and difference.question_sets == list(question_sets)]  # fmt: skip
+    return found
 
 
-def test_the_seeds_of_an_arm_are_one_column(evaluated):
+def test_the_seeds_of_an_arm_belong_together(evaluated):
     runs = [
         evaluated("s2l_1", "s2l", 1, 0.5, 0.6),
         evaluated("random_1", "random", 1, 0.7, 0.4),
         evaluated("s2l_2", "s2l", 2, 0.6, 0.8),
     ]
-    table = comparison(runs)
-    assert "A  s2l: 50 examples, step 30; 2 runs: s2l_1 (seed 1); s2l_2 (seed 2)" in table
-    assert "B  random: 50 examples, step 30; 1 run: random_1 (seed 1)" in table
-    assert row_of(table, "all rows") == ["0.5500±0.0707", "0.7000"]
-    assert row_of(table, "easy") == ["0.4500±0.0707", "0.6000"]
-    accuracies = words(table).split("benchmark accuracy, paper")[1]
-    assert accuracies.startswith(
-        " gsm8k 0.7000 ± 0.1414 0.4000 benchmark accuracy, strict gsm8k 0.3500 ± 0.0707 0.2000"
-    )
-    assert "Equal optimizer steps: 30" in table and "Equal examples: 50" in table
-    assert "Equal tokens trained on: 1,500 in A, B" in table
-    assert "Arm B: one run. Differences between single seeds say little" in words(table)
-    assert all(len(line) <= 100 for line in table.splitlines())
+    found = compare(runs)
+    assert [(arm.letter, arm.label, arm.runs) for arm in found.arms] == [
+        ("A", "s2l", ["s2l_1", "s2l_2"]), ("B", "random", ["random_1"]),
+    ]  # fmt: skip
+    assert [(run.name, run.arm, run.seed, run.subset_seed) for run in found.runs] == [
+        ("s2l_1", "A", 1, 1), ("s2l_2", "A", 2, 2), ("random_1", "B", 1, 1),
+    ]  # fmt: skip
+    assert {(arm.num_examples, arm.step, arm.last_step, arm.num_tokens) for arm in found.arms} == {(50, 30, 30, 1500)}
+    assert value_of(found, "A", "heldout", "loss") == [0.5, 0.6] and value_of(found, "B", "heldout", "loss") == [0.7]
+    assert value_of(found, "A", "heldout", "loss", "easy") == [0.4, 0.5]
+    assert value_of(found, "B", "heldout", "accuracy", "hard") == [], "what was not measured has no value"
+    assert value_of(found, "A", "gsm8k", "accuracy") == [0.6, 0.8]
+    assert value_of(found, "A", "gsm8k", "accuracy_strict") == [0.3, 0.4]
+    assert {"Equal optimizer steps: 30 in A, B.", "Equal examples: 50 in A, B.",
+            "Equal tokens trained on: 1,500 in A, B."} <= set(found.remarks)  # fmt: skip
+    assert any(remark.startswith("Arm B: one run. Differences between single seeds") for remark in found.remarks)
 
 
 def test_what_arms_differ_in_by_design_is_said(evaluated):
     full = evaluated("full", None, 1, 0.5, 0.6, num_rows=90, steps=60, train_args={"max_steps": 60})
-    table = comparison([full, evaluated("s2l", "s2l", 1, 0.6, 0.5)])
-    assert "Different optimizer steps: A 60, B 30." in table
-    assert "Different examples: A 90, B 50." in table
-    assert "Different tokens trained on: A 5,400, B 1,500." in table
-    assert "whole pool" in table and "Not alike" not in table
+    found = compare([full, evaluated("s2l", "s2l", 1, 0.6, 0.5)])
+    assert {"Different optimizer steps: A 60, B 30.", "Different examples: A 90, B 50.",
+            "Different tokens trained on: A 5,400, B 1,500."} <= set(found.remarks)  # fmt: skip
+    assert found.arms[0].label == "whole pool" and not found.unlike
 
 
 @pytest.mark.parametrize(
@@ -224,8 +241,8 @@ def test_what_arms_differ_in_by_design_is_said(evaluated):
 def test_arms_that_differ_in_more_than_the_data_are_refused_unless_asked_for(evaluated, other, named):
     runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.6, 0.5, **other)]
     with pytest.raises(ValueError, match=f"(?s)differ in more than the data.*{named}.*--allow_differences"):
-        comparison(runs)
-    assert f"Not alike: {named}".replace("\\", "") in words(comparison(runs, allow_differences=True))
+        compare(runs)
+    assert named.replace("\\", "") in compare(runs, allow_differences=True).unlike
 
 
 def test_other_budgets_and_steps_are_other_arms(evaluated):
@@ -234,54 +251,133 @@ def test_other_budgets_and_steps_are_other_arms(evaluated):
         evaluated("b", "s2l", 2, 0.5, 0.6, num_rows=40),
         evaluated("c", "s2l", 3, 0.5, 0.6, steps=31),
     ]
-    assert row_of(comparison(runs), "runs") == ["1", "1", "1"]
+    assert [arm.runs for arm in compare(runs).arms] == [["a"], ["b"], ["c"]]
 
 
-def test_every_arm_is_shown_however_many(evaluated):
-    runs = [evaluated(f"run{number}", f"method{number}", 1, 0.5, 0.6) for number in range(6)]
-    table = comparison(runs)
-    assert all(f": method{number}" in table for number in range(6))
-    assert all(len(line) <= 100 for line in table.splitlines())
+def test_arms_are_told_apart_by_the_fewest_settings_that_do(evaluated):
+    def run(name: str, method: str, clusters: int, rows: int = 50, **other: Any) -> str:
+        return evaluated(name, method, 1, 0.5, 0.6, subset={"num_clusters": clusters}, num_rows=rows, **other)
+
+    few, many = run("few", "s2l", 2), run("many", "s2l", 100)
+    assert [arm.label for arm in compare([few, many, run("r", "random", 1)]).arms] == [
+        "s2l, num_clusters 2", "s2l, num_clusters 100", "random",
+    ]  # fmt: skip
+    found = compare([few, many, run("less", "s2l", 2, rows=40)]).arms
+    assert [arm.told_apart_by for arm in found] == [
+        {"budget": 50, "num_clusters": 2}, {"budget": 50, "num_clusters": 100}, {"budget": 40, "num_clusters": 2},
+    ]  # fmt: skip
+    longer = run("longer", "s2l", 2, train_args={"num_train_epochs": 6})
+    assert [arm.told_apart_by for arm in compare([few, longer]).arms] == [
+        {"train_args.num_train_epochs": 3}, {"train_args.num_train_epochs": 6},
+    ]  # fmt: skip
+
+
+_SETTINGS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([1, 2, None, "x"]), max_size=6)
+
+
+@given(arms=st.lists(st.tuples(st.sampled_from(["s2l", "random"]), _SETTINGS), min_size=1, max_size=6,
+                     unique_by=lambda arm: (arm[0], tuple(sorted(arm[1].items(), key=str)))))  # fmt: skip
+def test_no_two_arms_have_one_label_and_no_label_could_be_shorter(arms):
+    own = told_apart(arms)
+    labels = [label_of(method, settings) for (method, _), settings in zip(arms, own, strict=True)]
+    assert len(set(labels)) == len(arms)
+    for method in {method for method, _ in arms}:
+        group = [settings for (of_arm, settings) in arms if of_arm == method]
+        keys = {key for (of_arm, _), mine in zip(arms, own, strict=True) if of_arm == method for key in mine}
+        if len(keys) <= 3:
+            for key in keys:
+                fewer = [{name: arm[name] for name in keys - {key} if name in arm} for arm in group]
+                assert len({json.dumps(arm, sort_keys=True) for arm in fewer}) < len(group), f"{key} is not needed"
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_the_text_is_readable_at_every_width_and_cuts_no_name(evaluated, width):
+    steps = list(range(512, 6145, 512))
+    runs = [
+        evaluated(f"run{number}", "a_method_of_a_long_name", 1, 0.5, 0.6, subset={"steps_used": steps[number:]})
+        for number in range(7)
+    ]
+    found = compare(runs)
+    lines = comparison_text(found, width).splitlines()
+    assert all(len(line) <= width or line.strip() in {arm.title for arm in found.arms} for line in lines)
+    heads = " ".join(" ".join(lines).split())
+    assert all(f"{arm.letter}: " in heads for arm in found.arms) and "..." not in heads
+    assert all(str(steps[number:]).split()[-1] in heads for number in range(7))
+    assert lines[0].startswith("A: a_method"), "the verdict is first"
+
+
+def test_the_verdict_comes_first_and_the_data_is_on_disk(evaluated, capsys):
+    evaluated("s2l", "s2l", 1, 0.5, 0.9, correct=right(36))
+    evaluated("random", "random", 1, 0.7, 0.3, correct=right(12))
+    assert evaluate.main(["--compare", "s2l", "random"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("A: s2l against B: random: higher heldout, paper (+0.6000)")
+    written = json.loads(comparison_path("s2l_vs_random").read_text())
+    assert written["kind"] == "comparison" and "provenance" in written
+    shown = dataclasses.asdict(compare(["s2l", "random"]))
+    assert {name: written[name] for name in shown} == json.loads(json.dumps(shown))
+
+
+def test_a_name_of_a_comparison_fits_a_file_system_and_follows_from_the_runs():
+    many = [f"a_rather_long_name_of_a_run_seed{number}" for number in range(40)]
+    assert comparison_name(["a", "b"]) == "a_vs_b" != comparison_name(["b", "a"])
+    assert len(comparison_name(many)) < 200 and comparison_name(many) == comparison_name(list(many))
+    assert comparison_name(many) != comparison_name([*many[:-1], "other"])
+    assert len(comparison_name(["x" * 255, "y" * 255])) < 200
+
+
+def test_a_limit_that_leaves_the_same_questions_is_no_difference(evaluated):
+    runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6, limit=1000)]
+    assert len(compare(runs).arms) == 2
+
+
+def test_a_question_set_that_a_run_was_not_asked_is_named(evaluated):
+    runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6),
+            evaluated("c", "random", 2, 0.5, 0.6, files=["heldout"])]  # fmt: skip
+    found = compare(runs)
+    assert "Arm B: c was not asked gsm8k, so the arm has no value there." in found.remarks
+    assert not [difference for difference in found.differences if "gsm8k" in difference.question_sets]
+    assert value_of(found, "B", "gsm8k", "accuracy") == [0.6], "the data keeps what one of its runs has"
 
 
 def test_different_questions_are_refused_by_name(evaluated):
     runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6, heldout="xyz")]
     with pytest.raises(ValueError, match=r"(?s)heldout: .*different questions.*  a: file abc.*  b: file xyz"):
-        comparison(runs, allow_differences=True)
+        compare(runs, allow_differences=True)
 
 
 def test_what_is_not_there_or_counts_twice_is_refused(evaluated, res_dir):
     one = evaluated("one", "s2l", 1, 0.5, 0.6)
     with pytest.raises(ValueError, match="at least two runs"):
-        comparison([one])
+        compare([one])
     with pytest.raises(ValueError, match="each of them once"):
-        comparison([one, one])
+        compare([one, one])
     with pytest.raises(FileNotFoundError, match="run 'nobody' has no evaluation"):
-        comparison([one, "nobody"])
+        compare([one, "nobody"])
     twin = evaluated("twin", "s2l", 1, 0.5, 0.6)
     manifest = json.loads(RunPaths(twin).manifest.read_text())
     training = {**manifest["inputs"], "rows": "one"}
     write_manifest(RunPaths(twin).manifest, "training", "complete", training, steps=30, provenance={})
     with pytest.raises(ValueError, match="would count twice"):
-        comparison([one, twin])
+        compare([one, twin])
     write_manifest(RunPaths(twin).evaluation / "manifest.json", "evaluation", "running", {"files": {}})
     with pytest.raises(ValueError, match="not finished"):
-        comparison([one, twin])
+        compare([one, twin])
 
 
 def test_a_run_may_be_named_by_its_folder(evaluated):
     runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6)]
     folders = [f"{RunPaths(run).root}/" for run in runs]
-    assert comparison(folders) == comparison(runs)
+    assert compare(folders) == compare(runs)
     with pytest.raises(ValueError, match="each of them once"):
-        comparison([runs[0], folders[0]])
+        compare([runs[0], folders[0]])
 
 
 def test_predictions_of_another_result_are_refused(evaluated):
     runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6)]
     write_jsonl(predictions_path(RunPaths("b").evaluation, "gsm8k"), [{"correct": True, "correct_strict": True}])
     with pytest.raises(ValueError, match="found 1 predictions, expected 40"):
-        comparison(runs)
+        compare(runs)
 
 
 def test_comparing_loads_no_torch(evaluated):
@@ -315,11 +411,18 @@ def test_a_large_difference_is_shown_and_a_small_one_is_not(evaluated):
         evaluated("random", "random", 1, 0.7, 0.3, correct=right(12)),
         evaluated("longest", "longest", 1, 0.7, 0.85, correct=right(34)),
     ]
-    lines = comparison(runs).split("A minus the others")[1].split("B: random")[1]
-    from_random, from_longest = (next(line for line in part.splitlines() if "gsm8k, paper" in line)
-                                 for part in lines.split("C: longest")[:2])  # fmt: skip
-    assert "+0.6000" in from_random and "<.001" in from_random and from_random.endswith("higher")
-    assert "+0.0500" in from_longest and from_longest.endswith("no difference shown")
+    found = compare(runs)
+    from_random, from_longest = (difference_of(found, arm, "accuracy", "gsm8k") for arm in "BC")
+    assert (from_random.mean, from_random.verdict) == (pytest.approx(0.6), "higher") and from_random.p_values[0] < 1e-3
+    assert (from_longest.mean, from_longest.verdict) == (pytest.approx(0.05), "no difference shown")
+    assert difference_of(found, "B", "loss_average", "heldout").verdict == "not tested", "one run on both sides"
+
+
+def test_runs_of_one_seed_are_set_against_each_other_also_on_the_whole_pool(evaluated):
+    runs = [evaluated(f"{method}_{seed}", None if method == "full" else method, seed, 0.5, 0.5, correct=right(20, seed))
+            for method in ("s2l", "random", "full") for seed in range(3)]  # fmt: skip
+    found = compare(runs)
+    assert [difference_of(found, arm, "accuracy", "gsm8k").p_values for arm in "BC"] == [[1.0] * 3] * 2
 
 
 def test_a_comparison_without_any_difference_says_so(evaluated):
@@ -327,7 +430,9 @@ def test_a_comparison_without_any_difference_says_so(evaluated):
         evaluated("s2l", "s2l", 1, 0.5, 0.5, correct=right(20)),
         evaluated("random", "random", 1, 0.5, 0.5, correct=right(20, shift=3)),
     ]
-    assert "In all: no difference shown between A and B." in words(comparison(runs))
+    found = compare(runs)
+    assert {difference.verdict for difference in found.differences} == {"no difference shown", "not tested"}
+    assert "In all: no difference shown between A and B." in comparison_text(found)
 
 
 def test_a_difference_that_other_seeds_would_undo_is_not_shown(evaluated):
@@ -335,10 +440,9 @@ def test_a_difference_that_other_seeds_would_undo_is_not_shown(evaluated):
     runs = [evaluated(f"s2l_{seed}", "s2l", seed, 0.5, 0, correct=right(count))
             for seed, count in enumerate((40, 12))]  # fmt: skip
     runs += [evaluated(f"random_{seed}", "random", seed, 0.5, 0, correct=right(10)) for seed in range(2)]
-    line = next(line for line in comparison(runs).splitlines() if "gsm8k, paper" in line)
-    _, low_high, over_runs, *_ = line.split("paper")[1].split()
-    assert float(low_high.split("..")[0]) > 0 and float(over_runs.split("..")[0]) < 0
-    assert line.endswith("no difference shown")
+    found = difference_of(compare(runs), "B", "accuracy", "gsm8k")
+    assert found.over_questions is not None and found.over_questions[0] > 0
+    assert found.over_runs is not None and found.over_runs[0] < 0 and found.verdict == "no difference shown"
 
 
 # ---------------------------------------------------------------------------------------------- ledger
@@ -366,51 +470,53 @@ def with_proxy(evaluated) -> Callable[..., str]:
 
 
 def test_costs_add_up_and_are_set_against_training_on_everything(evaluated, with_proxy):
-    other = evaluated("random", "random", 1, 0.5, 0.6)
-    table = comparison([with_proxy(), other]).split("cost in ")
-    seconds, operations = table[1], table[2]
-    assert [row_of(seconds, stage)[0] for stage in ("proxy training", "scoring", "selection", "target")] == [
-        "600.0", "50.0", "5.0", "800.0",
-    ]  # fmt: skip
-    assert row_of(seconds, "in all")[0] == "1,455.0"
-    assert row_of(seconds, "training on everything")[0] == "8,000.0"  # ten times the rows at equal epochs
-    assert row_of(seconds, "share of that")[0] == "18%"
+    found = compare([with_proxy(), evaluated("random", "random", 1, 0.5, 0.6)])
+    cost = found.costs[0]
+    assert {stage: of_stage.device_seconds for stage, of_stage in cost.stages.items()} == {
+        "proxy training": 600.0, "scoring": 50.0, "selection": 5.0, "target": 800.0,
+    }  # fmt: skip
+    # Three epochs of 1,000 rows at 1e6 forward, three times that for training; two checkpoints; three epochs of 100 rows.
+    assert {stage: of_stage.operations for stage, of_stage in cost.stages.items()} == {
+        "proxy training": 9e9, "scoring": 2e9, "selection": 0.0, "target": 9e8,
+    }  # fmt: skip
+    assert cost.total == Cost(1455.0, 9e9 + 2e9 + 9e8)
+    assert cost.everything is not None and cost.everything.device_seconds == 8000.0  # ten times the rows, equal epochs
     # 8 - 0.655 seconds are saved per row of the pool, and the target costs 800.
-    assert row_of(seconds, "pays from a pool of (rows)")[0] == "109"
-    assert row_of(operations, "proxy training")[0] == "9e+09"  # 3 x forward x 3 epochs of 1,000 rows at 1e6
-    assert row_of(operations, "scoring")[0] == "2e+09"
-    assert row_of(operations, "target")[0] == "9e+08"
-    assert "Training on everything was not run beside A" in words(table[2])
+    assert cost.pays_from == Payback(109, "never")
+    assert any("Training on everything was not run beside A" in remark for remark in found.cost_remarks)
+    assert "18%" in comparison_text(found)
 
 
 def test_training_on_everything_is_measured_where_it_was_run(evaluated, with_proxy):
     full = evaluated("full", None, 1, 0.5, 0.6, num_rows=1000, steps=300, made={"seconds": 5000.0, "devices": 2,
                      "device": "cuda", "continued_from": None})  # fmt: skip
-    table = comparison([with_proxy(), full])
-    assert row_of(table, "training on everything") == ["10,000.0", "-"]
-    assert "was not run" not in table
+    found = compare([with_proxy(), full])
+    (first, whole) = found.costs
+    assert first.everything is not None and first.everything.device_seconds == 10_000
+    assert whole.everything is None and whole.total.device_seconds == 10_000 and list(whole.stages) == ["target"]
+    assert not any("was not run" in remark for remark in found.cost_remarks)
 
 
 def test_a_method_that_looks_at_no_losses_is_not_charged_for_them(evaluated, with_proxy):
-    table = comparison([with_proxy(needs_trajectories=False), evaluated("random", "random", 1, 0.5, 0.6)])
-    assert row_of(table, "proxy training")[0] == "0.0" and row_of(table, "in all")[0] == "805.0"
+    cost = compare([with_proxy(needs_trajectories=False), evaluated("random", "random", 1, 0.5, 0.6)]).costs[0]
+    assert cost.stages["proxy training"] == Cost(0, 0) and cost.total.device_seconds == 805
 
 
 def test_a_fixed_number_of_steps_never_pays(evaluated, with_proxy):
-    table = comparison([with_proxy(train_args={"max_steps": 30}), evaluated("random", "random", 1, 0.5, 0.6)], True)
-    assert row_of(table, "pays from a pool of (rows)")[0] == "none"
-    assert "selecting cannot save cost there" in words(table)
+    found = compare([with_proxy(train_args={"max_steps": 30}), evaluated("random", "random", 1, 0.5, 0.6)], True)
+    assert found.costs[0].pays_from == Payback("never", "never")
+    assert any("selecting cannot save cost there" in remark for remark in found.cost_remarks)
 
 
 def test_a_continued_training_is_charged_for_the_steps_before(evaluated, with_proxy):
     made = {"seconds": 100.0, "devices": 2, "device": "cuda", "continued_from": "checkpoint-20"}
-    table = comparison([with_proxy(made=made), evaluated("random", "random", 1, 0.5, 0.6)])
-    assert row_of(table, "target")[0] == "600.0"  # 100 s x 2 devices were for 10 of 30 steps
+    cost = compare([with_proxy(made=made), evaluated("random", "random", 1, 0.5, 0.6)]).costs[0]
+    assert cost.stages["target"].device_seconds == 600  # 100 s x 2 devices were for 10 of 30 steps
 
 
 def test_costs_that_no_record_holds_are_not_made_up(evaluated, with_proxy):
     runs = [with_proxy(), evaluated("random", "random", 1, 0.5, 0.6)]
     RunPaths("proxy").manifest.unlink()
-    table = comparison(runs)
-    assert row_of(table, "proxy training")[0] == "-" and row_of(table, "in all")[0] == "-"
-    assert row_of(table, "pays from a pool of (rows)")[0] == "-"
+    cost = compare(runs).costs[0]
+    assert cost.stages["proxy training"] == Cost(None, None) == cost.total
+    assert cost.pays_from == Payback(None, None)

@@ -74,6 +74,32 @@ def table(
     return lines
 
 
+def tables(heading: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], width: int, align: str = "") -> list[str]:
+    """A table of which any number of columns may be wanted: in parts below one another, each of the first column and as
+    many of the others as the width holds, at least one.
+
+    Args: heading: its lines, of one cell a column; rows, align: as for `table`.
+    """
+    num_columns = len(heading[0])
+    align = align or "<" + ">" * (num_columns - 1)
+    widest_name = min(42, 2 * width // 5)
+    names = {visible(row[0]) for row in rows if row and columns(visible(row[0])) > widest_name}
+    lines: list[str] = []
+    start = 1
+    while start < num_columns:
+        part: list[str] = []
+        for stop in range(num_columns, start, -1):
+            heads = [[row[0], *row[start:stop]] for row in heading]
+            body = [[*row[:1], *row[start:stop]] for row in rows]
+            head, *cells = [*([row for row in heads if any(row)] or heads[:1]), *body]
+            part = table(head, cells, align[0] + align[start:stop], widest_name=widest_name)
+            if all(columns(line) <= width for line in part if line not in names):
+                break
+        lines += [*([""] if lines else []), *part]
+        start = stop
+    return lines
+
+
 def _padded(cell: str, size: int, side: str) -> str:
     blanks = " " * (size - columns(cell))
     return cell + blanks if side == "<" else blanks + cell

@@ -92,6 +92,11 @@ def _below_results(text: str) -> tuple[str, ...]:
     return path.relative_to(root).parts if "/" in text and path.is_relative_to(root) else ()
 
 
+def comparison_path(name: str) -> Path:
+    """Where the comparison of several runs lies."""
+    return results_root() / "comparisons" / name / "comparison.json"
+
+
 def cache_root() -> Path:
     """What was read of pools and their tokens, shared by all runs; safe to delete."""
     return results_root() / ".cache"

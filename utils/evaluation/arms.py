@@ -13,7 +13,6 @@ from utils.config.arms import WHOLE_POOL, Arm, ArmsConfig, arms_of, replaced_key
 from utils.config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
 from utils.config.load import load_config
 from utils.config.schema import RunConfig
-from utils.evaluation.compare import comparison
 from utils.evaluation.experiment_checks import (
     check_budgets,
     check_names,
@@ -106,37 +105,33 @@ class ExperimentPlan:
         lines.append(f"  {_device_time(runs, left)}")
         return "\n".join(lines)
 
-    def compared(self) -> list[list[str]]:
-        """Names of the finished runs that belong in one table: those of a budget and of the whole pool, by method."""
+    def comparisons(self) -> dict[str, list[str]]:
+        """Name -> finished runs that belong in one comparison: those of a budget and of the whole pool, by method."""
         whole = [arm for arm in self._arms if arm.label == WHOLE_POOL]
         budgets = dict.fromkeys(arm.budget for arm in self._arms if arm.budget is not None)
-        tables = []
+        found = {}
         for budget in budgets or [None]:
             chosen = [arm for arm in self._arms if arm.budget == budget and arm.label != WHOLE_POOL] + whole
             labels = list(dict.fromkeys(arm.label for arm in chosen))
             by_method = sorted(chosen, key=lambda arm: labels.index(arm.label))
             names = [arm.config.run_name for arm in by_method]
-            tables.append(
-                [name for name in names if is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")]
-            )
-        return [names for names in tables if len(names) > 1]
+            found[self.name if budget is None else f"{self.name}_{budget}"] = [
+                name for name in names if is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")
+            ]
+        return {name: runs for name, runs in found.items() if len(runs) > 1}
 
 
-def make_arms(plan: ExperimentPlan) -> int:
-    """Make every run of the plan and compare them. A run that fails is named at the end; the others are made.
+def make_arms(plan: ExperimentPlan) -> list[str]:
+    """Make every run of the plan; where one fails, the others are made.
 
-    Returns: the exit code, 0 only if every run is there.
+    Returns: names of the runs that are not there: all of them if one failed that they need.
     """
+    runs = [run.config.run_name for run in plan.runs]
     for reference in plan.references:
         if not _make(reference):
             print(f"error: {reference.config.run_name} failed, and the other runs need it", file=sys.stderr)
-            return 1
-    failed = [run.config.run_name for run in plan.runs if not _make(run)]
-    for names in plan.compared():
-        print(f"\n{comparison(names)}")
-    for name in failed:
-        print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
-    return 1 if failed else 0
+            return [reference.config.run_name, *runs]
+    return [run.config.run_name for run in plan.runs if not _make(run)]
 
 
 def _make(run: PlannedRun) -> bool:

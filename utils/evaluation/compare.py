@@ -1,39 +1,32 @@
-"""Several evaluated runs side by side: one column per arm, the seeds of one arm together; which differences from the first
-arm are more than chance; and what each arm cost.
+"""Several evaluated runs compared: arms, every run's value of every measure, which differences from the first arm are more
+than chance, and what each arm cost.
 
 Two runs are the same arm if their training and evaluation had the same inputs apart from the seeds and the rows that
 follow from them.
 """
 
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from utils.artifacts.comparisons import ComparedArm, ComparedRun, Comparison, Measure, comparison_name
 from utils.artifacts.paths import run_named
-from utils.evaluation.differences import difference_lines
+from utils.evaluation.arm_labels import label_of, told_apart
+from utils.evaluation.differences import differences_of
 from utils.evaluation.evaluated_runs import NOT_OF_THE_ARM, RULES, Arm, EvaluatedRun, group_into_arms, read_run
-from utils.evaluation.ledger import ledger_rows
+from utils.evaluation.ledger import costs_of
+from utils.evaluation.paired import CONFIDENCE
 from utils.evaluation.questions import HELDOUT
+from utils.terminal import counted
 
-_WIDTH = 100
-_LABEL_WIDTH, _CELL_WIDTH = 32, 17
-_HELDOUT_MEASURES = {
-    "loss": "held-out loss",
-    "accuracy": "held-out accuracy, paper",
-    "accuracy_strict": "held-out accuracy, strict",
-}
 _AMOUNT_OF_TRAINING = ("max_steps", "num_train_epochs")  # differ between arms by design, and are stated
 _ABOUT_LOSSES = ("tokenizer", "template", "max_length")  # inputs of a held-out result that another loss follows from
 
-Row = tuple[str, tuple[str, ...]]  # a label, and the keys under which its value lies in a run's results
 
-
-def comparison(run_names: Sequence[str], allow_differences: bool = False) -> str:
-    """The table of these runs, their differences, their costs and what it all rests on, 100 columns wide.
-
-    Args:
-        run_names: names, or the runs' folders.
+def compare(run_names: Sequence[str], allow_differences: bool = False, name: str | None = None) -> Comparison:
+    """Args:
+        run_names: names, or the runs' folders; the others are set against the arm of the first.
         allow_differences: compare arms that differ in more than the data, and say in what.
+        name: of the comparison; default: it follows from the runs' names.
 
     Raises:
         FileNotFoundError: a run without an evaluation, or without the record of its training.
@@ -53,36 +46,70 @@ def comparison(run_names: Sequence[str], allow_differences: bool = False) -> str
             + "\n".join(f"  {line}" for line in unlike)
             + "\nCompare runs that agree, or add --allow_differences to see the table with these differences named"
         )
-    remarks = [*(f"Not alike: {line}" for line in unlike), *_remarks(arms)]
-    remarks.append("Cells: the run's value, or mean ± sample standard deviation over the runs of the arm.")
-    differences, notes = difference_lines(arms, _files(runs)) if len(arms) > 1 else ([], [])
-    cost_rows, cost_notes = ledger_rows(arms)
-    tables = [line for start in range(0, len(arms), _AT_ONCE) for line in _table(arms, start)]
-    costs = [line for start in range(0, len(arms), _AT_ONCE) for line in _cost_table(arms, cost_rows, start)]
-    return "\n".join(
-        [
-            *(_wrapped(arm.describe(), indent="   ") for arm in arms),
-            "",
-            *map(_wrapped, remarks),
-            *tables,
-            *differences,
-            *(["", *map(_wrapped, notes)] if notes else []),
-            *costs,
-            *(["", *map(_wrapped, cost_notes)] if cost_notes else []),
-        ]
+    costs, cost_remarks = costs_of(arms)
+    return Comparison(
+        name=name or comparison_name(run_names),
+        arms=_compared_arms(arms),
+        runs=[ComparedRun(run.name, arm.letter, *run.seeds) for arm in arms for run in arm.runs],
+        measures=list(_measures(runs)),
+        differences=differences_of(arms, _files(runs)),
+        costs=costs,
+        unlike=unlike,
+        remarks=_remarks(arms),
+        cost_remarks=cost_remarks,
+        confidence=CONFIDENCE,
     )
 
 
-_AT_ONCE = (_WIDTH - _LABEL_WIDTH) // _CELL_WIDTH  # as many arms side by side as the width holds, the rest below
+def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
+    """The first run of an arm speaks for it."""
+    firsts = [arm.runs[0] for arm in arms]
+    settings = told_apart([(run.method, run.settings) for run in firsts])
+    return [
+        ComparedArm(
+            letter=arm.letter,
+            label=label_of(run.method, own),
+            method=run.method,
+            told_apart_by=own,
+            runs=[run.name for run in arm.runs],
+            step=run.step,
+            last_step=run.last_step,
+            num_examples=run.num_examples,
+            num_tokens=run.num_tokens,
+        )
+        for arm, run, own in zip(arms, firsts, settings, strict=True)
+    ]
 
 
-def _refuse_different_questions(runs: list[EvaluatedRun]) -> None:
+def _measures(runs: Sequence[EvaluatedRun]) -> Iterator[Measure]:
+    """Those that some run has a value of."""
+    for file in _files(runs):
+        results = [run.results[file] for run in runs if file in run.results]
+        sources = sorted({source for result in results for source in result.get("by_source", {})})
+        keys = [
+            *(("by_source", source, name) for source in sources for name in _OF_A_SOURCE),
+            *((f"{name}_average",) for name in _OF_A_SOURCE),
+            *((name,) for name in (*_OF_A_SOURCE, "cut_off_share")),
+            *dict.fromkeys(("metrics", name) for result in results for name in result.get("metrics", {})),
+        ]
+        for path in keys:
+            values = {run.name: run.value(file, *path) for run in runs}
+            known = {run: float(value) for run, value in values.items() if isinstance(value, (int, float))}
+            if known:
+                yield Measure(file, path[1] if len(path) == 3 else None, path[-1], path[0] == "metrics", known)
+
+
+_OF_A_SOURCE = ("loss", *(f"accuracy{ending}" for ending in RULES.values()))
+
+
+def _refuse_different_questions(runs: Sequence[EvaluatedRun]) -> None:
+    """Another limit that leaves the same questions is no difference."""
     for file in _files(runs):
         asked: dict[str, list[str]] = {}
         for run in runs:
             if file in run.results:
                 inputs = run.results[file]["inputs"]
-                what = f"file {inputs['file'][:12]}, limit {inputs['limit']}"
+                what = f"file {inputs['file'][:12]}, {counted(run.results[file]['questions'], 'question')}"
                 if file == HELDOUT:
                     what += f", texts {inputs['pool'][:12]}"
                 asked.setdefault(what, []).append(run.name)
@@ -134,6 +161,12 @@ def _remarks(arms: list[Arm]) -> list[str]:
         remarks.append(_equality(trained, "optimizer steps", lambda run: run.step))
         remarks.append(_equality(trained, "examples", lambda run: run.num_examples))
         remarks.append(_equality(trained, "tokens trained on", lambda run: run.num_tokens, tolerance=0.01))
+    for arm in arms:
+        for file in _files([run for other in arms for run in other.runs]):
+            without = [run.name for run in arm.runs if file not in run.results]
+            if without:
+                which = "its runs" if len(without) == len(arm.runs) else ", ".join(without)
+                remarks.append(f"Arm {arm.letter}: {which} were not asked {file}, so the arm has no value there.")
     single = [arm.letter for arm in trained if len(arm.runs) == 1]
     if single:
         remarks.append(
@@ -158,67 +191,6 @@ def _equality(
     return f"Different {noun}: {', '.join(f'{letter} {value:,}' for letter, value in values.items())}."
 
 
-def _table(all_arms: list[Arm], start: int) -> list[str]:
-    arms = all_arms[start : start + _AT_ONCE]
-    runs = [run for arm in all_arms for run in arm.runs]
-    lines = ["", _row("", [arm.title for arm in arms])]
-    lines.append(_row("runs", [str(len(arm.runs)) for arm in arms]))
-    heldouts = [run.results[HELDOUT] for run in runs if HELDOUT in run.results]
-    if heldouts:
-        sources = sorted({source for heldout in heldouts for source in heldout["by_source"]})
-        for measure, title in _HELDOUT_MEASURES.items():
-            rows: list[Row] = [(source or "(no source)", (HELDOUT, "by_source", source, measure)) for source in sources]
-            rows.append(("average over sources", (HELDOUT, f"{measure}_average")))
-            lines += _section(title, arms, [*rows, ("all rows", (HELDOUT, measure))])
-    files = _files(runs)
-    benchmarks = [file for file in files if file != HELDOUT]
-    for rule, ending in RULES.items():
-        lines += _section(
-            f"benchmark accuracy, {rule}", arms, [(file, (file, f"accuracy{ending}")) for file in benchmarks]
-        )
-    metrics = dict.fromkeys((file, metric) for run in runs for file in files for metric in _metrics(run, file))
-    lines += _section("metrics", arms, [(f"{file}, {name}", (file, "metrics", name)) for file, name in metrics])
-    lines += _section(
-        "share of responses cut off by the token limit", arms, [(file, (file, "cut_off_share")) for file in files]
-    )
-    return lines
-
-
-def _section(title: str, arms: list[Arm], rows: list[Row]) -> list[str]:
-    """Rows that no arm has are left out."""
-    lines = [(label, [arm.cell(*keys) for arm in arms]) for label, keys in rows]
-    known = [_row(f"  {label}", cells) for label, cells in lines if set(cells) != {"-"}]
-    return ["", title, *known] if known else []
-
-
-def _metrics(run: EvaluatedRun, file: str) -> list[str]:
-    """Names of the metrics, each one number, that a result has instead of judged answers."""
-    found = run.results.get(file, {}).get("metrics", {})
-    return [name for name, value in found.items() if isinstance(value, float)]
-
-
-def _cost_table(all_arms: list[Arm], rows: list[tuple[str, list[str]]], start: int) -> list[str]:
-    if not rows:
-        return []
-    arms = all_arms[start : start + _AT_ONCE]
-    lines = ["", _row("", [arm.title for arm in arms])]
-    for label, cells in rows:
-        lines += [_row(label, cells[start : start + _AT_ONCE])] if cells else ["", label]
-    return lines
-
-
-def _row(label: str, cells: list[str]) -> str:
-    if len(label) >= _LABEL_WIDTH:
-        label = f"  ...{label[-(_LABEL_WIDTH - 6) :]}"
-    return (
-        f"{label:<{_LABEL_WIDTH}}" + "".join(f"{cell[: _CELL_WIDTH - 1]:>{_CELL_WIDTH}}" for cell in cells)
-    ).rstrip()
-
-
-def _wrapped(text: str, indent: str = "  ") -> str:
-    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
-def _files(runs: list[EvaluatedRun]) -> list[str]:
+def _files(runs: Sequence[EvaluatedRun]) -> list[str]:
     """Names of all files that some run was evaluated on, held-out first."""
     return list(dict.fromkeys(file for run in runs for file in run.results))

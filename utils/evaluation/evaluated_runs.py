@@ -2,12 +2,12 @@
 
 import functools
 import json
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import yaml
 
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths
@@ -15,6 +15,8 @@ from utils.evaluation.results import predictions_path, read_result
 
 NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
 RULES = {"paper": "", "strict": "_strict"}  # rule of answers -> how its entries in results and predictions end
+_BUDGETS = dict.fromkeys(("budget_rows", "budget_fraction", "budget_tokens"), "budget")  # in a manifest -> in a YAML
+_NOT_OF_THE_METHOD = ("pool", "num_examples", "method", "seed", "trajectories")  # of a subset's inputs
 _MODEL_INPUTS = ("step", "checkpoint", "base_model")  # of an evaluation: what is measured, not how
 
 
@@ -22,6 +24,7 @@ _MODEL_INPUTS = ("step", "checkpoint", "base_model")  # of an evaluation: what i
 class EvaluatedRun:
     """Attributes:
     results: file name -> result as on disk.
+    config_of_subset: the subset section of its YAML, empty where that is not on disk.
     evaluation: inputs of the evaluation; training: the training's manifest, None for the base model.
     """
 
@@ -29,6 +32,7 @@ class EvaluatedRun:
     results: dict[str, dict[str, Any]]
     evaluation: dict[str, Any]
     training_manifest: dict[str, Any] | None
+    config_of_subset: dict[str, Any]
 
     @property
     def training(self) -> dict[str, Any] | None:
@@ -90,12 +94,41 @@ class EvaluatedRun:
         return json.dumps([self.step, self.measurement, key], sort_keys=True)
 
     @property
-    def seeds(self) -> str:
+    def seeds(self) -> tuple[int | None, int | None]:
+        """Of the training, and of the choice of its rows; None where there was none."""
         if self.training is None:
-            return "untrained"
-        subset_seed = (self.training["subset"] or {}).get("seed", self.training["seed"])
-        seed = f"seed {self.training['seed']}"
-        return seed if subset_seed == self.training["seed"] else f"{seed}, subset seed {subset_seed}"
+            return None, None
+        return self.training["seed"], (self.training["subset"] or {}).get("seed")
+
+    @property
+    def effective_seeds(self) -> tuple[int | None, int | None]:
+        """The whole pool belongs to the choice that was made with the training's seed."""
+        seed, subset_seed = self.seeds
+        return seed, seed if subset_seed is None else subset_seed
+
+    @property
+    def method(self) -> str:
+        if self.training is None:
+            return "base model"
+        return self.training["subset"]["method"] if self.training["subset"] else "whole pool"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that it was made and measured with apart from its method and seeds: what a person sets first, what follows
+        from it last."""
+        training = self.training or {}
+        subset = training.get("subset") or {}
+        chosen = {_BUDGETS.get(name, name): value for name, value in subset.items()}
+        settings = {name: chosen.pop(name) for name in ("budget",) if name in chosen}
+        settings |= {name: self.config_of_subset.get(name) for name in ("steps", "trajectories_from")}
+        settings |= {name: value for name, value in chosen.items() if name not in _NOT_OF_THE_METHOD}
+        settings |= {name: training[name] for name in ("num_rows",) if name in training}
+        settings["step"] = self.step
+        rest = {name: value for name, value in training.items() if name not in (*NOT_OF_THE_ARM, "subset", "num_rows")}
+        settings |= _flat(rest)
+        settings |= _flat({"evaluation": self.measurement})
+        settings |= {name: chosen[name] for name in ("trajectories",) if name in chosen}
+        return {name: value for name, value in settings.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -105,45 +138,17 @@ class Arm:
     letter: str
     runs: list[EvaluatedRun]
 
-    @property
-    def method(self) -> str:
-        training = self.runs[0].training
-        if training is None:
-            return "base model"
-        return training["subset"]["method"] if training["subset"] else "whole pool"
-
-    @property
-    def title(self) -> str:
-        return f"{self.letter}: {self.method}"
-
-    def describe(self) -> str:
-        first = self.runs[0]
-        step = f"step {first.step:,}"
-        if first.training is not None and first.last_step != first.step:
-            step += " of an unfinished training" if first.last_step is None else f" of {first.last_step:,}"
-        runs = "; ".join(f"{run.name} ({run.seeds})" for run in self.runs)
-        counts = f"{first.num_examples:,} examples, {step}; {len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}"
-        return f"{self.letter}  {self.method}: {counts}: {runs}"
-
     def values(self, *keys: str) -> list[float] | None:
         """One value per run; None unless all have it."""
         values = [value for run in self.runs if (value := run.value(*keys)) is not None]
         return values if len(values) == len(self.runs) else None
-
-    def cell(self, *keys: str) -> str:
-        """Mean and sample standard deviation over the runs of a value in their results; "-" unless all have it."""
-        values = self.values(*keys)
-        if values is None:
-            return "-"
-        mean = f"{statistics.mean(values):.4f}"
-        return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.4f}"
 
     def pairs(self, other: "Arm") -> list[tuple[EvaluatedRun, EvaluatedRun]]:
         """Runs of the two arms that belong together: those of one seed, or all with all where an arm has a single run."""
         pairs = [(mine, theirs) for mine in self.runs for theirs in other.runs]
         if min(len(self.runs), len(other.runs)) == 1:
             return pairs
-        return [pair for pair in pairs if pair[0].seeds == pair[1].seeds]
+        return [(mine, theirs) for mine, theirs in pairs if mine.effective_seeds == theirs.effective_seeds]
 
 
 def read_run(name: str) -> EvaluatedRun:
@@ -157,12 +162,14 @@ def read_run(name: str) -> EvaluatedRun:
         raise ValueError(f"the evaluation of run {name!r} is not finished: continue it with {how}")
     results = {file: read_result(paths.evaluation, file) for file in manifest["inputs"]["files"]}
     if manifest["inputs"]["step"] == 0:
-        return EvaluatedRun(name, results, manifest["inputs"], None)
+        return EvaluatedRun(name, results, manifest["inputs"], None, {})
     if not paths.manifest.is_file():
         raise FileNotFoundError(
             f"run {name!r} has no {paths.manifest}, which says what it was trained on: compare runs of train.py"
         )
-    return EvaluatedRun(name, results, manifest["inputs"], read_manifest(paths.manifest, "training"))
+    training = read_manifest(paths.manifest, "training")
+    config = yaml.safe_load(paths.config.read_text(encoding="utf-8")) if paths.config.is_file() else {}
+    return EvaluatedRun(name, results, manifest["inputs"], training, config.get("subset") or {})
 
 
 def group_into_arms(runs: Sequence[EvaluatedRun]) -> list[Arm]:
@@ -183,6 +190,15 @@ def group_into_arms(runs: Sequence[EvaluatedRun]) -> list[Arm]:
 def _drawn(training: dict[str, Any]) -> tuple[Any, ...]:
     """What chance decided in a run."""
     return training["seed"], training["rows"]
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = _flat(value) if isinstance(value, dict) else None
+        flat |= {name: value} if inner is None else {f"{name}.{key}": leaf for key, leaf in inner.items()}
+    return flat
 
 
 def _letter(number: int) -> str:

@@ -6,23 +6,16 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
+from utils.artifacts.comparisons import NEVER, ArmCost, Cost, Payback
 from utils.artifacts.manifests import read_manifest
 from utils.artifacts.paths import RunPaths, named_subset, run_named
 from utils.evaluation.evaluated_runs import Arm, EvaluatedRun
 
 STAGES = ("proxy training", "scoring", "selection", "target")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Device-seconds and floating-point operations; None = no record says."""
-
-    device_seconds: float | None
-    operations: float | None
 
 
 NOTHING = Cost(0.0, 0.0)
@@ -44,7 +37,7 @@ class Ledger:
     epochs_are_fixed: bool
 
     def pays_from(self, measure: Callable[[Cost], float | None]) -> float | None:
-        """Rows of the pool at which selecting this many examples costs as much as training on everything; inf = at none.
+        """Rows of the pool at which selecting this many examples costs as much as training on everything; inf: at none.
 
         The proxy, scoring, selection and the training on everything grow with the pool, the target does not. At a fixed
         number of steps training on everything costs no more than training on a subset: selecting never pays for itself.
@@ -148,31 +141,37 @@ def _cost_of_trajectories(subset: dict[str, Any]) -> tuple[Cost, Cost]:
     return training_cost(training), Cost(device_seconds, operations)
 
 
-def ledger_rows(arms: Sequence[Arm]) -> tuple[list[tuple[str, list[str]]], list[str]]:
-    """The rows of the section: (label, a cell per arm), a label without cells being a heading; and notes to it."""
+def costs_of(arms: Sequence[Arm]) -> tuple[list[ArmCost], list[str]]:
+    """One an arm, and what a reader must know of them; none where no arm is known to have chosen rows."""
     ledgers = {arm.letter: _ledgers_of(arm, _whole_pool_of(arm, arms)) for arm in arms}
     if not any(ledgers.values()):
         return [], []
-    rows: list[tuple[str, list[str]]] = []
-    for unit, measure in (
-        ("device-seconds", lambda cost: cost.device_seconds),
-        ("floating-point operations", lambda cost: cost.operations),
-    ):
-        rows.append((f"cost in {unit}", []))
-        for stage in STAGES:
-            rows.append((f"  {stage}", [_cell(_stage_cost(arm, ledgers[arm.letter], stage), measure) for arm in arms]))
-        totals = [_total(arm, ledgers[arm.letter], measure) for arm in arms]
-        everything = [_everything(arm, ledgers[arm.letter], measure) for arm in arms]
-        rows.append(("  in all", [_number(total) for total in totals]))
-        rows.append(("  training on everything", [_number(value) for value in everything]))
-        shares = [
-            "-" if total is None or not whole else f"{total / whole:.0%}"
-            for total, whole in zip(totals, everything, strict=True)
-        ]
-        rows.append(("  share of that", shares))
-        pays = [_pays(ledgers[arm.letter], measure) for arm in arms]
-        rows.append(("  pays from a pool of (rows)", pays))
-    return rows, _notes(arms, ledgers)
+    return [_cost_of(arm, ledgers[arm.letter]) for arm in arms], _notes(arms, ledgers)
+
+
+def _cost_of(arm: Arm, ledgers: list[Ledger]) -> ArmCost:
+    if not ledgers:
+        target = mean_cost([training_cost(run.training_manifest) for run in arm.runs])
+        return ArmCost(arm.letter, {"target": target}, target, None, None)
+    stages = {stage: mean_cost([ledger.stages[stage] for ledger in ledgers]) for stage in STAGES}
+    everything = mean_cost([ledger.everything for ledger in ledgers])
+    pays_from = Payback(_pays(ledgers, _device_seconds), _pays(ledgers, _operations))
+    return ArmCost(arm.letter, stages, _sum(list(stages.values())), everything, pays_from)
+
+
+def _sum(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(
+        None if None in known else sum(cost for cost in known if cost is not None)
+        for known in ([measure(cost) for cost in costs] for measure in (_device_seconds, _operations))
+    ))  # fmt: skip
+
+
+def _device_seconds(cost: Cost) -> float | None:
+    return cost.device_seconds
+
+
+def _operations(cost: Cost) -> float | None:
+    return cost.operations
 
 
 def _ledgers_of(arm: Arm, whole_pool: Arm | None) -> list[Ledger]:
@@ -194,38 +193,13 @@ def _same_target(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one.get(name) == other.get(name) for name in ("model", "pool", "max_length", "template"))
 
 
-def _stage_cost(arm: Arm, ledgers: list[Ledger], stage: str) -> Cost | None:
-    """None where the stage is no part of the arm, such as the proxy of the whole pool."""
-    if ledgers:
-        return mean_cost([ledger.stages[stage] for ledger in ledgers])
-    return mean_cost([training_cost(run.training_manifest) for run in arm.runs]) if stage == "target" else None
-
-
-def _total(arm: Arm, ledgers: list[Ledger], measure: Callable[[Cost], float | None]) -> float | None:
-    costs = [measure(cost) for stage in STAGES if (cost := _stage_cost(arm, ledgers, stage)) is not None]
-    return None if None in costs else sum(cost for cost in costs if cost is not None)
-
-
-def _everything(arm: Arm, ledgers: list[Ledger], measure: Callable[[Cost], float | None]) -> float | None:
-    return measure(mean_cost([ledger.everything for ledger in ledgers])) if ledgers else None
-
-
-def _pays(ledgers: list[Ledger], measure: Callable[[Cost], float | None]) -> str:
+def _pays(ledgers: list[Ledger], measure: Callable[[Cost], float | None]) -> int | Literal["never"] | None:
     sizes = [ledger.pays_from(measure) for ledger in ledgers]
-    if not sizes or None in sizes:
-        return "-"
-    size = statistics.mean(size for size in sizes if size is not None)
-    return "none" if math.isinf(size) else f"{math.ceil(size):,}"
-
-
-def _cell(cost: Cost | None, measure: Callable[[Cost], float | None]) -> str:
-    return "" if cost is None else _number(measure(cost))
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.1f}" if value < 1e6 else f"{value:.3g}"
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return None
+    size = statistics.mean(known)
+    return NEVER if math.isinf(size) else math.ceil(size)
 
 
 def _notes(arms: Sequence[Arm], ledgers: dict[str, list[Ledger]]) -> list[str]:

@@ -1,0 +1,171 @@
+"""A comparison of evaluated runs as plain data, and as res/comparisons/<name>/comparison.json."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from utils.artifacts.manifests import provenance, write_manifest
+from utils.artifacts.paths import comparison_path
+
+KIND = "comparison"
+NEVER: Final = "never"  # selecting does not pay, however large the pool
+NOT_TESTED: Final = "not tested"
+NO_DIFFERENCE: Final = "no difference shown"
+_LONGEST_NAME = 120
+
+Interval = tuple[float, float]
+Verdict = Literal["higher", "lower", "no difference shown", "not tested"]
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """Attributes: seed: of the training, None for the base model; subset_seed: of the choice of its rows, None without."""
+
+    name: str
+    arm: str
+    seed: int | None
+    subset_seed: int | None
+
+
+@dataclass(frozen=True)
+class ComparedArm:
+    """Runs that differ in nothing but their seeds.
+
+    Attributes:
+        letter: what the rest of the comparison calls it; label: what a reader does: the method and `told_apart_by`.
+        told_apart_by: the fewest settings that tell it from the other arms of its method.
+        runs: their names. What follows is of each run: the step that was evaluated, the last one of its training (None:
+        not finished), the rows and tokens (None: not recorded) that it was trained on.
+    """
+
+    letter: str
+    label: str
+    method: str
+    told_apart_by: dict[str, Any]
+    runs: list[str]
+    step: int
+    last_step: int | None
+    num_examples: int
+    num_tokens: int | None
+
+    @property
+    def title(self) -> str:
+        return f"{self.letter}: {self.label}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one number of each run says.
+
+    Attributes:
+        question_set: "heldout", or a benchmark's name; source: of held-out rows, None for all of the set.
+        name: an entry of the results: loss, accuracy (by the paper's rule), accuracy_strict, each with _average for the plain
+        average over the sources, cut_off_share; or a metric.
+        is_metric: whether it is one of several metrics that the set has instead of judged answers.
+        values: run -> value, without the runs that have none.
+    """
+
+    question_set: str
+    source: str | None
+    name: str
+    is_metric: bool
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first arm's value minus another's.
+
+    Attributes:
+        arm: letter of the other; measure: as `Measure.name`; question_sets: one, or several whose plain average it is.
+        over_questions, over_runs: intervals, None where there is none; p_values: McNemar's, ascending, one per pair of runs.
+    """
+
+    arm: str
+    question_sets: list[str]
+    measure: str
+    mean: float
+    over_questions: Interval | None
+    over_runs: Interval | None
+    p_values: list[float]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Device-seconds and floating-point operations; None = no record says."""
+
+    device_seconds: float | None
+    operations: float | None
+
+
+@dataclass(frozen=True)
+class Payback:
+    """Rows of the pool from which on selecting pays, by either cost; None = a cost is not known."""
+
+    device_seconds: int | Literal["never"] | None
+    operations: int | Literal["never"] | None
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """Means over the runs of an arm.
+
+    Attributes:
+        stages: "proxy training", "scoring", "selection", "target": those that the arm has.
+        everything: training on the whole pool, measured or reckoned; None with pays_from for an arm that chooses no rows.
+    """
+
+    arm: str
+    stages: dict[str, Cost]
+    total: Cost
+    everything: Cost | None
+    pays_from: Payback | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Attributes:
+    unlike: in what the arms differ besides their data and length, a sentence each.
+    remarks, cost_remarks: what a reader must know before the numbers, and of the costs.
+    confidence: of the intervals.
+    """
+
+    name: str
+    arms: list[ComparedArm]
+    runs: list[ComparedRun]
+    measures: list[Measure]
+    differences: list[Difference]
+    costs: list[ArmCost]
+    unlike: list[str]
+    remarks: list[str]
+    cost_remarks: list[str]
+    confidence: float
+
+    def arm(self, letter: str) -> ComparedArm:
+        return next(arm for arm in self.arms if arm.letter == letter)
+
+    def values(self, measure: Measure, arm: ComparedArm) -> list[float] | None:
+        """One value per run of the arm; None unless all have it."""
+        values = [measure.values[run] for run in arm.runs if run in measure.values]
+        return values if len(values) == len(arm.runs) else None
+
+
+def comparison_name(run_names: Sequence[str]) -> str:
+    """`a_vs_b_vs_c`; of many runs the first, their number and a few characters that follow from all of them."""
+    name = "_vs_".join(run_names)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256("\n".join(run_names).encode()).hexdigest()[:8]
+    return f"{run_names[0][: _LONGEST_NAME - 40]}_vs_{len(run_names) - 1}_others_{digest}"
+
+
+def write_comparison(comparison: Comparison) -> Path:
+    """Returns: the file, which replaces that of an earlier comparison of this name."""
+    path = comparison_path(comparison.name)
+    inputs = {"runs": [run.name for run in comparison.runs]}
+    write_manifest(path, KIND, "complete", inputs, **dataclasses.asdict(comparison) | {"provenance": provenance()})
+    return path

@@ -1,0 +1,1 @@
+"""Artifacts put into words, for the scripts to print (`text`). Computes nothing anew."""
