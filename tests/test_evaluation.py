@@ -27,6 +27,7 @@ from utils.evaluation.answers.judging import Gold
 from utils.evaluation.answers.strict import stated_answer
 from utils.evaluation.generation import TransformersModel, encode_prompts
 from utils.evaluation.harness import ask, question_task
+from utils.evaluation.progress import Progress
 from utils.evaluation.questions import Question
 from utils.evaluation.results import Response
 from utils.modeling.loading import load_base_model, load_checkpoint, load_tokenizer
@@ -232,7 +233,8 @@ def test_a_model_that_knows_the_rows_by_heart_answers_them_all(run, family, caps
     assert [line["index"] for line in predictions] == list(range(5))
     assert [line["text"] for line in predictions] == [row["output"] for row in ROWS]
     assert [line["correct"] for line in predictions] == [True, True, True, True, False]
-    shown = capsys.readouterr().out
+    shown, noise = capsys.readouterr()
+    assert "it/s" not in noise and "\r" not in noise, "the libraries' bars are off"
     table = shown[shown.index("run target, checkpoint-20") : shown.index("results in")]
     assert all(len(line) <= 100 for line in table.splitlines())
     assert "choices" in shown and "average over sources" in shown and "0.8000" in shown
@@ -307,6 +309,24 @@ def test_results_of_other_inputs_are_refused_until_overwritten(run, tmp_path, ca
     assert "file: there" in error and "--overwrite" in error
     assert run_evaluation(config, "--overwrite") == 0
     assert read("known")["questions"] == 6
+
+
+def test_each_set_may_have_a_limit_of_its_own(run):
+    assert run_evaluation(run(), "evaluation.limit={known: 2}") == 0
+    assert (read("known")["questions"], read("heldout")["questions"], read("heldout")["examples"]) == (2, 5, 5)
+    assert (read("known")["inputs"]["limit"], read("heldout")["inputs"]["limit"]) == (2, None)
+    assert run_evaluation(run("other"), "evaluation.limit=2") == 0
+    assert (read("known", "other")["questions"], read("heldout", "other")["questions"]) == (2, 2)
+
+
+def test_progress_is_said_in_lines_now_and_then(capsys):
+    for pause, expected in ((0, 2), (1000, 0)):
+        progress = Progress("gsm8k", "question", total=3, pause=pause)
+        for _ in range(3):
+            progress.advance()
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == expected, "the last one is followed by its result"
+        assert all(line.startswith("  gsm8k: ") and " of 3 questions, about " in line for line in lines)
 
 
 def test_the_base_model_is_step_0_and_a_missing_step_is_named(run, capsys):
@@ -394,6 +414,8 @@ def test_a_verdict_that_ran_out_of_processor_time_is_counted_and_shown(run, tmp_
         (["run_name=nothing_trained"], "has no checkpoint"),
         (["evaluation.max_new_tokens=512"], "set evaluation.max_new_tokens below 512"),
         (["data.template=alpace"], "did you mean 'alpaca'"),
+        (["evaluation.limit={knwn: 2}"], "unknown name 'knwn'; did you mean 'known'? known: heldout, known"),
+        (["evaluation.limit={known: true}"], "found True"),
     ],
 )
 def test_a_bad_request_says_what_to_change(run, capsys, overrides, said):

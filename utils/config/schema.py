@@ -4,9 +4,12 @@ Each class is one section of the YAML. Unknown keys are refused. A stage asks fo
 (`load.load_config(..., needs=...)`), so selection never looks for a model.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from utils.config.names import look_up
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"  # of what becomes the name of a folder
 # Whole numbers only: without `strict`, `limit: true` would be one row.
@@ -284,7 +287,10 @@ class EvaluationConfig(Section):
     )
     chat_template: bool = Field(default=False, description="ask in the model's own chat format, not with data.template")
     max_tokens_per_batch: PositiveInt = 8192
-    limit: PositiveInt | None = Field(default=None, description="use the first n questions of everything only")
+    limit: PositiveInt | dict[str, PositiveInt] | None = Field(
+        default=None,
+        description="use the first n questions only: of everything, or by name (heldout, a benchmark, a task)",
+    )
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "EvaluationConfig":
@@ -301,7 +307,19 @@ class EvaluationConfig(Section):
             )
         if self.tensor_parallel > 1 and self.backend != "vllm":
             raise ValueError(f"found tensor_parallel {self.tensor_parallel} with backend hf: set backend to vllm")
+        if isinstance(self.limit, dict):
+            for name in self.limit:
+                look_up(dict.fromkeys(self.question_sets), name, "limit")
         return self
+
+    @property
+    def question_sets(self) -> list[str]:
+        """What the results are called, held-out first."""
+        tasks = [Path(task).stem if task.endswith((".yaml", ".yml")) else task for task in self.tasks]
+        return [*(["heldout"] if self.heldout else []), *self.benchmarks, *tasks]
+
+    def limit_of(self, question_set: str) -> int | None:
+        return self.limit.get(question_set) if isinstance(self.limit, dict) else self.limit
 
 
 class RunConfig(Section):

@@ -14,6 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 from utils.data.tokenization import special_tokens_around_text
+from utils.evaluation.progress import Progress
 from utils.modeling.loading import pad_id_of
 
 
@@ -65,8 +66,16 @@ class CutOffRecord(CacheHook):
         super().__init__(None)
         self.endings: deque[bool] = deque()
         self.cut_off: dict[str, bool] = {}
+        self._progress: Progress | None = None
+
+    def begin(self, progress: Progress) -> None:
+        """Forget the responses so far. Args: progress: told of each response from now on."""
+        self.cut_off.clear()
+        self._progress = progress
 
     def add_partial(self, attr: str, req: Any, res: Any) -> None:
+        if self._progress is not None:
+            self._progress.advance()
         if attr == "generate_until":
             self.cut_off[req[0]] = self.endings.popleft()
 

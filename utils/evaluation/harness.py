@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from utils.config.schema import EvaluationConfig
 from utils.data.formats import Example
+from utils.evaluation.progress import Progress, no_bars
 from utils.evaluation.questions import Question
 from utils.evaluation.results import Response
 from utils.evaluation.task_rows import rows_of
@@ -47,6 +48,7 @@ def question_task(
     manager = _task_manager(include_lm_eval=False)
     settings = {
         "task": base,
+        "task_alias": name,
         "custom_dataset": lambda **_: rows_of(questions),
         "doc_to_text": lambda doc: render(Example(doc["instruction"], "", doc["input"])),
         "num_fewshot": len(shots),
@@ -85,7 +87,7 @@ def prompts_of(task: ConfigurableTask, tokenizer: PreTrainedTokenizerBase, chat:
 
 def ask(model: Any, task: ConfigurableTask, chat: bool) -> list[Response]:
     """One response to each question of a task, in their order. `model`: an lm-eval model with a `record`."""
-    model.record.cut_off.clear()
+    model.record.begin(Progress(str(task.config.task_alias), "question", len(task.eval_docs)))
     result = _evaluate(model, {"tasks": {"questions": task}}, chat, limit=None)
     samples = sorted(result["samples"]["questions"], key=lambda sample: sample["doc_id"])
     return [Response(sample["resps"][0][0], model.record.cut_off[sample["arguments"][0][0]]) for sample in samples]
@@ -104,10 +106,12 @@ def check_benchmark(name: str) -> None:
         raise ValueError(f"evaluation.tasks: found {name!r}, expected one of lm-eval's {len(known):,} tasks{hint}")
 
 
-def run_benchmark(model: Any, name: str, evaluation: EvaluationConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def run_benchmark(
+    model: Any, name: str, evaluation: EvaluationConfig, limit: int | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A task of lm-eval's own, with its own prompts and metrics.
 
-    Args: name: as lm-eval names it, or the path of a task's YAML.
+    Args: name: as lm-eval names it, or the path of a task's YAML; limit: its first questions only.
     Returns: (task -> metric -> value, one dict per question and task as lm-eval logs them).
     """
     with _evaluate_library():
@@ -118,8 +122,8 @@ def run_benchmark(model: Any, name: str, evaluation: EvaluationConfig) -> tuple[
             elif task.get_config("num_fewshot") is None:
                 task.set_config(key="num_fewshot", value=0)
             task.set_fewshot_seed(seed=1234)  # lm-eval's own default
-        model.record.cut_off.clear()
-        result = _evaluate(model, loaded, evaluation.chat_template, evaluation.limit)
+        model.record.begin(Progress(name, "request", total=None))
+        result = _evaluate(model, loaded, evaluation.chat_template, limit)
     samples = [{**sample, "task": task} for task, task_samples in result["samples"].items() for sample in task_samples]
     return result["results"], samples
 
@@ -128,14 +132,15 @@ def _evaluate(model: Any, tasks: Any, chat: bool, limit: int | None) -> dict[str
     for task in tasks["tasks"].values():
         if getattr(task, "fewshot_rnd", None) is None:
             task.set_fewshot_seed(seed=0)
-    result = evaluator.evaluate(
-        lm=model,
-        task_dict=tasks,
-        limit=limit,
-        bootstrap_iters=0,
-        apply_chat_template=chat,
-        fewshot_as_multiturn=chat,
-    )
+    with no_bars():
+        result = evaluator.evaluate(
+            lm=model,
+            task_dict=tasks,
+            limit=limit,
+            bootstrap_iters=0,
+            apply_chat_template=chat,
+            fewshot_as_multiturn=chat,
+        )
     assert result is not None
     return dict(result)
 

@@ -6,12 +6,12 @@ Legend: N rows of the held-out file.
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool
+from utils.evaluation.progress import Progress
 from utils.modeling.responses import ResponseScorer
 
 
@@ -24,10 +24,10 @@ def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, m
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     probe = shortest_middle_longest(scorable, scoring_lengths(tokens)[scorable])
     scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in probe])
-    with tqdm(total=len(scorable), desc="heldout loss", unit=" examples", disable=None) as progress:
-        for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
-            losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B.cpu().numpy()
-            progress.update(len(rows))
+    progress = Progress("held-out loss", "row", len(scorable))
+    for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
+        losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B.cpu().numpy()
+        progress.advance(len(rows))
     broken = scorable[~np.isfinite(losses_N[scorable])]
     if len(broken):
         raise ValueError(

@@ -32,7 +32,7 @@ Measured = tuple[list[dict[str, Any]], dict[str, Any]]  # the lines of a result'
 def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) -> Measured:
     """Measure the result of this name. Raises: ValueError if a loss is not finite."""
     if name in plan.benchmarks:
-        return _measure_benchmark(models, config.evaluation, plan.benchmarks[name])
+        return _measure_benchmark(models, config.evaluation, plan.benchmarks[name], config.evaluation.limit_of(name))
     (asked,) = [asked for asked in plan.asked if asked.name == name]
     file, evaluation = asked.file, config.evaluation
     # Losses come first: from the start of vLLM on there are none.
@@ -106,11 +106,11 @@ def _compared_as_texts(
     return lines, {**measured, "questions": len(lines), **count_endings(responses), "metrics": overall}
 
 
-def _measure_benchmark(models: Models, evaluation: EvaluationConfig, task: str) -> Measured:
+def _measure_benchmark(models: Models, evaluation: EvaluationConfig, task: str, limit: int | None) -> Measured:
     """A task of lm-eval's own. Its accuracy is the mean of what its first metric says of each question, if it says a
     number."""
     models.generation.fit_batches(evaluation.max_tokens_per_batch, models.generation.max_length)
-    metrics, samples = run_benchmark(models.generation, task, evaluation)
+    metrics, samples = run_benchmark(models.generation, task, evaluation, limit)
     first_filter = {sample["task"]: sample["filter"] for sample in reversed(samples)}
     lines = []
     for sample in samples:

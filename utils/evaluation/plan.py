@@ -161,18 +161,19 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         "stop": evaluation.stop,
         "num_fewshot": evaluation.num_fewshot,
         "shots": _sha256([[shot.instruction, shot.input, shot.response] for shot in shots]),
-        "limit": evaluation.limit,
         "program_of_thought": evaluation.program_of_thought,
         "answer_rules": ANSWER_RULES,
         "text_metrics": evaluation.text_metrics,
         "bert_score_model": evaluation.bert_score_model if "bert_score" in evaluation.text_metrics else None,
     }
-    each_inputs: dict[str, dict[str, Any]] = {file.name: {**inputs, "file": file.sha256} for file in files}
+    each_inputs: dict[str, dict[str, Any]] = {
+        file.name: {**inputs, "limit": evaluation.limit_of(file.name), "file": file.sha256} for file in files
+    }
     for file in files:
         if file.pool is not None:
             each_inputs[file.name] |= {"pool": file.pool.fingerprint, "max_length": data.max_length}
     for name, task in benchmarks.items():
-        each_inputs[name] = {**inputs, "file": _benchmark_fingerprint(task)}
+        each_inputs[name] = {**inputs, "limit": evaluation.limit_of(name), "file": _benchmark_fingerprint(task)}
     finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, each_inputs)
     unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
@@ -192,12 +193,13 @@ def _question_files(config: RunConfig) -> list[QuestionFile]:
     evaluation = config.evaluation
     files = []
     if evaluation.heldout:
-        files.append(read_heldout(evaluation.heldout, config.data, evaluation.limit, bool(evaluation.text_metrics)))
+        limit = evaluation.limit_of(HELDOUT)
+        files.append(read_heldout(evaluation.heldout, config.data, limit, bool(evaluation.text_metrics)))
     for name, path in evaluation.benchmarks.items():
         if path == PUBLIC:
-            files.append(public_benchmark(name, public_rows(name), evaluation.limit))
+            files.append(public_benchmark(name, public_rows(name), evaluation.limit_of(name)))
         else:
-            files.append(read_benchmark(name, path, evaluation.limit))
+            files.append(read_benchmark(name, path, evaluation.limit_of(name)))
     return files
 
 
