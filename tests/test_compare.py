@@ -335,7 +335,7 @@ def test_a_question_set_that_a_run_was_not_asked_is_named(evaluated):
     runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6),
             evaluated("c", "random", 2, 0.5, 0.6, files=["heldout"])]  # fmt: skip
     found = compare(runs)
-    assert "Arm B: c was not asked gsm8k, so the arm has no value there." in found.remarks
+    assert "gsm8k was not measured in c: arm B has no value there." in found.remarks
     assert not [difference for difference in found.differences if "gsm8k" in difference.question_sets]
     assert value_of(found, "B", "gsm8k", "accuracy") == [0.6], "the data keeps what one of its runs has"
 

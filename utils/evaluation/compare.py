@@ -166,7 +166,7 @@ def _remarks(arms: list[Arm]) -> list[str]:
             without = [run.name for run in arm.runs if file not in run.results]
             if without:
                 which = "its runs" if len(without) == len(arm.runs) else ", ".join(without)
-                remarks.append(f"Arm {arm.letter}: {which} were not asked {file}, so the arm has no value there.")
+                remarks.append(f"{file} was not measured in {which}: arm {arm.letter} has no value there.")
     single = [arm.letter for arm in trained if len(arm.runs) == 1]
     if single:
         remarks.append(

@@ -16,7 +16,7 @@ from utils.artifacts.comparisons import (
     Measure,
     Payback,
 )
-from utils.terminal import WIDTH, counted, tables, unbroken, wrapped
+from utils.terminal import WIDTH, counted, tables, wrapped
 
 _HELDOUT = "heldout"
 _RULES = {"accuracy": "paper", "accuracy_strict": "strict"}
@@ -60,7 +60,7 @@ def _verdict(comparison: Comparison) -> list[str]:
             if number := sum(difference.verdict == verdict for difference in differences):
                 rest.append(f"{verdict} in {number} of {len(differences)}")
         words = "; ".join([*shown, *rest]) or "nothing that both were asked"
-        lines.append(f"{unbroken(first.title)} against {unbroken(other.title)}: {words}.")
+        lines.append(f"{first.title} against {other.title}: {words}.")
     tested = [difference for difference in comparison.differences if difference.verdict != NOT_TESTED]
     if tested and all(difference.verdict == NO_DIFFERENCE for difference in tested):
         letters = ", ".join(other.letter for other in others)
@@ -86,9 +86,9 @@ def _legend(comparison: Comparison) -> list[str]:
             seed, subset_seed = seeds[name].seed, seeds[name].subset_seed
             words = "untrained" if seed is None else f"seed {seed}"
             words += "" if subset_seed in (None, seed) else f", subset seed {subset_seed}"
-            runs.append(f"{unbroken(name)} ({words})")
+            runs.append(f"{name} ({words})")
         made_of = f"{arm.num_examples:,} examples, {step}; {counted(len(arm.runs), 'run')}"
-        lines.append(f"{unbroken(arm.title)}: {made_of}: {'; '.join(runs)}")
+        lines.append(f"{arm.title}: {made_of}: {'; '.join(runs)}")
     return lines
 
 
