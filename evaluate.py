@@ -99,11 +99,13 @@ def _make_arms(config_file: str, overrides: list[str], dry_run: bool) -> int:
     if dry_run:
         return 0
     failed = make_arms(plan)
-    for name, runs in plan.comparisons().items():
-        print()
-        _compare(runs, allow_differences=False, name=name)
-    for name in failed:
-        print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
+    try:
+        for name, runs in plan.comparisons().items():
+            print()
+            _compare(runs, allow_differences=False, name=name)
+    finally:
+        for name in failed:
+            print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -25,6 +25,7 @@ from utils.config.load import load_config
 from utils.evaluation.arms import ExperimentPlan, PlannedRun, make_arms
 from utils.selection.methods import METHODS
 
+USED_SETTINGS = {name: method.settings for name, method in METHODS.items()}
 SHIPPED = sorted((PROJECT / "configs").rglob("arms*.yml"))
 BASELINES = {"random", "random_per_source", "least_confidence", "middle_perplexity", "high_learnability",
              "facility_location", "k_center", "longest", "prune_then_select"}  # fmt: skip
@@ -277,7 +278,7 @@ def test_a_plan_counts_every_checkpoint_that_training_will_leave(experiment, mak
     def cost(checkpoints: dict[str, Any]) -> float:
         proxy = make_config(f"proxy_{len(str(checkpoints))}", checkpoints=checkpoints)
         arms = load_arms(experiment(proxy=str(proxy)))
-        return ExperimentPlan("arms.yml", arms, METHODS).references[0].operations
+        return ExperimentPlan("arms.yml", arms, USED_SETTINGS).references[0].operations
 
     listed = {"count": None, "steps": [1, 6, 12]}
     assert cost({"count": None, "steps": [1, 6]}) == cost(listed) == cost({"count": 3})

@@ -272,6 +272,16 @@ def test_arms_are_told_apart_by_the_fewest_settings_that_do(evaluated):
     ]  # fmt: skip
 
 
+def test_two_base_models_are_told_apart(evaluated):
+    for name in ("one", "two"):
+        path = RunPaths(evaluated(name, None, 1, 0.5, 0.6)).evaluation / "manifest.json"
+        manifest = json.loads(path.read_text())
+        write_manifest(path, "evaluation", "complete", {**manifest["inputs"], "step": 0, "base_model": name})
+    found = compare(["one", "two"])
+    assert [arm.label for arm in found.arms] == ["base model, base_model one", "base model, base_model two"]
+    assert [run.seed for run in found.runs] == [None, None] and found.arms[0].num_examples == 0
+
+
 _SETTINGS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([1, 2, None, "x"]), max_size=6)
 
 

@@ -18,6 +18,10 @@ from utils.evaluation.paired import CONFIDENCE
 from utils.evaluation.questions import HELDOUT
 from utils.terminal import counted
 
+_OF_A_SOURCE = (
+    "loss",
+    *(f"accuracy{ending}" for ending in RULES.values()),
+)  # entries of a held-out result, by source too
 _AMOUNT_OF_TRAINING = ("max_steps", "num_train_epochs")  # differ between arms by design, and are stated
 _ABOUT_LOSSES = ("tokenizer", "template", "max_length")  # inputs of a held-out result that another loss follows from
 
@@ -97,9 +101,6 @@ def _measures(runs: Sequence[EvaluatedRun]) -> Iterator[Measure]:
             known = {run: float(value) for run, value in values.items() if isinstance(value, (int, float))}
             if known:
                 yield Measure(file, path[1] if len(path) == 3 else None, path[-1], path[0] == "metrics", known)
-
-
-_OF_A_SOURCE = ("loss", *(f"accuracy{ending}" for ending in RULES.values()))
 
 
 def _refuse_different_questions(runs: Sequence[EvaluatedRun]) -> None:

@@ -16,7 +16,7 @@ from utils.evaluation.results import predictions_path, read_result
 NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
 RULES = {"paper": "", "strict": "_strict"}  # rule of answers -> how its entries in results and predictions end
 _BUDGETS = dict.fromkeys(("budget_rows", "budget_fraction", "budget_tokens"), "budget")  # in a manifest -> in a YAML
-_NOT_OF_THE_METHOD = ("pool", "num_examples", "method", "seed", "trajectories")  # of a subset's inputs
+_NOT_OF_THE_METHOD = ("pool", "num_examples", "method", "seed")  # of a subset's inputs
 _MODEL_INPUTS = ("step", "checkpoint", "base_model")  # of an evaluation: what is measured, not how
 
 
@@ -117,18 +117,21 @@ class EvaluatedRun:
         """All that it was made and measured with apart from its method and seeds: what a person sets first, what follows
         from it last."""
         training = self.training or {}
-        subset = training.get("subset") or {}
-        chosen = {_BUDGETS.get(name, name): value for name, value in subset.items()}
-        settings = {name: chosen.pop(name) for name in ("budget",) if name in chosen}
-        settings |= {name: self.config_of_subset.get(name) for name in ("steps", "trajectories_from")}
-        settings |= {name: value for name, value in chosen.items() if name not in _NOT_OF_THE_METHOD}
-        settings |= {name: training[name] for name in ("num_rows",) if name in training}
-        settings["step"] = self.step
-        rest = {name: value for name, value in training.items() if name not in (*NOT_OF_THE_ARM, "subset", "num_rows")}
-        settings |= _flat(rest)
-        settings |= _flat({"evaluation": self.measurement})
-        settings |= {name: chosen[name] for name in ("trajectories",) if name in chosen}
-        return {name: value for name, value in settings.items() if value is not None}
+        subset = {_BUDGETS.get(name, name): value for name, value in (training.get("subset") or {}).items()}
+        last = {name: subset.pop(name) for name in ("trajectories",) if name in subset}  # a hash
+        if self.training is None:
+            last["base_model"] = self.evaluation["base_model"]
+        said = {name: self.config_of_subset.get(name) for name in ("steps", "trajectories_from")}
+        return {
+            **{name: subset[name] for name in ("budget",) if name in subset},
+            **{name: value for name, value in said.items() if value is not None},
+            **{name: value for name, value in subset.items() if name not in _NOT_OF_THE_METHOD},
+            **{name: training[name] for name in ("num_rows",) if name in training},
+            "step": self.step,
+            **_flat({name: value for name, value in training.items() if name not in (*NOT_OF_THE_ARM, "subset")}),
+            **_flat({"evaluation": self.measurement}),
+            **last,
+        }
 
 
 @dataclass(frozen=True)
