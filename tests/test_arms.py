@@ -102,7 +102,7 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"budgts": [3]}, "budgts: unknown key; did you mean 'budgets'"),
+        ({"budgts": [3]}, "budgts: unknown key; did you mean budgets"),
         ({"budgets": [0]}, "found 0, expected a whole number"),
         ({"budgets": [30, 30]}, "budgets: found 30 more than once"),
         ({"budgets": [0.1, 0.10]}, "budgets: found 0.1 more than once"),
@@ -127,7 +127,7 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         ({"settings": {"data.columns": {"a": "b"}, "data.columns.a": "c"}}, "which set the same twice"),
         ({"settings": {"subset": None}}, "settings.subset: found a value for the whole section"),
         ({"proxy": "my_proxy", "references": ["other"]}, "references: other does not exist, and no run of that name"),
-        ({"methods": {"s2l": {"num_cluster": 3}}}, "did you mean 'num_clusters'"),
+        ({"methods": {"s2l": {"num_cluster": 3}}}, "did you mean subset.num_clusters"),
         ({"methods": {"s3l": {}}}, "s3l"),
         ({"budgets": [3000]}, "budgets: found 3,000 rows, but only 43"),
         ({"settings": {"data.limit": 50}}, "read other pools"),
