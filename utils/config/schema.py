@@ -4,12 +4,9 @@ Each class is one section of the YAML. Unknown keys are refused. A stage asks fo
 (`load.load_config(..., needs=...)`), so selection never looks for a model.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-from utils.config.names import look_up
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"  # of what becomes the name of a folder
 # Whole numbers only: without `strict`, `limit: true` would be one row.
@@ -307,16 +304,7 @@ class EvaluationConfig(Section):
             )
         if self.tensor_parallel > 1 and self.backend != "vllm":
             raise ValueError(f"found tensor_parallel {self.tensor_parallel} with backend hf: set backend to vllm")
-        if isinstance(self.limit, dict):
-            for name in self.limit:
-                look_up(dict.fromkeys(self.question_sets), name, "limit")
         return self
-
-    @property
-    def question_sets(self) -> list[str]:
-        """What the results are called, held-out first."""
-        tasks = [Path(task).stem if task.endswith((".yaml", ".yml")) else task for task in self.tasks]
-        return [*(["heldout"] if self.heldout else []), *self.benchmarks, *tasks]
 
     def limit_of(self, question_set: str) -> int | None:
         return self.limit.get(question_set) if isinstance(self.limit, dict) else self.limit

@@ -25,6 +25,7 @@ from utils.evaluation.generation import encode_prompts, longest_prompt
 from utils.evaluation.harness import check_benchmark, prompts_of, question_task
 from utils.evaluation.programs import asking_for_a_program
 from utils.evaluation.questions import (
+    HELDOUT,
     PUBLIC,
     Question,
     QuestionFile,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from utils.artifacts.checkpoints import find_checkpoints
 from utils.artifacts.paths import RunPaths
+from utils.config.names import nearest
 from utils.config.schema import EvaluationConfig
 from utils.evaluation.questions import HELDOUT, PUBLIC
 
@@ -16,7 +17,8 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
 
 def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
     """Nothing to evaluate, names that no result can have, files that do not exist, packages that are not installed."""
-    problems = [*_name_problems(evaluation), *_file_problems(evaluation), *_package_problems(evaluation)]
+    checks = (_name_problems, _limit_problems, _file_problems, _package_problems)
+    problems = [problem for check in checks for problem in check(evaluation)]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         problems.append("evaluate.py runs as one process: start it with `python evaluate.py`, not with torchrun")
     return problems
@@ -49,6 +51,16 @@ def _name_problems(evaluation: EvaluationConfig) -> Iterator[str]:
             "{heldout: FILE.jsonl}` (rows like the pool's) or `evaluation: {benchmarks: {NAME: FILE.jsonl}}` (lines of "
             '{"instruction", "answer"})'
         )
+
+
+def _limit_problems(evaluation: EvaluationConfig) -> Iterator[str]:
+    heldout = [HELDOUT] if evaluation.heldout else []
+    known = [*heldout, *evaluation.benchmarks, *(name for name, _ in named_tasks(evaluation))]
+    for name in evaluation.limit if isinstance(evaluation.limit, dict) else ():
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}? " if near else ""
+            yield f"evaluation.limit: unknown name {name!r}; {hint}known: {', '.join(known)}"
 
 
 def _file_problems(evaluation: EvaluationConfig) -> Iterator[str]:
