@@ -6,22 +6,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 import get_trajectories
 import train
-from tests.conftest import PROJECT, plain_losses, pool_rows, run_script, write_jsonl
+from tests.conftest import ARCHITECTURES, PROJECT, plain_losses, pool_rows, run_script, write_jsonl
 from utils.config.counts import scheduled_steps
 from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool
-from utils.modeling.loading import load_tokenizer
+from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.training.order import FILLER, GlobalBatchOrder
 from utils.training.settings import plan_batches
 
@@ -35,7 +38,8 @@ def losses(run: Path) -> list[float]:
 
 
 def weights(checkpoint: Path) -> dict[str, np.ndarray]:
-    return load_file(checkpoint / "model.safetensors")
+    adapter = checkpoint / "adapter_model.safetensors"
+    return load_file(adapter if adapter.exists() else checkpoint / "model.safetensors")
 
 
 def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
@@ -103,9 +107,58 @@ def test_batch_shape_does_not_change_training(make_config, res_dir, family):
 @pytest.mark.parametrize("family", ["gpt_neox", "t5"])
 def test_one_and_two_processes_train_the_same(make_config, res_dir, family):
     config = make_config("one", family)  # 90 rows in batches of 16: the last step of an epoch has 10
-    run_script("train.py", "--config_file", config)
+    assert train.main(["--config_file", str(config)]) == 0
     run_script("train.py", "--config_file", config, "run_name=two", torchrun=2)
     assert len(losses(res_dir / "one")) == 12
+    np.testing.assert_allclose(losses(res_dir / "one"), losses(res_dir / "two"), atol=1e-5)
+    assert_same_weights(res_dir / "one/checkpoint-12", res_dir / "two/checkpoint-12", 1e-4)
+
+
+@pytest.fixture
+def make_lora(make_config, tmp_path, tokenizer_dir) -> Callable[..., Path]:
+    """The YAML of a run that adapts a saved model."""
+
+    def make(run_name: str, **settings: Any) -> Path:
+        origin = ModelConfig(architecture=ARCHITECTURES["llama"], tokenizer=str(tokenizer_dir))
+        tokenizer = load_tokenizer(origin)
+        load_base_model(origin, tokenizer, seed=0).save_pretrained(tmp_path / "base")
+        tokenizer.save_pretrained(tmp_path / "base")
+        lora = {"r": 4, **settings.pop("lora", {})}
+        model = {"architecture": None, "tokenizer": None, "name_or_path": str(tmp_path / "base"), "lora": lora}
+        return make_config(run_name, model=model, **settings)
+
+    return make
+
+
+def test_a_run_gives_the_same_bits_each_time_with_dropout(make_config, res_dir):
+    dropout = {"architecture": {**ARCHITECTURES["gpt_neox"], "attention_dropout": 0.1, "hidden_dropout": 0.1}}
+    config = make_config("first", model=dropout, num_rows=40)
+    torch.manual_seed(time.time_ns())  # what a process drew before is no part of the run
+    assert train.main(["--config_file", str(config)]) == 0
+    run_script("train.py", "--config_file", config, "run_name=second")
+    assert losses(res_dir / "first") == losses(res_dir / "second")
+    assert_same_weights(res_dir / "first/checkpoint-6", res_dir / "second/checkpoint-6", 0)
+    assert train.main(["--config_file", str(config), "run_name=other", "seed=1"]) == 0
+    assert losses(res_dir / "first") != losses(res_dir / "other")
+
+
+def test_an_adapter_gives_the_same_bits_each_time_and_after_a_kill_before_the_first_checkpoint(make_lora, res_dir):
+    config = make_lora("first", lora={"dropout": 0.1}, checkpoints={"count": None, "steps": [1, 12]})
+    torch.manual_seed(time.time_ns())
+    assert train.main(["--config_file", str(config)]) == 0
+    command = [sys.executable, "train.py", "--config_file", str(config), "run_name=second"]
+    kill_once_there(command, res_dir / "second/manifest.json")  # written once the model is loaded
+    assert not (res_dir / "second/checkpoint-12").exists()
+    run_script(*command[1:])
+    assert losses(res_dir / "first") == losses(res_dir / "second")
+    for step in (1, 12):
+        assert_same_weights(res_dir / f"first/checkpoint-{step}", res_dir / f"second/checkpoint-{step}", 0)
+
+
+def test_one_and_two_processes_train_the_same_adapter(make_lora, res_dir):
+    config = make_lora("one")
+    assert train.main(["--config_file", str(config)]) == 0
+    run_script("train.py", "--config_file", config, "run_name=two", torchrun=2)
     np.testing.assert_allclose(losses(res_dir / "one"), losses(res_dir / "two"), atol=1e-5)
     assert_same_weights(res_dir / "one/checkpoint-12", res_dir / "two/checkpoint-12", 1e-4)
 

@@ -47,7 +47,8 @@ class Models:
         if plan.checkpoint is None:
             model = load_base_model(config, plan.tokenizer, self._config.seed).eval()
         else:
-            model = load_checkpoint(plan.checkpoint, config, dtype=getattr(torch, config.dtype))
+            dtype = getattr(torch, config.dtype)
+            model = load_checkpoint(plan.checkpoint, config, dtype, self._config.seed)
         return model.to(self.device)
 
     def _start_vllm(self) -> Any:

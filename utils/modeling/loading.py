@@ -4,8 +4,12 @@ Loading is always `from_pretrained`: names on disk are not module names for ever
 of experts), and only it knows the conversion. A checkpoint is never changed by loading it.
 """
 
+import contextlib
 import hashlib
 import json
+import re
+import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +24,6 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    set_seed,
 )
 from transformers.utils import logging as transformers_logging
 
@@ -30,6 +33,10 @@ from utils.modeling.architecture import config_of_architecture
 from utils.process.hub import look_for, why_not_found
 
 transformers_logging.disable_progress_bar()  # a bar for every load and save would break up our lines of progress
+
+# Tables that families once saved beside their weights and now compute: nothing is lost with them.
+_OLD_BUFFERS = re.compile(r"(^|\.)(attn\.bias|attention\.bias|masked_bias|inv_freq|position_ids)$")
+_NUM_SHOWN = 5
 
 
 def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
@@ -89,7 +96,7 @@ def empty_model(model: ModelConfig) -> PreTrainedModel:
     except (ValueError, TypeError, AttributeError, ImportError, RuntimeError) as error:
         raise ValueError(f"model: a {config.model_type} cannot be built of these settings: {error}") from error
     with torch.device("meta"):
-        return base if model.lora is None else add_lora(base, model.lora)
+        return base if model.lora is None else add_lora(base, model.lora, seed=0)
 
 
 def base_fingerprint(model: ModelConfig, seed: int) -> str:
@@ -117,10 +124,10 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
         options["attn_implementation"] = model.attn_implementation
     if model.architecture is not None:
         config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
-        set_seed(seed)
-        loaded = _auto_class(config).from_config(config, **options)
+        with seeded(seed):
+            loaded = _auto_class(config).from_config(config, **options)
     else:
-        loaded = _from_pretrained(
+        loaded, surplus = _from_pretrained(
             str(model.name_or_path),
             config,
             revision=model.revision,
@@ -128,32 +135,54 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
             trust_remote_code=model.trust_remote_code,
             **options,
         )
+        if surplus:  # heads for other tasks are usual on the hub, so the user decides
+            print(
+                f"{model.name_or_path}: {_shown(surplus)} of the weight files have no place in "
+                f"{type(loaded).__name__} as config.json describes it, and are not used",
+                file=sys.stderr,
+            )
     if len(tokenizer) > cast(torch.nn.Embedding, loaded.get_input_embeddings()).num_embeddings:
-        set_seed(seed)
-        loaded.resize_token_embeddings(len(tokenizer))
+        with seeded(seed):
+            loaded.resize_token_embeddings(len(tokenizer))
     return loaded
 
 
-def load_checkpoint(folder: Path, model: ModelConfig, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
+def load_checkpoint(
+    folder: Path, model: ModelConfig, dtype: torch.dtype | str = torch.float32, seed: int = 0
+) -> PreTrainedModel:
     """A saved model in evaluation mode; a LoRA checkpoint comes with its adapter merged in.
 
-    Args: dtype: "auto" = as saved.
+    Args: dtype: "auto" = as saved; seed: of the run, which a LoRA checkpoint's base model may follow from.
 
-    Raises: FileNotFoundError; ValueError naming the folder if it is unreadable, truncated or lacks weights.
+    Raises: FileNotFoundError; ValueError naming the folder if it is unreadable or truncated, or if its weights are not
+    exactly those of its config.
     """
     options: dict[str, Any] = {"dtype": dtype}
     if model.attn_implementation is not None:
         options["attn_implementation"] = model.attn_implementation
     if (folder / "adapter_config.json").is_file():
-        return _merged_adapter(folder, model, options).eval()
+        return _merged_adapter(folder, model, options, seed).eval()
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no config.json: expected a Hugging Face model folder")
     config = AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
-    return _from_pretrained(str(folder), config, trust_remote_code=model.trust_remote_code, **options).eval()
+    loaded, surplus = _from_pretrained(str(folder), config, trust_remote_code=model.trust_remote_code, **options)
+    check_weights(str(folder), surplus=surplus)
+    return loaded.eval()
 
 
-def add_lora(base: PreTrainedModel, lora: LoraConfig) -> Any:
-    """Wrap a model for low-rank adaptation (peft)."""
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random weights made inside follow from the seed; the random numbers drawn outside go on as if none were made.
+
+    Weights are made on the CPU, so its generator alone is seeded.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def add_lora(base: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
+    """Wrap a model for low-rank adaptation (peft). Where the adapter starts follows from the seed."""
     import peft  # three seconds that only LoRA runs pay
 
     settings = peft.LoraConfig(
@@ -164,48 +193,73 @@ def add_lora(base: PreTrainedModel, lora: LoraConfig) -> Any:
         task_type="SEQ_2_SEQ_LM" if base.config.is_encoder_decoder else "CAUSAL_LM",
     )
     try:
-        return peft.get_peft_model(base, settings)
+        with seeded(seed):
+            return peft.get_peft_model(base, settings)
     except ValueError as error:
         raise ValueError(f"model.lora: peft cannot adapt this model: {error}") from error
 
 
-def load_trainable_adapter(base: PreTrainedModel, folder: Path) -> Any:
-    """A LoRA checkpoint on its base model, for training to go on."""
+def load_adapter(base: PreTrainedModel, folder: Path, is_trainable: bool = False) -> Any:
+    """A LoRA checkpoint on its base model. Raises: ValueError if it is unreadable or not one of this model."""
     import peft
 
-    return peft.PeftModel.from_pretrained(base, str(folder), is_trainable=True)
-
-
-def _merged_adapter(folder: Path, model: ModelConfig, options: dict[str, Any]) -> PreTrainedModel:
-    import peft
-
-    tokenizer = load_checkpoint_tokenizer(folder, model)
-    base = load_base_model(
-        model.model_copy(update={"dtype": str(options["dtype"]).removeprefix("torch.")}), tokenizer, 0
-    )
     try:
-        return peft.PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+        settings = peft.PeftConfig.from_pretrained(str(folder))
+        settings.inference_mode = not is_trainable
+        with seeded(0):  # the adapter is drawn before it is read
+            adapted = peft.get_peft_model(base, settings)
+        report = adapted.load_adapter(str(folder), "default", is_trainable=is_trainable)
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder}: the adapter cannot be loaded: {error}") from error
+    check_weights(str(folder), missing=report.missing_keys, surplus=report.unexpected_keys)
+    return adapted
+
+
+def _merged_adapter(folder: Path, model: ModelConfig, options: dict[str, Any], seed: int) -> PreTrainedModel:
+    tokenizer = load_checkpoint_tokenizer(folder, model)
+    dtype = str(options["dtype"]).removeprefix("torch.")
+    base = load_base_model(model.model_copy(update={"dtype": dtype}), tokenizer, seed)
+    return load_adapter(base, folder).merge_and_unload()
 
 
 def _auto_class(config: PretrainedConfig) -> Any:
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
-def _from_pretrained(name: str, config: PretrainedConfig, **options: Any) -> PreTrainedModel:
+def _from_pretrained(name: str, config: PretrainedConfig, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+    """Returns: the model; the tensors of its files that it has no place for.
+
+    Raises: ValueError if it cannot be read or lacks weights, which would be random ones.
+    """
     try:
-        loaded, report = _auto_class(config).from_pretrained(name, config=config, output_loading_info=True, **options)
+        # What it lacks or has in another shape is drawn, and refused below.
+        with seeded(0):
+            loaded, report = _auto_class(config).from_pretrained(
+                name, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **options
+            )
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{name}: the model cannot be loaded: {error}") from error
-    missing = sorted(report["missing_keys"])  # weights tied to another one are not listed
-    mismatched = sorted(str(key) for key in report["mismatched_keys"])
-    if missing or mismatched:
+    # Not among them: weights that are tied to others, and what the family lists as computed or of another use.
+    check_weights(name, missing=report["missing_keys"], mismatched={str(key) for key, *_ in report["mismatched_keys"]})
+    return loaded, [key for key in report["unexpected_keys"] if not _OLD_BUFFERS.search(key)]
+
+
+def check_weights(
+    name: str, missing: Collection[str] = (), mismatched: Collection[str] = (), surplus: Collection[str] = ()
+) -> None:
+    """The one check of weights against the model they are for. Raises: ValueError that names some of what does not fit."""
+    problems = (("lacks", missing), ("has in another shape", mismatched), ("has without a place for them", surplus))
+    found = [f"{what} {_shown(names)}" for what, names in problems if names]
+    if found:
         raise ValueError(
-            f"{name}: the weight files lack {len(missing)} tensors and {len(mismatched)} have another shape "
-            f"({', '.join([*missing, *mismatched][:5])}, ...): expected a whole checkpoint; it would run with random weights"
+            f"{name}: the weights are not the model's: it {', '.join(found)}. Expected exactly the weights of the model in "
+            "its config.json: save or copy the checkpoint again, or mend config.json"
         )
-    return loaded
+
+
+def _shown(names: Collection[str]) -> str:
+    first = ", ".join(sorted(names)[:_NUM_SHOWN])
+    return f"{len(names)} tensor(s) ({first}{', ...' if len(names) > _NUM_SHOWN else ''})"
 
 
 def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:

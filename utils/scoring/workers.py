@@ -22,7 +22,13 @@ from utils.artifacts.trajectory_folder import parts_folder, scored_steps
 from utils.config.schema import RunConfig, TrajectoriesConfig
 from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches
 from utils.modeling.cpu_memory import keep_freed_memory
-from utils.modeling.loading import base_config, load_base_model, load_checkpoint, load_tokenizer
+from utils.modeling.loading import (
+    base_config,
+    check_weights,
+    load_base_model,
+    load_checkpoint,
+    load_tokenizer,
+)
 from utils.modeling.responses import ResponseScorer
 from utils.scoring.launch import Launch
 from utils.scoring.plan import ScoringPlan, begin
@@ -40,6 +46,10 @@ _FIELDS = {  # quantity -> attribute of ResponseScores
     "max_probability": "max_probability_B",
     "embeddings": "embeddings_BH",
 }
+_SETTINGS_WITHOUT_EFFECT = {
+    "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache",
+    "bos_token_id", "eos_token_id", "pad_token_id",
+}  # fmt: skip
 
 
 def score(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool) -> dict[int, str]:
@@ -151,20 +161,31 @@ def _recorded_tokens_per_batch(config: RunConfig, plan: ScoringPlan, device: tor
 def _replace_weights(model: Any, other: Any) -> None:
     """Give `model` the weights of `other`, in place. Both come from `from_pretrained`, so their names agree.
 
-    Raises: ValueError if they are not of one shape: the checkpoints of a run are one architecture.
+    Raises: ValueError if they are not of one architecture, as the checkpoints of a run are.
     """
     targets, sources = model.state_dict(), other.state_dict()
-    differing = [name for name in targets.keys() | sources.keys() if _shape(targets, name) != _shape(sources, name)]
-    if differing:
+    shared = targets.keys() & sources.keys()
+    check_weights(
+        "beside the other checkpoints",
+        missing=targets.keys() - shared,
+        mismatched={name for name in shared if targets[name].shape != sources[name].shape},
+        surplus=sources.keys() - shared,
+    )
+    differing = _differing_settings(model.config, other.config)
+    if differing:  # weights of the same shapes may still be meant for another computation
         raise ValueError(
-            f"its weights differ in shape from the other checkpoints' ({', '.join(sorted(differing)[:3])}, ...)"
+            f"its config.json differs from the other checkpoints' in {', '.join(differing)}: expected one architecture. "
+            "Score it as a run of its own"
         )
     for name, target in targets.items():
         target.copy_(sources[name])
 
 
-def _shape(weights: dict[str, torch.Tensor], name: str) -> torch.Size | None:
-    return weights[name].shape if name in weights else None
+def _differing_settings(one: PretrainedConfig, other: PretrainedConfig) -> list[str]:
+    """Names of what two configs say differently and a loss may depend on."""
+    ones, others = one.to_dict(), other.to_dict()
+    names = (ones.keys() | others.keys()) - _SETTINGS_WITHOUT_EFFECT
+    return sorted(name for name in names if ones.get(name) != others.get(name))
 
 
 def print_outcome(plan: ScoringPlan, failed: dict[int, str]) -> int:
@@ -250,7 +271,7 @@ class _CheckpointScorer:
             model: Any = load_base_model(config.model, load_tokenizer(config.model), config.seed).eval()
             return model.to(dtype)
         try:
-            return load_checkpoint(folder, config.model, dtype)
+            return load_checkpoint(folder, config.model, dtype, config.seed)
         except FileNotFoundError as error:
             raise ValueError(str(error)) from error
 

@@ -22,10 +22,10 @@ from utils.modeling.cpu_memory import keep_freed_memory
 from utils.modeling.devices import device_name
 from utils.modeling.loading import (
     add_lora,
+    load_adapter,
     load_base_model,
     load_checkpoint,
     load_tokenizer,
-    load_trainable_adapter,
 )
 from utils.modeling.operations import scoring_operations, training_operations
 from utils.training.order import GlobalBatchOrder, TrainingRows
@@ -129,11 +129,14 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
     assert config.model is not None
     if newest is not None and config.model.lora is None:
         # As saved: FSDP keeps and saves float32 weights also for a model that was loaded in bfloat16.
-        model = load_checkpoint(newest, config.model, dtype="auto")
+        model = load_checkpoint(newest, config.model, dtype="auto", seed=config.seed)
     else:
         model = load_base_model(config.model, tokenizer, config.seed)
     if config.model.lora is not None:
-        model = load_trainable_adapter(model, newest) if newest is not None else add_lora(model, config.model.lora)
+        if newest is not None:
+            model = load_adapter(model, newest, is_trainable=True)
+        else:
+            model = add_lora(model, config.model.lora, config.seed)
     return model.train()
 
 
