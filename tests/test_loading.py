@@ -1,4 +1,4 @@
-"""What is loaded is what was saved: the weights are exactly the model's."""
+"""What is loaded is what was saved: the weights are exactly the model's, and the tokenizer gives the same ids."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
-from tests.conftest import ARCHITECTURES
+import evaluate
+import get_trajectories
+import train
+from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
+from utils.artifacts.paths import RunPaths
 from utils.config.schema import LoraConfig, ModelConfig
+from utils.data.tokenization import tokenizer_fingerprint
+from utils.modeling import loading
 from utils.modeling.loading import (
     add_lora,
+    check_saved_tokenizer,
     load_adapter,
     load_base_model,
     load_checkpoint,
+    load_checkpoint_tokenizer,
     load_tokenizer,
     seeded,
 )
@@ -156,3 +165,66 @@ def test_rows_that_the_vocabulary_gains_are_the_same_in_training_and_scoring(sav
     scored = load_checkpoint(tmp_path / "adapter", model, seed=7)
     assert len(expected) == 301
     assert torch.equal(scored.get_input_embeddings().weight, expected)
+
+
+# -------------------------------------------------------------------------------------------- tokenizers
+
+
+def test_a_checkpoint_of_any_model_type_gives_back_its_tokenizer(tokenizer_dir, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    tokenizer.save_pretrained(tmp_path)
+    expected = tokenizer_fingerprint(tokenizer)
+    model = ModelConfig(name_or_path="of-no-use")
+    for model_type in sorted(TOKENIZER_MAPPING_NAMES):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+        assert tokenizer_fingerprint(load_checkpoint_tokenizer(tmp_path, model)) == expected, model_type
+
+
+def test_a_model_is_scored_and_evaluated_with_the_tokenizer_that_it_was_trained_with(
+    make_config, res_dir, tmp_path, capsys
+):
+    """transformers reads what is saved beside a Qwen2 as a Qwen2Tokenizer, whatever it is."""
+    heldout = write_jsonl(tmp_path / "heldout.jsonl", pool_rows(12, seed=1))
+    evaluation = {"heldout": str(heldout), "max_new_tokens": 4}
+    config = str(make_config("run", "qwen2", num_rows=20, checkpoints={"count": 1}, evaluation=evaluation))
+    assert train.main(["--config_file", config]) == 0
+    assert "AutoTokenizer" in capsys.readouterr().out, "others are told"
+    assert get_trajectories.main(["--config_file", config, "--ckpt", "4"]) == 0
+    assert evaluate.main(["--config_file", config]) == 0
+    paths = RunPaths("run")
+    manifests = [paths.manifest, paths.trajectories / "manifest.json", paths.evaluation / "manifest.json"]
+    (fingerprint,) = {json.loads(path.read_text())["inputs"]["tokenizer"] for path in manifests}
+
+    saved = paths.checkpoint(4) / "tokenizer.json"
+    definition = json.loads(saved.read_text())
+    definition["pre_tokenizer"]["add_prefix_space"] = True
+    saved.write_text(json.dumps(definition))
+    capsys.readouterr()
+    for main, words in ((get_trajectories.main, ["--ckpt", "4"]), (evaluate.main, [])):
+        assert main(["--config_file", config, *words, "--overwrite"]) == 1
+        assert f"tokenizer {fingerprint}" in capsys.readouterr().err
+
+
+def test_a_tokenizer_that_does_not_survive_saving_is_refused_before_training(make_config, res_dir, monkeypatch, capsys):
+
+    def altered(*arguments: Any) -> Any:
+        tokenizer = load_checkpoint_tokenizer(*arguments)
+        tokenizer.add_tokens(["<another>"])
+        return tokenizer
+
+    monkeypatch.setattr(loading, "load_checkpoint_tokenizer", altered)
+    assert train.main(["--config_file", str(make_config("run", num_rows=20))]) == 1
+    assert "read back" in capsys.readouterr().err
+    assert not (res_dir / "run").exists()
+
+
+def test_a_tokenizer_of_the_models_own_family_needs_no_word(saved):
+    model = ModelConfig(name_or_path=str(saved))
+    assert check_saved_tokenizer(load_tokenizer(model), model) is None
+
+
+def test_training_on_from_a_checkpoint_takes_its_tokenizer(saved):
+    expected = tokenizer_fingerprint(load_checkpoint_tokenizer(saved, ModelConfig(name_or_path=str(saved))))
+    change_config(saved, model_type="qwen2")
+    (saved / "trainer_state.json").write_text("{}")
+    assert tokenizer_fingerprint(load_tokenizer(ModelConfig(name_or_path=str(saved)))) == expected

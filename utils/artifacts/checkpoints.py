@@ -9,7 +9,9 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from utils.artifacts.files import read_json
 from utils.artifacts.paths import RunPaths, checkpoint_name, step_of
 
 # What resuming needs and scoring does not; kept in the newest checkpoint only.
@@ -89,6 +91,27 @@ def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterab
         going.parent.mkdir(parents=True, exist_ok=True)
         os.rename(paths.checkpoint(step), going)
         shutil.rmtree(going)
+
+
+def training_inputs(checkpoint: Path) -> dict[str, Any] | None:
+    """What a checkpoint of ours was trained with, as its run's manifest says; None for one that was made elsewhere."""
+    path = checkpoint.parent / "manifest.json"
+    manifest = read_json(path) if path.is_file() else None
+    return manifest["inputs"] if isinstance(manifest, dict) and manifest.get("kind") == "training" else None
+
+
+def check_trained_with(checkpoint: Path, found: dict[str, str | None]) -> None:
+    """Args: found: fingerprints of what it is about to be used with, named as in a training's inputs; None = unused.
+
+    Raises: ValueError where the checkpoint is ours and was trained with something else.
+    """
+    recorded = training_inputs(checkpoint) or {}
+    for name, fingerprint in found.items():
+        if fingerprint is not None and recorded.get(name, fingerprint) != fingerprint:
+            raise ValueError(
+                f"{checkpoint}: trained with the {name.replace('_', ' ')} {recorded[name]}, found {fingerprint}. Its losses "
+                "would be those of another model: put back what it was trained with, or train again"
+            )
 
 
 def newest_resumable_checkpoint(paths: RunPaths) -> Path | None:

@@ -11,15 +11,15 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from utils.artifacts.checkpoints import checkpoint_fingerprint
+from utils.artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
 from utils.artifacts.manifests import check_inputs, read_manifest
 from utils.artifacts.paths import RunPaths, checkpoint_name
 from utils.config.names import look_up
-from utils.config.schema import EvaluationConfig, ModelConfig, RunConfig
+from utils.config.schema import EvaluationConfig, RunConfig
 from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES, plain_prompt
-from utils.data.tokenization import check_tokenizer, tokenizer_fingerprint
+from utils.data.tokenization import tokenizer_fingerprint
 from utils.evaluation.answers.judging import ANSWER_RULES
 from utils.evaluation.generation import encode_prompts, longest_prompt
 from utils.evaluation.harness import check_benchmark, prompts_of, question_task
@@ -38,7 +38,13 @@ from utils.evaluation.questions import (
 from utils.evaluation.results import WAYS_OUT, result_is_there
 from utils.evaluation.settings import choose_checkpoint, evaluation_problems, named_tasks
 from utils.evaluation.task_rows import public_rows
-from utils.modeling.loading import base_config, base_fingerprint, load_checkpoint_tokenizer, load_tokenizer
+from utils.modeling.loading import (
+    base_config,
+    base_fingerprint,
+    checkpoint_config,
+    load_checkpoint_tokenizer,
+    load_tokenizer,
+)
 from utils.sandbox.proof import check_sandbox
 
 KIND = "evaluation"
@@ -133,8 +139,10 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     files = _question_files(config)
     step, checkpoint = choose_checkpoint(config.run_name, ckpt)
     tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
-    check_tokenizer(tokenizer)
-    architecture = _architecture(model, checkpoint)
+    fingerprint, base_model = tokenizer_fingerprint(tokenizer), _base_model(config, checkpoint)
+    if checkpoint is not None:
+        check_trained_with(checkpoint, {"tokenizer": fingerprint, "base_model": base_model})
+    architecture = checkpoint_config(checkpoint, model) if checkpoint else base_config(model)
     longest_prompt(architecture, evaluation.max_new_tokens)
     _check_back_end(evaluation, architecture)
     if evaluation.chat_template and not tokenizer.chat_template:
@@ -153,10 +161,10 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     inputs = {
         "step": step,
         "checkpoint": checkpoint_fingerprint(checkpoint) if checkpoint else None,
-        "base_model": _base_model(config, checkpoint),
+        "base_model": base_model,
         "dtype": model.dtype,
         "template": "chat" if evaluation.chat_template else data.template,
-        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "tokenizer": fingerprint,
         "backend": evaluation.backend,
         "max_new_tokens": evaluation.max_new_tokens,
         "stop": evaluation.stop,
@@ -255,14 +263,6 @@ def _benchmark_fingerprint(task: str) -> str:
 
 def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-
-
-def _architecture(model: ModelConfig, checkpoint: Path | None) -> PretrainedConfig:
-    if checkpoint is None or not (checkpoint / "config.json").is_file():  # the base model, or an adapter on it
-        return base_config(model)
-    return base_config(
-        model.model_copy(update={"name_or_path": str(checkpoint), "architecture": None, "revision": None})
-    )
 
 
 def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:

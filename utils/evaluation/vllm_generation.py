@@ -13,7 +13,7 @@ _VLLM: Any = VLLM  # its class decorator hides its type
 
 
 class VllmModel(_VLLM):
-    """One engine on a folder that holds a whole model and its tokenizer.
+    """One engine on a folder that holds a whole model, and its tokenizer in `tokenizer/`.
 
     Attributes: record: which responses were cut off.
     """
@@ -30,6 +30,7 @@ class VllmModel(_VLLM):
         self._trained_tokenizer = tokenizer
         super().__init__(
             pretrained=str(folder),
+            tokenizer=str(folder / "tokenizer"),
             dtype=dtype,
             tensor_parallel_size=tensor_parallel,
             generation_config="auto" if ends_as_configured else "vllm",  # no penalties out of a checkpoint's own

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -24,11 +25,13 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as transformers_logging
 
 from utils.artifacts.checkpoints import checkpoint_fingerprint
 from utils.config.schema import LoraConfig, ModelConfig
+from utils.data.tokenization import tokenizer_fingerprint
 from utils.modeling.architecture import config_of_architecture
 from utils.process.hub import look_for, why_not_found
 
@@ -37,29 +40,83 @@ transformers_logging.disable_progress_bar()  # a bar for every load and save wou
 # Tables that families once saved beside their weights and now compute: nothing is lost with them.
 _OLD_BUFFERS = re.compile(r"(^|\.)(attn\.bias|attention\.bias|masked_bias|inv_freq|position_ids)$")
 _NUM_SHOWN = 5
+# Numbers, spaces, scripts and marks that tokenizers cut differently.
+_PROBES = (
+    "It's 12,345.67 + 89 = ?\n\n  naïve  Ünïcode, 日本語 and \U0001f9ee",
+    " \tdef f(x):\r\n\treturn x**2  # don't\n",
+)
 
 
 def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer of a base model. Raises: FileNotFoundError or ValueError with the setting to correct."""
     name = model.tokenizer or model.name_or_path
     assert name is not None
-    setting = "model.tokenizer" if model.tokenizer else "model.name_or_path"
+    if (Path(name) / "trainer_state.json").is_file():  # a checkpoint, to train on from
+        return load_checkpoint_tokenizer(Path(name), model)
     return _load_tokenizer(
-        name, setting, revision=model.revision, cache_dir=model.cache_dir, trust_remote_code=model.trust_remote_code
+        AutoTokenizer,
+        name,
+        "model.tokenizer" if model.tokenizer else "model.name_or_path",
+        revision=model.revision,
+        cache_dir=model.cache_dir,
+        trust_remote_code=model.trust_remote_code,
     )
 
 
 def load_checkpoint_tokenizer(folder: Path, model: ModelConfig) -> PreTrainedTokenizerBase:
-    """The checkpoint's own tokenizer, or the base model's where the folder holds none."""
-    if (folder / "tokenizer_config.json").is_file():
-        return _load_tokenizer(str(folder), "checkpoint", trust_remote_code=model.trust_remote_code)
-    return load_tokenizer(model)
+    """The checkpoint's own tokenizer, as it was saved, or the base model's where the folder holds none."""
+    if not holds_tokenizer(folder):
+        return load_tokenizer(model)
+    if (folder / "tokenizer.json").is_file() and not model.trust_remote_code:
+        # AutoTokenizer goes by the model's type first, and for some builds another tokenizer from the same vocabulary.
+        return _load_tokenizer(PreTrainedTokenizerFast, str(folder), "checkpoint")
+    return _load_tokenizer(AutoTokenizer, str(folder), "checkpoint", trust_remote_code=model.trust_remote_code)
 
 
-def _load_tokenizer(name: str, setting: str, **options: Any) -> PreTrainedTokenizerBase:
+def holds_tokenizer(folder: Path) -> bool:
+    return (folder / "tokenizer_config.json").is_file()
+
+
+def check_saved_tokenizer(tokenizer: PreTrainedTokenizerBase, model: ModelConfig) -> str | None:
+    """Save it beside the model's config as a checkpoint does, and read it back.
+
+    Returns: what to tell the user, if other programs will not find it there.
+    Raises: ValueError if it does not come back as it is: its checkpoints would be scored on other tokens.
+    """
+    config = base_config(model)
+    with tempfile.TemporaryDirectory() as name:
+        config.save_pretrained(name)
+        tokenizer.save_pretrained(name)
+        found = tokenizer_fingerprint(load_checkpoint_tokenizer(Path(name), model))
+        is_found_by_others = _auto_tokenizer_agrees(name, tokenizer, model)
+    expected = tokenizer_fingerprint(tokenizer)
+    if found != expected:
+        raise ValueError(
+            f"the tokenizer ({type(tokenizer).__name__}, {expected}) is another one once it is saved and read back "
+            f"({found}): checkpoints would be scored on other tokens than they were trained on. Set model.tokenizer to a "
+            "folder whose tokenizer.json says all that the tokenizer does"
+        )
+    if is_found_by_others:
+        return None
+    return (
+        f"the tokenizer is not one that transformers expects with {config.model_type}: the scripts here read it from a "
+        "checkpoint as it was saved (PreTrainedTokenizerFast), but AutoTokenizer, and programs that use it, get other token ids"
+    )
+
+
+def _auto_tokenizer_agrees(folder: str, tokenizer: PreTrainedTokenizerBase, model: ModelConfig) -> bool:
+    try:
+        other = _load_tokenizer(AutoTokenizer, folder, "checkpoint", trust_remote_code=model.trust_remote_code)
+    except ValueError:
+        return False
+    return all(tokenizer.encode(text) == other.encode(text) for text in _PROBES)
+
+
+def _load_tokenizer(kind: Any, name: str, setting: str, **options: Any) -> PreTrainedTokenizerBase:
+    """Args: kind: the class whose from_pretrained reads it; setting: where the name was given."""
     look_for(name, setting)
     try:
-        return AutoTokenizer.from_pretrained(name, **options)
+        return kind.from_pretrained(name, **options)
     except (OSError, ValueError, KeyError) as error:
         why = why_not_found(name, error)
         raise ValueError(f"{setting}: no tokenizer can be loaded from {name!r}: {why}") from error
@@ -81,6 +138,15 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
     except (OSError, ValueError, StrictDataclassError) as error:
         why = why_not_found(name, error)
         raise ValueError(f"model.name_or_path: no model can be loaded from {name!r}: {why}") from error
+
+
+def checkpoint_config(folder: Path, model: ModelConfig) -> PretrainedConfig:
+    """The architecture of a checkpoint; of a LoRA checkpoint that of its base model. Raises: FileNotFoundError."""
+    if (folder / "adapter_config.json").is_file():
+        return base_config(model)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no config.json: expected a Hugging Face model folder")
+    return base_config(model.model_copy(update={"name_or_path": str(folder), "architecture": None, "revision": None}))
 
 
 def empty_model(model: ModelConfig) -> PreTrainedModel:
@@ -162,9 +228,7 @@ def load_checkpoint(
         options["attn_implementation"] = model.attn_implementation
     if (folder / "adapter_config.json").is_file():
         return _merged_adapter(folder, model, options, seed).eval()
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no config.json: expected a Hugging Face model folder")
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+    config = checkpoint_config(folder, model)
     loaded, surplus = _from_pretrained(str(folder), config, trust_remote_code=model.trust_remote_code, **options)
     check_weights(str(folder), surplus=surplus)
     return loaded.eval()

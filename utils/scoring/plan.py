@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from utils.artifacts.checkpoints import checkpoint_fingerprint
+from utils.artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, training_inputs
 from utils.artifacts.differences import pool_record
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.rates import scoring_pace, time_line
@@ -19,7 +19,15 @@ from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool,
 from utils.data.truncation import truncation_of
 from utils.modeling.architecture import check_length
 from utils.modeling.devices import default_device, device_name, model_name, model_size
-from utils.modeling.loading import base_fingerprint, empty_model, load_checkpoint_tokenizer, load_tokenizer, pad_id_of
+from utils.modeling.loading import (
+    base_fingerprint,
+    checkpoint_config,
+    empty_model,
+    holds_tokenizer,
+    load_checkpoint_tokenizer,
+    load_tokenizer,
+    pad_id_of,
+)
 from utils.terminal import counted, labelled, unbroken
 
 
@@ -74,11 +82,20 @@ class ScoringPlan:
                 *(f"  {line}" for line in truncation_of(self.tokens, np.arange(len(self.tokens))).describe()),
                 f"  losses go to {self.folder}",
                 *labelled("model", f"{unbroken(model_name(config.model))}, {model_size(config.model)}"),
+                *self._unknown_tokenizer(),
                 *labelled("devices", f"{num_devices} x {device}, {config.trajectories.precision}"),
                 *labelled("time", time_line(pace, num_tokens * len(self.checkpoints), num_devices)),
                 *(f"  note: {remark}" for remark in self.remarks),
             ]
         )
+
+    def _unknown_tokenizer(self) -> list[str]:
+        """What is not known of the tokenizer that checkpoints made elsewhere were trained with."""
+        foreign = [folder for folder in self.checkpoints.values() if folder and training_inputs(folder) is None]
+        if not foreign:
+            return []
+        whose = "in their folders" if all(map(holds_tokenizer, foreign)) else "of the base model, as they hold none"
+        return labelled("tokenizer", f"the one {whose}; nothing records which one the checkpoints were trained with")
 
 
 def plan_scoring(config: RunConfig, pool: Pool, chosen: dict[int, Path | None], overwrite: bool) -> ScoringPlan:
@@ -95,6 +112,7 @@ def plan_scoring(config: RunConfig, pool: Pool, chosen: dict[int, Path | None], 
     remarks = check_length(model, config.data.max_length)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, config.data.template, config.data.max_length, is_encoder_decoder)
+    _check_fit(config, chosen, tokens)
     inputs = {
         "pool": tokens.inputs["pool"],
         "num_examples": len(tokens),
@@ -150,6 +168,30 @@ def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[di
         except (ValueError, OSError) as error:  # reported at the end; the other checkpoints are scored
             unreadable[step] = str(error)
     return fingerprints, unreadable
+
+
+def _check_fit(config: RunConfig, chosen: dict[int, Path | None], tokens: TokenizedPool) -> None:
+    """Refuse checkpoints that were trained with something else, or have no row for a token id. Raises: ValueError."""
+    assert config.model is not None
+    largest = int(tokens.tokens_S.max(initial=0))
+    for folder in filter(None, chosen.values()):
+        is_adapter = (folder / "adapter_config.json").is_file()
+        base_model = base_fingerprint(config.model, config.seed) if is_adapter else None
+        check_trained_with(folder, {"tokenizer": tokens.inputs["tokenizer"], "base_model": base_model})
+        size = None if is_adapter else _vocabulary_size(folder, config.model)
+        if size is not None and largest >= size:
+            raise ValueError(
+                f"{folder}: the tokenizer gives ids up to {largest}, but the model's vocabulary has {size} entries: "
+                "expected the tokenizer that it was trained with"
+            )
+
+
+def _vocabulary_size(folder: Path, model: ModelConfig) -> int | None:
+    """None where the config does not say, or cannot be read (which is told when the checkpoint is loaded)."""
+    try:
+        return getattr(checkpoint_config(folder, model).get_text_config(), "vocab_size", None)
+    except (ValueError, FileNotFoundError):
+        return None
 
 
 def _common_tokenizer(model: ModelConfig, chosen: dict[int, Path | None]) -> Any:

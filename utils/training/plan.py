@@ -21,7 +21,7 @@ from utils.data.tokenization import TokenizedPool, tokenize_pool
 from utils.data.truncation import truncation_of
 from utils.modeling.architecture import check_length
 from utils.modeling.devices import device_name, model_name, model_size
-from utils.modeling.loading import base_fingerprint, empty_model, load_tokenizer
+from utils.modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
 from utils.terminal import counted, labelled, unbroken
 from utils.training.settings import BatchPlan, check_sharding, result_settings, training_arguments, try_out
 
@@ -115,6 +115,9 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     try_out(arguments, model, steps)
     check_sharding(config.train_args, model)
     tokenizer = load_tokenizer(config.model)
+    tokenizer_note = check_saved_tokenizer(tokenizer, config.model)
+    if tokenizer_note is not None:
+        remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, config.data.template, config.data.max_length, is_encoder_decoder)
     inputs = {
