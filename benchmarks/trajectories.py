@@ -30,14 +30,14 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig  # noqa: E402
-from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches  # noqa: E402
+from utils.data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches  # noqa: E402
 from utils.data.pool import Pool  # noqa: E402
 from utils.data.templates import alpaca_prompt  # noqa: E402
 from utils.data.tokenization import shared_prefix, tokenize_pool  # noqa: E402
 from utils.modeling.cpu_memory import keep_freed_memory  # noqa: E402
 from utils.modeling.loading import load_checkpoint, load_tokenizer, pad_id_of  # noqa: E402
 from utils.modeling.operations import matrix_rate, scoring_operations  # noqa: E402
-from utils.modeling.responses import ResponseScorer  # noqa: E402
+from utils.modeling.scorer import ResponseScorer  # noqa: E402
 from utils.scoring.workers import tokens_per_batch  # noqa: E402
 
 MAX_LENGTH = 512
@@ -127,7 +127,7 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     model: Any = load_checkpoint(checkpoint, model_config, dtype)
     model = model.to(arguments.device)
     rows = np.flatnonzero(tokens.num_response_tokens > 0)
-    probe = [tokens.row(row) for row in shortest_middle_longest(rows, scoring_lengths(tokens)[rows])]
+    probe = [tokens.row(row) for row in rows_of_all_lengths(rows, scoring_lengths(tokens)[rows])]
     scorer = ResponseScorer(
         model,
         pad_id_of(tokenizer),

@@ -60,7 +60,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "final_logit_softcapping": 2.0,
         "query_pre_attn_scalar": 8,
     },
-    # Scaled logits, of which our fast path knows nothing.
+    # Scaled logits.
     "granite": {**LLAMA_LIKE, "model_type": "granite", "logits_scaling": 4.0},
 }
 

@@ -68,9 +68,10 @@ def scoring_lengths(tokens: TokenizedPool) -> np.ndarray:
     return tokens.lengths
 
 
-def shortest_middle_longest(rows: np.ndarray, lengths: np.ndarray) -> list[int]:
-    """Up to three of the rows, for trying something out. Args: rows: row numbers; lengths: of each of them."""
+def rows_of_all_lengths(rows: np.ndarray, lengths: np.ndarray, count: int = 8) -> list[int]:
+    """Up to `count` of the rows for trying something out, the shortest and the longest among them and the others evenly
+    between in the order of length. Args: rows: row numbers; lengths: of each of them."""
     if not len(rows):
         return []
-    ascending = rows[np.argsort(lengths, kind="stable")]
-    return sorted({int(ascending[place]) for place in (0, len(rows) // 2, len(rows) - 1)})
+    places = np.linspace(0, len(rows) - 1, count).round().astype(int)
+    return rows[np.argsort(lengths, kind="stable")][np.unique(places)].tolist()

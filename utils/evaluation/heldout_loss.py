@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches
+from utils.data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool
 from utils.evaluation.progress import Progress
-from utils.modeling.responses import ResponseScorer
+from utils.modeling.scorer import ResponseScorer
 
 
 def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, max_tokens_per_batch: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, m
     """
     losses_N = np.full(len(tokens), np.nan, np.float32)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
-    probe = shortest_middle_longest(scorable, scoring_lengths(tokens)[scorable])
+    probe = rows_of_all_lengths(scorable, scoring_lengths(tokens)[scorable])
     scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in probe])
     progress = Progress("held-out loss", "row", len(scorable))
     for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):

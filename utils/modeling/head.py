@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from utils.modeling.logits import LogitOperations
+
 # (rows, vocabulary entries) of a tile. On a CPU it should stay in the cache, on a GPU fill the matrix units; as float32
 # the latter take 512 MiB.
 _TILE = {"cpu": (1024, 1024)}
 _GPU_TILE = (8192, 16384)
 
 
-def output_head(model: Any) -> torch.nn.Linear:
-    """The linear layer that turns hidden states into logits. Raises: ValueError if the model has none."""
+def output_head(model: Any) -> torch.nn.Linear | None:
+    """The linear layer that turns hidden states into logits; None where no module of its own does that."""
     head = model.get_output_embeddings()
-    if head is None:
-        raise ValueError(f"{type(model).__name__} has no output embeddings: expected a language model")
-    return head
+    return None if isinstance(head, torch.nn.Embedding) else head  # FSMT multiplies by its embedding's weight
 
 
 class TiledHead:
@@ -27,12 +27,12 @@ class TiledHead:
 
     Args:
         head: the model's own; its weights are read at each call, so they may change in place.
-        softcap: of models that bound their logits, c tanh(logits / c).
+        operations: what the model does to the head's output.
         compiled: fuse what is done to a tile with torch.compile.
     """
 
-    def __init__(self, head: torch.nn.Linear, softcap: float | None, compiled: bool = False):
-        self._head, self._softcap = head, softcap
+    def __init__(self, head: torch.nn.Linear, operations: LogitOperations, compiled: bool = False):
+        self._head, self._operations = head, operations
         self._tile = torch.compile(_tile, dynamic=True) if compiled else _tile
 
     def score(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,7 +51,7 @@ class TiledHead:
         for start in range(0, len(weight_VH), size):
             part = slice(start, start + size)
             bias_U = None if bias_V is None else bias_V[part]
-            tiles.append(self._tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, self._softcap))
+            tiles.append(self._tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, self._operations, start))
         largest_KQ, sums_KQ, of_label_KQ = (torch.stack(values) for values in zip(*tiles, strict=True))
         log_sum_Q = torch.logsumexp(largest_KQ + sums_KQ.log(), dim=0)
         return log_sum_Q - of_label_KQ.sum(dim=0), torch.exp(largest_KQ.amax(dim=0) - log_sum_Q)
@@ -62,15 +62,16 @@ def _tile(
     weight_UH: torch.Tensor,
     bias_U: torch.Tensor | None,
     labels_Q: torch.Tensor,
-    softcap: float | None,
+    operations: LogitOperations,
+    start: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One tile of logits, reduced. Args: labels_Q: counted from the tile's first column; may lie outside of it.
+    """One tile of logits, reduced.
+
+    Args: labels_Q: counted from the tile's first column; may lie outside of it. start: the tile's first column.
 
     Returns: float32 (Q,) each: the largest logit m; the sum of exp(logit - m); the label's logit, 0 if it lies outside.
     """
-    logits_QU = functional.linear(hidden_QH, weight_UH, bias_U).float()
-    if softcap is not None:
-        logits_QU = softcap * torch.tanh(logits_QU / softcap)
+    logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), start).float()
     inside_Q = (labels_Q >= 0) & (labels_Q < logits_QU.shape[1])
     places_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
     of_label_Q = logits_QU.gather(1, places_Q[:, None]).squeeze(1).where(inside_Q, 0.0)

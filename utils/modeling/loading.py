@@ -189,7 +189,9 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
     if model.attn_implementation is not None:
         options["attn_implementation"] = model.attn_implementation
     if model.architecture is not None:
-        config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
+        config.eos_token_id = tokenizer.eos_token_id
+        # Some configs refuse to have none.
+        config.bos_token_id = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         with seeded(seed):
             loaded = _auto_class(config).from_config(config, **options)
     else:

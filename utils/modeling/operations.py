@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from utils.config.counts import TokenOperations
-from utils.modeling.head import output_head
 
 _PER_WEIGHT = 2  # a multiplication and an addition
 _BACKWARD_TO_INPUTS = 1  # of a backward pass, in forward passes
@@ -32,7 +31,7 @@ def training_operations(model: Any) -> TokenOperations:
 
 def _token_operations(model: Any, passes: Callable[[torch.Tensor], int]) -> TokenOperations:
     """Args: passes: how often a weight multiplies each of its tokens."""
-    head = output_head(model)
+    head = model.get_output_embeddings() or model.get_input_embeddings()
     encoder = set(model.get_encoder().parameters()) if model.config.is_encoder_decoder else set()
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     shares = _shares_of_experts(model)

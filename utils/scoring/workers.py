@@ -20,7 +20,7 @@ from utils.artifacts.manifests import keep_config
 from utils.artifacts.paths import RunPaths, checkpoint_name
 from utils.artifacts.trajectory_folder import parts_folder, scored_steps
 from utils.config.schema import RunConfig, TrajectoriesConfig
-from utils.data.batching import scoring_lengths, shortest_middle_longest, token_budget_batches
+from utils.data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
 from utils.modeling.cpu_memory import keep_freed_memory
 from utils.modeling.loading import (
     base_config,
@@ -29,7 +29,7 @@ from utils.modeling.loading import (
     load_checkpoint,
     load_tokenizer,
 )
-from utils.modeling.responses import ResponseScorer
+from utils.modeling.scorer import ResponseScorer
 from utils.scoring.launch import Launch
 from utils.scoring.plan import ScoringPlan, begin
 from utils.scoring.progress import AfterBatch, Progress, speed_table
@@ -216,7 +216,7 @@ class _CheckpointScorer:
         if config.trajectories.precision == "tf32":
             torch.backends.cuda.matmul.allow_tf32 = True
         rows = plan.scorable_rows
-        probe = shortest_middle_longest(rows, scoring_lengths(plan.tokens)[rows])
+        probe = rows_of_all_lengths(rows, scoring_lengths(plan.tokens)[rows])
         self._probe = [plan.tokens.row(row) for row in probe]
 
     def load(self, step: int, next_step: int | None) -> None:

@@ -72,12 +72,13 @@ class S2LTrainer(Trainer):
         return pad_rows(rows, self._pad_id, self._is_encoder_decoder)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        predicted_BL, self._labels_R = response_positions(inputs["labels"], self._is_encoder_decoder)
-        with logits_at(self.accelerator.unwrap_model(self.model), predicted_BL):
+        self._predicted_BL, self._labels_R = response_positions(inputs["labels"], self._is_encoder_decoder)
+        with logits_at(self.accelerator.unwrap_model(self.model), self._predicted_BL):
             return super().compute_loss(model, inputs, *args, **kwargs)
 
     def _mean_token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
-        return summed_token_loss(outputs.logits[0], self._labels_R) / num_items_in_batch.clamp(min=1)
+        summed = summed_token_loss(outputs.logits, self._predicted_BL, self._labels_R)
+        return summed / num_items_in_batch.clamp(min=1)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> GlobalBatchOrder:
         return self._order
