@@ -270,6 +270,12 @@ def test_the_table_is_large():
         ("The answer is a. 5 b. 6", "a. 5 b. 6"),
         ("The final answer is 5", "5"),
         ("**Answer:** 5", "5"),
+        ("**Answer: 5**", "5"),
+        ("The answer is **$18** per day.", "$18 per day"),
+        ("The answer is `5`.", "5"),
+        ('The answer is "5".', "5"),
+        ("The answer is __5__", "5"),
+        ("The answer is 2**3 + x**2", "2**3 + x**2"),
         ("2x + 3", "2x + 3"),
         ("$\\frac{1}{2}$", "$\\frac{1}{2}$"),
         ("August", "August"),
@@ -440,6 +446,45 @@ MEANINGS = [
     ("\\text{(B)}", "b", True),
     ("Tuesday", "Monday", False),
     ("x' + 1", "x + 1", False),
+    # a text that says no product, difference or quotient
+    ("no", "on", False),
+    ("10 to 20", "20 to 10", False),
+    ("10-20", "-10", False),
+    ("10\u201320", "10-20", True),
+    ("2024-01-05", "2018", False),
+    ("1/2/2024", "1/4048", False),
+    # scales and parts of ten are no units
+    ("\\$5 million", "5", False),
+    ("\\$5 million", "5,000,000", True),
+    ("\\$5 \\text{ million}", "5000000", True),
+    ("5 hundred thousand", "500", False),
+    ("5 hundred thousand", "500000", True),
+    ("5 tenths", "5", False),
+    ("2 thirds", "2", False),
+    # braces that hold an exponent of one digit
+    ("x^{1}0", "x^{10}", False),
+    ("2^{3}5^{2}", "200", True),
+    ("101_{\\text{2}}", "101_2", True),
+    # names
+    ("x = y", "y = x", True),
+    ("x = y", "5", False),
+    ("(x, y) = (2, 5)", "(2, 5)", True),
+    ("(x, y) = (2, 5)", "(y, x) = (2, 5)", False),
+    ("x = 1, 2", "x = 1 or x = 2", True),
+    ("x = 1, 2", "z = 1, 2", False),
+    ("x = 3 \\pm \\sqrt{2}", "z = 3 \\pm \\sqrt{2}", False),
+    # notation
+    ("{\\frac{1}{2}}", "0.5", True),
+    ("{1, 2}", "\\{2, 1\\}", True),
+    ("\\bf 5", "5", True),
+    ("10:30 A.M.", "10:30 am", True),
+    ("10:30\\text{ AM}", "10:30 pm", False),
+    ("7 R 3", "7 remainder 3", True),
+    ("7 R3", "7 remainder 1", False),
+    ("3 hours and 20 minutes", "3 hours 20 minutes", True),
+    ("3 hours, 20 min", "3 hours 30 minutes", False),
+    ("\\begin{pmatrix} 1 \\\\[2pt] 2 \\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", True),
+    ("\\$18 every day at the farmers' market", "18", True),
 ]
 
 
@@ -498,6 +543,15 @@ def test_an_oracle_is_right_up_to_what_a_rule_can_match():
     assert oracle(["2", "831", "[3]", "1363.0", "0.0", "-20*x"], MATH_SETS["mathematics"]) == (2, 6)
     assert oracle(["\\frac{14}{3}", "p - q", "\\text{Evelyn}", "[-2,7]"], MATH_SETS["math"]) == (4, 4)
     assert oracle(["[3]", "1363.0", "August", "(B)", "1,000"], None) == (5, 5)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from(["x", "y", "5", "x + 1", "(x, y)", "{", "}"]), min_size=1, max_size=3), st.data())
+def test_no_relation_breaks_the_strict_rule(sides, data):
+    signs = [data.draw(st.sampled_from(["=", "<", "\\approx", "\\in", ",", "\\pm"])) for _ in sides]
+    text = "".join(f"{sign} {side} " for sign, side in zip(["", *signs[1:]], sides, strict=True))
+    assert strict_same(text, text) is True
+    assert strict_same(text, "7") is False
 
 
 PIECES = st.sampled_from(

@@ -74,12 +74,23 @@ def _same_collections(one: Collection, other: Collection) -> bool | None:
         return False
     if one.ordered:
         return _all(pairwise_same(one.items, other.items))
+    name, other_name = _only_name(one.items), _only_name(other.items)
+    if name and other_name and name != other_name:
+        return False
     return _matching(*(_with_needed_names(collection.items) for collection in (one, other)))
 
 
+def _only_name(items: tuple[Value, ...]) -> str:
+    """The one name of which several values are said; empty where there is none, or more than one."""
+    names = {item.name for item in items if isinstance(item, Named)}
+    return names.pop() if len(names) == 1 else ""
+
+
 def _with_needed_names(items: tuple[Value, ...]) -> list[Value]:
-    """`x = 1 or x = 2` as 1 and 2; with more names than one they say which is which."""
+    """`x = 1 or x = 2`, and `x = 1, 2`, as 1 and 2; with more names than one they say which is which."""
     names = {item.name if isinstance(item, Named) else "" for item in items}
+    if isinstance(items[0], Named) and not any(isinstance(item, Named) for item in items[1:]):
+        return [items[0].value, *items[1:]]
     return [item.value if isinstance(item, Named) and len(names) == 1 else item for item in items]
 
 

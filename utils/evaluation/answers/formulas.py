@@ -37,12 +37,21 @@ _TOKEN = re.compile(
     r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z])|(?<=[A-Za-z])_"  # x, xy and the index of x; words are none
     r"|[-+*/^{}()|!\[\]\s]"
 )
+# Words of two letters, which are no products; ranges, dates and telephone numbers, which are no differences or
+# quotients.
+_NO_FORMULA = re.compile(
+    r"(?<![A-Za-z\\])(?:am|as|at|by|go|he|if|in|is|it|me|my|no|of|on|or|so|to|up|us|we)(?![A-Za-z])"
+    r"|\s*[0-9][0-9.]*(?:-[0-9][0-9.]*)+\s*\Z|\s*[0-9]+/[0-9]+(?:/[0-9]+)+\s*\Z",
+    re.IGNORECASE,
+)
 _DECIMAL = re.compile(r"([0-9]*)\.([0-9]+)")
 
 
 def is_formula(text: str) -> bool:
     """Whether algebra can look at a text."""
-    return len(text) <= _MAX_CHARACTERS and bool(text.strip()) and not _TOKEN.sub("", text)
+    if len(text) > _MAX_CHARACTERS or not text.strip() or _NO_FORMULA.search(text):
+        return False
+    return not _TOKEN.sub("", text)
 
 
 def equal_formulas(left: str, right: str) -> bool | None:

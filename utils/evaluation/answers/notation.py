@@ -8,8 +8,12 @@ _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|bm)\s*\{([^{}]*)\}"
 )
 _MONEY = {"\\$": "dollar", "\N{EURO SIGN}": "euro", "\N{POUND SIGN}": "pound"}
+_SCALE = "hundred|thousand|million|billion|trillion"
+_HALF_OF_DAY = re.compile(r"(?<=[0-9])\s*([AaPp])\.?\s?[Mm]\b\.?")
 _REWRITES = [  # LaTeX that says nothing about the value, or one way to write what can be written in several
     (re.compile(r"\\(?:displaystyle|limits|bigl?|bigr|Bigl?|Bigr|left|right)(?![A-Za-z])\.?"), ""),
+    (re.compile(r"\\(?:bf|rm|it|sf|tt|small|large|Large|LARGE|huge|Huge)(?![A-Za-z])"), ""),
+    (re.compile(r"\\\\\s*\[-?[0-9.]+\s*[a-z]{2}\]"), r"\\\\"),  # the space below a matrix's row
     (re.compile(r"(?<!\\)\\[!,]"), ""),
     (re.compile(r"(?<!\\)\\[;: ]|\\(?:quad|qquad|space)(?![A-Za-z])|~"), " "),
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
@@ -32,7 +36,10 @@ _REWRITES = [  # LaTeX that says nothing about the value, or one way to write wh
     (re.compile(r"\+\s*\\infty"), r"\\infty"),
     (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree(?![A-Za-z])"), " degree "),
     (re.compile(r"\\?%"), " percent "),
-    (re.compile(r"\s*([_^])\s*\{([0-9A-Za-z])\}"), r"\1\2"),
+    (re.compile(r"\\colon(?![A-Za-z])"), ":"),
+    (re.compile("(?<=[0-9])\N{EN DASH}(?=[0-9])"), "-"),
+    (re.compile(r"(?<=[0-9])\s*(?:R|\sr)\s*(?=[0-9])"), " remainder "),
+    (re.compile(r"\s*([_^])\s*\{\s*([0-9A-Za-z])\s*\}(?![0-9])"), r"\1\2"),  # 2^{3}5 is not 2^35
     (re.compile(r"\s+(?=\^)"), ""),
     (re.compile(r"\\[()\[\]]|\$"), ""),
 ]
@@ -40,19 +47,20 @@ _REWRITES = [  # LaTeX that says nothing about the value, or one way to write wh
 
 def without_notation(text: str) -> str:
     text = plain_characters(text).replace("{,}", ",")
+    while (plain := _TEXT.sub(r" \1 ", text)) != text:
+        text = plain
     for sign, unit in _MONEY.items():
         text = _behind_its_number(text, re.escape(sign), unit)
     if text.count("$") == 1:  # no pair around a formula
         text = _behind_its_number(text, r"\$", "dollar")
-    while (plain := _TEXT.sub(r" \1 ", text)) != text:
-        text = plain
+    text = _HALF_OF_DAY.sub(lambda match: f" {match[1].lower()}m", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     return " ".join(text.split()).rstrip(".,;:").strip()
 
 
 def _behind_its_number(text: str, sign: str, unit: str) -> str:
-    return re.sub(rf"{sign}\s*(-?[0-9.,]*[0-9])", rf"\1 {unit} ", text)
+    return re.sub(rf"{sign}\s*(-?[0-9.,]*[0-9](?:\s+(?:{_SCALE}))*)", rf"\1 {unit} ", text)
 
 
 def as_text(text: str) -> str:

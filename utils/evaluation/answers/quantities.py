@@ -18,16 +18,20 @@ _RATIO = re.compile(
     rf"|\\frac\s*\{{\s*(?P<top>[-+]?\s*{_DIGITS})\s*\}}\s*\{{\s*(?P<bottom>[-+]?\s*{_DIGITS})\s*\}})"
 )
 _REPEATING = re.compile(r"(?P<sign>[-+]?)\s*(?P<whole>[0-9]*)\.(?P<once>[0-9]*)\\overline\s*\{(?P<again>[0-9]+)\}")
-_QUANTITY = re.compile(r"(?P<number>[-+]?\s*[0-9.\\].*?)(?P<unit>\s*(?<![A-Za-z\\{])[A-Za-z][-A-Za-z/^0-9 ]*)")
+_QUANTITY = re.compile(r"(?P<number>[-+]?\s*[0-9.\\].*?)(?P<unit>\s*(?<![A-Za-z\\{])[A-Za-z][-A-Za-z/^0-9 ']*)")
 _LEAD = re.compile(
     r"(?:about|approximately|around|exactly|equal to|equals|is|just|only|a total of|roughly|=)\s+(?=[-+.\\0-9])",
     re.IGNORECASE,
 )
 _SCALES = {"hundred": 100, "dozen": 12, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PARTS = (
+    "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "hundredth", "thousandth", "millionth",
+)  # fmt: skip
 _NO_UNITS = {
     "remainder", "r", "and", "or", "plus", "minus", "times", "over", "less", "more", "than", "not", "squared", "cubed",
     "factorial", "mod", "modulo", "base", "choose", "if", "when", "for", "because", "since", "so", "as", "half", "to",
-    "from", "between", "at", "by", "with", "most", "least",
+    "from", "between", "by", "with", "most", "least", *_SCALES,
+    *(f"{part}{end}" for part in _PARTS for end in ("", "s")), "halves",
 }  # fmt: skip
 _UNIT_NAMES = {
     "cm": "centimeter", "mm": "millimeter", "m": "meter", "km": "kilometer", "ft": "foot", "feet": "foot", "in": "inch",
@@ -58,7 +62,7 @@ def read_quantity(text: str) -> Quantity:
         return Quantity(text, None, "")
     measured, words = match["number"].strip(), match["unit"].split()
     number = _number(measured)
-    if number is not None and words[0].casefold() in _SCALES and match["unit"][0] == " ":
+    while number is not None and words and words[0].casefold() in _SCALES and match["unit"][0] == " ":
         number *= _SCALES[words.pop(0).casefold()]
     is_product = match["unit"][0] != " " and re.match(r"[A-Za-z](?![A-Za-z])", match["unit"])  # 2x, not 2 m
     is_unit = all(map(_is_unit, words)) and not is_product
@@ -69,9 +73,9 @@ def read_quantity(text: str) -> Quantity:
 
 def _is_unit(word: str) -> bool:
     plain = re.sub(r"\^?[0-9]$", "", word.casefold())
-    if plain in _NO_UNITS or re.search(r"[0-9^]", plain):
+    if plain in _NO_UNITS or re.search(r"[0-9^]|(?<![A-Za-z])'", plain):
         return False
-    return len(plain) > 2 or plain in _UNIT_NAMES or plain in ("a", "an", "of") or "/" in plain
+    return len(plain) > 2 or plain in _UNIT_NAMES or plain in ("a", "an", "at", "of", "on") or "/" in plain
 
 
 def _unit(word: str) -> str:

@@ -8,6 +8,12 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=[{0-9A-Za-z])")
 _BETWEEN_BOXES = re.compile(r"[\s$.]*(?:,|;|\band\b|\bor\b|\\(?:text|mbox)\{\s*(?:and|or)\s*\})[\s$]*")
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"))
 _END_OF_SENTENCE = re.compile(r"(?<!\.)\.(?=[\s*]|$)")
+_BOLD = re.compile(  # and not the power in 2**3
+    r"(?<![\w)}*])\*\*(?=[^\s*])([^\n]{0,300}?)(?<=[^\s*])\*\*(?![\w({*])|`([^`\n]+)`"
+)
+_EMPHASIS = re.compile(
+    "(__|[\"'_\N{LEFT DOUBLE QUOTATION MARK}])(?=\\S)(.+?)(?:\\1|\N{RIGHT DOUBLE QUOTATION MARK})"
+)
 _LETTERED = re.compile(r"\ba\.\s.*\bb\.\s")  # a. 5 b. 6
 _CLOCK = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
 _SIGNED = re.compile(r"(?<![0-9A-Za-z)\]}])\N{EN DASH}(?=\s?[0-9.\\])")  # elsewhere a dash between two numbers
@@ -52,7 +58,8 @@ def last_boxed(text: str) -> str | None:
 
 
 def _plain(text: str) -> str:
-    return _CLOCK.sub(lambda match: f"{match[1]}m", plain_characters(text))  # no ends of sentences
+    text = _CLOCK.sub(lambda match: f"{match[1].lower()}m", plain_characters(text))  # no ends of sentences
+    return _BOLD.sub(lambda match: match[1] or match[2], text)
 
 
 def plain_characters(text: str) -> str:
@@ -125,7 +132,9 @@ def _first_sentence(text: str) -> str:
     statement = "\n".join(lines[:count]) if not _is_open("\n".join(lines[:count])) else lines[0]
     if _LETTERED.match(statement):
         return statement.strip(" \t*")
-    return _END_OF_SENTENCE.split(statement)[0].strip(" \t*")
+    statement = _END_OF_SENTENCE.split(statement)[0].strip(" \t*")
+    emphasis = _EMPHASIS.fullmatch(statement.removesuffix("."))
+    return emphasis[2] if emphasis else statement
 
 
 def _is_open(text: str) -> bool:

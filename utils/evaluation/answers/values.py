@@ -46,17 +46,19 @@ class Collection:
 
 Value = Quantity | Named | Equation | Comparison | Collection
 
-_PAIRS = {"(": ")", "[": "]", "\\{": "\\}"}
+_PAIRS = {"(": ")", "[": "]", "\\{": "\\}", "{": "}"}
 _LIST = re.compile(r"[,;\n]|\b(?:and|or)\b")
 _THOUSANDS = re.compile(r"(?<![0-9,.])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[lcr|\s]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _PARTS = re.compile(r"\(a\).*\(b\)|\(i\).*\(ii\)|a\..*\bb\.", re.DOTALL)
 _PART = re.compile(r"\((?:[a-h]|i{1,3}|iv|v)\)|\b[a-h]\.(?=\s)")
+_BEHIND_A_UNIT = re.compile(r"(?<=[A-Za-z])\s+(?=[0-9])")
 _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne|in|approx)(?![A-Za-z])")
 _FLIPPED = {">": "<", "\\ge": "\\le"}
 _NAME = re.compile(
     r"[A-Za-z](?:_\w|_\{\w+\}|'+)?(?:\s*\([A-Za-z0-9](?:[,|]\s*[A-Za-z0-9])*\))?"  # x, a_1, f', f(x), P(A|B)
     r"|[A-Za-z][A-Za-z ]*[A-Za-z]|\\[a-z]+"  # total cost, \theta
+    r"|\(\s*(?:[A-Za-z](?:_\w)?|\\[a-z]+)(?:\s*,\s*(?:[A-Za-z](?:_\w)?|\\[a-z]+))+\s*\)"  # (x, y)
 )
 _NOT_A_LETTER = re.compile(r"\\(?:frac|times|cdot|sqrt|div)|[^A-Za-z\\]")
 _MAX_DEPTH = 20
@@ -97,7 +99,15 @@ def _read(text: str, depth: int) -> Value:
     parts = _split(text, re.compile(r"\\cup(?![A-Za-z])"))
     if len(parts) > 1:
         return Collection("union", tuple(_read(part, depth + 1) for part in parts))
-    return _bracketed(text, depth) or read_quantity(text)
+    return _amounts(text) or _bracketed(text, depth) or read_quantity(text)
+
+
+def _amounts(text: str) -> Value | None:
+    """`3 hours 20 minutes`, the same as `3 hours and 20 minutes`."""
+    amounts = [read_quantity(part) for part in _BEHIND_A_UNIT.split(text)]
+    if len(amounts) > 1 and all(amount.number is not None and amount.unit for amount in amounts):
+        return Collection("list", tuple(amounts))
+    return None
 
 
 def _bracketed(text: str, depth: int) -> Value | None:
@@ -105,14 +115,15 @@ def _bracketed(text: str, depth: int) -> Value | None:
         if not text.startswith(opening) or len(_top_level(text)) != 1:
             continue
         closing = next((sign for sign in _PAIRS.values() if text.endswith(sign)), None)
-        if closing is None or (opening == "\\{") != (closing == "\\}"):
+        is_set = opening in ("\\{", "{")
+        if closing is None or ((is_set or closing in ("\\}", "}")) and closing != _PAIRS[opening]):
             continue
         inside = text[len(opening) : -len(closing)]
         items = _split(inside, re.compile(r"[,;]"), thousands=False)
         if len(items) == 1 and _PAIRS[opening] == closing:
             return _read(inside, depth + 1)
         if len(items) > 1 or opening == "\\{":
-            kind = "set" if opening == "\\{" else opening + closing
+            kind = "set" if is_set else opening + closing
             return Collection(kind, tuple(_read(item, depth + 1) for item in items))
     return None
 
@@ -140,7 +151,7 @@ def _equated(text: str, sides: list[str], depth: int) -> Value:
     names = [side for side in sides if _NAME.fullmatch(side)]
     is_calculation = all(not _NOT_A_LETTER.sub("", value) for value in values[:-1])
     is_number = bool(values) and read_quantity(values[-1]).number is not None
-    if len(values) == 1 or (is_calculation and (is_number or (names and not _NOT_A_LETTER.sub("", values[-1])))):
+    if len(values) == 1 or (values and is_calculation and (is_number or (names and not _NOT_A_LETTER.sub("", values[-1])))):
         value = _read(values[-1], depth + 1)
         return Named(as_text(names[0]), value) if len(names) == 1 else value if not names else Quantity(text, None, "")
     return Equation(*sides) if len(sides) == 2 else Quantity(text, None, "")
