@@ -197,7 +197,12 @@ def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path, monkeyp
         (HEADER + b"a,b\nc,caf\xe9\n", "line 3 is not UTF-8"),
         (b"instruction,output,output\na,b,c\n", "line 1 names the column 'output' 2 times"),
         (b"question,output\na,b\n", "no column 'instruction' (there are 'question', 'output')"),
-        (HEADER, "no usable row among 0"),
+        (b"instruction;output\na, b;c\n", "line 1 has ';' between"),
+        (b"instruction\toutput\na\tb\n", "line 1 has '\\t' between"),
+        (b"instruction,output, input\na,b,c\n", "found the column ' input', expected 'input'"),
+        (b"instruction,output,Source\na,b,c\n", "set data.source_column='Source'"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+        (HEADER, "found no rows"),
         (b"", "nothing in the first line"),
         (HEADER.decode().encode("utf-16"), "UTF-16"),
         (HEADER.decode().encode("utf-16-le"), "NUL bytes"),
@@ -229,6 +234,11 @@ def test_any_line_ends_and_blank_lines_at_the_end_of_a_csv_file(tmp_path, ends, 
         (gzip.compress(ROW), "gzip"),
         (ROW.decode().encode("utf-16"), "UTF-16"),
         (b"PAR1" + bytes(10), "Parquet"),
+        (b"[" + ROW + b"]", "line 1 holds a list, expected an object with named columns; let the name"),
+        (b"[\n" + ROW + b"\n]", "the name of one JSON document end in .json"),
+        (b"{\n" + ROW[1:], "the name of one JSON document end in .json"),
+        (b"12", "line 1 holds a text or a number"),
+        (b"null", "line 1 holds null"),
         (b'{"instruction": ' + b"[" * 100_000, "line 1 is nested too deeply"),
     ],
 )
@@ -249,12 +259,18 @@ def test_what_is_no_json_line_is_refused(tmp_path, content, words):
         (b"[" + ROW + b',\n{"n": {"k": 1, "k": 2}}]', "line 2 holds the key 'k' twice"),
         (b"[" + ROW + b",\n\n" + b'{"instruction": "caf\xe9"}]', "line 3 is not UTF-8"),
         (b'["a"]', "expected an object"),
-        (b"[]", "no usable row among 0"),
-        (b"", "no usable row among 0"),
+        (b"[]", "found no rows"),
+        (b"{}", "there are none"),
+        (b"", "found no rows"),
     ],
 )
 def test_what_is_no_json_array_of_rows_is_refused_with_its_line(tmp_path, content, words):
     assert words in (said := refusal(tmp_path / "pool.json", content)), said
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR", ROW, b"PAR1" + bytes(20)])
+def test_what_is_no_whole_parquet_file_is_refused(tmp_path, content):
+    assert "not a whole Parquet file" in refusal(tmp_path / "pool.parquet", content)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

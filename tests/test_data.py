@@ -141,7 +141,7 @@ def test_padding_never_enters_a_mask_or_a_label():
         (b'{"instruction": "a", "answer": "b"}\n', ["no column 'output'", "'answer'", "data.columns"]),
         (b'{"instruction": ["a"], "output": "b"}\n', ["1 of 1 row", "a list in 'instruction'", "(0)"]),
         (b'{"instruction": "a", "output": "\\ud800"}\n', ["row 0", "surrogate"]),
-        (b"", ["no usable row"]),
+        (b"", ["found no rows"]),
     ],
 )
 def test_malformed_pool_is_refused_naming_the_place(tmp_path, content, words):

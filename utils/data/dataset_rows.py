@@ -64,6 +64,8 @@ def _load(data: DataConfig) -> Any:
     from datasets.exceptions import DatasetGenerationError
 
     path = Path(data.path)
+    if path.is_file():
+        _refuse_other_files(path)
     try:
         if path.is_file():
             return datasets.load_dataset("parquet", data_files=str(path), split="train")
@@ -74,6 +76,17 @@ def _load(data: DataConfig) -> Any:
     except (DatasetGenerationError, ValueError, OSError) as error:
         found = "cannot be read" if path.exists() else "is no file or folder here and cannot be loaded from the hub"
         raise ValueError(f"data.path: {data.path} {found}: {error.__cause__ or error}") from error
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Raises: ValueError for what is no whole Parquet file by its two ends."""
+    with open(path, "rb") as file:
+        beginning = file.read(4)
+        file.seek(max(0, path.stat().st_size - 4))
+        if not beginning == file.read() == b"PAR1":
+            raise ValueError(
+                f"data.path: {path} is not a whole Parquet file: copy or write it again, or let its name say what it is"
+            )
 
 
 def _one_split(saved: Any, data: DataConfig) -> Any:

@@ -27,6 +27,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str)
 
 
+_KINDS = {list: "a list", str: "a text or a number", bool: "true or false", type(None): "null", float: "NaN or an infinity"}
+
+
+def _hint(line: bytes) -> str:
+    """What to do about a line that begins a document of several."""
+    is_document = line.lstrip().startswith(b"[") or line.strip() == b"{"
+    return "; let the name of one JSON document end in .json" if is_document else ""
+
+
 class JsonLines(TextRows):
     """One object on each line."""
 
@@ -52,14 +61,14 @@ class JsonLines(TextRows):
         except UnicodeDecodeError as error:
             raise self._error(row + 1, NOT_UTF8.format(error.start)) from None
         except json.JSONDecodeError as error:
-            fault = f"is not JSON ({error.msg} at column {error.colno}): expected one object on each line"
+            fault = f"is not JSON ({error.msg} at column {error.colno}): expected one object on each line{_hint(content)}"
             raise self._error(row + 1, fault) from None
         except RecursionError:
             raise self._error(row + 1, "is nested too deeply: remove that column") from None
         except ValueError as error:
             raise self._error(row + 1, str(error)) from None
         if not isinstance(value, dict):
-            raise self._error(row + 1, f"holds {type(value).__name__}, expected an object with named columns")
+            raise self._error(row + 1, f"holds {_KINDS[type(value)]}, expected an object with named columns{_hint(content)}")
         return value
 
 

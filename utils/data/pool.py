@@ -88,6 +88,7 @@ class Pool:
                 if self.data.invalid_rows == "error":  # then not only at the end of a large pool
                     self._refuse_unseen(unseen & {reader.instruction, reader.response})
         self._refuse_unseen(unseen)
+        self._refuse_near_names()
         self._refuse_invalid_rows(faults)
         self.fingerprint = digest.hexdigest()
         self.source_names = sorted(codes)
@@ -131,10 +132,22 @@ class Pool:
     def _refuse_unseen(self, columns: set[str]) -> None:
         """Refuse columns that no row has."""
         if columns and len(self):
+            there = list(self._rows.read(0))
             raise ValueError(
                 f"{self.data.path}: no column {' and '.join(map(repr, sorted(columns)))} (there are "
-                f"{', '.join(map(repr, self._rows.read(0)))}): set data.columns"
+                f"{', '.join(map(repr, there)) or 'none'}): set data.columns"
             )
+
+    def _refuse_near_names(self) -> None:
+        """Refuse to leave a column unread because of spaces or the case of its name."""
+        there = list(self._rows.read(0)) if len(self) else []
+        for wanted, setting in ((self._reader.input, "data.columns.input"), (self._reader.source, "data.source_column")):
+            near = next((name for name in there if name != wanted and _plain(name) == _plain(wanted or "")), None)
+            if wanted and near and wanted not in there:
+                raise ValueError(
+                    f"{self.data.path}: found the column {near!r}, expected {wanted!r}: set {setting}={near!r}, or give a "
+                    "column that is not meant another name"
+                )
 
     def _refuse_invalid_rows(self, faults: dict[str, list[int]]) -> None:
         num_invalid = int(self.excluded.sum())
@@ -146,11 +159,17 @@ class Pool:
                 )
                 + "Repair them, or set data.invalid_rows=drop to leave them unused"
             )
+        if not len(self):
+            raise ValueError(f"{self.data.path}: found no rows, expected some: is the file the right one, and whole?")
         if num_invalid == len(self):
             raise ValueError(
                 f"{self.data.path}: no usable row among {len(self)}: expected rows with text in both "
                 f"{self._reader.instruction!r} and {self._reader.response!r}"
             )
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _cache_path(data: DataConfig) -> Path | None:

@@ -8,6 +8,7 @@ _OTHER_BEGINNINGS = (
     (b"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first (unzstd)"),
     (b"\xfd7zXZ\x00", "compressed by xz: unpack it first (unxz)"),
     (b"PK\x03\x04", "a zip archive: unpack it first"),
+    (b"version https://git-lfs", "a pointer of Git LFS and not the data: fetch it (git lfs pull)"),
     (b"PAR1", "a Parquet file: let its name end in .parquet"),
     (codecs.BOM_UTF16_LE, "UTF-16 or UTF-32: save it as UTF-8"),
     (codecs.BOM_UTF16_BE, "UTF-16 or UTF-32: save it as UTF-8"),
@@ -20,7 +21,7 @@ def text_start(path: Path) -> int:
     Raises: ValueError for a file that is not UTF-8 text by its beginning.
     """
     with open(path, "rb") as file:
-        beginning = file.read(8)
+        beginning = file.read(32)
     for other, fault in _OTHER_BEGINNINGS:
         if beginning.startswith(other):
             raise ValueError(f"{path}: found a file that is {fault}")
