@@ -2,6 +2,9 @@
 
 import dataclasses
 import difflib
+import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,11 +29,19 @@ def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
         raise ValueError(f"model.architecture: transformers cannot build {model_type!r}: {error}") from error
     known = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map) | _SPECIAL_TOKENS
     # What a config class knows of other names (rope_theta, rotary_pct) it takes in; what it does not it stores as it is.
-    unknown = [key for key in settings if key not in known and key in vars(config)]
+    stored = [key for key in settings if key not in known and key in vars(config)]
+    code = _code_of(config) if stored else ""  # some models read a key that their config does not declare (head_dim)
+    unknown = [key for key in stored if not re.search(rf"\b{re.escape(key)}\b", code)]
     if unknown:
         hints = [f"{key} ({_nearest(key, known)})" for key in unknown]
         raise ValueError(f"model.architecture: {model_type!r} has no {', '.join(hints)}: it would be without effect")
     return config
+
+
+def _code_of(config: PretrainedConfig) -> str:
+    """The source of a model type: its config and its modules."""
+    folder = Path(inspect.getfile(type(config))).parent
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
 
 
 def _nearest(key: str, known: set[str]) -> str:
