@@ -18,7 +18,7 @@ from tests.conftest import plain_losses, pool_rows, write_jsonl
 from utils.config.schema import DataConfig, ModelConfig
 from utils.data.batching import pad_rows
 from utils.data.pool import Pool
-from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
+from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
 from utils.modeling import head
 from utils.modeling import scorer as scorer_module
 from utils.modeling.loading import load_base_model, load_checkpoint, load_checkpoint_tokenizer, load_tokenizer
@@ -29,6 +29,7 @@ from utils.modeling.scorer import ResponseScorer
 TOLERANCE = 1e-4
 LENGTH = 96
 NUM_ROWS = 10  # half of them are probed
+PROBE_TEXTS = ["It's 12,345.67 + 89 = ?\n\n  naïve 日本語", " \tdef f(x):\r\n\treturn x**2"]
 
 LEFT_OUT = {
     "audioflamingo3": "no auto class builds it from its config",
@@ -220,6 +221,8 @@ def make_model(tmp_path, res_dir, tokenizer_dir):
         rows = [{**row, "instruction": f"Solve this. {row['instruction']}"} for row in pool_rows(NUM_ROWS)]
         pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows))))
         read_back = load_checkpoint_tokenizer(folder, config)
+        assert tokenizer_fingerprint(read_back) == tokenizer_fingerprint(tokenizer)
+        assert all(read_back.encode(text) == tokenizer.encode(text) for text in PROBE_TEXTS)
         tokens = tokenize_pool(pool, read_back, "plain", length, bool(model.config.is_encoder_decoder))
         return load_checkpoint(folder, config), tokens
 

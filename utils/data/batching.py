@@ -68,10 +68,13 @@ def scoring_lengths(tokens: TokenizedPool) -> np.ndarray:
     return tokens.lengths
 
 
-def rows_of_all_lengths(rows: np.ndarray, lengths: np.ndarray, count: int = 8) -> list[int]:
-    """Up to `count` of the rows for trying something out, the shortest and the longest among them and the others evenly
-    between in the order of length. Args: rows: row numbers; lengths: of each of them."""
+def rows_of_all_lengths(rows: np.ndarray, lengths: np.ndarray) -> list[int]:
+    """Some of the rows for trying something out: one in fifty, but four at least and eight at most. The shortest and the
+    longest are among them, the others lie evenly between in the order of length.
+
+    Args: rows: row numbers; lengths: of each of them.
+    """
     if not len(rows):
         return []
-    places = np.linspace(0, len(rows) - 1, count).round().astype(int)
+    places = np.linspace(0, len(rows) - 1, min(8, max(4, len(rows) // 50))).round().astype(int)
     return rows[np.argsort(lengths, kind="stable")][np.unique(places)].tolist()
