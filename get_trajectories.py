@@ -25,8 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _score(arguments) -> int:
     from utils.config.command_line import read_config
-    from utils.data.pool import Pool
-    from utils.data.settings import check_sources, data_problems
+    from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
     from utils.scoring.checkpoints import checkpoint_problems, choose_checkpoints
 
@@ -37,8 +36,7 @@ def _score(arguments) -> int:
         "data": data_problems,
     }
     config = read_config(arguments, needs=("model", "data"), checks=checks)
-    pool = Pool(config.data)
-    check_sources(pool)
+    pool = read_pool(config)
     chosen = choose_checkpoints(config.run_name, *wanted)
 
     # All that needs no torch has been said; these import it.

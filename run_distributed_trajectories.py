@@ -32,8 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _score(arguments) -> int:
     from utils.config.command_line import read_config
-    from utils.data.pool import Pool
-    from utils.data.settings import check_sources, data_problems
+    from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
     from utils.scoring.checkpoints import checkpoint_problems, choose_checkpoints
     from utils.scoring.lifetime import is_worker
@@ -45,14 +44,12 @@ def _score(arguments) -> int:
         "data": data_problems,
     }
     config = read_config(arguments, needs=("model", "data"), checks=checks)
-    pool = None
-    if os.environ.get("RANK", "0") == "0":  # the first of the processes plans for all
-        pool = Pool(config.data)
-        check_sources(pool)
+    plans_for_all = os.environ.get("RANK", "0") == "0"
+    pool = read_pool(config) if plans_for_all else None
 
     # All that needs no torch has been said; these import it.
     from utils.scoring.launch import Launch, launch_workers, num_workers
-    from utils.scoring.plan import plan_scoring
+    from utils.scoring.plan import ScoringPlan, plan_scoring
     from utils.scoring.workers import print_failed, print_outcome, score
 
     if not is_worker() and not arguments.dry_run:
@@ -63,7 +60,12 @@ def _score(arguments) -> int:
     is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue
     overwrite = arguments.overwrite and not is_restart
     chosen = choose_checkpoints(config.run_name, *wanted)
-    plan = launch.first(lambda: plan_scoring(config, pool, chosen, overwrite))
+
+    def plan_for_all() -> ScoringPlan:
+        assert pool is not None
+        return plan_scoring(config, pool, chosen, overwrite)
+
+    plan = launch.first(plan_for_all)
     if launch.rank == 0:
         print(plan.describe(config, max(launch.size, 1 if is_worker() else num_workers(config.trajectories))))
     if arguments.dry_run:

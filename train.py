@@ -26,8 +26,7 @@ def _train(arguments) -> int:
     from utils.config.command_line import read_config
     from utils.config.counts import scheduled_steps, total_steps
     from utils.config.train_args import train_args_problems
-    from utils.data.pool import Pool
-    from utils.data.settings import check_sources, data_problems
+    from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
     from utils.selection.made_subset import resolve_subset, single_subset_problems
     from utils.selection.plan import plan_selection
@@ -42,8 +41,7 @@ def _train(arguments) -> int:
         "tracking": tracking_problems,
     }
     config = read_config(arguments, needs=("model", "data"), checks=checks)
-    pool = Pool(config.data)
-    check_sources(pool)
+    pool = read_pool(config)
     rows, subset_manifest, subset_is_missing = pool.usable_rows, None, False
     num_rows = len(rows)
     if config.subset is not None:

@@ -30,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     plan = plan_evaluation(config, ckpt=-1, overwrite=True)
     generation = Models(config, plan, with_losses=False).generation
     for asked in plan.asked:
+        if asked.task is None:  # held-out rows without answers
+            continue
         longest = max(asked.lengths) + config.evaluation.max_new_tokens
         seconds, responses = [], []
         for max_tokens in (config.evaluation.max_tokens_per_batch, 1):

@@ -50,9 +50,9 @@ def change_config(folder: Path, **settings: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
 
 
-def change_weights(path: Path, remove: str = "", **add: torch.Tensor) -> None:
+def change_weights(path: Path, add: dict[str, torch.Tensor] | None = None, remove: str = "") -> None:
     weights = {name: weight for name, weight in load_file(path).items() if name != remove}
-    save_file({**weights, **add}, path, metadata={"format": "pt"})
+    save_file({**weights, **(add or {})}, path, metadata={"format": "pt"})
 
 
 def base_model(folder: Path) -> Any:
@@ -87,7 +87,7 @@ def test_a_checkpoint_whose_weights_are_not_its_models_is_refused(saved, spoil):
 
 
 def test_a_base_model_with_weights_for_another_task_is_used_and_they_are_named(saved, capsys):
-    change_weights(saved / WEIGHTS, **{"value_head.weight": torch.zeros(1, 32)})
+    change_weights(saved / WEIGHTS, {"value_head.weight": torch.zeros(1, 32)})
     base_model(saved)
     assert "value_head.weight" in capsys.readouterr().err
 
@@ -104,7 +104,7 @@ def test_a_base_model_that_lacks_weights_is_refused(saved, spoil):
     ["model.layers.0.self_attn.rotary_emb.inv_freq", "model.layers.0.attn.bias", "model.layers.0.attn.masked_bias"],
 )
 def test_tables_that_are_computed_today_are_no_surplus(saved, capsys, name):
-    change_weights(saved / WEIGHTS, **{name: torch.ones(4)})
+    change_weights(saved / WEIGHTS, {name: torch.ones(4)})
     base_model(saved)
     load_checkpoint(saved, ModelConfig(name_or_path=str(saved)))
     assert name not in capsys.readouterr().err
@@ -117,7 +117,7 @@ def test_an_adapter_that_is_not_the_models_is_refused(saved, tmp_path, change):
     path = folder / "adapter_model.safetensors"
     name = next(iter(load_file(path)))
     if change == "surplus":
-        change_weights(path, **{name.replace("layers.0", "layers.7"): torch.zeros(2, 32)})
+        change_weights(path, {name.replace("layers.0", "layers.7"): torch.zeros(2, 32)})
         name = "layers.7"
     else:
         change_weights(path, remove=name)
@@ -158,11 +158,11 @@ def test_rows_that_the_vocabulary_gains_are_the_same_in_training_and_scoring(sav
     tokenizer.add_tokens(["<new>"])
     tokenizer.save_pretrained(saved)
     model = ModelConfig(name_or_path=str(saved), lora=LoraConfig(r=2))
-    trained = load_base_model(model, load_tokenizer(model), seed=7)
+    trained: Any = load_base_model(model, load_tokenizer(model), seed=7)
     expected = trained.get_input_embeddings().weight.detach().clone()
     add_lora(trained, LoraConfig(r=2), seed=7).save_pretrained(tmp_path / "adapter")
     load_tokenizer(model).save_pretrained(tmp_path / "adapter")
-    scored = load_checkpoint(tmp_path / "adapter", model, seed=7)
+    scored: Any = load_checkpoint(tmp_path / "adapter", model, seed=7)
     assert len(expected) == 301
     assert torch.equal(scored.get_input_embeddings().weight, expected)
 

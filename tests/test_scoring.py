@@ -23,6 +23,7 @@ from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig
 from utils.data import tokenization
 from utils.data.batching import token_budget_batches
 from utils.data.pool import Pool
+from utils.data.settings import read_pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from utils.modeling import head
 from utils.modeling.loading import load_base_model, load_tokenizer
@@ -136,7 +137,7 @@ def test_losses_do_not_depend_on_unit_size_or_interruptions(make_config, res_dir
     config, _ = load_config(
         path, [f"trajectories.examples_per_unit={size}", f"trajectories.max_tokens_per_batch={budget}"]
     )
-    plan = plan_scoring(config, Pool(config.data), {0: None}, overwrite=False)
+    plan = plan_scoring(config, read_pool(config), {0: None}, overwrite=False)
     for num_units in data.draw(st.lists(st.integers(0, 8), max_size=3)):
         with contextlib.suppress(KeyboardInterrupt):
             score(config, plan, KilledLaunch(num_units), overwrite=False)

@@ -88,6 +88,7 @@ def tables(heading: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], widt
     start = 1
     while start < num_columns:
         part: list[str] = []
+        stop = num_columns
         for stop in range(num_columns, start, -1):
             heads = [[row[0], *row[start:stop]] for row in heading]
             body = [[*row[:1], *row[start:stop]] for row in rows]

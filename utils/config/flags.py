@@ -4,7 +4,7 @@ a YAML without its flag."""
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from utils.config.names import SYNONYMS, meant_key, nearest
@@ -31,7 +31,9 @@ class CommandParser(argparse.ArgumentParser):
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] (its overloads)
+        self, args: Iterable[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
         """Behind all of argparse's ways to parse."""
         words = list(sys.argv[1:] if args is None else args)
         self._refuse_unknown_flags(words)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -145,7 +145,7 @@ def _whole_sections(schema: type[BaseModel], values: dict[str, Any], names: Iter
         field = schema.model_fields[name]
         if name in values:
             with contextlib.suppress(ValidationError):  # reported with the whole config
-                whole[name] = TypeAdapter(Annotated[field.annotation, field]).validate_python(values[name])
+                whole[name] = TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
     return whole
 
 

@@ -1,10 +1,10 @@
-"""What is wrong with a `data` section by itself, before a row is read."""
+"""What is wrong with a `data` section by itself, before a row is read; and the pool of one that is right."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from utils.config.names import look_up
-from utils.config.schema import DataConfig
+from utils.config.schema import DataConfig, RunConfig
 from utils.data.formats import row_reader
 from utils.data.pool import Pool
 from utils.data.rows import is_local
@@ -39,6 +39,17 @@ def _path_problems(data: DataConfig) -> Iterator[str]:
                     f"data.{name}: found {value!r}, which a file cannot honour ({path} is read whole): remove it, or give "
                     "data.path a file of these rows"
                 )
+
+
+def read_pool(config: RunConfig) -> Pool:
+    """The pool of a config that has a `data` section.
+
+    Raises: ValueError for rows that cannot be read, or a named column of sources that no row has.
+    """
+    assert config.data is not None
+    pool = Pool(config.data)
+    check_sources(pool)
+    return pool
 
 
 def check_sources(pool: Pool) -> None:

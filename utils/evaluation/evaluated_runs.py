@@ -15,7 +15,7 @@ from utils.evaluation.results import predictions_path, read_result
 
 NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
 RULES = {"paper": "", "strict": "_strict"}  # rule of answers -> how its entries in results and predictions end
-_BUDGETS = dict.fromkeys(("budget_rows", "budget_fraction", "budget_tokens"), "budget")  # in a manifest -> in a YAML
+_BUDGETS = ("budget_rows", "budget_fraction", "budget_tokens")  # in a manifest; `budget` in a YAML
 _NOT_OF_THE_METHOD = ("pool", "num_examples", "method", "seed")  # of a subset's inputs
 _MODEL_INPUTS = ("step", "checkpoint", "base_model")  # of an evaluation: what is measured, not how
 
@@ -117,7 +117,9 @@ class EvaluatedRun:
         """All that it was made and measured with apart from its method and seeds: what a person sets first, what follows
         from it last."""
         training = self.training or {}
-        subset = {_BUDGETS.get(name, name): value for name, value in (training.get("subset") or {}).items()}
+        subset: dict[str, Any] = {
+            "budget" if name in _BUDGETS else name: value for name, value in (training.get("subset") or {}).items()
+        }
         last = {name: subset.pop(name) for name in ("trajectories",) if name in subset}  # a hash
         if self.training is None:
             last["base_model"] = self.evaluation["base_model"]

@@ -49,7 +49,7 @@ def no_bars() -> Iterator[None]:
     def without_bar(bar: tqdm, *args, **settings) -> None:
         original(bar, *args, **{**settings, "disable": True})
 
-    tqdm.__init__ = without_bar
+    tqdm.__init__ = without_bar  # type: ignore[method-assign]
     try:
         yield
     finally:

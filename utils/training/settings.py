@@ -13,7 +13,7 @@ import torch
 from accelerate import PartialState
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
-from transformers.utils import is_liger_kernel_available
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from utils.config.schema import RunConfig
 

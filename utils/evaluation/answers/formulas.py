@@ -176,7 +176,8 @@ def _expression(text: str) -> Any:
     settings = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=False)
     exact = _DECIMAL.sub(lambda match: rf"\frac{{{match[1]}{match[2]}}}{{{10 ** len(match[2])}}}", text)
     exact = re.sub(r"(?<=[0-9])\s*\(", r"\\cdot (", exact)  # else 2(3) is read as the mixed number 2 + 3
-    return latex2sympy(exact, normalization_config=None, conversion_config=settings).doit()
+    expression: Any = latex2sympy(exact, normalization_config=None, conversion_config=settings)
+    return expression.doit()
 
 
 if __name__ == "__main__":
