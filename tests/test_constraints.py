@@ -99,7 +99,7 @@ def test_one_of_several_subsets_can_be_trained_on(place, capsys):
     assert len(resolve_subset(config).indices) == 20
     select(config)
     assert "uses the subset of run several/subset-20" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"a run is trained on one.*several/subset-<rows>"):
+    with pytest.raises(ValueError, match=r"a run is trained on one.*RUN/subset-<rows>"):
         resolve_subset(config_of(place, "several", budget=[20, 60]))
 
 
