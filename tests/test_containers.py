@@ -206,7 +206,7 @@ def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path, monkeyp
         (b"", "nothing in the first line"),
         (HEADER.decode().encode("utf-16"), "UTF-16"),
         (HEADER.decode().encode("utf-16-le"), "NUL bytes"),
-        (gzip.compress(HEADER), "gzip"),
+        (gzip.compress(HEADER, mtime=0), "gzip"),
     ],
 )
 def test_what_is_no_csv_row_is_refused_with_its_line(tmp_path, content, words):
@@ -231,7 +231,7 @@ def test_any_line_ends_and_blank_lines_at_the_end_of_a_csv_file(tmp_path, ends, 
         (b'{"instruction": "a", "output": "b", "output": "c"}', "line 1 holds the key 'output' twice"),
         (ROW + b',\n{"instruction": "c", "output": "d"}', "line 1 is not JSON (Extra data"),
         (ROW + b"\r" + ROW, "line 1 is not JSON (Extra data"),
-        (gzip.compress(ROW), "gzip"),
+        (gzip.compress(ROW, mtime=0), "gzip"),
         (ROW.decode().encode("utf-16"), "UTF-16"),
         (b"PAR1" + bytes(10), "Parquet"),
         (b"[" + ROW + b"]", "line 1 holds a list, expected an object with named columns; let the name"),
