@@ -13,8 +13,12 @@ x seeds) with the other scripts, continues where it was interrupted, and compare
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 import utils.process.environment  # noqa: F401 (first, for its message)
+
+if TYPE_CHECKING:
+    from utils.evaluation.experiment_checks import StageChecks
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,10 +95,8 @@ def _compare(run_names: list[str], allow_differences: bool, name: str | None = N
 def _make_arms(config_file: str, overrides: list[str], dry_run: bool) -> int:
     from utils.config.arms import load_arms
     from utils.evaluation.arms import ExperimentPlan, make_arms
-    from utils.selection.methods import METHODS
 
-    methods = {name: method.settings for name, method in METHODS.items()}
-    plan = ExperimentPlan(config_file, load_arms(config_file, overrides), methods)
+    plan = ExperimentPlan(config_file, load_arms(config_file, overrides), stage_checks())
     print(plan.describe(), flush=True)
     if dry_run:
         return 0
@@ -107,6 +109,36 @@ def _make_arms(config_file: str, overrides: list[str], dry_run: bool) -> int:
         for name in failed:
             print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
     return 1 if failed else 0
+
+
+def stage_checks() -> "StageChecks":
+    """What training, selection and evaluation say of a run of an experiment before it is made."""
+    from utils.config.train_args import train_args_problems
+    from utils.data.pool import Pool
+    from utils.data.settings import data_problems
+    from utils.evaluation.experiment_checks import MethodFacts, StageChecks
+    from utils.evaluation.plan import question_files
+    from utils.evaluation.settings import evaluation_problems
+    from utils.modeling.settings import model_problems
+    from utils.selection.methods import METHODS
+    from utils.selection.plan import check_before_scoring
+    from utils.training.plan import set_up_training
+    from utils.training.tracking import tracking_problems
+
+    sections = {
+        "model": model_problems,
+        "data": data_problems,
+        "train_args": train_args_problems,
+        "tracking": tracking_problems,
+    }
+    return StageChecks(
+        methods={name: MethodFacts(method.settings, method.reads_with) for name, method in METHODS.items()},
+        sections=sections,
+        target_sections={"evaluation": evaluation_problems},
+        training=lambda config, num_rows: set_up_training(config, Pool(config.data), num_rows),
+        selection=lambda config, num_rows: check_before_scoring(config.subset, Pool(config.data), num_rows),
+        questions=question_files,
+    )
 
 
 if __name__ == "__main__":

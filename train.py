@@ -42,15 +42,16 @@ def _train(arguments) -> int:
     }
     config = read_config(arguments, needs=("model", "data"), checks=checks)
     pool = read_pool(config)
-    rows, subset_manifest, subset_is_missing = pool.usable_rows, None, False
-    num_rows = len(rows)
+    subset, subset_is_missing = None, False
+    num_rows = len(pool.usable_rows)
     if config.subset is not None:
         is_own = config.subset.same_as is None
         subset_is_missing = is_own and not (RunPaths(config.run_name).subset / "manifest.json").exists()
         if subset_is_missing:
             (num_rows,) = plan_selection(config, pool).budgets
         else:
-            num_rows = len(resolve_subset(config, pool).indices)
+            subset = resolve_subset(config, pool)
+            num_rows = len(subset.indices)
     scheduled_steps(config.checkpoints, total_steps(config, num_rows))
 
     # All that needs no torch has been said; these import it.
@@ -69,10 +70,10 @@ def _train(arguments) -> int:
                 print(setup.describe(config))
         if subset_is_missing and arguments.dry_run:
             return 0
-        if config.subset is not None:
+        if subset_is_missing:
             subset = resolve_subset(config, pool)
-            rows, subset_manifest = subset.indices, subset.manifest
-        plan = plan_training(config, pool, rows, subset_manifest, arguments.overwrite)
+        rows, manifest = (pool.usable_rows, None) if subset is None else (subset.indices, subset.manifest)
+        plan = plan_training(config, pool, rows, manifest, arguments.overwrite)
     if state.is_main_process:
         print(plan.describe(config), flush=True)
     if not arguments.dry_run:

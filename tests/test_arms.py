@@ -25,7 +25,6 @@ from utils.config.load import load_config
 from utils.evaluation.arms import ExperimentPlan, PlannedRun, make_arms
 from utils.selection.methods import METHODS
 
-USED_SETTINGS = {name: method.settings for name, method in METHODS.items()}
 SHIPPED = sorted((PROJECT / "configs").rglob("arms*.yml"))
 BASELINES = {"random", "random_per_source", "least_confidence", "middle_perplexity", "high_learnability",
              "facility_location", "k_center", "longest", "prune_then_select"}  # fmt: skip
@@ -132,6 +131,18 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         ({"budgets": [3000]}, "budgets: found 3,000 rows, but only 43"),
         ({"settings": {"data.limit": 50}}, "read other pools"),
         ({"target": "nowhere.yml"}, "does not exist"),
+        # What the stages themselves would refuse, after hours.
+        ({"settings": {"train_args.learning_rate": "fast"}}, "train_args.learning_rate: found 'fast'"),
+        ({"settings": {"data.template": "alpacka"}}, "did you mean 'alpaca'"),
+        ({"settings": {"train_args.lr_scheduler_type": "polynomial_", "evaluation.max_new_tokens": 4}}, "polynomial_"),
+        ({"settings": {"evaluation.benchmarks": {"x": "nowhere.jsonl"}}}, "evaluation.benchmarks.x: nowhere.jsonl is not a file"),
+        ({"settings": {"evaluation.heldout": __file__}}, "test_arms.py"),
+        ({"methods": {"s2l": {"include": "nowhere.txt"}}}, "subset.include"),
+        ({"methods": {"s2l": {"max_per_source": 1}}}, "subset.max_per_source are in conflict"),
+        ({"methods": ["least_confidence"]}, "needs the confidence of proxy, which will not be scored"),
+        ({"methods": ["k_center", "facility_location"]}, "k_center, facility_location: needs the embeddings of proxy"),
+        ({"methods": {"s2l": {"clusters": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
+        ({"methods": ["high_learnability"]}, "set score_base_model: true"),
     ],
 )
 def test_a_wrong_experiment_is_refused_before_anything_runs(experiment, res_dir, capsys, settings, words):
@@ -278,7 +289,7 @@ def test_a_plan_counts_every_checkpoint_that_training_will_leave(experiment, mak
     def cost(checkpoints: dict[str, Any]) -> float:
         proxy = make_config(f"proxy_{len(str(checkpoints))}", checkpoints=checkpoints)
         arms = load_arms(experiment(proxy=str(proxy)))
-        return ExperimentPlan("arms.yml", arms, USED_SETTINGS).references[0].operations
+        return ExperimentPlan("arms.yml", arms, evaluate.stage_checks()).references[0].operations
 
     listed = {"count": None, "steps": [1, 6, 12]}
     assert cost({"count": None, "steps": [1, 6]}) == cost(listed) == cost({"count": 3})

@@ -37,6 +37,10 @@ BROKEN: dict[str, tuple[list[str], str]] = {
     "architecture's key": (["model.architecture.hidden_layers=3"], "did you mean 'num_hidden_layers'"),
     "architecture's value": (["model.architecture.num_attention_heads=5"], "attention heads"),
     "architecture's kind": (["model.architecture.num_hidden_layers=two"], "num_hidden_layers"),
+    "decoder's start": (
+        ["model.architecture={model_type: t5, d_model: 32, d_kv: 8, d_ff: 64, num_layers: 1, num_heads: 4, pad_token_id: 0}"],
+        "decoder_start_token_id None",
+    ),
     "model type": (["model.architecture.model_type=gpt_noex"], "gpt_noex"),
     "attention": (["model.attn_implementation=flash"], "flash"),
     "revision": (["model.revision=main"], "model.revision"),

@@ -22,6 +22,7 @@ KEPT = {  # what a word of `trajectories.also` keeps of each checkpoint besides 
     "confidence": ("probability", "max_probability"),
     "embeddings": ("embeddings",),
 }
+BASE_MODEL = "losses of the base model"  # step 0, which is scored only where it is asked for
 _OF_EACH_WRITE = ("kind", "format_version", "status", "inputs", "checkpoints", "steps", "provenance")
 
 
@@ -52,6 +53,14 @@ def scored_steps(folder: Path, quantities: Iterable[str] = (LOSS,)) -> list[int]
     return sorted(
         step for step in steps if all(quantity_path(folder, step, quantity).is_file() for quantity in quantities)
     )
+
+
+def holds(folder: Path, kept: str) -> bool:
+    """Whether the checkpoints scored so far have it. Args: kept: a word of `trajectories.also`, or BASE_MODEL."""
+    if kept == BASE_MODEL:
+        return quantity_path(folder, 0).is_file()
+    scored = scored_steps(folder)
+    return bool(scored) and set(scored) <= set(scored_steps(folder, KEPT[kept]))
 
 
 def begin_trajectories(

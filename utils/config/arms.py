@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from utils.config.load import as_yaml, load_config, read_translated, read_values, validated
+from utils.config.load import NO_CHECKS, Checks, as_yaml, load_config, read_translated, read_values, validated
 from utils.config.schema import NAME_PATTERN, PositiveInt, RunConfig, Section, Seed, check_budget
 
 WHOLE_POOL = "full"  # the method that chooses nothing: the whole pool, whatever the budgets
@@ -168,8 +168,10 @@ def load_arms(config_file: str | Path, overrides: Iterable[str] = ()) -> ArmsCon
     return validated(ArmsConfig, path, read_values(path), overrides)
 
 
-def arms_of(arms: ArmsConfig) -> list[Arm]:
+def arms_of(arms: ArmsConfig, checks: Checks = NO_CHECKS) -> list[Arm]:
     """Every run, all methods and budgets of a seed before the next seed.
+
+    Args: checks: of the sections of their configs, as for `load_config`.
 
     Raises:
         FileNotFoundError: no such YAML.
@@ -183,7 +185,7 @@ def arms_of(arms: ArmsConfig) -> list[Arm]:
             for budget in [None] if label == WHOLE_POOL else arms.budgets:
                 overrides = _overrides(arms, proxy.run_name, label, budget, seed, replaced)
                 try:
-                    config, _ = load_config(arms.target, overrides)
+                    config, _ = load_config(arms.target, overrides, ("model", "data"), checks)
                 except ValueError as error:
                     problems.setdefault(str(error), f"methods.{label}")
                 else:

@@ -48,11 +48,11 @@ def read_pool(config: RunConfig) -> Pool:
     """
     assert config.data is not None
     pool = Pool(config.data)
-    check_sources(pool)
+    _check_sources(pool)
     return pool
 
 
-def check_sources(pool: Pool) -> None:
+def _check_sources(pool: Pool) -> None:
     """Raises: ValueError if the config names the column of the sources and no row has one."""
     column = pool.data.source_column
     if "source_column" in pool.data.model_fields_set and pool.source_names == [""]:

@@ -3,7 +3,7 @@ its own. The scripts themselves reuse what is there and continue what was interr
 
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from utils.config.counts import budget_in_rows, scheduled_steps, steps_per_epoch
 from utils.config.load import load_config
 from utils.config.schema import RunConfig
 from utils.evaluation.experiment_checks import (
+    StageChecks,
     check_budgets,
+    check_kept_quantities,
     check_names,
     check_settings_have_an_effect,
     check_trajectories,
@@ -63,24 +65,33 @@ class PlannedRun:
 class ExperimentPlan:
     """The runs of an experiment in the order in which they are made.
 
-    Args: methods: names that `subset.method` may have, each with the subset settings that only some methods use.
+    Args: checks: what the stages that make the runs would refuse.
     Raises: FileNotFoundError, ValueError: whatever would keep a run from starting, as far as it can be known now.
     """
 
-    def __init__(self, config_file: str, arms: ArmsConfig, methods: Mapping[str, Collection[str]]):
+    def __init__(self, config_file: str, arms: ArmsConfig, checks: StageChecks):
         arms = with_yamls(arms)
-        self.name, self._arms = arms.name, arms_of(arms)
+        self.name = arms.name
+        self._arms = arms_of(arms, {**checks.sections, **checks.target_sections})
         self._target, self._replaced = arms.target, replaced_keys(arms)
-        check_settings_have_an_effect(config_file, arms, self._arms, methods)
+        check_settings_have_an_effect(config_file, arms, self._arms, checks.methods)
         if any(arm.config.evaluation.program_of_thought for arm in self._arms):
             check_sandbox()
-        self.references = [_reference(path, arms) for path in (arms.proxy, *arms.references)]
-        check_trajectories(config_file, self._arms, [run.config.run_name for run in self.references])
+        self.references = [_reference(path, arms, checks) for path in (arms.proxy, *arms.references)]
+        of_references = {run.config.run_name: run.config for run in self.references}
+        check_trajectories(config_file, self._arms, of_references.keys())
+        check_kept_quantities(config_file, self._arms, of_references, checks.methods, arms.score_base_model)
         work = _Work(self._arms[0].config)
         self.runs = [_target(arm, arms, work) for arm in self._arms]
         check_names([run.config.run_name for run in (*self.references, *self.runs)])
         planned = zip(self._arms, self.runs, strict=True)
         check_budgets({arm.budget: run.num_examples for arm, run in planned if arm.budget is not None})
+        checks.questions(self._arms[0].config)  # and the model: the same in all arms
+        for num_rows, config in {run.num_examples: run.config for run in self.runs}.items():
+            checks.training(config, num_rows)
+        for arm in self._arms:
+            if arm.config.subset is not None:
+                checks.selection(arm.config, work.num_selectable)
 
     def describe(self) -> str:
         runs = [*self.references, *self.runs]
@@ -142,9 +153,9 @@ def _make(run: PlannedRun) -> bool:
     return True
 
 
-def _reference(path: str, arms: ArmsConfig) -> PlannedRun:
+def _reference(path: str, arms: ArmsConfig, checks: StageChecks) -> PlannedRun:
     """The proxy, or another run whose trajectories are used: trained on the whole pool and scored."""
-    config, _ = load_config(path, needs=("model", "data"))
+    config, _ = load_config(path, needs=("model", "data"), checks=checks.sections)
     if config.subset is not None:
         raise ValueError(
             f"{path}: found a `subset` section, expected a run on the whole pool: its losses are to be of all rows"
@@ -157,6 +168,7 @@ def _reference(path: str, arms: ArmsConfig) -> PlannedRun:
         commands.append([_script("run_distributed_trajectories.py"), "--config_file", path, "--checkpoints", "0"])
     work = _Work(config)
     steps = total_steps(config, work.num_rows)
+    checks.training(config, work.num_rows)
     training = work.training_of_epoch * steps / steps_per_epoch(work.num_rows, config.global_batch_size)
     num_scored = len(scheduled_steps(config.checkpoints, steps)) + arms.score_base_model
     scoring = work.scoring_of_pool * num_scored

@@ -1,14 +1,51 @@
 """What in an experiment would be overruled, have no effect, or keep its runs from being made; all found before the first."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from utils.artifacts.manifests import is_complete
 from utils.artifacts.paths import RunPaths, run_named
+from utils.artifacts.trajectory_folder import BASE_MODEL, holds
 from utils.config.arms import Arm, ArmsConfig
+from utils.config.load import Checks
 from utils.config.names import look_up
-from utils.config.schema import SELECTION_PRESETS, SubsetConfig
+from utils.config.schema import SELECTION_PRESETS, RunConfig, SubsetConfig
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What an experiment has to know of a selection method.
+
+    Attributes:
+        settings: names of the subset settings that it looks at, beside those that every method does.
+        reads: (subset settings) -> what it needs of the trajectories besides the losses: names of `trajectories.also`, or
+            BASE_MODEL.
+    """
+
+    settings: Collection[str]
+    reads: Callable[[SubsetConfig], Collection[str]]
+
+
+@dataclass(frozen=True)
+class StageChecks:
+    """What the stages that make the runs would refuse. They are handed in, because stages do not import each other.
+
+    Attributes:
+        methods: by name.
+        sections: of every run's config, as for `load_config`; target_sections: of a target's, besides.
+        training: (config, rows that it trains on) raises what train.py would.
+        selection: (config of a target, rows that will have a loss) raises what select_s2l.py would before there are any.
+        questions: (config of a target) raises what is wrong with what it will be asked.
+    """
+
+    methods: Mapping[str, MethodFacts]
+    sections: Checks
+    target_sections: Checks
+    training: Callable[[RunConfig, int], object]
+    selection: Callable[[RunConfig, int], object]
+    questions: Callable[[RunConfig], object]
 
 
 def with_yamls(arms: ArmsConfig) -> ArmsConfig:
@@ -33,18 +70,16 @@ def with_yamls(arms: ArmsConfig) -> ArmsConfig:
 
 
 def check_settings_have_an_effect(
-    config_file: str, experiment: ArmsConfig, arms: Sequence[Arm], methods: Mapping[str, Collection[str]]
+    config_file: str, experiment: ArmsConfig, arms: Sequence[Arm], methods: Mapping[str, MethodFacts]
 ) -> None:
-    """Args: methods: name -> the subset settings that it looks at, beside those that every method does.
-
-    Raises: ValueError with all unknown methods, and all settings of subsets that no method of theirs looks at.
+    """Raises: ValueError with all unknown methods, and all settings of subsets that no method of theirs looks at.
     """
-    of_some_methods = {"preset", *(key for settings in methods.values() for key in settings)}
+    of_some_methods = {"preset", *(key for method in methods.values() for key in method.settings)}
     used_by_any: set[str] = set()
     problems = []
     for label, subset in {arm.label: arm.config.subset for arm in arms if arm.config.subset is not None}.items():
         try:
-            used = set(look_up(methods, subset.method, f"methods.{label}"))
+            used = set(look_up(methods, subset.method, f"methods.{label}").settings)
         except ValueError as error:
             problems.append(str(error))
             continue
@@ -74,6 +109,40 @@ def check_trajectories(config_file: str, arms: Sequence[Arm], references: Collec
         raise ValueError(
             f"{config_file}: found trajectories_from in {found}, which is there neither as scored run nor as file; the "
             f"experiment makes those of {', '.join(references)}: add the YAML of the run to `references`"
+        )
+
+
+def check_kept_quantities(
+    config_file: str,
+    arms: Sequence[Arm],
+    references: Mapping[str, RunConfig],
+    methods: Mapping[str, MethodFacts],
+    score_base_model: bool,
+) -> None:
+    """Args: references: by run name; score_base_model: whether step 0 of them is scored.
+
+    Raises: ValueError for methods that need more of the trajectories than scoring a reference will leave.
+    """
+    lacking: dict[str, list[str]] = {}
+    for arm in arms:
+        subset = arm.config.subset
+        reference = references.get(run_named(subset.trajectories_from)) if subset and subset.trajectories_from else None
+        if subset is None or reference is None:
+            continue
+        left = [*reference.trajectories.also, *([BASE_MODEL] if score_base_model else [])]
+        folder = RunPaths(reference.run_name).trajectories
+        for name in methods[subset.method].reads(subset):
+            if name not in left and not holds(folder, name):
+                way_out = (
+                    "set score_base_model: true"
+                    if name == BASE_MODEL
+                    else f"add {name} to trajectories.also in the YAML of {reference.run_name}"
+                )
+                labels = lacking.setdefault(f"{name} of {reference.run_name}, which will not be scored: {way_out}", [])
+                labels += [arm.label] * (arm.label not in labels)
+    if lacking:
+        raise ValueError(
+            "\n".join(f"{config_file}: {', '.join(labels)}: needs the {what}" for what, labels in lacking.items())
         )
 
 

@@ -136,7 +136,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     benchmarks = _benchmarks_of(evaluation)
     if evaluation.program_of_thought:
         check_sandbox()
-    files = _question_files(config)
+    files = question_files(config)
     step, checkpoint = choose_checkpoint(config.run_name, ckpt)
     tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
     fingerprint, base_model = tokenizer_fingerprint(tokenizer), _base_model(config, checkpoint)
@@ -197,7 +197,8 @@ def _benchmarks_of(evaluation: EvaluationConfig) -> dict[str, str]:
     return dict(named_tasks(evaluation))
 
 
-def _question_files(config: RunConfig) -> list[QuestionFile]:
+def question_files(config: RunConfig) -> list[QuestionFile]:
+    """All that is asked in our own way. Raises: ValueError, FileNotFoundError for files that cannot be read."""
     assert config.data is not None
     evaluation = config.evaluation
     files = []

@@ -23,6 +23,13 @@ def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.
     return inputs
 
 
+def check_decoder(model: Any) -> None:
+    """Raises: ValueError for an encoder-decoder whose config does not say what its decoder begins with. Weights are not
+    looked at, so the model may be empty."""
+    if model.config.is_encoder_decoder:
+        _decoder_inputs(model, torch.tensor([[IGNORED, 0, 0]]))
+
+
 def _decoder_inputs(model: Any, labels_BL: torch.Tensor) -> torch.Tensor:
     """int64 (B, L): what a decoder reads to predict the labels. By the family's own rule where the model has a method for
     it (mBART starts with the last label), else the start token and then the labels but the last.
@@ -32,14 +39,20 @@ def _decoder_inputs(model: Any, labels_BL: torch.Tensor) -> torch.Tensor:
     pad_id, start_id = model.config.pad_token_id, getattr(model.config, "decoder_start_token_id", None)
     if pad_id is not None:
         labels_BL = labels_BL.masked_fill(labels_BL == IGNORED, pad_id)  # FSMT's rule leaves them in
-    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
-        return model.prepare_decoder_input_ids_from_labels(labels=labels_BL)
-    if pad_id is None or start_id is None:
-        raise ValueError(
-            f"{type(model).__name__}: found pad_token_id {pad_id} and decoder_start_token_id {start_id} in the model's "
-            "config, expected a number each: set them in its config.json or under model.architecture"
-        )
-    return functional.pad(labels_BL[:, :-1], (1, 0), value=start_id)
+    is_told = pad_id is not None and start_id is not None
+    own_rule = getattr(model, "prepare_decoder_input_ids_from_labels", None)
+    if own_rule is None and is_told:
+        return functional.pad(labels_BL[:, :-1], (1, 0), value=start_id)
+    if own_rule is not None:
+        try:
+            return own_rule(labels=labels_BL)
+        except (AttributeError, TypeError, ValueError):  # what families say of a token that is not there
+            if is_told:
+                raise
+    raise ValueError(
+        f"{type(model).__name__}: found pad_token_id {pad_id} and decoder_start_token_id {start_id} in the model's "
+        "config, expected a number each: set them in its config.json or under model.architecture"
+    )
 
 
 def response_positions(labels_BL: torch.Tensor, is_encoder_decoder: bool) -> tuple[torch.Tensor, torch.Tensor]:

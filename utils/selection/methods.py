@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.artifacts.trajectory_folder import BASE_MODEL
 from utils.config.schema import SubsetConfig
 from utils.selection.baselines import (
     Score,
@@ -50,6 +51,7 @@ class Method:
         needs_trajectories: whether it cannot do without; given to others, they only say which rows are unscorable.
         by_source: whether it always shares the budget out over the sources first (S2L: if per_source is set).
         takes_at_random: whether a group's rows are taken in the seeded random order, not by a score.
+        reads: what it needs of the trajectories besides the losses: names of `trajectories.also`, or BASE_MODEL.
         revision: of its definition; a subset that an earlier one chose is not taken for what this one would choose.
     """
 
@@ -59,16 +61,22 @@ class Method:
     needs_trajectories: bool = True
     by_source: bool = False
     takes_at_random: bool = False
+    reads: tuple[str, ...] = ()
     revision: int = 1
 
+    def reads_with(self, subset: SubsetConfig) -> tuple[str, ...]:
+        """What it needs of the trajectories besides the losses, under these settings."""
+        clusters_embeddings = "clusters" in self.settings and subset.clusters == "embeddings"
+        return (*self.reads, "embeddings") if clusters_embeddings else self.reads
 
-def _ranked(score: Score, revision: int = 1) -> Method:
+
+def _ranked(score: Score, reads: tuple[str, ...] = (), revision: int = 1) -> Method:
     """Rows by ascending score, ties by the lowest row."""
 
     def choose(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
         return choose_in_order(candidates, np.argsort(score(candidates), kind="stable"), budget)
 
-    return Method(choose, check=lambda candidates, subset: score(candidates), revision=revision)
+    return Method(choose, check=lambda candidates, subset: score(candidates), reads=reads, revision=revision)
 
 
 METHODS: dict[str, Method] = {
@@ -78,11 +86,11 @@ METHODS: dict[str, Method] = {
     ),
     "random": Method(random, needs_trajectories=False, takes_at_random=True),
     "random_per_source": Method(random_per_source, needs_trajectories=False, by_source=True, takes_at_random=True),
-    "least_confidence": _ranked(least_confidence, revision=2),
-    "lowest_max_probability": _ranked(lowest_max_probability),
+    "least_confidence": _ranked(least_confidence, reads=("confidence",), revision=2),
+    "lowest_max_probability": _ranked(lowest_max_probability, reads=("confidence",)),
     "middle_perplexity": _ranked(middle_perplexity),
-    "high_learnability": _ranked(high_learnability),
+    "high_learnability": _ranked(high_learnability, reads=(BASE_MODEL,)),
     "longest": _ranked(longest),
-    "facility_location": Method(facility_location, check_embeddings, revision=2),
-    "k_center": Method(k_center, check_embeddings, revision=2),
+    "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
+    "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from utils.artifacts.subsets import subset_is_there
 from utils.artifacts.trajectories import read_num_response_tokens
+from utils.config.counts import budget_in_rows
 from utils.config.names import look_up
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
@@ -120,6 +121,21 @@ def plan_selection(
         warnings=_warnings(settings, candidates, wanted, num_clusters),
         seconds=stopwatch.seconds,
     )
+
+
+def check_before_scoring(subset: SubsetConfig, pool: Pool, num_selectable: int) -> None:
+    """What `plan_selection` would refuse already where the losses are not there yet: rows and limits against the pool.
+
+    Args: subset: with a single budget of rows or a fraction; num_selectable: rows that will have a loss.
+    Raises: ValueError, FileNotFoundError.
+    """
+    assert not isinstance(subset.budget, list)
+    extended, _ = read_extended(subset.extend)
+    candidates, _, _ = find_selectable(subset, pool, None, extended)
+    limits = find_limits(candidates, subset)
+    budget = budget_in_rows(subset.budget, min(num_selectable, len(candidates.rows)))
+    if needs_whole_order(subset, candidates):
+        check_budget(budget, limits)
 
 
 def _check_budgets(

@@ -22,6 +22,7 @@ from utils.data.truncation import truncation_of
 from utils.modeling.architecture import check_length
 from utils.modeling.devices import device_name, model_name, model_size
 from utils.modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
+from utils.modeling.responses import check_decoder
 from utils.terminal import counted, labelled, unbroken
 from utils.training.settings import BatchPlan, check_sharding, result_settings, training_arguments, try_out
 
@@ -110,6 +111,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     steps = total_steps(config, num_rows)
     save_steps = scheduled_steps(config.checkpoints, steps)
     model = empty_model(config.model)
+    check_decoder(model)
     remarks = check_length(model, config.data.max_length)
     arguments, batches = training_arguments(config, RunPaths(config.run_name).training_parts)
     try_out(arguments, model, steps)
