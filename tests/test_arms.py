@@ -188,7 +188,7 @@ def test_what_the_targets_yaml_says_instead_is_named_and_not_used(experiment, ma
     path = experiment(methods=["s2l", "full"])
     make_config(
         "target", seed=9, subset={"method": "random", "budget_tokens": 70, "same_as": "a", "trajectories_from": "b"},
-        evaluation={"heldout": "h.jsonl"},
+        evaluation={"heldout": str(path.with_name("heldout.jsonl"))},
     )  # fmt: skip
     arms = load_arms(path)
     given = {"seed": 9, "subset.method": "random", "subset.budget_tokens": 70, "subset.same_as": "a",
