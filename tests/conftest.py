@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 # Two test processes of two threads each would fight for the cores of a small machine.
@@ -166,6 +167,12 @@ def make_target(tmp_path: Path, res_dir: Path) -> Callable[..., Path]:
 def in_one_line(text: str) -> str:
     """Terminal text without its line breaks, for tests that look for several words of it."""
     return " ".join(text.split())
+
+
+def run_here(script: ModuleType, *words: str | Path) -> int:
+    """Run a script of the project in this process, for what needs no process of its own: starting one takes longer than
+    the work of most tests. Returns: its exit code."""
+    return script.main([str(word) for word in words])
 
 
 def run_script(

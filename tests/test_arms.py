@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -17,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evaluate
+import run_distributed_trajectories
+import train
 from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
 from utils.artifacts.manifests import write_config
 from utils.artifacts.paths import RunPaths, comparison_path
@@ -311,7 +314,14 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     assert "device time: about" in shown
 
 
-def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir, capsys):
+def in_this_process(command: list[str], **_: Any) -> subprocess.CompletedProcess:
+    """What an experiment runs, without a start of Python for each script."""
+    _, script, *words = command
+    scripts = {"train": train, "run_distributed_trajectories": run_distributed_trajectories, "evaluate": evaluate}
+    return subprocess.CompletedProcess(command, scripts[Path(script).stem].main(words))
+
+
+def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir, capsys, monkeypatch):
     path = experiment()
     with open(path.with_suffix(".log"), "w") as log:
         command = [sys.executable, "evaluate.py", "--arms", str(path)]
@@ -330,11 +340,13 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     }
     assert len(made) == 3 and not (second.evaluation / "manifest.json").exists()
 
-    answer = run_script("evaluate.py", "--arms", path)
+    monkeypatch.setattr("utils.evaluation.arms.subprocess", SimpleNamespace(run=in_this_process))
+    assert evaluate.main(["--arms", str(path)]) == 0
+    shown = capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in made} == made, "what was there is not made again"
     written = json.loads(comparison_path("tiny_30").read_text())
     assert [(arm["label"], arm["num_examples"]) for arm in written["arms"]] == [("s2l", 30), ("random", 30)]
-    assert [cost["arm"] for cost in written["costs"]] == ["A", "B"] and str(comparison_path("tiny_30")) in answer.stdout
+    assert [cost["arm"] for cost in written["costs"]] == ["A", "B"] and str(comparison_path("tiny_30")) in shown
     assert evaluate.main(["--arms", str(path), "--dry_run"]) == 0
     again = capsys.readouterr().out
     assert "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again

@@ -159,9 +159,9 @@ def test_killed_launcher_leaves_no_orphan_and_the_same_command_goes_on(proxy):
 
 
 def test_interrupted_launch_ends_at_once_and_continues(proxy):
-    """Ctrl-C in a terminal reaches every process of the group; a supervisor signals the launcher alone."""
+    """Ctrl-C in a terminal reaches every process of the group; a supervisor ends the launcher alone."""
     target = 0
-    for send, number in ((os.killpg, signal.SIGINT), (os.kill, signal.SIGINT), (os.kill, signal.SIGTERM)):
+    for send, number in ((os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)):
         process = proxy.launch("interrupted", "trajectories.workers=2")
         target += 20
         wait_for_units(proxy, "interrupted", target, process)

@@ -13,15 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import evaluate
+import get_trajectories
+import run_distributed_trajectories
 import select_s2l
-from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
+import train
+from tests.conftest import PROJECT, pool_rows, run_here, run_script, write_jsonl
 
 
 @pytest.fixture
 def proxy(make_config, res_dir) -> Path:
     """A trained proxy: the path of its YAML."""
     config = make_config("proxy", trajectories={"examples_per_unit": 10})
-    run_script("train.py", "--config_file", config)
+    assert run_here(train, "--config_file", config) == 0
     return config
 
 
@@ -51,13 +55,13 @@ def test_usage_of_the_released_readme(make_config, res_dir):
     }
 
     trajectories = res_dir / "proxy/trajectories"
-    script = ("run_distributed_trajectories.py", "--model_path", res_dir / "proxy", "--config_file", config)
+    words = ("--model_path", res_dir / "proxy", "--config_file", config)
     run_script("get_trajectories.py", "--config_file", config, "--ckpt", "8")
     assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-8"}
-    run_script(*script, "--checkpoints", "4:8:4")
+    run_script("run_distributed_trajectories.py", *words, "--checkpoints", "4:8:4")
     assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-4", "checkpoint-8"}
-    run_script(*script, "--checkpoints", "8,12")
-    run_script(*script, "--checkpoints", "all")
+    assert run_here(run_distributed_trajectories, *words, "--checkpoints", "8,12") == 0
+    assert run_here(run_distributed_trajectories, *words, "--checkpoints", "all") == 0
     assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {
         "checkpoint-4",
         "checkpoint-8",
@@ -73,35 +77,38 @@ def test_usage_of_the_released_readme(make_config, res_dir):
     assert (res_dir / "target/checkpoint-4/model.safetensors").is_file()
 
 
-def test_checkpoints_in_an_output_folder_and_from_another_trainer_are_found(make_config, res_dir, tmp_path, proxy):
+def test_checkpoints_in_an_output_folder_and_from_another_trainer_are_found(res_dir, tmp_path, proxy, capsys):
     foreign = tmp_path / "foreign/output"
     shutil.copytree(res_dir / "proxy/checkpoint-4", foreign / "checkpoint-100")
-    run_script("get_trajectories.py", "--config_file", proxy, "--ckpt", "100", "--model_path", foreign.parent)
+    words = ("--config_file", proxy, "--ckpt")
+    assert run_here(get_trajectories, *words, "100", "--model_path", foreign.parent) == 0
     assert (res_dir / "proxy/trajectories/checkpoint-100.npy").is_file(), "results go to the config's run"
-    answer = run_script("get_trajectories.py", "--config_file", proxy, "--ckpt", "7", check=False)
-    assert answer.returncode == 1 and "no checkpoint for steps [7]; there are [4, 8, 12]" in answer.stderr
+    assert run_here(get_trajectories, *words, "7") == 1
+    assert "no checkpoint for steps [7]; there are [4, 8, 12]" in capsys.readouterr().err
 
 
 def test_same_configs_give_the_same_subset(make_config, res_dir, proxy):
-    run_script("run_distributed_trajectories.py", "--config_file", proxy)
+    assert run_here(run_distributed_trajectories, "--config_file", proxy) == 0
     for run in ("one", "two"):
         assert select_s2l.main(["--config_file", str(make_config(run, **target_settings()))]) == 0
     one, two = (np.load(res_dir / run / "subset/indices.npy") for run in ("one", "two"))
     np.testing.assert_array_equal(one, two)
 
 
-def test_subset_is_refused_after_its_pool_changed(make_config, res_dir, tmp_path, proxy):
-    run_script("run_distributed_trajectories.py", "--config_file", proxy)
+def test_subset_is_refused_after_its_pool_changed(make_config, tmp_path, proxy, capsys):
+    assert run_here(run_distributed_trajectories, "--config_file", proxy) == 0
     target = make_config("target", **target_settings())
-    run_script("train.py", "--config_file", target)
+    assert run_here(train, "--config_file", target) == 0
     pool = tmp_path / "pool.jsonl"
     pool.write_text(pool.read_text().replace("How many", "How few", 1))
-    answer = run_script("train.py", "--config_file", target, "--overwrite", check=False)
-    assert answer.returncode == 1 and "pool" in answer.stderr
-    answer = run_script("select_s2l.py", "--config_file", target, "--overwrite", check=False)
-    assert answer.returncode == 1 and "another pool" in answer.stderr
-    answer = run_script("run_distributed_trajectories.py", "--config_file", proxy, check=False)
-    assert answer.returncode == 1 and "pool" in answer.stderr and "max_length" not in answer.stderr
+    capsys.readouterr()
+    assert run_here(train, "--config_file", target, "--overwrite") == 1
+    assert "pool" in capsys.readouterr().err
+    assert run_here(select_s2l, "--config_file", target, "--overwrite") == 1
+    assert "another pool" in capsys.readouterr().err
+    assert run_here(run_distributed_trajectories, "--config_file", proxy) == 1
+    message = capsys.readouterr().err
+    assert "pool" in message and "max_length" not in message
 
 
 def test_trajectories_made_elsewhere_select_without_a_model(make_config, res_dir, tmp_path):
@@ -128,26 +135,17 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def test_killed_scoring_ends_in_the_same_bits(res_dir, proxy):
-    run_script(
-        "run_distributed_trajectories.py", "--config_file", proxy, "run_name=whole", "--model_path", res_dir / "proxy"
-    )
-    script = (
-        "run_distributed_trajectories.py",
-        "--config_file",
-        proxy,
-        "run_name=killed",
-        "--model_path",
-        res_dir / "proxy",
-    )
+    words = ("--config_file", proxy, "--model_path", res_dir / "proxy")
+    assert run_here(run_distributed_trajectories, *words, "run_name=whole") == 0
     parts = res_dir / "killed/trajectories/parts"
-    process = start(*script)
+    process = start("run_distributed_trajectories.py", *words, "run_name=killed")
     deadline = time.monotonic() + 120
     while not list(parts.glob("*/unit-1.npz")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.002)
     kill(process)
     assert not (res_dir / "killed/trajectories/checkpoint-12.npy").exists(), "killed half way"
-    run_script(*script)
+    assert run_here(run_distributed_trajectories, *words, "run_name=killed") == 0
     for step in (4, 8, 12):
         whole, killed = (
             (res_dir / run / f"trajectories/checkpoint-{step}.npy").read_bytes() for run in ("whole", "killed")
@@ -183,7 +181,7 @@ def test_killed_evaluation_ends_in_the_same_results(make_config, res_dir, tmp_pa
     benchmarks = {name: str(tmp_path / f"{name}.jsonl") for name in ("first", "second")}
     config = make_config("proxy", evaluation={"benchmarks": benchmarks, "max_new_tokens": 40})
     folder = res_dir / "proxy/evaluation"
-    run_script("evaluate.py", "--config_file", config)
+    assert run_here(evaluate, "--config_file", config) == 0
     whole = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
     results = evaluation_results(folder)
     shutil.rmtree(folder)
@@ -195,7 +193,7 @@ def test_killed_evaluation_ends_in_the_same_results(make_config, res_dir, tmp_pa
     kill(process)
     assert not (folder / "second.json").exists(), "killed half way"
     first = (folder / "first.json").stat().st_mtime_ns
-    run_script("evaluate.py", "--config_file", config)
+    assert run_here(evaluate, "--config_file", config) == 0
     assert (folder / "first.json").stat().st_mtime_ns == first, "what was there is not done again"
     assert {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} == whole
     assert evaluation_results(folder) == results
@@ -219,7 +217,7 @@ def test_full_disk_leaves_nothing_half_written(make_config, res_dir, proxy):
     )
     assert answer.returncode == 1 and "File too large" in answer.stderr
     assert not list((res_dir / "proxy/trajectories").rglob("checkpoint-*.npy"))
-    run_script("run_distributed_trajectories.py", "--config_file", proxy)
+    assert run_here(run_distributed_trajectories, "--config_file", proxy) == 0
     target = make_config("target", **target_settings())
     answer = run_with_file_limit(600, "select_s2l.py", "--config_file", target)
     assert answer.returncode == 1 and "File too large" in answer.stderr
@@ -227,5 +225,5 @@ def test_full_disk_leaves_nothing_half_written(make_config, res_dir, proxy):
     answer = run_with_file_limit(40_000, "train.py", "--config_file", target, "run_name=full", "subset=null")
     assert answer.returncode != 0
     assert not list((res_dir / "full").glob("checkpoint-*"))
-    run_script("train.py", "--config_file", target, "run_name=full", "subset=null")
+    assert run_here(train, "--config_file", target, "run_name=full", "subset=null") == 0
     assert (res_dir / "full/checkpoint-12/model.safetensors").is_file()

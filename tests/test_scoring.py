@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 import get_trajectories
 import run_distributed_trajectories
 import train
-from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_script, write_jsonl
+from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_here, run_script, write_jsonl
 from utils.artifacts.files import locked
 from utils.config.load import load_config
 from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig
@@ -221,25 +221,21 @@ def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows, a
     assert len(prefix) == (same.index(False) if False in same else longest)
 
 
-def test_scores_are_the_same_bits_on_one_two_and_three_workers(make_config, res_dir):
+def test_scores_are_the_same_bits_on_one_and_three_workers(make_config, res_dir):
     config = make_config("proxy", trajectories={"examples_per_unit": 20})
-    assert train.main(["--config_file", str(config)]) == 0
-    assert run_distributed_trajectories.main(["--config_file", str(config)]) == 0
-    script = ("run_distributed_trajectories.py", "--model_path", res_dir / "proxy", "--config_file", config)
-    answer = run_script(*script, "run_name=two", torchrun=2)
-    run_script(*script, "run_name=three", "trajectories.workers=3")
-    table = answer.stdout.split("of matrix rate\n")[1].splitlines()[:2]
+    assert run_here(train, "--config_file", config) == 0
+    words = ("--config_file", config, "--model_path", res_dir / "proxy")
+    assert run_here(run_distributed_trajectories, *words) == 0
+    answer = run_script("run_distributed_trajectories.py", *words, "run_name=three", "trajectories.workers=3")
+    table = answer.stdout.split("of matrix rate\n")[1].splitlines()[:3]
     manifest = json.loads((res_dir / "proxy/trajectories/manifest.json").read_text())
     steps, num_scored = manifest["steps"], 90 - len(manifest["unscorable_rows"])
     assert len(steps) == 3
     done = [int(line.split()[1]) for line in table if line.startswith("  cpu")]
     assert sum(done) == 3 * num_scored, "the table says what each worker did"
     for step in steps:
-        one, two, three = (
-            np.load(res_dir / run / f"trajectories/checkpoint-{step}.npy") for run in ("proxy", "two", "three")
-        )
+        one, three = (np.load(res_dir / run / f"trajectories/checkpoint-{step}.npy") for run in ("proxy", "three"))
         assert one.dtype == np.float32
-        np.testing.assert_array_equal(one, two)
         np.testing.assert_array_equal(one, three)
 
 
@@ -257,8 +253,8 @@ def test_saved_checkpoint_scores_as_the_plain_loop_over_it(make_config, res_dir)
     from transformers import AutoModelForCausalLM
 
     config = make_config("proxy")
-    run_script("train.py", "--config_file", config)
-    run_script("get_trajectories.py", "--config_file", config, "--ckpt", "-1")
+    assert run_here(train, "--config_file", config) == 0
+    assert run_here(get_trajectories, "--config_file", config, "--ckpt", "-1") == 0
     folder = res_dir / "proxy/checkpoint-12"
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     pool = Pool(DataConfig(path=str(config.parent / "pool.jsonl"), max_length=160))
@@ -267,37 +263,36 @@ def test_saved_checkpoint_scores_as_the_plain_loop_over_it(make_config, res_dir)
     np.testing.assert_allclose(scored, plain_losses(model, tokens), atol=TOLERANCE)
 
 
-def test_truncated_checkpoint_is_named_and_the_others_are_scored(make_config, res_dir):
+def test_truncated_checkpoint_is_named_and_the_others_are_scored(make_config, res_dir, capsys):
     config = make_config("proxy")
-    run_script("train.py", "--config_file", config)
+    assert run_here(train, "--config_file", config) == 0
     weights = res_dir / "proxy/checkpoint-8/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    answer = run_script("run_distributed_trajectories.py", "--config_file", config, check=False)
-    assert answer.returncode == 1
-    assert "checkpoint 8 failed" in answer.stderr
+    assert run_here(run_distributed_trajectories, "--config_file", config) == 1
+    assert "checkpoint 8 failed" in capsys.readouterr().err
     scored = {path.name for path in (res_dir / "proxy/trajectories").glob("checkpoint-*.npy")}
     assert scored == {"checkpoint-4.npy", "checkpoint-12.npy"}
 
 
-def test_retrained_proxy_in_the_same_folder_is_refused(make_config, res_dir):
+def test_retrained_proxy_in_the_same_folder_is_refused(make_config, res_dir, capsys):
     config = make_config("proxy")
-    run_script("train.py", "--config_file", config)
-    run_script("get_trajectories.py", "--config_file", config, "--ckpt", "4")
+    assert run_here(train, "--config_file", config) == 0
+    assert run_here(get_trajectories, "--config_file", config, "--ckpt", "4") == 0
     shutil.copy(res_dir / "proxy/checkpoint-8/model.safetensors", res_dir / "proxy/checkpoint-4/model.safetensors")
-    answer = run_script("get_trajectories.py", "--config_file", config, "--ckpt", "4", check=False)
-    assert answer.returncode == 1
-    assert "checkpoint-4" in answer.stderr and "--overwrite" in answer.stderr
-    run_script("train.py", "--config_file", config, "--overwrite", "seed=7")
+    assert run_here(get_trajectories, "--config_file", config, "--ckpt", "4") == 1
+    message = capsys.readouterr().err
+    assert "checkpoint-4" in message and "--overwrite" in message
+    assert run_here(train, "--config_file", config, "--overwrite", "seed=7") == 0
     assert not (res_dir / "proxy/trajectories").exists(), "losses of weights that are no more"
 
 
-def test_half_trained_proxy_is_not_taken_for_a_whole_one(make_config, res_dir):
+def test_half_trained_proxy_is_not_taken_for_a_whole_one(make_config, res_dir, capsys):
     config = make_config("proxy")
-    run_script("train.py", "--config_file", config)
+    assert run_here(train, "--config_file", config) == 0
     shutil.rmtree(res_dir / "proxy/checkpoint-12")
-    answer = run_script("run_distributed_trajectories.py", "--config_file", config, check=False)
-    assert answer.returncode == 1 and "[4, 8] of [4, 8, 12]" in answer.stderr
-    run_script("run_distributed_trajectories.py", "--config_file", config, "--checkpoints", "4,8")
+    assert run_here(run_distributed_trajectories, "--config_file", config) == 1
+    assert "[4, 8] of [4, 8, 12]" in capsys.readouterr().err
+    assert run_here(run_distributed_trajectories, "--config_file", config, "--checkpoints", "4,8") == 0
 
 
 def test_second_launch_on_a_checkpoint_is_refused_and_on_another_is_not(make_config, res_dir, capsys):

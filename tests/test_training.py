@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 import get_trajectories
 import train
-from tests.conftest import ARCHITECTURES, PROJECT, plain_losses, pool_rows, run_script, write_jsonl
+from tests.conftest import ARCHITECTURES, PROJECT, plain_losses, pool_rows, run_here, run_script, write_jsonl
 from utils.config.counts import scheduled_steps
 from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
 from utils.data.pool import Pool
@@ -149,7 +149,7 @@ def test_an_adapter_gives_the_same_bits_each_time_and_after_a_kill_before_the_fi
     command = [sys.executable, "train.py", "--config_file", str(config), "run_name=second"]
     kill_once_there(command, res_dir / "second/manifest.json")  # written once the model is loaded
     assert not (res_dir / "second/checkpoint-12").exists()
-    run_script(*command[1:])
+    assert run_here(train, *command[2:]) == 0
     assert losses(res_dir / "first") == losses(res_dir / "second")
     for step in (1, 12):
         assert_same_weights(res_dir / f"first/checkpoint-{step}", res_dir / f"second/checkpoint-{step}", 0)
@@ -179,11 +179,11 @@ def kill_once_there(command: list[str], path: Path) -> None:
 
 def test_killed_training_ends_in_the_weights_of_an_uninterrupted_one(make_config, res_dir):
     config = make_config("whole", train_args={"num_train_epochs": 6}, checkpoints={"count": 9})
-    run_script("train.py", "--config_file", config)
+    assert run_here(train, "--config_file", config) == 0
     command = [sys.executable, "train.py", "--config_file", str(config), "run_name=killed"]
     kill_once_there(command, res_dir / "killed/checkpoint-8")
     assert not (res_dir / "killed/checkpoint-36").exists()
-    run_script(*command[1:])
+    assert run_here(train, *command[2:]) == 0
     steps = [line["step"] for line in metrics(res_dir / "killed")]
     assert steps == list(range(1, 37)), "no step is lost or logged twice"
     assert losses(res_dir / "killed") == losses(res_dir / "whole")
@@ -195,12 +195,12 @@ def test_killed_training_ends_in_the_weights_of_an_uninterrupted_one(make_config
 
 def test_one_process_continues_what_two_began(make_config, res_dir):
     config = make_config("whole", train_args={"num_train_epochs": 6}, checkpoints={"count": 9})
-    run_script("train.py", "--config_file", config)
+    assert run_here(train, "--config_file", config) == 0
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     script = ["train.py", "--config_file", str(config), "run_name=killed"]
     kill_once_there([*launcher, *script], res_dir / "killed/checkpoint-8")
     # torchrun puts its workers into sessions of their own; they end when their agent is gone.
-    run_script(*script)
+    assert run_here(train, *script[1:]) == 0
     np.testing.assert_allclose(losses(res_dir / "killed"), losses(res_dir / "whole"), atol=1e-4)
     assert_same_weights(res_dir / "whole/checkpoint-36", res_dir / "killed/checkpoint-36", 1e-4)
 

@@ -9,7 +9,7 @@ import yaml
 import run_distributed_trajectories
 import select_s2l
 import train
-from tests.conftest import ARCHITECTURES, run_script
+from tests.conftest import ARCHITECTURES, run_here, run_script
 from utils.artifacts.checkpoints import find_checkpoints
 from utils.config.load import load_config
 from utils.scoring import callback
@@ -42,9 +42,8 @@ def test_losses_in_training_are_those_of_scoring_afterwards(make_config, res_dir
 def test_two_ranks_of_a_training_share_the_scoring(make_config, res_dir):
     config = make_config("two", trajectories={"during_training": True, "examples_per_unit": 10})
     run_script("train.py", "--config_file", config, torchrun=2)
-    run_script(
-        "run_distributed_trajectories.py", "--config_file", config, "run_name=after", "--model_path", res_dir / "two"
-    )
+    words = ("--config_file", config, "run_name=after", "--model_path", res_dir / "two")
+    assert run_here(run_distributed_trajectories, *words) == 0
     two, after = losses(res_dir / "two"), losses(res_dir / "after")
     assert two.keys() == after.keys() and len(two) == 3
     for name in after:
