@@ -114,8 +114,7 @@ def _make_arms(config_file: str, overrides: list[str], dry_run: bool) -> int:
 def stage_checks() -> "StageChecks":
     """What training, selection and evaluation say of a run of an experiment before it is made."""
     from utils.config.train_args import train_args_problems
-    from utils.data.pool import Pool
-    from utils.data.settings import data_problems
+    from utils.data.settings import data_problems, read_pool
     from utils.evaluation.experiment_checks import MethodFacts, StageChecks
     from utils.evaluation.plan import question_files
     from utils.evaluation.settings import evaluation_problems
@@ -135,8 +134,8 @@ def stage_checks() -> "StageChecks":
         methods={name: MethodFacts(method.settings, method.reads_with) for name, method in METHODS.items()},
         sections=sections,
         target_sections={"evaluation": evaluation_problems},
-        training=lambda config, num_rows: set_up_training(config, Pool(config.data), num_rows),
-        selection=lambda config, num_rows: check_before_scoring(config.subset, Pool(config.data), num_rows),
+        training=lambda config, num_rows: set_up_training(config, read_pool(config), num_rows),
+        selection=lambda config, num_rows: check_before_scoring(config, read_pool(config), num_rows),
         questions=question_files,
     )
 

@@ -314,7 +314,7 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     assert "device time: about" in shown
 
 
-def in_this_process(command: list[str], **_: Any) -> subprocess.CompletedProcess:
+def in_this_process(command: list[str], **options: Any) -> subprocess.CompletedProcess:
     """What an experiment runs, without a start of Python for each script."""
     _, script, *words = command
     scripts = {"train": train, "run_distributed_trajectories": run_distributed_trajectories, "evaluate": evaluate}

@@ -123,12 +123,14 @@ def plan_selection(
     )
 
 
-def check_before_scoring(subset: SubsetConfig, pool: Pool, num_selectable: int) -> None:
+def check_before_scoring(config: RunConfig, pool: Pool, num_selectable: int) -> None:
     """What `plan_selection` would refuse already where the losses are not there yet: rows and limits against the pool.
 
-    Args: subset: with a single budget of rows or a fraction; num_selectable: rows that will have a loss.
+    Args: config: with a subset of a single budget, in rows or as a fraction; num_selectable: rows that will have a loss.
     Raises: ValueError, FileNotFoundError.
     """
+    assert config.subset is not None
+    subset = config.subset
     assert not isinstance(subset.budget, list)
     extended, _ = read_extended(subset.extend)
     candidates, _, _ = find_selectable(subset, pool, None, extended)
