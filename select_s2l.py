@@ -24,6 +24,7 @@ from pathlib import Path
 import utils.process.environment  # noqa: F401 (first, for its message)
 from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
 from utils.config.schema import RunConfig
+from utils.data.settings import data_problems
 from utils.selection.explain import explain_row
 from utils.selection.inspection import KINDS, inspect
 from utils.selection.stability import write_stability
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--export: found no --inspect beside it, expected both: --inspect --export KIND FILE")
 
     def command() -> int:
-        config = read_config(arguments, needs=("subset",))
+        config = read_config(arguments, needs=("subset",), checks={"data": data_problems})
         _run(arguments, config)
         return 0
 

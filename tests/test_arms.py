@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -312,6 +313,8 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     line = next(line for line in shown.splitlines() if "tiny_full_seed0" in line).split()
     assert float(line[3]) == pytest.approx(expected, rel=0.05) and line[4] == "trained"
     assert "device time: about" in shown
+    totals = re.search(r"in all (\S+) floating-point operations, (\S+) of them to do", shown)
+    assert totals and float(totals[1]) - float(totals[2]) == pytest.approx(expected, rel=0.05), "one of the two is trained"
 
 
 def in_this_process(command: list[str], **options: Any) -> subprocess.CompletedProcess:

@@ -225,6 +225,23 @@ def test_number_without_a_dot_is_a_number(yaml_file):
     assert config.train_args == {"learning_rate": 2e-5, "run": "1e3x"}
 
 
+def test_numbers_are_those_of_yaml_1_2(yaml_file):
+    text = "{a: 1:30, b: 010, c: 1_000, d: 0x10, e: 1e3, f: -.5, g: 1.5E-3, h: 190:20:30.15}"
+    config, _ = load_config(yaml_file(MINIMAL + f"train_args: {text}\n"))
+    numbers = {"c": 1000, "d": 16, "e": 1e3, "f": -0.5, "g": 1.5e-3}
+    assert config.train_args == {**numbers, "a": "1:30", "b": "010", "h": "190:20:30.15"}
+
+
+@pytest.mark.parametrize("override", [
+    "subset.min_slope=.inf", "subset.min_slope=.nan", "subset.budget=.inf", "model.lora={dropout: .nan}",
+    "subset.num_clusters=99999999999999999999", "global_batch_size=99999999999999999999", f"run_name={'n' * 300}",
+])  # fmt: skip
+def test_numbers_and_names_that_nothing_could_hold_are_refused(yaml_file, override):
+    key = override.split("=")[0]
+    with pytest.raises(ValueError, match=key.split(".")[-1]):
+        load_config(yaml_file(MINIMAL), [override])
+
+
 def test_command_line_wins_over_yaml_and_yaml_over_defaults(yaml_file):
     path = yaml_file(MINIMAL + "seed: 5\nglobal_batch_size: 8\n")
     config, _ = load_config(path, ["seed=6", "subset.budget=0.5", "train_args.learning_rate=1e-4", "data.limit=10"])

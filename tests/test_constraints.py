@@ -103,6 +103,22 @@ def test_one_of_several_subsets_can_be_trained_on(place, capsys):
         resolve_subset(config_of(place, "several", budget=[20, 60]))
 
 
+def test_two_budgets_of_the_same_rows_are_refused(place):
+    with pytest.raises(ValueError, match=r"found 20 and 0\.1, which are the same number of rows"):
+        select(config_of(place, "several", budget=[20, 0.1, 60]))
+
+
+@pytest.mark.parametrize("kind", ["int64", "bool", "txt"])
+def test_a_mask_is_not_taken_for_row_numbers(place, kind):
+    mask_N = np.arange(NUM_ROWS) % 2
+    if kind == "txt":
+        (place / "mask.txt").write_text("\n".join(map(str, mask_N)))
+    else:
+        np.save(place / "mask.npy", mask_N.astype(kind))
+    with pytest.raises(ValueError, match=r"numpy\.flatnonzero"):
+        select(config_of(place, "masked", include=str(place / f"mask.{'txt' if kind == 'txt' else 'npy'}")))
+
+
 def test_a_further_budget_leaves_those_that_are_there(place, capsys):
     select(config_of(place, budget=[20, 60]))
     manifest = RunPaths("target").root / "subset-20" / "manifest.json"

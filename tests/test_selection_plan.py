@@ -109,7 +109,7 @@ def is_possible(subset: dict[str, Any], meaning: dict[str, Any]) -> bool | None:
     num_selectable = len(meaning["selectable"])
     budgets = subset["budget"] if isinstance(subset["budget"], list) else [subset["budget"]]
     rows = [budget if isinstance(budget, int) else max(1, int(budget * num_selectable + 0.5)) for budget in budgets]
-    return all(least <= number <= most for number in rows)
+    return len(set(rows)) == len(rows) and all(least <= number <= most for number in rows)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

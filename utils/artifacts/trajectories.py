@@ -61,11 +61,12 @@ class Trajectories:
         losses_mT = _empty_table(num_rows, len(self.columns))
         for first, piece in zip(range(0, num_rows, _ROWS_AT_ONCE), pieces, strict=True):
             target_mT = losses_mT[first : first + _ROWS_AT_ONCE]
-            if self.table_NT is not None:
-                target_mT[:] = self.table_NT[piece]
-            else:
-                for number, column_N in enumerate(self.columns):
-                    target_mT[:, number] = column_N[piece]
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused by name
+                if self.table_NT is not None:
+                    target_mT[:] = self.table_NT[piece]
+                else:
+                    for number, column_N in enumerate(self.columns):
+                        target_mT[:, number] = column_N[piece]
         return losses_mT
 
 

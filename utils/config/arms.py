@@ -85,7 +85,7 @@ Methods = Annotated[dict[Label, MethodSettings], BeforeValidator(_names_as_mappi
 class ArmsConfig(Section):
     """Which runs an experiment is made of. Their names are <name>_<method>_<budget>_seed<seed>."""
 
-    name: str = Field(pattern=NAME_PATTERN, description="what the names of all its runs begin with")
+    name: str = Field(pattern=NAME_PATTERN, max_length=100, description="what the names of all its runs begin with")
     proxy: str = Field(
         description="the run whose trajectories the methods use, by its YAML (or by its name, if it was trained before); "
         "trained and scored first"

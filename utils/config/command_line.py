@@ -87,6 +87,9 @@ def run_command(command: Callable[[], int]) -> int:
             raise
         print(f"error: found no package {package}: {WAY_OUT}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
+        return 1
     except OSError as error:  # a full disk, a read-only folder: the system's own words say what to do
         print(f"error: {without_keys(str(error))}", file=sys.stderr)
         return 1

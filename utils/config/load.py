@@ -1,7 +1,8 @@
 """Read a YAML into a `RunConfig`: defaults < YAML < command line, every error at once.
 
 The reader is YAML's safe one with two repairs: a key given twice is an error (PyYAML keeps the last in silence), and
-`2e-5` is a number (PyYAML 1.1 reads a string unless there is a dot).
+numbers are those of YAML 1.2: `2e-5` is one (PyYAML, of YAML 1.1, reads a text unless there is a dot), `1:30` and `010` are
+none (PyYAML reads 90 and 8).
 """
 
 import contextlib
@@ -23,9 +24,17 @@ Schema = TypeVar("Schema", bound=BaseModel)
 Checks = Mapping[str, Callable[[Any], Iterable[str]]]  # name of a section -> what is wrong with its value
 NO_CHECKS: Checks = MappingProxyType({})
 
+_NUMBERS = {
+    "tag:yaml.org,2002:int": r"^[-+]?(0|[1-9][0-9_]*)$|^0x[0-9a-fA-F]+$",
+    "tag:yaml.org,2002:float": (
+        r"^[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?$"
+        r"|^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+    ),
+}
+
 
 class _ConfigLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads YAML 1.2 floats."""
+    """SafeLoader that refuses duplicate keys and reads the numbers of YAML 1.2."""
 
 
 class ConfigDumper(yaml.SafeDumper):
@@ -34,11 +43,11 @@ class ConfigDumper(yaml.SafeDumper):
 
 for _side in (_ConfigLoader, ConfigDumper):
     _side.yaml_implicit_resolvers = {
-        first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    _side.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-    )
+    for _tag, _pattern in _NUMBERS.items():
+        _side.add_implicit_resolver(_tag, re.compile(_pattern), list("-+.0123456789"))
 
 
 def _mapping_without_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:

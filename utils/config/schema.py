@@ -10,8 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"  # of what becomes the name of a folder
 # Whole numbers only: without `strict`, `limit: true` would be one row.
-PositiveInt = Annotated[int, Field(strict=True, gt=0)]
-NonNegativeInt = Annotated[int, Field(strict=True, ge=0)]
+PositiveInt = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
+NonNegativeInt = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 SELECTION_PRESETS: dict[str, dict[str, Any]] = {
@@ -52,7 +52,8 @@ def check_budget(value: Any) -> Any:
 class Section(BaseModel):
     """A section of the YAML: immutable, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    # No number may be infinite or NaN: nothing here means anything by it, and JSON has neither.
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class LoraConfig(Section):
@@ -313,7 +314,7 @@ class EvaluationConfig(Section):
 class RunConfig(Section):
     """One YAML = one run. Its results go to res/<run_name>."""
 
-    run_name: str = Field(pattern=NAME_PATTERN, description="folder under res/")
+    run_name: str = Field(pattern=NAME_PATTERN, max_length=200, description="folder under res/")
     seed: Seed = 42
     model: ModelConfig | None = None
     data: DataConfig | None = None

@@ -61,6 +61,14 @@ class PlannedRun:
     def is_done(self) -> bool:
         return len(self.state.split(", ")) == 2
 
+    @property
+    def operations_left(self) -> float:
+        """What is to do of `operations`. Of a scoring that is begun, all of it."""
+        if self.is_done:
+            return 0.0
+        is_trained = "trained" in self.state.split(", ")
+        return self.operations - (self.training_operations if is_trained else 0.0)
+
 
 class ExperimentPlan:
     """The runs of an experiment in the order in which they are made.
@@ -111,7 +119,7 @@ class ExperimentPlan:
             for run in runs
         ]
         left = [run for run in runs if not run.is_done]
-        operations, still = (sum(run.operations for run in some) for some in (runs, left))
+        operations, still = sum(run.operations for run in runs), sum(run.operations_left for run in left)
         lines.append(f"  in all {operations:.3g} floating-point operations, {still:.3g} of them to do")
         lines.append(f"  {_device_time(runs, left)}")
         return "\n".join(lines)
@@ -235,7 +243,7 @@ def _device_time(runs: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> str:
         pace = _pace([other for other in runs if other.config.model == run.config.model])
         if pace is None:
             return "device time: not known before the first run of each model is trained"
-        seconds += run.operations * pace
+        seconds += run.operations_left * pace
     return (
         f"device time: about {seconds / 3600:.2g} hours to do, at the pace of what is trained, evaluation not counted"
     )

@@ -84,10 +84,16 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
     falls_n = _falls(candidates, subset.min_slope)
     pruned = in_random_order(np.flatnonzero(~falls_n), candidates.random_keys(seed))
     if not falls_n.any():
-        return choose_in_order(candidates, pruned, budget)
+        words = (
+            f"no loss falls by subset.min_slope ({subset.min_slope:g}) nats per checkpoint: all {len(pruned):,} rows are "
+            "pruned, and the subset is taken at random: lower it"
+        )
+        return replace(choose_in_order(candidates, pruned, budget), warnings=(words,))
     kept = candidates.only(np.flatnonzero(falls_n))
     choice = choose_from_clusters(kept, _read_falls(kept), subset, len(kept.rows), seed)
-    return replace(choice, order=np.concatenate([choice.order, candidates.rows[pruned]])[:budget])
+    words = f"{len(pruned):,} of {len(falls_n):,} rows are pruned: their loss falls by less than subset.min_slope"
+    order = np.concatenate([choice.order, candidates.rows[pruned]])[:budget]
+    return replace(choice, order=order, remarks=(*choice.remarks, words))
 
 
 def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:

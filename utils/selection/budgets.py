@@ -27,12 +27,18 @@ def wanted_subsets(config: RunConfig, inputs: dict[str, Any], num_selectable: in
 
     Args: inputs: what they are made from, except the budget.
 
-    Raises: ValueError for a budget beyond the selectable rows.
+    Raises: ValueError for a budget beyond the selectable rows, or two that are the same number of rows.
     """
     assert config.subset is not None
     subset, paths = config.subset, RunPaths(config.run_name)
     if isinstance(subset.budget, list):
-        budgets = sorted({budget_in_rows(budget, num_selectable) for budget in subset.budget})
+        rows_of = {budget: budget_in_rows(budget, num_selectable) for budget in subset.budget}
+        budgets = sorted(rows_of[budget] for budget in subset.budget)
+        if repeated := sorted({rows for rows in budgets if budgets.count(rows) > 1}):
+            same = [str(budget) for budget in subset.budget if rows_of[budget] in repeated]
+            raise ValueError(
+                f"subset.budget: found {' and '.join(same)}, which are the same number of rows, expected each once: keep one"
+            )
         return [WantedSubset(paths.subset_of(rows), rows, inputs | {"budget_rows": rows}) for rows in budgets]
     num_rows = budget_in_rows(subset.budget, num_selectable)
     return [WantedSubset(paths.subset, num_rows, inputs | budget_inputs(subset))]

@@ -207,9 +207,11 @@ def _scorable(usable_N: np.ndarray, trajectories: Trajectories) -> tuple[np.ndar
     num_nan_N = np.zeros(num_examples, np.uint16)
     num_nan_T = np.zeros(num_checkpoints, np.int64)
     num_partial_T = np.zeros(num_checkpoints, np.int64)
+    negative_N = np.zeros(num_examples, bool)
     too_large = []
     for start in range(0, num_examples, _ROWS_AT_ONCE):
         losses_mT = trajectories.rows(slice(start, start + _ROWS_AT_ONCE))
+        negative_N[start : start + _ROWS_AT_ONCE] = (losses_mT < 0).any(1)
         if np.abs(losses_mT).max() <= _LARGEST_LOSS:  # false if any is NaN
             continue
         usable_m = usable_N[start : start + _ROWS_AT_ONCE]
@@ -236,6 +238,12 @@ def _scorable(usable_N: np.ndarray, trajectories: Trajectories) -> tuple[np.ndar
             f"every checkpoint (NaN at {counts}): leave such checkpoints out (subset.steps), or score again"
         )
     remarks = []
+    negative = np.flatnonzero(scorable_N & negative_N)
+    if len(negative):
+        remarks.append(
+            f"{len(negative):,} rows have a loss below 0 ({listed(negative)}), which minus a log-probability never is: are "
+            "these losses, with that sign?"
+        )
     unscorable = np.flatnonzero(usable_N & ~scorable_N)
     if len(unscorable):
         remarks.append(f"{len(unscorable):,} rows have no loss (NaN) and are not selectable: {listed(unscorable)}")

@@ -32,12 +32,13 @@ NAMES = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source",
 @dataclass(frozen=True)
 class ListedRows:
     """Attributes: included, barred: int64, ascending row numbers that must be in, or out; remarks: for the user;
-    reports: JSON files to lie beside the subset."""
+    reports: JSON files to lie beside the subset; counts: setting -> rows that it names."""
 
     included: np.ndarray
     barred: np.ndarray
     remarks: list[str] = field(default_factory=list)
     reports: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def list_rows(subset: SubsetConfig, pool: Pool | NumberedRows, kept: np.ndarray | None = None) -> ListedRows:
@@ -46,9 +47,13 @@ def list_rows(subset: SubsetConfig, pool: Pool | NumberedRows, kept: np.ndarray 
     Raises: FileNotFoundError; ValueError for files that are not row numbers, or naming two settings in conflict.
     """
     included = _read_rows(subset.include, "include", pool)
+    counts = {"include": len(included)}
     if kept is not None:
         included = np.union1d(included, kept)
-    barred, remarks, reports = _read_rows(subset.exclude, "exclude", pool), [], {}
+    barred = _read_rows(subset.exclude, "exclude", pool)
+    counts["exclude"] = len(barred)
+    remarks: list[str] = []
+    reports: dict[str, Any] = {}
     in_name = "include" if kept is None else "include or subset.extend"
     _refuse_both(in_name, included, "exclude", barred)
     if subset.decontaminate:
@@ -57,8 +62,9 @@ def list_rows(subset: SubsetConfig, pool: Pool | NumberedRows, kept: np.ndarray 
         _refuse_both(in_name, included, "decontaminate", contaminated)
         barred = np.union1d(barred, contaminated)
         reports["contamination.json"] = hits
-        remarks.append(f"{len(hits):,} rows contain benchmark questions and are not selectable: {listed(contaminated)}")
-    return ListedRows(included, barred, remarks, reports)
+        rows = f"are not selectable: {listed(contaminated)}" if hits else "would not be selectable"
+        remarks.append(f"{len(hits):,} rows contain benchmark questions and {rows}")
+    return ListedRows(included, barred, remarks, reports, counts)
 
 
 def without_duplicates(candidates: Candidates, pool: Pool | NumberedRows) -> Candidates:
@@ -264,7 +270,15 @@ def _read_rows(setting: str | None, key: str, pool: Pool | NumberedRows) -> np.n
     else:
         raise FileNotFoundError(f"subset.{key}: {path} does not exist (current folder: {Path.cwd()})")
     if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
-        raise ValueError(f"subset.{key}: {path}: found {rows.dtype} {rows.shape}, expected row numbers: integers (n,)")
+        raise ValueError(
+            f"subset.{key}: {path}: found {rows.dtype} {rows.shape}, expected row numbers: integers (n,)"
+            + (", as numpy.flatnonzero gives them of such a mask" if rows.dtype == bool else "")
+        )
+    if len(rows) == len(pool) > 2 and set(np.unique(rows)) == {0, 1}:
+        raise ValueError(
+            f"subset.{key}: {path}: found {len(rows):,} numbers for {len(pool):,} rows, all 0 or 1, which is a mask; expected "
+            "row numbers, as numpy.flatnonzero gives them of a mask"
+        )
     outside = rows[(rows < 0) | (rows >= len(pool))]
     if len(outside):
         raise ValueError(

@@ -2,7 +2,7 @@
 
 from utils.selection.constraints import NAMES
 from utils.selection.plan import SelectionPlan
-from utils.terminal import labelled, unbroken
+from utils.terminal import counted, labelled, unbroken
 
 
 def plan_text(plan: SelectionPlan) -> str:
@@ -21,7 +21,8 @@ def plan_text(plan: SelectionPlan) -> str:
     limits = [name for name in NAMES if name in plan.wanted[0].inputs]
     limits += ["extend"] if settings.extend is not None else []
     if limits:
-        words["limits"] = ", ".join(f"{name} {getattr(settings, name)}" for name in limits)
+        counts = {name: f" ({counted(count, 'row')})" for name, count in plan.listed.counts.items()}
+        words["limits"] = ", ".join(f"{name} {getattr(settings, name)}{counts.get(name, '')}" for name in limits)
     if trajectories is not None and trajectories.steps is not None:
         words["checkpoints"] = f"{', '.join(map(str, trajectories.steps))} of {unbroken(trajectories.origin)}"
     elif trajectories is not None:
