@@ -130,7 +130,7 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "train_args": other.get("train_args", {"num_train_epochs": 3}),
         }
         made = other.get("made", {"seconds": 2.0 * steps, "devices": 1, "device": "cpu", "continued_from": None})
-        work = {"tokens": 10 * num_rows, "response_tokens": 5 * num_rows, "forward_operations": 1e6 * num_rows}
+        work = {"tokens": other.get("tokens", 10 * num_rows), "response_tokens": 5 * num_rows, "forward_operations": 1e6 * num_rows}
         work["training_operations"] = 3 * work["forward_operations"]
         made = {**made, "work": {**work, "steps_per_epoch": other.get("steps_per_epoch", 10)}}
         last_step = other.get("last_step", steps)
@@ -219,6 +219,17 @@ def test_the_seeds_of_an_arm_belong_together(evaluated):
     assert {"Equal optimizer steps: 30 in A, B.", "Equal examples: 50 in A, B.",
             "Equal tokens trained on: 1,500 in A, B."} <= set(found.remarks)  # fmt: skip
     assert any(remark.startswith("Arm B: one run. Differences between single seeds") for remark in found.remarks)
+
+
+def test_the_tokens_of_an_arm_are_the_mean_over_its_runs(evaluated):
+    """Each seed draws other rows; which seed comes first says nothing."""
+    tokens = {"s2l": (500, 560), "random": (560, 500)}
+    found = compare([
+        evaluated(f"{method}_{seed}", method, seed, 0.5, 0.6, tokens=tokens[method][seed])
+        for method in tokens for seed in (0, 1)
+    ])  # fmt: skip
+    assert [arm.num_tokens for arm in found.arms] == [1590, 1590]
+    assert "Equal tokens trained on: 1,590 in A, B." in found.remarks
 
 
 def test_what_arms_differ_in_by_design_is_said(evaluated):

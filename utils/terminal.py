@@ -65,7 +65,7 @@ def table(
     lines = []
     for name, *others in cells:
         if columns(name) > widest_name:
-            lines.append(indent + name)
+            lines.append((indent + name).rstrip())
             if not any(others):
                 continue
             name = ""
@@ -83,7 +83,7 @@ def tables(heading: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], widt
     num_columns = len(heading[0])
     align = align or "<" + ">" * (num_columns - 1)
     widest_name = min(42, 2 * width // 5)
-    names = {visible(row[0]) for row in rows if row and columns(visible(row[0])) > widest_name}
+    names = {visible(row[0]).rstrip() for row in rows if row and columns(visible(row[0])) > widest_name}
     lines: list[str] = []
     start = 1
     while start < num_columns:

@@ -81,7 +81,8 @@ class Difference:
 
     Attributes:
         arm: letter of the other; measure: as `Measure.name`; question_sets: one, or several whose plain average it is.
-        over_questions, over_runs: intervals, None where there is none; p_values: McNemar's, ascending, one per pair of runs.
+        over_questions, over_runs: intervals, None where there is none; p_values: McNemar's, one per pair of runs
+        of one seed, in the order of the arms' runs; mean: the first arm's minus the other's.
     """
 
     arm: str

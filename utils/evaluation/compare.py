@@ -5,6 +5,7 @@ Two runs are the same arm if their training and evaluation had the same inputs a
 follow from them.
 """
 
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
 
 
 def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
-    """The first run of an arm speaks for it."""
+    """The runs of an arm differ in their seeds alone: the first speaks for it, but for the tokens of the rows it drew."""
     firsts = [arm.runs[0] for arm in arms]
     settings = told_apart([(run.method, run.settings) for run in firsts])
     return [
@@ -79,7 +80,7 @@ def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
             step=run.step,
             last_step=run.last_step,
             num_examples=run.num_examples,
-            num_tokens=run.num_tokens,
+            num_tokens=_mean_of(arm, lambda run: run.num_tokens),
         )
         for arm, run, own in zip(arms, firsts, settings, strict=True)
     ]
@@ -177,11 +178,17 @@ def _remarks(arms: list[Arm]) -> list[str]:
     return remarks
 
 
+def _mean_of(arm: Arm, value_of: Callable[[EvaluatedRun], int | None]) -> int | None:
+    """Over the runs of an arm; None where one did not record it."""
+    values = [value for run in arm.runs if (value := value_of(run)) is not None]
+    return round(statistics.mean(values)) if len(values) == len(arm.runs) else None
+
+
 def _equality(
     arms: list[Arm], noun: str, value_of: Callable[[EvaluatedRun], int | None], tolerance: float = 0.0
 ) -> str:
-    """Args: tolerance: relative difference up to which values count as equal. An arm's first run speaks for it."""
-    values = {arm.letter: value_of(arm.runs[0]) for arm in arms}
+    """Args: tolerance: relative difference of the arms' means up to which they count as equal."""
+    values = {arm.letter: _mean_of(arm, value_of) for arm in arms}
     known = [value for value in values.values() if value is not None]
     if len(known) < len(values):
         unknown = [letter for letter, value in values.items() if value is None]

@@ -27,7 +27,8 @@ _SAMPLED_ROWS = 512
 
 def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """Greedy maximisation of the sum over all rows of 1 + the cosine similarity to their nearest chosen row (the facility
-    location function; greedy by Nemhauser et al., 1978). Ties to the lowest row.
+    location function; greedy by Nemhauser et al., 1978). Ties, of the rounded
+    vectors, to the lowest row.
 
     Exact: no sampling, no graph of neighbours that leaves similarities out, no rounding of sums. The gain of every row is
     kept up to date: a pick lowers the gains only through the rows that it covers better than before, some n / p of them

@@ -123,7 +123,7 @@ def _interval(interval: Interval | None) -> str:
 def _p(difference: Difference) -> str:
     if not difference.p_values:
         return "-"
-    ends = (difference.p_values[0], difference.p_values[-1])
+    ends = (min(difference.p_values), max(difference.p_values))
     low, high = (f"{p:.3f}" if p >= 0.001 else "<.001" for p in ends)
     return low if low == high else f"{low}..{high}"
 
