@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import utils.process.environment  # noqa: F401 (first, for its message)
 
 if TYPE_CHECKING:
+    from utils.config.schema import RunConfig
     from utils.evaluation.experiment_checks import StageChecks
 
 
@@ -101,14 +102,17 @@ def _make_arms(config_file: str, overrides: list[str], dry_run: bool) -> int:
     if dry_run:
         return 0
     failed = make_arms(plan)
+    if failed.reference is not None:
+        print(f"error: {failed.reference} failed, see above; the runs that need it were not tried", file=sys.stderr)
+        return 1
     try:
         for name, runs in plan.comparisons().items():
             print()
             _compare(runs, allow_differences=False, name=name)
     finally:
-        for name in failed:
+        for name in failed.runs:
             print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed.runs else 0
 
 
 def stage_checks() -> "StageChecks":
@@ -119,10 +123,21 @@ def stage_checks() -> "StageChecks":
     from utils.evaluation.plan import question_files
     from utils.evaluation.settings import evaluation_problems
     from utils.modeling.settings import model_problems
+    from utils.selection.made_subset import resolve_subset, subset_is_begun
     from utils.selection.methods import METHODS
     from utils.selection.plan import check_before_scoring
-    from utils.training.plan import set_up_training
+    from utils.training.plan import plan_training, set_up_training
     from utils.training.tracking import tracking_problems
+
+    def check_training(config: "RunConfig", num_rows: int) -> None:
+        pool = read_pool(config)
+        if config.subset is None:
+            plan_training(config, pool, pool.usable_rows, None, overwrite=False)
+        elif subset_is_begun(config):
+            subset = resolve_subset(config, pool)
+            plan_training(config, pool, subset.indices, subset.manifest, overwrite=False)
+        else:
+            set_up_training(config, pool, num_rows)
 
     sections = {
         "model": model_problems,
@@ -134,7 +149,7 @@ def stage_checks() -> "StageChecks":
         methods={name: MethodFacts(method.settings, method.reads_with) for name, method in METHODS.items()},
         sections=sections,
         target_sections={"evaluation": evaluation_problems},
-        training=lambda config, num_rows: set_up_training(config, read_pool(config), num_rows),
+        training=check_training,
         selection=lambda config, num_rows: check_before_scoring(config, read_pool(config), num_rows),
         questions=question_files,
     )

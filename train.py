@@ -22,13 +22,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments) -> int:
-    from utils.artifacts.paths import RunPaths
     from utils.config.command_line import read_config
     from utils.config.counts import scheduled_steps, total_steps
     from utils.config.train_args import train_args_problems
     from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
-    from utils.selection.made_subset import resolve_subset, single_subset_problems
+    from utils.selection.made_subset import resolve_subset, single_subset_problems, subset_is_begun, uncompared
     from utils.selection.plan import plan_selection
     from utils.selection.stage import select
     from utils.training.tracking import prepare_tracking, tracking_problems
@@ -46,7 +45,7 @@ def _train(arguments) -> int:
     num_rows = len(pool.usable_rows)
     if config.subset is not None:
         is_own = config.subset.same_as is None
-        subset_is_missing = is_own and not (RunPaths(config.run_name).subset / "manifest.json").exists()
+        subset_is_missing = is_own and not subset_is_begun(config)
         if subset_is_missing:
             (num_rows,) = plan_selection(config, pool).budgets
         else:
@@ -75,6 +74,8 @@ def _train(arguments) -> int:
         rows, manifest = (pool.usable_rows, None) if subset is None else (subset.indices, subset.manifest)
         plan = plan_training(config, pool, rows, manifest, arguments.overwrite)
     if state.is_main_process:
+        for remark in uncompared(config.subset) if config.subset is not None else ():
+            print(f"note: {remark}", file=sys.stderr)
         print(plan.describe(config), flush=True)
     if not arguments.dry_run:
         callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []

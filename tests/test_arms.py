@@ -355,6 +355,26 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     assert "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again
 
 
+def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experiment, make_config, capsys):
+    """A proxy trained again in its folder, and an arm's subset of losses that were made again."""
+    path = experiment()
+    proxy = yaml.safe_load(path.read_text())["proxy"]
+    assert train.main(["--config_file", proxy]) == 0
+    assert run_distributed_trajectories.main(["--config_file", proxy]) == 0
+    (arm, _) = arms_of(load_arms(path))
+    target = ["--config_file", yaml.safe_load(path.read_text())["target"], *arm.overrides]
+    assert train.main(target) == 0
+    assert evaluate.main(["--arms", str(path), "--dry_run"]) == 0
+    assert train.main(["--config_file", proxy, "--overwrite", "train_args.num_train_epochs=3"]) == 0
+    capsys.readouterr()
+    assert evaluate.main(["--arms", str(path), "--dry_run"]) == 1
+    assert "num_train_epochs" in capsys.readouterr().err
+    again = make_config("proxy", checkpoints={"count": 2}, train_args={"num_train_epochs": 3})
+    assert run_distributed_trajectories.main(["--config_file", str(again)]) == 0
+    assert evaluate.main(["--arms", str(path), "--dry_run", f"proxy={again}"]) == 1
+    assert "subset was made from other inputs" in capsys.readouterr().err
+
+
 def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res_dir, capfd, make_config):
     config, _ = load_config(make_config("any"))
 
@@ -366,12 +386,11 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res
         references = [planned("proxy", "print('proxy')")]  # noqa: RUF012
         runs = [planned("bad", "raise SystemExit(3)"), planned("good", "print('made')")]  # noqa: RUF012
 
-    assert make_arms(Plan()) == ["bad"]  # pyright: ignore[reportArgumentType]
+    assert make_arms(Plan()).runs == ["bad"]  # pyright: ignore[reportArgumentType]
     assert "made" in capfd.readouterr().out
     Plan.references = [planned("proxy", "raise SystemExit(1)")]
-    assert make_arms(Plan()) == ["proxy", "bad", "good"]  # pyright: ignore[reportArgumentType]
-    shown = capfd.readouterr()
-    assert "proxy failed, and the other runs need it" in shown.err and "made" not in shown.out
+    assert make_arms(Plan()).reference == "proxy"  # pyright: ignore[reportArgumentType]
+    assert "made" not in capfd.readouterr().out
 
 
 def test_the_methods_of_the_quickstart_exist():

@@ -130,8 +130,13 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "train_args": other.get("train_args", {"num_train_epochs": 3}),
         }
         made = other.get("made", {"seconds": 2.0 * steps, "devices": 1, "device": "cpu", "continued_from": None})
-        work = {"tokens": other.get("tokens", 10 * num_rows), "response_tokens": 5 * num_rows, "forward_operations": 1e6 * num_rows}
-        work["training_operations"] = 3 * work["forward_operations"]
+        work = {
+            "tokens": other.get("tokens", 10 * num_rows),
+            "response_tokens": 5 * num_rows,
+            "forward_operations": 1e6 * num_rows,
+            "training_operations": 3e6 * num_rows,
+            **other.get("work", {}),
+        }
         made = {**made, "work": {**work, "steps_per_epoch": other.get("steps_per_epoch", 10)}}
         last_step = other.get("last_step", steps)
         write_manifest(RunPaths(name).manifest, "training", "complete", training, steps=last_step, provenance=made)
@@ -506,6 +511,17 @@ def test_costs_add_up_and_are_set_against_training_on_everything(evaluated, with
     assert cost.pays_from == Payback(109, "never")
     assert any("Training on everything was not run beside A" in remark for remark in found.cost_remarks)
     assert "18%" in comparison_text(found)
+
+
+def test_training_on_everything_is_charged_for_the_rows_of_the_pool(evaluated, with_proxy):
+    """A method that prefers long rows: those of the pool are half as long."""
+    costs = {}
+    for name, train_args in (("epochs", {"num_train_epochs": 3}), ("steps", {"max_steps": 30})):
+        run = with_proxy(train_args=train_args, work={"pool_training_operations": 3e6 * 1000 / 2})
+        cost = compare([run, evaluated("random", "random", 1, 0.5, 0.6, train_args=train_args)]).costs[0]
+        assert cost.everything is not None
+        costs[name] = cost.everything.operations / cost.stages["target"].operations
+    assert costs == {"epochs": pytest.approx(5), "steps": pytest.approx(0.5)}
 
 
 def test_training_on_everything_is_measured_where_it_was_run(evaluated, with_proxy):

@@ -95,6 +95,18 @@ def test_same_configs_give_the_same_subset(make_config, res_dir, proxy):
     np.testing.assert_array_equal(one, two)
 
 
+def test_a_subset_of_losses_that_were_made_otherwise_or_are_gone_says_so(make_config, res_dir, proxy, capsys):
+    assert run_here(run_distributed_trajectories, "--config_file", proxy) == 0
+    target = make_config("target", **target_settings())
+    assert run_here(select_s2l, "--config_file", target, "data.max_length=200") == 0
+    assert "at data.max_length 160; a training on this subset has data.max_length 200" in capsys.readouterr().err
+    assert run_here(train, "--config_file", target, "--dry_run") == 0
+    assert "are not there" not in capsys.readouterr().err
+    shutil.rmtree(res_dir / "proxy/trajectories")
+    assert run_here(train, "--config_file", target, "--dry_run") == 0
+    assert "the trajectories of proxy are not there" in capsys.readouterr().err
+
+
 def test_subset_is_refused_after_its_pool_changed(make_config, tmp_path, proxy, capsys):
     assert run_here(run_distributed_trajectories, "--config_file", proxy) == 0
     target = make_config("target", **target_settings())

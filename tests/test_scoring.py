@@ -274,6 +274,16 @@ def test_truncated_checkpoint_is_named_and_the_others_are_scored(make_config, re
     assert scored == {"checkpoint-4.npy", "checkpoint-12.npy"}
 
 
+def test_a_launch_that_scores_nothing_leaves_the_record_of_the_one_that_did(make_config, res_dir):
+    config = make_config("proxy", num_rows=20, checkpoints={"count": 1})
+    assert run_here(train, "--config_file", config) == 0
+    manifest = res_dir / "proxy/trajectories/manifest.json"
+    assert run_here(run_distributed_trajectories, "--config_file", config) == 0
+    recorded = manifest.read_bytes()
+    assert run_here(run_distributed_trajectories, "--config_file", config) == 0
+    assert manifest.read_bytes() == recorded
+
+
 def test_retrained_proxy_in_the_same_folder_is_refused(make_config, res_dir, capsys):
     config = make_config("proxy")
     assert run_here(train, "--config_file", config) == 0

@@ -102,7 +102,9 @@ def begin_trajectories(
         recorded = {**dict.fromkeys(unreadable, "unreadable"), **known, **checkpoints}
         unscorable_rows = np.flatnonzero(num_response_tokens == 0).tolist()
         outcome = {"unscorable_rows": unscorable_rows, "device_seconds": manifest.get("device_seconds", {}), **record}
-        _write(folder, inputs, recorded, outcome)
+        written = {str(step): fingerprint for step, fingerprint in recorded.items()}
+        if pending or manifest.get("checkpoints") != written or manifest.get("status") != "complete":
+            _write(folder, inputs, recorded, outcome)  # else the record stays that of the launch that scored them
     return pending
 
 

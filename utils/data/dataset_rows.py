@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.artifacts.paths import cache_root
 from utils.config.schema import DataConfig
 from utils.process.hub import look_for
 
@@ -63,12 +64,15 @@ def _load(data: DataConfig) -> Any:
     import datasets
     from datasets.exceptions import DatasetGenerationError
 
+    datasets.disable_progress_bars()
     path = Path(data.path)
     if path.is_file():
         _refuse_other_files(path)
     try:
         if path.is_file():
-            return datasets.load_dataset("parquet", data_files=str(path), split="train")
+            return datasets.load_dataset(
+                "parquet", data_files=str(path), split="train", cache_dir=str(cache_root() / "datasets")
+            )
         if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
             return _one_split(datasets.load_from_disk(data.path), data)
         look_for(data.path, "data.path")

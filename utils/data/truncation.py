@@ -39,10 +39,14 @@ class Truncation:
             return wrapped(f"max_length {self.max_length} cuts nothing off: the longest example has {self.lengths[1.0]} tokens")
         warning = "WARNING: " if self.is_severe else ""
         enough = [f"{_percent(share)} of the examples whole at {length}" for share, length in self.lengths.items()]
+        parts = []
+        if self.num_lost:
+            parts.append(f"the whole response of {self._share(self.num_lost)}, which teach nothing and have no loss")
+        if self.num_cut:
+            parts.append(f"a part of {self._share(self.num_cut)}")
         return [
             *wrapped(
-                f"{warning}max_length {self.max_length} cuts off the whole response of {self._share(self.num_lost)}, which "
-                f"teach nothing and have no loss, and a part of {self._share(self.num_cut)}; "
+                f"{warning}max_length {self.max_length} cuts off {', and '.join(parts)}; "
                 f"{_percent(self.response_tokens_kept)} of the response tokens are left"
             ),
             *wrapped(f"  data.max_length keeps {', '.join(enough)}", indent="    "),

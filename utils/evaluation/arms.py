@@ -95,8 +95,10 @@ class ExperimentPlan:
         planned = zip(self._arms, self.runs, strict=True)
         check_budgets({arm.budget: run.num_examples for arm, run in planned if arm.budget is not None})
         checks.questions(self._arms[0].config)  # and the model: the same in all arms
-        for num_rows, config in {run.num_examples: run.config for run in self.runs}.items():
-            checks.training(config, num_rows)
+        fresh = {run.num_examples: run for run in self.runs}.values()  # nothing tells those of a number of rows apart
+        begun = [run for run in self.runs if RunPaths(run.config.run_name).root.is_dir()]
+        for run in {run.config.run_name: run for run in (*fresh, *begun)}.values():
+            checks.training(run.config, run.num_examples)
         for arm in self._arms:
             if arm.config.subset is not None:
                 checks.selection(arm.config, work.num_selectable)
@@ -140,17 +142,21 @@ class ExperimentPlan:
         return {name: runs for name, runs in found.items() if len(runs) > 1}
 
 
-def make_arms(plan: ExperimentPlan) -> list[str]:
-    """Make every run of the plan; where one fails, the others are made.
+@dataclass(frozen=True)
+class Failures:
+    """Attributes: reference: the run that failed and that the others need, so that none of them was tried; runs: names of
+    the others that failed."""
 
-    Returns: names of the runs that are not there: all of them if one failed that they need.
-    """
-    runs = [run.config.run_name for run in plan.runs]
+    reference: str | None
+    runs: list[str]
+
+
+def make_arms(plan: ExperimentPlan) -> Failures:
+    """Make every run of the plan; where one fails, the others are made, unless they need it."""
     for reference in plan.references:
         if not _make(reference):
-            print(f"error: {reference.config.run_name} failed, and the other runs need it", file=sys.stderr)
-            return [reference.config.run_name, *runs]
-    return [run.config.run_name for run in plan.runs if not _make(run)]
+            return Failures(reference.config.run_name, [])
+    return Failures(None, [run.config.run_name for run in plan.runs if not _make(run)])
 
 
 def _make(run: PlannedRun) -> bool:

@@ -71,11 +71,22 @@ def ledger_of(run: EvaluatedRun, whole_pool: Arm | None) -> Ledger | None:
     if whole_pool is not None:
         everything = mean_cost([training_cost(other.training_manifest) for other in whole_pool.runs])
     else:
-        everything = _times(target, num_pool / run.num_examples if epochs_are_fixed else 1.0)
+        everything = _times(target, _more_work(run, num_pool, epochs_are_fixed))
     proxy, scoring = _cost_of_trajectories(subset)
     selection = Cost(sum(subset["seconds"].values()), 0.0)
     stages: dict[str, Cost] = dict(zip(STAGES, (proxy, scoring, selection, target), strict=True))
     return Ledger(stages, everything, run.num_examples, num_pool, epochs_are_fixed)
+
+
+def _more_work(run: EvaluatedRun, num_pool: int, epochs_are_fixed: bool) -> float:
+    """How many times the work of a run its training on everything would be: over as many epochs, or as many steps."""
+    assert run.training_manifest is not None
+    more_rows = num_pool / run.num_examples
+    work = run.training_manifest["provenance"].get("work") or {}
+    longer = 1.0  # than a row of the subset a row of the pool is; manifests of an earlier version do not know
+    if "pool_training_operations" in work:
+        longer = work["pool_training_operations"] / work["training_operations"] / more_rows
+    return more_rows * longer if epochs_are_fixed else longer
 
 
 def training_cost(manifest: dict[str, Any] | None) -> Cost:

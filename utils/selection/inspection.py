@@ -232,6 +232,8 @@ def _source_table(inspection: Inspection, pool: Pool | NumberedRows) -> list[str
 
 
 def _cases(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candidates) -> list[str]:
+    if not any(inspection.clearest.values()):
+        return []
     lines = ["clearest cases, first to last checkpoint (each drawn from its own lowest to its own highest loss)"]
     for kind, rows in inspection.clearest.items():
         if rows:

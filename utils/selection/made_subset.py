@@ -9,6 +9,7 @@ from utils.artifacts.differences import pool_record
 from utils.artifacts.manifests import check_inputs
 from utils.artifacts.paths import RunPaths, named_subset
 from utils.artifacts.subsets import Subset, read_clusters, read_subset
+from utils.artifacts.trajectories import read_trajectories
 from utils.config.names import look_up
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
@@ -65,12 +66,31 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
     return found
 
 
+def subset_is_begun(config: RunConfig) -> bool:
+    """Whether the run's own folder holds a subset, of whatever it was made."""
+    return (RunPaths(config.run_name).subset / "manifest.json").exists()
+
+
 def single_subset_problems(subset: SubsetConfig) -> list[str]:
     """What keeps a run from being trained on its one subset; the config alone says so."""
     if subset.same_as is None and isinstance(subset.budget, list):
         return [
             f"subset.budget: found {subset.budget}, several subsets; a run is trained on one: make them with select_s2l.py, "
             "and name one in another run as subset.same_as: RUN/subset-<rows>"
+        ]
+    return []
+
+
+def uncompared(subset: SubsetConfig) -> list[str]:
+    """What `resolve_subset` could not compare, for the user: a subset may outlive its trajectories."""
+    origin = subset.trajectories_from
+    if subset.same_as is not None or origin is None:
+        return []
+    try:
+        read_trajectories(origin, subset.steps)
+    except FileNotFoundError:
+        return [
+            f"the trajectories of {origin} are not there: whether the subset is still what they would choose is not known"
         ]
     return []
 

@@ -24,7 +24,7 @@ from utils.selection.inputs import check_extension, subset_inputs, trajectories_
 from utils.selection.methods import METHODS, Method
 from utils.selection.numbered_rows import NumberedRows
 from utils.selection.opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
-from utils.selection.remarks import few_rows_of_each, settings_remarks, sources_remarks
+from utils.selection.remarks import few_rows_of_each, other_tokens_remarks, settings_remarks, sources_remarks
 from utils.selection.s2l import most_clusters, num_clusters_of
 
 _FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none
@@ -101,6 +101,7 @@ def plan_selection(
     limits = find_limits(candidates, settings)
     wanted = wanted_subsets(config, inputs, len(candidates.rows))
     remarks = [*settings_remarks(config, method), *remarks, *sources_remarks(config, method, pool)]
+    remarks += other_tokens_remarks(config, trajectories)
     remarks += _check_budgets(settings, candidates, limits, wanted)
     with_texts = isinstance(pool, Pool)
     pending = [one for one in wanted if overwrite or not subset_is_there(one.folder, one.inputs, with_texts)]

@@ -1,10 +1,12 @@
 """Which settings of a subset change nothing, or little."""
 
+from utils.artifacts.trajectories import Trajectories
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.constraints import NAMES
 from utils.selection.methods import Method
 from utils.selection.numbered_rows import NumberedRows
+from utils.terminal import counted
 
 
 def settings_remarks(config: RunConfig, method: Method) -> list[str]:
@@ -29,6 +31,21 @@ def sources_remarks(config: RunConfig, method: Method, pool: Pool | NumberedRows
     return [f"no row has a source ({where}): the pool is one source"]
 
 
+def other_tokens_remarks(config: RunConfig, trajectories: Trajectories | None) -> list[str]:
+    """Whether this run cuts or asks otherwise than where its losses and numbers of tokens were made."""
+    if trajectories is None or not trajectories.manifest or config.data is None:
+        return []
+    recorded = trajectories.manifest["inputs"]
+    here = {"max_length": config.data.max_length, "template": config.data.template}
+    other = [f"data.{name} {recorded[name]}" for name in here if recorded.get(name, here[name]) != here[name]]
+    if not other:
+        return []
+    now = ", ".join(f"data.{name} {value}" for name, value in here.items())
+    return [
+        f"losses and numbers of tokens are those of the scoring, at {' and '.join(other)}; a training on this subset has {now}"
+    ]
+
+
 def unused_remarks(subset: SubsetConfig, used: set[str], by: str) -> list[str]:
     """Which settings differ from their defaults without being used."""
     untouched = SubsetConfig.model_validate({"preset": subset.preset})
@@ -45,6 +62,6 @@ def few_rows_of_each(settings: SubsetConfig, budget: int, num_clusters: int, num
     num_parts = num_sources if settings.per_source else 1
     fewer = max(1, budget // (10 * num_parts))
     return (
-        f"most of {num_clusters:,} clusters give one row or none for a budget of {budget:,} rows: chance, more than the "
+        f"most of {num_clusters:,} clusters give one row or none for a budget of {counted(budget, 'row')}: chance, more than the "
         f"clusters, decides which rows; about ten of each come from subset.num_clusters={fewer}, or take more rows"
     )

@@ -141,14 +141,18 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
 
 
 def _work_per_epoch(model: Any, plan: TrainingPlan) -> dict[str, float]:
-    """Tokens of an epoch, the operations of training on them and of a forward pass alone; a ledger of costs reads it."""
-    num_tokens = int(plan.tokens.lengths[plan.rows].sum())
-    num_predicted = int(plan.tokens.num_response_tokens[plan.rows].sum())
+    """Tokens of an epoch, the operations of training on them, of a forward pass alone, and of training on the whole pool
+    instead; a ledger of costs reads it."""
+    tokens = plan.tokens
+    num_tokens = int(tokens.lengths[plan.rows].sum())
+    num_predicted = int(tokens.num_response_tokens[plan.rows].sum())
+    of_pool = int(tokens.lengths.sum()), int(tokens.num_response_tokens.sum())
     return {
         "tokens": num_tokens,
         "response_tokens": num_predicted,
         "forward_operations": scoring_operations(model).of(num_tokens, num_predicted),
         "training_operations": training_operations(model).of(num_tokens, num_predicted),
+        "pool_training_operations": training_operations(model).of(*of_pool),
     }
 
 
