@@ -38,7 +38,7 @@ runs: install
 
 # Two files at a time, one thread each: most tests wait for processes of their own.
 test: install
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m "not slow" --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m "not slow" --numprocesses 2 --dist worksteal
 
 # The vLLM back end against the hf one, on a CPU: vLLM's CPU build in an environment of its own. Its image, sound and video
 # packages are for another torch and go. lm-eval asks for the version of a package named vllm, which this build is not.

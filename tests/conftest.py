@@ -1,5 +1,6 @@
 """Tiny real things for the tests: a pool of word problems, a tokenizer trained on it, configs of two families."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -186,6 +187,18 @@ def run_script(
     )
     assert not check or answer.returncode == 0, f"{command}\n{answer.stdout}\n{answer.stderr}"
     return answer
+
+
+def processes_with(word: str | Path) -> set[int]:
+    """Ids of all processes but this one that have a word on their command lines and are not dead yet."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            if int(folder.name) != os.getpid() and str(word).encode() in words and state != "Z":
+                found.add(int(folder.name))
+    return found
 
 
 def plain_losses(model: Any, tokens: Any) -> np.ndarray:

@@ -19,7 +19,7 @@ import yaml
 
 import run_distributed_trajectories
 import train
-from tests.conftest import ARCHITECTURES, PROJECT, pool_rows, write_jsonl
+from tests.conftest import ARCHITECTURES, PROJECT, pool_rows, processes_with, write_jsonl
 
 NUM_EXAMPLES = 120
 STEPS = (2, 4, 6)
@@ -99,33 +99,18 @@ def trained(tmp_path_factory, tokenizer_dir) -> Iterator[Proxy]:
 def proxy(trained, monkeypatch) -> Iterator[Proxy]:
     monkeypatch.setenv("S2L_RES_DIR", str(trained.res))
     yield trained
-    assert not wait_for(lambda: not processes_on(trained), 0.0, missing_ok=True), "a process is left over"
-
-
-def processes_on(proxy: Proxy) -> dict[int, str]:
-    """Process id -> state, of every process but this one that has the proxy's config on its command line."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            if int(folder.name) != os.getpid() and str(proxy.config).encode() in words:
-                found[int(folder.name)] = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-    return {pid: state for pid, state in found.items() if state != "Z"}
+    assert not processes_with(trained.config), "a process is left over"
 
 
 def workers_of(launcher: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()]
 
 
-def wait_for(is_so: Callable[[], object], seconds: float = 240.0, missing_ok: bool = False) -> bool:
-    """Returns: whether time ran out (only with missing_ok)."""
+def wait_for(is_so: Callable[[], object], seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
-        if time.monotonic() > deadline:
-            assert missing_ok, "timed out"
-            return True
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.002)
-    return False
 
 
 def wait_for_units(proxy: Proxy, run_name: str, count: int, process: subprocess.Popen) -> None:
@@ -151,7 +136,7 @@ def test_killed_launcher_leaves_no_orphan_and_the_same_command_goes_on(proxy):
     wait_for_units(proxy, "launcher_killed", 20, process)
     process.kill()
     process.wait()
-    wait_for(lambda: not processes_on(proxy), SECONDS_TO_DIE)
+    wait_for(lambda: not processes_with(proxy.config), SECONDS_TO_DIE)
     done = proxy.units_on_disk("launcher_killed")
     assert 20 <= done < NUM_EXAMPLES * len(STEPS)
     assert proxy.main("launcher_killed") == 0
@@ -172,7 +157,7 @@ def test_interrupted_launch_ends_at_once_and_continues(proxy):
         assert time.monotonic() - begun < SECONDS_TO_DIE
         assert process.returncode == 130, output
         assert "interrupted" in output and "the same command continues" in output and "Traceback" not in output
-        wait_for(lambda: not processes_on(proxy), SECONDS_TO_DIE)
+        wait_for(lambda: not processes_with(proxy.config), SECONDS_TO_DIE)
     assert target < NUM_EXAMPLES * len(STEPS), "interrupted half way"
     assert proxy.main("interrupted") == 0
     proxy.check("interrupted")
@@ -239,7 +224,7 @@ def kill_machine(proxy: Proxy, agent: subprocess.Popen) -> None:
     orphans = workers_of(agent)
     agent.kill()
     agent.wait()
-    wait_for(lambda: not set(orphans) & processes_on(proxy).keys(), SECONDS_TO_DIE)
+    wait_for(lambda: not set(orphans) & processes_with(proxy.config), SECONDS_TO_DIE)
 
 
 def test_killed_machine_comes_back_and_the_launch_ends_whole(proxy):

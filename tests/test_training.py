@@ -19,7 +19,16 @@ from safetensors.numpy import load_file
 
 import get_trajectories
 import train
-from tests.conftest import ARCHITECTURES, PROJECT, plain_losses, pool_rows, run_here, run_script, write_jsonl
+from tests.conftest import (
+    ARCHITECTURES,
+    PROJECT,
+    plain_losses,
+    pool_rows,
+    processes_with,
+    run_here,
+    run_script,
+    write_jsonl,
+)
 from utils.config.counts import scheduled_steps
 from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
 from utils.data.pool import Pool
@@ -200,6 +209,10 @@ def test_one_process_continues_what_two_began(make_config, res_dir):
     script = ["train.py", "--config_file", str(config), "run_name=killed"]
     kill_once_there([*launcher, *script], res_dir / "killed/checkpoint-8")
     # torchrun puts its workers into sessions of their own; they end when their agent is gone.
+    deadline = time.monotonic() + 60
+    while processes_with(config):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert run_here(train, *script[1:]) == 0
     np.testing.assert_allclose(losses(res_dir / "killed"), losses(res_dir / "whole"), atol=1e-4)
     assert_same_weights(res_dir / "whole/checkpoint-36", res_dir / "killed/checkpoint-36", 1e-4)
