@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 QUICKSTART := configs/quickstart
 
-.PHONY: install quickstart quickstart-arms runs test test-vllm lint lock clean
+.PHONY: install quickstart quickstart-experiment runs test test-vllm lint lock clean
 
 install: $(VENV)/.installed
 
@@ -23,14 +23,14 @@ quickstart: install
 	$(RUN) select_s2l.py --config_file $(QUICKSTART)/target_s2l.yml
 	$(RUN) train.py --config_file $(QUICKSTART)/target_s2l.yml
 	$(RUN) train.py --config_file $(QUICKSTART)/target_random.yml
-	$(RUN) evaluate.py --config_file $(QUICKSTART)/target_s2l.yml
-	$(RUN) evaluate.py --config_file $(QUICKSTART)/target_random.yml
-	$(RUN) evaluate.py --compare quickstart_s2l quickstart_random
+	$(RUN) evaluate_run.py --config_file $(QUICKSTART)/target_s2l.yml
+	$(RUN) evaluate_run.py --config_file $(QUICKSTART)/target_random.yml
+	$(RUN) compare_runs.py quickstart_s2l quickstart_random
 
 # S2L, two random controls and the whole pool, three seeds of each, compared. What is done already is not done again.
-quickstart-arms: install
+quickstart-experiment: install
 	$(RUN) -m utils.data.synthetic --output_dir res/quickstart_data
-	$(RUN) evaluate.py --arms $(QUICKSTART)/arms.yml
+	$(RUN) run_experiment.py --config_file $(QUICKSTART)/experiment.yml
 
 # Every run below res/: what was done, when, from what, how far, and its size on disk.
 runs: install

@@ -13,7 +13,7 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 def main(argv: list[str] | None = None) -> int:
     from utils.config.command_line import make_parser, parse_arguments, run_command
-    from utils.scoring.lifetime import stop_on_sigterm
+    from utils.process.lifetime import stop_on_sigterm
 
     stop_on_sigterm()
     parser = make_parser(__doc__)
@@ -40,15 +40,20 @@ def _score(arguments) -> int:
     chosen = choose_checkpoints(config.run_name, *wanted)
 
     # All that needs no torch has been said; these import it.
+    from utils.reporting.text.scoring import failed_text, scored_text
     from utils.scoring.launch import Launch
     from utils.scoring.plan import plan_scoring
-    from utils.scoring.workers import print_failed, print_outcome, score
+    from utils.scoring.run import run_scoring
 
     plan = plan_scoring(config, pool, chosen, arguments.overwrite)
     print(plan.describe(config))
     if arguments.dry_run:
-        return print_failed(plan.unreadable)
-    return print_outcome(plan, score(config, plan, Launch(), arguments.overwrite))
+        print(failed_text(plan.unreadable), file=sys.stderr, end="")
+        return int(bool(plan.unreadable))
+    failed = run_scoring(config, plan, Launch(), arguments.overwrite)
+    print(scored_text(plan, failed))
+    print(failed_text(failed), file=sys.stderr, end="")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

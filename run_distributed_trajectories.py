@@ -17,7 +17,7 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 def main(argv: list[str] | None = None) -> int:
     from utils.config.command_line import make_parser, parse_arguments, run_command
-    from utils.scoring.lifetime import end_with_launcher, is_worker, stop_on_sigterm
+    from utils.process.lifetime import end_with_launcher, is_worker, stop_on_sigterm
 
     if is_worker():
         end_with_launcher()
@@ -34,8 +34,8 @@ def _score(arguments) -> int:
     from utils.config.command_line import read_config
     from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
+    from utils.process.lifetime import is_worker
     from utils.scoring.checkpoints import checkpoint_problems, choose_checkpoints
-    from utils.scoring.lifetime import is_worker
 
     wanted = (arguments.model_path, arguments.checkpoints)
     checks = {
@@ -48,9 +48,10 @@ def _score(arguments) -> int:
     pool = read_pool(config) if plans_for_all else None
 
     # All that needs no torch has been said; these import it.
+    from utils.reporting.text.scoring import failed_text, scored_text
     from utils.scoring.launch import Launch, launch_workers, num_workers
     from utils.scoring.plan import ScoringPlan, plan_scoring
-    from utils.scoring.workers import print_failed, print_outcome, score
+    from utils.scoring.run import run_scoring
 
     if not is_worker() and not arguments.dry_run:
         workers = num_workers(config.trajectories)
@@ -69,10 +70,14 @@ def _score(arguments) -> int:
     if launch.rank == 0:
         print(plan.describe(config, max(launch.size, 1 if is_worker() else num_workers(config.trajectories))))
     if arguments.dry_run:
-        return print_failed(plan.unreadable)
-    failed = score(config, plan, launch, overwrite)
+        print(failed_text(plan.unreadable), file=sys.stderr, end="")
+        return int(bool(plan.unreadable))
+    failed = run_scoring(config, plan, launch, overwrite)
     launch.close()
-    return print_outcome(plan, failed) if launch.rank == 0 else int(bool(failed))
+    if launch.rank == 0:
+        print(scored_text(plan, failed))
+        print(failed_text(failed), file=sys.stderr, end="")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -22,13 +22,18 @@ import sys
 from pathlib import Path
 
 import utils.process.environment  # noqa: F401 (first, for its message)
+from utils.artifacts.paths import named_subset
 from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
 from utils.config.schema import RunConfig
 from utils.data.settings import data_problems
-from utils.selection.explain import explain_row
-from utils.selection.inspection import KINDS, inspect
-from utils.selection.stability import write_stability
-from utils.selection.stage import select
+from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
+from utils.selection.checks.explain import explain_row
+from utils.selection.checks.inspection import KINDS, inspect
+from utils.selection.checks.stability import write_stability
+from utils.selection.plan import plan_selection
+from utils.selection.remarks import unused_remarks
+from utils.selection.resolve import resolve_subset
+from utils.selection.run import run_selection
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,9 +68,39 @@ def _run(arguments: argparse.Namespace, config: RunConfig) -> None:
     elif arguments.explain is not None:
         print(explain_row(config, arguments.explain))
     elif arguments.inspect:
-        inspect(config, [(kind, Path(file)) for kind, file in arguments.export], arguments.dry_run)
+        print(inspect(config, [(kind, Path(file)) for kind, file in arguments.export], arguments.dry_run))
     else:
         select(config, arguments.overwrite, arguments.dry_run)
+
+
+def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) -> None:
+    """Choose the subsets that a config asks for and write them; say what is planned and what was chosen."""
+    assert config.subset is not None, "read_config saw to it"
+    origin = config.subset.same_as
+    if origin is not None:
+        found = resolve_subset(config)
+        print(
+            remarks_text(unused_remarks(config.subset, used={"same_as"}, by=f"same_as: {origin}")),
+            file=sys.stderr,
+            end="",
+        )
+        print(
+            f"run {config.run_name} uses the subset of run {origin}: {len(found.indices):,} rows, {named_subset(origin)}; "
+            "nothing to select"
+        )
+        return
+    plan = plan_selection(config, overwrite=overwrite)
+    print(remarks_text(plan.remarks, plan.warnings), file=sys.stderr, end="")
+    print(selection_plan_text(plan))
+    if not plan.pending:
+        return
+    if dry_run:
+        where = ", ".join(str(wanted.folder) for wanted in plan.pending)
+        print(f"dry run: nothing written; without --dry_run the subset goes to {where}")
+        return
+    result = run_selection(plan)
+    print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")
+    print(selection_text(result))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ def _train(arguments) -> int:
     from utils.config.train_args import train_args_problems
     from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
-    from utils.selection.made_subset import resolve_subset, single_subset_problems, subset_is_begun, uncompared
+    from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
     from utils.selection.plan import plan_selection
-    from utils.selection.stage import select
+    from utils.selection.resolve import resolve_subset, single_subset_problems, subset_is_begun, uncompared
+    from utils.selection.run import run_selection
     from utils.training.tracking import prepare_tracking, tracking_problems
 
     checks = {
@@ -41,13 +42,13 @@ def _train(arguments) -> int:
     }
     config = read_config(arguments, needs=("model", "data"), checks=checks)
     pool = read_pool(config)
-    subset, subset_is_missing = None, False
+    subset, selection = None, None
     num_rows = len(pool.usable_rows)
     if config.subset is not None:
         is_own = config.subset.same_as is None
-        subset_is_missing = is_own and not subset_is_begun(config)
-        if subset_is_missing:
-            (num_rows,) = plan_selection(config, pool).budgets
+        if is_own and not subset_is_begun(config):
+            selection = plan_selection(config, pool)
+            (num_rows,) = selection.budgets
         else:
             subset = resolve_subset(config, pool)
             num_rows = len(subset.indices)
@@ -56,30 +57,35 @@ def _train(arguments) -> int:
     # All that needs no torch has been said; these import it.
     from utils.scoring.callback import TrajectoryCallback
     from utils.training.plan import plan_training, set_up_training
+    from utils.training.run import run_training
     from utils.training.settings import launch_state
-    from utils.training.stage import train
 
     state = launch_state()
     config = prepare_tracking(config, arguments.wandb_key)
     with state.main_process_first():
-        if subset_is_missing and state.is_main_process:
+        if selection is not None and state.is_main_process:
             setup = set_up_training(config, pool, num_rows)  # before the time that choosing takes
-            select(config, dry_run=arguments.dry_run, pool=pool)
+            print(remarks_text(selection.remarks, selection.warnings), file=sys.stderr, end="")
+            print(selection_plan_text(selection))
             if arguments.dry_run:
                 print(setup.describe(config))
-        if subset_is_missing and arguments.dry_run:
+            else:
+                result = run_selection(selection)
+                print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")
+                print(selection_text(result))
+        if selection is not None and arguments.dry_run:
             return 0
-        if subset_is_missing:
+        if selection is not None:
             subset = resolve_subset(config, pool)
         rows, manifest = (pool.usable_rows, None) if subset is None else (subset.indices, subset.manifest)
         plan = plan_training(config, pool, rows, manifest, arguments.overwrite)
     if state.is_main_process:
-        for remark in uncompared(config.subset) if config.subset is not None else ():
-            print(f"note: {remark}", file=sys.stderr)
+        if config.subset is not None:
+            print(remarks_text(uncompared(config.subset)), file=sys.stderr, end="")
         print(plan.describe(config), flush=True)
     if not arguments.dry_run:
         callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
-        train(config, plan, callbacks)
+        run_training(config, plan, callbacks)
         for callback in callbacks:
             callback.make_up()
     return 0

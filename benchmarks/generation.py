@@ -2,7 +2,7 @@
 
     python benchmarks/generation.py --config_file TARGET.yml [key.sub=value ...]
 
-Both ways go through what evaluate.py itself asks with, in one process and on the run's newest checkpoint; every response
+Both ways go through what evaluate_run.py itself asks with, in one process and on the run's newest checkpoint; every response
 has to be the same. The times are of generation alone. `evaluation.limit=300` takes the first questions only.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.config.load import load_config
-from utils.evaluation.harness import ask
-from utils.evaluation.models import Models
+from utils.evaluation.models.harness import ask
+from utils.evaluation.models.load import Models
 from utils.evaluation.plan import plan_evaluation
-from utils.modeling.cpu_memory import keep_freed_memory
+from utils.process.memory import keep_freed_memory
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,11 +18,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import read_trajectories
-from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories.read import read_trajectories
+from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates
-from utils.selection.methods import METHODS
+from utils.selection.methods.table import METHODS
 
 _RUN, _STEP, _NUM_TOPICS = "made_up", 1, 300
 

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.test_selection_methods import planted
 from utils.config.schema import SubsetConfig
-from utils.selection.methods import METHODS
-from utils.selection.stability import adjusted_rand_index
+from utils.selection.checks.stability import adjusted_rand_index
+from utils.selection.methods.table import METHODS
 
 _NUM_CLUSTERS, _BUDGET = 20, 100
 _WAYS: dict[str, dict[str, Any]] = {

@@ -16,9 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.artifacts.trajectories import read_trajectories
-from utils.selection.kmeans import cluster_rows
-from utils.selection.stability import adjusted_rand_index
+from utils.artifacts.trajectories.read import read_trajectories
+from utils.selection.checks.stability import adjusted_rand_index
+from utils.selection.methods.kmeans import cluster_rows
 
 NUM_SEEDS = 5
 

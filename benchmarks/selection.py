@@ -149,8 +149,8 @@ def compare(losses_NT: np.ndarray) -> None:
     float64, and the adjusted Rand index between the clusters of two seeds."""
     import faiss
 
-    from utils.selection.kmeans import cluster_rows
-    from utils.selection.stability import adjusted_rand_index
+    from utils.selection.checks.stability import adjusted_rand_index
+    from utils.selection.methods.kmeans import cluster_rows
 
     num_rows, num_columns = losses_NT.shape
 

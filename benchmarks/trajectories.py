@@ -34,11 +34,11 @@ from utils.data.batching import rows_of_all_lengths, scoring_lengths, token_budg
 from utils.data.pool import Pool  # noqa: E402
 from utils.data.templates import alpaca_prompt  # noqa: E402
 from utils.data.tokenization import shared_prefix, tokenize_pool  # noqa: E402
-from utils.modeling.cpu_memory import keep_freed_memory  # noqa: E402
 from utils.modeling.loading import load_checkpoint, load_tokenizer, pad_id_of  # noqa: E402
 from utils.modeling.operations import matrix_rate, scoring_operations  # noqa: E402
 from utils.modeling.scorer import ResponseScorer  # noqa: E402
-from utils.scoring.workers import tokens_per_batch  # noqa: E402
+from utils.process.memory import keep_freed_memory  # noqa: E402
+from utils.scoring.run import tokens_per_batch  # noqa: E402
 
 MAX_LENGTH = 512
 _LEAST_SECONDS = 5.0  # of passes over the pool

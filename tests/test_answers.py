@@ -13,7 +13,7 @@ from utils.evaluation.answers.judging import Gold, can_be_matched, judge
 from utils.evaluation.answers.paper import Kind, kind_of, paper_answer
 from utils.evaluation.answers.python_numbers import evaluate
 from utils.evaluation.answers.strict import given_answer, stated_answer, strict_answer, strict_same
-from utils.evaluation.questions import MATH_SETS
+from utils.evaluation.questions.files import MATH_SETS
 
 N, L, X = Kind.NUMBER, Kind.LETTER, Kind.LATEX
 

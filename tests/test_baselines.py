@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from utils.artifacts.files import save_array
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import Trajectories, read_trajectories
-from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories.read import Trajectories, read_trajectories
+from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
 from utils.config.schema import SubsetConfig
-from utils.selection import greedy
 from utils.selection.candidates import Candidates
-from utils.selection.methods import METHODS
+from utils.selection.methods import greedy
+from utils.selection.methods.table import METHODS
 
 NUM_ROWS, STEPS = 40, [0, 500, 1000]
 

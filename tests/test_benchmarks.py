@@ -11,7 +11,7 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedTokenizerBase
 
-import evaluate
+import evaluate_run
 from tests.conftest import ARCHITECTURES, PROJECT, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.config.schema import DataConfig, EvaluationConfig, ModelConfig
@@ -21,13 +21,13 @@ from utils.data.templates import TEMPLATES, alpaca_prompt
 from utils.data.tokenization import tokenize_pool
 from utils.evaluation.answers import judging
 from utils.evaluation.answers.judging import Gold, can_be_matched
-from utils.evaluation.generation import TransformersModel, encode_prompts
-from utils.evaluation.harness import ask, prompts_of, question_task
-from utils.evaluation.questions import MATH_SETS, Question, read_benchmark, read_shots, with_pool_rows
+from utils.evaluation.models.harness import ask, prompts_of, question_task
+from utils.evaluation.models.hf import TransformersModel, encode_prompts
+from utils.evaluation.questions.files import MATH_SETS, Question, read_benchmark, read_shots, with_pool_rows
 from utils.evaluation.text_metrics import text_scores
 from utils.modeling.loading import load_base_model, load_tokenizer
 
-TASKS = PROJECT / "utils/evaluation/tasks"
+TASKS = PROJECT / "utils/evaluation/questions/tasks"
 QUESTIONS = [
     {"instruction": "What is 2 + 3?", "answer": "5"},
     {"instruction": "Which one?\nAnswer Choices: (A) web (B) tree", "answer": "B"},
@@ -59,7 +59,7 @@ def write_config(make_config: Any, tmp_path: Path, **evaluation: Any) -> Path:
 
 
 def run_evaluation(config: Path, *words: str) -> int:
-    return evaluate.main(["--config_file", str(config), "--ckpt", "0", *words])
+    return evaluate_run.main(["--config_file", str(config), "--ckpt", "0", *words])
 
 
 def read(name: str) -> dict[str, Any]:

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-import evaluate
+import compare_runs
 from tests.conftest import PROJECT, write_jsonl
 from utils.artifacts.comparisons import Comparison, Cost, Difference, Payback, comparison_name
+from utils.artifacts.evaluations import predictions_path, result_path
 from utils.artifacts.manifests import write_manifest
 from utils.artifacts.paths import RunPaths, comparison_path
-from utils.evaluation.arm_labels import label_of, told_apart
-from utils.evaluation.compare import compare
-from utils.evaluation.paired import _student_quantile, bootstrap_interval, mcnemar_p, welch_interval
-from utils.evaluation.results import predictions_path, result_path
+from utils.experiments.compare import compare
+from utils.experiments.labels import label_of, told_apart
+from utils.experiments.statistics import _student_quantile, bootstrap_interval, mcnemar_p, welch_interval
 from utils.reporting.text.comparison import comparison_text
 
 NUM_QUESTIONS = 40
@@ -335,7 +335,7 @@ def test_the_text_is_readable_at_every_width_and_cuts_no_name(evaluated, width):
 def test_the_verdict_comes_first_and_the_data_is_on_disk(evaluated, capsys):
     evaluated("s2l", "s2l", 1, 0.5, 0.9, correct=right(36))
     evaluated("random", "random", 1, 0.7, 0.3, correct=right(12))
-    assert evaluate.main(["--compare", "s2l", "random"]) == 0
+    assert compare_runs.main(["s2l", "random"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first.startswith("A: s2l against B: random: higher heldout, paper (+0.6000)")
     written = json.loads(comparison_path("s2l_vs_random").read_text())
@@ -409,19 +409,19 @@ def test_predictions_of_another_result_are_refused(evaluated):
 def test_comparing_loads_no_torch(evaluated):
     evaluated("a", "s2l", 1, 0.5, 0.6)
     evaluated("b", "random", 1, 0.5, 0.6)
-    code = "import sys, evaluate; assert evaluate.main(['--compare', 'a', 'b']) == 0; assert 'torch' not in sys.modules"
+    code = "import sys, compare_runs; assert compare_runs.main(['a', 'b']) == 0; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
 
 
 def test_the_command_takes_the_flag_and_nothing_else(evaluated, capsys):
     evaluated("a", "s2l", 1, 0.5, 0.6)
     evaluated("b", "random", 1, 0.5, 0.6, model="large")
-    assert evaluate.main(["--compare", "a", "b"]) == 1
+    assert compare_runs.main(["a", "b"]) == 1
     assert "differ in more than the data" in capsys.readouterr().err
-    assert evaluate.main(["--allow_differences", "--compare", "a", "b"]) == 0
+    assert compare_runs.main(["--allow_differences", "a", "b"]) == 0
     assert "Not alike: training: model" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        evaluate.main(["--compare", "a", "b", "--overwrite"])
+        compare_runs.main(["a", "b", "--overwrite"])
 
 
 # ----------------------------------------------------------------------------------------- differences

@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from select_s2l import select
 from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
-from utils.artifacts.trajectories import Trajectories
+from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import RunConfig, SubsetConfig
 from utils.selection.candidates import Candidates
-from utils.selection.constraints import find_limits, order_within, rows_within_tokens
 from utils.selection.extension import by_chance
-from utils.selection.made_subset import resolve_subset
-from utils.selection.methods import METHODS
+from utils.selection.limits import find_limits, order_within, rows_within_tokens
+from utils.selection.methods.table import METHODS
 from utils.selection.plan import plan_selection
-from utils.selection.stage import select
+from utils.selection.resolve import resolve_subset
 
 NUM_ROWS = 200
 

@@ -88,7 +88,7 @@ def command(make_config, tmp_path) -> Callable[..., list[str]]:
 
 @pytest.mark.parametrize(("overrides", "expected"), BROKEN.values(), ids=BROKEN.keys())
 def test_dry_run_and_run_are_refused_alike(command, res_dir, capsys, monkeypatch, overrides, expected):
-    monkeypatch.setattr("utils.training.stage.load_base_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("utils.training.run.load_base_model", lambda *_: pytest.fail("a model was loaded"))
     said = []
     for words in (command(*overrides, "--dry_run"), command(*overrides)):
         assert train.main(words) == 1

@@ -16,7 +16,8 @@ def first_import_of_ours(tree: ast.Module) -> str:
     """The first module of ours that is imported when the file is, and nothing of others before it."""
     for node in tree.body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names.append(f"utils.{node.module}.{node.names[0].name}" if node.level == 2 else node.module or "")
         for name in names:
             if name.split(".")[0] not in sys.stdlib_module_names:
                 return name

@@ -12,7 +12,7 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import GenerationConfig
 
-import evaluate
+import evaluate_run
 from tests.conftest import ARCHITECTURES, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.config.schema import DataConfig, EvaluationConfig, ModelConfig
@@ -21,15 +21,14 @@ from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import alpaca_prompt, plain_prompt
 from utils.data.tokenization import tokenize_pool
-from utils.evaluation import stage
+from utils.evaluation import run as stage
 from utils.evaluation.answers import comparison
 from utils.evaluation.answers.judging import Gold
 from utils.evaluation.answers.strict import stated_answer
-from utils.evaluation.generation import TransformersModel, encode_prompts
-from utils.evaluation.harness import ask, question_task
-from utils.evaluation.progress import Progress
-from utils.evaluation.questions import Question
-from utils.evaluation.results import Response
+from utils.evaluation.models.harness import ask, question_task
+from utils.evaluation.models.hf import TransformersModel, encode_prompts
+from utils.evaluation.predictions import Response
+from utils.evaluation.questions.files import Question
 from utils.modeling.loading import load_base_model, load_checkpoint, load_tokenizer
 
 FAMILIES = ["gpt_neox", "t5"]
@@ -208,7 +207,7 @@ def run(make_config: Any, trained: Any, res_dir: Path, tmp_path: Path) -> Callab
 
 
 def run_evaluation(config: Path, *words: str) -> int:
-    return evaluate.main(["--config_file", str(config), *words])
+    return evaluate_run.main(["--config_file", str(config), *words])
 
 
 def read(name: str, run_name: str = "target") -> dict[str, Any]:
@@ -319,16 +318,6 @@ def test_each_set_may_have_a_limit_of_its_own(run):
     assert (read("known", "other")["questions"], read("heldout", "other")["questions"]) == (2, 2)
 
 
-def test_progress_is_said_in_lines_now_and_then(capsys):
-    for pause, expected in ((0, 2), (1000, 0)):
-        progress = Progress("gsm8k", "question", total=3, pause=pause)
-        for _ in range(3):
-            progress.advance()
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == expected, "the last one is followed by its result"
-        assert all(line.startswith("  gsm8k: ") and " of 3 questions, about " in line for line in lines)
-
-
 def test_the_base_model_is_step_0_and_a_missing_step_is_named(run, capsys):
     config = run()
     assert run_evaluation(config, "--ckpt", "30") == 1
@@ -429,11 +418,3 @@ def test_program_of_thought_asks_for_programs_and_falls_back_on_words(run, capsy
     known = read("known")
     assert known["inputs"]["program_of_thought"] and known["questions"] == 5
     assert "asked for again in words" in known["notes"][-1]
-
-
-def test_the_command_line_wants_one_of_config_and_compare(run, capsys):
-    for words in ([], ["--compare", "a", "b", "--config_file", "c"], ["--compare", "a", "b", "--dry_run"]):
-        with pytest.raises(SystemExit) as stopped:
-            evaluate.main(words)
-        assert stopped.value.code == 2
-    assert "exactly one of" in capsys.readouterr().err

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import write_jsonl
-from utils.artifacts.trajectories import Trajectories
+from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import DataConfig, SubsetConfig
 from utils.data.pool import Pool
-from utils.selection import explain
 from utils.selection.candidates import Candidates, Choice, find_candidates
-from utils.selection.constraints import ListedRows
-from utils.selection.explain import explanation, nearest_rows, standing_of
-from utils.selection.made_subset import MadeSubset
-from utils.selection.methods import METHODS
+from utils.selection.checks import explain
+from utils.selection.checks.explain import explanation, nearest_rows, standing_of
+from utils.selection.limits import ListedRows
+from utils.selection.methods.table import METHODS
+from utils.selection.resolve import MadeSubset
 
 SEED, NUM_ROWS, BUDGET = 3, 300, 60
 UNSCORABLE = {7: slice(None), 9: 1}

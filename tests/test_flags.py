@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 import select_s2l
-from tests.test_architecture import SCRIPTS
+from tests.test_architecture import OF_A_CONFIG
 from utils.config.command_line import make_parser, parse_arguments
 
 SHARED = [
@@ -30,7 +30,7 @@ OF_ONE_SCRIPT = [
     ("get_trajectories", ["--config_file", "x.yml", "--model-path", "3"], "found --model-path, expected --model_path"),
     ("run_distributed_trajectories", ["--config_file", "x.yml", "--ckpt", "3"], "found --ckpt, expected --checkpoints"),
     ("select_s2l", ["--config_file", "x.yml", "--explian", "3"], "found --explian, expected --explain"),
-    ("evaluate", ["--compair", "a", "b"], "found --compair, expected --compare"),
+    ("compare_runs", ["a", "b", "--allow-differences"], "found --allow-differences, expected --allow_differences"),
     ("utils.data.synthetic", ["--output-dir", "x"], "found --output-dir, expected --output_dir"),
     ("utils.data.synthetic", ["--number", "x"], "expected one of --help, --output_dir"),
 ]
@@ -38,7 +38,7 @@ OF_ONE_SCRIPT = [
 
 @pytest.mark.parametrize(
     ("script", "words", "message"),
-    [*((script, *case) for script in SCRIPTS for case in SHARED), *OF_ONE_SCRIPT],
+    [*((script, *case) for script in OF_A_CONFIG for case in SHARED), *OF_ONE_SCRIPT],
     ids=str,
 )
 def test_what_was_meant_is_named_in_one_line(script, words, message, capsys):
@@ -54,9 +54,9 @@ def test_values_of_flags_are_no_flags(tmp_path, capsys):
     assert select_s2l.main(["--config_file", missing, "--explain", "-1"]) == 1
     assert select_s2l.main([f"--config_file={missing}", f"data.path={missing}"]) == 1
     assert capsys.readouterr().err.count("does not exist") == 2
-    parser = make_parser(None, config_required=False)
-    parser.add_argument("--arms")
-    assert parse_arguments(parser, ["--arms", missing]).arms == missing
+    parser = make_parser(None)
+    parser.add_argument("--other")
+    assert parse_arguments(parser, ["--config_file", "x.yml", "--other", missing]).other == missing
     with pytest.raises(SystemExit):
         select_s2l.main(["--api-token", "secret-of-mine", "--config_file", missing])
     assert "secret" not in capsys.readouterr().err

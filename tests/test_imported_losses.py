@@ -12,15 +12,15 @@ import pytest
 import yaml
 
 import select_s2l
+from select_s2l import select
 from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
-from utils.artifacts.trajectories import read_trajectories
+from utils.artifacts.trajectories.read import read_trajectories
 from utils.config.schema import DataConfig, RunConfig
 from utils.data import pool as pool_module
 from utils.data.pool import Pool
-from utils.selection.made_subset import resolve_subset
-from utils.selection.stage import select
+from utils.selection.resolve import resolve_subset
 
 NUM_ROWS = 120
 
@@ -230,8 +230,8 @@ def test_the_command_needs_no_data_section(tmp_path, losses_NT, capsys):
 
 
 def test_rows_are_the_same_read_whole_in_pieces_or_by_number(tmp_path, losses_NT, monkeypatch):
-    monkeypatch.setattr("utils.artifacts.trajectories._ROWS_AT_ONCE", 7)
-    monkeypatch.setattr("utils.artifacts.trajectories._IN_MEMORY", 100)
+    monkeypatch.setattr("utils.artifacts.trajectories.read._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("utils.artifacts.trajectories.read._IN_MEMORY", 100)
     RunPaths("any").root.mkdir(parents=True)
     np.savez(tmp_path / "steps.npz", losses=losses_NT, steps=[1, 2, 3])
     for trajectories in (

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.artifacts.trajectories import Trajectories
-from utils.selection import inspection
+from utils.artifacts.trajectories.read import Trajectories
 from utils.selection.candidates import Candidates
-from utils.selection.inspection import export_rows, inspect_trajectories
+from utils.selection.checks import inspection
+from utils.selection.checks.inspection import export_rows, inspect_trajectories
 
 nan = float("nan")
 

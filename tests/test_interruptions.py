@@ -314,7 +314,7 @@ def test_read_only_results_folder_is_named(proxy, capsys):
 # Imports once and forks per run: a kill then falls into the work, not into the seconds that importing torch takes.
 FORK_SERVER = """
 import os, sys
-import run_distributed_trajectories, utils.scoring.launch, utils.scoring.workers
+import run_distributed_trajectories, utils.scoring.launch, utils.scoring.run
 
 for line in sys.stdin:
     pid = os.fork()

@@ -8,11 +8,11 @@ import faiss
 import numpy as np
 import pytest
 
-from utils.artifacts.trajectories import Trajectories
+from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates
-from utils.selection.kmeans import cluster_rows
-from utils.selection.methods import METHODS
+from utils.selection.methods.kmeans import cluster_rows
+from utils.selection.methods.table import METHODS
 
 SIMD_LEVEL_AT_START = faiss.SIMDConfig.get_level()
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
-import evaluate
+import evaluate_run
 import get_trajectories
 import train
 from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
@@ -28,7 +28,7 @@ from utils.modeling.loading import (
     load_tokenizer,
     seeded,
 )
-from utils.scoring.workers import _replace_weights
+from utils.scoring.run import _replace_weights
 
 WEIGHTS = "model.safetensors"
 
@@ -190,7 +190,7 @@ def test_a_model_is_scored_and_evaluated_with_the_tokenizer_that_it_was_trained_
     assert train.main(["--config_file", config]) == 0
     assert "AutoTokenizer" in capsys.readouterr().out, "others are told"
     assert get_trajectories.main(["--config_file", config, "--ckpt", "4"]) == 0
-    assert evaluate.main(["--config_file", config]) == 0
+    assert evaluate_run.main(["--config_file", config]) == 0
     paths = RunPaths("run")
     manifests = [paths.manifest, paths.trajectories / "manifest.json", paths.evaluation / "manifest.json"]
     (fingerprint,) = {json.loads(path.read_text())["inputs"]["tokenizer"] for path in manifests}
@@ -200,7 +200,7 @@ def test_a_model_is_scored_and_evaluated_with_the_tokenizer_that_it_was_trained_
     definition["pre_tokenizer"]["add_prefix_space"] = True
     saved.write_text(json.dumps(definition))
     capsys.readouterr()
-    for main, words in ((get_trajectories.main, ["--ckpt", "4"]), (evaluate.main, [])):
+    for main, words in ((get_trajectories.main, ["--ckpt", "4"]), (evaluate_run.main, [])):
         assert main(["--config_file", config, *words, "--overwrite"]) == 1
         assert f"tokenizer {fingerprint}" in capsys.readouterr().err
 

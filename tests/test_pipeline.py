@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import evaluate
+import evaluate_run
 import get_trajectories
 import run_distributed_trajectories
 import select_s2l
@@ -193,11 +193,11 @@ def test_killed_evaluation_ends_in_the_same_results(make_config, res_dir, tmp_pa
     benchmarks = {name: str(tmp_path / f"{name}.jsonl") for name in ("first", "second")}
     config = make_config("proxy", evaluation={"benchmarks": benchmarks, "max_new_tokens": 40})
     folder = res_dir / "proxy/evaluation"
-    assert run_here(evaluate, "--config_file", config) == 0
+    assert run_here(evaluate_run, "--config_file", config) == 0
     whole = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
     results = evaluation_results(folder)
     shutil.rmtree(folder)
-    process = start("evaluate.py", "--config_file", config)
+    process = start("evaluate_run.py", "--config_file", config)
     deadline = time.monotonic() + 120
     while not (folder / "first.json").exists():
         assert process.poll() is None and time.monotonic() < deadline
@@ -205,7 +205,7 @@ def test_killed_evaluation_ends_in_the_same_results(make_config, res_dir, tmp_pa
     kill(process)
     assert not (folder / "second.json").exists(), "killed half way"
     first = (folder / "first.json").stat().st_mtime_ns
-    assert run_here(evaluate, "--config_file", config) == 0
+    assert run_here(evaluate_run, "--config_file", config) == 0
     assert (folder / "first.json").stat().st_mtime_ns == first, "what was there is not done again"
     assert {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} == whole
     assert evaluation_results(folder) == results

@@ -4,9 +4,9 @@ import pytest
 
 from utils.data.formats import Example
 from utils.evaluation.answers.judging import Gold
+from utils.evaluation.predictions import Response, judge_all, prediction_line
 from utils.evaluation.programs import answered_by_programs, asking_for_a_program, program_in, text_of_program
-from utils.evaluation.questions import Question
-from utils.evaluation.results import Response, judge_all, prediction_line
+from utils.evaluation.questions.files import Question
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 
 import get_trajectories
 import train
-from utils.artifacts.log import copied_to
 from utils.artifacts.manifests import read_manifest, write_manifest
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.rates import scoring_pace, time_line, training_pace
 from utils.artifacts.runs import find_runs, main, run_table
 from utils.config.load import load_config
+from utils.process.output import copied_to
 
 MODEL = {"name_or_path": "m", "dtype": "float32"}
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ")
@@ -125,9 +125,9 @@ def test_what_is_trained_and_scored_says_when_from_what_and_how_fast(
 
 def test_scoring_says_how_far_it_is_within_a_unit(make_config, res_dir, monkeypatch, capsys):
     """Not on a terminal, and with one unit for everything."""
-    monkeypatch.setattr("utils.scoring.progress._SECONDS_BEFORE_A_LOG_SAYS_MORE", 0.0)
+    monkeypatch.setattr("utils.process.reporter._SECONDS_BETWEEN_LINES", 0.0)
     config_file = make_config("run", trajectories={"max_tokens_per_batch": 400})
     assert get_trajectories.main(["--config_file", str(config_file), "--ckpt", "0"]) == 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" left")]
-    shares = [int(re.findall(r"(\d+)% done", line)[0]) for line in lines]
-    assert len(lines) > 5 and shares == sorted(shares) and shares[-1] == 100
+    lines = [line for line in capsys.readouterr().err.splitlines() if " left, checkpoint 0, " in line]
+    tokens = [int(re.findall(r"([\d,]+) of ([\d,]+) tokens", line)[0][0].replace(",", "")) for line in lines]
+    assert len(lines) > 5 and tokens == sorted(set(tokens))

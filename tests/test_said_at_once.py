@@ -57,7 +57,7 @@ MISTAKES: dict[str, list[tuple[list[str], list[str]]]] = {
         ),
         (["--model_path", "MODELS", "data.columns={output: answer}"], ["no column 'answer'"]),
     ],
-    "evaluate": [
+    "evaluate_run": [
         (
             [
                 "evaluation.heldout=nowhere.jsonl", "evaluation.benchmarks={a/b: none.jsonl}", "evaluation.tasks=[x, x]",
@@ -94,8 +94,6 @@ def test_mistakes_are_said_together_and_without_torch(make_config, res_dir, tmp_
         commands.append(
             ["--config_file", config, *(word.replace("MODELS", str(tmp_path / "models")) for word in words)]
         )
-    if script == "evaluate":
-        commands += [["--compare", "one", "two"], ["--arms", "nowhere.yml"]]
     messages = messages_of(script, commands)
     expectations = [["nowhere.yml does not exist"], *(parts for _, parts in MISTAKES[script])]
     for message, expected in zip(messages, expectations, strict=False):

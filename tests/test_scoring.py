@@ -30,7 +30,7 @@ from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.modeling.scorer import ResponseScorer
 from utils.scoring.launch import Launch, num_workers
 from utils.scoring.plan import plan_scoring
-from utils.scoring.workers import score
+from utils.scoring.run import run_scoring
 
 TOLERANCE = 1e-4
 LENGTH = 175  # cuts some responses off whole, some in part
@@ -140,8 +140,8 @@ def test_losses_do_not_depend_on_unit_size_or_interruptions(make_config, res_dir
     plan = plan_scoring(config, read_pool(config), {0: None}, overwrite=False)
     for num_units in data.draw(st.lists(st.integers(0, 8), max_size=3)):
         with contextlib.suppress(KeyboardInterrupt):
-            score(config, plan, KilledLaunch(num_units), overwrite=False)
-    assert score(config, plan, Launch(), overwrite=False) == {}
+            run_scoring(config, plan, KilledLaunch(num_units), overwrite=False)
+    assert run_scoring(config, plan, Launch(), overwrite=False) == {}
     assert config.model is not None
     model = load_base_model(config.model, load_tokenizer(config.model), config.seed).eval()
     losses = np.load(res_dir / "pool/trajectories/checkpoint-0.npy")

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import SEEDED_METHODS
-from utils.artifacts.trajectories import Trajectories
+from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import SELECTION_PRESETS, SubsetConfig
 from utils.selection.candidates import Candidates, positions_by_group
-from utils.selection.methods import METHODS
-from utils.selection.random_order import in_random_order, random_keys, sample_positions
-from utils.selection.s2l import take_turns
+from utils.selection.methods.random_order import in_random_order, random_keys, sample_positions
+from utils.selection.methods.s2l import take_turns
+from utils.selection.methods.table import METHODS
 
 
 def candidates_of(sources: list[int], seed: int = 0, num_checkpoints: int = 4) -> Candidates:

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 import select_s2l
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
-from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
-from utils.selection.constraints import check_token_budget, find_limits
-from utils.selection.methods import METHODS
+from utils.selection.limits import check_token_budget, find_limits
+from utils.selection.methods.table import METHODS
 from utils.selection.plan import SelectionPlan, plan_selection
 from utils.selection.run import run_selection
 

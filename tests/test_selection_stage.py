@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from select_s2l import select
 from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import Subset, read_subset
-from utils.artifacts.trajectory_folder import begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
 from utils.config.counts import budget_in_rows
 from utils.config.schema import SELECTION_PRESETS, RunConfig
 from utils.data.pool import Pool
-from utils.selection.made_subset import resolve_subset
-from utils.selection.stage import select
+from utils.selection.resolve import resolve_subset
 
 SOURCES = ["gsm", 'quoted "one"', "new\nline", "emoji 🧮", "gsm", "gsm", "gsm"]
 

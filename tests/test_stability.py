@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 
 import select_s2l
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories import Trajectories
+from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import SubsetConfig
-from utils.selection import stability
 from utils.selection.candidates import Candidates
-from utils.selection.s2l import s2l
-from utils.selection.stability import (
+from utils.selection.checks import stability
+from utils.selection.checks.stability import (
     adjusted_rand_index,
     jaccard,
     measure_stability,
@@ -29,6 +28,7 @@ from utils.selection.stability import (
     share_of_level,
     warnings_of,
 )
+from utils.selection.methods.s2l import s2l
 
 labels = st.integers(0, 4)
 

@@ -30,7 +30,7 @@ def test_vllm_answers_as_hf_does(make_config: Any, res_dir: Path, tmp_path: Path
     run_script("train.py", "--config_file", config)
     texts = {}
     for backend in ("hf", "vllm"):
-        evaluation = ["evaluate.py", "--config_file", config, "--overwrite", f"evaluation.backend={backend}"]
+        evaluation = ["evaluate_run.py", "--config_file", config, "--overwrite", f"evaluation.backend={backend}"]
         run_script(*evaluation, VLLM_CPU_KVCACHE_SPACE="1")
         lines = (res_dir / "hf/evaluation/asked.predictions.jsonl").read_text().splitlines()
         texts[backend] = [(line["text"], line["cut_off"]) for line in map(json.loads, lines)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_architecture import SCRIPTS
+from tests.test_architecture import OF_A_CONFIG
 from utils.config.command_line import run_command
 from utils.config.wandb_key import take_wandb_key, without_keys
 
@@ -48,7 +48,7 @@ def broken_config(tmp_path, res_dir) -> Path:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=" ".join)
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", OF_A_CONFIG)
 def test_a_key_reaches_no_message_of_any_script(script, spelling, broken_config, capfd):
     for key in KEYS:
         words = [word.replace("KEY", key) if word != "--WANDB_KEY" else word for word in spelling]
@@ -73,7 +73,7 @@ def test_a_key_reaches_no_message_of_any_script(script, spelling, broken_config,
         "full_data_path: p\nmodel_name_or_path: m\nresult_dir_name: r\nwandb_key: KEY\n",
     ],
 )
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", OF_A_CONFIG)
 def test_a_key_in_a_yaml_is_refused_and_not_shown(script, text, tmp_path, res_dir, capfd):
     config = tmp_path / "config.yml"
     config.write_text(text.replace("KEY", KEYS[0]))

@@ -4,6 +4,7 @@ The width is fixed: a log, a pipe and every terminal get the same lines. Nothing
 """
 
 import re
+import shutil
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,11 @@ WIDTH = 100
 _NUM_SHOWN = 10  # of a list in a message
 _UNBROKEN = "\0"  # stands for a space at which no line ends; it occurs in no path and in no visible text
 _NUMBER_AND_UNIT = re.compile(r"(?<![^\s(])([-+~]?\d[\d.,]*) (?=[^\W\d_]|%)")
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, or WIDTH where output goes elsewhere."""
+    return shutil.get_terminal_size((WIDTH, 0)).columns
 
 
 def wrapped(text: str, indent: str = "  ", width: int = WIDTH) -> list[str]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from utils.artifacts.files import read_json
-from utils.artifacts.paths import RunPaths, checkpoint_name, step_of
+from .files import read_json
+from .paths import RunPaths, checkpoint_name, step_of
 
 # What resuming needs and scoring does not; kept in the newest checkpoint only.
 TRAINING_STATE_PATTERNS = ("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "pytorch_model_fsdp*")

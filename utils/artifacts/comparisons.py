@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from utils.artifacts.manifests import provenance, write_manifest
-from utils.artifacts.paths import comparison_path
+from .manifests import provenance, write_manifest
+from .paths import comparison_path
 
 KIND = "comparison"
 NEVER: Final = "never"  # selecting does not pay, however large the pool

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from utils.config.schema import DataConfig
-from utils.terminal import one_line
+from ..config.schema import DataConfig
+from ..terminal import one_line
 
 _CELL = 70  # characters shown of a value
 _DIGEST = 64  # characters of a sha256

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from utils.artifacts.differences import difference_lines, why_another_pool
-from utils.artifacts.files import atomic_write, read_json, write_json
-from utils.artifacts.paths import RunPaths
-from utils.config.load import ConfigDumper
-from utils.config.schema import RunConfig
+from ..config.load import ConfigDumper
+from ..config.schema import RunConfig
+from .differences import difference_lines, why_another_pool
+from .files import atomic_write, read_json, write_json
+from .paths import RunPaths
 
 FORMAT_VERSION = 1
 _RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "faiss-cpu", "numpy", "peft")

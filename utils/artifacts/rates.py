@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.artifacts.files import read_json
-from utils.artifacts.paths import results_root
-from utils.terminal import duration
+from ..terminal import duration
+from .files import read_json
+from .paths import results_root
 
 _SAME_PACE = ("name_or_path", "architecture", "dtype", "lora")  # of a model section
 

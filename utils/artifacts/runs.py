@@ -13,12 +13,15 @@ from typing import Any
 
 import yaml
 
-import utils.process.environment  # noqa: F401 (first, for its message)
-from utils.artifacts.paths import RunPaths, results_root, step_of
-from utils.artifacts.trajectory_folder import scored_steps
-from utils.config.command_line import run_command
-from utils.config.flags import CommandParser
-from utils.terminal import counted, size, table
+from ..process import environment  # noqa: F401 (first, for its message)
+
+# isort: split
+
+from ..config.command_line import run_command
+from ..config.flags import CommandParser
+from ..terminal import counted, size, table
+from .paths import RunPaths, results_root, step_of
+from .trajectories.write import scored_steps
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.artifacts.files import load_array, locked, publish_folder, read_json, save_array, write_json
-from utils.artifacts.manifests import check_inputs, provenance, read_manifest, write_manifest
+from .files import load_array, locked, publish_folder, read_json, save_array, write_json
+from .manifests import check_inputs, provenance, read_manifest, write_manifest
 
 KIND = "subset"
 FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")

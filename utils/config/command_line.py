@@ -8,19 +8,19 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from utils.config.flags import CommandParser
-from utils.config.load import NO_CHECKS, Checks, load_config
-from utils.config.schema import RunConfig
-from utils.config.wandb_key import FLAG, take_wandb_key, without_keys
-from utils.process.environment import WAY_OUT
+from ..process.environment import WAY_OUT
+from .flags import CommandParser
+from .load import NO_CHECKS, Checks, load_config
+from .schema import RunConfig
+from .wandb_key import FLAG, take_wandb_key, without_keys
 
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
-def make_parser(docstring: str | None, config_required: bool = True) -> argparse.ArgumentParser:
-    """The arguments that every script takes; a script adds its own. One that can do without a config checks itself."""
+def make_parser(docstring: str | None) -> argparse.ArgumentParser:
+    """The arguments that every script takes; a script adds its own."""
     parser = CommandParser(docstring)
-    parser.add_argument("--config_file", required=config_required, metavar="YAML", help="the run, see configs/")
+    parser.add_argument("--config_file", required=True, metavar="YAML", help="the run, see configs/")
     parser.add_argument(
         "--overwrite",
         action="store_true",

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from utils.config.schema import CheckpointsConfig, RunConfig
+from .schema import CheckpointsConfig, RunConfig
 
 
 def steps_per_epoch(num_rows: int, global_batch_size: int) -> int:

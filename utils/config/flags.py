@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from utils.config.names import SYNONYMS, meant_key, nearest
-from utils.config.problems import known_keys
-from utils.config.schema import RunConfig
-from utils.config.wandb_key import without_keys
+from .names import SYNONYMS, meant_key, nearest
+from .problems import known_keys
+from .schema import RunConfig
+from .wandb_key import without_keys
 
 _FLAG = re.compile(r"(--?[A-Za-z][\w.-]*)(=.*)?", re.DOTALL)
 _FLAG_SYNONYMS = {  # what other tools call it -> what it may be called here

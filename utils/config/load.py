@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from utils.config.problems import listing, problems_of
-from utils.config.released import is_released_config, translate_released_config
-from utils.config.schema import RunConfig
-from utils.config.wandb_key import is_key_name
+from .problems import listing, problems_of
+from .released import is_released_config, translate_released_config
+from .schema import RunConfig
+from .wandb_key import is_key_name
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Checks = Mapping[str, Callable[[Any], Iterable[str]]]  # name of a section -> what is wrong with its value

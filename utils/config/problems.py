@@ -6,9 +6,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from utils.config.names import SYNONYMS, meant_key, nearest
-from utils.config.train_arg_names import train_arg_names
-from utils.terminal import counted, one_line
+from ..terminal import counted, one_line
+from .names import SYNONYMS, meant_key, nearest
+from .train_arg_names import train_arg_names
 
 _EXPECTED = {
     "string_type": "a text",

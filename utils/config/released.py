@@ -118,12 +118,12 @@ def _translate_train_args(train_args: dict[str, Any], config: dict[str, Any], no
             strategy = str(train_args.pop(name))
             if strategy not in ("no", "False"):
                 raise ValueError(
-                    f"train_args.{name}: found {strategy!r}, expected 'no': evaluate.py scores models here"
+                    f"train_args.{name}: found {strategy!r}, expected 'no': evaluate_run.py scores models here"
                 )
-            note(f"{name}: {strategy}", "nothing (evaluate.py scores models)")
+            note(f"{name}: {strategy}", "nothing (evaluate_run.py scores models)")
     if "per_device_eval_batch_size" in train_args:
         train_args.pop("per_device_eval_batch_size")
-        note("per_device_eval_batch_size", "nothing (evaluate.py has evaluation.max_tokens_per_batch)")
+        note("per_device_eval_batch_size", "nothing (evaluate_run.py has evaluation.max_tokens_per_batch)")
     if "warmup_ratio" in train_args and train_args.get("warmup_steps"):  # in transformers 4 the steps win as well
         note(
             f"warmup_ratio: {train_args.pop('warmup_ratio')}",

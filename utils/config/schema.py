@@ -250,7 +250,7 @@ class TrackingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """What evaluate.py measures on a trained model, and how it is asked."""
+    """What evaluate_run.py measures on a trained model, and how it is asked."""
 
     heldout: str | None = Field(
         default=None, description="rows in the pool's own format: response loss and accuracy per source"

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from utils.config.names import meant_key
-from utils.config.problems import known_keys
-from utils.config.schema import RunConfig
-from utils.config.train_arg_names import train_arg_kinds
+from .names import meant_key
+from .problems import known_keys
+from .schema import RunConfig
+from .train_arg_names import train_arg_kinds
 
 # Settings of TrainingArguments that are ours to decide, and where the user decides them.
 _OWNED_ELSEWHERE = {
@@ -37,22 +37,22 @@ _OWNED_ELSEWHERE = {
     "ddp_backend": "it follows from the devices",
     "ddp_timeout": "it follows from the work",
     "local_rank": "it follows from the devices",
-    "load_best_model_at_end": "evaluate.py compares models",
-    "metric_for_best_model": "evaluate.py compares models",
-    "greater_is_better": "evaluate.py compares models",
+    "load_best_model_at_end": "evaluate_run.py compares models",
+    "metric_for_best_model": "evaluate_run.py compares models",
+    "greater_is_better": "evaluate_run.py compares models",
     "do_train": "train.py trains",
-    "do_eval": "evaluate.py scores models",
-    "do_predict": "evaluate.py scores models",
-    "per_device_eval_batch_size": "evaluate.py has evaluation.max_tokens_per_batch",
-    "prediction_loss_only": "evaluate.py scores models",
-    "bf16_full_eval": "evaluate.py scores models",
-    "fp16_full_eval": "evaluate.py scores models",
-    "include_for_metrics": "evaluate.py scores models",
-    "batch_eval_metrics": "evaluate.py scores models",
+    "do_eval": "evaluate_run.py scores models",
+    "do_predict": "evaluate_run.py scores models",
+    "per_device_eval_batch_size": "evaluate_run.py has evaluation.max_tokens_per_batch",
+    "prediction_loss_only": "evaluate_run.py scores models",
+    "bf16_full_eval": "evaluate_run.py scores models",
+    "fp16_full_eval": "evaluate_run.py scores models",
+    "include_for_metrics": "evaluate_run.py scores models",
+    "batch_eval_metrics": "evaluate_run.py scores models",
 }
 _OWNED_PREFIXES = {
     "save_": "set checkpoints.count, .steps or .every",
-    "eval_": "evaluate.py scores models",
+    "eval_": "evaluate_run.py scores models",
     "hub_": "upload the finished checkpoint with `hf upload`",
 }
 _SAMPLING_STRATEGIES = ("random", "group_by_length", "sequential")

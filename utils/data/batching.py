@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from utils.data.tokenization import TokenizedPool
+from .tokenization import TokenizedPool
 
 IGNORED = -100  # the label of a position that no loss is taken over
 

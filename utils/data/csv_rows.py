@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from utils.data.text_rows import NOT_UTF8, TextRows
-from utils.terminal import counted
+from ..terminal import counted
+from .text_rows import NOT_UTF8, TextRows
 
 csv.field_size_limit(sys.maxsize)  # the module's own limit is 131,072 characters a cell
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from utils.artifacts.paths import cache_root
-from utils.config.schema import DataConfig
-from utils.process.hub import look_for
+from ..artifacts.paths import cache_root
+from ..config.schema import DataConfig
+from ..process.hub import look_for
 
 _ROWS_AT_ONCE = 1000
 _SHORT_FLOATS = {"float16": np.float16, "float32": np.float32}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from utils.config.names import look_up
-from utils.config.schema import DataConfig
-from utils.data.values import kind_of, source_name, text_of
+from ..config.names import look_up
+from ..config.schema import DataConfig
+from .values import kind_of, source_name, text_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 from array import array
 from typing import IO, Any
 
-from utils.data.text_rows import NOT_UTF8, TextRows
+from .text_rows import NOT_UTF8, TextRows
 
 _CHUNK = 2**22  # bytes of a .json file decoded at once; a longer object takes as many as it needs
 _LONGEST_PART = 16  # characters; an error this near the end of a chunk may come of a literal or escape cut in two

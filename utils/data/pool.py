@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.artifacts.files import read_arrays, save_arrays
-from utils.artifacts.paths import cache_root
-from utils.config.schema import DataConfig
-from utils.data.formats import Example, row_reader
-from utils.data.rows import TEXT_CONTAINERS, open_rows
-from utils.data.text_rows import TextRows
-from utils.data.values import source_name, text_of
-from utils.terminal import counted, first_of
+from ..artifacts.files import read_arrays, save_arrays
+from ..artifacts.paths import cache_root
+from ..config.schema import DataConfig
+from ..terminal import counted, first_of
+from .formats import Example, row_reader
+from .rows import TEXT_CONTAINERS, open_rows
+from .text_rows import TextRows
+from .values import source_name, text_of
 
 _CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from utils.config.schema import DataConfig
-from utils.data.csv_rows import CsvRows
-from utils.data.dataset_rows import DatasetRows
-from utils.data.json_rows import JsonDocument, JsonLines
-from utils.data.text_rows import TextRows
+from ..config.schema import DataConfig
+from .csv_rows import CsvRows
+from .dataset_rows import DatasetRows
+from .json_rows import JsonDocument, JsonLines
+from .text_rows import TextRows
 
 TEXT_CONTAINERS: dict[str, type[TextRows]] = {".jsonl": JsonLines, ".json": JsonDocument, ".csv": CsvRows}
 _SUFFIXES = (*TEXT_CONTAINERS, ".parquet")

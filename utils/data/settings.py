@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from utils.config.names import look_up
-from utils.config.schema import DataConfig, RunConfig
-from utils.data.formats import row_reader
-from utils.data.pool import Pool
-from utils.data.rows import is_local
-from utils.data.templates import TEMPLATES
+from ..config.names import look_up
+from ..config.schema import DataConfig, RunConfig
+from .formats import row_reader
+from .pool import Pool
+from .rows import is_local
+from .templates import TEMPLATES
 
 
 def data_problems(data: DataConfig) -> list[str]:

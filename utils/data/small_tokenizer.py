@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from utils.artifacts.files import publish_folder
+from ..artifacts.files import publish_folder
 
 END_OF_SEQUENCE = "<|endoftext|>"
 VOCAB_SIZE = 1024

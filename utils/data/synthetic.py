@@ -20,11 +20,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import utils.process.environment  # noqa: F401 (first, for its message)
-from utils.artifacts.files import atomic_write
-from utils.config.flags import CommandParser
-from utils.data.formats import Example
-from utils.data.templates import alpaca_prompt
+from ..process import environment  # noqa: F401 (first, for its message)
+
+# isort: split
+
+from ..artifacts.files import atomic_write
+from ..config.flags import CommandParser
+from .formats import Example
+from .templates import alpaca_prompt
 
 Row = dict[str, str]
 
@@ -337,7 +340,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = args.output_dir / name
         outcome = "written" if write_rows(path, rows) else "already there, left alone"
         print(f"{path}: {len(rows)} rows, {outcome}")
-    from utils.data.small_tokenizer import train_tokenizer  # transformers takes seconds to import
+    from .small_tokenizer import train_tokenizer  # transformers takes seconds to import
 
     train_tokenizer(
         [f"{alpaca_prompt(Example(row['instruction'], ''))}{row['output']}" for row in pool],

@@ -5,7 +5,7 @@ A template renders the prompt; the response follows it at once, with no separato
 
 from collections.abc import Callable
 
-from utils.data.formats import Example
+from .formats import Example
 
 # The standard Alpaca prompts (tatsu-lab/stanford_alpaca), which the paper trains with.
 _ALPACA_WITH_INPUT = (

@@ -22,12 +22,12 @@ from tokenizers import Encoding, Tokenizer
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from utils.artifacts.files import load_array, locked, publish_folder, save_array
-from utils.artifacts.manifests import read_manifest, write_manifest
-from utils.artifacts.paths import cache_root
-from utils.config.names import look_up
-from utils.data.pool import Pool
-from utils.data.templates import TEMPLATES
+from ..artifacts.files import load_array, locked, publish_folder, save_array
+from ..artifacts.manifests import read_manifest, write_manifest
+from ..artifacts.paths import cache_root
+from ..config.names import look_up
+from .pool import Pool
+from .templates import TEMPLATES
 
 KIND = "tokens"
 _LAYOUT = 2  # of a folder of tokens, part of its name; another one is made anew, never misread

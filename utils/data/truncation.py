@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.data.tokenization import TokenizedPool
-from utils.terminal import counted, wrapped
+from ..terminal import counted, wrapped
+from .tokenization import TokenizedPool
 
 _SHARES = (0.95, 0.99, 1.0)  # of the examples to keep whole
 _TOLERABLE_LOST, _TOLERABLE_CUT = 0.01, 0.05  # above these shares of the examples it is worth a warning

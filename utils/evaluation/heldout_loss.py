@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from utils.data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
-from utils.data.pool import Pool
-from utils.data.tokenization import TokenizedPool
-from utils.evaluation.progress import Progress
-from utils.modeling.scorer import ResponseScorer
+from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
+from ..data.pool import Pool
+from ..data.tokenization import TokenizedPool
+from ..modeling.scorer import ResponseScorer
+from ..process.reporter import reporter
 
 
 def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, max_tokens_per_batch: int) -> np.ndarray:
@@ -24,10 +24,11 @@ def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, m
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     probe = rows_of_all_lengths(scorable, scoring_lengths(tokens)[scorable])
     scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in probe])
-    progress = Progress("held-out loss", "row", len(scorable))
+    progress = reporter.progress("held-out loss", "row", len(scorable))
     for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
         losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B.cpu().numpy()
         progress.advance(len(rows))
+    progress.close()
     broken = scorable[~np.isfinite(losses_N[scorable])]
     if len(broken):
         raise ValueError(

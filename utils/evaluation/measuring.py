@@ -4,16 +4,15 @@ lm-eval's own tasks."""
 from dataclasses import replace
 from typing import Any
 
-from utils.config.schema import EvaluationConfig, RunConfig
-from utils.data.pool import Pool
-from utils.data.tokenization import tokenize_pool
-from utils.evaluation.harness import ask, run_benchmark
-from utils.evaluation.heldout_loss import heldout_losses, loss_by_source, loss_of_rows
-from utils.evaluation.models import Models
-from utils.evaluation.plan import Asked, EvaluationPlan
-from utils.evaluation.programs import answered_by_programs
-from utils.evaluation.questions import QuestionFile
-from utils.evaluation.results import (
+from ..config.schema import EvaluationConfig, RunConfig
+from ..data.pool import Pool
+from ..data.tokenization import tokenize_pool
+from ..modeling.loading import pad_id_of
+from .heldout_loss import heldout_losses, loss_by_source, loss_of_rows
+from .models.harness import ask, run_benchmark
+from .models.load import Models
+from .plan import Asked, EvaluationPlan
+from .predictions import (
     Response,
     count_endings,
     judge_all,
@@ -23,8 +22,9 @@ from utils.evaluation.results import (
     tally,
     tally_by_source,
 )
-from utils.evaluation.text_metrics import text_scores
-from utils.modeling.loading import pad_id_of
+from .programs import answered_by_programs
+from .questions.files import QuestionFile
+from .text_metrics import text_scores
 
 Measured = tuple[list[dict[str, Any]], dict[str, Any]]  # the lines of a result's predictions, and what the result says
 

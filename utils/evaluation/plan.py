@@ -11,21 +11,29 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from utils.artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
-from utils.artifacts.manifests import check_inputs, read_manifest
-from utils.artifacts.paths import RunPaths, checkpoint_name
-from utils.config.names import look_up
-from utils.config.schema import EvaluationConfig, RunConfig
-from utils.data.formats import Example
-from utils.data.pool import Pool
-from utils.data.templates import TEMPLATES, plain_prompt
-from utils.data.tokenization import tokenizer_fingerprint
-from utils.evaluation.answers.judging import ANSWER_RULES
-from utils.evaluation.generation import encode_prompts, longest_prompt
-from utils.evaluation.harness import check_benchmark, prompts_of, question_task
-from utils.evaluation.programs import asking_for_a_program
-from utils.evaluation.questions import (
-    HELDOUT,
+from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
+from ..artifacts.evaluations import HELDOUT, KIND, WAYS_OUT, result_is_there
+from ..artifacts.manifests import check_inputs, read_manifest
+from ..artifacts.paths import RunPaths, checkpoint_name
+from ..config.names import look_up
+from ..config.schema import EvaluationConfig, RunConfig
+from ..data.formats import Example
+from ..data.pool import Pool
+from ..data.templates import TEMPLATES, plain_prompt
+from ..data.tokenization import tokenizer_fingerprint
+from ..modeling.loading import (
+    base_config,
+    base_fingerprint,
+    checkpoint_config,
+    load_checkpoint_tokenizer,
+    load_tokenizer,
+)
+from ..sandbox.proof import check_sandbox
+from .answers.judging import ANSWER_RULES
+from .models.harness import check_benchmark, prompts_of, question_task
+from .models.hf import encode_prompts, longest_prompt
+from .programs import asking_for_a_program
+from .questions.files import (
     PUBLIC,
     Question,
     QuestionFile,
@@ -35,19 +43,8 @@ from utils.evaluation.questions import (
     read_shots,
     with_pool_rows,
 )
-from utils.evaluation.results import WAYS_OUT, result_is_there
-from utils.evaluation.settings import choose_checkpoint, evaluation_problems, named_tasks
-from utils.evaluation.task_rows import public_rows
-from utils.modeling.loading import (
-    base_config,
-    base_fingerprint,
-    checkpoint_config,
-    load_checkpoint_tokenizer,
-    load_tokenizer,
-)
-from utils.sandbox.proof import check_sandbox
-
-KIND = "evaluation"
+from .questions.task_rows import public_rows
+from .settings import choose_checkpoint, evaluation_problems, named_tasks
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from utils.data.formats import Example
-from utils.evaluation.answers.judging import has_paper_answer
-from utils.evaluation.questions import Question
-from utils.evaluation.results import Response
-from utils.sandbox.run import Limits, run_program
+from ..data.formats import Example
+from ..sandbox.run import Limits, run_program
+from .answers.judging import has_paper_answer
+from .predictions import Response
+from .questions.files import Question
 
 PROMPT_SUFFIX = " Let's write a program."
 _IMPORTS = "import math\nimport numpy\nimport numpy as np\nimport hashlib\n"  # which programs of the pool take as given

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from utils.artifacts.checkpoints import find_checkpoints
-from utils.artifacts.paths import RunPaths
-from utils.config.names import nearest
-from utils.config.schema import EvaluationConfig
-from utils.evaluation.questions import HELDOUT, PUBLIC
+from ..artifacts.checkpoints import find_checkpoints
+from ..artifacts.evaluations import HELDOUT
+from ..artifacts.paths import RunPaths
+from ..config.names import nearest
+from ..config.schema import EvaluationConfig
+from .questions.files import PUBLIC
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
 
@@ -20,7 +21,7 @@ def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
     checks = (_name_problems, _limit_problems, _file_problems, _package_problems)
     problems = [problem for check in checks for problem in check(evaluation)]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        problems.append("evaluate.py runs as one process: start it with `python evaluate.py`, not with torchrun")
+        problems.append("evaluate_run.py runs as one process: start it with `python evaluate_run.py`, not with torchrun")
     return problems
 
 

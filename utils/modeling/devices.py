@@ -2,9 +2,9 @@
 
 import torch
 
-from utils.config.schema import ModelConfig
-from utils.modeling.loading import empty_model
-from utils.terminal import counted
+from ..config.schema import ModelConfig
+from ..terminal import counted
+from .loading import empty_model
 
 
 def default_device() -> torch.device:

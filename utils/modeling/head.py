@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from utils.modeling.logits import LogitOperations
+from .logits import LogitOperations
 
 # (rows, vocabulary entries) of a tile. On a CPU it should stay in the cache, on a GPU fill the matrix units; as float32
 # the latter take 512 MiB.

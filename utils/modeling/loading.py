@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import re
-import sys
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -29,11 +28,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from utils.artifacts.checkpoints import checkpoint_fingerprint
-from utils.config.schema import LoraConfig, ModelConfig
-from utils.data.tokenization import tokenizer_fingerprint
-from utils.modeling.architecture import config_of_architecture
-from utils.process.hub import look_for, why_not_found
+from ..artifacts.checkpoints import checkpoint_fingerprint
+from ..config.schema import LoraConfig, ModelConfig
+from ..data.tokenization import tokenizer_fingerprint
+from ..process.hub import look_for, why_not_found
+from ..process.reporter import reporter
+from .architecture import config_of_architecture
 
 transformers_logging.disable_progress_bar()  # a bar for every load and save would break up our lines of progress
 
@@ -204,10 +204,9 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
             **options,
         )
         if surplus:  # heads for other tasks are usual on the hub, so the user decides
-            print(
+            reporter.warn(
                 f"{model.name_or_path}: {_shown(surplus)} of the weight files have no place in "
-                f"{type(loaded).__name__} as config.json describes it, and are not used",
-                file=sys.stderr,
+                f"{type(loaded).__name__} as config.json describes it, and are not used"
             )
     if len(tokenizer) > cast(torch.nn.Embedding, loaded.get_input_embeddings()).num_embeddings:
         with seeded(seed):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from utils.config.counts import TokenOperations
+from ..config.counts import TokenOperations
 
 _PER_WEIGHT = 2  # a multiplication and an addition
 _BACKWARD_TO_INPUTS = 1  # of a backward pass, in forward passes

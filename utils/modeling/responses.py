@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from utils.data.batching import IGNORED
-from utils.modeling.head import output_head
+from ..data.batching import IGNORED
+from .head import output_head
 
 
 def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -18,11 +18,11 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from utils.data.batching import pad_rows
-from utils.modeling.head import TiledHead, output_head
-from utils.modeling.logits import NotSeparableError, operations_after
-from utils.modeling.responses import model_inputs, response_positions
-from utils.modeling.rotary import fixed_rotary_length
+from ..data.batching import pad_rows
+from .head import TiledHead, output_head
+from .logits import NotSeparableError, operations_after
+from .responses import model_inputs, response_positions
+from .rotary import fixed_rotary_length
 
 Row = tuple[np.ndarray, int]  # token ids int64 (length,), position of the first response token
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from utils.config.schema import ModelConfig
-from utils.data.rows import is_local
+from ..config.schema import ModelConfig
+from ..data.rows import is_local
 
 
 def model_problems(model: ModelConfig) -> Iterator[str]:

@@ -1,2 +1,1 @@
-"""About the process, not the method: whether this Python and its packages can run the project (`environment`), and whether the
-Hugging Face hub can be reached from it (`hub`)."""
+"""About the process and not the method: its packages, its ranks, its memory, its end, the copy of what it prints."""

@@ -1,1 +1,1 @@
-"""Artifacts put into words, for the scripts to print (`text`). Computes nothing anew."""
+"""Artifacts and plans put into words and pages; computes nothing anew."""

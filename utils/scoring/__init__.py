@@ -1,4 +1,17 @@
-"""Loss trajectories: `checkpoints` (which ones are scored), `plan` (with what tokens, into which folder), `units` (pieces of
-work and what is left of them), `launch` (the processes and their shared counter), `lifetime` (how they end), `workers` (one
-per device, alive through all its checkpoints), `progress` (what they say), `callback` (the same inside a training),
-`released_losses` (the released code's, for selection)."""
+"""The loss of every example at every checkpoint."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .callback import TrajectoryCallback
+
+__all__ = ["TrajectoryCallback"]
+
+
+def __getattr__(name: str) -> Any:
+    """`from s2l.scoring import TrajectoryCallback`: only then is torch loaded."""
+    if name == "TrajectoryCallback":
+        from .callback import TrajectoryCallback
+
+        return TrajectoryCallback
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

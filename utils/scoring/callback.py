@@ -1,10 +1,11 @@
 """Score the pool while a proxy is being trained, right after each checkpoint is saved: same files and same numbers as
 scoring afterwards, since it is the saved checkpoint that is scored.
 
-In train.py: `trajectories.during_training: true`. In a Trainer or TRL script of your own:
+In train.py: `trajectories.during_training: true`. In a Trainer or TRL script of your own, with this repository installed
+(`pip install PATH_OF_THIS_REPOSITORY`):
 
-    from utils.config.load import load_config
-    from utils.scoring.callback import TrajectoryCallback
+    from s2l.config.load import load_config
+    from s2l.scoring import TrajectoryCallback
 
     config, _ = load_config("my_proxy.yml")
     trainer.add_callback(TrajectoryCallback(config))
@@ -17,15 +18,15 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from utils.artifacts.checkpoints import find_checkpoints, remove_older_scored_checkpoints
-from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectory_folder import quantities_of, scored_steps
-from utils.config.schema import RunConfig
-from utils.data.pool import Pool
-from utils.scoring.checkpoints import choose_checkpoints
-from utils.scoring.launch import Launch
-from utils.scoring.plan import ScoringPlan, plan_scoring
-from utils.scoring.workers import score
+from ..artifacts.checkpoints import find_checkpoints, remove_older_scored_checkpoints
+from ..artifacts.paths import RunPaths
+from ..artifacts.trajectories.write import quantities_of, scored_steps
+from ..config.schema import RunConfig
+from ..data.pool import Pool
+from .checkpoints import choose_checkpoints
+from .launch import Launch
+from .plan import ScoringPlan, plan_scoring
+from .run import run_scoring
 
 
 class TrajectoryCallback(TrainerCallback):
@@ -66,7 +67,7 @@ class TrajectoryCallback(TrainerCallback):
             return
         launch = Launch()
         plan = launch.first(lambda: self._plan(folder, steps))
-        failed = score(self._config, plan, launch, overwrite=False)
+        failed = run_scoring(self._config, plan, launch, overwrite=False)
         if failed:
             raise ValueError(f"checkpoints could not be scored: {failed}")
         if self._config.checkpoints.keep == "last" and launch.rank == 0:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from utils.artifacts.checkpoints import choose_steps, find_checkpoints
-from utils.artifacts.manifests import read_manifest
-from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectory_folder import scored_steps
+from ..artifacts.checkpoints import choose_steps, find_checkpoints
+from ..artifacts.manifests import read_manifest
+from ..artifacts.paths import RunPaths
+from ..artifacts.trajectories.write import scored_steps
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
 

@@ -16,8 +16,9 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from utils.config.schema import TrajectoriesConfig
-from utils.scoring.lifetime import LAUNCHER_VARIABLE
+from ..config.schema import TrajectoriesConfig
+from ..process.lifetime import LAUNCHER_VARIABLE
+from ..process.reporter import reporter
 
 _TIMEOUT = datetime.timedelta(hours=24)  # a rank without work waits for the slowest unit of the others
 _STARTS = 4  # of a launch whose workers are killed
@@ -162,7 +163,7 @@ def launch_workers(script: str, words: list[str], workers: int) -> int:
                 rank = min(killed or codes)
                 what = f"worker {rank} was killed by {signal.Signals(-codes[rank]).name}"
                 again = f"all start again and continue ({start} of {_STARTS - 1})"
-                print(f"{what}; {again if start < _STARTS else 'giving up'}", file=sys.stderr, flush=True)
+                reporter.warn(f"{what}; {again if start < _STARTS else 'giving up'}")
                 words = [word for word in words if word != "--overwrite"]  # what the killed ones did stays
     except SignalException:
         raise KeyboardInterrupt from None

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from utils.artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, training_inputs
-from utils.artifacts.differences import pool_record
-from utils.artifacts.paths import RunPaths
-from utils.artifacts.rates import scoring_pace, time_line
-from utils.artifacts.trajectory_folder import begin_trajectories, check_trajectories, quantities_of
-from utils.config.schema import ModelConfig, RunConfig
-from utils.data.pool import Pool
-from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
-from utils.data.truncation import truncation_of
-from utils.modeling.architecture import check_length
-from utils.modeling.devices import default_device, device_name, model_name, model_size
-from utils.modeling.loading import (
+from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, training_inputs
+from ..artifacts.differences import pool_record
+from ..artifacts.paths import RunPaths
+from ..artifacts.rates import scoring_pace, time_line
+from ..artifacts.trajectories.write import begin_trajectories, check_trajectories, quantities_of
+from ..config.schema import ModelConfig, RunConfig
+from ..data.pool import Pool
+from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
+from ..data.truncation import truncation_of
+from ..modeling.architecture import check_length
+from ..modeling.devices import default_device, device_name, model_name, model_size
+from ..modeling.loading import (
     base_fingerprint,
     checkpoint_config,
     empty_model,
@@ -28,7 +28,7 @@ from utils.modeling.loading import (
     load_tokenizer,
     pad_id_of,
 )
-from utils.terminal import counted, labelled, unbroken
+from ..terminal import counted, labelled, unbroken
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.artifacts.files import save_arrays
-from utils.artifacts.paths import step_of
-from utils.config.command_line import run_command
-from utils.config.flags import CommandParser
+from ..artifacts.files import save_arrays
+from ..artifacts.paths import step_of
+from ..config.command_line import run_command
+from ..config.flags import CommandParser
+from ..process.reporter import reporter
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.target.suffix != ".npz":
             raise ValueError(f"found {arguments.target}, expected a name that ends in .npz")
         save_arrays(arguments.target, {"losses": losses_NT, "steps": np.array(steps)})
-        print(f"{arguments.target}: {losses_NT.shape[0]:,} rows, steps {', '.join(map(str, steps))}")
+        reporter.say(f"{arguments.target}: {losses_NT.shape[0]:,} rows, steps {', '.join(map(str, steps))}")
         return 0
 
     return run_command(command)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.artifacts.files import locked, read_arrays, save_arrays
-from utils.artifacts.paths import checkpoint_name
-from utils.artifacts.trajectory_folder import finish_checkpoint, parts_folder
-from utils.data.batching import scoring_lengths
-from utils.scoring.plan import ScoringPlan
+from ..artifacts.files import locked, read_arrays, save_arrays
+from ..artifacts.paths import checkpoint_name
+from ..artifacts.trajectories.write import finish_checkpoint, parts_folder
+from ..data.batching import scoring_lengths
+from .plan import ScoringPlan
 
 _SECONDS = "seconds"  # in a unit's file, beside its quantities
 

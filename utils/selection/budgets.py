@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.artifacts.paths import RunPaths
-from utils.config.counts import budget_in_rows
-from utils.config.schema import RunConfig, SubsetConfig
+from ..artifacts.paths import RunPaths
+from ..config.counts import budget_in_rows
+from ..config.schema import RunConfig, SubsetConfig
 
 
 @dataclass(frozen=True)

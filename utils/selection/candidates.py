@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from utils.artifacts.differences import pool_record, why_another_pool
-from utils.artifacts.trajectories import Trajectories
-from utils.data.pool import Pool
-from utils.selection.numbered_rows import NumberedRows
-from utils.selection.random_order import random_keys
-from utils.terminal import first_of
+from ..artifacts.differences import pool_record, why_another_pool
+from ..artifacts.trajectories.read import Trajectories
+from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
+from ..terminal import first_of
+from .methods.random_order import random_keys
 
 _LARGEST_LOSS = np.float32(1e15)  # nats; beyond it squared distances would leave the range of float32
 _ROWS_AT_ONCE = 2**16

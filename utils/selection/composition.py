@@ -1,4 +1,4 @@
-"""What a subset consists of, and in what it differs from rows taken at random: composition.json, and its words.
+"""What a subset consists of, and in what it differs from rows taken at random: composition.json.
 
 Legend: N examples of the pool, n candidates, m some of them, S sources.
 """
@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from utils.artifacts.trajectories import Trajectories, read_num_response_tokens
-from utils.data.pool import Pool
-from utils.selection.candidates import Candidates
-from utils.selection.numbered_rows import NumberedRows
-from utils.terminal import table
+from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens
+from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
+from .candidates import Candidates
 
-_NAME_WIDTH = 36  # a longer name gets a line of its own
-_NUM_SHOWN = 40  # sources in the table
 _ROWS_AT_ONCE = 2**20
 
 
@@ -122,56 +119,3 @@ def _count_members(cluster_m: np.ndarray, chosen_m: np.ndarray) -> dict[str, lis
         for place, (size, num_taken) in enumerate(zip(sizes.tolist(), taken, strict=True))
         if size
     }
-
-
-def composition_text(composition: dict[str, Any]) -> str:
-    """The composition for people; of many sources the largest, by name."""
-    sources = composition["sources"]
-    largest = sorted(sources, key=lambda name: -sources[name]["pool_rows"])[:_NUM_SHOWN]
-    heading = ["source", "pool rows", "% of pool", "chosen", "% of source", "% of subset"]
-    rows = [(name or "(none)", *_cells(sources[name])) for name in sorted(largest)]
-    if len(sources) > len(largest):
-        rows.append((f"... and {len(sources) - len(largest):,} smaller sources, all in composition.json",))
-    whole = {
-        "share_of_pool": 1.0,
-        "share_of_subset": 1.0,
-        "share_chosen": composition["chosen"] / composition["pool_rows"],
-    }
-    rows.append(("total", *_cells(composition | whole)))
-    if composition["num_clusters"]:
-        heading.append("clusters")
-    else:
-        rows = [row[: len(heading)] for row in rows]
-    lines = table(heading, rows, widest_name=_NAME_WIDTH)
-    if composition["measures"]:
-        lines += ["", *_measures_table(composition["measures"])]
-    return "\n".join(lines)
-
-
-def _cells(counts: dict[str, Any]) -> list[str]:
-    return [
-        f"{counts['pool_rows']:,}",
-        f"{100 * counts['share_of_pool']:.1f}",
-        f"{counts['chosen']:,}",
-        f"{100 * counts['share_chosen']:.1f}",
-        f"{100 * counts['share_of_subset']:.1f}",
-        f"{counts['num_clusters']:,}",
-    ]
-
-
-_MEASURES = {
-    "first_loss": "loss at the first checkpoint",
-    "last_loss": "loss at the last checkpoint",
-    "fall_of_loss": "fall of the loss between them",
-    "response_tokens": "response tokens",
-}
-
-
-def _measures_table(measures: dict[str, dict[str, float]]) -> list[str]:
-    rows = []
-    for name, words in _MEASURES.items():
-        if name in measures:
-            digits = 1 if name == "response_tokens" else 3
-            chosen, at_random, error = (measures[name][key] for key in ("chosen", "at_random", "standard_error"))
-            rows.append((words, *(f"{value:.{digits}f}" for value in (chosen, at_random, 2 * error))))
-    return table(["mean over rows", "chosen", "at random, same sources", "± by chance"], rows)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from utils.data.pool import Pool
-from utils.data.text_files import read_text
+from ..data.pool import Pool
+from ..data.text_files import read_text
 
 _WORDS = 10
 _WORD = re.compile(r"\w+")

@@ -5,7 +5,7 @@ Legend: T checkpoints.
 
 import numpy as np
 
-from utils.artifacts.trajectories import Trajectories
+from ..artifacts.trajectories.read import Trajectories
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 

@@ -5,10 +5,10 @@ Legend: m rows of one source (or of the whole pool), K clusters, T checkpoints.
 
 import numpy as np
 
-from utils.artifacts.paths import named_subset
-from utils.artifacts.subsets import Subset, read_clusters, read_subset
-from utils.selection.candidates import StoredClusters
-from utils.selection.kmeans import ReadRows, nearest_centroids
+from ..artifacts.paths import named_subset
+from ..artifacts.subsets import Subset, read_clusters, read_subset
+from .candidates import StoredClusters
+from .methods.kmeans import ReadRows, nearest_centroids
 
 _QUANTILE = 0.99  # of the old rows' distances to their centroid
 _MANY_BEYOND = 0.05  # of the new rows: five times what the old ones have

@@ -4,16 +4,16 @@ import hashlib
 import json
 from typing import Any
 
-from utils.artifacts.manifests import check_inputs
-from utils.artifacts.paths import named_subset
-from utils.artifacts.subsets import Subset
-from utils.artifacts.trajectories import Trajectories, read_trajectories
-from utils.config.names import look_up
-from utils.config.schema import RunConfig, SubsetConfig
-from utils.data.pool import Pool
-from utils.selection.constraints import constraint_inputs
-from utils.selection.methods import METHODS
-from utils.selection.numbered_rows import NumberedRows
+from ..artifacts.manifests import check_inputs
+from ..artifacts.paths import named_subset
+from ..artifacts.subsets import Subset
+from ..artifacts.trajectories.read import Trajectories, read_trajectories
+from ..config.names import look_up
+from ..config.schema import RunConfig, SubsetConfig
+from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
+from .limits import constraint_inputs
+from .methods.table import METHODS
 
 # What an unset num_clusters is recorded as: with the pool and the limits, which are inputs too, it says how many.
 DERIVED = "a hundredth of the rows of the largest source, or of the pool; 1 to 100"

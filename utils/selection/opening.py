@@ -1,14 +1,14 @@
 """Open what a subset is chosen from: the pool, the losses, and the rows that may be chosen."""
 
-from utils.artifacts.imported import SUFFIXES
-from utils.artifacts.subsets import Subset
-from utils.artifacts.trajectories import Trajectories, read_trajectories
-from utils.config.schema import RunConfig, SubsetConfig
-from utils.data.pool import Pool
-from utils.selection.candidates import Candidates, find_candidates
-from utils.selection.constraints import ListedRows, list_rows, without_duplicates
-from utils.selection.methods import Method
-from utils.selection.numbered_rows import NumberedRows
+from ..artifacts.subsets import Subset
+from ..artifacts.trajectories.imported import SUFFIXES
+from ..artifacts.trajectories.read import Trajectories, read_trajectories
+from ..config.schema import RunConfig, SubsetConfig
+from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
+from .candidates import Candidates, find_candidates
+from .limits import ListedRows, list_rows, without_duplicates
+from .methods.table import Method
 
 
 def open_pool(config: RunConfig) -> Pool | NumberedRows:

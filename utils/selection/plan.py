@@ -3,29 +3,22 @@
 import time
 from dataclasses import dataclass, replace
 
-from utils.artifacts.subsets import subset_is_there
-from utils.artifacts.trajectories import read_num_response_tokens
-from utils.config.counts import budget_in_rows
-from utils.config.names import look_up
-from utils.config.schema import RunConfig, SubsetConfig
-from utils.data.pool import Pool
-from utils.selection.budgets import WantedSubset, wanted_subsets
-from utils.selection.candidates import Candidates
-from utils.selection.constraints import (
-    Limits,
-    ListedRows,
-    check_budget,
-    check_token_budget,
-    find_limits,
-    needs_whole_order,
-)
-from utils.selection.extension import read_extended
-from utils.selection.inputs import check_extension, subset_inputs, trajectories_identity
-from utils.selection.methods import METHODS, Method
-from utils.selection.numbered_rows import NumberedRows
-from utils.selection.opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
-from utils.selection.remarks import few_rows_of_each, other_tokens_remarks, settings_remarks, sources_remarks
-from utils.selection.s2l import most_clusters, num_clusters_of
+from ..artifacts.subsets import subset_is_there
+from ..artifacts.trajectories.read import read_num_response_tokens
+from ..config.counts import budget_in_rows
+from ..config.names import look_up
+from ..config.schema import RunConfig, SubsetConfig
+from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
+from .budgets import WantedSubset, wanted_subsets
+from .candidates import Candidates
+from .extension import read_extended
+from .inputs import check_extension, subset_inputs, trajectories_identity
+from .limits import Limits, ListedRows, check_budget, check_token_budget, find_limits, needs_whole_order
+from .methods.s2l import most_clusters, num_clusters_of
+from .methods.table import METHODS, Method
+from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
+from .remarks import few_rows_of_each, other_tokens_remarks, settings_remarks, sources_remarks
 
 _FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none
 

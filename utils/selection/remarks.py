@@ -1,12 +1,12 @@
 """Which settings of a subset change nothing, or little."""
 
-from utils.artifacts.trajectories import Trajectories
-from utils.config.schema import RunConfig, SubsetConfig
-from utils.data.pool import Pool
-from utils.selection.constraints import NAMES
-from utils.selection.methods import Method
-from utils.selection.numbered_rows import NumberedRows
-from utils.terminal import counted
+from ..artifacts.trajectories.read import Trajectories
+from ..config.schema import RunConfig, SubsetConfig
+from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
+from ..terminal import counted
+from .limits import NAMES
+from .methods.table import Method
 
 
 def settings_remarks(config: RunConfig, method: Method) -> list[str]:

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from utils.artifacts.differences import pool_record
-from utils.artifacts.subsets import write_subset
-from utils.artifacts.trajectories import read_num_response_tokens
-from utils.data.pool import Pool
-from utils.selection.budgets import WantedSubset
-from utils.selection.candidates import Choice
-from utils.selection.composition import compose
-from utils.selection.constraints import needs_whole_order, order_within, rows_within_tokens
-from utils.selection.plan import SelectionPlan, Stopwatch
-from utils.selection.remarks import few_rows_of_each
+from ..artifacts.differences import pool_record
+from ..artifacts.manifests import keep_config
+from ..artifacts.paths import RunPaths
+from ..artifacts.subsets import write_subset
+from ..artifacts.trajectories.read import read_num_response_tokens
+from ..data.pool import Pool
+from .budgets import WantedSubset
+from .candidates import Choice
+from .composition import compose
+from .limits import needs_whole_order, order_within, rows_within_tokens
+from .plan import SelectionPlan, Stopwatch
+from .remarks import few_rows_of_each
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,11 @@ class SelectionResult:
 
 
 def run_selection(plan: SelectionPlan) -> SelectionResult:
-    """Choose once, write each subset that is pending.
+    """Choose once, write each subset that is pending; at least one is.
 
     Raises: ValueError for what only the order of the rows shows: a budget of tokens too small for the first of them.
     """
+    keep_config(RunPaths(plan.config.run_name), plan.config)
     stopwatch = Stopwatch(plan.seconds)
     choice = _choose(plan)
     stopwatch.lap("choosing")

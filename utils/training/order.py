@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
-from utils.config.counts import steps_per_epoch
-from utils.data.tokenization import TokenizedPool
+from ..config.counts import steps_per_epoch
+from ..data.tokenization import TokenizedPool
 
 FILLER = -1  # the position of a row without label
 _BATCHES_PER_LENGTH_GROUP = 50  # as transformers' LengthGroupedSampler: shuffle, then sort within 50 batches

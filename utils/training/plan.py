@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 from transformers import TrainingArguments
 
-from utils.artifacts.checkpoints import newest_resumable_checkpoint
-from utils.artifacts.differences import pool_record
-from utils.artifacts.manifests import check_inputs, read_manifest
-from utils.artifacts.paths import RunPaths, step_of
-from utils.artifacts.rates import time_line, training_pace
-from utils.artifacts.trajectory_folder import scored_steps
-from utils.config.counts import scheduled_steps, steps_per_epoch, total_steps
-from utils.config.schema import RunConfig
-from utils.data.pool import Pool
-from utils.data.tokenization import TokenizedPool, tokenize_pool
-from utils.data.truncation import truncation_of
-from utils.modeling.architecture import check_length
-from utils.modeling.devices import device_name, model_name, model_size
-from utils.modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
-from utils.modeling.responses import check_decoder
-from utils.terminal import counted, labelled, unbroken
-from utils.training.settings import BatchPlan, check_sharding, result_settings, training_arguments, try_out
+from ..artifacts.checkpoints import newest_resumable_checkpoint
+from ..artifacts.differences import pool_record
+from ..artifacts.manifests import check_inputs, read_manifest
+from ..artifacts.paths import RunPaths, step_of
+from ..artifacts.rates import time_line, training_pace
+from ..artifacts.trajectories.write import scored_steps
+from ..config.counts import scheduled_steps, steps_per_epoch, total_steps
+from ..config.schema import RunConfig
+from ..data.pool import Pool
+from ..data.tokenization import TokenizedPool, tokenize_pool
+from ..data.truncation import truncation_of
+from ..modeling.architecture import check_length
+from ..modeling.devices import device_name, model_name, model_size
+from ..modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
+from ..modeling.responses import check_decoder
+from ..terminal import counted, labelled, unbroken
+from .settings import BatchPlan, check_sharding, result_settings, training_arguments, try_out
 
 KIND = "training"
 WAYS_OUT = "Ways out: --overwrite trains again from the start; another run_name keeps both."

@@ -4,7 +4,6 @@ tried out before a model is loaded."""
 import datetime
 import math
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +14,8 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 from transformers.utils.import_utils import is_liger_kernel_available
 
-from utils.config.schema import RunConfig
+from ..config.schema import RunConfig
+from ..process.reporter import reporter
 
 # How a run is executed, not what it computes: these may differ between a run and its continuation.
 _EXECUTION_ONLY_PREFIXES = (
@@ -96,7 +96,7 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
     if settings.get("fsdp"):
         reason = _why_not_fsdp(plan.devices)
         if reason:
-            print(f"fsdp: {reason}", file=sys.stderr)
+            reporter.warn(f"fsdp: {reason}")
             settings.pop("fsdp")
             settings.pop("fsdp_config", None)
     on_cpu = not torch.cuda.is_available()

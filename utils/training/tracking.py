@@ -3,11 +3,11 @@
 import importlib.util
 import os
 import socket
-import sys
 from urllib.parse import urlsplit
 
-from utils.artifacts.paths import RunPaths
-from utils.config.schema import RunConfig, TrackingConfig
+from ..artifacts.paths import RunPaths
+from ..config.schema import RunConfig, TrackingConfig
+from ..process.reporter import reporter
 
 _SECONDS_TO_REACH_SERVER = 3.0
 _DEFAULT_SERVER = "https://api.wandb.ai"
@@ -40,7 +40,7 @@ def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
         if reason and "WANDB_MODE" not in os.environ:
             os.environ["WANDB_MODE"] = "offline"
             if int(os.environ.get("RANK", 0)) == 0:
-                print(f"wandb: {reason}; tracking to {folder}/wandb, send it later with `wandb sync`", file=sys.stderr)
+                reporter.warn(f"wandb: {reason}; tracking to {folder}/wandb, send it later with `wandb sync`")
     return config
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +13,14 @@ import torch.distributed as dist
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from utils.artifacts.checkpoints import TRAINING_STATE_PATTERNS
-from utils.artifacts.files import atomic_write, publish_folder
-from utils.artifacts.paths import RunPaths, step_of
-from utils.data.batching import pad_rows
-from utils.modeling.loading import pad_id_of
-from utils.modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
-from utils.training.order import GlobalBatchOrder, TrainingRows
+from ..artifacts.checkpoints import TRAINING_STATE_PATTERNS
+from ..artifacts.files import atomic_write, publish_folder
+from ..artifacts.paths import RunPaths, step_of
+from ..data.batching import pad_rows
+from ..modeling.loading import pad_id_of
+from ..modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
+from ..process.reporter import reporter
+from .order import GlobalBatchOrder, TrainingRows
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -117,7 +117,7 @@ class _SkipEmptyStep(TrainerCallback):
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not self._trainer.step_has_labels:
             cast(torch.nn.Module, self._trainer.model_wrapped).zero_grad(set_to_none=True)
-            print(f"step {state.global_step + 1}: no response token in the whole batch; no update", file=sys.stderr)
+            reporter.warn(f"step {state.global_step + 1}: no response token in the whole batch; no update")
 
 
 class _SaveOnSchedule(TrainerCallback):
@@ -176,10 +176,9 @@ class _LogMetrics(TrainerCallback):
             self._last_line = now
             pace = (now - self._begun) / max(1, state.global_step - self._begun_at_step)
             left = pace * (state.max_steps - state.global_step)
-            print(
+            reporter.say(
                 f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  "
-                f"lr {logs.get('learning_rate', 0):.2e}  {pace:.2f} s/step  {left / 60:.1f} min left",
-                flush=True,
+                f"lr {logs.get('learning_rate', 0):.2e}  {pace:.2f} s/step  {left / 60:.1f} min left"
             )
 
 

@@ -6,10 +6,10 @@ be missing on one side, but not differ: `5 cm` is 5 and is not `5 m`.
 
 from collections.abc import Iterable, Sequence
 
-from utils.evaluation.answers.formulas import equal_equations, equal_formulas, is_formula
-from utils.evaluation.answers.notation import as_text
-from utils.evaluation.answers.quantities import Quantity
-from utils.evaluation.answers.values import Collection, Comparison, Equation, Named, Value
+from .formulas import equal_equations, equal_formulas, is_formula
+from .notation import as_text
+from .quantities import Quantity
+from .values import Collection, Comparison, Equation, Named, Value
 
 
 def same_value(one: Value, other: Value) -> bool | None:

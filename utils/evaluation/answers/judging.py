@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from utils.evaluation.answers.paper import Kind, kind_of, paper_answer, paper_gold, paper_same
-from utils.evaluation.answers.strict import given_answer, strict_answer, strict_same
+from .paper import Kind, kind_of, paper_answer, paper_gold, paper_same
+from .strict import given_answer, strict_answer, strict_same
 
 ANSWER_RULES = 4  # part of every result's inputs: raise it when a rule changes
 

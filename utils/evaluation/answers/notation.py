@@ -2,7 +2,7 @@
 
 import re
 
-from utils.evaluation.answers.statement import plain_characters
+from .statement import plain_characters
 
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|bm)\s*\{([^{}]*)\}"

@@ -24,7 +24,7 @@ import math
 import re
 from enum import StrEnum
 
-from utils.evaluation.answers.python_numbers import evaluate
+from .python_numbers import evaluate
 
 _TRIGGERS = ("####", "The answer is")
 _TRIGGER = re.compile("|".join(_TRIGGERS))

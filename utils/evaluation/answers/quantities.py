@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from utils.evaluation.answers.formulas import is_formula
+from .formulas import is_formula
 
 MAX_CHARACTERS = 1000  # of an answer that is looked into
 _DIGITS = r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)"

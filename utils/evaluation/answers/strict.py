@@ -7,10 +7,10 @@ Nothing is rounded: 0.3333 is not 1/3.
 
 import re
 
-from utils.evaluation.answers.comparison import same_value
-from utils.evaluation.answers.notation import same_text
-from utils.evaluation.answers.statement import plain_characters, stated_by, whole_statement
-from utils.evaluation.answers.values import read_value
+from .comparison import same_value
+from .notation import same_text
+from .statement import plain_characters, stated_by, whole_statement
+from .values import read_value
 
 _NUMBER = re.compile(
     r"(?:(?<![0-9A-Za-z)\]}])[-+])?"  # a sign, not a subtraction

@@ -4,9 +4,9 @@ matrix."""
 import re
 from dataclasses import dataclass
 
-from utils.evaluation.answers.notation import as_text, without_notation
-from utils.evaluation.answers.quantities import EXPLANATION, MAX_CHARACTERS, Quantity, read_quantity
-from utils.evaluation.answers.statement import closing_brace
+from .notation import as_text, without_notation
+from .quantities import EXPLANATION, MAX_CHARACTERS, Quantity, read_quantity
+from .statement import closing_brace
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What scripts print of an artifact: `comparison` of runs."""
+"""What the scripts print."""

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
-from utils.artifacts.comparisons import (
+from ...artifacts.comparisons import (
     NO_DIFFERENCE,
     NOT_TESTED,
     ArmCost,
@@ -16,9 +16,9 @@ from utils.artifacts.comparisons import (
     Measure,
     Payback,
 )
-from utils.terminal import WIDTH, counted, tables, wrapped
+from ...artifacts.evaluations import HELDOUT
+from ...terminal import WIDTH, counted, tables, wrapped
 
-_HELDOUT = "heldout"
 _RULES = {"accuracy": "paper", "accuracy_strict": "strict"}
 _HEAD_WIDTH = 20  # of a column, where its words allow it
 _NOTES = (
@@ -140,8 +140,8 @@ def _values(comparison: Comparison, width: int) -> list[str]:
 
 def _sections(measures: Sequence[Measure]) -> Iterator[tuple[str, list[tuple[str, Measure]]]]:
     """(title, its rows)."""
-    heldout = [measure for measure in measures if measure.question_set == _HELDOUT and not measure.is_metric]
-    others = [measure for measure in measures if measure.question_set != _HELDOUT and not measure.is_metric]
+    heldout = [measure for measure in measures if measure.question_set == HELDOUT and not measure.is_metric]
+    others = [measure for measure in measures if measure.question_set != HELDOUT and not measure.is_metric]
     for name, title in (("loss", "loss"), *((name, f"accuracy, {rule}") for name, rule in _RULES.items())):
         of_sources = [(measure.source or "(no source)", measure) for measure in heldout if measure.source is not None]
         rows = [(label, measure) for label, measure in of_sources if measure.name == name]

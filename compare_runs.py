@@ -1,0 +1,39 @@
+"""Set evaluated runs side by side: arms, the seeds of one arm together; which differences are more than chance; costs.
+
+    python compare_runs.py quickstart_s2l quickstart_random
+    python compare_runs.py exp_s2l_1000_seed0 exp_s2l_1000_seed1 exp_random_1000_seed0 exp_random_1000_seed1
+
+Name a run of the arm first that the others are set against. All of it, with every run's values, goes to
+res/comparisons/<name>/comparison.json.
+"""
+
+import sys
+
+import utils.process.environment  # noqa: F401 (first, for its message)
+
+
+def main(argv: list[str] | None = None) -> int:
+    from utils.config.command_line import run_command
+    from utils.config.flags import CommandParser
+
+    parser = CommandParser(__doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="the name or folder of an evaluated run")
+    parser.add_argument("--allow_differences", action="store_true", help="also runs that differ in more than the data")
+    arguments = parser.parse_args(argv)
+    return run_command(lambda: _compare(arguments.runs, arguments.allow_differences))
+
+
+def _compare(runs: list[str], allow_differences: bool) -> int:
+    from utils.artifacts.comparisons import write_comparison
+    from utils.experiments.compare import compare
+    from utils.reporting.text.comparison import comparison_text
+    from utils.terminal import terminal_width
+
+    comparison = compare(runs, allow_differences)
+    print(comparison_text(comparison, terminal_width()), flush=True)
+    print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Ask one trained model and judge it: response loss and accuracy on held-out rows per source, accuracy on question sets.
+
+    python evaluate_run.py --config_file configs/quickstart/target_s2l.yml
+    python evaluate_run.py --config_file configs/quickstart/target_s2l.yml --ckpt 0 run_name=quickstart_untrained
+
+The YAML's `evaluation:` section says what is asked. Results go to res/<run_name>/evaluation; the same command continues
+after a kill. `compare_runs.py` sets evaluated runs side by side.
+"""
+
+import sys
+
+import utils.process.environment  # noqa: F401 (first, for its message)
+
+
+def main(argv: list[str] | None = None) -> int:
+    from utils.config.command_line import make_parser, parse_arguments, run_command
+
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--ckpt", type=int, default=-1, metavar="STEP", help="0 = the untrained base model, -1 = the newest (default)"
+    )
+    arguments = parse_arguments(parser, argv)
+    return run_command(lambda: _evaluate(arguments))
+
+
+def _evaluate(arguments) -> int:
+    from utils.config.command_line import read_config
+    from utils.data.settings import reading_problems
+    from utils.evaluation.settings import checkpoint_problems, evaluation_problems
+    from utils.modeling.settings import model_problems
+
+    checks = {
+        "run_name": lambda name: checkpoint_problems(name, arguments.ckpt),
+        "data": reading_problems,
+        "evaluation": evaluation_problems,
+    }
+    if arguments.ckpt == 0:  # a checkpoint is whole without the model that it began from
+        checks["model"] = model_problems
+    config = read_config(arguments, needs=("model", "data"), checks=checks)
+
+    # What the config alone says has been said; these import torch.
+    from utils.evaluation.plan import plan_evaluation
+    from utils.evaluation.run import run_evaluation
+    from utils.reporting.text.evaluation import results_text
+
+    plan = plan_evaluation(config, arguments.ckpt, arguments.overwrite)
+    print(plan.describe(config), flush=True)
+    if not arguments.dry_run:
+        print(results_text(run_evaluation(config, plan, arguments.overwrite)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Make all runs of an experiment (methods x budgets x seeds) with the other scripts, and compare them.
+
+    python run_experiment.py --config_file configs/quickstart/experiment.yml --dry_run
+    python run_experiment.py --config_file configs/quickstart/experiment.yml
+    python run_experiment.py --config_file configs/quickstart/experiment.yml seeds=[0]
+
+What is there already is not made again; after an interruption the same command goes on. `--dry_run` checks what every
+stage of every run would refuse, and lists the runs with their costs.
+"""
+
+import sys
+from typing import TYPE_CHECKING
+
+import utils.process.environment  # noqa: F401 (first, for its message)
+
+if TYPE_CHECKING:
+    from utils.config.schema import RunConfig
+    from utils.experiments.checks import StageChecks
+
+
+def main(argv: list[str] | None = None) -> int:
+    from utils.config.command_line import make_parser, parse_arguments, run_command
+
+    parser = make_parser(__doc__)
+    arguments = parse_arguments(parser, argv)
+    if arguments.overwrite:
+        parser.error("--overwrite: an experiment reuses what is there; overwrite a run with the script that made it")
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments) -> int:
+    from utils.artifacts.comparisons import write_comparison
+    from utils.config.experiment import load_experiment
+    from utils.experiments.compare import compare
+    from utils.experiments.plan import plan_experiment
+    from utils.experiments.run import run_experiment
+    from utils.reporting.text.comparison import comparison_text
+    from utils.reporting.text.experiment import experiment_text
+    from utils.terminal import terminal_width
+
+    experiment = load_experiment(arguments.config_file, arguments.overrides)
+    plan = plan_experiment(arguments.config_file, experiment, stage_checks())
+    print(experiment_text(plan), flush=True)
+    if arguments.dry_run:
+        return 0
+    failures = run_experiment(plan)
+    if failures.reference is not None:
+        print(f"error: {failures.reference} failed, see above; the runs that need it were not tried", file=sys.stderr)
+        return 1
+    try:
+        for name, runs in plan.comparisons().items():
+            comparison = compare(runs, name=name)
+            print(f"\n{comparison_text(comparison, terminal_width())}", flush=True)
+            print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
+    finally:
+        for name in failures.runs:
+            print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
+    return 1 if failures.runs else 0
+
+
+def stage_checks() -> "StageChecks":
+    """What training, selection and evaluation say of a run of an experiment before it is made."""
+    from utils.config.train_args import train_args_problems
+    from utils.data.settings import data_problems, read_pool
+    from utils.evaluation.plan import question_files
+    from utils.evaluation.settings import evaluation_problems
+    from utils.experiments.checks import MethodFacts, StageChecks
+    from utils.modeling.settings import model_problems
+    from utils.selection.methods.table import METHODS
+    from utils.selection.plan import check_before_scoring
+    from utils.selection.resolve import resolve_subset, subset_is_begun
+    from utils.training.plan import plan_training, set_up_training
+    from utils.training.tracking import tracking_problems
+
+    def check_training(config: "RunConfig", num_rows: int) -> None:
+        pool = read_pool(config)
+        if config.subset is None:
+            plan_training(config, pool, pool.usable_rows, None, overwrite=False)
+        elif subset_is_begun(config):
+            subset = resolve_subset(config, pool)
+            plan_training(config, pool, subset.indices, subset.manifest, overwrite=False)
+        else:
+            set_up_training(config, pool, num_rows)
+
+    sections = {
+        "model": model_problems,
+        "data": data_problems,
+        "train_args": train_args_problems,
+        "tracking": tracking_problems,
+    }
+    return StageChecks(
+        methods={name: MethodFacts(method.settings, method.reads_with) for name, method in METHODS.items()},
+        sections=sections,
+        target_sections={"evaluation": evaluation_problems},
+        training=check_training,
+        selection=lambda config, num_rows: check_before_scoring(config, read_pool(config), num_rows),
+        questions=question_files,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

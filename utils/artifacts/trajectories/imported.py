@@ -1,0 +1,122 @@
+"""Losses that were made elsewhere: a .npy of (N, T), or a .npz or .parquet with row numbers.
+
+    losses.npy       (N, T), one row per example in pool order, one column per checkpoint in training order
+    losses.npz       losses: (n, T); optional: rows (n,), row numbers of the pool from 0; steps (T,), optimizer steps;
+                     num_response_tokens (n,)
+    losses.parquet   one column of numbers per checkpoint, named by its step (500, step_500 or checkpoint-500); optional:
+                     row, num_response_tokens
+
+Rows that a file with row numbers does not hold are unscorable (NaN). A folder of the released code's losses.pt is
+turned into such a .npz by `python -m utils.scoring.released_losses`, which needs torch.
+
+Legend: N examples of the pool, n rows of the file, T checkpoints.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..files import load_array
+
+SUFFIXES = (".npy", ".npz", ".parquet")
+_STEP_NAME = re.compile(r"^(?:step[_-]?|checkpoint[_-])?(\d+)$")
+
+
+@dataclass(frozen=True)
+class ImportedLosses:
+    """Attributes: losses_NT: floating point, in pool order, NaN where the file holds no row; of a .npy memory-mapped.
+    steps: int (T,), ascending, or None where the file does not say; num_response_tokens: int32 (N,) or None."""
+
+    losses_NT: np.ndarray
+    steps: list[int] | None = None
+    num_response_tokens: np.ndarray | None = None
+
+
+def read_imported(path: Path, num_examples: int | None = None) -> ImportedLosses:
+    """Args: num_examples: rows of the pool where they are known; else the highest row number decides.
+
+    Raises: FileNotFoundError; ValueError for what is not one of the three forms above.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist (current folder: {Path.cwd()})")
+    if path.suffix == ".npy":
+        losses_NT, rows, steps, tokens = load_array(path), None, None, None
+    else:
+        losses_NT, rows, steps, tokens = (_read_npz if path.suffix == ".npz" else _read_parquet)(path)
+    if losses_NT.ndim != 2 or not np.issubdtype(losses_NT.dtype, np.floating) or 0 in losses_NT.shape:
+        raise ValueError(
+            f"{path}: found {losses_NT.dtype} {losses_NT.shape}, expected floating-point losses (N, T): one row per "
+            "example in pool order, one column per checkpoint in training order"
+        )
+    if rows is not None:
+        losses_NT, tokens = _in_pool_order(path, losses_NT, rows, tokens, num_examples)
+    if steps is not None:
+        if steps.shape != (losses_NT.shape[1],) or len(np.unique(steps)) != len(steps):
+            raise ValueError(
+                f"{path}: found steps {steps.tolist()}, expected one for each of the {losses_NT.shape[1]} columns"
+            )
+        losses_NT, steps = losses_NT[:, np.argsort(steps)], np.sort(steps).tolist()
+    return ImportedLosses(losses_NT, steps, tokens)
+
+
+_Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]
+
+
+def _read_npz(path: Path) -> _Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if "losses" not in arrays:
+                raise KeyError(f"arrays {', '.join(arrays)}")
+            return arrays["losses"], *(arrays.get(name) for name in ("rows", "steps", "num_response_tokens"))
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{path}: found {error}, expected a .npz of plain numbers with an array `losses` (n, T)"
+        ) from None
+
+
+def _read_parquet(path: Path) -> _Arrays:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is not a readable parquet file ({error})") from None
+    columns = {name: table.column(name) for name in table.column_names}
+    rows, tokens = columns.pop("row", None), columns.pop("num_response_tokens", None)
+    matches = [_STEP_NAME.match(name) for name in columns]
+    if not columns or None in matches or not all(pyarrow.types.is_floating(column.type) for column in columns.values()):
+        raise ValueError(
+            f"{path}: found columns {', '.join(table.column_names)}, expected `row` (optional) and one floating-point "
+            "column per checkpoint, named by its step, such as checkpoint-500"
+        )
+    losses_nT = np.stack([column.to_numpy().astype(np.float32) for column in columns.values()], axis=1)
+    steps = np.array([int(match[1]) for match in matches if match])
+    return losses_nT, rows and rows.to_numpy(), steps, tokens and tokens.to_numpy()
+
+
+def _in_pool_order(
+    path: Path, losses_nT: np.ndarray, rows: np.ndarray, tokens: np.ndarray | None, num_examples: int | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    if not np.issubdtype(rows.dtype, np.integer) or rows.shape != (len(losses_nT),):
+        raise ValueError(
+            f"{path}: found row numbers {rows.dtype} {rows.shape}, expected an integer for each of {len(losses_nT)} rows"
+        )
+    num_examples = int(rows.max()) + 1 if num_examples is None else num_examples
+    outside = rows[(rows < 0) | (rows >= num_examples)]
+    if len(outside):
+        raise ValueError(
+            f"{path}: found row number {outside[0]}, expected numbers from 0 to {num_examples - 1} (the pool's)"
+        )
+    numbers, counts = np.unique(rows, return_counts=True)
+    if len(numbers) < len(rows):
+        raise ValueError(f"{path}: row number {numbers[counts > 1][0]} is there more than once: keep one of them")
+    losses_NT = np.full((num_examples, losses_nT.shape[1]), np.nan, np.float32)
+    losses_NT[rows] = losses_nT
+    if tokens is not None:
+        of_file = tokens
+        tokens = np.zeros(num_examples, np.int32)
+        tokens[rows] = of_file
+    return losses_NT, tokens

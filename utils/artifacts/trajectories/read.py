@@ -1,0 +1,199 @@
+"""Loss trajectories as they are read: of a run that our scorer filled a folder for, or of a file made elsewhere.
+
+Legend: N examples of the pool, T checkpoints.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import load_array
+from ..manifests import read_manifest
+from ..paths import RunPaths, results_root, run_named
+from .imported import SUFFIXES, read_imported
+from .write import KEPT, KIND, num_response_tokens_path, quantity_path, scored_steps
+
+_ROWS_AT_ONCE = 2**16
+_IN_MEMORY = 2**30  # bytes
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Losses of every example at every checkpoint.
+
+    Attributes:
+        steps: the optimizer steps, ascending; None for an array that was made elsewhere.
+        columns: per checkpoint a float32 (N,) array in mean nats per response token, memory-mapped; NaN = unscorable.
+        manifest: as on disk; empty for an array that was made elsewhere.
+        origin: the folder or file.
+        num_response_tokens: int32 (N,) where a file made elsewhere holds it (`read_num_response_tokens` reads ours).
+        table_NT: the columns side by side, where they lie so in one file.
+    """
+
+    steps: list[int] | None
+    columns: list[np.ndarray]
+    manifest: dict[str, Any]
+    origin: Path
+    num_response_tokens: np.ndarray | None = None
+    table_NT: np.ndarray | None = None
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.columns[0])
+
+    def rows(self, rows_m: np.ndarray | slice) -> np.ndarray:
+        """float32 (m, T): the losses of some rows at every checkpoint; a slice of a whole table is not copied.
+
+        More than a gigabyte is kept in a temporary file, which the system may write out when memory gets scarce.
+        """
+        if self.table_NT is not None and self.table_NT.dtype == np.float32 and isinstance(rows_m, slice):
+            return np.asarray(self.table_NT[rows_m])
+        if isinstance(rows_m, slice):
+            start, stop, _ = rows_m.indices(self.num_examples)
+            pieces = [slice(first, min(first + _ROWS_AT_ONCE, stop)) for first in range(start, stop, _ROWS_AT_ONCE)]
+            num_rows = max(0, stop - start)
+        else:
+            num_rows = len(rows_m)
+            pieces = [rows_m[first : first + _ROWS_AT_ONCE] for first in range(0, num_rows, _ROWS_AT_ONCE)]
+        losses_mT = _empty_table(num_rows, len(self.columns))
+        for first, piece in zip(range(0, num_rows, _ROWS_AT_ONCE), pieces, strict=True):
+            target_mT = losses_mT[first : first + _ROWS_AT_ONCE]
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused by name
+                if self.table_NT is not None:
+                    target_mT[:] = self.table_NT[piece]
+                else:
+                    for number, column_N in enumerate(self.columns):
+                        target_mT[:, number] = column_N[piece]
+        return losses_mT
+
+
+def _empty_table(num_rows: int, num_columns: int) -> np.ndarray:
+    if 4 * num_rows * num_columns <= _IN_MEMORY:
+        return np.empty((num_rows, num_columns), np.float32)
+    with tempfile.TemporaryFile(dir=results_root()) as file:  # it lives as long as its mapping
+        return np.asarray(np.memmap(file, np.float32, "w+", shape=(num_rows, num_columns)))
+
+
+def read_trajectories(
+    trajectories_from: str, steps: list[int] | None = None, num_examples: int | None = None
+) -> Trajectories:
+    """Trajectories of a run by its name or folder, or of a file of losses that were made elsewhere (`imported`).
+
+    Args:
+        steps: the checkpoints to use; None = every one after step 0 (S2L's rule).
+        num_examples: rows of the pool; needed only for a file with row numbers that lacks the last ones.
+
+    Raises: FileNotFoundError naming the command that makes them; ValueError for damaged or incomplete ones.
+    """
+    if trajectories_from.endswith(SUFFIXES):
+        return _read_file(Path(trajectories_from), steps, num_examples)
+    folder = RunPaths(run_named(trajectories_from)).trajectories
+    if not (folder / "manifest.json").is_file():
+        if any(Path(trajectories_from).glob("**/losses.pt")):
+            raise ValueError(
+                f"{trajectories_from} holds the released code's losses.pt: turn them into a file first with `python -m "
+                f"utils.scoring.released_losses {trajectories_from} losses.npz` and name that file"
+            )
+        raise FileNotFoundError(
+            f"run {trajectories_from!r} has no trajectories in {folder}: make them with `python "
+            "run_distributed_trajectories.py --config_file <the proxy's YAML>`, or give a file of losses "
+            f"({', '.join(SUFFIXES)})"
+        )
+    manifest = read_manifest(folder / "manifest.json", KIND)
+    begun = sorted(int(step) for step in manifest["checkpoints"])
+    steps = _wanted_steps(steps, begun)
+    missing = sorted(set(steps) - set(scored_steps(folder)))
+    if missing:
+        raise ValueError(
+            f"{folder} lacks the losses of checkpoints {missing}: run the trajectories command for them, or name the "
+            f"checkpoints to use in subset.steps (whole: {scored_steps(folder)})"
+        )
+    shape = (manifest["inputs"]["num_examples"],)
+    columns = [_load(quantity_path(folder, step), shape) for step in steps]
+    return Trajectories(steps, columns, manifest, folder)
+
+
+def read_quantity(trajectories: Trajectories, quantity: str, step: int) -> np.ndarray:
+    """(N,) or (N, d): what else the scoring pass kept of a checkpoint, or its losses; memory-mapped.
+
+    Raises: FileNotFoundError naming the setting and the command that make it.
+    """
+    if not trajectories.manifest:
+        raise FileNotFoundError(
+            f"{trajectories.origin} holds losses only, and {quantity} at step {step} is needed: score the pool with "
+            f"{_scoring_command(quantity)}"
+        )
+    path = quantity_path(trajectories.origin, step, quantity)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: score the pool with {_scoring_command(quantity, step)}")
+    return _load(path, (trajectories.num_examples,))
+
+
+def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
+    """int32 (N,): the tokens that each example's loss is taken over, 0 where it has none.
+
+    Raises: FileNotFoundError naming the command that makes it.
+    """
+    if trajectories.num_response_tokens is not None:
+        return trajectories.num_response_tokens
+    path = num_response_tokens_path(trajectories.origin)
+    if not trajectories.manifest or not path.is_file():
+        raise FileNotFoundError(
+            f"{trajectories.origin} does not say how many tokens each response has: run `python "
+            "run_distributed_trajectories.py --config_file <the proxy's YAML>`, which writes num_response_tokens.npy "
+            "(scored checkpoints stay as they are), or put num_response_tokens into a .npz or .parquet file"
+        )
+    tokens_N = load_array(path)
+    if tokens_N.dtype != np.int32 or tokens_N.shape != (trajectories.num_examples,):
+        raise ValueError(
+            f"{path}: found {tokens_N.dtype} {tokens_N.shape}, expected int32 ({trajectories.num_examples},)"
+        )
+    return tokens_N
+
+
+def _scoring_command(quantity: str, step: int | None = None) -> str:
+    checkpoints = "" if step is None else f" --checkpoints {step}"
+    word = next((word for word, quantities in KEPT.items() if quantity in quantities), None)
+    setting = "" if word is None else f" trajectories.also=[{word}]"
+    return f"`python run_distributed_trajectories.py --config_file <the proxy's YAML>{checkpoints}{setting}`"
+
+
+def _load(path: Path, leading_shape: tuple[int, ...]) -> np.ndarray:
+    array = load_array(path)
+    is_losses_like = array.ndim == 1 and array.dtype == np.float32
+    is_embeddings = array.ndim == 2 and np.issubdtype(array.dtype, np.floating)
+    if array.shape[:1] != leading_shape or not (is_losses_like or is_embeddings):
+        raise ValueError(f"{path}: found {array.dtype} {array.shape}, expected float32 {leading_shape}")
+    return array
+
+
+def _read_file(path: Path, steps: list[int] | None, num_examples: int | None) -> Trajectories:
+    imported = read_imported(path, num_examples)
+    numbers = list(range(imported.losses_NT.shape[1]))
+    if imported.steps is None:
+        if steps is not None:
+            raise ValueError(
+                f"subset.steps: {path} does not say which steps its columns are; leave the columns out of the file"
+            )
+        steps_used = None
+    else:
+        steps_used = _wanted_steps(steps, imported.steps)
+        unknown = sorted(set(steps_used) - set(imported.steps))
+        if unknown:
+            raise ValueError(f"subset.steps: found {unknown}, but {path} has the steps {imported.steps}")
+        numbers = [imported.steps.index(step) for step in steps_used]
+    columns = [imported.losses_NT[:, number] for number in numbers]
+    table_NT = imported.losses_NT if len(numbers) == imported.losses_NT.shape[1] else None
+    return Trajectories(steps_used, columns, {}, path, imported.num_response_tokens, table_NT)
+
+
+def _wanted_steps(steps: list[int] | None, begun: list[int]) -> list[int]:
+    """The steps to use, ascending; by default all that were begun after step 0."""
+    steps = [step for step in begun if step > 0] if steps is None else steps
+    repeated = sorted({step for step in steps if steps.count(step) > 1})
+    if repeated or not steps:
+        raise ValueError(f"subset.steps: found {steps}, expected at least one step and each step once; scored: {begun}")
+    return sorted(steps)

@@ -1,0 +1,226 @@
+"""One YAML that stands for many runs: methods x budgets x seeds over one pool, proxy and target."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from .load import NO_CHECKS, Checks, as_yaml, load_config, read_translated, read_values, validated
+from .schema import NAME_PATTERN, PositiveInt, RunConfig, Section, Seed, check_budget
+
+WHOLE_POOL = "full"  # the method that chooses nothing: the whole pool, whatever the budgets
+# What an experiment sets in each of its runs, and which of its own keys says it.
+CONTROLLED = {
+    "run_name": "name",
+    "seed": "seeds",
+    "subset.method": "methods",
+    "subset.budget": "budgets",
+    "subset.budget_tokens": "budgets",
+    "subset.same_as": "methods",
+    "subset.trajectories_from": "proxy, or trajectories_from of a method",
+}
+_A_METHODS_OWN = {"method", "trajectories_from"}  # of these, what a method may say of its subset
+
+Item = TypeVar("Item")
+
+
+def _each_once(items: list[Item]) -> list[Item]:
+    repeated = [text for text, times in Counter(map(str, items)).items() if times > 1]
+    if repeated:
+        raise ValueError(f"found {', '.join(repeated)} more than once, expected each once: remove the others")
+    return items
+
+
+def _dotted(settings: Any) -> Any:
+    """A section's settings each by itself: `train_args: {max_steps: 5}` is `train_args.max_steps: 5`, and the target's other
+    train_args stay."""
+    if not isinstance(settings, dict):
+        return settings
+    pairs: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        is_section = isinstance(value, dict) and "." not in str(key)
+        pairs += [(f"{key}.{name}", inner) for name, inner in value.items()] if is_section else [(key, value)]
+    keys = [str(key) for key, _ in pairs]
+    nested = {f"{one} and {other}" for one in keys for other in keys if other.startswith(f"{one}.")}
+    if repeated := sorted({key for key in keys if keys.count(key) > 1} | nested):
+        raise ValueError(f"found {', '.join(repeated)}, which set the same twice: keep one of them")
+    return dict(pairs)
+
+
+def _target_key(key: str) -> str:
+    if key in CONTROLLED:
+        raise ValueError(f"found here, but the experiment sets it in every run, by its {CONTROLLED[key]}: remove it")
+    if key == "subset":
+        raise ValueError("found a value for the whole section, expected its keys, such as subset.num_clusters: 50")
+    if "=" in key or not all(key.split(".")):
+        raise ValueError("expected the key of a run's YAML, such as train_args.max_steps")
+    return key
+
+
+def _method_key(key: str) -> str:
+    if f"subset.{key}" in CONTROLLED and key not in _A_METHODS_OWN:
+        whose = CONTROLLED[f"subset.{key}"]
+        raise ValueError(f"found here, but the experiment sets it in every run, by its {whose}: remove it")
+    return key
+
+
+def _names_as_mapping(methods: Any) -> Any:
+    """`methods: [s2l, random]`, and `random:` with nothing after it."""
+    if isinstance(methods, list) and all(isinstance(method, str) for method in methods):
+        return {label: {} for label in _each_once(methods)}
+    if isinstance(methods, dict):
+        return {label: {} if settings is None else settings for label, settings in methods.items()}
+    raise ValueError(f"found {methods!r}, expected names, as in [s2l, random], or name: settings of its subset")
+
+
+Budget = Annotated[int | float, BeforeValidator(check_budget)]
+Label = Annotated[str, Field(pattern=NAME_PATTERN)]
+TargetSettings = Annotated[dict[Annotated[str, AfterValidator(_target_key)], Any], BeforeValidator(_dotted)]
+MethodSettings = dict[Annotated[str, AfterValidator(_method_key)], Any]
+Methods = Annotated[dict[Label, MethodSettings], BeforeValidator(_names_as_mapping)]
+
+
+class ExperimentConfig(Section):
+    """Which runs an experiment is made of. Their names are <name>_<method>_<budget>_seed<seed>."""
+
+    name: str = Field(pattern=NAME_PATTERN, max_length=100, description="what the names of all its runs begin with")
+    proxy: str = Field(
+        description="the run whose trajectories the methods use, by its YAML (or by its name, if it was trained before); "
+        "trained and scored first"
+    )
+    references: Annotated[list[str], AfterValidator(_each_once)] = Field(
+        default_factory=list,
+        description="further runs to train and score, for methods with a trajectories_from of their own",
+    )
+    score_base_model: bool = Field(
+        default=False, description="score step 0 of the proxy and the references too, as high_learnability needs"
+    )
+    target: str = Field(
+        description="the target's YAML; the plan names what the experiment sets in place of it (seed, method, budget, ...)"
+    )
+    settings: TargetSettings = Field(
+        default_factory=dict, description="key.sub -> value, over the target's YAML in every arm"
+    )
+    methods: Methods = Field(
+        min_length=1,
+        description="label -> settings of its subset; the label is the method unless `method` is among them; `full` is "
+        "the whole pool. A list of labels does where no method has settings",
+    )
+    budgets: Annotated[list[Budget], AfterValidator(_each_once)] = Field(
+        default_factory=list, description="each as subset.budget; none if the whole pool is the only method"
+    )
+    seeds: Annotated[list[Seed], AfterValidator(_each_once)] = Field(min_length=1)
+    processes: PositiveInt = Field(default=1, description="of a training, under torchrun: one per GPU")
+
+    @field_validator("methods")
+    @classmethod
+    def _nothing_is_overruled(cls, methods: Methods, info: ValidationInfo) -> Methods:
+        problems = []
+        if settings := methods.get(WHOLE_POOL):
+            problems.append(
+                f"{WHOLE_POOL}: found {', '.join(settings)}, but it is the whole pool, which is not chosen: remove the "
+                "settings, or use another label"
+            )
+        folded = Counter(label.casefold() for label in methods)
+        if alike := [label for label in methods if folded[label.casefold()] > 1]:
+            problems.append(f"found {', '.join(alike)}, which some file systems do not tell apart: rename one")
+        for label, settings in methods.items():
+            if both := [key for key in settings if f"subset.{key}" in info.data.get("settings", {})]:
+                problems.append(
+                    f"{label}: found {', '.join(both)} here and in `settings`, which hold in every arm: keep one of them"
+                )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return methods
+
+    @field_validator("budgets")
+    @classmethod
+    def _fit_the_methods(cls, budgets: list[Budget], info: ValidationInfo) -> list[Budget]:
+        methods = info.data.get("methods")
+        if methods is None:
+            return budgets
+        chooses = set(methods) != {WHOLE_POOL}
+        if chooses and not budgets:
+            raise ValueError("found none, expected how many rows the methods choose, such as [1000] or [0.1]")
+        if budgets and not chooses:
+            raise ValueError(f"found {budgets}, but the only method is {WHOLE_POOL}, the whole pool: remove them")
+        return budgets
+
+
+class ExperimentRun(Section):
+    """One run of an experiment.
+
+    Attributes: overrides: what its command line says after the target's YAML; config: what both come to.
+    """
+
+    label: str
+    budget: int | float | None
+    seed: int
+    overrides: tuple[str, ...]
+    config: RunConfig
+
+
+def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
+    """Raises: FileNotFoundError; ValueError with all problems of the YAML."""
+    path = Path(config_file)
+    return validated(ExperimentConfig, path, read_values(path), overrides)
+
+
+def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[ExperimentRun]:
+    """Every run, all methods and budgets of a seed before the next seed.
+
+    Args: checks: of the sections of their configs, as for `load_config`.
+
+    Raises:
+        FileNotFoundError: no such YAML.
+        ValueError: settings that no run could be made of, of all runs; a proxy that was trained on another pool.
+    """
+    proxy, _ = load_config(experiment.proxy, needs=("model", "data"))
+    replaced = replaced_keys(experiment)
+    found, problems = [], {}
+    for seed in experiment.seeds:
+        for label in experiment.methods:
+            for budget in [None] if label == WHOLE_POOL else experiment.budgets:
+                overrides = _overrides(experiment, proxy.run_name, label, budget, seed, replaced)
+                try:
+                    config, _ = load_config(experiment.target, overrides, ("model", "data"), checks)
+                except ValueError as error:
+                    problems.setdefault(str(error), f"methods.{label}")
+                else:
+                    found.append(ExperimentRun(label=label, budget=budget, seed=seed, overrides=overrides, config=config))
+    if problems:
+        raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
+    for data in [run.config.data for run in found if run.config.data != proxy.data][:1]:
+        raise ValueError(
+            f"the proxy ({experiment.proxy}) and the target ({experiment.target}) read other pools: found {proxy.data} and "
+            f"{data}, expected the same `data` section in both"
+        )
+    return found
+
+
+def replaced_keys(experiment: ExperimentConfig) -> dict[str, Any]:
+    """What the target's YAML says of the keys that the experiment sets, its run_name set aside."""
+    values, _ = read_translated(Path(experiment.target))
+    subset = values.get("subset")
+    of_subset = {f"subset.{key}": value for key, value in subset.items()} if isinstance(subset, dict) else {}
+    given = {key: value for key, value in {**values, **of_subset}.items() if key in CONTROLLED and value is not None}
+    given.pop("run_name", None)
+    return given
+
+
+def _overrides(
+    experiment: ExperimentConfig, proxy: str, label: str, budget: int | float | None, seed: int, replaced: dict[str, Any]
+) -> tuple[str, ...]:
+    parts = [experiment.name, label, *([] if budget is None else [str(budget)]), f"seed{seed}"]
+    values: dict[str, Any] = {"run_name": "_".join(parts), "seed": seed}
+    if budget is None:
+        values |= {key: value for key, value in experiment.settings.items() if not key.startswith("subset.")}
+        values["subset"] = None
+    else:
+        values |= experiment.settings
+        values |= {key: None for key in ("subset.budget_tokens", "subset.same_as") if key in replaced}
+        own = {"method": label, "trajectories_from": proxy, **experiment.methods[label], "budget": budget}
+        values |= {f"subset.{name}": value for name, value in own.items()}
+    return tuple(f"{key}={as_yaml(value)}" for key, value in values.items())

@@ -1,0 +1,78 @@
+"""A pool of which only the number of rows and their sources are known: enough to choose row numbers, not to write texts."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..artifacts.files import load_array
+from .text_files import read_text
+
+_ROWS_AT_ONCE = 2**20
+_LARGEST_NUMBER = 10**7  # of a source given by number
+
+
+class NumberedRows:
+    """What selection asks of a pool, except its texts.
+
+    Attributes:
+        name: for messages.
+        fingerprint: sha256 over the sources; it does not tell texts apart.
+        source_names, source_codes, excluded: as of a `Pool`; nothing is excluded.
+    """
+
+    def __init__(self, num_rows: int, sources_from: str | None):
+        """Raises: FileNotFoundError; ValueError if the file does not name one source for each row."""
+        self.name = sources_from or f"{num_rows} rows without texts"
+        self.source_names, self.source_codes = [""], np.zeros(num_rows, np.int32)
+        if sources_from is not None:
+            self.source_names, self.source_codes = _read_sources(Path(sources_from))
+        if len(self.source_codes) != num_rows:
+            raise ValueError(
+                f"subset.sources_from: {sources_from} names the sources of {len(self.source_codes)} rows, but there are "
+                f"losses of {num_rows}: give one source for each row"
+            )
+        self.excluded = np.zeros(num_rows, bool)
+        digest = hashlib.sha256(json.dumps(self.source_names).encode())
+        digest.update(self.source_codes.data)
+        self.fingerprint = f"sources {digest.hexdigest()}"
+
+    def __len__(self) -> int:
+        return len(self.source_codes)
+
+
+def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:
+    """(names ascending, int32 (N,) index into them)."""
+    if path.suffix == ".npy":
+        source_N = load_array(path)
+        if source_N.ndim == 1 and np.issubdtype(source_N.dtype, np.integer):
+            return _by_number(path, source_N)
+        if source_N.ndim == 1 and source_N.dtype.kind == "U":
+            names, code_N = np.unique(source_N, return_inverse=True)
+            return names.tolist(), code_N.astype(np.int32)
+        raise ValueError(f"{path}: found {source_N.dtype} {source_N.shape}, expected integers or texts (N,)")
+    if not path.is_file():
+        raise FileNotFoundError(f"subset.sources_from: {path} does not exist (current folder: {Path.cwd()})")
+    names, code_N = np.unique(read_text(path).removesuffix("\n").split("\n"), return_inverse=True)
+    return names.tolist(), code_N.astype(np.int32)
+
+
+def _by_number(path: Path, source_N: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """A hundred million numbers piece by piece: sorting them would take a minute and gigabytes."""
+    if len(source_N) and not 0 <= source_N.min() <= source_N.max() < _LARGEST_NUMBER:
+        raise ValueError(
+            f"{path}: found sources from {source_N.min()} to {source_N.max()}, expected numbers from 0 to "
+            f"{_LARGEST_NUMBER - 1:,}"
+        )
+    starts = range(0, len(source_N), _ROWS_AT_ONCE)
+    rows_S = np.zeros(int(source_N.max(initial=0)) + 1, np.int64)
+    for start in starts:
+        rows_S += np.bincount(source_N[start : start + _ROWS_AT_ONCE], minlength=len(rows_S))
+    names = sorted(map(str, np.flatnonzero(rows_S).tolist()))
+    code_S = np.zeros(len(rows_S), np.int32)
+    code_S[np.array(names, np.int64)] = np.arange(len(names))
+    code_N = np.empty(len(source_N), np.int32)
+    for start in starts:
+        code_N[start : start + _ROWS_AT_ONCE] = code_S[source_N[start : start + _ROWS_AT_ONCE]]
+    return names, code_N

@@ -1,0 +1,144 @@
+"""Questions and benchmarks as lm-eval tasks, and a run of one of them."""
+
+import difflib
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from lm_eval import evaluator
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.tasks import TaskManager
+from transformers import PreTrainedTokenizerBase
+
+from ...config.schema import EvaluationConfig
+from ...data.formats import Example
+from ...process.reporter import reporter
+from ..bars import no_bars
+from ..predictions import Response
+from ..questions.files import Question
+from ..questions.task_rows import rows_of
+
+_TASKS = Path(__file__).parents[1] / "questions/tasks"
+logging.getLogger("lm_eval").setLevel(logging.ERROR)  # its warnings are about settings that we make on purpose
+
+
+@functools.cache
+def _task_manager(include_lm_eval: bool) -> TaskManager:
+    return TaskManager(include_path=_TASKS, include_defaults=include_lm_eval)
+
+
+def question_task(
+    name: str,
+    questions: list[Question],
+    shots: list[Example],
+    render: Callable[[Example], str],
+    evaluation: EvaluationConfig,
+) -> ConfigurableTask:
+    """The task of tasks/<name>.yaml (tasks/questions.yaml if there is none) on these questions.
+
+    Args: shots: the solved examples before each question, always the same; render: an example -> its prompt.
+    """
+    base = f"s2l_{name}" if (_TASKS / f"{name}.yaml").is_file() else "s2l_questions"
+    manager = _task_manager(include_lm_eval=False)
+    settings = {
+        "task": base,
+        "task_alias": name,
+        "custom_dataset": lambda **_: rows_of(questions),
+        "doc_to_text": lambda doc: render(Example(doc["instruction"], "", doc["input"])),
+        "num_fewshot": len(shots),
+        "fewshot_config": {
+            "sampler": "first_n",
+            "samples": [
+                {"instruction": shot.instruction, "input": shot.input, "answer": "", "response": shot.response}
+                for shot in shots
+            ],
+        },
+        "generation_kwargs": {
+            "until": list(evaluation.stop),
+            "do_sample": False,
+            "max_gen_toks": evaluation.max_new_tokens,
+        },
+    }
+    # lm-eval takes settings over a task's YAML only for the members of a group.
+    (task,) = manager.load([{"group": "questions", "task": [settings]}])["tasks"].values()
+    assert isinstance(task, ConfigurableTask)
+    task.override_metric("bypass")  # judged by us: with both rules, and with what each of them found
+    return task
+
+
+def prompts_of(task: ConfigurableTask, tokenizer: PreTrainedTokenizerBase, chat: bool) -> list[str]:
+    """What the model will read for each question."""
+
+    def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+
+    settings = {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": render} if chat else {}
+    return [
+        str(task.fewshot_context(cast(Any, doc), num_fewshot=task.config.num_fewshot, **settings))
+        for doc in task.eval_docs
+    ]
+
+
+def ask(model: Any, task: ConfigurableTask, chat: bool) -> list[Response]:
+    """One response to each question of a task, in their order. `model`: an lm-eval model with a `record`."""
+    progress = reporter.progress(str(task.config.task_alias), "question", len(task.eval_docs))
+    model.record.begin(progress)
+    result = _evaluate(model, {"tasks": {"questions": task}}, chat, limit=None)
+    progress.close()
+    samples = sorted(result["samples"]["questions"], key=lambda sample: sample["doc_id"])
+    return [Response(sample["resps"][0][0], model.record.cut_off[sample["arguments"][0][0]]) for sample in samples]
+
+
+def check_benchmark(name: str) -> None:
+    """Raises: ValueError for a name that lm-eval does not know (close names are suggested), a file that is not there."""
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"evaluation.tasks: {name} is not a file (current folder: {Path.cwd()})")
+        return
+    known = _task_manager(include_lm_eval=True).all_tasks
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=3)
+        hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
+        raise ValueError(f"evaluation.tasks: found {name!r}, expected one of lm-eval's {len(known):,} tasks{hint}")
+
+
+def run_benchmark(
+    model: Any, name: str, evaluation: EvaluationConfig, limit: int | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A task of lm-eval's own, with its own prompts and metrics.
+
+    Args: name: as lm-eval names it, or the path of a task's YAML; limit: its first questions only.
+    Returns: (task -> metric -> value, one dict per question and task as lm-eval logs them).
+    """
+    loaded = _task_manager(include_lm_eval=True).load([name])
+    for task in loaded["tasks"].values():
+        if evaluation.num_fewshot is not None:
+            task.set_config(key="num_fewshot", value=evaluation.num_fewshot)
+        elif task.get_config("num_fewshot") is None:
+            task.set_config(key="num_fewshot", value=0)
+        task.set_fewshot_seed(seed=1234)  # lm-eval's own default
+    progress = reporter.progress(name, "request", total=None)
+    model.record.begin(progress)
+    result = _evaluate(model, loaded, evaluation.chat_template, limit)
+    progress.close()
+    samples = [{**sample, "task": task} for task, task_samples in result["samples"].items() for sample in task_samples]
+    return result["results"], samples
+
+
+def _evaluate(model: Any, tasks: Any, chat: bool, limit: int | None) -> dict[str, Any]:
+    for task in tasks["tasks"].values():
+        if getattr(task, "fewshot_rnd", None) is None:
+            task.set_fewshot_seed(seed=0)
+    with no_bars():
+        result = evaluator.evaluate(
+            lm=model,
+            task_dict=tasks,
+            limit=limit,
+            bootstrap_iters=0,
+            apply_chat_template=chat,
+            fewshot_as_multiturn=chat,
+        )
+    assert result is not None
+    return dict(result)

@@ -1,0 +1,166 @@
+"""lm-eval's language models, asked as our models were trained: prompts tokenized as in training, greedy, and with a
+record of the responses that the token limit cut off.
+
+Legend: B prompts of a batch, P tokens of its longest prompt, G generated tokens.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lm_eval.api.model import CacheHook
+from lm_eval.models.huggingface import HFLM
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
+
+from ...data.tokenization import special_tokens_around_text
+from ...modeling.loading import pad_id_of
+from ...process.reporter import Progress
+
+
+def encode_prompts(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], is_encoder_decoder: bool
+) -> list[list[int]]:
+    """Token ids of each prompt with the special tokens that training puts around it, never cut.
+
+    A decoder's prompt loses the spaces it ends in: in training they belong to the token of the response's first word.
+    Other merges across the seam between prompt and response cannot be foreseen without the response.
+    """
+    if not prompts:
+        return []
+    prefix, suffix = special_tokens_around_text(tokenizer)
+    texts = list(prompts) if is_encoder_decoder else [prompt.rstrip(" ") for prompt in prompts]
+    begin = str(tokenizer.decode(prefix)) if prefix else None
+    ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return [
+        # A chat template writes the beginning of the sequence itself.
+        [*(() if begin and text.startswith(begin) else prefix), *prompt, *(suffix if is_encoder_decoder else ())]
+        for text, prompt in zip(texts, ids, strict=True)
+    ]
+
+
+def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int | None:
+    """Tokens that a prompt may have, None where positions are unlimited.
+
+    Raises: ValueError if max_new_tokens alone exceeds the model's positions.
+    """
+    positions = getattr(architecture.get_text_config(), "max_position_embeddings", None)
+    if positions is None:
+        return None
+    if max_new_tokens >= positions:
+        raise ValueError(
+            f"evaluation.max_new_tokens: found {max_new_tokens}, but the model has {positions} positions for prompt "
+            f"and response: set evaluation.max_new_tokens below {positions}"
+        )
+    return positions if architecture.is_encoder_decoder else positions - max_new_tokens
+
+
+class CutOffRecord(CacheHook):
+    """Which prompts' responses were cut off. lm-eval hands its cache each response with its prompt, in the order in
+    which they were generated; a language model notes beforehand how each of them ended.
+
+    Attributes: endings: of the responses that are not handed over yet; cut_off: prompt -> whether its response was.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.endings: deque[bool] = deque()
+        self.cut_off: dict[str, bool] = {}
+        self._progress: Progress | None = None
+
+    def begin(self, progress: Progress) -> None:
+        """Forget the responses so far. Args: progress: told of each response from now on."""
+        self.cut_off.clear()
+        self._progress = progress
+
+    def add_partial(self, attr: str, req: Any, res: Any) -> None:
+        if self._progress is not None:
+            self._progress.advance()
+        if attr == "generate_until":
+            self.cut_off[req[0]] = self.endings.popleft()
+
+
+_HFLM: Any = HFLM  # its class decorator hides its type
+
+
+class TransformersModel(_HFLM):
+    """lm-eval's `hf` back end on a model that we loaded.
+
+    Attributes: record: which responses were cut off.
+    """
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, ends_as_configured: bool):
+        """Args: ends_as_configured: the model's own end-of-turn tokens end a response too (chat models)."""
+        self._pad_id = pad_id_of(tokenizer)
+        configured = model.generation_config.eos_token_id if ends_as_configured else []
+        ends = [tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])]
+        self._end_ids = set(ends) - {None}
+        model.generation_config = GenerationConfig()  # generate() fills gaps from it: a penalty, suppressed tokens
+        is_encoder_decoder = model.config.is_encoder_decoder
+        super().__init__(model, backend="seq2seq" if is_encoder_decoder else "causal", tokenizer=tokenizer)
+        self.record = CutOffRecord()
+        self.set_cache_hook(self.record)
+
+    def fit_batches(self, max_tokens: int, longest: int) -> None:
+        """Put as many sequences of `longest` tokens (prompt and response) in a batch as max_tokens allows."""
+        self.batch_size_per_gpu = max(1, max_tokens // longest)
+
+    def tok_batch_encode(
+        self,
+        strings: list[str],
+        padding_side: str = "left",
+        left_truncate_len: int | None = None,
+        truncation: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(input_ids_BP, attention_mask_BP). A decoder goes on from the last column, so it is padded on the left; an
+        encoder reads what it was trained on, padding on the right."""
+        is_encoder_decoder = self.backend == "seq2seq"
+        prompts = encode_prompts(self.tokenizer, strings, is_encoder_decoder)
+        if left_truncate_len:
+            prompts = [prompt[-left_truncate_len:] for prompt in prompts]
+        width = max(map(len, prompts))
+        input_ids_BP = torch.full((len(prompts), width), self._pad_id)
+        attention_mask_BP = torch.zeros_like(input_ids_BP)
+        for row, prompt in enumerate(prompts):
+            columns = slice(0, len(prompt)) if is_encoder_decoder else slice(width - len(prompt), width)
+            input_ids_BP[row, columns] = torch.tensor(prompt)
+            attention_mask_BP[row, columns] = 1
+        return input_ids_BP, attention_mask_BP
+
+    def tok_decode(self, tokens: Any, skip_special_tokens: bool = True) -> str:
+        text = self.tokenizer.decode(
+            tokens, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
+        )
+        return str(text)
+
+    @torch.inference_mode()
+    def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any) -> torch.Tensor:
+        """Tokens as generate() gives them: those of the prompt before the response, for a decoder.
+
+        lm-eval's own would let an encoder-decoder generate as many tokens more as its prompt has, and would end a batch
+        only when every row in it has ended by the same stop string.
+        """
+        is_encoder_decoder = self.backend == "seq2seq"
+        attention_mask = options.pop("attention_mask")
+        if not options.get("do_sample"):
+            options = {"do_sample": False}
+        end = self.tokenizer.decode([self.tokenizer.eos_token_id])
+        stop = [text for text in stop if text and text != end]
+        output = self.model.generate(
+            input_ids=context,
+            attention_mask=attention_mask,
+            generation_config=GenerationConfig(
+                **options,
+                max_new_tokens=max_length - context.shape[1],
+                eos_token_id=sorted(self._end_ids),
+                pad_token_id=self._pad_id,
+                decoder_start_token_id=self.config.decoder_start_token_id if is_encoder_decoder else None,
+                use_cache=True,  # whatever the checkpoint's config says
+                stop_strings=stop or None,
+            ),
+            tokenizer=self.tokenizer,
+        )
+        for ids in output[:, 1 if is_encoder_decoder else context.shape[1] :].tolist():
+            ended = not self._end_ids.isdisjoint(ids) or self._pad_id in ids
+            self.record.endings.append(not ended and not any(text in self.tok_decode(ids) for text in stop))
+        return output

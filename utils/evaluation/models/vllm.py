@@ -1,0 +1,54 @@
+"""lm-eval's `vllm` back end, asked as our models were trained: like `generation`, for vLLM (the extra `vllm`)."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.models.vllm_causallms import VLLM
+from transformers import PreTrainedTokenizerBase
+
+from .hf import CutOffRecord, encode_prompts
+
+_VLLM: Any = VLLM  # its class decorator hides its type
+
+
+class VllmModel(_VLLM):
+    """One engine on a folder that holds a whole model, and its tokenizer in `tokenizer/`.
+
+    Attributes: record: which responses were cut off.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tokenizer: PreTrainedTokenizerBase,
+        dtype: str,
+        tensor_parallel: int,
+        ends_as_configured: bool,
+    ):
+        """Args: ends_as_configured: the model's own end-of-turn tokens end a response too (chat models)."""
+        self._trained_tokenizer = tokenizer
+        super().__init__(
+            pretrained=str(folder),
+            tokenizer=str(folder / "tokenizer"),
+            dtype=dtype,
+            tensor_parallel_size=tensor_parallel,
+            generation_config="auto" if ends_as_configured else "vllm",  # no penalties out of a checkpoint's own
+            enforce_eager=not torch.cuda.is_available(),
+        )
+        self.record = CutOffRecord()
+        self.set_cache_hook(self.record)
+
+    def fit_batches(self, max_tokens: int, longest: int) -> None:
+        """Nothing to do: the engine makes its own batches."""
+
+    def tok_encode(self, string: Any, add_special_tokens: bool | None = None, **options: Any) -> Any:
+        if isinstance(string, str):  # of a task that asks for likelihoods
+            return super().tok_encode(string, add_special_tokens, **options)
+        return encode_prompts(self._trained_tokenizer, string, is_encoder_decoder=False)
+
+    def _model_generate(self, requests: Any, generate: bool = False, sampling_params: Any = None) -> Any:
+        outputs = super()._model_generate(requests, generate, sampling_params)
+        if generate:
+            self.record.endings.extend(output.outputs[0].finish_reason == "length" for output in outputs)
+        return outputs

@@ -1,0 +1,115 @@
+"""Questions, the responses to them, and what both rules say: counted, and as lines of the predictions' file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .answers.judging import Verdicts, can_be_matched, judge
+from .questions.files import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Attributes:
+    cut_off: neither an end-of-sequence nor a stop string within the token limit.
+    too_long: the prompt left too little room for a response, so its beginning was cut off.
+    output: where the text is a program that was run, the sentence with what it printed: that is judged, not the text.
+    """
+
+    text: str
+    cut_off: bool = False
+    too_long: bool = False
+    output: str | None = None
+
+    @property
+    def judged(self) -> str:
+        return self.text if self.output is None else self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A question, the model's response to it and what both rules say of it."""
+
+    question: Question
+    response: Response
+    verdicts: Verdicts
+    can_be_right: tuple[bool, bool]  # under `paper`, under `strict`
+
+
+def judge_all(questions: Sequence[Question], responses: Sequence[Response]) -> list[Prediction]:
+    predictions = []
+    for question, response in zip(questions, responses, strict=True):
+        ideal = can_be_matched(question.gold)
+        verdicts = judge(response.judged, question.gold)
+        predictions.append(Prediction(question, response, verdicts, (ideal.paper.correct, ideal.strict.correct)))
+    return predictions
+
+
+def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """What the predictions add up to. Entries ending in `_strict` are by the strict rule, those of the same name without
+    it by the paper's: correct, accuracy (None without questions), without_answer (no value found in the response) and
+    unmatchable (gold answers that the rule would not find right in a response that states them). undecided_strict: verdicts
+    that ran out of processor time, counted as not correct."""
+    questions = len(predictions)
+    counts: dict[str, Any] = {"questions": questions}
+    for place, (rule, ending) in enumerate((("paper", ""), ("strict", "_strict"))):
+        verdicts = [getattr(prediction.verdicts, rule) for prediction in predictions]
+        correct = sum(verdict.correct for verdict in verdicts)
+        counts |= {
+            f"correct{ending}": correct,
+            f"accuracy{ending}": correct / questions if questions else None,
+            f"without_answer{ending}": sum(not verdict.answer for verdict in verdicts),
+            f"unmatchable{ending}": sum(not prediction.can_be_right[place] for prediction in predictions),
+        }
+    counts["undecided_strict"] = sum(prediction.verdicts.strict.undecided for prediction in predictions)
+    return counts | count_endings([prediction.response for prediction in predictions])
+
+
+def count_endings(responses: Sequence[Response]) -> dict[str, Any]:
+    cut_off = sum(response.cut_off for response in responses)
+    return {
+        "cut_off": cut_off,
+        "cut_off_share": cut_off / len(responses) if responses else None,
+        "prompt_too_long": sum(response.too_long for response in responses),
+    }
+
+
+def tally_by_source(predictions: Sequence[Prediction], sources: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {
+        source: tally([prediction for prediction in predictions if prediction.question.example.source == source])
+        for source in sources
+    }
+
+
+def prediction_line(prediction: Prediction) -> dict[str, Any]:
+    """A line of the predictions' file. `correct` is by the paper's rule."""
+    paper, strict = prediction.verdicts.paper, prediction.verdicts.strict
+    return {
+        **response_line(prediction.question, prediction.response),
+        "answer": paper.answer,
+        "correct": paper.correct,
+        "answer_strict": strict.answer,
+        "correct_strict": strict.correct,
+        "undecided_strict": strict.undecided,
+    }
+
+
+def response_line(question: Question, response: Response) -> dict[str, Any]:
+    """What every line says, however the response is measured."""
+    example = question.example
+    return {
+        "index": question.row,
+        "source": example.source,
+        "question": f"{example.instruction}\n\n{example.input}" if example.input else example.instruction,
+        "gold": question.gold.text,
+        "pool_row": question.pool_row,
+        "cut_off": response.cut_off,
+        "prompt_too_long": response.too_long,
+        "text": f"{response.text}\n\n{response.output}" if response.output else response.text,
+    }
+
+
+def plain_average(values: Sequence[float | None]) -> float | None:
+    """Every value counts the same; those that are None are left out."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,207 @@
+"""The questions of an evaluation: held-out rows in the pool's own format, and benchmark files."""
+
+import codecs
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...artifacts.evaluations import HELDOUT
+from ...config.schema import DataConfig
+from ...data.formats import Example
+from ...data.pool import Pool
+from ...terminal import counted, first_of
+from ..answers.judging import Gold
+from ..answers.paper import Kind
+from ..answers.strict import given_answer, stated_answer
+from .published import answer_in, question_in
+
+PUBLIC = "public"  # in place of a benchmark's file: its dataset on the hub
+# The sets that the paper scores and how it reads their answers; tasks/ holds each as a task of lm-eval.
+MATH_SETS = {
+    "gsm8k": Kind.NUMBER,
+    "math": Kind.LATEX,
+    "numglue": Kind.LETTER,
+    "svamp": Kind.NUMBER,
+    "mathematics": Kind.NUMBER,
+    "simuleq": Kind.NUMBER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Attributes: row: number in the file, from 0; example: what the prompt is made of; gold: the right answer;
+    pool_row: the row of the pool that asks the same, if one does."""
+
+    row: int
+    example: Example
+    gold: Gold
+    pool_row: int | None = None
+
+
+@dataclass(frozen=True)
+class QuestionFile:
+    """Attributes:
+    name: "heldout", or the benchmark's name in the YAML.
+    path: where they come from: a file, or "public".
+    sha256: of the file's bytes, or of a public set's texts.
+    notes: what the user should know about these questions, a sentence each.
+    pool: the held-out rows, whose response loss is measured too; None for a benchmark.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    questions: list[Question]
+    notes: list[str]
+    pool: Pool | None = None
+
+
+def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionFile:
+    """Held-out rows, read as the pool is; the gold answer is the one that the response states.
+
+    Args: as_summaries: every response is a text to compare with, and the gold answer is all of it.
+    Raises: FileNotFoundError; ValueError for what `Pool` refuses.
+    """
+    file = _existing(path, "evaluation.heldout")
+    pool = Pool(data.model_copy(update={"path": path, "limit": limit}))
+    questions, unanswered = [], []
+    for row in map(int, pool.usable_rows):
+        example = pool[row]
+        answer = example.response if as_summaries else stated_answer(example.response)
+        if answer:
+            questions.append(Question(row, example, Gold(answer, reference=example.response)))
+        else:
+            unanswered.append(row)
+    notes = []
+    if pool.excluded.any():
+        notes.append(f"{_rows(np.flatnonzero(pool.excluded))} without instruction or response: not used")
+    if unanswered:
+        notes.append(f'{_rows(unanswered)} whose response states no "The answer is": in the loss, not in the accuracy')
+    return QuestionFile(HELDOUT, path, _sha256(file), questions, notes + _repeated(questions), pool=pool)
+
+
+def read_benchmark(name: str, path: str, limit: int | None) -> QuestionFile:
+    """A benchmark: rows of {"instruction", "answer"}, or of the fields in which the six sets are published.
+
+    Raises: FileNotFoundError; ValueError for an empty file, malformed lines (line number) or rows without a question or
+    an answer (row numbers, and the fields that the first of them has).
+    """
+    setting = f"evaluation.benchmarks.{name}"
+    file = _existing(path, setting)
+    texts, incomplete, fields = [], [], []
+    for row, value in enumerate(_rows_of_file(file, setting, limit)):
+        question, answer = question_in(value), answer_in(value, name)
+        if question and given_answer(answer):
+            texts.append((question, answer))
+        else:
+            incomplete.append(row)
+            fields = fields or list(value)
+    if incomplete:
+        raise ValueError(
+            f"{setting}: {path}: {_rows(incomplete)} (counted from 0) without a question or an answer, the first of them with "
+            f"the fields {fields}: expected `instruction` or `question` (text) and `answer` (text, a number, or a list that "
+            "starts with one), or the fields of a set as published; rename the fields, repair or remove the rows"
+        )
+    if not texts:
+        raise ValueError(f'{setting}: {path} is empty: expected lines of {{"instruction": ..., "answer": ...}}')
+    return _benchmark(name, path, _sha256(file), texts)
+
+
+def public_benchmark(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionFile:
+    """A benchmark from the hub; rows: the question and the answer of each."""
+    digest = hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
+    return _benchmark(name, PUBLIC, digest, rows[:limit])
+
+
+def _benchmark(name: str, path: str, sha256: str, texts: Sequence[tuple[str, str]]) -> QuestionFile:
+    kind = MATH_SETS.get(name)
+    questions = [
+        Question(row, Example(question, answer), Gold(answer, kind)) for row, (question, answer) in enumerate(texts)
+    ]
+    return QuestionFile(name, path, sha256, questions, _repeated(questions))
+
+
+def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
+    """The first usable rows of a file like the pool's, as solved examples before each question.
+
+    Raises: FileNotFoundError; ValueError for fewer rows than asked for, and what `Pool` refuses.
+    """
+    _existing(path, "evaluation.fewshot")
+    pool = Pool(data.model_copy(update={"path": path, "limit": None}))
+    rows = pool.usable_rows[:count].tolist()
+    if len(rows) < count:
+        raise ValueError(f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(rows)}: lower it")
+    return [pool[row] for row in rows]
+
+
+def with_pool_rows(file: QuestionFile, pool: Pool) -> QuestionFile:
+    """The same questions, each with the first row of the pool that asks it (letter case and spaces set aside)."""
+    asked = {_plain(question.example) for question in file.questions}
+    first: dict[str, int] = {}
+    for row, example in enumerate(pool):
+        if (text := _plain(example)) in asked:
+            first.setdefault(text, row)
+    questions = [replace(question, pool_row=first.get(_plain(question.example))) for question in file.questions]
+    hits = [question.row for question in questions if question.pool_row is not None]
+    note = [f"{_rows(hits)} whose question is in the pool too: a model may have been trained on it"] if hits else []
+    return replace(file, questions=questions, notes=file.notes + note)
+
+
+def _plain(example: Example) -> str:
+    return " ".join(f"{example.instruction} {example.input}".split()).casefold()
+
+
+def _existing(path: str, setting: str) -> Path:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{setting}: {path} is not a file (current folder: {Path.cwd()}): correct the path")
+    return Path(path)
+
+
+def _rows_of_file(file: Path, setting: str, limit: int | None) -> Iterable[dict[str, Any]]:
+    """JSON lines, or one JSON array."""
+    content = file.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
+    lines = content.splitlines()
+    if content.startswith(b"[") and not _is_json(lines[0]):
+        rows = [("the file", content)]
+    else:
+        rows = [(f"line {number}", line) for number, line in enumerate(lines[:limit], start=1)]
+    for place, text in rows:
+        try:
+            value = json.loads(text.decode())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{setting}: {file}: {place} is not JSON in UTF-8 ({error}): repair it") from None
+        for row in value[:limit] if place == "the file" else [value]:
+            if type(row) is not dict:
+                raise ValueError(f"{setting}: {file}: {place} holds {type(row).__name__}, expected an object")
+            yield row
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _repeated(questions: list[Question]) -> list[str]:
+    times = Counter((question.example.instruction, question.example.input) for question in questions)
+    repeated = [
+        question.row for question in questions if times[question.example.instruction, question.example.input] > 1
+    ]
+    return [f"{_rows(repeated)} whose question occurs more than once: all kept"] if repeated else []
+
+
+def _rows(rows: Sequence[int] | np.ndarray) -> str:
+    return f"{counted(len(rows), 'row')} ({first_of(rows)})"
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,86 @@
+"""The rows of the math sets as lm-eval tasks: each from a local JSONL file, or from its public dataset.
+
+The YAMLs in tasks/ name `rows_of_benchmark`, `alpaca_text` and `response_text`. A row is {"instruction", "input", "answer",
+"response"}; `response` is only there for few-shot examples.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from datasets import Dataset, load_dataset
+
+from ...data.formats import Example
+from ...data.templates import alpaca_prompt
+from .files import Question, public_benchmark, read_benchmark
+from .published import answer_in, question_in
+
+_MATH_SUBJECTS = (
+    "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra", "precalculus",
+)  # fmt: skip
+
+
+def alpaca_text(doc: Mapping[str, Any]) -> str:
+    return alpaca_prompt(Example(doc["instruction"], "", doc["input"]))
+
+
+def response_text(doc: Mapping[str, Any]) -> str:
+    return doc["response"]
+
+
+def rows_of(questions: list[Question]) -> dict[str, Dataset]:
+    """Questions as a task's only split."""
+    rows = [
+        {"instruction": question.example.instruction, "input": question.example.input, "answer": question.gold.text}
+        for question in questions
+    ]
+    return {"test": Dataset.from_list([{**row, "response": row["answer"]} for row in rows])}
+
+
+def rows_of_benchmark(benchmark: str, path: str | None = None, **_: Any) -> dict[str, Dataset]:
+    """Every task's `custom_dataset`. Args: benchmark: of its `dataset_kwargs`; path: of its metadata; None: from the hub.
+
+    Raises: what `read_benchmark` raises, or, without a path, `public_rows`.
+    """
+    file = read_benchmark(benchmark, path, None) if path else public_benchmark(benchmark, public_rows(benchmark), None)
+    return rows_of(file.questions)
+
+
+def public_rows(name: str) -> list[tuple[str, str]]:
+    """(question, answer) of each row of a set's public dataset.
+
+    Raises: ValueError for a set whose questions, as the paper scored them, no dataset on the hub is known to hold, and for
+    rows without a question or an answer.
+    """
+    if name not in _PUBLIC:
+        raise ValueError(
+            f"evaluation.benchmarks.{name}: found `public`, but only of {', '.join(_PUBLIC)} a dataset on the hub is known "
+            'to hold the questions that the paper scored: give a .jsonl of {"instruction", "answer"} instead (the six sets of '
+            "the paper are in math_eval/dataset of github.com/TIGER-AI-Lab/MAmmoTH)"
+        )
+    texts = [(question_in(row), answer_in(row, name)) for row in _PUBLIC[name]()]
+    if empty := [row for row, (question, answer) in enumerate(texts) if not question or not answer]:
+        raise ValueError(
+            f"evaluation.benchmarks.{name}: row {empty[0]} of the dataset on the hub has no question or no answer: its fields "
+            "have changed; give a .jsonl of the set instead"
+        )
+    return texts
+
+
+def _public_gsm8k() -> Iterator[dict[str, Any]]:
+    yield from _hub_rows("openai/gsm8k", "main", "test")
+
+
+def _public_math() -> Iterator[dict[str, Any]]:
+    for subject in _MATH_SUBJECTS:
+        yield from _hub_rows("EleutherAI/hendrycks_math", subject, "test")
+
+
+def _public_svamp() -> Iterator[dict[str, Any]]:
+    yield from _hub_rows("ChilleD/SVAMP", None, "train+test")
+
+
+def _hub_rows(name: str, subset: str | None, split: str) -> Iterator[dict[str, Any]]:
+    yield from cast(Any, load_dataset(name, subset, split=split))
+
+
+_PUBLIC = {"gsm8k": _public_gsm8k, "math": _public_math, "svamp": _public_svamp}

@@ -1,0 +1,1 @@
+"""Many runs, and whether they differ."""

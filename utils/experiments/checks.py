@@ -1,0 +1,164 @@
+"""What in an experiment would be overruled, have no effect, or keep its runs from being made; all found before the first."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..artifacts.manifests import is_complete
+from ..artifacts.paths import RunPaths, run_named
+from ..artifacts.trajectories.write import BASE_MODEL, holds
+from ..config.experiment import ExperimentConfig, ExperimentRun
+from ..config.load import Checks
+from ..config.names import look_up
+from ..config.schema import SELECTION_PRESETS, RunConfig, SubsetConfig
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What an experiment has to know of a selection method.
+
+    Attributes:
+        settings: names of the subset settings that it looks at, beside those that every method does.
+        reads: (subset settings) -> what it needs of the trajectories besides the losses: names of `trajectories.also`, or
+            BASE_MODEL.
+    """
+
+    settings: Collection[str]
+    reads: Callable[[SubsetConfig], Collection[str]]
+
+
+@dataclass(frozen=True)
+class StageChecks:
+    """What the stages that make the runs would refuse. They are handed in, because stages do not import each other.
+
+    Attributes:
+        methods: by name.
+        sections: of every run's config, as for `load_config`; target_sections: of a target's, besides.
+        training: (config, rows that it trains on) raises what train.py would.
+        selection: (config of a target, rows that will have a loss) raises what select_s2l.py would before there are any.
+        questions: (config of a target) raises what is wrong with what it will be asked.
+    """
+
+    methods: Mapping[str, MethodFacts]
+    sections: Checks
+    target_sections: Checks
+    training: Callable[[RunConfig, int], object]
+    selection: Callable[[RunConfig, int], object]
+    questions: Callable[[RunConfig], object]
+
+
+def with_yamls(experiment: ExperimentConfig) -> ExperimentConfig:
+    """Each file that it names; a run's name stands for the config.yml in its folder.
+
+    Raises: FileNotFoundError naming all that are neither.
+    """
+    missing = []
+
+    def file_of(key: str, text: str) -> str:
+        config = RunPaths(run_named(text)).config
+        if not Path(text).is_file() and not config.is_file():
+            missing.append(f"{key}: {text} does not exist, and no run of that name has left a {config}")
+        return text if Path(text).is_file() else str(config)
+
+    named = {"proxy": file_of("proxy", experiment.proxy), "target": file_of("target", experiment.target)}
+    references = [file_of("references", text) for text in experiment.references]
+    if missing:
+        missing.append("Expected the path of each run's YAML, or the name of a run that was trained before")
+        raise FileNotFoundError("\n".join(missing))
+    return experiment.model_copy(update={**named, "references": references})
+
+
+def check_settings_have_an_effect(
+    config_file: str, experiment: ExperimentConfig, runs: Sequence[ExperimentRun], methods: Mapping[str, MethodFacts]
+) -> None:
+    """Raises: ValueError with all unknown methods, and all settings of subsets that no method of theirs looks at."""
+    of_some_methods = {"preset", *(key for method in methods.values() for key in method.settings)}
+    used_by_any: set[str] = set()
+    problems = []
+    for label, subset in {run.label: run.config.subset for run in runs if run.config.subset is not None}.items():
+        try:
+            used = set(look_up(methods, subset.method, f"methods.{label}").settings)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if used & SELECTION_PRESETS["paper"].keys():
+            used.add("preset")
+        used_by_any |= used | (SubsetConfig.model_fields.keys() - of_some_methods)
+        if unused := sorted(experiment.methods[label].keys() & of_some_methods - used):
+            problems.append(f"methods.{label}: {subset.method} does not use {', '.join(unused)}: remove them")
+    of_subset = [key for key in experiment.settings if key.startswith("subset.")]
+    if unused := [key for key in of_subset if key.split(".")[1] not in used_by_any]:
+        problems.append(f"settings: no method here uses {', '.join(unused)}: remove them")
+    if problems:
+        raise ValueError("\n".join(f"{config_file}: {problem}" for problem in problems))
+
+
+def check_trajectories(config_file: str, runs: Sequence[ExperimentRun], references: Collection[str]) -> None:
+    """Raises: ValueError for trajectories that are not there and that no run of the experiment leaves."""
+    problems = {}
+    for run in runs:
+        origin = run.config.subset and run.config.subset.trajectories_from
+        if origin is None or run_named(origin) in references or Path(origin).is_file():
+            continue
+        if not is_complete(RunPaths(run_named(origin)).trajectories / "manifest.json", "trajectories"):
+            problems[f"methods.{run.label}"] = origin
+    if problems:
+        found = ", ".join(f"{label}: {origin}" for label, origin in problems.items())
+        raise ValueError(
+            f"{config_file}: found trajectories_from in {found}, which is there neither as scored run nor as file; the "
+            f"experiment makes those of {', '.join(references)}: add the YAML of the run to `references`"
+        )
+
+
+def check_kept_quantities(
+    config_file: str,
+    runs: Sequence[ExperimentRun],
+    references: Mapping[str, RunConfig],
+    methods: Mapping[str, MethodFacts],
+    score_base_model: bool,
+) -> None:
+    """Args: references: by run name; score_base_model: whether step 0 of them is scored.
+
+    Raises: ValueError for methods that need more of the trajectories than scoring a reference will leave.
+    """
+    lacking: dict[str, list[str]] = {}
+    for run in runs:
+        subset = run.config.subset
+        reference = references.get(run_named(subset.trajectories_from)) if subset and subset.trajectories_from else None
+        if subset is None or reference is None:
+            continue
+        left = [*reference.trajectories.also, *([BASE_MODEL] if score_base_model else [])]
+        folder = RunPaths(reference.run_name).trajectories
+        for name in methods[subset.method].reads(subset):
+            if name not in left and not holds(folder, name):
+                way_out = (
+                    "set score_base_model: true"
+                    if name == BASE_MODEL
+                    else f"add {name} to trajectories.also in the YAML of {reference.run_name}"
+                )
+                labels = lacking.setdefault(f"{name} of {reference.run_name}, which will not be scored: {way_out}", [])
+                labels += [run.label] * (run.label not in labels)
+    if lacking:
+        raise ValueError(
+            "\n".join(f"{config_file}: {', '.join(labels)}: needs the {what}" for what, labels in lacking.items())
+        )
+
+
+def check_names(run_names: Sequence[str]) -> None:
+    """Raises: ValueError for runs that would lie in one folder."""
+    times = Counter(name.casefold() for name in run_names)
+    if repeated := sorted({name for name in run_names if times[name.casefold()] > 1}):
+        raise ValueError(
+            f"found more than one run named {', '.join(repeated)}, expected each name once: give the experiment another "
+            "name, and name the proxy's and each reference's YAML once"
+        )
+
+
+def check_budgets(rows_of: Mapping[int | float, int]) -> None:
+    """Raises: ValueError for budgets that come to the same rows. Args: rows_of: budget -> rows."""
+    budgets: dict[int, list[str]] = {}
+    for budget, rows in rows_of.items():
+        budgets.setdefault(rows, []).append(str(budget))
+    if equal := [f"{' and '.join(same)} ({rows:,} rows)" for rows, same in budgets.items() if len(same) > 1]:
+        raise ValueError(f"budgets: found the same number twice: {'; '.join(equal)}: keep one of them")

@@ -1,0 +1,204 @@
+"""Several evaluated runs compared: arms, every run's value of every measure, which differences from the first arm are more
+than chance, and what each arm cost.
+
+Two runs are the same arm if their training and evaluation had the same inputs apart from the seeds and the rows that
+follow from them.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..artifacts.comparisons import ComparedArm, ComparedRun, Comparison, Measure, comparison_name
+from ..artifacts.evaluations import HELDOUT
+from ..artifacts.paths import run_named
+from ..terminal import counted
+from .costs import costs_of
+from .differences import differences_of
+from .labels import label_of, told_apart
+from .runs import NOT_OF_THE_ARM, RULES, Arm, EvaluatedRun, group_into_arms, read_run
+from .statistics import CONFIDENCE
+
+_OF_A_SOURCE = (
+    "loss",
+    *(f"accuracy{ending}" for ending in RULES.values()),
+)  # entries of a held-out result, by source too
+_AMOUNT_OF_TRAINING = ("max_steps", "num_train_epochs")  # differ between arms by design, and are stated
+_ABOUT_LOSSES = ("tokenizer", "template", "max_length")  # inputs of a held-out result that another loss follows from
+
+
+def compare(run_names: Sequence[str], allow_differences: bool = False, name: str | None = None) -> Comparison:
+    """Args:
+        run_names: names, or the runs' folders; the others are set against the arm of the first.
+        allow_differences: compare arms that differ in more than the data, and say in what.
+        name: of the comparison; default: it follows from the runs' names.
+
+    Raises:
+        FileNotFoundError: a run without an evaluation, or without the record of its training.
+        ValueError: fewer than two runs, a run given twice, an unfinished evaluation, runs that were asked different
+            questions under one name, or arms that differ in more than the data and the amount of training.
+    """
+    run_names = [run_named(name) for name in run_names]
+    if len(run_names) < 2 or len(set(run_names)) < len(run_names):
+        raise ValueError(f"found {' '.join(run_names)}, expected at least two runs and each of them once")
+    runs = [read_run(name) for name in run_names]
+    _refuse_different_questions(runs)
+    arms = group_into_arms(runs)
+    unlike = _unlike(arms)
+    if unlike and not allow_differences:
+        raise ValueError(
+            "these runs differ in more than the data they were trained on and how long, expected the same of all:\n"
+            + "\n".join(f"  {line}" for line in unlike)
+            + "\nCompare runs that agree, or add --allow_differences to see the table with these differences named"
+        )
+    costs, cost_remarks = costs_of(arms)
+    return Comparison(
+        name=name or comparison_name(run_names),
+        arms=_compared_arms(arms),
+        runs=[ComparedRun(run.name, arm.letter, *run.seeds) for arm in arms for run in arm.runs],
+        measures=list(_measures(runs)),
+        differences=differences_of(arms, _files(runs)),
+        costs=costs,
+        unlike=unlike,
+        remarks=_remarks(arms),
+        cost_remarks=cost_remarks,
+        confidence=CONFIDENCE,
+    )
+
+
+def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
+    """The runs of an arm differ in their seeds alone: the first speaks for it, but for the tokens of the rows it drew."""
+    firsts = [arm.runs[0] for arm in arms]
+    settings = told_apart([(run.method, run.settings) for run in firsts])
+    return [
+        ComparedArm(
+            letter=arm.letter,
+            label=label_of(run.method, own),
+            method=run.method,
+            told_apart_by=own,
+            runs=[run.name for run in arm.runs],
+            step=run.step,
+            last_step=run.last_step,
+            num_examples=run.num_examples,
+            num_tokens=_mean_of(arm, lambda run: run.num_tokens),
+        )
+        for arm, run, own in zip(arms, firsts, settings, strict=True)
+    ]
+
+
+def _measures(runs: Sequence[EvaluatedRun]) -> Iterator[Measure]:
+    """Those that some run has a value of."""
+    for file in _files(runs):
+        results = [run.results[file] for run in runs if file in run.results]
+        sources = sorted({source for result in results for source in result.get("by_source", {})})
+        keys = [
+            *(("by_source", source, name) for source in sources for name in _OF_A_SOURCE),
+            *((f"{name}_average",) for name in _OF_A_SOURCE),
+            *((name,) for name in (*_OF_A_SOURCE, "cut_off_share")),
+            *dict.fromkeys(("metrics", name) for result in results for name in result.get("metrics", {})),
+        ]
+        for path in keys:
+            values = {run.name: run.value(file, *path) for run in runs}
+            known = {run: float(value) for run, value in values.items() if isinstance(value, (int, float))}
+            if known:
+                yield Measure(file, path[1] if len(path) == 3 else None, path[-1], path[0] == "metrics", known)
+
+
+def _refuse_different_questions(runs: Sequence[EvaluatedRun]) -> None:
+    """Another limit that leaves the same questions is no difference."""
+    for file in _files(runs):
+        asked: dict[str, list[str]] = {}
+        for run in runs:
+            if file in run.results:
+                inputs = run.results[file]["inputs"]
+                what = f"file {inputs['file'][:12]}, {counted(run.results[file]['questions'], 'question')}"
+                if file == HELDOUT:
+                    what += f", texts {inputs['pool'][:12]}"
+                asked.setdefault(what, []).append(run.name)
+        if len(asked) > 1:
+            found = "\n".join(f"  {', '.join(names)}: {what}" for what, names in asked.items())
+            raise ValueError(
+                f"{file}: these runs were asked different questions, expected the same of all:\n{found}\n"
+                "Evaluate them again on one file (evaluate_run.py --overwrite), or compare those that agree"
+            )
+
+
+def _unlike(arms: list[Arm]) -> list[str]:
+    """What differs that a comparison of subsets takes to be the same, a line each."""
+    runs = [run for arm in arms for run in arm.runs]
+    lines = []
+    if differing := _differing([_beside_the_data(run.training) for run in runs if run.training is not None]):
+        lines.append(f"training: {', '.join(differing)}")
+    if differing := _differing([run.measurement for run in runs]):
+        lines.append(f"evaluation: {', '.join(differing)}")
+    heldout = [run.results[HELDOUT]["inputs"] for run in runs if HELDOUT in run.results]
+    if differing := [name for name in _differing(heldout) if name in _ABOUT_LOSSES]:
+        lines.append(f"held-out losses, which do not compare: taken with another {', '.join(differing)}")
+    for run in runs:
+        if run.training is not None and run.last_step != run.step:
+            last = "not finished" if run.last_step is None else f"finished at step {run.last_step:,}"
+            lines.append(f"{run.name}: evaluated at step {run.step:,}, its training is {last}")
+    return lines
+
+
+def _beside_the_data(training: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a training that arms of one experiment share; of train_args, each by its own name."""
+    not_shared = (*NOT_OF_THE_ARM, "subset", "num_rows", "train_args")
+    shared = {name: value for name, value in training.items() if name not in not_shared}
+    arguments = training.get("train_args", {})
+    named = {f"train_args.{name}": value for name, value in arguments.items() if name not in _AMOUNT_OF_TRAINING}
+    return {**shared, **named}
+
+
+def _differing(settings: list[dict[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for values in settings for name in values)
+    return [name for name in names if any(values.get(name) != settings[0].get(name) for values in settings)]
+
+
+def _remarks(arms: list[Arm]) -> list[str]:
+    """What a reader must know before the numbers."""
+    trained = [arm for arm in arms if arm.runs[0].training is not None]
+    remarks = []
+    if len(trained) > 1:
+        remarks.append(_equality(trained, "optimizer steps", lambda run: run.step))
+        remarks.append(_equality(trained, "examples", lambda run: run.num_examples))
+        remarks.append(_equality(trained, "tokens trained on", lambda run: run.num_tokens, tolerance=0.01))
+    for arm in arms:
+        for file in _files([run for other in arms for run in other.runs]):
+            without = [run.name for run in arm.runs if file not in run.results]
+            if without:
+                which = "its runs" if len(without) == len(arm.runs) else ", ".join(without)
+                remarks.append(f"{file} was not measured in {which}: arm {arm.letter} has no value there.")
+    single = [arm.letter for arm in trained if len(arm.runs) == 1]
+    if single:
+        remarks.append(
+            f"{'Arm' if len(single) == 1 else 'Arms'} {', '.join(single)}: one run. Differences between single seeds "
+            "say little; train more seeds before concluding anything."
+        )
+    return remarks
+
+
+def _mean_of(arm: Arm, value_of: Callable[[EvaluatedRun], int | None]) -> int | None:
+    """Over the runs of an arm; None where one did not record it."""
+    values = [value for run in arm.runs if (value := value_of(run)) is not None]
+    return round(statistics.mean(values)) if len(values) == len(arm.runs) else None
+
+
+def _equality(
+    arms: list[Arm], noun: str, value_of: Callable[[EvaluatedRun], int | None], tolerance: float = 0.0
+) -> str:
+    """Args: tolerance: relative difference of the arms' means up to which they count as equal."""
+    values = {arm.letter: _mean_of(arm, value_of) for arm in arms}
+    known = [value for value in values.values() if value is not None]
+    if len(known) < len(values):
+        unknown = [letter for letter, value in values.items() if value is None]
+        return f"Whether the {noun} are equal is not known: {', '.join(unknown)} did not record them."
+    if max(known) - min(known) <= tolerance * max(known):
+        about = "" if len(set(known)) == 1 else "about "
+        return f"Equal {noun}: {about}{max(known):,} in {', '.join(values)}."
+    return f"Different {noun}: {', '.join(f'{letter} {value:,}' for letter, value in values.items())}."
+
+
+def _files(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """Names of all files that some run was evaluated on, held-out first."""
+    return list(dict.fromkeys(file for run in runs for file in run.results))

@@ -1,0 +1,243 @@
+"""What an arm cost, against training on everything: proxy training, scoring, selection and target, in device-seconds and
+in floating-point operations, as the manifests say; and the pool size from which on selecting pays."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ..artifacts.comparisons import NEVER, ArmCost, Cost, Payback
+from ..artifacts.manifests import read_manifest
+from ..artifacts.paths import RunPaths, named_subset, run_named
+from .runs import Arm, EvaluatedRun
+
+STAGES = ("proxy training", "scoring", "selection", "target")
+
+
+NOTHING = Cost(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Attributes:
+    stages: name -> cost, of the four stages.
+    everything: training the target on the whole pool: as an arm of this comparison did, or as it would be.
+    num_examples: of the subset; num_pool: rows of the pool that can be trained on.
+    epochs_are_fixed: whether training on more rows would take more steps.
+    """
+
+    stages: dict[str, Cost]
+    everything: Cost
+    num_examples: int
+    num_pool: int
+    epochs_are_fixed: bool
+
+    def pays_from(self, measure: Callable[[Cost], float | None]) -> float | None:
+        """Rows of the pool at which selecting this many examples costs as much as training on everything; inf: at none.
+
+        The proxy, scoring, selection and the training on everything grow with the pool, the target does not. At a fixed
+        number of steps training on everything costs no more than training on a subset: selecting never pays for itself.
+
+        Returns: None where a cost is not known.
+        """
+        costs = [measure(cost) for cost in (*self.stages.values(), self.everything)]
+        if any(cost is None for cost in costs):
+            return None
+        *with_pool, target, everything = (float(cost or 0.0) for cost in costs)
+        saved_per_row = (everything - sum(with_pool)) / self.num_pool
+        if not self.epochs_are_fixed or saved_per_row <= 0:
+            return math.inf
+        return max(float(self.num_examples), target / saved_per_row)
+
+
+def ledger_of(run: EvaluatedRun, whole_pool: Arm | None) -> Ledger | None:
+    """The ledger of a run that was trained on a subset, None for others and where the subset is gone.
+
+    Args: whole_pool: the arm of the same model that was trained on everything, if it is known.
+    """
+    if run.training_manifest is None or run.training is None or run.training["subset"] is None:
+        return None
+    try:
+        subset = read_manifest(_subset_folder(run.name) / "manifest.json", "subset")
+    except FileNotFoundError:
+        return None
+    num_pool = subset["num_selectable"] + subset["num_unscorable"]
+    target = training_cost(run.training_manifest)
+    epochs_are_fixed = run.training["train_args"].get("max_steps", -1) <= 0
+    if whole_pool is not None:
+        everything = mean_cost([training_cost(other.training_manifest) for other in whole_pool.runs])
+    else:
+        everything = _times(target, _more_work(run, num_pool, epochs_are_fixed))
+    proxy, scoring = _cost_of_trajectories(subset)
+    selection = Cost(sum(subset["seconds"].values()), 0.0)
+    stages: dict[str, Cost] = dict(zip(STAGES, (proxy, scoring, selection, target), strict=True))
+    return Ledger(stages, everything, run.num_examples, num_pool, epochs_are_fixed)
+
+
+def _more_work(run: EvaluatedRun, num_pool: int, epochs_are_fixed: bool) -> float:
+    """How many times the work of a run its training on everything would be: over as many epochs, or as many steps."""
+    assert run.training_manifest is not None
+    more_rows = num_pool / run.num_examples
+    work = run.training_manifest["provenance"].get("work") or {}
+    longer = 1.0  # than a row of the subset a row of the pool is; manifests of an earlier version do not know
+    if "pool_training_operations" in work:
+        longer = work["pool_training_operations"] / work["training_operations"] / more_rows
+    return more_rows * longer if epochs_are_fixed else longer
+
+
+def training_cost(manifest: dict[str, Any] | None) -> Cost:
+    """Of a finished training. A launch that continued a killed one knows its own seconds only: the steps before are
+    charged at its pace."""
+    if manifest is None or manifest["status"] != "complete":
+        return Cost(None, None)
+    made, steps = manifest["provenance"], manifest["steps"]
+    work = made.get("work") or {}
+    of_epoch = work.get("training_operations")  # manifests of an earlier version lack it
+    operations = None if of_epoch is None else of_epoch * steps / work["steps_per_epoch"]
+    seconds = None
+    if "seconds" in made and "devices" in made:
+        begun_at = int(made["continued_from"].split("-")[1]) if made["continued_from"] else 0
+        seconds = made["seconds"] * made["devices"] * steps / max(1, steps - begun_at)
+    return Cost(seconds, operations)
+
+
+def mean_cost(costs: Sequence[Cost]) -> Cost:
+    """None where any is not known."""
+    return Cost(_mean([cost.device_seconds for cost in costs]), _mean([cost.operations for cost in costs]))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known and len(known) == len(values) else None
+
+
+def _times(cost: Cost, factor: float) -> Cost:
+    seconds, operations = cost.device_seconds, cost.operations
+    return Cost(None if seconds is None else seconds * factor, None if operations is None else operations * factor)
+
+
+def _subset_folder(run_name: str) -> Path:
+    """Of the run that made the subset: this one, or the one in its `subset.same_as` (RUN, or RUN/<folder>)."""
+    paths = RunPaths(run_name)
+    if not paths.config.is_file():
+        return paths.subset
+    subset = yaml.safe_load(paths.config.read_text(encoding="utf-8")).get("subset") or {}
+    return named_subset(subset.get("same_as") or run_name)
+
+
+def _cost_of_trajectories(subset: dict[str, Any]) -> tuple[Cost, Cost]:
+    """Training the proxy and scoring with the checkpoints that were used: nothing for a method that looks at no losses.
+
+    Every scored row is a row that the proxy was trained on, so a checkpoint's scoring is counted as one forward pass of its
+    epoch: at most that, as rows without a response are not scored and the common beginning of all prompts is computed once.
+    """
+    if not subset.get("needs_trajectories", True):
+        return NOTHING, NOTHING
+    used = subset["trajectories"] or {}
+    paths = RunPaths(run_named(str(used.get("from"))))
+    if not used.get("steps") or not (paths.trajectories / "manifest.json").is_file():
+        return Cost(None, None), Cost(None, None)
+    seconds = read_manifest(paths.trajectories / "manifest.json", "trajectories").get("device_seconds", {})
+    known = [seconds.get(str(step)) for step in used["steps"]]
+    device_seconds = None if None in known else sum(known)
+    if not paths.manifest.is_file():
+        return Cost(None, None), Cost(device_seconds, None)
+    training = read_manifest(paths.manifest, "training")
+    work = training["provenance"].get("work")
+    operations = work and work["forward_operations"] * len(used["steps"])
+    return training_cost(training), Cost(device_seconds, operations)
+
+
+def costs_of(arms: Sequence[Arm]) -> tuple[list[ArmCost], list[str]]:
+    """One an arm, and what a reader must know of them; none where no arm is known to have chosen rows."""
+    ledgers = {arm.letter: _ledgers_of(arm, _whole_pool_of(arm, arms)) for arm in arms}
+    if not any(ledgers.values()):
+        return [], []
+    return [_cost_of(arm, ledgers[arm.letter]) for arm in arms], _notes(arms, ledgers)
+
+
+def _cost_of(arm: Arm, ledgers: list[Ledger]) -> ArmCost:
+    if not ledgers:
+        target = mean_cost([training_cost(run.training_manifest) for run in arm.runs])
+        return ArmCost(arm.letter, {"target": target}, target, None, None)
+    stages = {stage: mean_cost([ledger.stages[stage] for ledger in ledgers]) for stage in STAGES}
+    everything = mean_cost([ledger.everything for ledger in ledgers])
+    pays_from = Payback(_pays(ledgers, _device_seconds), _pays(ledgers, _operations))
+    return ArmCost(arm.letter, stages, _sum(list(stages.values())), everything, pays_from)
+
+
+def _sum(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(
+        None if None in known else sum(cost for cost in known if cost is not None)
+        for known in ([measure(cost) for cost in costs] for measure in (_device_seconds, _operations))
+    ))  # fmt: skip
+
+
+def _device_seconds(cost: Cost) -> float | None:
+    return cost.device_seconds
+
+
+def _operations(cost: Cost) -> float | None:
+    return cost.operations
+
+
+def _ledgers_of(arm: Arm, whole_pool: Arm | None) -> list[Ledger]:
+    found = [ledger_of(run, whole_pool) for run in arm.runs]
+    return [ledger for ledger in found if ledger is not None]
+
+
+def _whole_pool_of(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
+    """The arm that trained the same model on the whole of the same pool."""
+    mine = arm.runs[0].training
+    for other in arms:
+        training = other.runs[0].training
+        if mine and training and training["subset"] is None and _same_target(mine, training):
+            return other
+    return None
+
+
+def _same_target(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one.get(name) == other.get(name) for name in ("model", "pool", "max_length", "template"))
+
+
+def _pays(ledgers: list[Ledger], measure: Callable[[Cost], float | None]) -> int | Literal["never"] | None:
+    sizes = [ledger.pays_from(measure) for ledger in ledgers]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return None
+    size = statistics.mean(known)
+    return NEVER if math.isinf(size) else math.ceil(size)
+
+
+def _notes(arms: Sequence[Arm], ledgers: dict[str, list[Ledger]]) -> list[str]:
+    notes = [
+        "Costs: means over the runs of an arm, from the manifests; - = not recorded. A proxy and its scoring serve every "
+        "subset of their pool and are charged to each in full. Operations: 2 x the weights that multiply a "
+        "token x tokens forward, three times that for training (twice for weights that LoRA freezes), of a mixture the "
+        "experts that are chosen, the output layer at response tokens only; attention's own products and selection's few "
+        "are left out."
+    ]
+    estimated = [arm.letter for arm in arms if ledgers[arm.letter] and _whole_pool_of(arm, arms) is None]
+    if estimated:
+        notes.append(
+            f"Training on everything was not run beside {', '.join(estimated)}: it is reckoned from the target's own cost "
+            "per example."
+        )
+    fixed = [arm.letter for arm in arms if ledgers[arm.letter] and not ledgers[arm.letter][0].epochs_are_fixed]
+    if fixed:
+        notes.append(
+            f"{', '.join(fixed)}: trained for a fixed number of steps (max_steps), which on everything cost the same: "
+            "selecting cannot save cost there, only give a better model."
+        )
+    devices = sorted({device for arm in arms for run in arm.runs if (device := _device_of(run))})
+    if devices:
+        notes.append(f"Targets were trained on {', '.join(devices)}; selection runs on one CPU.")
+    return notes
+
+
+def _device_of(run: EvaluatedRun) -> str | None:
+    return run.training_manifest["provenance"].get("device") if run.training_manifest else None

@@ -1,0 +1,93 @@
+"""Which differences between the first arm and each other one are more than chance."""
+
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..artifacts.comparisons import NO_DIFFERENCE, NOT_TESTED, Difference, Interval, Verdict
+from ..artifacts.evaluations import HELDOUT
+from .runs import RULES, Arm, EvaluatedRun
+from .statistics import bootstrap_interval, mcnemar_p, welch_interval
+
+
+def differences_of(arms: Sequence[Arm], files: Sequence[str]) -> list[Difference]:
+    """Args: files: held-out first."""
+    first, *others = arms
+    return [difference for other in others for difference in _differences(first, other, files)]
+
+
+def _differences(first: Arm, other: Arm, files: Sequence[str]) -> list[Difference]:
+    found = []
+    losses = [arm.values(HELDOUT, "loss_average") for arm in (first, other)]
+    if losses[0] is not None and losses[1] is not None:
+        found.append(_value_difference(other, HELDOUT, "loss_average", losses[0], losses[1]))
+    for rule, ending in RULES.items():
+        judged = [file for file in files if _both_have(first, other, file, f"accuracy{ending}")]
+        benchmarks = [file for file in judged if file != HELDOUT and _is_judged_by_rules(first, file)]
+        found += [_accuracy_difference(first, other, [file], rule) for file in judged]
+        if len(benchmarks) > 1:
+            found.append(_accuracy_difference(first, other, benchmarks, rule))
+    for file in files:
+        for metric in first.runs[0].results.get(file, {}).get("metrics", {}):
+            values = [arm.values(file, "metrics", metric) for arm in (first, other)]
+            if values[0] and values[1] and all(isinstance(value, float) for value in values[0] + values[1]):
+                found.append(_value_difference(other, file, metric, values[0], values[1]))
+    return found
+
+
+def _accuracy_difference(first: Arm, other: Arm, files: list[str], rule: str) -> Difference:
+    """Of the accuracy on a file by one rule; of several, of the plain average over them."""
+    by_file = [_mean_outcomes(first, file, rule) - _mean_outcomes(other, file, rule) for file in files]
+    p_values = []
+    if len(files) == 1:
+        (file,) = files
+        pairs = [(mine.outcomes(file, rule), theirs.outcomes(file, rule)) for mine, theirs in first.pairs(other)]
+        if all(np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair):  # not a share of right words
+            p_values = [mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs]
+    over_runs = _over_runs(*([_average_accuracy(run, files, rule) for run in arm.runs] for arm in (first, other)))
+    over_questions = bootstrap_interval(by_file)
+    mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_file)
+    verdict = _verdict(mean, over_questions, over_runs)
+    measure = f"accuracy{RULES[rule]}"
+    return Difference(other.letter, files, measure, mean, over_questions, over_runs, p_values, verdict)
+
+
+def _value_difference(
+    other: Arm, file: str, measure: str, values: Sequence[float], others: Sequence[float]
+) -> Difference:
+    """Of a value that each run has one of. Args: values, others: one per run of each arm."""
+    mean, over_runs = statistics.mean(values) - statistics.mean(others), _over_runs(values, others)
+    return Difference(other.letter, [file], measure, mean, None, over_runs, [], _verdict(mean, over_runs))
+
+
+def _verdict(mean: float, *intervals: Interval | None) -> Verdict:
+    """A difference is shown if every interval that is there leaves out 0."""
+    known = [interval for interval in intervals if interval is not None]
+    if not known:
+        return NOT_TESTED
+    if any(low <= 0 <= high for low, high in known):
+        return NO_DIFFERENCE
+    return "higher" if mean > 0 else "lower"
+
+
+def _is_judged_by_rules(arm: Arm, file: str) -> bool:
+    """False for lm-eval's own tasks, whose accuracy is by their own metrics."""
+    return arm.values(file, "accuracy_strict") is not None
+
+
+def _both_have(first: Arm, other: Arm, *keys: str) -> bool:
+    return first.values(*keys) is not None and other.values(*keys) is not None
+
+
+def _mean_outcomes(arm: Arm, file: str, rule: str) -> np.ndarray:
+    """float (Q,): per question the share of the arm's runs that get it right."""
+    return np.mean([run.outcomes(file, rule) for run in arm.runs], axis=0)
+
+
+def _average_accuracy(run: EvaluatedRun, files: Sequence[str], rule: str) -> float:
+    return statistics.mean(float(run.outcomes(file, rule).mean()) for file in files)
+
+
+def _over_runs(values: Sequence[float], others: Sequence[float]) -> Interval | None:
+    return welch_interval(values, others) if min(len(values), len(others)) > 1 else None

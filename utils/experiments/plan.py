@@ -1,0 +1,239 @@
+"""The runs of an experiment: what each takes, what of it is there, and what any stage would refuse of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..artifacts.manifests import is_complete, read_manifest
+from ..artifacts.paths import RunPaths
+from ..config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
+from ..config.experiment import WHOLE_POOL, ExperimentConfig, ExperimentRun, replaced_keys, runs_of
+from ..config.load import load_config
+from ..config.schema import RunConfig
+from ..sandbox.proof import check_sandbox
+from .checks import (
+    StageChecks,
+    check_budgets,
+    check_kept_quantities,
+    check_names,
+    check_settings_have_an_effect,
+    check_trajectories,
+    with_yamls,
+)
+from .costs import training_cost
+
+_PROJECT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """Attributes:
+    commands: the scripts that make it, with their arguments.
+    num_examples: rows it trains on; operations: floating-point operations of its training and scoring, about.
+    training_operations: those of its training.
+    """
+
+    config: RunConfig
+    commands: list[list[str]]
+    num_examples: int
+    steps: int
+    operations: float
+    training_operations: float
+    is_reference: bool
+
+    @property
+    def state(self) -> str:
+        """What is there already."""
+        paths = RunPaths(self.config.run_name)
+        done = [("trained", paths.manifest, "training")]
+        if self.is_reference:
+            done.append(("scored", paths.trajectories / "manifest.json", "trajectories"))
+        else:
+            done.append(("evaluated", paths.evaluation / "manifest.json", "evaluation"))
+        states = [word for word, path, kind in done if is_complete(path, kind)]
+        return ", ".join(states) or ("begun" if paths.root.is_dir() else "to do")
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.state.split(", ")) == 2
+
+    @property
+    def operations_left(self) -> float:
+        """What is to do of `operations`. Of a scoring that is begun, all of it."""
+        if self.is_done:
+            return 0.0
+        is_trained = "trained" in self.state.split(", ")
+        return self.operations - (self.training_operations if is_trained else 0.0)
+
+
+@dataclass(frozen=True)
+class ExperimentPlan:
+    """Attributes:
+    experiment: its YAML; replaced: key -> what the target's YAML says of what the experiment sets.
+    references: the proxy, and further runs whose trajectories are used: made first; runs: the others, in the order in which
+    they are made; labels, budgets: of these, for each what the experiment calls its method, and its budget.
+    """
+
+    experiment: ExperimentConfig
+    replaced: dict[str, Any]
+    references: list[PlannedRun]
+    runs: list[PlannedRun]
+    labels: list[str]
+    budgets: list[int | float | None]
+
+    @property
+    def all_runs(self) -> list[PlannedRun]:
+        return [*self.references, *self.runs]
+
+    @property
+    def left(self) -> list[PlannedRun]:
+        return [run for run in self.all_runs if not run.is_done]
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Device-seconds of what is to do, at the pace of the trained runs of each model; None before there is one."""
+        seconds = 0.0
+        for run in self.left:
+            pace = _pace([other for other in self.all_runs if other.config.model == run.config.model])
+            if pace is None:
+                return None
+            seconds += run.operations_left * pace
+        return seconds
+
+    def comparisons(self) -> dict[str, list[str]]:
+        """Name -> finished runs that belong in one comparison: those of a budget and of the whole pool, by method."""
+        runs = [(run.config.run_name, *which) for run, *which in zip(self.runs, self.labels, self.budgets, strict=True)]
+        whole = [name for name, label, _ in runs if label == WHOLE_POOL]
+        found = {}
+        for budget in dict.fromkeys(budget for _, _, budget in runs if budget is not None) or [None]:
+            chosen = {name: label for name, label, own in runs if own == budget and label != WHOLE_POOL}
+            labels = list(dict.fromkeys(chosen.values()))
+            names = [*sorted(chosen, key=lambda name: labels.index(chosen[name])), *whole]
+            title = self.experiment.name if budget is None else f"{self.experiment.name}_{budget}"
+            found[title] = [
+                name for name in names if is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")
+            ]
+        return {title: names for title, names in found.items() if len(names) > 1}
+
+
+def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: StageChecks) -> ExperimentPlan:
+    """Check all runs as the stages that make them would, as far as that can be known now.
+
+    Args: checks: what those stages would refuse.
+    Raises: FileNotFoundError, ValueError: whatever would keep a run from starting.
+    """
+    experiment = with_yamls(experiment)
+    named = runs_of(experiment, {**checks.sections, **checks.target_sections})
+    check_settings_have_an_effect(config_file, experiment, named, checks.methods)
+    if any(run.config.evaluation.program_of_thought for run in named):
+        check_sandbox()
+    references = [_reference(path, experiment, checks) for path in (experiment.proxy, *experiment.references)]
+    of_references = {run.config.run_name: run.config for run in references}
+    check_trajectories(config_file, named, of_references.keys())
+    check_kept_quantities(config_file, named, of_references, checks.methods, experiment.score_base_model)
+    work = _Work(named[0].config)
+    runs = [_target(run, experiment, work) for run in named]
+    check_names([run.config.run_name for run in (*references, *runs)])
+    budgets = [run.budget for run in named]
+    rows_of = {budget: run.num_examples for budget, run in zip(budgets, runs, strict=True) if budget is not None}
+    check_budgets(rows_of)
+    checks.questions(named[0].config)  # and the model: the same in all of them
+    fresh = {run.num_examples: run for run in runs}.values()  # nothing tells those of a number of rows apart
+    begun = [run for run in runs if RunPaths(run.config.run_name).root.is_dir()]
+    for run in {run.config.run_name: run for run in (*fresh, *begun)}.values():
+        checks.training(run.config, run.num_examples)
+    for run in named:
+        if run.config.subset is not None:
+            checks.selection(run.config, work.num_selectable)
+    return ExperimentPlan(
+        experiment, replaced_keys(experiment), references, runs, [run.label for run in named], budgets
+    )
+
+
+def _reference(path: str, experiment: ExperimentConfig, checks: StageChecks) -> PlannedRun:
+    """The proxy, or another run whose trajectories are used: trained on the whole pool and scored."""
+    config, _ = load_config(path, needs=("model", "data"), checks=checks.sections)
+    if config.subset is not None:
+        raise ValueError(
+            f"{path}: found a `subset` section, expected a run on the whole pool: its losses are to be of all rows"
+        )
+    commands = [
+        [*_launcher(experiment), _script("train.py"), "--config_file", path],
+        [_script("run_distributed_trajectories.py"), "--config_file", path],
+    ]
+    if experiment.score_base_model:
+        commands.append([_script("run_distributed_trajectories.py"), "--config_file", path, "--checkpoints", "0"])
+    work = _Work(config)
+    steps = total_steps(config, work.num_rows)
+    checks.training(config, work.num_rows)
+    training = work.training_of_epoch * steps / steps_per_epoch(work.num_rows, config.global_batch_size)
+    num_scored = len(scheduled_steps(config.checkpoints, steps)) + experiment.score_base_model
+    scoring = work.scoring_of_pool * num_scored
+    return PlannedRun(config, commands, work.num_rows, steps, training + scoring, training, is_reference=True)
+
+
+def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> PlannedRun:
+    words = ["--config_file", experiment.target, *run.overrides]
+    commands = [[*_launcher(experiment), _script("train.py"), *words], [_script("evaluate_run.py"), *words]]
+    rows, of_epoch = work.num_rows, work.training_of_epoch
+    if run.budget is not None:
+        rows = budget_in_rows(run.budget, work.num_selectable, "budgets")
+        of_epoch = work.training_of_selectable_row * rows
+    steps = total_steps(run.config, rows)
+    scheduled_steps(run.config.checkpoints, steps)  # train.py would refuse more checkpoints than steps
+    operations = of_epoch * steps / steps_per_epoch(rows, run.config.global_batch_size)
+    return PlannedRun(run.config, commands, rows, steps, operations, operations, is_reference=False)
+
+
+class _Work:
+    """What a model's passes over its pool take, in floating-point operations.
+
+    Attributes:
+        num_rows: that a training on the whole pool takes; num_selectable: those of them with a response token.
+        training_of_epoch: on the whole pool; training_of_selectable_row: on one of these, on average.
+        scoring_of_pool: with one checkpoint.
+    """
+
+    def __init__(self, config: RunConfig):
+        from ..data.pool import Pool
+        from ..data.tokenization import tokenize_pool
+        from ..modeling.loading import base_config, empty_model, load_tokenizer
+        from ..modeling.operations import scoring_operations, training_operations
+
+        assert config.model is not None and config.data is not None
+        data, pool = config.data, Pool(config.data)
+        is_encoder_decoder = bool(base_config(config.model).is_encoder_decoder)
+        tokens = tokenize_pool(pool, load_tokenizer(config.model), data.template, data.max_length, is_encoder_decoder)
+        model = empty_model(config.model)
+        training_N = training_operations(model).of(tokens.lengths, tokens.num_response_tokens)
+        scoring_N = scoring_operations(model).of(tokens.lengths, tokens.num_response_tokens)
+        selectable_N = tokens.num_response_tokens > 0
+        self.num_rows = len(pool.usable_rows)
+        self.num_selectable = int(selectable_N.sum())
+        self.training_of_epoch = float(training_N[pool.usable_rows].sum())
+        self.training_of_selectable_row = float(training_N[selectable_N].mean()) if self.num_selectable else 0.0
+        self.scoring_of_pool = float(scoring_N[selectable_N].sum())
+
+
+def _launcher(experiment: ExperimentConfig) -> list[str]:
+    if experiment.processes == 1:
+        return []
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={experiment.processes}"]
+
+
+def _script(name: str) -> str:
+    return str(_PROJECT / name)
+
+
+def _pace(runs: Sequence[PlannedRun]) -> float | None:
+    """Device-seconds an operation of the trained ones among these runs, None if there is none."""
+    seconds = operations = 0.0
+    for run in runs:
+        path = RunPaths(run.config.run_name).manifest
+        if is_complete(path, "training"):
+            cost = training_cost(read_manifest(path, "training"))
+            if cost.device_seconds is not None:
+                seconds += cost.device_seconds
+                operations += run.training_operations
+    return seconds / operations if operations else None

@@ -1,0 +1,34 @@
+"""Make the runs of an experiment with the ordinary scripts, one after the other, each in a process of its own. The scripts
+themselves reuse what is there and continue what was interrupted."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from ..process.reporter import reporter
+from .plan import ExperimentPlan, PlannedRun
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Attributes: reference: the run that failed and that the others need, so that none of them was tried; runs: names of
+    the others that failed."""
+
+    reference: str | None
+    runs: list[str]
+
+
+def run_experiment(plan: ExperimentPlan) -> Failures:
+    """Make every run of the plan; where one fails, the others are made, unless they need it."""
+    for reference in plan.references:
+        if not _make(reference):
+            return Failures(reference.config.run_name, [])
+    return Failures(None, [run.config.run_name for run in plan.runs if not _make(run)])
+
+
+def _make(run: PlannedRun) -> bool:
+    for command in run.commands:
+        reporter.say(f"\n$ {' '.join(command)}")
+        if subprocess.run([sys.executable, *command], check=False).returncode != 0:
+            return False
+    return True

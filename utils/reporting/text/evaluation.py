@@ -1,0 +1,73 @@
+"""The results of an evaluated run as a table."""
+
+import textwrap
+from typing import Any
+
+from ...artifacts.evaluations import HELDOUT, EvaluationResults
+
+_WIDTH = 100
+_LABEL_WIDTH = 30
+_COLUMNS = {  # heading -> the entries of a result that it shows
+    "loss": ("loss",),
+    "paper": ("accuracy",),
+    "strict": ("accuracy_strict",),
+    "questions": ("questions",),
+    "cut off": ("cut_off",),
+    "no answer": ("without_answer", "without_answer_strict"),
+    "hopeless": ("unmatchable", "unmatchable_strict"),
+}
+
+
+def results_text(evaluated: EvaluationResults) -> str:
+    """The table of all that was measured, 100 columns wide."""
+    results = evaluated.by_name
+    lines = [evaluated.title, "", f"{'':<{_LABEL_WIDTH}}" + "".join(f"{heading:>10}" for heading in _COLUMNS)]
+    if HELDOUT in results:
+        heldout = results[HELDOUT]
+        lines += [_line(source or "(no source)", row) for source, row in heldout["by_source"].items()]
+        averages = {name: heldout.get(f"{name}_average") for name in ("loss", "accuracy", "accuracy_strict")}
+        lines += [_line("average over sources", averages), _line("all held-out rows", heldout)]
+    benchmarks = {name: result for name, result in results.items() if name != HELDOUT}
+    if benchmarks and HELDOUT in results:
+        lines.append("-" * _WIDTH)
+    lines += [_line(name, result) for name, result in benchmarks.items() if "metrics" not in result]
+    lines += [_metric_line(name, result["metrics"]) for name, result in results.items() if "metrics" in result]
+    remarks = [
+        "loss: nats per response token. paper, strict: share of questions with the right answer, generated greedily, by "
+        "the paper's rules and exactly. cut off: by the token limit. no answer, hopeless (paper/strict): "
+        "responses without a value, and gold answers that the rule can never find right."
+    ]
+    for name, result in results.items():
+        remarks += [f"{name}: {note}" for note in result["notes"]]
+        if result.get("undecided_strict"):
+            remarks.append(
+                f"{name}: whether {result['undecided_strict']} formulas are right was not found out within the limits of "
+                "processor time and memory: counted as wrong under strict"
+            )
+        if result.get("prompt_too_long"):
+            remarks.append(
+                f"{name}: {result['prompt_too_long']} prompts leave no room for a response: their beginning was cut off"
+            )
+    lines += ["", *(textwrap.fill(remark, _WIDTH, subsequent_indent="  ") for remark in remarks)]
+    lines.append(f"results in {evaluated.folder}")
+    return "\n".join(lines)
+
+
+def _line(label: str, row: dict[str, Any]) -> str:
+    cells = ("/".join(_cell(row.get(entry)) for entry in entries).strip("/") for entries in _COLUMNS.values())
+    return _label(label) + "".join(f"{cell:>10}" for cell in cells)
+
+
+def _metric_line(name: str, metrics: dict[str, Any]) -> str:
+    values = ", ".join(f"{metric} {_cell(value)}" for metric, value in metrics.items() if isinstance(value, float))
+    return textwrap.fill(_label(name) + values, _WIDTH, subsequent_indent=" " * _LABEL_WIDTH)
+
+
+def _label(label: str) -> str:
+    return f"{label if len(label) < _LABEL_WIDTH else f'...{label[-(_LABEL_WIDTH - 4) :]}':<{_LABEL_WIDTH}}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,126 @@
+"""What a selection will do, and what a subset consists of."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ...terminal import counted, labelled, table, unbroken
+
+if TYPE_CHECKING:
+    from ...selection.plan import SelectionPlan
+    from ...selection.run import SelectionResult
+
+_NUM_SHOWN = 40  # sources in the table
+_NAME_WIDTH = 36  # a longer name gets a line of its own
+_LIMITS = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
+_MEASURES = {
+    "first_loss": "loss at the first checkpoint",
+    "last_loss": "loss at the last checkpoint",
+    "fall_of_loss": "fall of the loss between them",
+    "response_tokens": "response tokens",
+}
+
+
+def remarks_text(remarks: Iterable[str], warnings: Iterable[str] = ()) -> str:
+    """Whole lines; none where there is nothing to remark."""
+    lines = [*(f"note: {remark}" for remark in remarks), *(f"warning: {warning}" for warning in warnings)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def selection_plan_text(plan: "SelectionPlan") -> str:
+    settings, candidates, pool = plan.settings, plan.candidates, plan.pool
+    num_sources, num_selectable, trajectories = len(pool.source_names), len(candidates.rows), candidates.trajectories
+    said = [f"{name} {getattr(settings, name)}" for name in plan.method.settings if name != "num_clusters"]
+    words = {
+        "pool": f"{unbroken(pool.name)}: {len(pool):,} rows, {num_selectable:,} selectable, sources: {num_sources:,}",
+        "method": ", ".join([f"{settings.method} (seed {plan.config.seed})", *said]),
+        "budget": "; ".join(
+            f"{budget:,} rows, {100 * budget / num_selectable:.1f} % of the selectable rows" for budget in plan.budgets
+        ),
+    }
+    if settings.budget_tokens is not None:
+        words["budget"] = f"{settings.budget_tokens:,} response tokens"
+    limits = [name for name in _LIMITS if name in plan.wanted[0].inputs]
+    limits += ["extend"] if settings.extend is not None else []
+    if limits:
+        counts = {name: f" ({counted(count, 'row')})" for name, count in plan.listed.counts.items()}
+        words["limits"] = ", ".join(f"{name} {getattr(settings, name)}{counts.get(name, '')}" for name in limits)
+    if trajectories is not None and trajectories.steps is not None:
+        words["checkpoints"] = f"{', '.join(map(str, trajectories.steps))} of {unbroken(trajectories.origin)}"
+    elif trajectories is not None:
+        words["checkpoints"] = f"the {len(trajectories.columns)} columns of {unbroken(trajectories.origin)}"
+    if plan.most_clusters is not None:
+        words["clusters"] = _clusters(plan, plan.most_clusters)
+    lines = [f"subset of run {plan.config.run_name}"]
+    for name, text in words.items():
+        lines += labelled(name, text)
+    done = [wanted.folder for wanted in plan.wanted if wanted not in plan.pending]
+    lines += [f"already there, made from the same inputs: {folder} (--overwrite chooses again)" for folder in done]
+    return "\n".join(lines)
+
+
+def _clusters(plan: "SelectionPlan", most_clusters: int) -> str:
+    settings, subset = plan.settings, plan.config.subset
+    num_sources = len(plan.pool.source_names)
+    per_source = f" in each of {num_sources:,} sources" if settings.per_source else ""
+    derived = subset is not None and subset.num_clusters is None
+    origin = " (a hundredth of the rows of the largest, 100 at most)" if derived else ""
+    words = f"at most {settings.num_clusters:,}{per_source}{origin}"
+    if settings.budget_tokens is None:
+        shares = ", ".join(f"{budget / most_clusters:,.1f}" for budget in plan.budgets)
+        words += f", {most_clusters:,} in all: on average {shares} rows of each"
+    return words
+
+
+def selection_text(result: "SelectionResult") -> str:
+    """What was chosen, and where it lies."""
+    lines = []
+    for subset in result.subsets:
+        names = ", ".join(sorted(path.name for path in subset.folder.iterdir()))
+        lines += ["", composition_text(subset.composition), "", f"{subset.folder}: {names}"]
+    spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result.seconds.items())
+    return "\n".join([*lines, f"{sum(result.seconds.values()):.1f} s: {spent}"])
+
+
+def composition_text(composition: dict[str, Any]) -> str:
+    """The composition for people; of many sources the largest, by name."""
+    sources = composition["sources"]
+    largest = sorted(sources, key=lambda name: -sources[name]["pool_rows"])[:_NUM_SHOWN]
+    heading = ["source", "pool rows", "% of pool", "chosen", "% of source", "% of subset"]
+    rows = [(name or "(none)", *_cells(sources[name])) for name in sorted(largest)]
+    if len(sources) > len(largest):
+        rows.append((f"... and {len(sources) - len(largest):,} smaller sources, all in composition.json",))
+    whole = {
+        "share_of_pool": 1.0,
+        "share_of_subset": 1.0,
+        "share_chosen": composition["chosen"] / composition["pool_rows"],
+    }
+    rows.append(("total", *_cells(composition | whole)))
+    if composition["num_clusters"]:
+        heading.append("clusters")
+    else:
+        rows = [row[: len(heading)] for row in rows]
+    lines = table(heading, rows, widest_name=_NAME_WIDTH)
+    if composition["measures"]:
+        lines += ["", *_measures_table(composition["measures"])]
+    return "\n".join(lines)
+
+
+def _cells(counts: dict[str, Any]) -> list[str]:
+    return [
+        f"{counts['pool_rows']:,}",
+        f"{100 * counts['share_of_pool']:.1f}",
+        f"{counts['chosen']:,}",
+        f"{100 * counts['share_chosen']:.1f}",
+        f"{100 * counts['share_of_subset']:.1f}",
+        f"{counts['num_clusters']:,}",
+    ]
+
+
+def _measures_table(measures: dict[str, dict[str, float]]) -> list[str]:
+    rows = []
+    for name, words in _MEASURES.items():
+        if name in measures:
+            digits = 1 if name == "response_tokens" else 3
+            chosen, at_random, error = (measures[name][key] for key in ("chosen", "at_random", "standard_error"))
+            rows.append((words, *(f"{value:.{digits}f}" for value in (chosen, at_random, 2 * error))))
+    return table(["mean over rows", "chosen", "at random, same sources", "± by chance"], rows)

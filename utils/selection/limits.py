@@ -1,0 +1,326 @@
+"""What people ask of a subset besides its size: rows in, rows out, duplicates once, so many rows of each source.
+
+Rows that are out are no candidates. The rest works on the order in which a growing budget takes rows: rows that must be
+in come first, then each source's minimum, then all others, passing over sources at their maximum. So a smaller subset
+stays inside a larger one, and S2L over sources with a maximum is water-filling with that cap.
+
+Legend: N examples of the pool, n candidates, S sources.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..artifacts.files import load_array
+from ..config.names import look_up
+from ..config.schema import SubsetConfig
+from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
+from ..data.text_files import read_text
+from .candidates import Candidates, listed
+from .contamination import find_contamination
+
+_TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
+_LONGEST_NUMBER = 18  # digits of a row number that fits into 64 bits
+NAMES = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
+
+
+@dataclass(frozen=True)
+class ListedRows:
+    """Attributes: included, barred: int64, ascending row numbers that must be in, or out; remarks: for the user;
+    reports: JSON files to lie beside the subset; counts: setting -> rows that it names."""
+
+    included: np.ndarray
+    barred: np.ndarray
+    remarks: list[str] = field(default_factory=list)
+    reports: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def list_rows(subset: SubsetConfig, pool: Pool | NumberedRows, kept: np.ndarray | None = None) -> ListedRows:
+    """The rows that the settings name one by one. Args: kept: rows of a subset that is extended; they must be in too.
+
+    Raises: FileNotFoundError; ValueError for files that are not row numbers, or naming two settings in conflict.
+    """
+    included = _read_rows(subset.include, "include", pool)
+    counts = {"include": len(included)}
+    if kept is not None:
+        included = np.union1d(included, kept)
+    barred = _read_rows(subset.exclude, "exclude", pool)
+    counts["exclude"] = len(barred)
+    remarks: list[str] = []
+    reports: dict[str, Any] = {}
+    in_name = "include" if kept is None else "include or subset.extend"
+    _refuse_both(in_name, included, "exclude", barred)
+    if subset.decontaminate:
+        hits = find_contamination(_with_texts(pool, "decontaminate"), subset.decontaminate)
+        contaminated = np.array([hit["row"] for hit in hits], np.int64)
+        _refuse_both(in_name, included, "decontaminate", contaminated)
+        barred = np.union1d(barred, contaminated)
+        reports["contamination.json"] = hits
+        rows = f"are not selectable: {listed(contaminated)}" if hits else "would not be selectable"
+        remarks.append(f"{len(hits):,} rows contain benchmark questions and {rows}")
+    return ListedRows(included, barred, remarks, reports, counts)
+
+
+def without_duplicates(candidates: Candidates, pool: Pool | NumberedRows) -> Candidates:
+    """The candidates without those whose response an earlier one has too; rows that must be in count as earlier than all.
+
+    Raises: ValueError if two rows that must be in have the same response.
+    """
+    pool = _with_texts(pool, "deduplicate")
+    must, position_of = set(candidates.included.tolist()), {}
+    kept = np.ones(len(candidates.rows), bool)
+    is_included_n = np.isin(candidates.rows, candidates.included)
+    for position in [*np.flatnonzero(is_included_n).tolist(), *np.flatnonzero(~is_included_n).tolist()]:
+        row = int(candidates.rows[position])
+        first = position_of.setdefault(hashlib.sha256(pool[row].response.encode()).digest(), position)
+        if first != position and row in must:
+            raise ValueError(
+                f"subset.deduplicate and subset.include (or subset.extend) are in conflict: rows {candidates.rows[first]} "
+                f"and {row} must both be in and have the same response: take one out"
+            )
+        kept[position] = first == position
+    return candidates.only(np.flatnonzero(kept))
+
+
+def constraint_inputs(subset: SubsetConfig) -> dict[str, Any]:
+    """What the constraints depend on, for the manifest: those that are set, files by their contents."""
+    inputs: dict[str, Any] = {}
+    for name in NAMES:
+        value = getattr(subset, name)
+        if value == SubsetConfig.model_fields[name].get_default(call_default_factory=True):
+            continue
+        if name in ("include", "exclude") and value.endswith((".npy", ".txt")):
+            value = _sha256(value, name)
+        elif name == "decontaminate":
+            value = [_sha256(file, name) for file in value]
+        inputs[name] = value
+    return inputs
+
+
+def needs_whole_order(subset: SubsetConfig, candidates: Candidates) -> bool:
+    """Whether rows beyond the budget may be needed, because some come earlier or are passed over."""
+    return bool(len(candidates.included)) or any(
+        setting is not None for setting in (subset.min_per_source, subset.max_per_source, subset.budget_tokens)
+    )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many rows of each source must be chosen and may be: known from counts, before any row is.
+
+    Attributes: int64 (S,): included_S: rows that were named one by one; least_S: rows that must be chosen, those among
+    them; most_S: rows that may be.
+    """
+
+    included_S: np.ndarray
+    least_S: np.ndarray
+    most_S: np.ndarray
+
+
+def find_limits(candidates: Candidates, subset: SubsetConfig) -> Limits:
+    """Raises: ValueError naming the two settings that are in conflict, or an unknown source."""
+    names, num_sources = candidates.source_names, len(candidates.source_names)
+    rows_S = np.bincount(candidates.source_codes_n, minlength=num_sources)
+    minimum_S = np.minimum(rows_S, _per_source(subset.min_per_source, "min_per_source", names, 0))
+    maximum_S = _per_source(subset.max_per_source, "max_per_source", names, candidates.num_examples)
+    for code in np.flatnonzero(minimum_S > maximum_S)[:1]:
+        raise ValueError(
+            f"subset.min_per_source and subset.max_per_source are in conflict for source {names[code]!r}: at least "
+            f"{minimum_S[code]:,}, at most {maximum_S[code]:,}: lower the one or raise the other"
+        )
+    included = np.searchsorted(candidates.rows, candidates.included)
+    included_S = np.bincount(candidates.source_codes_n[included], minlength=num_sources)
+    for code in np.flatnonzero(included_S > maximum_S)[:1]:
+        raise ValueError(
+            f"subset.include and subset.max_per_source are in conflict: {included_S[code]:,} rows of source "
+            f"{names[code]!r} must be in, at most {maximum_S[code]:,} may: take rows out or raise the maximum"
+        )
+    return Limits(included_S, np.maximum(minimum_S, included_S), np.minimum(rows_S, maximum_S))
+
+
+def check_budget(budget: int, limits: Limits) -> None:
+    """Args: budget: in rows. Raises: ValueError naming the two settings that are in conflict."""
+    num_included, num_required = int(limits.included_S.sum()), int(limits.least_S.sum())
+    if budget < num_included:
+        raise ValueError(
+            f"subset.budget and subset.include (or subset.extend) are in conflict: {num_included:,} rows must be in, the "
+            f"budget is {budget:,} rows: raise it or take rows out"
+        )
+    if budget < num_required:
+        raise ValueError(
+            f"subset.budget and subset.min_per_source are in conflict: with the minimum of each source {num_required:,} "
+            f"rows must be in, the budget is {budget:,} rows: raise it or lower the minimum"
+        )
+    num_allowed = int(limits.most_S.sum())
+    if budget > num_allowed:
+        raise ValueError(
+            f"subset.budget and subset.max_per_source are in conflict: at most {num_allowed:,} rows may be chosen, the "
+            f"budget is {budget:,} rows: lower it or raise the maximum"
+        )
+
+
+def check_token_budget(budget_tokens: int, tokens_N: np.ndarray, candidates: Candidates, limits: Limits) -> bool:
+    """Whether the budget holds whatever the order of the rows. If not, it may turn out too small once they are ordered.
+
+    Args: tokens_N: response tokens of each row of the pool.
+
+    Raises: ValueError if it is too small for any order.
+    """
+    tokens_n = tokens_N[candidates.rows].astype(np.int64)
+    is_free_n = ~np.isin(candidates.rows, candidates.included)
+    fewest = most = int(tokens_n[~is_free_n].sum())
+    missing_S = limits.least_S - limits.included_S
+    for code in np.flatnonzero(missing_S):
+        of_source = np.sort(tokens_n[is_free_n & (candidates.source_codes_n == code)])
+        fewest += int(of_source[: missing_S[code]].sum())
+        most += int(of_source[-missing_S[code] :].sum())
+    if not limits.least_S.any():
+        fewest, most = int(tokens_n.min()), int(tokens_n.max())
+    if fewest > budget_tokens:
+        raise ValueError(
+            f"subset.budget_tokens: found {budget_tokens:,}, expected at least {fewest:,}: the rows that must be in "
+            "(subset.include, subset.extend, subset.min_per_source), or the shortest response, have as many: raise it or "
+            "take rows out"
+        )
+    return most <= budget_tokens
+
+
+def order_within(limits: Limits, order: np.ndarray, candidates: Candidates) -> np.ndarray:
+    """The order in which a growing budget takes rows, brought into line with what must be in and with sources' limits.
+
+    Args: order: all candidates' rows.
+
+    Returns: the rows that may be taken; those that must be come first.
+    """
+    code_N, is_included_N = np.zeros(candidates.num_examples, np.int32), np.zeros(candidates.num_examples, bool)
+    code_N[candidates.rows], is_included_N[candidates.included] = candidates.source_codes_n, True
+    order = np.concatenate([order[is_included_N[order]], order[~is_included_N[order]]])
+    place_n = _place_in_group(code_N[order])
+    is_least_n = place_n < limits.least_S[code_N[order]]
+    is_other_n = ~is_least_n & (place_n < limits.most_S[code_N[order]])
+    return np.concatenate([order[is_least_n], order[is_other_n]])
+
+
+def rows_within_tokens(order: np.ndarray, tokens_N: np.ndarray, budget_tokens: int, num_required: int) -> int:
+    """How many rows of the order fit into this many response tokens; the next one would not.
+
+    Args: num_required: rows at the beginning of the order that must be in.
+
+    Raises: ValueError if not even those fit, or no row does.
+    """
+    tokens_of_first = np.cumsum(tokens_N[order], dtype=np.int64)
+    num_rows = int(np.searchsorted(tokens_of_first, budget_tokens, side="right"))
+    if num_rows < num_required:
+        raise ValueError(
+            "subset.budget_tokens and the rows that must be in (subset.include, subset.extend, subset.min_per_source) are "
+            f"in conflict: those have {tokens_of_first[num_required - 1]:,} response tokens, the budget is "
+            f"{budget_tokens:,}: raise it or take rows out"
+        )
+    if num_rows == 0:
+        raise ValueError(
+            f"subset.budget_tokens: found {budget_tokens:,}, but the first row to choose has {tokens_of_first[0]:,} "
+            "response tokens: raise it"
+        )
+    return num_rows
+
+
+def _per_source(setting: int | dict[str, int] | None, key: str, names: list[str], default: int) -> np.ndarray:
+    """int64 (S,): the limit of each source."""
+    if not isinstance(setting, dict):
+        return np.full(len(names), default if setting is None else setting, np.int64)
+    code_of_name = {name: code for code, name in enumerate(names)}
+    limit_S = np.full(len(names), default, np.int64)
+    for name, limit in setting.items():
+        limit_S[look_up(code_of_name, name, f"subset.{key}")] = limit
+    return limit_S
+
+
+def _place_in_group(code_n: np.ndarray) -> np.ndarray:
+    """int64 (n,): how many of the same group come before."""
+    by_code_n = np.argsort(code_n, kind="stable")
+    sizes = np.bincount(code_n)
+    place_n = np.empty(len(code_n), np.int64)
+    place_n[by_code_n] = np.arange(len(code_n)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return place_n
+
+
+def _read_rows(setting: str | None, key: str, pool: Pool | NumberedRows) -> np.ndarray:
+    """int64, ascending: row numbers from a file, or the rows where a column is true."""
+    if setting is None:
+        return np.empty(0, np.int64)
+    if not setting.endswith((".npy", ".txt")):
+        return np.array(list(_rows_of_column(setting, key, _with_texts(pool, key))), np.int64)
+    path = Path(setting)
+    if setting.endswith(".npy"):
+        rows = load_array(path)
+    elif path.is_file():
+        words = read_text(path).split()
+        wrong = [word for word in words if not word.isdecimal() or len(word) > _LONGEST_NUMBER]
+        if wrong:
+            raise ValueError(
+                f"subset.{key}: {path}: found {wrong[0]!r}, expected row numbers (from 0), one on each line"
+            )
+        rows = np.array(list(map(int, words)), np.int64)
+    else:
+        raise FileNotFoundError(f"subset.{key}: {path} does not exist (current folder: {Path.cwd()})")
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+        raise ValueError(
+            f"subset.{key}: {path}: found {rows.dtype} {rows.shape}, expected row numbers: integers (n,)"
+            + (", as numpy.flatnonzero gives them of such a mask" if rows.dtype == bool else "")
+        )
+    if len(rows) == len(pool) > 2 and set(np.unique(rows)) == {0, 1}:
+        raise ValueError(
+            f"subset.{key}: {path}: found {len(rows):,} numbers for {len(pool):,} rows, all 0 or 1, which is a mask; expected "
+            "row numbers, as numpy.flatnonzero gives them of a mask"
+        )
+    outside = rows[(rows < 0) | (rows >= len(pool))]
+    if len(outside):
+        raise ValueError(
+            f"subset.{key}: {path}: found row {outside[0]}, expected row numbers from 0 to {len(pool) - 1}"
+        )
+    return np.unique(rows).astype(np.int64)
+
+
+def _rows_of_column(name: str, key: str, pool: Pool) -> Iterator[int]:
+    is_there = False
+    for row, text in enumerate(pool.column(name)):
+        is_there |= text != ""
+        if text is None or text.lower() not in _TRUTH:
+            found = "what is no text" if text is None else repr(text)
+            raise ValueError(f"subset.{key}: column {name!r} holds {found} in row {row}, expected true or false")
+        if _TRUTH[text.lower()]:
+            yield row
+    if not is_there:
+        raise ValueError(
+            f"subset.{key}: no row of {pool.name} has a column {name!r}; expected such a column of true and false, or a "
+            ".npy or .txt of row numbers"
+        )
+
+
+def _refuse_both(in_name: str, included: np.ndarray, out_name: str, barred: np.ndarray) -> None:
+    both = np.intersect1d(included, barred)
+    if len(both):
+        raise ValueError(
+            f"subset.{in_name} and subset.{out_name} are in conflict: {len(both):,} rows must be both in and out: "
+            f"{listed(both)}; take them out of one"
+        )
+
+
+def _with_texts(pool: Pool | NumberedRows, key: str) -> Pool:
+    if isinstance(pool, NumberedRows):
+        raise ValueError(f"subset.{key} needs the rows themselves: add a `data:` section with their path")
+    return pool
+
+
+def _sha256(path: str, key: str) -> str:
+    """Raises: FileNotFoundError."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"subset.{key}: {path} does not exist (current folder: {Path.cwd()})")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

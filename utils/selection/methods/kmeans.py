@@ -1,0 +1,168 @@
+"""k-means over loss trajectories, bit-identical at any thread count and on any x86 CPU with AVX2 or better.
+
+faiss does the work. Left to itself it computes distances of many rows through OpenBLAS, whose rounding depends on CPU
+and thread count, or in kernels that differ between AVX2 and AVX-512. Of up to 32 dimensions it has kernels of its own
+that need no BLAS and are several times faster than its plain sums of squared differences.
+
+With faiss-gpu installed (extra `gpu`) the GPUs do it; the clusters then agree with the CPU's to rounding only, and the
+manifest says which it was.
+
+Legend: n rows, m some of them, T checkpoints (or d dimensions of embeddings), K clusters.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import faiss
+import numpy as np
+
+from .random_order import sample_positions
+
+_NEVER = 2**31 - 1  # more rows than faiss would ever hand to BLAS
+_KERNEL_DIMENSIONS = 32
+_ROWS_AT_ONCE = 2**18
+_INIT_METHODS = {
+    "random": faiss.ClusteringInitMethod_RANDOM,
+    "kmeans++": faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
+}
+
+# Rows m -> float32 (m, T). Asked piece by piece, so that not all of a hundred million rows are in memory at once.
+ReadRows = Callable[[np.ndarray | slice], np.ndarray]
+
+
+@contextlib.contextmanager
+def reproducible_faiss(num_dimensions: int = _NEVER) -> Iterator[None]:
+    """Distances in AVX2 without BLAS, faiss's own global settings restored afterwards.
+
+    Where there is no AVX2 (another processor, or FAISS_SIMD_LEVEL says so) the level stays as it is; `backend` names
+    it. The number of threads is left alone: each row's distances and each centroid's sum are computed by one thread,
+    in row order.
+    """
+    blas_threshold, simd_level = faiss.cvar.distance_compute_blas_threshold, faiss.SIMDConfig.get_level()
+    beyond_avx2 = (faiss.SIMDLevel_AVX512, faiss.SIMDLevel_AVX512_SPR, faiss.SIMDLevel_AVX512_VPOPCNT)
+    try:
+        if simd_level in beyond_avx2 and faiss.SIMDConfig.is_simd_level_available(faiss.SIMDLevel_AVX2):
+            faiss.SIMDConfig.set_level(faiss.SIMDLevel_AVX2)
+        has_kernel = num_dimensions <= _KERNEL_DIMENSIONS and faiss.SIMDConfig.get_level() == faiss.SIMDLevel_AVX2
+        faiss.cvar.distance_compute_blas_threshold = 0 if has_kernel else _NEVER
+        yield
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = blas_threshold
+        faiss.SIMDConfig.set_level(simd_level)
+
+
+def backend() -> dict[str, Any]:
+    """What computes the clusters, for the manifest."""
+    with reproducible_faiss():
+        level = faiss.SIMDConfig.get_level_name()
+    return {"library": f"faiss {faiss.__version__}", "simd_level": level, "gpus": _num_gpus()}
+
+
+def cluster_rows(
+    read_rows: ReadRows,
+    num_rows: int,
+    num_clusters: int,
+    seed: int,
+    iterations: int,
+    init: str,
+    num_restarts: int,
+    max_points_per_centroid: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cluster rows by Euclidean distance; each row belongs to its nearest centroid, ties to the lowest centroid.
+
+    At most `num_clusters` distinct rows are one cluster each, without k-means. Otherwise there may be fewer clusters
+    than asked for (a centroid that ends without rows is none), never more.
+
+    Args:
+        read_rows: rows by position or slice, finite; num_rows: n >= 1.
+        seed: any integer >= 0; faiss takes its low 31 bits.
+        num_restarts: k-means runs this often and the tightest result counts.
+        max_points_per_centroid: the centroids are fitted on a random sample of at most this many rows per cluster;
+            None fits them on all rows. Every row is assigned in either case.
+
+    Returns: int32 (n,), clusters numbered from 0 in the order of their lowest rows, hence not by faiss's numbering; and
+    float32 (K, T), their centroids.
+    """
+    assert 1 <= num_rows < _NEVER
+    if num_rows == 1:  # of a million sources most are so small
+        return np.zeros(1, np.int32), read_rows(slice(0, 1)).astype(np.float32)
+    distinct_KT = _distinct_rows(read_rows, num_rows, num_clusters)
+    if distinct_KT is not None:
+        return _number_by_lowest_row(_equal_rows(read_rows, num_rows, distinct_KT), distinct_KT)
+    sample_size = min(num_rows, num_clusters * (max_points_per_centroid or num_rows))
+    is_sampled = sample_size < num_rows
+    training_mT = read_rows(sample_positions(num_rows, sample_size, seed) if is_sampled else slice(None))
+    with reproducible_faiss(training_mT.shape[1]):
+        kmeans = faiss.Kmeans(
+            training_mT.shape[1],
+            num_clusters,
+            niter=iterations,
+            nredo=num_restarts,
+            init_method=_INIT_METHODS[init],
+            seed=seed & 0x7FFFFFFF,
+            max_points_per_centroid=_NEVER,  # the sample is ours
+            min_points_per_centroid=1,  # only silences a warning
+            gpu=_num_gpus() > 0,
+        )
+        kmeans.train(training_mT)
+    assert kmeans.centroids is not None
+    label_n = nearest_centroids(read_rows, num_rows, kmeans.centroids)[0]
+    return _number_by_lowest_row(label_n, kmeans.centroids)
+
+
+def nearest_centroids(read_rows: ReadRows, num_rows: int, centroids_KT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int32 (n,) and float32 (n,): the nearest centroid of each row, ties to the lowest, and its squared distance."""
+    label_n, distance_n = np.empty(num_rows, np.int32), np.empty(num_rows, np.float32)
+    with reproducible_faiss(centroids_KT.shape[1]):
+        index = faiss.IndexFlatL2(centroids_KT.shape[1])
+        index = faiss.index_cpu_to_all_gpus(index) if _num_gpus() else index
+        index.add(centroids_KT)
+        for start in range(0, num_rows, _ROWS_AT_ONCE):
+            piece = slice(start, min(start + _ROWS_AT_ONCE, num_rows))
+            distance_m1, label_m1 = index.search(read_rows(piece), 1)
+            label_n[piece], distance_n[piece] = label_m1[:, 0], distance_m1[:, 0]
+    assert label_n.min() >= 0, "a row without a nearest centroid: its distances were not finite"
+    return label_n, np.maximum(distance_n, 0, out=distance_n)  # rounding may leave it below
+
+
+def _num_gpus() -> int:
+    return faiss.get_num_gpus() if hasattr(faiss, "StandardGpuResources") else 0
+
+
+def _pieces(read_rows: ReadRows, num_rows: int) -> Iterator[np.ndarray]:
+    for start in range(0, num_rows, _ROWS_AT_ONCE):
+        yield read_rows(slice(start, min(start + _ROWS_AT_ONCE, num_rows))) + np.float32(0)  # -0.0 is 0.0
+
+
+def _distinct_rows(read_rows: ReadRows, num_rows: int, at_most: int) -> np.ndarray | None:
+    """(K, T): the distinct rows, if there are no more than `at_most`."""
+    distinct_KT = None
+    for losses_mT in _pieces(read_rows, num_rows):
+        # Counting one checkpoint's distinct losses takes a hundredth of the time and nearly always settles it.
+        if len(np.unique(losses_mT[:, 0])) > at_most:
+            return None
+        distinct_KT = np.unique(losses_mT if distinct_KT is None else np.concatenate([distinct_KT, losses_mT]), axis=0)
+        if len(distinct_KT) > at_most:
+            return None
+    return distinct_KT
+
+
+def _equal_rows(read_rows: ReadRows, num_rows: int, distinct_KT: np.ndarray) -> np.ndarray:
+    """int32 (n,): which of the distinct rows each row is."""
+    labels, num_distinct = [], len(distinct_KT)
+    for losses_mT in _pieces(read_rows, num_rows):
+        _, label_m = np.unique(np.concatenate([distinct_KT, losses_mT]), axis=0, return_inverse=True)
+        labels.append(label_m[num_distinct:].astype(np.int32))
+    return np.concatenate(labels)
+
+
+def _number_by_lowest_row(label_n: np.ndarray, centroids_KT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    lowest_row_K = np.full(len(centroids_KT), len(label_n))
+    for start in range(0, len(label_n), _ROWS_AT_ONCE):
+        label_m, first_m = np.unique(label_n[start : start + _ROWS_AT_ONCE], return_index=True)
+        lowest_row_K[label_m] = np.minimum(lowest_row_K[label_m], start + first_m)
+    used = np.argsort(lowest_row_K)[: np.count_nonzero(lowest_row_K < len(label_n))]
+    number_K = np.full(len(centroids_KT), -1, np.int32)
+    number_K[used] = np.arange(len(used), dtype=np.int32)
+    return number_K[label_n], np.ascontiguousarray(centroids_KT[used], np.float32)

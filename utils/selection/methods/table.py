@@ -1,0 +1,96 @@
+"""The table of selection methods: `subset.method` names one of `METHODS`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...artifacts.trajectories.write import BASE_MODEL
+from ...config.schema import SubsetConfig
+from ..candidates import Candidates, Choice
+from .baselines import (
+    Score,
+    check_slopes,
+    choose_in_order,
+    high_learnability,
+    least_confidence,
+    longest,
+    lowest_max_probability,
+    middle_perplexity,
+    prune_then_select,
+    random,
+    random_per_source,
+)
+from .embeddings import check_embeddings
+from .greedy import facility_location, k_center
+from .s2l import check_clusterable, s2l
+
+_CLUSTERING = (
+    "num_clusters",
+    "per_source",
+    "min_cluster_size",
+    "max_points_per_centroid",
+    "iterations",
+    "init",
+    "num_restarts",
+)
+
+
+def _needs_nothing(candidates: Candidates, subset: SubsetConfig) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to choose rows.
+
+    Attributes:
+        choose: (candidates, settings, budget in rows, seed) -> the choice; a larger budget contains a smaller one.
+        check: (candidates, settings): reads what `choose` will read; raises what is wrong with it.
+        settings: names of the subset settings that its result depends on.
+        needs_trajectories: whether it cannot do without; given to others, they only say which rows are unscorable.
+        by_source: whether it always shares the budget out over the sources first (S2L: if per_source is set).
+        takes_at_random: whether a group's rows are taken in the seeded random order, not by a score.
+        reads: what it needs of the trajectories besides the losses: names of `trajectories.also`, or BASE_MODEL.
+        revision: of its definition; a subset that an earlier one chose is not taken for what this one would choose.
+    """
+
+    choose: Callable[[Candidates, SubsetConfig, int, int], Choice]
+    check: Callable[[Candidates, SubsetConfig], object] = _needs_nothing
+    settings: tuple[str, ...] = ()
+    needs_trajectories: bool = True
+    by_source: bool = False
+    takes_at_random: bool = False
+    reads: tuple[str, ...] = ()
+    revision: int = 1
+
+    def reads_with(self, subset: SubsetConfig) -> tuple[str, ...]:
+        """What it needs of the trajectories besides the losses, under these settings."""
+        clusters_embeddings = "clusters" in self.settings and subset.clusters == "embeddings"
+        return (*self.reads, "embeddings") if clusters_embeddings else self.reads
+
+
+def _ranked(score: Score, reads: tuple[str, ...] = (), revision: int = 1) -> Method:
+    """Rows by ascending score, ties by the lowest row."""
+
+    def choose(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
+        return choose_in_order(candidates, np.argsort(score(candidates), kind="stable"), budget)
+
+    return Method(choose, check=lambda candidates, subset: score(candidates), reads=reads, revision=revision)
+
+
+METHODS: dict[str, Method] = {
+    "s2l": Method(s2l, check_clusterable, settings=(*_CLUSTERING, "clusters"), takes_at_random=True),
+    "prune_then_select": Method(
+        prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
+    ),
+    "random": Method(random, needs_trajectories=False, takes_at_random=True),
+    "random_per_source": Method(random_per_source, needs_trajectories=False, by_source=True, takes_at_random=True),
+    "least_confidence": _ranked(least_confidence, reads=("confidence",), revision=2),
+    "lowest_max_probability": _ranked(lowest_max_probability, reads=("confidence",)),
+    "middle_perplexity": _ranked(middle_perplexity),
+    "high_learnability": _ranked(high_learnability, reads=(BASE_MODEL,)),
+    "longest": _ranked(longest),
+    "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
+    "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
+}

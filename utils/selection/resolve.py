@@ -1,0 +1,137 @@
+"""A subset that was made: found on disk, and handed out only if it is what is asked for now."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..artifacts.differences import pool_record
+from ..artifacts.manifests import check_inputs
+from ..artifacts.paths import RunPaths, named_subset
+from ..artifacts.subsets import Subset, read_clusters, read_subset
+from ..artifacts.trajectories.read import read_trajectories
+from ..config.names import look_up
+from ..config.schema import RunConfig, SubsetConfig
+from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
+from .budgets import budget_inputs
+from .candidates import Candidates
+from .extension import read_extended
+from .inputs import identity_if_there, pool_inputs, subset_inputs
+from .limits import ListedRows
+from .methods.table import METHODS
+from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
+
+
+def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -> Subset:
+    """The subset that a run trains on: its own, or that of the run in `subset.same_as`.
+
+    Before it is handed out it is compared with what is asked for now. Its own: pool, method, seed, budget, settings,
+    and the trajectories where they are still there (a subset may outlive them). Another run's: the pool.
+
+    Raises:
+        FileNotFoundError: there is none yet. ValueError: it was made from something else.
+    """
+    assert config.subset is not None
+    subset = config.subset
+    if subset.same_as == config.run_name:
+        raise ValueError(
+            f"subset.same_as: found {subset.same_as!r}, this run itself; expected another run: remove the key"
+        )
+    if problems := single_subset_problems(subset):
+        raise ValueError("; ".join(problems))
+    folder = named_subset(subset.same_as or config.run_name)
+    try:
+        found = read_subset(folder)
+    except FileNotFoundError:
+        if subset.same_as is None:
+            raise
+        raise FileNotFoundError(
+            f"subset.same_as: run {subset.same_as!r} has no subset in {folder}: make it first with `python "
+            f"select_s2l.py --config_file <the YAML of {subset.same_as}>`"
+        ) from None
+    pool = open_pool(config) if pool is None else pool
+    recorded = found.manifest["inputs"]
+    if subset.same_as is not None:
+        wanted = pool_inputs(pool)
+        recorded = {name: recorded.get(name) for name in wanted}
+        ways_out = f"Give this run the pool of {subset.same_as} (its data section), or remove subset.same_as."
+    else:
+        extended, _ = read_extended(subset.extend)
+        wanted = subset_inputs(config, pool, identity_if_there(subset, found, len(pool)), extended)
+        wanted |= budget_inputs(subset)
+        ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
+    data = pool_record(pool.data) if isinstance(pool, Pool) else None
+    check_inputs(folder / "manifest.json", recorded, wanted, ways_out, data)
+    return found
+
+
+def subset_is_begun(config: RunConfig) -> bool:
+    """Whether the run's own folder holds a subset, of whatever it was made."""
+    return (RunPaths(config.run_name).subset / "manifest.json").exists()
+
+
+def single_subset_problems(subset: SubsetConfig) -> list[str]:
+    """What keeps a run from being trained on its one subset; the config alone says so."""
+    if subset.same_as is None and isinstance(subset.budget, list):
+        return [
+            f"subset.budget: found {subset.budget}, several subsets; a run is trained on one: make them with select_s2l.py, "
+            "and name one in another run as subset.same_as: RUN/subset-<rows>"
+        ]
+    return []
+
+
+def uncompared(subset: SubsetConfig) -> list[str]:
+    """What `resolve_subset` could not compare, for the user: a subset may outlive its trajectories."""
+    origin = subset.trajectories_from
+    if subset.same_as is not None or origin is None:
+        return []
+    try:
+        read_trajectories(origin, subset.steps)
+    except FileNotFoundError:
+        return [
+            f"the trajectories of {origin} are not there: whether the subset is still what they would choose is not known"
+        ]
+    return []
+
+
+@dataclass(frozen=True)
+class MadeSubset:
+    """A subset that is there and all that it was chosen from.
+
+    Attributes: pool; candidates; listed: rows named one by one; indices: int64, ascending; clusters_N: int32 (N,), -1
+    where not clustered; folder: where it lies.
+    """
+
+    pool: Pool | NumberedRows
+    candidates: Candidates
+    listed: ListedRows
+    indices: np.ndarray
+    clusters_N: np.ndarray
+    folder: Path
+
+
+def open_made_subset(config: RunConfig) -> MadeSubset:
+    """The subset of a run, checked against its settings, with pool and candidates opened again.
+
+    Raises: FileNotFoundError naming the command that makes it; ValueError if it was made from something else, or is
+    another run's (subset.same_as).
+    """
+    assert config.subset is not None
+    subset = config.subset
+    if subset.same_as is not None:
+        raise ValueError(
+            f"run {config.run_name} uses the subset of run {subset.same_as} (subset.same_as): give the YAML of that run"
+        )
+    if isinstance(subset.budget, list):
+        raise ValueError(
+            f"subset.budget: found {subset.budget}, several subsets, expected one to look at: choose it for a run of its own "
+            f"(subset.budget={subset.budget[0]} run_name=<another run>), then look at that"
+        )
+    pool = open_pool(config)
+    found, folder = resolve_subset(config, pool), RunPaths(config.run_name).subset
+    method = look_up(METHODS, subset.method, "subset.method")
+    trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
+    extended, _ = read_extended(subset.extend)
+    candidates, listed, _ = find_selectable(subset, pool, trajectories, extended)
+    return MadeSubset(pool, candidates, listed, found.indices, read_clusters(folder)[0], folder)

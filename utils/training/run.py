@@ -1,0 +1,170 @@
+"""Train one model as planned: continue where an earlier try stopped, save checkpoints on schedule."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import TrainerCallback
+
+from ..artifacts.checkpoints import newest_resumable_checkpoint
+from ..artifacts.files import locked
+from ..artifacts.manifests import provenance, read_manifest, write_config, write_manifest
+from ..artifacts.paths import RunPaths, step_of
+from ..config.schema import RunConfig
+from ..data.batching import scoring_lengths
+from ..modeling.devices import device_name
+from ..modeling.loading import add_lora, load_adapter, load_base_model, load_checkpoint, load_tokenizer
+from ..modeling.operations import scoring_operations, training_operations
+from ..process.memory import keep_freed_memory
+from ..process.output import copied_to
+from ..process.reporter import reporter
+from .order import GlobalBatchOrder, TrainingRows
+from .plan import KIND, TrainingPlan, all_steps_are_trained, check_folder, missing_checkpoints
+from .settings import launch_state
+from .trainer import S2LTrainer, remove_older_training_state
+
+
+def run_training(config: RunConfig, plan: TrainingPlan, callbacks: Sequence[TrainerCallback] = ()) -> None:
+    """Train (or continue to train) and leave every scheduled checkpoint in res/<run_name>.
+
+    Runs in every process of a torchrun launch. Nothing that is there is removed before the model is loaded.
+
+    Args: callbacks: told of each checkpoint once it is in its place.
+
+    Raises: ValueError if the folder holds a run with other inputs or one that cannot be continued, or if another
+    launch is at work in it.
+    """
+    keep_freed_memory()
+    state, paths = launch_state(), RunPaths(config.run_name)
+    with contextlib.ExitStack() as held:
+        if state.is_main_process:
+            held.enter_context(locked(paths.root / ".lock", "another launch is training this run"))
+            check_folder(paths, plan)
+            held.enter_context(copied_to(paths.log, lambda: plan.describe(config)))
+        state.wait_for_everyone()
+        if not plan.starts_over and all_steps_are_trained(paths, plan):
+            if state.is_main_process:
+                _finish(paths, plan, None)
+                reporter.say(f"run {config.run_name}: all {plan.steps} steps are trained already")
+            return
+        newest = None if plan.starts_over else newest_resumable_checkpoint(paths)
+        _train(config, plan, state, paths, newest, callbacks)
+
+
+def _train(
+    config: RunConfig,
+    plan: TrainingPlan,
+    state: PartialState,
+    paths: RunPaths,
+    newest: Path | None,
+    callbacks: Sequence[TrainerCallback],
+) -> None:
+    assert config.model is not None
+    tokenizer = load_tokenizer(config.model)
+    model = _model_to_train(config, tokenizer, newest)
+    work = _work_per_epoch(model, plan)
+    state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
+    if state.is_main_process:
+        _clear_folder(paths, newest)
+        write_config(paths, config)
+        write_manifest(paths.manifest, KIND, "running", plan.inputs, data=plan.data, provenance=_provenance(plan))
+        reporter.say(
+            f"  {plan.batches.devices} device(s) x {plan.batches.per_device} examples x {plan.batches.accumulation} "
+            "accumulation" + (f"; continuing from {newest.name}" if newest else "")
+        )
+    state.wait_for_everyone()
+    order = GlobalBatchOrder(
+        scoring_lengths(plan.tokens)[plan.rows],
+        config.global_batch_size,
+        plan.batches.padded,
+        config.train_args.get("train_sampling_strategy", "random"),
+        config.seed,
+    )
+    rows = TrainingRows(plan.tokens, plan.rows)
+    trainer = S2LTrainer(model, tokenizer, plan.arguments, rows, order, paths, plan.save_steps, callbacks)
+    begun = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    assert trainer.state.global_step == plan.steps, f"trained {trainer.state.global_step} of {plan.steps} steps"
+    if state.is_main_process:
+        _finish(
+            paths,
+            plan,
+            {
+                **_provenance(plan),
+                "seconds": round(time.monotonic() - begun, 1),
+                "continued_from": newest.name if newest else None,
+                "work": {**work, "steps_per_epoch": order.steps_per_epoch},
+            },
+        )
+        kept = sum(paths.checkpoint(step).is_dir() for step in plan.save_steps)
+        reporter.say(f"run {config.run_name}: trained, {kept} checkpoint(s) in {paths.root}")
+
+
+def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
+    """Remove half-written saves; without a checkpoint to continue from, everything that was made of the old weights."""
+    shutil.rmtree(paths.training_parts, ignore_errors=True)
+    if newest is not None:
+        remove_older_training_state(paths, newest=step_of(newest) or 0)
+        return
+    stale = [*paths.root.glob("checkpoint-*"), paths.trajectories, paths.evaluation]
+    for folder in (folder for folder in stale if folder.exists()):
+        reporter.warn(f"  removing {folder}: made of the weights that are trained anew")
+        shutil.rmtree(folder)
+    paths.metrics.unlink(missing_ok=True)
+
+
+def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> Any:
+    """The base model, or the newest checkpoint's weights; under LoRA the base with a new or the saved adapter."""
+    assert config.model is not None
+    if newest is not None and config.model.lora is None:
+        # As saved: FSDP keeps and saves float32 weights also for a model that was loaded in bfloat16.
+        model = load_checkpoint(newest, config.model, dtype="auto", seed=config.seed)
+    else:
+        model = load_base_model(config.model, tokenizer, config.seed)
+    if config.model.lora is not None:
+        if newest is not None:
+            model = load_adapter(model, newest, is_trainable=True)
+        else:
+            model = add_lora(model, config.model.lora, config.seed)
+    return model.train()
+
+
+def _work_per_epoch(model: Any, plan: TrainingPlan) -> dict[str, float]:
+    """Tokens of an epoch, the operations of training on them, of a forward pass alone, and of training on the whole pool
+    instead; a ledger of costs reads it."""
+    tokens = plan.tokens
+    num_tokens = int(tokens.lengths[plan.rows].sum())
+    num_predicted = int(tokens.num_response_tokens[plan.rows].sum())
+    of_pool = int(tokens.lengths.sum()), int(tokens.num_response_tokens.sum())
+    return {
+        "tokens": num_tokens,
+        "response_tokens": num_predicted,
+        "forward_operations": scoring_operations(model).of(num_tokens, num_predicted),
+        "training_operations": training_operations(model).of(num_tokens, num_predicted),
+        "pool_training_operations": training_operations(model).of(*of_pool),
+    }
+
+
+def _finish(paths: RunPaths, plan: TrainingPlan, outcome: dict[str, Any] | None) -> None:
+    """Mark the run complete, keeping the record of the launch that completed it."""
+    gone = missing_checkpoints(paths, plan)
+    assert not gone, f"trained, but checkpoints {gone} are not on disk"
+    recorded = read_manifest(paths.manifest, KIND)
+    if recorded["status"] != "complete" or outcome is not None:
+        made = outcome or recorded["provenance"]
+        outcome = {"steps": plan.steps, "data": plan.data, "provenance": made}
+        write_manifest(paths.manifest, KIND, "complete", plan.inputs, **outcome)
+    shutil.rmtree(paths.training_parts, ignore_errors=True)
+
+
+def _provenance(plan: TrainingPlan) -> dict[str, Any]:
+    return provenance(
+        devices=plan.batches.devices,
+        device=str(plan.arguments.device.type),
+        device_name=device_name(plan.arguments.device),
+        per_device_batch=plan.batches.per_device,
+    )
