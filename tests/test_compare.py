@@ -22,7 +22,7 @@ from utils.artifacts.manifests import write_manifest
 from utils.artifacts.paths import RunPaths, comparison_path
 from utils.experiments.compare import compare
 from utils.experiments.labels import label_of, told_apart
-from utils.experiments.statistics import _student_quantile, bootstrap_interval, mcnemar_p, welch_interval
+from utils.experiments.statistics import bootstrap_interval, mcnemar_p, welch_interval
 from utils.reporting.text.comparison import comparison_text
 
 NUM_QUESTIONS = 40
@@ -71,19 +71,24 @@ def test_mcnemar_says_nothing_where_two_runs_agree():
 @given(
     values=st.lists(st.floats(-5, 5), min_size=2, max_size=6), others=st.lists(st.floats(-5, 5), min_size=2, max_size=6)
 )
-@pytest.mark.filterwarnings("ignore:Precision loss")
-def test_welch_is_scipys(values, others):
-    interval = welch_interval(values, others)
-    assert interval[0] <= np.mean(values) - np.mean(others) + 1e-9 and interval[1] >= interval[0]
-    if max(np.std(values), np.std(others)) < 1e-3:  # scipy divides by what rounding leaves
+def test_welch_is_the_formula_of_its_definition(values, others):
+    if max(np.std(values), np.std(others)) < 1e-3:  # what rounding leaves of a variance is none
         return
-    expected = stats.ttest_ind(values, others, equal_var=False).confidence_interval(0.95)
-    assert interval == pytest.approx(tuple(expected), rel=1e-4, abs=1e-6)
+    parts = [np.var(runs, ddof=1) / len(runs) for runs in (values, others)]
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(runs) - 1) for part, runs in zip(parts, (values, others), strict=True))
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(sum(parts))
+    difference = np.mean(values) - np.mean(others)
+    assert welch_interval(values, others) == pytest.approx((difference - half, difference + half), rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize("freedom", [1, 1.5, 2, 3.7, 10, 200])
-def test_students_quantile_is_scipys(freedom):
-    assert _student_quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-6)
+@pytest.mark.parametrize(("values", "others"), [([0.5, 0.5], [0.25, 0.25]), ([1.0, 1.0], [1.0, 1.0, 1.0])])
+def test_runs_that_do_not_vary_have_an_interval_of_a_point(values, others):
+    assert welch_interval(values, others) == (values[0] - others[0], values[0] - others[0])
+
+
+def test_a_single_question_is_drawn_as_it_is():
+    assert bootstrap_interval([np.array([1.0])]) == (1.0, 1.0)
+    assert bootstrap_interval([np.array([1.0]), np.array([0.0, 0.0])]) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize(("questions", "shares"), [(150, (0.55, 0.5)), (400, (0.3, 0.3))])

@@ -3,15 +3,15 @@
 Legend: Q questions, R resamples.
 """
 
-import math
-import statistics
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
 CONFIDENCE = 0.95
 _RESAMPLES = 10_000
-_RESAMPLES_AT_ONCE = 250  # bounds the memory of a benchmark of thousands of questions to some ten megabytes
+_RESAMPLES_AT_ONCE = 250  # bounds the memory of a question set of thousands to some ten megabytes
 
 Interval = tuple[float, float]
 
@@ -19,23 +19,30 @@ Interval = tuple[float, float]
 def bootstrap_interval(differences: Sequence[np.ndarray], resamples: int = _RESAMPLES, seed: int = 0) -> Interval:
     """The percentile bootstrap interval of the mean difference of paired outcomes.
 
-    Questions are drawn with replacement, both arms' outcomes of a question together. Of several benchmarks the plain
+    Questions are drawn with replacement, both arms' outcomes of a question together. Of several question sets the plain
     average of their means is taken, and each is resampled by itself. The runs are held fixed: the interval says how the
     difference would vary with other questions, not with other seeds.
 
-    Args: differences: per benchmark a float (Q,) array, one arm's outcome minus the other's.
+    Args: differences: per question set a float (Q,) array, one arm's outcome minus the other's.
     """
     assert differences and all(len(of_questions) for of_questions in differences)
-    generator = np.random.default_rng(seed)
-    means_R = np.zeros(resamples)
-    for difference_Q in differences:
-        for start in range(0, resamples, _RESAMPLES_AT_ONCE):
-            stop = min(start + _RESAMPLES_AT_ONCE, resamples)
-            drawn_RQ = generator.integers(0, len(difference_Q), (stop - start, len(difference_Q)))
-            means_R[start:stop] += difference_Q[drawn_RQ].mean(axis=1) / len(differences)
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(means_R, [tail, 100 - tail])
-    return float(low), float(high)
+
+    def mean(*differences: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.mean([difference.mean(axis=axis) for difference in differences], axis=0)
+
+    # scipy asks for two observations; a question beside itself is drawn as it would be alone.
+    several = [difference if len(difference) > 1 else np.repeat(difference, 2) for difference in differences]
+    found = stats.bootstrap(
+        several,
+        mean,
+        n_resamples=resamples,
+        batch=_RESAMPLES_AT_ONCE,
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def mcnemar_p(correct_Q: np.ndarray, other_Q: np.ndarray) -> float:
@@ -46,8 +53,7 @@ def mcnemar_p(correct_Q: np.ndarray, other_Q: np.ndarray) -> float:
     """
     only_one, only_other = int((correct_Q & ~other_Q).sum()), int((other_Q & ~correct_Q).sum())
     split = only_one + only_other
-    ways = sum(math.comb(split, number) for number in range(min(only_one, only_other) + 1))
-    return min(1.0, 2 * ways / 2**split)
+    return float(stats.binomtest(only_one, split).pvalue) if split else 1.0
 
 
 def welch_interval(values: Sequence[float], others: Sequence[float]) -> Interval:
@@ -56,23 +62,9 @@ def welch_interval(values: Sequence[float], others: Sequence[float]) -> Interval
     Args: values, others: one per run, at least two each.
     """
     assert len(values) > 1 and len(others) > 1
-    difference = statistics.mean(values) - statistics.mean(others)
-    parts = [statistics.variance(runs) / len(runs) for runs in (values, others)]
-    error = math.sqrt(sum(parts))
-    if error == 0:
-        return difference, difference
-    shares = [part / sum(parts) for part in parts]
-    freedom = 1 / sum(share**2 / (len(runs) - 1) for share, runs in zip(shares, (values, others), strict=True))
-    half = _student_quantile(freedom) * error
-    return difference - half, difference + half
-
-
-def _student_quantile(freedom: float) -> float:
-    """t such that Student's distribution has CONFIDENCE of its mass within -t and t.
-
-    With t = sqrt(freedom) tan(angle) its density becomes cos(angle) ** (freedom - 1), which is summed up numerically.
-    """
-    angles = np.linspace(0, np.pi / 2, 200_001)
-    density = np.cos(angles) ** (freedom - 1)
-    mass = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    return float(math.sqrt(freedom) * np.tan(np.interp(CONFIDENCE, mass / mass[-1], angles)))
+    if np.ptp(values) == np.ptp(others) == 0:  # no variance: scipy would divide by what rounding leaves
+        return float(values[0] - others[0]), float(values[0] - others[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # scipy remarks on runs that hardly vary
+        found = stats.ttest_ind(values, others, equal_var=False).confidence_interval(CONFIDENCE)
+    return float(found.low), float(found.high)
