@@ -43,7 +43,7 @@ test: install
 # The vLLM back end against the hf one, on a CPU: vLLM's CPU build in an environment of its own. Its image, sound and video
 # packages are for another torch and go. lm-eval asks for the version of a package named vllm, which this build is not.
 test-vllm: .vllm-venv/.installed
-	.vllm-venv/bin/python -m pytest -q tests/test_vllm.py
+	.vllm-venv/bin/python -m pytest -q tests/evaluation/test_vllm.py
 
 .vllm-venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .vllm-venv

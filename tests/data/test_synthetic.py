@@ -17,7 +17,7 @@ import pytest
 from utils.data import synthetic
 from utils.data.synthetic import SOURCES, Row, Source, apportion, main, make_rows
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NUMBER = r"\d+(?:\.\d+)?"
 
 
