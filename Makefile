@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 QUICKSTART := configs/quickstart
 
-.PHONY: install quickstart quickstart-experiment runs test test-vllm lint lock clean
+.PHONY: install quickstart quickstart-experiment runs docs tree test test-vllm lint lock clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +35,13 @@ quickstart-experiment: install
 # Every run below res/: what was done, when, from what, how far, and its size on disk.
 runs: install
 	@$(RUN) -m utils.artifacts.runs
+
+# What follows from the code: docs/config.md from the schema, the README's tree from the docstrings.
+docs: install
+	$(RUN) docs/make_docs.py
+
+tree: install
+	@$(RUN) docs/make_docs.py --tree
 
 # Two files at a time, one thread each: most tests wait for processes of their own.
 test: install

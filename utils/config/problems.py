@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a YAML, said as key, found, expected, and the key that was probably meant."""
+"""What pydantic found wrong with a YAML: key, found, expected, and the key that was probably meant."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A pool's tokens, made once per (pool, template, tokenizer, length) and memory-mapped by every stage.
+"""A pool's tokens: made once per (pool, template, tokenizer, length) and memory-mapped by every stage.
 
 A row is stored as its prompt tokens followed by its response tokens and the position where the response starts. For
 causal models that is the sequence itself; for encoder-decoder models the two parts go to the two sides.
