@@ -1,4 +1,4 @@
-"""What made a result: its inputs, compared before anything is reused, and its provenance, recorded only."""
+"""What made a result: inputs and provenance. Inputs are compared before anything is reused; provenance is recorded only."""
 
 import datetime
 import importlib.metadata

@@ -1,5 +1,5 @@
-"""What every script's command line shares: --config_file, key=value overrides, --overwrite, --dry_run, and errors
-that a person can act on instead of a traceback."""
+"""What every command line shares: --config_file, key=value, --overwrite, --dry_run, errors. An error is one that a person
+can act on, instead of a traceback."""
 
 import argparse
 import os

@@ -1,5 +1,5 @@
-"""What follows from a config and a number of rows alone, defined here once: optimizer steps, the steps that are saved, the
-rows of a budget, and the operations of a row."""
+"""Steps, saved steps, rows of a budget, operations of a row. They follow from a config and a number of rows alone, and are
+defined here once."""
 
 import math
 from dataclasses import dataclass

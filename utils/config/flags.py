@@ -1,5 +1,5 @@
-"""A command line that names the flag that was meant: another spelling, its beginning, a setting with dashes before it,
-a YAML without its flag."""
+"""A command line that names the flag that was meant. It knows another spelling, a flag's beginning, a setting with dashes
+before it, and a YAML without its flag."""
 
 import argparse
 import re

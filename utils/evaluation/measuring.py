@@ -1,5 +1,5 @@
-"""What one result says: the loss of held-out responses, and responses judged by our rules, compared as texts or measured by
-lm-eval's own tasks."""
+"""Measure one result: the loss of held-out responses, or what responses are worth. They are judged by our rules, compared as
+texts or measured by lm-eval's own tasks."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,5 +1,5 @@
-"""How alike summaries are to their references, by the libraries that define the measures: BLEU (sacrebleu), ROUGE-L
-(rouge-score) and BERTScore (bert-score, the extra `text`). All from 0 to 100."""
+"""How alike summaries are to their references: BLEU, ROUGE-L and BERTScore. Each is of the library that defines it
+(sacrebleu, rouge-score, and bert-score, the extra `text`). All from 0 to 100."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,5 +1,5 @@
-"""Several evaluated runs compared: arms, every run's value of every measure, which differences from the first arm are more
-than chance, and what each arm cost.
+"""Evaluated runs compared: arms, values, differences beyond chance, costs. The comparison has every run's value of every
+measure; differences are from the first arm.
 
 Two runs are the same arm if their training and evaluation had the same inputs apart from the seeds and the rows that
 follow from them.

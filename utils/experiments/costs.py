@@ -1,5 +1,5 @@
-"""What an arm cost, against training on everything: proxy training, scoring, selection and target, in device-seconds and
-in floating-point operations, as the manifests say; and the pool size from which on selecting pays."""
+"""What an arm cost, against training on everything. It is the sum of proxy training, scoring, selection and target, in
+device-seconds and floating-point operations, as the manifests say; and the pool size from which on selecting pays."""
 
 import math
 import statistics

@@ -1,4 +1,4 @@
-"""The runs of an experiment: what each takes, what of it is there, and what any stage would refuse of it."""
+"""The runs of an experiment: what each takes, what of it is there, what any stage would refuse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Make the runs of an experiment with the ordinary scripts, one after the other, each in a process of its own. The scripts
+"""Make the runs of an experiment with the ordinary scripts. Each has a process of its own, one after the other. The scripts
 themselves reuse what is there and continue what was interrupted."""
 
 import subprocess

@@ -1,4 +1,5 @@
-"""Are two arms told apart? Differences of the same questions' outcomes, with intervals and an exact test.
+"""Whether two arms are told apart: by differences of the same questions' outcomes. They come with intervals and an exact
+test.
 
 Legend: Q questions, R resamples.
 """

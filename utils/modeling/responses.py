@@ -1,5 +1,5 @@
-"""The loss of responses while a model is trained: what its forward is given, where it predicts a response token, and the
-sum over those places, with logits computed nowhere else.
+"""The loss of responses while a model is trained. Here is what its forward is given, where it predicts a response token, and
+the sum over those places, with logits computed nowhere else.
 
 Legend: B rows of a batch, L tokens of the longest row, R response tokens of the batch, V vocabulary.
 """

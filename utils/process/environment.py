@@ -1,4 +1,4 @@
-"""Imported first by every script: an old Python or a missing package ends in one line instead of a traceback.
+"""An old Python or a missing package ends in one line instead of a traceback. Every script imports this first.
 
 Only syntax that Python 3.6 reads, here and in what is imported before: an older one must get as far as the message.
 """

@@ -1,4 +1,4 @@
-"""Score the pool while a proxy is being trained, right after each checkpoint is saved: same files and same numbers as
+"""Score the pool while a proxy is being trained, right after each checkpoint is saved. Files and numbers are the same as of
 scoring afterwards, since it is the saved checkpoint that is scored.
 
 In train.py: `trajectories.during_training: true`. In a Trainer or TRL script of your own, with this repository installed

@@ -1,5 +1,5 @@
-"""The processes of a launch: one alone, torchrun's ranks, which share a counter in torch.distributed's store, or the
-ranks of a training that is under way, which take turns."""
+"""The processes of a launch: one alone, torchrun's ranks, or the ranks of a training. torchrun's share a counter in
+torch.distributed's store; those of a training that is under way take turns."""
 
 import datetime
 import logging

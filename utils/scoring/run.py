@@ -1,4 +1,4 @@
-"""One worker per device: takes units until none is left, keeps its checkpoint loaded as long as units of it come.
+"""One worker per device takes units until none is left. It keeps its checkpoint loaded as long as units of it come.
 
 A checkpoint that fails is left out with its reason; the others go on. A device that runs out of memory halves its
 batches and does the unit again.

@@ -1,4 +1,4 @@
-"""What a training will do, checked from the config, from counts and from what is on disk before any weight is loaded."""
+"""What a training will do. It is checked from the config, counts and what is on disk before any weight is loaded."""
 
 import hashlib
 import os

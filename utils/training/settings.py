@@ -1,5 +1,5 @@
-"""`train_args` of a YAML -> transformers.TrainingArguments, with everything fixed that must not differ between machines, and
-tried out before a model is loaded."""
+"""`train_args` of a YAML -> transformers.TrainingArguments, tried out before a model is loaded. Everything that must not
+differ between machines is fixed."""
 
 import datetime
 import math

@@ -1,4 +1,4 @@
-"""The folder that scoring fills with loss trajectories: one float32 (N,) file per checkpoint, the examples' numbers of
+"""The folder of loss trajectories that scoring fills. It holds one float32 (N,) file per checkpoint, the examples' numbers of
 response tokens, the parts of what is unfinished, and one manifest.
 
 Legend: N examples of the pool.

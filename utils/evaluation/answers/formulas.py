@@ -1,5 +1,5 @@
-"""Whether two formulas are equal, by algebra: in a process of its own, within a limit of processor time and
-memory.
+"""Whether two formulas are equal, by algebra. It runs in a process of its own, within a limit of processor time
+and memory.
 
 What a model writes can keep algebra busy for ever (9^{9^{9}}), and a limit of wall-clock time would judge by
 how busy the machine is. The kernel ends the process at its limit of processor time, wherever it is at that

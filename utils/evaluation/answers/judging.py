@@ -1,4 +1,4 @@
-"""Is a response right? Judged by two rules side by side, `paper` and `strict`, which are always both
+"""Whether a response is right: judged by two rules side by side, `paper` and `strict`. Both are always
 reported.
 
 The functions `..._results` are how lm-eval judges, one per kind of answer; the YAMLs in tasks/ name them.

@@ -1,4 +1,4 @@
-"""The answer rules that the paper scored with: those of MAmmoTH (arXiv:2309.05653), as CoLM
+"""The answer rules that the paper scored with: those of MAmmoTH (arXiv:2309.05653). CoLM
 (arXiv:2407.19580), by the paper's own lab, ships them in `math_eval`. Written from their behaviour.
 
 Sets of numbers and letters: a text that holds a trigger ("####", "The answer is") twice ends with its first

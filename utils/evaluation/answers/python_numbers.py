@@ -1,5 +1,5 @@
-"""The number that a line of Python arithmetic stands for, where the evaluation of the paper calls `eval` on
-model text.
+"""The number that a line of Python arithmetic stands for. The evaluation of the paper calls `eval` on model
+text there.
 
 Literals, arithmetic, comparisons, lists, the functions of `math` and a few built-in ones have a value.
 Nothing else has: no names, attributes of other things, subscripts, comprehensions or formatted strings. Work

@@ -1,4 +1,4 @@
-"""The strict answer rule: all of an answer has to be right, exactly where that is possible and else as text.
+"""The strict answer rule: all of an answer has to be right. It is compared exactly if possible, else as text.
 
 A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that. A text
 that states none is itself an answer if it is a line without prose, and gives its last number otherwise.

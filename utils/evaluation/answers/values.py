@@ -1,5 +1,5 @@
-"""What an answer says: a quantity, a name and its value, an equation, a list, a set, an interval, a
-matrix."""
+"""What an answer says: a quantity, an equation, a list, a set, an interval, a matrix. An equation may be a name
+and its value."""
 
 import re
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
-"""lm-eval's language models, asked as our models were trained: prompts tokenized as in training, greedy, and with a
-record of the responses that the token limit cut off.
+"""lm-eval's language models, asked as our models were trained. Prompts are tokenized as in training, decoding is greedy,
+and the responses that the token limit cut off are recorded.
 
 Legend: B prompts of a batch, P tokens of its longest prompt, G generated tokens.
 """

@@ -1,5 +1,5 @@
-"""Why one row is in a subset or not: its text, its place in its cluster's order, its trajectory beside the cluster's, the
-quotas of its source and cluster, and its nearest neighbours.
+"""Why one row is in a subset or not. Shown are its text, its place in its cluster's order, its trajectory beside the
+cluster's, the quotas of its source and cluster, and its nearest neighbours.
 
 All facts are read from the subset on disk, the pool and the trajectories; nothing is chosen again.
 

@@ -1,5 +1,5 @@
-"""How much a subset can be trusted: would another k-means seed or other checkpoints have chosen it too, and do its
-clusters say more than the mean loss does?
+"""Whether other k-means seeds or checkpoints would have chosen the same subset. And do its clusters say more than the mean
+loss does?
 
 Everything is measured by clustering and spending again: with other k-means seeds, without one of the checkpoints, with
 the mean or the last loss instead of the trajectory. The random order of the rows is the subset's own every time, so what

@@ -1,4 +1,4 @@
-"""What S2L is compared with, each by the definition of its own paper, over the whole pool and blind to sources (the
+"""What S2L is compared with, each by the definition of its own paper. They see the whole pool and are blind to sources (the
 settings min_per_source and max_per_source balance any of them). Ties go to the lowest row.
 
 Rows taken at random come in the same seeded order as in S2L, so that a comparison at one seed is about how the budget is
