@@ -15,8 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.test_selection_methods import planted
-
+from tests.selection.methods.test_methods import planted
 from utils.config.schema import SubsetConfig
 from utils.selection.checks.stability import adjusted_rand_index
 from utils.selection.methods.table import METHODS

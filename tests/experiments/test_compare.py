@@ -524,8 +524,8 @@ def test_training_on_everything_is_charged_for_the_rows_of_the_pool(evaluated, w
     for name, train_args in (("epochs", {"num_train_epochs": 3}), ("steps", {"max_steps": 30})):
         run = with_proxy(train_args=train_args, work={"pool_training_operations": 3e6 * 1000 / 2})
         cost = compare([run, evaluated("random", "random", 1, 0.5, 0.6, train_args=train_args)]).costs[0]
-        assert cost.everything is not None
-        costs[name] = cost.everything.operations / cost.stages["target"].operations
+        assert cost.everything is not None and cost.everything.operations is not None
+        costs[name] = cost.everything.operations / (cost.stages["target"].operations or 0)
     assert costs == {"epochs": pytest.approx(5), "steps": pytest.approx(0.5)}
 
 
