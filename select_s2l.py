@@ -75,12 +75,12 @@ def _run(arguments: argparse.Namespace, config: RunConfig) -> None:
 
 def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) -> None:
     """Choose the subsets that a config asks for and write them; say what is planned and what was chosen."""
-    assert config.subset is not None, "read_config saw to it"
-    origin = config.subset.same_as
+    subset = config.subset_section
+    origin = subset.same_as
     if origin is not None:
         found = resolve_subset(config)
         print(
-            remarks_text(unused_remarks(config.subset, used={"same_as"}, by=f"same_as: {origin}")),
+            remarks_text(unused_remarks(subset, used={"same_as"}, by=f"same_as: {origin}")),
             file=sys.stderr,
             end="",
         )

@@ -37,50 +37,6 @@ SCRIPTS = (
 )
 
 # Descriptions of keys that say nothing of themselves in the schema.
-DESCRIPTIONS = {
-    "seed": "of weights that start at random, the order of rows, dropout, k-means and draws",
-    "model": "the model to fine-tune; selection needs none",
-    "model.name_or_path": "a folder, or a name on the hub; either this or `architecture`",
-    "model.revision": "branch, tag or commit on the hub",
-    "model.cache_dir": "where files of the hub are kept; default: the hub library's own folder",
-    "model.dtype": "of the weights as they are loaded for training",
-    "model.attn_implementation": "as in `from_pretrained`; default: what transformers chooses",
-    "model.lora": "train a low-rank adapter in place of all weights",
-    "model.lora.r": "rank of the adapter",
-    "model.lora.alpha": "scale of the adapter",
-    "model.lora.dropout": "in front of the adapter",
-    "model.lora.target_modules": "names of the layers that get one",
-    "model.trust_remote_code": "run the code that lies with the model on the hub",
-    "data": "the pool",
-    "data.split": "of a dataset on the hub, or of a folder that `datasets` saved",
-    "data.format": "which fields a row has: alpaca (`instruction`, `input`, `output`), "
-    "prompt_completion (`prompt`, `completion`)",
-    "data.template": "how a row becomes a prompt: alpaca, plain (the instruction as it is), radiology",
-    "data.source_column": "the tag that says where a row came from",
-    "checkpoints": "which optimizer steps are saved",
-    "checkpoints.count": "so many, evenly spaced over the training",
-    "checkpoints.steps": "at these steps",
-    "checkpoints.every": "at every so many steps",
-    "trajectories": "how the pool is scored",
-    "trajectories.precision": "of the scoring; the losses of each are a set of their own",
-    "subset": "which rows the target is trained on; left out: all",
-    "subset.preset": "where the keys of the clustering come from that the YAML leaves out",
-    "subset.method": "s2l, or what it is compared with: see [choosing](choosing.md)",
-    "subset.per_source": "share the budget over the sources first, and cluster each source by itself",
-    "subset.min_cluster_size": "smaller clusters are passed over until all others are spent",
-    "subset.max_points_per_centroid": "k-means is fitted on at most so many rows of each cluster; null: on all",
-    "subset.iterations": "of k-means",
-    "subset.init": "how k-means starts",
-    "subset.num_restarts": "k-means runs so often, and the best result counts",
-    "tracking": "where metrics go besides `metrics.jsonl`",
-    "tracking.report_to": "the tracker; it must be installed",
-    "tracking.project": "its project",
-    "evaluation": "what evaluate_run.py asks",
-    "evaluation.max_new_tokens": "of a response",
-    "evaluation.max_tokens_per_batch": "the size of a batch; changes no answer",
-    "seeds": "one run of each method and budget for each seed",
-}
-
 # One example of each key that no YAML under configs/ uses. Every text is a part of a run's YAML that loads.
 EXAMPLES = {
     "model.revision": "model: {name_or_path: EleutherAI/pythia-70m-deduped, revision: step3000}",
@@ -322,9 +278,9 @@ def _limits_of(value: dict[str, Any]) -> list[str]:
 
 def _description(key: str, value: dict[str, Any]) -> str:
     described = value.get("description")
-    if described and key in DESCRIPTIONS:
-        raise ValueError(f"{key}: described in the schema and in docs/make_docs.py, expected one: remove the latter")
-    return described or DESCRIPTIONS[key]
+    if not described:
+        raise ValueError(f"{key}: found no description in the schema, expected one: give its Field a description")
+    return described
 
 
 def _wrapped(text: str, bullet: str) -> list[str]:

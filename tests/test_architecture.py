@@ -135,6 +135,13 @@ def test_stages_print_nothing(path):
 
 
 @pytest.mark.parametrize("path", python_files("utils"), ids=str)
+def test_a_section_that_is_needed_is_asked_for_and_not_asserted(path):
+    """`config.model_section` names the section that is missing."""
+    asserts = [ast.unparse(node.test) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+    assert not [test for test in asserts if "config." in test and "None" in test]
+
+
+@pytest.mark.parametrize("path", python_files("utils"), ids=str)
 def test_each_file_and_folder_says_what_lives_there(path):
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     assert docstring.splitlines() and docstring.splitlines()[0]

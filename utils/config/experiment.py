@@ -111,7 +111,9 @@ class ExperimentConfig(Section):
     budgets: Annotated[list[Budget], AfterValidator(_each_once)] = Field(
         default_factory=list, description="each as subset.budget; none if the whole pool is the only method"
     )
-    seeds: Annotated[list[Seed], AfterValidator(_each_once)] = Field(min_length=1)
+    seeds: Annotated[list[Seed], AfterValidator(_each_once)] = Field(
+        min_length=1, description="one run of each method and budget for each seed"
+    )
     processes: PositiveInt = Field(default=1, description="of a training, under torchrun: one per GPU")
 
     @field_validator("methods")
@@ -189,7 +191,9 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
                 except ValueError as error:
                     problems.setdefault(str(error), f"methods.{label}")
                 else:
-                    found.append(ExperimentRun(label=label, budget=budget, seed=seed, overrides=overrides, config=config))
+                    found.append(
+                        ExperimentRun(label=label, budget=budget, seed=seed, overrides=overrides, config=config)
+                    )
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
     for data in [run.config.data for run in found if run.config.data != proxy.data][:1]:
@@ -211,7 +215,12 @@ def replaced_keys(experiment: ExperimentConfig) -> dict[str, Any]:
 
 
 def _overrides(
-    experiment: ExperimentConfig, proxy: str, label: str, budget: int | float | None, seed: int, replaced: dict[str, Any]
+    experiment: ExperimentConfig,
+    proxy: str,
+    label: str,
+    budget: int | float | None,
+    seed: int,
+    replaced: dict[str, Any],
 ) -> tuple[str, ...]:
     parts = [experiment.name, label, *([] if budget is None else [str(budget)]), f"seed{seed}"]
     values: dict[str, Any] = {"run_name": "_".join(parts), "seed": seed}

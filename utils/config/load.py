@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from .problems import listing, problems_of
 from .released import is_released_config, translate_released_config
-from .schema import RunConfig
+from .schema import RunConfig, missing_section
 from .wandb_key import is_key_name
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -138,7 +138,7 @@ def validated(
     except ValidationError as error:
         problems += problems_of(error, schema)
         sections = _whole_sections(schema, values, checks)
-    problems += [_missing(section) for section in needs if values.get(section) is None]
+    problems += [missing_section(section) for section in needs if values.get(section) is None]
     for name, check in checks.items():
         if sections.get(name) is not None:
             problems += check(sections[name])
@@ -210,7 +210,3 @@ def _key_names(value: Any) -> Iterator[str]:
         if is_key_name(str(name)):
             yield str(name)
         yield from _key_names(inner)
-
-
-def _missing(section: str) -> str:
-    return f"{section}: missing, and this command needs it: add a `{section}:` section"

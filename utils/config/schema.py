@@ -4,7 +4,7 @@ Each class is one section of the YAML. Unknown keys are refused. A stage asks fo
 (`load.load_config(..., needs=...)`), so selection never looks for a model.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -59,26 +59,34 @@ class Section(BaseModel):
 class LoraConfig(Section):
     """Low-rank adaptation through peft: checkpoints hold the adapter, and are scored merged into the base model."""
 
-    r: PositiveInt = 16
-    alpha: PositiveInt = 32
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: str | list[str] = "all-linear"
+    r: PositiveInt = Field(default=16, description="rank of the adapter")
+    alpha: PositiveInt = Field(default=32, description="scale of the adapter")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="in front of the adapter")
+    target_modules: str | list[str] = Field(default="all-linear", description="names of the layers that get one")
 
 
 class ModelConfig(Section):
     """The model to fine-tune: a folder or hub name, or an architecture to start from random weights."""
 
-    name_or_path: str | None = None
+    name_or_path: str | None = Field(
+        default=None, description="a folder, or a name on the hub; either this or architecture"
+    )
     architecture: dict[str, Any] | None = Field(
         default=None, description="keys of a transformers config, `model_type` among them: starts from random weights"
     )
     tokenizer: str | None = Field(default=None, description="folder or hub name; default: the model's own")
-    revision: str | None = None
-    cache_dir: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    attn_implementation: str | None = None
-    lora: LoraConfig | None = None
-    trust_remote_code: bool = False
+    revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
+    cache_dir: str | None = Field(
+        default=None, description="where files of the hub are kept; default: the hub library's own folder"
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="of the weights as they are loaded for training"
+    )
+    attn_implementation: str | None = Field(
+        default=None, description="as in from_pretrained; default: what transformers chooses"
+    )
+    lora: LoraConfig | None = Field(default=None, description="train a low-rank adapter in place of all weights")
+    trust_remote_code: bool = Field(default=False, description="run the code that lies with the model on the hub")
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ModelConfig":
@@ -100,21 +108,29 @@ class DataConfig(Section):
         description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, or a dataset's hub name; "
         "relative paths, here and everywhere, count from the folder the command is run in"
     )
-    split: str = "train"
+    split: str = Field(default="train", description="of a dataset on the hub, or of a folder that datasets saved")
     name: str | None = Field(default=None, description="configuration name of a hub dataset")
-    format: str = "alpaca"
-    template: str = "alpaca"
+    format: str = Field(
+        default="alpaca",
+        description="which fields a row has: alpaca (instruction, input, output), prompt_completion (prompt, "
+        "completion)",
+    )
+    template: str = Field(
+        default="alpaca", description="how a row becomes a prompt: alpaca, plain (the instruction as it is), radiology"
+    )
     max_length: PositiveInt = Field(
         default=512,
-        description="tokens of prompt and response together (of each, with an encoder and a decoder); the rest is cut off, "
+        description="tokens of prompt and response together (of each, with an encoder and a decoder); the rest is cut "
+        "off, "
         "and the plan says of how many examples and which lengths would keep them whole",
     )
     columns: dict[str, str] = Field(default_factory=dict, description="field of the format -> your column's name")
-    source_column: str = "source"
+    source_column: str = Field(default="source", description="the tag that says where a row came from")
     limit: PositiveInt | None = Field(default=None, description="use the first n rows only; that is a pool of its own")
     invalid_rows: Literal["error", "drop"] = Field(
         default="error",
-        description="a row without instruction or response, or with a list, object, date or NaN in a column that is read; a "
+        description="a row without instruction or response, or with a list, object, date or NaN in a column that is "
+        "read; a "
         "dropped row keeps its number but is never used",
     )
 
@@ -122,12 +138,13 @@ class DataConfig(Section):
 class CheckpointsConfig(Section):
     """Which optimizer steps leave a checkpoint; exactly one of the three. The last step is always saved."""
 
-    count: PositiveInt | None = None
-    steps: list[PositiveInt] | None = None
-    every: PositiveInt | None = None
+    count: PositiveInt | None = Field(default=None, description="so many, evenly spaced over the training")
+    steps: list[PositiveInt] | None = Field(default=None, description="at these steps")
+    every: PositiveInt | None = Field(default=None, description="at every so many steps")
     keep: Literal["all", "last"] = Field(
         default="all",
-        description="last: train.py removes a checkpoint once a newer one is saved and the losses at both are on disk; needs "
+        description="last: train.py removes a checkpoint once a newer one is saved and the losses at both are on disk; "
+        "needs "
         "trajectories.during_training",
     )
 
@@ -142,14 +159,17 @@ class CheckpointsConfig(Section):
 class TrajectoriesConfig(Section):
     """How the pool is scored."""
 
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        default="float32", description="of the scoring; the losses of each are a set of their own"
+    )
     max_tokens_per_batch: PositiveInt | None = Field(default=None, description="default: from the free memory")
     examples_per_unit: PositiveInt = Field(
         default=8192, description="a killed run loses at most one unit per device; part of no result's identity"
     )
     also: list[Literal["confidence", "embeddings"]] = Field(
         default_factory=list,
-        description="kept of each checkpoint besides the losses; confidence: the mean probability of the response tokens, "
+        description="kept of each checkpoint besides the losses; confidence: the mean probability of the response "
+        "tokens, "
         "and that of the likeliest tokens at their places",
     )
     compile: bool = Field(
@@ -158,14 +178,17 @@ class TrajectoriesConfig(Section):
     during_training: bool = Field(default=False, description="train.py scores each checkpoint right after saving it")
     workers: PositiveInt | None = Field(
         default=None,
-        description="processes on a machine without GPUs, when started plainly (default: one); each visible GPU has one worker",
+        description="processes on a machine without GPUs, when started plainly (default: one); each visible GPU has one "
+        "worker",
     )
 
 
 class SubsetConfig(Section):
     """Which rows of the pool the target is trained on. Keys left out come from the preset."""
 
-    preset: Literal["released", "paper"] = "released"
+    preset: Literal["released", "paper"] = Field(
+        default="released", description="where the keys of the clustering come from that the YAML leaves out"
+    )
     trajectories_from: str | None = Field(
         default=None, description="a run's name or folder, or a file of losses in pool order: .npy, .npz, .parquet"
     )
@@ -173,7 +196,7 @@ class SubsetConfig(Section):
         default=None,
         description="without a data section: each row's source, a .npy of N numbers or texts or a .txt of N lines",
     )
-    method: str = "s2l"
+    method: str = Field(default="s2l", description="s2l, or what it is compared with: see [choosing](choosing.md)")
     same_as: str | None = Field(
         default=None,
         description="train on the subset of this run (RUN, or RUN/subset-<rows> of several) instead of making one",
@@ -191,7 +214,8 @@ class SubsetConfig(Section):
     )
     num_clusters: PositiveInt | None = Field(
         default=None,
-        description="of each source (or of the pool) at most; default: a hundredth of the rows of the largest source (or of the "
+        description="of each source (or of the pool) at most; default: a hundredth of the rows of the largest source (or "
+        "of the "
         "pool), at least 1 and at most 100, whatever the budget",
     )
     clusters: Literal["trajectories", "embeddings"] = Field(
@@ -219,12 +243,14 @@ class SubsetConfig(Section):
         default_factory=list,
         description="files of benchmark questions (.jsonl or .txt): rows that share ten words in a row are out",
     )
-    per_source: bool
-    min_cluster_size: PositiveInt
-    max_points_per_centroid: PositiveInt | None
-    iterations: PositiveInt
-    init: Literal["random", "kmeans++"]
-    num_restarts: PositiveInt
+    per_source: bool = Field(description="share the budget over the sources first, and cluster each source by itself")
+    min_cluster_size: PositiveInt = Field(description="smaller clusters are passed over until all others are spent")
+    max_points_per_centroid: PositiveInt | None = Field(
+        description="k-means is fitted on at most so many rows of each cluster; null: on all"
+    )
+    iterations: PositiveInt = Field(description="of k-means")
+    init: Literal["random", "kmeans++"] = Field(description="how k-means starts")
+    num_restarts: PositiveInt = Field(description="k-means runs so often, and the best result counts")
 
     @model_validator(mode="before")
     @classmethod
@@ -245,8 +271,10 @@ class SubsetConfig(Section):
 class TrackingConfig(Section):
     """Where training metrics go besides res/<run_name>/metrics.jsonl."""
 
-    report_to: Literal["none", "wandb", "tensorboard", "trackio"] = "none"
-    project: str = "s2l"
+    report_to: Literal["none", "wandb", "tensorboard", "trackio"] = Field(
+        default="none", description="the tracker; it must be installed"
+    )
+    project: str = Field(default="s2l", description="its project")
 
 
 class EvaluationConfig(Section):
@@ -275,7 +303,7 @@ class EvaluationConfig(Section):
     )
     backend: Literal["hf", "vllm"] = Field(default="hf", description="what generates; vllm is an extra")
     tensor_parallel: PositiveInt = Field(default=1, description="GPUs that share the model, with vllm")
-    max_new_tokens: PositiveInt = 256
+    max_new_tokens: PositiveInt = Field(default=256, description="of a response")
     stop: list[str] = Field(default=["### Instruction"], description="texts that end a response, besides its own end")
     num_fewshot: NonNegativeInt | None = Field(
         default=None, description="solved examples before each question; default: none, and what a task of lm-eval says"
@@ -284,7 +312,7 @@ class EvaluationConfig(Section):
         default=None, description="where they come from: a file like the pool's, its first rows"
     )
     chat_template: bool = Field(default=False, description="ask in the model's own chat format, not with data.template")
-    max_tokens_per_batch: PositiveInt = 8192
+    max_tokens_per_batch: PositiveInt = Field(default=8192, description="the size of a batch; changes no answer")
     limit: PositiveInt | dict[str, PositiveInt] | None = Field(
         default=None,
         description="use the first n questions only: of everything, or by name (heldout, a benchmark, a task)",
@@ -311,22 +339,57 @@ class EvaluationConfig(Section):
         return self.limit.get(question_set) if isinstance(self.limit, dict) else self.limit
 
 
+Config = TypeVar("Config", bound=Section)
+
+
+def _there(section: Config | None, name: str) -> Config:
+    if section is None:
+        raise ValueError(missing_section(name))
+    return section
+
+
+def missing_section(name: str) -> str:
+    return f"{name}: missing, and this command needs it: add a `{name}:` section"
+
+
 class RunConfig(Section):
     """One YAML = one run. Its results go to res/<run_name>."""
 
     run_name: str = Field(pattern=NAME_PATTERN, max_length=200, description="folder under res/")
-    seed: Seed = 42
-    model: ModelConfig | None = None
-    data: DataConfig | None = None
-    checkpoints: CheckpointsConfig = CheckpointsConfig(count=12)
+    seed: Seed = Field(
+        default=42, description="of weights that start at random, the order of rows, dropout, k-means and draws"
+    )
+    model: ModelConfig | None = Field(default=None, description="the model to fine-tune; selection needs none")
+    data: DataConfig | None = Field(default=None, description="the pool")
+    checkpoints: CheckpointsConfig = Field(
+        default=CheckpointsConfig(count=12), description="which optimizer steps are saved"
+    )
     global_batch_size: PositiveInt = Field(
         default=128, description="examples per optimizer step, on any number of devices"
     )
     train_args: dict[str, Any] = Field(default_factory=dict, description="names of transformers.TrainingArguments")
-    trajectories: TrajectoriesConfig = TrajectoriesConfig()
-    subset: SubsetConfig | None = None
-    tracking: TrackingConfig = TrackingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    trajectories: TrajectoriesConfig = Field(default=TrajectoriesConfig(), description="how the pool is scored")
+    subset: SubsetConfig | None = Field(default=None, description="which rows the target is trained on; left out: all")
+    tracking: TrackingConfig = Field(default=TrackingConfig(), description="where metrics go besides metrics.jsonl")
+    evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="what evaluate_run.py asks")
+
+    # The sections that a stage cannot do without. A script has seen to them already (`needs` of `load_config`); who calls a
+    # stage from a program of their own is told here.
+
+    @property
+    def model_section(self) -> ModelConfig:
+        """Raises: ValueError where there is none."""
+        return _there(self.model, "model")
+
+    @property
+    def data_section(self) -> DataConfig:
+        """Raises: ValueError where there is none."""
+        return _there(self.data, "data")
+
+    @property
+    def subset_section(self) -> SubsetConfig:
+        """Raises: ValueError where there is none."""
+        return _there(self.subset, "subset")
 
     @model_validator(mode="after")
     def _scored_before_removed(self) -> "RunConfig":

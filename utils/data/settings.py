@@ -46,8 +46,7 @@ def read_pool(config: RunConfig) -> Pool:
 
     Raises: ValueError for rows that cannot be read, or a named column of sources that no row has.
     """
-    assert config.data is not None
-    pool = Pool(config.data)
+    pool = Pool(config.data_section)
     _check_sources(pool)
     return pool
 

@@ -46,8 +46,7 @@ def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) 
 
 def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Pool) -> dict[str, Any]:
     """The response loss over all rows, per source, and its plain average over sources."""
-    data = config.data
-    assert data is not None
+    data = config.data_section
     tokens = tokenize_pool(pool, plan.tokenizer, data.template, data.max_length, bool(model.config.is_encoder_decoder))
     losses_N = heldout_losses(model, tokens, pad_id_of(plan.tokenizer), config.evaluation.max_tokens_per_batch)
     overall, by_source = loss_of_rows(losses_N[~pool.excluded]), loss_by_source(losses_N, pool)

@@ -196,12 +196,11 @@ def _benchmarks_of(evaluation: EvaluationConfig) -> dict[str, str]:
 
 def question_files(config: RunConfig) -> list[QuestionFile]:
     """All that is asked in our own way. Raises: ValueError, FileNotFoundError for files that cannot be read."""
-    assert config.data is not None
     evaluation = config.evaluation
     files = []
     if evaluation.heldout:
         limit = evaluation.limit_of(HELDOUT)
-        files.append(read_heldout(evaluation.heldout, config.data, limit, bool(evaluation.text_metrics)))
+        files.append(read_heldout(evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics)))
     for name, path in evaluation.benchmarks.items():
         if path == PUBLIC:
             files.append(public_benchmark(name, public_rows(name), evaluation.limit_of(name)))
@@ -212,9 +211,8 @@ def question_files(config: RunConfig) -> list[QuestionFile]:
 
 def _compared_with_pool(files: list[QuestionFile], config: RunConfig) -> tuple[list[QuestionFile], list[str]]:
     """The files with the pool's rows that ask the same questions; what to say if there is no pool to look at."""
-    assert config.data is not None
     try:
-        pool = Pool(config.data)
+        pool = Pool(config.data_section)
     except (OSError, ValueError) as error:  # scores do not depend on it, and a model is often moved without its pool
         return files, [
             f"not looked for questions that are in the pool, which cannot be read: {str(error).splitlines()[0]}"

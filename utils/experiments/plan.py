@@ -201,11 +201,10 @@ class _Work:
         from ..modeling.loading import base_config, empty_model, load_tokenizer
         from ..modeling.operations import scoring_operations, training_operations
 
-        assert config.model is not None and config.data is not None
-        data, pool = config.data, Pool(config.data)
-        is_encoder_decoder = bool(base_config(config.model).is_encoder_decoder)
-        tokens = tokenize_pool(pool, load_tokenizer(config.model), data.template, data.max_length, is_encoder_decoder)
-        model = empty_model(config.model)
+        data, pool = config.data_section, Pool(config.data_section)
+        is_encoder_decoder = bool(base_config(config.model_section).is_encoder_decoder)
+        tokens = tokenize_pool(pool, load_tokenizer(config.model_section), data.template, data.max_length, is_encoder_decoder)
+        model = empty_model(config.model_section)
         training_N = training_operations(model).of(tokens.lengths, tokens.num_response_tokens)
         scoring_N = scoring_operations(model).of(tokens.lengths, tokens.num_response_tokens)
         selectable_N = tokens.num_response_tokens > 0

@@ -74,10 +74,8 @@ class TrajectoryCallback(TrainerCallback):
             remove_older_scored_checkpoints(self._paths, max(steps), self._scored_steps())
 
     def _plan(self, folder: Path, steps: set[int]) -> ScoringPlan:
-        data = self._config.data
-        assert data is not None, "a config that trains has one"
         chosen = choose_checkpoints(self._config.run_name, str(folder), ",".join(map(str, sorted(steps))))
-        return plan_scoring(self._config, Pool(data), chosen, overwrite=False)
+        return plan_scoring(self._config, Pool(self._config.data_section), chosen, overwrite=False)
 
     def _scored_steps(self) -> list[int]:
         return scored_steps(self._paths.trajectories, quantities_of(self._config.trajectories.also))

@@ -68,7 +68,7 @@ class ScoringPlan:
         return int(self.tokens.lengths[rows].sum())
 
     def describe(self, config: RunConfig, num_devices: int = 1) -> str:
-        assert config.model is not None
+        model = config.model_section
         num_tokens = self.num_tokens(self.scorable_rows)
         device = device_name(default_device())
         pace = scoring_pace(self.record["model"], device, config.trajectories.precision)
@@ -81,7 +81,7 @@ class ScoringPlan:
                 "leaves them out",
                 *(f"  {line}" for line in truncation_of(self.tokens, np.arange(len(self.tokens))).describe()),
                 f"  losses go to {self.folder}",
-                *labelled("model", f"{unbroken(model_name(config.model))}, {model_size(config.model)}"),
+                *labelled("model", f"{unbroken(model_name(model))}, {model_size(model)}"),
                 *self._unknown_tokenizer(),
                 *labelled("devices", f"{num_devices} x {device}, {config.trajectories.precision}"),
                 *labelled("time", time_line(pace, num_tokens * len(self.checkpoints), num_devices)),
@@ -105,23 +105,22 @@ def plan_scoring(config: RunConfig, pool: Pool, chosen: dict[int, Path | None], 
 
     Raises: ValueError, FileNotFoundError.
     """
-    assert config.model is not None and config.data is not None
     fingerprints, unreadable = _fingerprints(config, chosen)
-    tokenizer = _common_tokenizer(config.model, chosen)
-    model = empty_model(config.model)
-    remarks = check_length(model, config.data.max_length)
+    tokenizer = _common_tokenizer(config.model_section, chosen)
+    model = empty_model(config.model_section)
+    remarks = check_length(model, config.data_section.max_length)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    tokens = tokenize_pool(pool, tokenizer, config.data.template, config.data.max_length, is_encoder_decoder)
+    tokens = tokenize_pool(pool, tokenizer, config.data_section.template, config.data_section.max_length, is_encoder_decoder)
     _check_fit(config, chosen, tokens)
     inputs = {
         "pool": tokens.inputs["pool"],
         "num_examples": len(tokens),
-        "template": config.data.template,
+        "template": config.data_section.template,
         "tokenizer": tokens.inputs["tokenizer"],
-        "max_length": config.data.max_length,
+        "max_length": config.data_section.max_length,
         "precision": config.trajectories.precision,
     }
-    folder, data = RunPaths(config.run_name).trajectories, pool_record(config.data)
+    folder, data = RunPaths(config.run_name).trajectories, pool_record(config.data_section)
     if not overwrite:
         check_trajectories(folder, inputs, fingerprints, data)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
@@ -135,7 +134,7 @@ def plan_scoring(config: RunConfig, pool: Pool, chosen: dict[int, Path | None], 
         prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
         quantities=quantities_of(config.trajectories.also),
         inputs=inputs,
-        record={"data": data, "model": config.model.model_dump(mode="json")},
+        record={"data": data, "model": config.model_section.model_dump(mode="json")},
         remarks=remarks,
     )
 
@@ -158,12 +157,11 @@ def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]
 
 
 def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:
-    assert config.model is not None
     fingerprints, unreadable = {}, {}
     for step, folder in chosen.items():
         try:
             fingerprints[step] = (
-                base_fingerprint(config.model, config.seed) if folder is None else checkpoint_fingerprint(folder)
+                base_fingerprint(config.model_section, config.seed) if folder is None else checkpoint_fingerprint(folder)
             )
         except (ValueError, OSError) as error:  # reported at the end; the other checkpoints are scored
             unreadable[step] = str(error)
@@ -172,13 +170,13 @@ def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[di
 
 def _check_fit(config: RunConfig, chosen: dict[int, Path | None], tokens: TokenizedPool) -> None:
     """Refuse checkpoints that were trained with something else, or have no row for a token id. Raises: ValueError."""
-    assert config.model is not None
+    settings = config.model_section
     largest = int(tokens.tokens_S.max(initial=0))
     for folder in filter(None, chosen.values()):
         is_adapter = (folder / "adapter_config.json").is_file()
-        base_model = base_fingerprint(config.model, config.seed) if is_adapter else None
+        base_model = base_fingerprint(settings, config.seed) if is_adapter else None
         check_trained_with(folder, {"tokenizer": tokens.inputs["tokenizer"], "base_model": base_model})
-        size = None if is_adapter else _vocabulary_size(folder, config.model)
+        size = None if is_adapter else _vocabulary_size(folder, settings)
         if size is not None and largest >= size:
             raise ValueError(
                 f"{folder}: the tokenizer gives ids up to {largest}, but the model's vocabulary has {size} entries: "

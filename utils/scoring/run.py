@@ -147,8 +147,7 @@ def _recorded_tokens_per_batch(config: RunConfig, plan: ScoringPlan, device: tor
     path = parts_folder(plan.folder) / "batching.json"
     if path.is_file() and config.trajectories.max_tokens_per_batch is None:
         return read_json(path)["max_tokens_per_batch"]
-    assert config.model is not None
-    max_tokens = tokens_per_batch(config.trajectories, base_config(config.model), device)
+    max_tokens = tokens_per_batch(config.trajectories, base_config(config.model_section), device)
     write_json(path, {"max_tokens_per_batch": max_tokens})
     return max_tokens
 
@@ -246,14 +245,14 @@ class _CheckpointScorer:
 
     def _read(self, step: int) -> Any:
         """The checkpoint in main memory, in the precision it is scored in."""
+        settings = self._config.model_section
         config, folder = self._config, self._plan.checkpoints[step]
-        assert config.model is not None
         dtype = torch.bfloat16 if config.trajectories.precision == "bfloat16" else torch.float32
         if folder is None:
-            model: Any = load_base_model(config.model, load_tokenizer(config.model), config.seed).eval()
+            model: Any = load_base_model(settings, load_tokenizer(settings), config.seed).eval()
             return model.to(dtype)
         try:
-            return load_checkpoint(folder, config.model, dtype, config.seed)
+            return load_checkpoint(folder, settings, dtype, config.seed)
         except FileNotFoundError as error:
             raise ValueError(str(error)) from error
 

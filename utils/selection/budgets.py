@@ -29,8 +29,7 @@ def wanted_subsets(config: RunConfig, inputs: dict[str, Any], num_selectable: in
 
     Raises: ValueError for a budget beyond the selectable rows, or two that are the same number of rows.
     """
-    assert config.subset is not None
-    subset, paths = config.subset, RunPaths(config.run_name)
+    subset, paths = config.subset_section, RunPaths(config.run_name)
     if isinstance(subset.budget, list):
         rows_of = {budget: budget_in_rows(budget, num_selectable) for budget in subset.budget}
         budgets = sorted(rows_of[budget] for budget in subset.budget)

@@ -26,8 +26,7 @@ def subset_inputs(
 
     Args: trajectories: their identity; extended: the subset whose rows are kept.
     """
-    assert config.subset is not None
-    subset = config.subset
+    subset = config.subset_section
     method = look_up(METHODS, subset.method, "subset.method")
     return {
         **pool_inputs(pool),
@@ -47,20 +46,20 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
 
     Raises: ValueError naming the differing entries.
     """
-    assert config.subset is not None
+    subset = config.subset_section
     recorded = extended.manifest["inputs"]
     num_old = recorded["num_examples"]
     if num_old > inputs["num_examples"]:
         raise ValueError(
-            f"subset.extend: the pool of {config.subset.extend} has {num_old:,} rows, this one {inputs['num_examples']:,}: "
+            f"subset.extend: the pool of {subset.extend} has {num_old:,} rows, this one {inputs['num_examples']:,}: "
             "expected the old rows followed by new ones"
         )
     beginning = inputs["pool"]
     if config.data is not None:
         beginning = Pool(config.data.model_copy(update={"limit": num_old})).fingerprint
-    names = {"method", "seed", *METHODS[config.subset.method].settings} & recorded.keys()
+    names = {"method", "seed", *METHODS[subset.method].settings} & recorded.keys()
     check_inputs(
-        named_subset(config.subset.extend or "") / "manifest.json",
+        named_subset(subset.extend or "") / "manifest.json",
         {name: recorded[name] for name in names} | ({} if config.data is None else {"pool": recorded["pool"]}),
         {name: inputs[name] for name in names} | ({} if config.data is None else {"pool": beginning}),
         f"To extend it (subset.extend), the first {num_old:,} rows and the settings must be the same.",

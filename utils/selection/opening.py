@@ -16,8 +16,7 @@ def open_pool(config: RunConfig) -> Pool | NumberedRows:
 
     Raises: ValueError if there is neither.
     """
-    assert config.subset is not None
-    subset = config.subset
+    subset = config.subset_section
     if config.data is not None:
         return Pool(config.data)
     if subset.trajectories_from is None or not subset.trajectories_from.endswith(SUFFIXES):
@@ -67,7 +66,6 @@ def open_candidates(config: RunConfig) -> tuple[Pool | NumberedRows, Candidates]
 
     Raises: as `select` for a pool or trajectories that are missing, damaged or do not belong together.
     """
-    assert config.subset is not None
     pool = open_pool(config)
-    trajectories = open_trajectories(config.subset, len(pool), needed_by="--inspect")
+    trajectories = open_trajectories(config.subset_section, len(pool), needed_by="--inspect")
     return pool, find_candidates(pool, trajectories)[0]

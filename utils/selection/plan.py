@@ -72,8 +72,7 @@ def plan_selection(
             infinite, or NaN in all rows; two settings in conflict; a budget beyond the selectable rows; a subset there
             made from other inputs.
     """
-    assert config.subset is not None
-    subset, stopwatch = config.subset, Stopwatch({})
+    subset, stopwatch = config.subset_section, Stopwatch({})
     method = look_up(METHODS, subset.method, "subset.method")
     pool = open_pool(config) if pool is None else pool
     stopwatch.lap("reading the pool")
@@ -123,8 +122,7 @@ def check_before_scoring(config: RunConfig, pool: Pool, num_selectable: int) -> 
     Args: config: with a subset of a single budget, in rows or as a fraction; num_selectable: rows that will have a loss.
     Raises: ValueError, FileNotFoundError.
     """
-    assert config.subset is not None
-    subset = config.subset
+    subset = config.subset_section
     assert not isinstance(subset.budget, list)
     extended, _ = read_extended(subset.extend)
     candidates, _, _ = find_selectable(subset, pool, None, extended)

@@ -11,8 +11,7 @@ from .methods.table import Method
 
 def settings_remarks(config: RunConfig, method: Method) -> list[str]:
     """Which settings of the subset the method does not use."""
-    assert config.subset is not None
-    subset = config.subset
+    subset = config.subset_section
     used = {"trajectories_from", "method", "budget", "budget_tokens", "extend", *NAMES, *method.settings}
     if subset.trajectories_from is not None:
         used.add("steps")
@@ -23,8 +22,7 @@ def settings_remarks(config: RunConfig, method: Method) -> list[str]:
 
 def sources_remarks(config: RunConfig, method: Method, pool: Pool | NumberedRows) -> list[str]:
     """Whether the budget is to be shared out over sources of which there are none."""
-    assert config.subset is not None
-    by_source = method.by_source or ("per_source" in method.settings and config.subset.per_source)
+    by_source = method.by_source or ("per_source" in method.settings and config.subset_section.per_source)
     if not by_source or pool.source_names != [""]:
         return []
     where = f"data.source_column: {config.data.source_column!r}" if config.data else "subset.sources_from is not set"

@@ -32,8 +32,7 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
     Raises:
         FileNotFoundError: there is none yet. ValueError: it was made from something else.
     """
-    assert config.subset is not None
-    subset = config.subset
+    subset = config.subset_section
     if subset.same_as == config.run_name:
         raise ValueError(
             f"subset.same_as: found {subset.same_as!r}, this run itself; expected another run: remove the key"
@@ -117,8 +116,7 @@ def open_made_subset(config: RunConfig) -> MadeSubset:
     Raises: FileNotFoundError naming the command that makes it; ValueError if it was made from something else, or is
     another run's (subset.same_as).
     """
-    assert config.subset is not None
-    subset = config.subset
+    subset = config.subset_section
     if subset.same_as is not None:
         raise ValueError(
             f"run {config.run_name} uses the subset of run {subset.same_as} (subset.same_as): give the YAML of that run"

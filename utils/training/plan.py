@@ -64,11 +64,10 @@ class TrainingSetup:
 
     def _costs(self, config: RunConfig) -> list[str]:
         """Lines on the model, its settings and the devices."""
-        assert config.model is not None
         arguments = self.arguments
         scheduler = getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type)
         return [
-            *labelled("model", f"{unbroken(model_name(config.model))}, {model_size(config.model)}"),
+            *labelled("model", f"{unbroken(model_name(config.model_section))}, {model_size(config.model_section)}"),
             *labelled(
                 "settings", f"learning rate {arguments.learning_rate:g}, {scheduler}, epochs {self.epochs(config):.3g}"
             ),
@@ -107,35 +106,34 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
 
     Args: num_rows: that are trained on. Raises: ValueError, FileNotFoundError.
     """
-    assert config.model is not None and config.data is not None
     steps = total_steps(config, num_rows)
     save_steps = scheduled_steps(config.checkpoints, steps)
-    model = empty_model(config.model)
+    model = empty_model(config.model_section)
     check_decoder(model)
-    remarks = check_length(model, config.data.max_length)
+    remarks = check_length(model, config.data_section.max_length)
     arguments, batches = training_arguments(config, RunPaths(config.run_name).training_parts)
     try_out(arguments, model, steps)
     check_sharding(config.train_args, model)
-    tokenizer = load_tokenizer(config.model)
-    tokenizer_note = check_saved_tokenizer(tokenizer, config.model)
+    tokenizer = load_tokenizer(config.model_section)
+    tokenizer_note = check_saved_tokenizer(tokenizer, config.model_section)
     if tokenizer_note is not None:
         remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    tokens = tokenize_pool(pool, tokenizer, config.data.template, config.data.max_length, is_encoder_decoder)
+    tokens = tokenize_pool(pool, tokenizer, config.data_section.template, config.data_section.max_length, is_encoder_decoder)
     inputs = {
         "pool": pool.fingerprint,
-        "template": config.data.template,
+        "template": config.data_section.template,
         "tokenizer": tokens.inputs["tokenizer"],
-        "max_length": config.data.max_length,
-        "model": config.model.model_dump(mode="json", exclude={"cache_dir", "attn_implementation"}),
-        "base_model": base_fingerprint(config.model, config.seed),
+        "max_length": config.data_section.max_length,
+        "model": config.model_section.model_dump(mode="json", exclude={"cache_dir", "attn_implementation"}),
+        "base_model": base_fingerprint(config.model_section, config.seed),
         "seed": config.seed,
         "global_batch_size": config.global_batch_size,
         "train_args": result_settings(config.train_args),
         "save_steps": save_steps,
     }
     keeps_last_only = config.checkpoints.keep == "last"
-    data = pool_record(config.data)
+    data = pool_record(config.data_section)
     return TrainingSetup(
         num_rows, steps, save_steps, tokens, inputs, data, arguments, batches, keeps_last_only, remarks
     )

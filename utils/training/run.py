@@ -63,8 +63,7 @@ def _train(
     newest: Path | None,
     callbacks: Sequence[TrainerCallback],
 ) -> None:
-    assert config.model is not None
-    tokenizer = load_tokenizer(config.model)
+    tokenizer = load_tokenizer(config.model_section)
     model = _model_to_train(config, tokenizer, newest)
     work = _work_per_epoch(model, plan)
     state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
@@ -119,17 +118,16 @@ def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
 
 def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> Any:
     """The base model, or the newest checkpoint's weights; under LoRA the base with a new or the saved adapter."""
-    assert config.model is not None
-    if newest is not None and config.model.lora is None:
+    if newest is not None and config.model_section.lora is None:
         # As saved: FSDP keeps and saves float32 weights also for a model that was loaded in bfloat16.
-        model = load_checkpoint(newest, config.model, dtype="auto", seed=config.seed)
+        model = load_checkpoint(newest, config.model_section, dtype="auto", seed=config.seed)
     else:
-        model = load_base_model(config.model, tokenizer, config.seed)
-    if config.model.lora is not None:
+        model = load_base_model(config.model_section, tokenizer, config.seed)
+    if config.model_section.lora is not None:
         if newest is not None:
             model = load_adapter(model, newest, is_trainable=True)
         else:
-            model = add_lora(model, config.model.lora, config.seed)
+            model = add_lora(model, config.model_section.lora, config.seed)
     return model.train()
 
 

@@ -139,13 +139,12 @@ def explain_row(config: RunConfig, row: int) -> str:
 
     Raises: ValueError for a row that the pool does not have; FileNotFoundError where there is no subset yet.
     """
-    assert config.subset is not None
     made = open_made_subset(config)
     if not 0 <= row < len(made.pool):
         raise ValueError(
             f"--explain: found row {row}, expected 0 to {len(made.pool) - 1} (rows of {made.pool.name}, from 0)"
         )
-    return explanation(row, made, config.subset, config.seed)
+    return explanation(row, made, config.subset_section, config.seed)
 
 
 def explanation(row: int, made: MadeSubset, subset: SubsetConfig, seed: int) -> str:

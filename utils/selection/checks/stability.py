@@ -40,8 +40,7 @@ def write_stability(config: RunConfig, dry_run: bool = False) -> str:
 
     Raises: FileNotFoundError where there is no subset yet; ValueError for one that was not made from clusters of losses.
     """
-    assert config.subset is not None
-    subset = config.subset
+    subset = config.subset_section
     if subset.method != "s2l" or subset.clusters != "trajectories":
         raise ValueError(
             f"--stability: found subset.method {subset.method} with clusters {subset.clusters}, expected s2l with clusters "

@@ -4,7 +4,7 @@ faiss does the work. Left to itself it computes distances of many rows through O
 and thread count, or in kernels that differ between AVX2 and AVX-512. Of up to 32 dimensions it has kernels of its own
 that need no BLAS and are several times faster than its plain sums of squared differences.
 
-With faiss-gpu installed (extra `gpu`) the GPUs do it; the clusters then agree with the CPU's to rounding only, and the
+With faiss-gpu installed the GPUs do it; the clusters then agree with the CPU's to rounding only, and the
 manifest says which it was.
 
 Legend: n rows, m some of them, T checkpoints (or d dimensions of embeddings), K clusters.
