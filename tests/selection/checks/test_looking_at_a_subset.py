@@ -92,7 +92,10 @@ def test_inspect_needs_no_subset_and_its_lists_are_filters(config_file, tmp_path
         capsys.readouterr()
         left = np.load(RunPaths(f"without_{name}").subset / "indices.npy")
         assert left.tolist() == list(range(11, NUM_ROWS))
-    assert not RunPaths("target").root.exists()
+    assert {path.name for path in RunPaths("target").root.iterdir()} == {"inspection.json"}
+    found = json.loads((RunPaths("target").root / "inspection.json").read_text())
+    never = found["kinds"]["never_learnt"]
+    assert never["rows"] == sum(never["by_source"].values()) == 10 and set(never["clearest"]) <= set(range(11))
 
 
 def test_bad_input_is_refused_in_words(config_file, tmp_path, capsys):

@@ -19,10 +19,12 @@ Legend: n candidates, m some of them, T checkpoints.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ...artifacts.files import atomic_write, save_array
+from ...artifacts.files import atomic_write, save_array, write_json
+from ...artifacts.paths import RunPaths
 from ...config.names import look_up
 from ...config.schema import RunConfig
 from ...data.numbered_rows import NumberedRows
@@ -136,7 +138,7 @@ def _identical_to_an_earlier_row(candidates: Candidates, hash_n: np.ndarray) -> 
 
 
 def inspect(config: RunConfig, exports: list[tuple[str, Path]], dry_run: bool = False) -> str:
-    """What the trajectories of a run's pool are like, in words; lists of rows are written.
+    """What the trajectories of a run's pool are like, in words; inspection.json and lists of rows are written.
 
     Args:
         exports: (kind, file): a .npy or .txt of row numbers, as subset.exclude and subset.include read them.
@@ -152,6 +154,10 @@ def inspect(config: RunConfig, exports: list[tuple[str, Path]], dry_run: bool = 
     pool, candidates = open_candidates(config)
     inspection = inspect_trajectories(candidates)
     texts = [report(inspection, pool, candidates)]
+    if not dry_run:
+        path = RunPaths(config.run_name).root / "inspection.json"
+        write_json(path, _as_data(inspection, pool))
+        texts.append(str(path))
     for kind, path in exports:
         words = f"{path}: {len(inspection.rows[kind]):,} rows {kind}; leave them out with subset.exclude={path}"
         if dry_run:
@@ -160,6 +166,19 @@ def inspect(config: RunConfig, exports: list[tuple[str, Path]], dry_run: bool = 
         export_rows(inspection.rows[kind], path)
         texts.append(words)
     return "\n\n".join(texts)
+
+
+def _as_data(inspection: Inspection, pool: Pool | NumberedRows) -> dict[str, Any]:
+    """inspection.json: kind -> its rows, of each source too, and the clearest of them."""
+    kinds = {}
+    for kind, rows in inspection.rows.items():
+        num_S = np.bincount(pool.source_codes[rows], minlength=len(pool.source_names)).tolist()
+        kinds[kind] = {
+            "rows": len(rows),
+            "by_source": dict(zip(pool.source_names, num_S, strict=True)),
+            "clearest": inspection.clearest[kind],
+        }
+    return {"num_examples": len(pool), "known_below": inspection.known_below, "kinds": kinds}
 
 
 def export_rows(rows: np.ndarray, path: Path) -> None:
