@@ -95,7 +95,7 @@ class S2LTrainer(Trainer):
         return samples, num_items_in_batch
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """The weights are there already: `stage` loads them through modeling.py, whose key conversion Trainer lacks."""
+        """The weights are there already: `run` loads them through modeling.loading, whose key conversion Trainer lacks."""
 
 
 class _StartEpoch(TrainerCallback):
