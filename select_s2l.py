@@ -95,7 +95,7 @@ def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) ->
     if not plan.pending:
         return
     if dry_run:
-        where = ", ".join(str(wanted.folder) for wanted in plan.pending)
+        where = ", ".join(str(request.folder) for request in plan.pending)
         print(f"dry run: nothing written; without --dry_run the subset goes to {where}")
         return
     result = run_selection(plan)

@@ -23,7 +23,7 @@ from utils.evaluation.answers import judging
 from utils.evaluation.answers.judging import Gold, can_be_matched
 from utils.evaluation.models.harness import ask, prompts_of, question_task
 from utils.evaluation.models.hf import TransformersModel, encode_prompts
-from utils.evaluation.questions.files import MATH_SETS, Question, read_benchmark, read_shots, with_pool_rows
+from utils.evaluation.questions.files import MATH_SETS, Question, read_question_set, read_shots, with_pool_rows
 from utils.evaluation.text_metrics import text_scores
 from utils.modeling.loading import load_base_model, load_tokenizer
 
@@ -171,7 +171,7 @@ PUBLISHED = [
 def test_each_set_is_read_as_its_authors_publish_it(tmp_path, name, row, question, answer, form):
     path = tmp_path / "set.json"
     path.write_text(json.dumps(row) + "\n" if form == "lines" else json.dumps([row], indent=2))
-    (read_question,) = read_benchmark(name, str(path), None).questions
+    (read_question,) = read_question_set(name, str(path), None).questions
     assert (read_question.example.instruction, read_question.gold.text) == (question, answer)
     assert can_be_matched(read_question.gold).strict.correct
 
@@ -237,7 +237,7 @@ def test_questions_that_are_in_the_pool_are_named(make_config, tmp_path, capsys)
     assert run_evaluation(write_config(make_config, tmp_path, benchmarks={"asked": str(file)})) == 0
     assert "2 rows (0, 2) whose question is in the pool too" in capsys.readouterr().out
     assert [line["pool_row"] for line in lines("asked")] == [1, None, 3, None]
-    questions = read_benchmark("asked", str(file), None)
+    questions = read_question_set("asked", str(file), None)
     assert with_pool_rows(questions, Pool(DataConfig(path=str(pool)))).questions[0].pool_row == 1
 
 

@@ -130,7 +130,7 @@ def test_a_plan_passes_exactly_where_the_run_succeeds(tmp_path, res_dir, data):
     except ValueError:
         assert unsure, "a plan passed, the run did not"
         return
-    for wanted, made in zip(plan.wanted, result.subsets, strict=True):
+    for wanted, made in zip(plan.requests, result.subsets, strict=True):
         chosen = set(read_subset(made.folder).indices.tolist())
         assert meaning["included"] <= chosen <= meaning["selectable"]
         assert "budget_tokens" in subset or len(chosen) == wanted.num_rows

@@ -9,9 +9,9 @@ from ..data.pool import Pool
 from ..data.tokenization import tokenize_pool
 from ..modeling.loading import pad_id_of
 from .heldout_loss import heldout_losses, loss_by_source, loss_of_rows
-from .models.harness import ask, run_benchmark
+from .models.harness import ask, run_lm_eval_task
 from .models.load import Models
-from .plan import Asked, EvaluationPlan
+from .plan import EvaluationPlan, QuestionTask
 from .predictions import (
     Response,
     count_endings,
@@ -31,13 +31,14 @@ Measured = tuple[list[dict[str, Any]], dict[str, Any]]  # the lines of a result'
 
 def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) -> Measured:
     """Measure the result of this name. Raises: ValueError if a loss is not finite."""
-    if name in plan.benchmarks:
-        return _measure_benchmark(models, config.evaluation, plan.benchmarks[name], config.evaluation.limit_of(name))
-    (asked,) = [asked for asked in plan.asked if asked.name == name]
-    file, evaluation = asked.file, config.evaluation
+    evaluation = config.evaluation
+    if name in plan.lm_eval_tasks:
+        return _measure_lm_eval_task(models, evaluation, plan.lm_eval_tasks[name], evaluation.limit_of(name))
+    task = plan.tasks[name]
+    file = task.file
     # Losses come first: from the start of vLLM on there are none.
     loss = {"notes": []} if file.pool is None else _heldout_loss(models.losses, config, plan, file.pool)
-    responses, notes = _responses(models, asked, evaluation)
+    responses, notes = _responses(models, task, evaluation)
     measured = {**loss, "notes": [*file.notes, *loss["notes"], *notes]}
     if file.pool is not None and evaluation.text_metrics:
         return _compared_as_texts(file, responses, evaluation, measured)
@@ -58,15 +59,15 @@ def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Poo
     return {**overall, "loss_average": average, "by_source": by_source, "notes": notes}
 
 
-def _responses(models: Models, asked: Asked, evaluation: EvaluationConfig) -> tuple[list[Response], list[str]]:
+def _responses(models: Models, task: QuestionTask, evaluation: EvaluationConfig) -> tuple[list[Response], list[str]]:
     """One response per question, with the answers of programs where they are asked for, and what to say of them."""
-    questions, in_words = asked.file.questions, asked.in_words
-    if asked.task is None:
+    questions, in_words = task.file.questions, task.in_words
+    if task.lm_eval is None:
         return [], []
-    models.generation.fit_batches(evaluation.max_tokens_per_batch, max(asked.lengths) + evaluation.max_new_tokens)
-    answered = ask(models.generation, asked.task, evaluation.chat_template)
+    models.generation.fit_batches(evaluation.max_tokens_per_batch, max(task.lengths) + evaluation.max_new_tokens)
+    answered = ask(models.generation, task.lm_eval, evaluation.chat_template)
     responses = [
-        replace(response, too_long=too_long) for response, too_long in zip(answered, asked.too_long, strict=True)
+        replace(response, too_long=too_long) for response, too_long in zip(answered, task.too_long, strict=True)
     ]
     if in_words is None:
         return responses, []
@@ -105,11 +106,11 @@ def _compared_as_texts(
     return lines, {**measured, "questions": len(lines), **count_endings(responses), "metrics": overall}
 
 
-def _measure_benchmark(models: Models, evaluation: EvaluationConfig, task: str, limit: int | None) -> Measured:
+def _measure_lm_eval_task(models: Models, evaluation: EvaluationConfig, task: str, limit: int | None) -> Measured:
     """A task of lm-eval's own. Its accuracy is the mean of what its first metric says of each question, if it says a
     number."""
     models.generation.fit_batches(evaluation.max_tokens_per_batch, models.generation.max_length)
-    metrics, samples = run_benchmark(models.generation, task, evaluation, limit)
+    metrics, samples = run_lm_eval_task(models.generation, task, evaluation, limit)
     first_filter = {sample["task"]: sample["filter"] for sample in reversed(samples)}
     lines = []
     for sample in samples:

@@ -30,16 +30,16 @@ from ..modeling.loading import (
 )
 from ..sandbox.proof import check_sandbox
 from .answers.judging import ANSWER_RULES
-from .models.harness import check_benchmark, prompts_of, question_task
+from .models.harness import check_lm_eval_task, prompts_of, question_task
 from .models.hf import encode_prompts, longest_prompt
 from .programs import asking_for_a_program
 from .questions.files import (
     PUBLIC,
     Question,
     QuestionFile,
-    public_benchmark,
-    read_benchmark,
+    public_question_set,
     read_heldout,
+    read_question_set,
     read_shots,
     with_pool_rows,
 )
@@ -48,22 +48,20 @@ from .settings import choose_checkpoint, evaluation_problems, named_tasks
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionTask:
     """Questions as the model will read them.
 
-    Attributes: task: of lm-eval, None without questions; lengths: tokens of each prompt; too_long: how many of them leave no
-    room; in_words: where `task` asks for programs, the task that asks some of the questions for an answer in words.
+    Attributes:
+        lm_eval: as lm-eval asks them, None without questions.
+        lengths: tokens of each prompt; too_long: which of them leave no room.
+        in_words: where `lm_eval` asks for programs, the task that asks some of the questions for an answer in words.
     """
 
     file: QuestionFile
-    task: ConfigurableTask | None
+    lm_eval: ConfigurableTask | None
     lengths: list[int]
     too_long: list[bool]
     in_words: Callable[[list[Question]], ConfigurableTask] | None
-
-    @property
-    def name(self) -> str:
-        return self.file.name
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class EvaluationPlan:
     """Attributes:
     step: of the checkpoint; 0 = the base model.
     checkpoint: its folder; None for the base model.
-    asked: what we ask; benchmarks: result's name -> task of lm-eval's own.
+    tasks: name -> what we ask; lm_eval_tasks: name -> a task of lm-eval's own.
     inputs: what every result depends on; each_inputs: per result, those and what it alone depends on.
     finished: the results that are there already.
     """
@@ -79,8 +77,8 @@ class EvaluationPlan:
     step: int
     checkpoint: Path | None
     tokenizer: PreTrainedTokenizerBase
-    asked: list[Asked]
-    benchmarks: dict[str, str]
+    tasks: dict[str, QuestionTask]
+    lm_eval_tasks: dict[str, str]
     inputs: dict[str, Any]
     each_inputs: dict[str, dict[str, Any]]
     finished: frozenset[str]
@@ -93,27 +91,27 @@ class EvaluationPlan:
 
     @property
     def names(self) -> list[str]:
-        return [*(asked.name for asked in self.asked), *self.benchmarks]
+        return [*self.tasks, *self.lm_eval_tasks]
 
     def describe(self, config: RunConfig) -> str:
         lines = [f"run {config.run_name}: evaluate {self.title}, results in {RunPaths(config.run_name).evaluation}"]
         if self.training_is_unfinished:
             lines.append("  the training of this run is not finished: a later checkpoint will need --overwrite")
         lines += [f"  {note}" for note in self.notes]
-        for asked in self.asked:
-            file = asked.file
+        for task in self.tasks.values():
+            file = task.file
             lines.append(
-                f"  {file.name}: {len(file.questions)} questions in {file.path}; {sum(asked.lengths):,} prompt tokens, "
-                f"at most {len(asked.lengths) * config.evaluation.max_new_tokens:,} to generate; {self._state(file.name)}"
+                f"  {file.name}: {len(file.questions)} questions in {file.path}; {sum(task.lengths):,} prompt tokens, "
+                f"at most {len(task.lengths) * config.evaluation.max_new_tokens:,} to generate; {self._state(file.name)}"
             )
             if file.pool is not None:
                 lines.append(
                     f"    response loss of {len(file.pool.usable_rows)} rows, {len(file.pool.source_names)} sources"
                 )
-            too_long = sum(asked.too_long)
+            too_long = sum(task.too_long)
             lines += [f"    {note}" for note in file.notes]
             lines += [f"    {too_long} prompts leave no room for a response: their beginning goes"] * bool(too_long)
-        lines += [f"  {name}: lm-eval's task {task}; {self._state(name)}" for name, task in self.benchmarks.items()]
+        lines += [f"  {name}: lm-eval's task {task}; {self._state(name)}" for name, task in self.lm_eval_tasks.items()]
         return "\n".join(lines)
 
     def _state(self, name: str) -> str:
@@ -130,7 +128,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     assert model is not None and data is not None
     if problems := evaluation_problems(evaluation):
         raise ValueError("; ".join(problems))
-    benchmarks = _benchmarks_of(evaluation)
+    lm_eval_tasks = _lm_eval_tasks_of(evaluation)
     if evaluation.program_of_thought:
         check_sandbox()
     files = question_files(config)
@@ -154,7 +152,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     )
     files, notes = _compared_with_pool(files, config)
     render = plain_prompt if evaluation.chat_template else look_up(TEMPLATES, data.template, "data.template")
-    asked = [_asked(file, shots, render, evaluation, tokenizer, architecture) for file in files]
+    tasks = {file.name: _prepare(file, shots, render, evaluation, tokenizer, architecture) for file in files}
     inputs = {
         "step": step,
         "checkpoint": checkpoint_fingerprint(checkpoint) if checkpoint else None,
@@ -178,19 +176,28 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     for file in files:
         if file.pool is not None:
             each_inputs[file.name] |= {"pool": file.pool.fingerprint, "max_length": data.max_length}
-    for name, task in benchmarks.items():
-        each_inputs[name] = {**inputs, "limit": evaluation.limit_of(name), "file": _benchmark_fingerprint(task)}
+    for name, task in lm_eval_tasks.items():
+        each_inputs[name] = {**inputs, "limit": evaluation.limit_of(name), "file": _lm_eval_task_fingerprint(task)}
     finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, each_inputs)
     unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
-        step, checkpoint, tokenizer, asked, benchmarks, inputs, each_inputs, finished, unfinished, notes
+        step=step,
+        checkpoint=checkpoint,
+        tokenizer=tokenizer,
+        tasks=tasks,
+        lm_eval_tasks=lm_eval_tasks,
+        inputs=inputs,
+        each_inputs=each_inputs,
+        finished=finished,
+        training_is_unfinished=unfinished,
+        notes=notes,
     )
 
 
-def _benchmarks_of(evaluation: EvaluationConfig) -> dict[str, str]:
+def _lm_eval_tasks_of(evaluation: EvaluationConfig) -> dict[str, str]:
     """Result's name -> what to ask lm-eval for. Raises: ValueError."""
     for task in evaluation.tasks:
-        check_benchmark(task)
+        check_lm_eval_task(task)
     return dict(named_tasks(evaluation))
 
 
@@ -203,9 +210,9 @@ def question_files(config: RunConfig) -> list[QuestionFile]:
         files.append(read_heldout(evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics)))
     for name, path in evaluation.benchmarks.items():
         if path == PUBLIC:
-            files.append(public_benchmark(name, public_rows(name), evaluation.limit_of(name)))
+            files.append(public_question_set(name, public_rows(name), evaluation.limit_of(name)))
         else:
-            files.append(read_benchmark(name, path, evaluation.limit_of(name)))
+            files.append(read_question_set(name, path, evaluation.limit_of(name)))
     return files
 
 
@@ -220,16 +227,16 @@ def _compared_with_pool(files: list[QuestionFile], config: RunConfig) -> tuple[l
     return [with_pool_rows(file, pool) for file in files], []
 
 
-def _asked(
+def _prepare(
     file: QuestionFile,
     shots: list[Example],
     render: Callable[[Example], str],
     evaluation: EvaluationConfig,
     tokenizer: PreTrainedTokenizerBase,
     architecture: PretrainedConfig,
-) -> Asked:
+) -> QuestionTask:
     if not file.questions:  # held-out rows that state no answer: they have a loss all the same
-        return Asked(file, None, [], [], None)
+        return QuestionTask(file, None, [], [], None)
     by_program = evaluation.program_of_thought and file.pool is None
     first = asking_for_a_program(render) if by_program else render
     task = question_task(file.name, file.questions, shots, first, evaluation)
@@ -241,7 +248,7 @@ def _asked(
     def in_words(questions: list[Question]) -> ConfigurableTask:
         return question_task(file.name, questions, shots, render, evaluation)
 
-    return Asked(file, task, lengths, too_long, in_words if by_program else None)
+    return QuestionTask(file, task, lengths, too_long, in_words if by_program else None)
 
 
 def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig) -> None:
@@ -251,7 +258,7 @@ def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig
         raise ValueError("evaluation.backend: found vllm for an encoder-decoder, which only hf generates with: set hf")
 
 
-def _benchmark_fingerprint(task: str) -> str:
+def _lm_eval_task_fingerprint(task: str) -> str:
     """Of lm-eval's own tasks the version decides; a task's YAML is read."""
     text = Path(task).read_text() if Path(task).is_file() else ""
     return _sha256([importlib.metadata.version("lm_eval"), task, text])

@@ -10,7 +10,7 @@ from ..config.schema import RunConfig, SubsetConfig
 
 
 @dataclass(frozen=True)
-class WantedSubset:
+class SubsetRequest:
     """One of the subsets that a run asks for.
 
     Attributes: folder: where it goes; num_rows: its budget, or with `budget_tokens` all rows that it may be cut from;
@@ -22,7 +22,7 @@ class WantedSubset:
     inputs: dict[str, Any]
 
 
-def wanted_subsets(config: RunConfig, inputs: dict[str, Any], num_selectable: int) -> list[WantedSubset]:
+def subset_requests(config: RunConfig, inputs: dict[str, Any], num_selectable: int) -> list[SubsetRequest]:
     """The subset of a run, or of a list of budgets one each, the smallest first.
 
     Args: inputs: what they are made from, except the budget.
@@ -38,9 +38,9 @@ def wanted_subsets(config: RunConfig, inputs: dict[str, Any], num_selectable: in
             raise ValueError(
                 f"subset.budget: found {' and '.join(same)}, which are the same number of rows, expected each once: keep one"
             )
-        return [WantedSubset(paths.subset_of(rows), rows, inputs | {"budget_rows": rows}) for rows in budgets]
+        return [SubsetRequest(paths.subset_of(rows), rows, inputs | {"budget_rows": rows}) for rows in budgets]
     num_rows = budget_in_rows(subset.budget, num_selectable)
-    return [WantedSubset(paths.subset, num_rows, inputs | budget_inputs(subset))]
+    return [SubsetRequest(paths.subset, num_rows, inputs | budget_inputs(subset))]
 
 
 def budget_inputs(subset: SubsetConfig) -> dict[str, Any]:

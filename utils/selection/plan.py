@@ -10,7 +10,7 @@ from ..config.names import look_up
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
-from .budgets import WantedSubset, wanted_subsets
+from .budgets import SubsetRequest, subset_requests
 from .candidates import Candidates
 from .extension import read_extended
 from .inputs import check_extension, subset_inputs, trajectories_identity
@@ -30,7 +30,7 @@ class SelectionPlan:
     Attributes:
         config: of the run; settings: its subset section, the number of clusters filled in.
         method, pool, candidates, limits: what is chosen, how, and from what; listed: rows named one by one.
-        wanted: the subsets that are asked for, the smallest first; pending: those of them that are to be made.
+        requests: the subsets that are asked for, the smallest first; pending: those of them that are to be made.
         most_clusters: how many clusters there may be; None for a method without.
         remarks, warnings: for the user.
         seconds: by what they were spent on.
@@ -43,8 +43,8 @@ class SelectionPlan:
     candidates: Candidates
     listed: ListedRows
     limits: Limits
-    wanted: list[WantedSubset]
-    pending: list[WantedSubset]
+    requests: list[SubsetRequest]
+    pending: list[SubsetRequest]
     most_clusters: int | None
     remarks: list[str]
     warnings: list[str]
@@ -53,7 +53,7 @@ class SelectionPlan:
     @property
     def budgets(self) -> list[int]:
         """Rows of each subset; with a budget of tokens, all rows that it may be cut from."""
-        return [wanted.num_rows for wanted in self.wanted]
+        return [request.num_rows for request in self.requests]
 
 
 def plan_selection(
@@ -91,12 +91,14 @@ def plan_selection(
         settings = subset.model_copy(update={"num_clusters": num_clusters_of(subset, candidates)})
     method.check(candidates, settings)
     limits = find_limits(candidates, settings)
-    wanted = wanted_subsets(config, inputs, len(candidates.rows))
+    requests = subset_requests(config, inputs, len(candidates.rows))
     remarks = [*settings_remarks(config, method), *remarks, *sources_remarks(config, method, pool)]
     remarks += other_tokens_remarks(config, trajectories)
-    remarks += _check_budgets(settings, candidates, limits, wanted)
+    remarks += _check_budgets(settings, candidates, limits, requests)
     with_texts = isinstance(pool, Pool)
-    pending = [one for one in wanted if overwrite or not subset_is_there(one.folder, one.inputs, with_texts)]
+    pending = [
+        request for request in requests if overwrite or not subset_is_there(request.folder, request.inputs, with_texts)
+    ]
     num_clusters = most_clusters(settings, candidates) if "num_clusters" in method.settings else None
     stopwatch.lap("checking the rows")
     return SelectionPlan(
@@ -107,11 +109,11 @@ def plan_selection(
         candidates=candidates,
         listed=listed,
         limits=limits,
-        wanted=wanted,
+        requests=requests,
         pending=pending,
         most_clusters=num_clusters,
         remarks=remarks,
-        warnings=_warnings(settings, candidates, wanted, num_clusters),
+        warnings=_warnings(settings, candidates, requests, num_clusters),
         seconds=stopwatch.seconds,
     )
 
@@ -133,12 +135,12 @@ def check_before_scoring(config: RunConfig, pool: Pool, num_selectable: int) -> 
 
 
 def _check_budgets(
-    settings: SubsetConfig, candidates: Candidates, limits: Limits, wanted: list[WantedSubset]
+    settings: SubsetConfig, candidates: Candidates, limits: Limits, requests: list[SubsetRequest]
 ) -> list[str]:
     """Remarks. Raises: ValueError naming two settings in conflict."""
     if settings.budget_tokens is None:
-        for one in wanted if needs_whole_order(settings, candidates) else ():
-            check_budget(one.num_rows, limits)
+        for request in requests if needs_whole_order(settings, candidates) else ():
+            check_budget(request.num_rows, limits)
         return []
     assert candidates.trajectories is not None
     tokens_N = read_num_response_tokens(candidates.trajectories)
@@ -148,11 +150,11 @@ def _check_budgets(
 
 
 def _warnings(
-    settings: SubsetConfig, candidates: Candidates, wanted: list[WantedSubset], num_clusters: int | None
+    settings: SubsetConfig, candidates: Candidates, requests: list[SubsetRequest], num_clusters: int | None
 ) -> list[str]:
-    if num_clusters is None or settings.budget_tokens is not None or wanted[0].num_rows == len(candidates.rows):
+    if num_clusters is None or settings.budget_tokens is not None or requests[0].num_rows == len(candidates.rows):
         return []
-    smallest = wanted[0].num_rows
+    smallest = requests[0].num_rows
     if smallest >= _FEW_ROWS * num_clusters:
         return []
     return [few_rows_of_each(settings, smallest, num_clusters, len(candidates.source_names))]

@@ -95,7 +95,7 @@ def uncompared(subset: SubsetConfig) -> list[str]:
 
 
 @dataclass(frozen=True)
-class MadeSubset:
+class ExistingSubset:
     """A subset that is there and all that it was chosen from.
 
     Attributes: pool; candidates; listed: rows named one by one; indices: int64, ascending; clusters_N: int32 (N,), -1
@@ -110,7 +110,7 @@ class MadeSubset:
     folder: Path
 
 
-def open_made_subset(config: RunConfig) -> MadeSubset:
+def open_subset(config: RunConfig) -> ExistingSubset:
     """The subset of a run, checked against its settings, with pool and candidates opened again.
 
     Raises: FileNotFoundError naming the command that makes it; ValueError if it was made from something else, or is
@@ -132,4 +132,4 @@ def open_made_subset(config: RunConfig) -> MadeSubset:
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
     extended, _ = read_extended(subset.extend)
     candidates, listed, _ = find_selectable(subset, pool, trajectories, extended)
-    return MadeSubset(pool, candidates, listed, found.indices, read_clusters(folder)[0], folder)
+    return ExistingSubset(pool, candidates, listed, found.indices, read_clusters(folder)[0], folder)

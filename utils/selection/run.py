@@ -13,7 +13,7 @@ from ..artifacts.paths import RunPaths
 from ..artifacts.subsets import write_subset
 from ..artifacts.trajectories.read import read_num_response_tokens
 from ..data.pool import Pool
-from .budgets import WantedSubset
+from .budgets import SubsetRequest
 from .candidates import Choice
 from .composition import compose
 from .limits import needs_whole_order, order_within, rows_within_tokens
@@ -22,7 +22,7 @@ from .remarks import few_rows_of_each
 
 
 @dataclass(frozen=True)
-class WrittenSubset:
+class SubsetFiles:
     """Attributes: folder: where it lies; composition: as on disk."""
 
     folder: Path
@@ -33,7 +33,7 @@ class WrittenSubset:
 class SelectionResult:
     """Attributes: subsets: those that were made; remarks, warnings: for the user; seconds: by what they were spent on."""
 
-    subsets: list[WrittenSubset]
+    subsets: list[SubsetFiles]
     remarks: list[str]
     warnings: list[str]
     seconds: dict[str, float]
@@ -49,8 +49,8 @@ def run_selection(plan: SelectionPlan) -> SelectionResult:
     choice = _choose(plan)
     stopwatch.lap("choosing")
     subsets = []
-    for wanted in plan.pending:
-        subsets.append(_write(plan, wanted, choice, stopwatch.seconds))
+    for request in plan.pending:
+        subsets.append(_write(plan, request, choice, stopwatch.seconds))
         stopwatch.lap("writing")
     warnings = [*choice.warnings, *([] if plan.warnings else _warnings(plan, subsets))]
     return SelectionResult(subsets, list(choice.remarks), warnings, stopwatch.seconds)
@@ -72,10 +72,10 @@ def _choose(plan: SelectionPlan) -> Choice:
     return replace(choice, order=order)
 
 
-def _write(plan: SelectionPlan, wanted: WantedSubset, choice: Choice, seconds: dict[str, float]) -> WrittenSubset:
+def _write(plan: SelectionPlan, request: SubsetRequest, choice: Choice, seconds: dict[str, float]) -> SubsetFiles:
     pool, candidates, subset = plan.pool, plan.candidates, plan.config.subset
     assert subset is not None
-    rows = np.sort(choice.order[: wanted.num_rows]).astype(np.int64)
+    rows = np.sort(choice.order[: request.num_rows]).astype(np.int64)
     composition = compose(pool, candidates, rows, choice.clusters_N)
     used = candidates.trajectories
     clustering = None
@@ -83,8 +83,8 @@ def _write(plan: SelectionPlan, wanted: WantedSubset, choice: Choice, seconds: d
         origin = "derived from the pool" if subset.num_clusters is None else "given"
         clustering = choice.backend | {"num_clusters": plan.settings.num_clusters, "num_clusters_is": origin}
     write_subset(
-        wanted.folder,
-        wanted.inputs,
+        request.folder,
+        request.inputs,
         rows,
         choice.clusters_N,
         composition,
@@ -102,10 +102,10 @@ def _write(plan: SelectionPlan, wanted: WantedSubset, choice: Choice, seconds: d
         needs_trajectories=plan.method.needs_trajectories,
         seconds=seconds,
     )
-    return WrittenSubset(wanted.folder, composition)
+    return SubsetFiles(request.folder, composition)
 
 
-def _warnings(plan: SelectionPlan, subsets: list[WrittenSubset]) -> Iterator[str]:
+def _warnings(plan: SelectionPlan, subsets: list[SubsetFiles]) -> Iterator[str]:
     """Where most clusters gave one row or none although there were rows enough: they are of very different sizes."""
     for subset in subsets:
         made, few = subset.composition["num_clusters"], subset.composition["num_clusters_of_one_or_none"]

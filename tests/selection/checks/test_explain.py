@@ -20,7 +20,7 @@ from utils.selection.checks import explain
 from utils.selection.checks.explain import explanation, nearest_rows, standing_of
 from utils.selection.limits import ListedRows
 from utils.selection.methods.table import METHODS
-from utils.selection.resolve import MadeSubset
+from utils.selection.resolve import ExistingSubset
 
 SEED, NUM_ROWS, BUDGET = 3, 300, 60
 UNSCORABLE = {7: slice(None), 9: 1}
@@ -51,7 +51,7 @@ def choose(pool: Pool, method: str, **settings) -> tuple[Candidates, SubsetConfi
 
 def explained(row: int, pool: Pool, candidates: Candidates, subset: SubsetConfig, choice: Choice) -> str:
     listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
-    made = MadeSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
+    made = ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
     text = explanation(row, made, subset, SEED)
     assert max(len(line) for line in text.splitlines() if "/" not in line) <= 100 and "\x1b" not in text
     return text

@@ -91,7 +91,7 @@ def ask(model: Any, task: ConfigurableTask, chat: bool) -> list[Response]:
     return [Response(sample["resps"][0][0], model.record.cut_off[sample["arguments"][0][0]]) for sample in samples]
 
 
-def check_benchmark(name: str) -> None:
+def check_lm_eval_task(name: str) -> None:
     """Raises: ValueError for a name that lm-eval does not know (close names are suggested), a file that is not there."""
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
@@ -104,7 +104,7 @@ def check_benchmark(name: str) -> None:
         raise ValueError(f"evaluation.tasks: found {name!r}, expected one of lm-eval's {len(known):,} tasks{hint}")
 
 
-def run_benchmark(
+def run_lm_eval_task(
     model: Any, name: str, evaluation: EvaluationConfig, limit: int | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A task of lm-eval's own, with its own prompts and metrics.

@@ -86,7 +86,7 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
     return QuestionFile(HELDOUT, path, _sha256(file), questions, notes + _repeated(questions), pool=pool)
 
 
-def read_benchmark(name: str, path: str, limit: int | None) -> QuestionFile:
+def read_question_set(name: str, path: str, limit: int | None) -> QuestionFile:
     """A benchmark: rows of {"instruction", "answer"}, or of the fields in which the six sets are published.
 
     Raises: FileNotFoundError; ValueError for an empty file, malformed lines (line number) or rows without a question or
@@ -113,7 +113,7 @@ def read_benchmark(name: str, path: str, limit: int | None) -> QuestionFile:
     return _benchmark(name, path, _sha256(file), texts)
 
 
-def public_benchmark(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionFile:
+def public_question_set(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionFile:
     """A benchmark from the hub; rows: the question and the answer of each."""
     digest = hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
     return _benchmark(name, PUBLIC, digest, rows[:limit])

@@ -1,6 +1,6 @@
 """The rows of the math sets as lm-eval tasks: each from a local JSONL file, or from its public dataset.
 
-The YAMLs in tasks/ name `rows_of_benchmark`, `alpaca_text` and `response_text`. A row is {"instruction", "input", "answer",
+The YAMLs in tasks/ name `rows_of_question_set`, `alpaca_text` and `response_text`. A row is {"instruction", "input", "answer",
 "response"}; `response` is only there for few-shot examples.
 """
 
@@ -11,7 +11,7 @@ from datasets import Dataset, load_dataset
 
 from ...data.formats import Example
 from ...data.templates import alpaca_prompt
-from .files import Question, public_benchmark, read_benchmark
+from .files import Question, public_question_set, read_question_set
 from .published import answer_in, question_in
 
 _MATH_SUBJECTS = (
@@ -36,12 +36,12 @@ def rows_of(questions: list[Question]) -> dict[str, Dataset]:
     return {"test": Dataset.from_list([{**row, "response": row["answer"]} for row in rows])}
 
 
-def rows_of_benchmark(benchmark: str, path: str | None = None, **_: Any) -> dict[str, Dataset]:
+def rows_of_question_set(benchmark: str, path: str | None = None, **_: Any) -> dict[str, Dataset]:
     """Every task's `custom_dataset`. Args: benchmark: of its `dataset_kwargs`; path: of its metadata; None: from the hub.
 
-    Raises: what `read_benchmark` raises, or, without a path, `public_rows`.
+    Raises: what `read_question_set` raises, or, without a path, `public_rows`.
     """
-    file = read_benchmark(benchmark, path, None) if path else public_benchmark(benchmark, public_rows(benchmark), None)
+    file = read_question_set(benchmark, path, None) if path else public_question_set(benchmark, public_rows(benchmark), None)
     return rows_of(file.questions)
 
 

@@ -39,7 +39,7 @@ def selection_plan_text(plan: "SelectionPlan") -> str:
     }
     if settings.budget_tokens is not None:
         words["budget"] = f"{settings.budget_tokens:,} response tokens"
-    limits = [name for name in _LIMITS if name in plan.wanted[0].inputs]
+    limits = [name for name in _LIMITS if name in plan.requests[0].inputs]
     limits += ["extend"] if settings.extend is not None else []
     if limits:
         counts = {name: f" ({counted(count, 'row')})" for name, count in plan.listed.counts.items()}
@@ -53,7 +53,7 @@ def selection_plan_text(plan: "SelectionPlan") -> str:
     lines = [f"subset of run {plan.config.run_name}"]
     for name, text in words.items():
         lines += labelled(name, text)
-    done = [wanted.folder for wanted in plan.wanted if wanted not in plan.pending]
+    done = [request.folder for request in plan.requests if request not in plan.pending]
     lines += [f"already there, made from the same inputs: {folder} (--overwrite chooses again)" for folder in done]
     return "\n".join(lines)
 

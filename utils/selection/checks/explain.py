@@ -21,7 +21,7 @@ from ..drawing import band_line, checkpoint_names, sparkline, spread_evenly
 from ..methods.kmeans import reproducible_faiss
 from ..methods.random_order import in_random_order
 from ..methods.table import METHODS
-from ..resolve import MadeSubset, open_made_subset
+from ..resolve import ExistingSubset, open_subset
 
 NUM_NEIGHBOURS = 8
 _BAND = (0.1, 0.9)  # quantiles of the cluster's losses
@@ -139,7 +139,7 @@ def explain_row(config: RunConfig, row: int) -> str:
 
     Raises: ValueError for a row that the pool does not have; FileNotFoundError where there is no subset yet.
     """
-    made = open_made_subset(config)
+    made = open_subset(config)
     if not 0 <= row < len(made.pool):
         raise ValueError(
             f"--explain: found row {row}, expected 0 to {len(made.pool) - 1} (rows of {made.pool.name}, from 0)"
@@ -147,7 +147,7 @@ def explain_row(config: RunConfig, row: int) -> str:
     return explanation(row, made, config.subset_section, config.seed)
 
 
-def explanation(row: int, made: MadeSubset, subset: SubsetConfig, seed: int) -> str:
+def explanation(row: int, made: ExistingSubset, subset: SubsetConfig, seed: int) -> str:
     pool, candidates, clusters_N, indices = made.pool, made.candidates, made.clusters_N, made.indices
     chosen = _contains(indices, row)
     lines = [f"row {row} is {'IN' if chosen else 'NOT in'} the subset {made.folder}", ""]
@@ -183,7 +183,7 @@ def _texts(example: Example) -> list[str]:
     return lines + labelled("response", example.response, max_lines=_NUM_TEXT_LINES)
 
 
-def _why_not_selectable(row: int, made: MadeSubset) -> str:
+def _why_not_selectable(row: int, made: ExistingSubset) -> str:
     if made.pool.excluded[row]:
         return "it has no instruction or no response (data.invalid_rows: drop)"
     if row in {hit["row"] for hit in made.listed.reports.get("contamination.json", ())}:

@@ -24,7 +24,7 @@ from ..methods.kmeans import ReadRows
 from ..methods.random_order import derived_seed, sample_positions
 from ..methods.s2l import choose_from_clusters, num_clusters_of
 from ..methods.table import METHODS
-from ..resolve import open_made_subset
+from ..resolve import open_subset
 
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random
@@ -46,7 +46,7 @@ def write_stability(config: RunConfig, dry_run: bool = False) -> str:
             f"--stability: found subset.method {subset.method} with clusters {subset.clusters}, expected s2l with clusters "
             "of trajectories: nothing else has clusters of losses to compare"
         )
-    made = open_made_subset(config)
+    made = open_subset(config)
     assert made.candidates.trajectories is not None
     names = checkpoint_names(made.candidates.trajectories)
     # Those without one of the checkpoints are several only where there are several.
