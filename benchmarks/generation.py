@@ -29,19 +29,19 @@ def main(argv: list[str] | None = None) -> int:
     config, _ = load_config(arguments.config_file, arguments.overrides, needs=("model", "data"))
     plan = plan_evaluation(config, ckpt=-1, overwrite=True)
     generation = Models(config, plan, with_losses=False).generation
-    for asked in plan.asked:
-        if asked.task is None:  # held-out rows without answers
+    for name, task in plan.tasks.items():
+        if task.lm_eval is None:  # held-out rows without answers
             continue
-        longest = max(asked.lengths) + config.evaluation.max_new_tokens
+        longest = max(task.lengths) + config.evaluation.max_new_tokens
         seconds, responses = [], []
         for max_tokens in (config.evaluation.max_tokens_per_batch, 1):
             generation.fit_batches(max_tokens, longest)
             begun = time.perf_counter()
-            responses.append(ask(generation, asked.task, config.evaluation.chat_template))
+            responses.append(ask(generation, task.lm_eval, config.evaluation.chat_template))
             seconds.append(time.perf_counter() - begun)
         assert responses[0] == responses[1], "a batch changed an answer"
         print(
-            f"{asked.name}: {len(asked.lengths)} questions, in batches {seconds[0]:.1f} s, one at a time {seconds[1]:.1f} s: "
+            f"{name}: {len(task.lengths)} questions, in batches {seconds[0]:.1f} s, one at a time {seconds[1]:.1f} s: "
             f"{seconds[1] / seconds[0]:.1f} x",
             flush=True,
         )
