@@ -344,6 +344,20 @@ def test_experts_with_room_for_part_of_a_batch_are_scored_row_by_row(make_model)
     )
 
 
+def test_attention_that_a_short_row_would_change_for_good_is_full_from_the_start(make_model):
+    """The long row before and after a short one: block-sparse attention would be gone the second time."""
+    sparse = {"attention_type": "block_sparse", "block_size": 8, "num_random_blocks": 1}
+    model, tokens = make_model({**tiny_architecture("bigbird_pegasus"), **sparse})
+    rows = scored_rows(tokens)
+    assert model.config.attention_type == "original_full"
+    long, short = (rows[place(tokens.response_starts[rows])] for place in (np.argmax, np.argmin))
+    assert tokens.response_starts[short] < 7 * 8 < tokens.response_starts[long], "one on each side of where it gives way"
+    scorer = ResponseScorer(model, 0, [tokens.row(long)], None)
+    before = losses_of(scorer, tokens, np.array([long]))
+    losses_of(scorer, tokens, np.array([short]))
+    np.testing.assert_array_equal(losses_of(scorer, tokens, np.array([long])), before)
+
+
 _SHORT = 60  # tokens; some rows are longer
 _ROTARY = {
     "llama, dynamic": {

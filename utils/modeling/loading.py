@@ -5,6 +5,7 @@ of experts), and only it knows the conversion. A checkpoint is never changed by 
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -125,11 +126,11 @@ def _load_tokenizer(kind: Any, name: str, setting: str, **options: Any) -> PreTr
 def base_config(model: ModelConfig) -> PretrainedConfig:
     """The architecture of a base model, without its weights."""
     if model.architecture is not None:
-        return config_of_architecture(model.architecture)
+        return _with_full_attention(config_of_architecture(model.architecture))
     name = str(model.name_or_path)
     look_for(name, "model.name_or_path")
     try:
-        return AutoConfig.from_pretrained(
+        config = AutoConfig.from_pretrained(
             name,
             revision=model.revision,
             cache_dir=model.cache_dir,
@@ -138,6 +139,21 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
     except (OSError, ValueError, StrictDataclassError) as error:
         why = why_not_found(name, error)
         raise ValueError(f"model.name_or_path: no model can be loaded from {name!r}: {why}") from error
+    return _with_full_attention(config)
+
+
+def _with_full_attention(config: PretrainedConfig) -> PretrainedConfig:
+    """BigBird's block-sparse attention gives way to full attention at the first short batch, and for good (transformers
+    5): the loss of a row would depend on the rows before it. So it is full from the start, and said so."""
+    if getattr(config, "attention_type", None) == "block_sparse":
+        _say_once(f"{config.model_type}: full attention is used in place of block-sparse, which the first short row would end")
+        config.attention_type = "original_full"
+    return config
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    reporter.warn(f"note: {text}")
 
 
 def checkpoint_config(folder: Path, model: ModelConfig) -> PretrainedConfig:
