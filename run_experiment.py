@@ -15,6 +15,7 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 if TYPE_CHECKING:
     from utils.config.schema import RunConfig
+    from utils.data.pool import Pool
     from utils.experiments.checks import StageChecks
 
 
@@ -72,8 +73,16 @@ def stage_checks() -> "StageChecks":
     from utils.training.plan import plan_training, set_up_training
     from utils.training.tracking import tracking_problems
 
+    pools: dict[str, Pool] = {}  # most runs have one; reading it for each of them would take as often as long
+
+    def pool_of(config: "RunConfig") -> "Pool":
+        key = config.data_section.model_dump_json()
+        if key not in pools:
+            pools[key] = read_pool(config)
+        return pools[key]
+
     def check_training(config: "RunConfig", num_rows: int) -> None:
-        pool = read_pool(config)
+        pool = pool_of(config)
         if config.subset is None:
             plan_training(config, pool, pool.usable_rows, None, overwrite=False)
         elif subset_is_begun(config):
@@ -93,7 +102,7 @@ def stage_checks() -> "StageChecks":
         sections=sections,
         target_sections={"evaluation": evaluation_problems},
         training=check_training,
-        selection=lambda config, num_rows: check_before_scoring(config, read_pool(config), num_rows),
+        selection=lambda config, num_rows: check_before_scoring(config, pool_of(config), num_rows),
         questions=question_files,
     )
 

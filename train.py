@@ -80,7 +80,7 @@ def _train(arguments) -> int:
         rows, manifest = (pool.usable_rows, None) if subset is None else (subset.indices, subset.manifest)
         plan = plan_training(config, pool, rows, manifest, arguments.overwrite)
     if state.is_main_process:
-        if config.subset is not None:
+        if config.subset is not None and selection is None:  # one that was just made has been compared
             print(remarks_text(uncompared(config.subset)), file=sys.stderr, end="")
         print(plan.describe(config), flush=True)
     if not arguments.dry_run:

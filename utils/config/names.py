@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+# Keys of `subset` that bound a choice.
+LIMITS = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
 T = TypeVar("T")
 
 # What a setting is called elsewhere -> what it is called here.

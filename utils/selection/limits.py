@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.files import load_array
-from ..config.names import look_up
+from ..config.names import LIMITS, look_up
 from ..config.schema import SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
@@ -26,7 +26,6 @@ from .contamination import find_contamination
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
 _LONGEST_NUMBER = 18  # digits of a row number that fits into 64 bits
-NAMES = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def without_duplicates(candidates: Candidates, pool: Pool | NumberedRows) -> Can
 def constraint_inputs(subset: SubsetConfig) -> dict[str, Any]:
     """What the constraints depend on, for the manifest: those that are set, files by their contents."""
     inputs: dict[str, Any] = {}
-    for name in NAMES:
+    for name in LIMITS:
         value = getattr(subset, name)
         if value == SubsetConfig.model_fields[name].get_default(call_default_factory=True):
             continue

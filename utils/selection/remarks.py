@@ -1,18 +1,18 @@
 """Which settings of a subset change nothing, or little."""
 
 from ..artifacts.trajectories.read import Trajectories
+from ..config.names import LIMITS
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
 from ..terminal import counted
-from .limits import NAMES
 from .methods.table import Method
 
 
 def settings_remarks(config: RunConfig, method: Method) -> list[str]:
     """Which settings of the subset the method does not use."""
     subset = config.subset_section
-    used = {"trajectories_from", "method", "budget", "budget_tokens", "extend", *NAMES, *method.settings}
+    used = {"trajectories_from", "method", "budget", "budget_tokens", "extend", *LIMITS, *method.settings}
     if subset.trajectories_from is not None:
         used.add("steps")
     if config.data is None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ...config.names import LIMITS
 from ...terminal import counted, labelled, table, unbroken
 
 if TYPE_CHECKING:
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
 
 _NUM_SHOWN = 40  # sources in the table
 _NAME_WIDTH = 36  # a longer name gets a line of its own
-_LIMITS = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
 _MEASURES = {
     "first_loss": "loss at the first checkpoint",
     "last_loss": "loss at the last checkpoint",
@@ -39,7 +39,7 @@ def selection_plan_text(plan: "SelectionPlan") -> str:
     }
     if settings.budget_tokens is not None:
         words["budget"] = f"{settings.budget_tokens:,} response tokens"
-    limits = [name for name in _LIMITS if name in plan.requests[0].inputs]
+    limits = [name for name in LIMITS if name in plan.requests[0].inputs]
     limits += ["extend"] if settings.extend is not None else []
     if limits:
         counts = {name: f" ({counted(count, 'row')})" for name, count in plan.listed.counts.items()}
