@@ -18,7 +18,9 @@ def main(argv: list[str] | None = None) -> int:
 
     parser = CommandParser(__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="the name or folder of an evaluated run")
-    parser.add_argument("--allow_differences", action="store_true", help="also runs that differ in more than the data")
+    parser.add_argument(
+        "--allow_differences", action="store_true", help="also runs that differ in more than the data"
+    )
     arguments = parser.parse_args(argv)
     return run_command(lambda: _compare(arguments.runs, arguments.allow_differences))
 

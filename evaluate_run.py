@@ -17,7 +17,11 @@ def main(argv: list[str] | None = None) -> int:
 
     parser = make_parser(__doc__)
     parser.add_argument(
-        "--ckpt", type=int, default=-1, metavar="STEP", help="0 = the untrained base model, -1 = the newest (default)"
+        "--ckpt",
+        type=int,
+        default=-1,
+        metavar="STEP",
+        help="0 = the untrained base model, -1 = the newest (default)",
     )
     arguments = parse_arguments(parser, argv)
     return run_command(lambda: _evaluate(arguments))

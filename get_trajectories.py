@@ -17,7 +17,9 @@ def main(argv: list[str] | None = None) -> int:
 
     stop_on_sigterm()
     parser = make_parser(__doc__)
-    parser.add_argument("--ckpt", type=int, required=True, help="step of the checkpoint; 0: base model, -1: newest")
+    parser.add_argument(
+        "--ckpt", type=int, required=True, help="step of the checkpoint; 0: base model, -1: newest"
+    )
     parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
     arguments = parse_arguments(parser, argv)
     return run_command(lambda: _score(arguments))

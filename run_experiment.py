@@ -25,7 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser(__doc__)
     arguments = parse_arguments(parser, argv)
     if arguments.overwrite:
-        parser.error("--overwrite: an experiment reuses what is there; overwrite a run with the script that made it")
+        parser.error(
+            "--overwrite: an experiment reuses what is there; overwrite a run with the script that made it"
+        )
     return run_command(lambda: _run(arguments))
 
 
@@ -46,7 +48,10 @@ def _run(arguments) -> int:
         return 0
     failures = run_experiment(plan)
     if failures.reference is not None:
-        print(f"error: {failures.reference} failed, see above; the runs that need it were not tried", file=sys.stderr)
+        print(
+            f"error: {failures.reference} failed, see above; the runs that need it were not tried",
+            file=sys.stderr,
+        )
         return 1
     try:
         for name, runs in plan.comparisons().items():

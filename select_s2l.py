@@ -39,9 +39,15 @@ from utils.selection.run import run_selection
 def main(argv: list[str] | None = None) -> int:
     parser = make_parser(__doc__)
     look = parser.add_mutually_exclusive_group()
-    look.add_argument("--stability", action="store_true", help="how far the clusters of the made subset can be trusted")
-    look.add_argument("--explain", type=int, metavar="ROW", help="why this row (from 0) is in the made subset or not")
-    look.add_argument("--inspect", action="store_true", help="what the trajectories are like, by source, with examples")
+    look.add_argument(
+        "--stability", action="store_true", help="how far the clusters of the made subset can be trusted"
+    )
+    look.add_argument(
+        "--explain", type=int, metavar="ROW", help="why this row (from 0) is in the made subset or not"
+    )
+    look.add_argument(
+        "--inspect", action="store_true", help="what the trajectories are like, by source, with examples"
+    )
     parser.add_argument(
         "--export",
         nargs=2,

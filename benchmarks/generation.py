@@ -21,7 +21,9 @@ from utils.process.memory import keep_freed_memory
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config_file", required=True)
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value")
     arguments = parser.parse_args(argv)

@@ -28,7 +28,9 @@ _RUN, _STEP, _NUM_TOPICS = "made_up", 1, 300
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--num_examples", type=lambda text: int(float(text)), default=50_000)
     parser.add_argument("--num_dimensions", type=int, default=512)
     parser.add_argument("--budget", type=float, default=0.1)
@@ -42,7 +44,9 @@ def main(argv: list[str] | None = None) -> int:
             f"load {os.getloadavg()[0]:.1f} at the start"
         )
         for method in ("facility_location", "k_center"):
-            settings = SubsetConfig.model_validate({"method": method, "trajectories_from": _RUN, "budget": rows})
+            settings = SubsetConfig.model_validate(
+                {"method": method, "trajectories_from": _RUN, "budget": rows}
+            )
             start, processor = time.perf_counter(), time.process_time()
             chosen = METHODS[method].choose(candidates, settings, rows, 0).rows
             seconds, processor = time.perf_counter() - start, time.process_time() - processor
@@ -70,7 +74,9 @@ def make_candidates(embeddings_Nd: np.ndarray) -> Candidates:
     scores = {"loss": np.ones(num_examples, np.float32), "embeddings": embeddings_Nd}
     finish_checkpoint(folder, _STEP, num_examples, [(rows, scores, 0.0)])
     trajectories = read_trajectories(_RUN, None, num_examples)
-    return Candidates(rows, np.zeros(num_examples, np.int32), [""], num_examples, trajectories, np.empty(0, np.int64))
+    return Candidates(
+        rows, np.zeros(num_examples, np.int32), [""], num_examples, trajectories, np.empty(0, np.int64)
+    )
 
 
 if __name__ == "__main__":

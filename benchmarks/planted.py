@@ -32,7 +32,9 @@ _WAYS: dict[str, dict[str, Any]] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--num_seeds", type=int, default=10)
     arguments = parser.parse_args(argv)
     print(
@@ -50,8 +52,12 @@ def recovery(settings: dict[str, Any], seed: int) -> tuple[int, float, int, int]
     values = {"trajectories_from": "planted", "budget": _BUDGET, "num_clusters": _NUM_CLUSTERS, **settings}
     subset = SubsetConfig.model_validate(values)
     choice = METHODS[subset.method].choose(candidates, subset, _BUDGET, seed)
-    as_planted = {rows.tobytes() for rows in map(np.flatnonzero, planted_N == np.arange(_NUM_CLUSTERS)[:, None])}
-    found = {np.flatnonzero(choice.clusters_N == cluster).tobytes() for cluster in np.unique(choice.clusters_N)}
+    as_planted = {
+        rows.tobytes() for rows in map(np.flatnonzero, planted_N == np.arange(_NUM_CLUSTERS)[:, None])
+    }
+    found = {
+        np.flatnonzero(choice.clusters_N == cluster).tobytes() for cluster in np.unique(choice.clusters_N)
+    }
     agreement = adjusted_rand_index(np.zeros(len(planted_N), np.int32), planted_N, choice.clusters_N)
     chosen = np.bincount(planted_N[choice.rows], minlength=_NUM_CLUSTERS)
     return len(as_planted & found), agreement, int(chosen.min()), int(chosen.max())

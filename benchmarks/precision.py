@@ -24,7 +24,9 @@ NUM_SEEDS = 5
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("reference")
     parser.add_argument("other")
     parser.add_argument("--num_clusters", type=int, default=100)
@@ -53,7 +55,9 @@ def main() -> int:
     return 0
 
 
-def clusters_of(losses_nT: np.ndarray, seed: int, num_clusters: int, init: str, num_restarts: int) -> np.ndarray:
+def clusters_of(
+    losses_nT: np.ndarray, seed: int, num_clusters: int, init: str, num_restarts: int
+) -> np.ndarray:
     clusters_n, _ = cluster_rows(
         lambda rows: losses_nT[rows], len(losses_nT), num_clusters, seed, 20, init, num_restarts, None
     )

@@ -34,7 +34,9 @@ Clustering = Callable[[int], tuple[np.ndarray, np.ndarray]]  # seed -> each row'
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--num_examples", type=lambda text: int(float(text)), default=262_039)
     parser.add_argument("--num_checkpoints", type=int, default=12)
     parser.add_argument("--num_sources", type=int, default=14)
@@ -42,7 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--presets", nargs="+", default=["released", "paper"])
     parser.add_argument("--without_texts", action="store_true", help="choose row numbers only")
     parser.add_argument("--compare", action="store_true", help="k-means alone, beside other implementations")
-    parser.add_argument("--folder", type=Path, help="where the files go; default: the system's temporary folder")
+    parser.add_argument(
+        "--folder", type=Path, help="where the files go; default: the system's temporary folder"
+    )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
@@ -66,12 +70,28 @@ def main(argv: list[str] | None = None) -> int:
             make_pool(folder / "pool.jsonl", source_N, rng)
         for preset in arguments.presets:
             for run in ("first", "again")[: 1 if arguments.without_texts else 2]:
-                print(f"preset {preset}, {run}: {run_selection(folder, preset, arguments.budget)}", flush=True)
+                print(
+                    f"preset {preset}, {run}: {run_selection(folder, preset, arguments.budget)}", flush=True
+                )
     return 0
 
 
 def make_pool(path: Path, source_N: np.ndarray, rng: np.random.Generator) -> None:
-    words = ["solve", "for", "the", "sum", "of", "\\frac{1}{2}", "x^2", "answer", "is", "42", "then", "\n", "therefore"]
+    words = [
+        "solve",
+        "for",
+        "the",
+        "sum",
+        "of",
+        "\\frac{1}{2}",
+        "x^2",
+        "answer",
+        "is",
+        "42",
+        "then",
+        "\n",
+        "therefore",
+    ]
     lengths = rng.gamma(2, _MEAN_CHARACTERS / 10, _NUM_TEXTS).astype(int) + 1  # in words of 5 characters
     texts = [" ".join(rng.choice(words, length)) for length in lengths]
     with open(path, "w", encoding="utf-8") as file:
@@ -85,7 +105,9 @@ def make_pool(path: Path, source_N: np.ndarray, rng: np.random.Generator) -> Non
             file.write(json.dumps(example) + "\n")
 
 
-def make_trajectories(path: Path, source_N: np.ndarray, num_checkpoints: int, rng: np.random.Generator) -> None:
+def make_trajectories(
+    path: Path, source_N: np.ndarray, num_checkpoints: int, rng: np.random.Generator
+) -> None:
     """Losses that fall at a pace of their own from a start that depends on the source; written piece by piece."""
     num_examples = len(source_N)
     start_S = rng.gamma(4, 0.4, int(source_N.max()) + 1).astype(np.float32)
@@ -172,7 +194,9 @@ def compare(losses_NT: np.ndarray) -> None:
         return labels_N, kmeans.cluster_centers_.astype(np.float32)
 
     ways: dict[str, Clustering] = {
-        "preset released (one restart, 20 iterations, at most 256 points per centroid)": ours("random", 1, 20, 256),
+        "preset released (one restart, 20 iterations, at most 256 points per centroid)": ours(
+            "random", 1, 20, 256
+        ),
         "preset paper (one restart, 20 iterations, all points)": ours("random", 1, 20, None),
         "paper, num_restarts 3": ours("random", 3, 20, None),
         "paper, num_restarts 10": ours("random", 10, 20, None),

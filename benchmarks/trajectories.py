@@ -45,7 +45,9 @@ _LEAST_SECONDS = 5.0  # of passes over the pool
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", required=True, type=Path)
     parser.add_argument("--pool", required=True, type=Path)
     parser.add_argument("--num_examples", type=int, default=200)
@@ -97,7 +99,11 @@ def device_name(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
+    models = (
+        [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.is_file()
+        else []
+    )
     return models[0].split(":")[1].strip() if models else device
 
 
@@ -161,7 +167,16 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
 
 
 def run_plain(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--plain", checkpoint, "--model", arguments.model, "--pool", arguments.pool]
+    command = [
+        sys.executable,
+        __file__,
+        "--plain",
+        checkpoint,
+        "--model",
+        arguments.model,
+        "--pool",
+        arguments.pool,
+    ]
     command += ["--num_examples", arguments.num_examples, "--device", arguments.device]
     command += ["--plain_precision", arguments.plain_precision]
     begun = time.perf_counter()
@@ -193,7 +208,9 @@ def plain_process(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_ours(arguments: argparse.Namespace, folder: Path, checkpoints: list[Path]) -> tuple[float, int, np.ndarray]:
+def run_ours(
+    arguments: argparse.Namespace, folder: Path, checkpoints: list[Path]
+) -> tuple[float, int, np.ndarray]:
     """The real command over all checkpoints, its processes, loading and tokenization included.
 
     Returns: seconds; peak resident memory in bytes; the losses of the first checkpoint.
@@ -201,21 +218,37 @@ def run_ours(arguments: argparse.Namespace, folder: Path, checkpoints: list[Path
     config = {
         "run_name": "benchmark",
         "model": {"name_or_path": str(checkpoints[0])},
-        "data": {"path": str(arguments.pool.resolve()), "limit": arguments.num_examples, "max_length": MAX_LENGTH},
+        "data": {
+            "path": str(arguments.pool.resolve()),
+            "limit": arguments.num_examples,
+            "max_length": MAX_LENGTH,
+        },
         "trajectories": {"precision": arguments.precision, "compile": arguments.compile},
     }
     (folder / "benchmark.yml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, str(PROJECT / "run_distributed_trajectories.py"), "--config_file", "benchmark.yml"]
+    command = [
+        sys.executable,
+        str(PROJECT / "run_distributed_trajectories.py"),
+        "--config_file",
+        "benchmark.yml",
+    ]
     environment = {**os.environ, "S2L_RES_DIR": str(folder / "res_end_to_end")}
     begun = time.perf_counter()
     process = subprocess.Popen(
-        [*command, "--model_path", str(checkpoints[0].parent)], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+        [*command, "--model_path", str(checkpoints[0].parent)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
     )
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - begun
     if status:
         raise SystemExit(f"run_distributed_trajectories.py ended with {os.waitstatus_to_exitcode(status)}")
-    return seconds, usage.ru_maxrss * 1024, np.load(folder / "res_end_to_end/benchmark/trajectories/checkpoint-1.npy")
+    return (
+        seconds,
+        usage.ru_maxrss * 1024,
+        np.load(folder / "res_end_to_end/benchmark/trajectories/checkpoint-1.npy"),
+    )
 
 
 if __name__ == "__main__":

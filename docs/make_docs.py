@@ -221,7 +221,9 @@ class Page:
 
     def _type(self, value: dict[str, Any]) -> str:
         if "anyOf" in value:
-            options = [option for option in value["anyOf"] if option.get("type") != "null" or value.get("default", 0)]
+            options = [
+                option for option in value["anyOf"] if option.get("type") != "null" or value.get("default", 0)
+            ]
             return " or ".join(dict.fromkeys(self._type(option) for option in options))
         if "$ref" in value:
             return "section"
@@ -266,7 +268,9 @@ def _limits_of(value: dict[str, Any]) -> list[str]:
     if "minimum" in value:
         found.append(f"at least {value['minimum']:g}")
     if value.get("exclusiveMaximum", 2**63) < 2**63:
-        found.append("below 2^32" if value["exclusiveMaximum"] == 2**32 else f"below {value['exclusiveMaximum']:g}")
+        found.append(
+            "below 2^32" if value["exclusiveMaximum"] == 2**32 else f"below {value['exclusiveMaximum']:g}"
+        )
     if "maxLength" in value:
         found.append(f"at most {value['maxLength']} characters")
     if "pattern" in value:
@@ -279,7 +283,9 @@ def _limits_of(value: dict[str, Any]) -> list[str]:
 def _description(key: str, value: dict[str, Any]) -> str:
     described = value.get("description")
     if not described:
-        raise ValueError(f"{key}: found no description in the schema, expected one: give its Field a description")
+        raise ValueError(
+            f"{key}: found no description in the schema, expected one: give its Field a description"
+        )
     return described
 
 
@@ -308,7 +314,9 @@ def config_page() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tree", action="store_true", help="print the tree and write nothing")
     arguments = parser.parse_args(argv)
     if arguments.tree:

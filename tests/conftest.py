@@ -52,7 +52,14 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {**LLAMA_LIKE, "model_type": "llama"},
     "phi3": {**LLAMA_LIKE, "model_type": "phi3", "pad_token_id": 0},
     "qwen2": {**LLAMA_LIKE, "model_type": "qwen2"},
-    "gpt2": {"model_type": "gpt2", "vocab_size": 300, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
+    "gpt2": {
+        "model_type": "gpt2",
+        "vocab_size": 300,
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_positions": 512,
+    },
     # Soft-capped logits, and a window shorter than most rows in every other layer.
     "gemma2": {
         **LLAMA_LIKE,
@@ -180,7 +187,9 @@ def run_script(
     *words: str | Path, check: bool = True, torchrun: int = 0, **environment: str
 ) -> subprocess.CompletedProcess:
     """Run a script of the project as a user would, in a process of its own (or several under torchrun)."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"] if torchrun else []
+    launcher = (
+        ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"] if torchrun else []
+    )
     command = [sys.executable, *launcher, *map(str, words)]
     answer = subprocess.run(
         command, cwd=PROJECT, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300

@@ -44,7 +44,11 @@ def imports(path: Path, with_types: bool = True) -> set[str]:
     names = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     if not with_types:
-        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))]
+        tree.body = [
+            node
+            for node in tree.body
+            if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        ]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
@@ -61,7 +65,9 @@ def room_of(path: Path) -> str:
 
 def layer_of(room: str) -> int:
     layers = [number for number, rooms in enumerate(LAYERS) if room in rooms]
-    assert layers, f"{room} is no room of the house: give it a layer in LAYERS, and a line in the README's tree"
+    assert layers, (
+        f"{room} is no room of the house: give it a layer in LAYERS, and a line in the README's tree"
+    )
     return layers[0]
 
 
@@ -78,7 +84,9 @@ def test_arrows_point_one_way(path):
     if path == PROJECT / "utils/__init__.py":
         return
     room = room_of(path)
-    for name in imports(path, with_types=room != "reporting"):  # a text may name the type of the plan that it renders
+    for name in imports(
+        path, with_types=room != "reporting"
+    ):  # a text may name the type of the plan that it renders
         top, _, rest = name.partition(".")
         assert top not in SCRIPTS, f"{path} imports a script"
         if top != "utils":
@@ -86,7 +94,9 @@ def test_arrows_point_one_way(path):
         other = rest.split(".")[0]
         assert layer_of(other) <= layer_of(room), f"{path}: {room} must not import {other}"
         assert other == room or room not in STAGES or other not in STAGES, f"{path}: stages meet only on disk"
-        assert room != "reporting" or other == room or other not in {"data", "modeling", *STAGES}, f"{path}: {other}"
+        assert room != "reporting" or other == room or other not in {"data", "modeling", *STAGES}, (
+            f"{path}: {other}"
+        )
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -97,7 +107,9 @@ def test_scripts_do_not_import_scripts_and_do_nothing_at_import(script):
     _, *rest = tree.body
     assert ast.get_docstring(tree) and f"python {script}.py" in (ast.get_docstring(tree) or "")
     allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.If)
-    assert all(isinstance(node, allowed) for node in rest), f"{path}: only imports, functions and the __main__ guard"
+    assert all(isinstance(node, allowed) for node in rest), (
+        f"{path}: only imports, functions and the __main__ guard"
+    )
 
 
 NOT_LIGHT = PROJECT / "utils/process/memory.py"  # for those that hold tensors
@@ -126,18 +138,28 @@ def test_imports_inside_the_package_are_relative():
     assert not absolute
 
 
-@pytest.mark.parametrize("path", [path for stage in sorted(STAGES) for path in python_files(f"utils/{stage}")], ids=str)
+@pytest.mark.parametrize(
+    "path", [path for stage in sorted(STAGES) for path in python_files(f"utils/{stage}")], ids=str
+)
 def test_stages_print_nothing(path):
     """They return what they found, and say how far they are through process.reporter."""
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    printed = [ast.unparse(call) for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
-    assert not [call for call in printed if "file=answers" not in call], "a worker's answers go through a pipe"
+    printed = [
+        ast.unparse(call) for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"
+    ]
+    assert not [call for call in printed if "file=answers" not in call], (
+        "a worker's answers go through a pipe"
+    )
 
 
 @pytest.mark.parametrize("path", python_files("utils"), ids=str)
 def test_a_section_that_is_needed_is_asked_for_and_not_asserted(path):
     """`config.model_section` names the section that is missing."""
-    asserts = [ast.unparse(node.test) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+    asserts = [
+        ast.unparse(node.test)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assert)
+    ]
     assert not [test for test in asserts if "config." in test and "None" in test]
 
 

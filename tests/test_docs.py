@@ -24,12 +24,19 @@ BASE = {"run_name": "run", "model": {"name_or_path": "model"}, "data": {"path": 
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced blocks of a language, in lists too."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return ["".join(line.removeprefix(indent) for line in text.splitlines(keepends=True)) for indent, text in found]
+    found = re.findall(
+        rf"^( *)```{language}\n(.*?)^\1```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return [
+        "".join(line.removeprefix(indent) for line in text.splitlines(keepends=True))
+        for indent, text in found
+    ]
 
 
 def test_config_page_is_made_from_the_schema():
-    assert (PROJECT / "docs/config.md").read_text(encoding="utf-8") == make_docs.config_page(), "run `make docs`"
+    assert (PROJECT / "docs/config.md").read_text(encoding="utf-8") == make_docs.config_page(), (
+        "run `make docs`"
+    )
 
 
 def test_tree_of_the_readme_is_made_from_the_docstrings():
@@ -39,7 +46,9 @@ def test_tree_of_the_readme_is_made_from_the_docstrings():
 
 def test_every_module_says_what_lives_there():
     lines = make_docs.tree().splitlines()
-    assert [line for line in lines if len(line.split(maxsplit=1)) < 2 or len(line) > make_docs.TREE_WIDTH] == []
+    assert [
+        line for line in lines if len(line.split(maxsplit=1)) < 2 or len(line) > make_docs.TREE_WIDTH
+    ] == []
 
 
 @pytest.mark.parametrize("key", make_docs.EXAMPLES)
@@ -75,7 +84,9 @@ def test_links_lead_somewhere(page):
 
 @functools.cache
 def help_of(script: str) -> str:
-    done = subprocess.run([sys.executable, script, "--help"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, script, "--help"], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
     return done.stdout
 
 
@@ -96,7 +107,9 @@ def check_script(script: str, words: list[str]) -> None:
     known = known_keys(ExperimentConfig if script == "run_experiment.py" else RunConfig)
     for word in words:
         if word.startswith("--"):
-            assert re.search(rf"^  {re.escape(word)}\b", help_of(script), re.MULTILINE), f"{script} has no {word}"
+            assert re.search(rf"^  {re.escape(word)}\b", help_of(script), re.MULTILINE), (
+                f"{script} has no {word}"
+            )
         elif word.startswith("configs/"):
             assert (PROJECT / word).is_file(), word
         elif "=" in word:
@@ -115,5 +128,9 @@ def test_commands_name_what_exists(page):
         elif words[:2] == ["python", "-m"]:
             module = importlib.util.find_spec(words[2])
             assert module is not None, words
-            own = Path(module.origin or "").read_text(encoding="utf-8") if words[2].startswith("utils.") else None
+            own = (
+                Path(module.origin or "").read_text(encoding="utf-8")
+                if words[2].startswith("utils.")
+                else None
+            )
             assert own is None or all(f'"{word}"' in own for word in words if word.startswith("--")), words

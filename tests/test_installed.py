@@ -46,7 +46,9 @@ trainer.train()
 
 def test_every_folder_of_the_package_is_installed():
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    folders = [path.parent.relative_to(PROJECT / "utils") for path in (PROJECT / "utils").rglob("__init__.py")]
+    folders = [
+        path.parent.relative_to(PROJECT / "utils") for path in (PROJECT / "utils").rglob("__init__.py")
+    ]
     assert sorted(settings["packages"]) == sorted(".".join(["s2l", *folder.parts]) for folder in folders)
 
 
@@ -74,11 +76,17 @@ def test_a_trainer_of_ones_own_beside_a_utils_of_ones_own(site, make_config, res
     write_jsonl(project / "pool.jsonl", pool_rows(30))
     values = {"run_name": "mine", "model": {"name_or_path": "base"}, "data": {"path": "pool.jsonl"}}
     (project / "my_proxy.yml").write_text(yaml.safe_dump(values))
-    (project / "utils.py").write_text("WHOSE = \"the project's\"\n")
+    (project / "utils.py").write_text('WHOSE = "the project\'s"\n')
     (project / "finetune.py").write_text(TRAINER_SCRIPT)
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "S2L_RES_DIR")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "S2L_RES_DIR")
+    }
     subprocess.run(
-        [sys.executable, "finetune.py"], cwd=project, env={**environment, "PYTHONPATH": str(site)}, check=True, timeout=240
+        [sys.executable, "finetune.py"],
+        cwd=project,
+        env={**environment, "PYTHONPATH": str(site)},
+        check=True,
+        timeout=240,
     )
     found = [np.load(project / f"res/mine/trajectories/checkpoint-{step}.npy") for step in (2, 4)]
     assert all(losses.shape == (30,) and np.isfinite(losses).all() for losses in found)

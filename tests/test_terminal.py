@@ -3,7 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.terminal import WIDTH, columns, counted, first_of, labelled, one_line, table, unbroken, visible, wrapped
+from utils.terminal import (
+    WIDTH,
+    columns,
+    counted,
+    first_of,
+    labelled,
+    one_line,
+    table,
+    unbroken,
+    visible,
+    wrapped,
+)
 
 WORDS = st.lists(st.text(st.characters(categories=["L", "P"]), min_size=1, max_size=20), max_size=40)
 
@@ -22,7 +33,9 @@ def test_no_line_ends_inside_a_path_or_between_a_number_and_its_unit(words, numb
 
 
 @given(
-    rows=st.lists(st.tuples(st.text(max_size=60), st.integers(-(10**9), 10**9), st.text(max_size=8)), max_size=8),
+    rows=st.lists(
+        st.tuples(st.text(max_size=60), st.integers(-(10**9), 10**9), st.text(max_size=8)), max_size=8
+    ),
     widest=st.integers(1, 60),
 )
 def test_each_column_of_a_table_begins_and_ends_where_its_heading_does(rows, widest):

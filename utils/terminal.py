@@ -25,7 +25,9 @@ def wrapped(text: str, indent: str = "  ", width: int = WIDTH) -> list[str]:
     """The text in lines, all but the first indented. No line ends inside a word, a path or `unbroken` text, or between
     a number and its unit; what is longer than the width stands on a line of its own, whole."""
     glued = _NUMBER_AND_UNIT.sub(rf"\1{_UNBROKEN}", text)
-    lines = textwrap.wrap(glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(
+        glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
     return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
@@ -34,7 +36,9 @@ def unbroken(text: Any) -> str:
     return visible(str(text)).replace(" ", _UNBROKEN)
 
 
-def labelled(label: str, text: str, indent: str = "  ", label_width: int = 12, max_lines: int = 100) -> list[str]:
+def labelled(
+    label: str, text: str, indent: str = "  ", label_width: int = 12, max_lines: int = 100
+) -> list[str]:
     """A text of one or several paragraphs, wrapped beside its label; lines above `max_lines` are counted, not shown."""
     margin = " " * (len(indent) + label_width)
     lines: list[str] = []
@@ -45,7 +49,10 @@ def labelled(label: str, text: str, indent: str = "  ", label_width: int = 12, m
     if num_left > 1:
         lines = [*lines[:max_lines], f"... {num_left} more lines"]
     first, *others = lines
-    return [line.rstrip() for line in (f"{indent}{label:<{label_width}}{first}", *(margin + line for line in others))]
+    return [
+        line.rstrip()
+        for line in (f"{indent}{label:<{label_width}}{first}", *(margin + line for line in others))
+    ]
 
 
 def table(
@@ -65,7 +72,9 @@ def table(
     """
     align = align or "<" + ">" * (len(heading) - 1)
     assert len(align) == len(heading), "one alignment a column"
-    cells = [[visible(cell) for cell in (*row, *[""] * (len(heading) - len(row)))] for row in (heading, *rows)]
+    cells = [
+        [visible(cell) for cell in (*row, *[""] * (len(heading) - len(row)))] for row in (heading, *rows)
+    ]
     widths = [max((columns(row[0]) for row in cells if columns(row[0]) <= widest_name), default=0)]
     widths += [max(columns(row[number]) for row in cells) for number in range(1, len(heading))]
     lines = []
@@ -75,12 +84,16 @@ def table(
             if not any(others):
                 continue
             name = ""
-        padded = [_padded(cell, size, side) for cell, size, side in zip([name, *others], widths, align, strict=True)]
+        padded = [
+            _padded(cell, size, side) for cell, size, side in zip([name, *others], widths, align, strict=True)
+        ]
         lines.append((indent + "  ".join(padded)).rstrip())
     return lines
 
 
-def tables(heading: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], width: int, align: str = "") -> list[str]:
+def tables(
+    heading: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], width: int, align: str = ""
+) -> list[str]:
     """A table of which any number of columns may be wanted: in parts below one another, each of the first column and as
     many of the others as the width holds, at least one.
 
@@ -164,5 +177,6 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )

@@ -30,13 +30,17 @@ def test_a_record_with_its_differing_leaves_changed_is_the_other(there, now):
 
     def without_nothing(record):
         pairs = record.items() if isinstance(record, dict) else ()
-        return {name: without_nothing(value) for name, value in pairs if value is not None} if pairs else record
+        return (
+            {name: without_nothing(value) for name, value in pairs if value is not None} if pairs else record
+        )
 
     assert without_nothing(changed) == without_nothing(now)
 
 
 @given(
-    common=st.text("abc/ ", max_size=200), one=st.text("xyz", min_size=1, max_size=9), other=st.text("mno", min_size=1)
+    common=st.text("abc/ ", max_size=200),
+    one=st.text("xyz", min_size=1, max_size=9),
+    other=st.text("mno", min_size=1),
 )
 def test_the_first_difference_of_two_long_values_is_shown(common, one, other):
     (line,) = difference_lines({"path": common + one}, {"path": common + other})

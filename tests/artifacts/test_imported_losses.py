@@ -34,13 +34,17 @@ def losses_NT(tmp_path: Path, res_dir: Path) -> np.ndarray:
     return losses_NT
 
 
-def config_of(place: Path, file: str, run_name: str = "target", with_data: bool = True, **subset) -> RunConfig:
+def config_of(
+    place: Path, file: str, run_name: str = "target", with_data: bool = True, **subset
+) -> RunConfig:
     values = {
         "run_name": run_name,
         "seed": 0,
         "subset": {"trajectories_from": str(place / file), "num_clusters": 4, "budget": 30, **subset},
     }
-    return RunConfig.model_validate(values | ({"data": {"path": str(place / "pool.jsonl")}} if with_data else {}))
+    return RunConfig.model_validate(
+        values | ({"data": {"path": str(place / "pool.jsonl")}} if with_data else {})
+    )
 
 
 def chosen(place: Path, file: str, **settings) -> list[int]:
@@ -184,7 +188,9 @@ def test_sources_and_losses_are_enough_for_row_numbers(tmp_path, losses_NT, form
         (tmp_path / form).write_text("\n".join(names) + "\n")
     expected = chosen(tmp_path, "losses.npy", run_name="with", method="random_per_source")
     settings = {"with_data": False, "sources_from": str(tmp_path / form)}
-    assert chosen(tmp_path, "losses.npy", run_name="without", method="random_per_source", **settings) == expected
+    assert (
+        chosen(tmp_path, "losses.npy", run_name="without", method="random_per_source", **settings) == expected
+    )
     folder = RunPaths("without").subset
     assert not (folder / "subset.jsonl").exists() and (folder / "composition.json").exists()
     assert len(json.loads((folder / "composition.json").read_text())["sources"]) == 3
@@ -220,7 +226,10 @@ def test_what_needs_texts_says_so(tmp_path, losses_NT, monkeypatch, settings, wo
 
 
 def test_the_command_needs_no_data_section(tmp_path, losses_NT, capsys):
-    config = {"run_name": "target", "subset": {"trajectories_from": str(tmp_path / "losses.npy"), "budget": 30}}
+    config = {
+        "run_name": "target",
+        "subset": {"trajectories_from": str(tmp_path / "losses.npy"), "budget": 30},
+    }
     (tmp_path / "target.yml").write_text(yaml.safe_dump(config))
     assert select_s2l.main(["--config_file", str(tmp_path / "target.yml")]) == 0
     assert "30 rows" in capsys.readouterr().out
@@ -253,7 +262,9 @@ def test_a_large_pool_is_parsed_once_and_again_when_anything_changed(tmp_path, l
     monkeypatch.setattr(Pool, "_read_all", lambda self, read=Pool._read_all: (parsed.append(1), read(self)))
     again = Pool(data)
     assert not parsed and again.fingerprint == first.fingerprint and again.source_names == first.source_names
-    assert np.array_equal(again.source_codes, first.source_codes) and np.array_equal(again.excluded, first.excluded)
+    assert np.array_equal(again.source_codes, first.source_codes) and np.array_equal(
+        again.excluded, first.excluded
+    )
     assert [again.line(row) for row in range(len(again))] == [first.line(row) for row in range(len(first))]
     assert list(again) == list(first)
     assert len(Pool(data.model_copy(update={"limit": 50}))) == 50 and len(parsed) == 1

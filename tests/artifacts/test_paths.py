@@ -11,13 +11,28 @@ from utils.artifacts.paths import RunPaths, named_subset, run_named
 def test_a_runs_folder_is_the_run(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("S2L_RES_DIR", root)
-    for text in ("NAME", f"{root}/NAME", f"{root}/NAME/", f"./{root}/NAME", str(Path(root, "NAME").absolute())):
+    for text in (
+        "NAME",
+        f"{root}/NAME",
+        f"{root}/NAME/",
+        f"./{root}/NAME",
+        str(Path(root, "NAME").absolute()),
+    ):
         assert run_named(text) == "NAME", text
 
 
 def test_what_is_no_runs_folder_stays_as_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for text in ("NAME", "other/NAME", "res", "res/", "/", "res/NAME/losses.npy", "../res/NAME", "losses.npy"):
+    for text in (
+        "NAME",
+        "other/NAME",
+        "res",
+        "res/",
+        "/",
+        "res/NAME/losses.npy",
+        "../res/NAME",
+        "losses.npy",
+    ):
         assert run_named(text) == text
 
 

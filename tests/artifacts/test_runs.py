@@ -38,7 +38,9 @@ def test_runs_are_listed_as_data_and_the_table_is_made_of_it(res_dir, capsys):
     subset = RunPaths("later").subset_of(30) / "manifest.json"
     made = {"time": "2026-02-03T10:00:00+00:00"}
     inputs = {"method": "s2l"}
-    write_manifest(subset, "subset", "complete", inputs, budget=30, trajectories={"from": "sooner"}, provenance=made)
+    write_manifest(
+        subset, "subset", "complete", inputs, budget=30, trajectories={"from": "sooner"}, provenance=made
+    )
     (res_dir / "not_a_run").mkdir()
     (res_dir / ".cache").mkdir()
     runs = find_runs()
@@ -108,7 +110,9 @@ def test_what_is_trained_and_scored_says_when_from_what_and_how_fast(
         assert manifest["provenance"]["folder"] == str(tmp_path)
     config, _ = load_config(config_file)
     scored = load_config(RunPaths("scored").config)[0]
-    assert scored.run_name == "scored" and scored.data == config.data, "a run that was only scored has its config"
+    assert scored.run_name == "scored" and scored.data == config.data, (
+        "a run that was only scored has its config"
+    )
     assert config.model is not None
     device = read_manifest(RunPaths("run").manifest, "training")["provenance"]["device_name"]
     model = config.model.model_dump(mode="json")

@@ -181,7 +181,9 @@ def test_every_synonym_stands_for_a_key_that_is_there():
     known = known_keys(RunConfig)
     assert {key for keys in SYNONYMS.values() for key in keys} <= set(known)
     taken = {key.rpartition(".")[2] for key in known if not key.startswith("train_args.")}
-    assert {name for name in SYNONYMS if name in taken} == {"clusters"}, "what is a key of ours stands for itself"
+    assert {name for name in SYNONYMS if name in taken} == {"clusters"}, (
+        "what is a key of ours stands for itself"
+    )
 
 
 def test_no_words_of_pydantic_reach_a_user(yaml_file):
@@ -244,7 +246,9 @@ def test_numbers_and_names_that_nothing_could_hold_are_refused(yaml_file, overri
 
 def test_command_line_wins_over_yaml_and_yaml_over_defaults(yaml_file):
     path = yaml_file(MINIMAL + "seed: 5\nglobal_batch_size: 8\n")
-    config, _ = load_config(path, ["seed=6", "subset.budget=0.5", "train_args.learning_rate=1e-4", "data.limit=10"])
+    config, _ = load_config(
+        path, ["seed=6", "subset.budget=0.5", "train_args.learning_rate=1e-4", "data.limit=10"]
+    )
     assert (config.seed, config.global_batch_size, config.checkpoints.count) == (6, 8, 12)
     assert config.subset is not None
     assert (config.subset.budget, config.train_args["learning_rate"]) == (0.5, 1e-4)
@@ -256,14 +260,24 @@ def test_command_line_wins_over_yaml_and_yaml_over_defaults(yaml_file):
 def test_presets_fill_what_is_not_written(yaml_file):
     config, _ = load_config(yaml_file(MINIMAL + "subset: {preset: paper, iterations: 7}\n"))
     assert config.subset is not None
-    assert (config.subset.per_source, config.subset.min_cluster_size, config.subset.iterations) == (False, 1, 7)
+    assert (config.subset.per_source, config.subset.min_cluster_size, config.subset.iterations) == (
+        False,
+        1,
+        7,
+    )
     released = load_config(yaml_file(MINIMAL + "subset: {}\n"))[0].subset
     assert released is not None
-    assert (released.per_source, released.min_cluster_size, released.max_points_per_centroid) == (True, 3, 256)
+    assert (released.per_source, released.min_cluster_size, released.max_points_per_centroid) == (
+        True,
+        3,
+        256,
+    )
 
 
 @pytest.mark.parametrize(
-    "path", sorted(path for path in (PROJECT / "configs").rglob("*.yml") if not path.name.startswith("experiment")), ids=str
+    "path",
+    sorted(path for path in (PROJECT / "configs").rglob("*.yml") if not path.name.startswith("experiment")),
+    ids=str,
 )
 def test_each_shipped_yaml_loads_and_says_how_to_launch_it(path):
     config, translations = load_config(path, needs=["model", "data"])
@@ -307,7 +321,9 @@ def released_yaml(**changes) -> dict:
         released_yaml(),
         released_yaml(seed=7, train_args={"seed": 8, "save_steps": 500, "save_total_limit": 3}),
         released_yaml(schedule_name="Full", train_args={"save_strategy": "epoch", "save_steps": 500}),
-        released_yaml(train_args={"fsdp": "", "report_to": ["wandb", "tensorboard"], "lr_scheduler_type": "cosine"}),
+        released_yaml(
+            train_args={"fsdp": "", "report_to": ["wandb", "tensorboard"], "lr_scheduler_type": "cosine"}
+        ),
         released_yaml(train_args={"fsdp": True, "report_to": None, "warmup_steps": 9, "max_steps": 5}),
     ],
     ids=str,
@@ -356,9 +372,13 @@ def test_train_args_are_known_without_importing_transformers():
         if isinstance(field.type, type):
             assert kinds[name] == {field.type.__name__}
     defaults = {
-        name: field.default for name, field in fields.items() if kinds[name] <= {"int", "float", "bool", "str", "None"}
+        name: field.default
+        for name, field in fields.items()
+        if kinds[name] <= {"int", "float", "bool", "str", "None"}
     }
-    problems = train_args_problems({name: value for name, value in defaults.items() if not name.startswith("fsdp")})
+    problems = train_args_problems(
+        {name: value for name, value in defaults.items() if not name.startswith("fsdp")}
+    )
     assert not [problem for problem in problems if "found" in problem], "defaults are values that we honour"
 
 
@@ -418,7 +438,9 @@ def test_problems_of_whole_sections_come_with_those_of_broken_ones(yaml_file):
         assert words in str(refusal.value)
 
 
-@pytest.mark.parametrize("value", ["1e-5", "2E3", 1e-5, 5, True, None, "a: b", "x\ny", [1, "1e5"], {"a": "1e3"}, "yes", "", " a"])
+@pytest.mark.parametrize(
+    "value", ["1e-5", "2E3", 1e-5, 5, True, None, "a: b", "x\ny", [1, "1e5"], {"a": "1e3"}, "yes", "", " a"]
+)
 def test_a_value_survives_the_command_line_and_the_config_that_is_written(value, res_dir, tmp_path):
     path = tmp_path / "run.yml"
     path.write_text("run_name: a\nmodel: {name_or_path: m}\n")

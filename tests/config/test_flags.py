@@ -21,16 +21,38 @@ SHARED = [
     (["--config_file", "x.yml", "--force"], "found --force, expected --overwrite"),
     (["proxy.yml"], "found proxy.yml without a flag, expected --config_file proxy.yml"),
     (["--dry_run", "proxy.yaml"], "found proxy.yaml without a flag, expected --config_file proxy.yaml"),
-    (["--config_file", "x.yml", "--seed", "3"], "found --seed, expected a setting without dashes, such as seed=value"),
-    (["--config_file", "x.yml", "--lr=3"], "a setting without dashes, such as train_args.learning_rate=value"),
+    (
+        ["--config_file", "x.yml", "--seed", "3"],
+        "found --seed, expected a setting without dashes, such as seed=value",
+    ),
+    (
+        ["--config_file", "x.yml", "--lr=3"],
+        "a setting without dashes, such as train_args.learning_rate=value",
+    ),
     (["--config_file", "x.yml", "--data.limit=3"], "a setting without dashes, such as data.limit=value"),
 ]
 OF_ONE_SCRIPT = [
-    ("get_trajectories", ["--config_file", "x.yml", "--checkpoint", "3"], "found --checkpoint, expected --ckpt"),
-    ("get_trajectories", ["--config_file", "x.yml", "--model-path", "3"], "found --model-path, expected --model_path"),
-    ("run_distributed_trajectories", ["--config_file", "x.yml", "--ckpt", "3"], "found --ckpt, expected --checkpoints"),
+    (
+        "get_trajectories",
+        ["--config_file", "x.yml", "--checkpoint", "3"],
+        "found --checkpoint, expected --ckpt",
+    ),
+    (
+        "get_trajectories",
+        ["--config_file", "x.yml", "--model-path", "3"],
+        "found --model-path, expected --model_path",
+    ),
+    (
+        "run_distributed_trajectories",
+        ["--config_file", "x.yml", "--ckpt", "3"],
+        "found --ckpt, expected --checkpoints",
+    ),
     ("select_s2l", ["--config_file", "x.yml", "--explian", "3"], "found --explian, expected --explain"),
-    ("compare_runs", ["a", "b", "--allow-differences"], "found --allow-differences, expected --allow_differences"),
+    (
+        "compare_runs",
+        ["a", "b", "--allow-differences"],
+        "found --allow-differences, expected --allow_differences",
+    ),
     ("utils.data.synthetic", ["--output-dir", "x"], "found --output-dir, expected --output_dir"),
     ("utils.data.synthetic", ["--number", "x"], "expected one of --help, --output_dir"),
 ]

@@ -96,7 +96,8 @@ def test_a_key_is_taken_and_all_other_words_are_left(before, after, key, in_one_
 
 
 @given(
-    before=st.lists(st.sampled_from(OTHER_WORDS), max_size=3), after=st.lists(st.sampled_from(OTHER_WORDS), max_size=3)
+    before=st.lists(st.sampled_from(OTHER_WORDS), max_size=3),
+    after=st.lists(st.sampled_from(OTHER_WORDS), max_size=3),
 )
 def test_without_a_key_no_word_is_taken_for_it(before, after):
     """As an unset variable leaves it: --wandb_key $EMPTY --dry_run."""

@@ -36,7 +36,19 @@ def refusal(path: Path, content: bytes, **data: Any) -> str:
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
-    ["2024-01-05", 'say "no", or\nyes', "a\u2028b\x85c", "\r", "a\r\nb", "1.0", "1e400", "null", " ", "\ufeffx", "\0"]
+    [
+        "2024-01-05",
+        'say "no", or\nyes',
+        "a\u2028b\x85c",
+        "\r",
+        "a\r\nb",
+        "1.0",
+        "1e400",
+        "null",
+        " ",
+        "\ufeffx",
+        "\0",
+    ]
 )
 COLUMNS = {  # kind -> (values, type in Parquet)
     "text": (TEXT, pa.string()),
@@ -65,15 +77,22 @@ def cell(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def write_everywhere(folder: Path, names: list[str], types: list[pa.DataType], rows: list[dict[str, Any]]) -> list[Path]:
+def write_everywhere(
+    folder: Path, names: list[str], types: list[pa.DataType], rows: list[dict[str, Any]]
+) -> list[Path]:
     import datasets
 
     write_jsonl(folder / "rows.jsonl", rows)
-    (folder / "rows.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8", newline="")
+    (folder / "rows.json").write_text(
+        json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8", newline=""
+    )
     (folder / "lines.json").write_text("\n".join(map(json.dumps, rows)))
     containers = [folder / "rows.jsonl", folder / "rows.json", folder / "lines.json"]
     values = [value for row in rows for value in row.values()]
-    if not any(isinstance(value, (list, dict)) or value in (float("inf"), -float("inf")) or value != value for value in values):
+    if not any(
+        isinstance(value, (list, dict)) or value in (float("inf"), -float("inf")) or value != value
+        for value in values
+    ):
         with open(folder / "rows.csv", "w", encoding="utf-8-sig", newline="") as file:
             csv.writer(file).writerows([names, *([cell(value) for value in row.values()] for row in rows)])
         containers.append(folder / "rows.csv")
@@ -114,7 +133,12 @@ def test_fingerprints_of_texts_are_those_of_earlier_versions(tmp_path):
     """A changed fingerprint would make every artifact of its users useless."""
     rows = [
         {"instruction": "Add 1 and 2.", "input": "", "output": "3", "source": "sums"},
-        {"instruction": "Name the ü\u2028in it.", "input": "on\ntwo lines", "output": 'u, "umlaut"', "source": "words"},
+        {
+            "instruction": "Name the ü\u2028in it.",
+            "input": "on\ntwo lines",
+            "output": 'u, "umlaut"',
+            "source": "words",
+        },
         {"instruction": "No source.", "output": "None."},
         {"instruction": None, "output": "no question", "source": "1.0"},
         {"instruction": "no answer", "input": None, "output": " ", "source": None},
@@ -130,9 +154,13 @@ def test_fingerprints_of_texts_are_those_of_earlier_versions(tmp_path):
 def test_a_number_is_its_text_as_written(tmp_path, suffix):
     numbers = ["7", "-0", "1.50", "1e400", "-0.0", "1E+2", "9" * 5000]
     path = tmp_path / f"pool.{suffix}"
-    path.write_text("\n".join(f'{{"instruction": "a", "output": {number}, "source": {number}}}' for number in numbers))
+    path.write_text(
+        "\n".join(f'{{"instruction": "a", "output": {number}, "source": {number}}}' for number in numbers)
+    )
     assert [example.response for example in pool_of(path)] == numbers
-    path.write_text('{"instruction": "a", "output": true, "source": 1}\n{"instruction": "a", "output": 0.10, "source": 1.0}')
+    path.write_text(
+        '{"instruction": "a", "output": true, "source": 1}\n{"instruction": "a", "output": 0.10, "source": 1.0}'
+    )
     assert list(pool_of(path)) == [Example("a", "true", source="1"), Example("a", "0.10", source="1")]
 
 
@@ -148,7 +176,11 @@ def test_floats_of_a_parquet_file_are_the_shortest_texts_and_labels_their_names(
     )
     pyarrow.parquet.write_table(table, tmp_path / "floats.parquet")
     pool = pool_of(tmp_path / "floats.parquet", invalid_rows="drop")
-    assert [(example.instruction, example.input) for example in pool] == [("0.1", "0.1"), ("", "3.0"), ("2.0", "-0.0")]
+    assert [(example.instruction, example.input) for example in pool] == [
+        ("0.1", "0.1"),
+        ("", "3.0"),
+        ("2.0", "-0.0"),
+    ]
     assert pool.usable_rows.tolist() == [0, 2]
 
     features = datasets.Features({**dict.fromkeys(["instruction", "output"], datasets.Value("string"))})
@@ -289,8 +321,12 @@ def test_a_json_document_does_not_depend_on_how_much_is_read_at_once(tmp_path_fa
 
 
 def test_columns_name_different_columns_that_are_there(tmp_path):
-    path = write_jsonl(tmp_path / "pool.jsonl", [{"instruction": None, "output": "b"}, {"output": "b"}, *ROWS])
-    assert pool_of(path, invalid_rows="drop").usable_rows.tolist() == [2, 3], "a column that a row lacks is null there"
+    path = write_jsonl(
+        tmp_path / "pool.jsonl", [{"instruction": None, "output": "b"}, {"output": "b"}, *ROWS]
+    )
+    assert pool_of(path, invalid_rows="drop").usable_rows.tolist() == [2, 3], (
+        "a column that a row lacks is null there"
+    )
     for columns, words in (
         ({"input": "context"}, "no column 'context'"),
         ({"instruction": "question"}, "no column 'question'"),
@@ -309,7 +345,9 @@ def test_a_large_text_file_stays_on_disk(tmp_path, suffix):
         for row in range(20_000):
             comma = "," if row else ""
             file.write(
-                f"{row},{answer}\n" if suffix == "csv" else f'{comma}{{"instruction": {row}, "output": "{answer}"}}\n'
+                f"{row},{answer}\n"
+                if suffix == "csv"
+                else f'{comma}{{"instruction": {row}, "output": "{answer}"}}\n'
             )
         file.write("" if suffix == "csv" else "]")
     code = (
@@ -319,6 +357,8 @@ def test_a_large_text_file_stays_on_disk(tmp_path, suffix):
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     environment = {"S2L_RES_DIR": str(tmp_path / "res"), "PATH": ""}
-    said = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, env=environment)
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, env=environment
+    )
     assert said.returncode == 0, said.stderr
     assert int(said.stdout) < 10_000, "kB"

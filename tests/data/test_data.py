@@ -135,7 +135,10 @@ def test_padding_never_enters_a_mask_or_a_label():
     ("content", "words"),
     [
         (b'{"instruction": "a", "output": "b"}\n{"instruction": "a", \n', ["line 2", "not JSON"]),
-        (b'{"instruction": "a", "output": "b"}\n\n{"instruction": "a", "output": "b"}\n', ["line 2", "not JSON"]),
+        (
+            b'{"instruction": "a", "output": "b"}\n\n{"instruction": "a", "output": "b"}\n',
+            ["line 2", "not JSON"],
+        ),
         (b'{"instruction": "a", "output": "caf\xe9"}\n', ["line 1", "not UTF-8"]),
         (b'["a", "b"]\n', ["line 1", "list"]),
         (b'{"instruction": "a", "answer": "b"}\n', ["no column 'output'", "'answer'", "data.columns"]),
@@ -189,7 +192,11 @@ def test_fingerprint_follows_texts_order_and_sources_only(tmp_path):
         [{**rows[0], "source": "elsewhere"}, *rows[1:]],
         [{**rows[0], "input": "context"}, *rows[1:]],
         [
-            {**rows[0], "instruction": rows[0]["instruction"] + rows[0]["output"][:1], "output": rows[0]["output"][1:]},
+            {
+                **rows[0],
+                "instruction": rows[0]["instruction"] + rows[0]["output"][:1],
+                "output": rows[0]["output"][1:],
+            },
             *rows[1:],
         ],
     ):
@@ -197,7 +204,10 @@ def test_fingerprint_follows_texts_order_and_sources_only(tmp_path):
 
 
 def test_lines_are_the_rows_byte_for_byte(tmp_path):
-    lines = [b'{"instruction":"a",  "output":"b\\u00e9"}', '{"output": "é", "instruction": "x", "k": 1.50}'.encode()]
+    lines = [
+        b'{"instruction":"a",  "output":"b\\u00e9"}',
+        '{"output": "é", "instruction": "x", "k": 1.50}'.encode(),
+    ]
     (tmp_path / "pool.jsonl").write_bytes(b"\n".join(lines) + b"\r\n\n")
     pool = Pool(DataConfig(path=str(tmp_path / "pool.jsonl")))
     assert len(pool) == 2
@@ -225,11 +235,19 @@ def test_alpaca_template_has_an_input_section_only_with_an_input():
 
 @pytest.mark.parametrize("is_encoder_decoder", [False, True])
 def test_truncation_is_what_the_uncut_rows_say(tmp_path, res_dir, tokenizer, is_encoder_decoder):
-    rows = [*pool_rows(30), {"instruction": "long", "output": "z" * 300}, {"instruction": "y" * 300, "output": "b"}]
+    rows = [
+        *pool_rows(30),
+        {"instruction": "long", "output": "z" * 300},
+        {"instruction": "y" * 300, "output": "b"},
+    ]
     rows.append({"instruction": "no response", "output": ""})
     pool = open_pool(tmp_path, rows, invalid_rows="drop")
     whole, used = tokenize_pool(pool, tokenizer, "alpaca", 10_000, is_encoder_decoder), np.arange(32)
-    sizes = whole.lengths if not is_encoder_decoder else np.maximum(whole.response_starts, whole.num_response_tokens)
+    sizes = (
+        whole.lengths
+        if not is_encoder_decoder
+        else np.maximum(whole.response_starts, whole.num_response_tokens)
+    )
     for max_length in (50, 150, 180, 10_000):
         tokens = tokenize_pool(pool, tokenizer, "alpaca", max_length, is_encoder_decoder)
         assert np.array_equal(tokens.whole_lengths, sizes)
@@ -252,7 +270,9 @@ def test_truncation_warns_where_much_is_lost(tmp_path, res_dir, tokenizer):
     assert cut.is_severe and text.startswith("WARNING: max_length 100 ") and f"at {cut.lengths[0.95]}" in text
     longest = int(tokens.whole_lengths[:99].max())
     cut = truncation_of(tokenized(tmp_path, rows, tokenizer, longest), np.arange(100))
-    assert (cut.num_lost, cut.num_cut, cut.is_severe) == (1, 0, False) and "1 example (1 %)" in " ".join(cut.describe())
+    assert (cut.num_lost, cut.num_cut, cut.is_severe) == (1, 0, False) and "1 example (1 %)" in " ".join(
+        cut.describe()
+    )
     assert cut.lengths == {0.95: cut.lengths[0.95], 0.99: longest, 1.0: int(tokens.whole_lengths.max())}
 
 

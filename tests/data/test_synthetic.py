@@ -31,7 +31,10 @@ def rows_of(made: tuple[list[Row], list[Row]]) -> dict[str, list[Row]]:
     """Rows by source, the rare sources topped up so that all of their templates are met."""
     pool, heldout = made
     more, _ = make_rows(8000, 0, seed=1)
-    return {source.name: [row for row in pool + heldout + more if row["source"] == source.name] for source in SOURCES}
+    return {
+        source.name: [row for row in pool + heldout + more if row["source"] == source.name]
+        for source in SOURCES
+    }
 
 
 def answer_of(row: Row) -> Fraction:
@@ -44,7 +47,9 @@ def numbers_in(text: str) -> list[Fraction]:
 
 def files_in(directory: Path) -> dict[str, bytes]:
     """The whole tree, the tokenizer included."""
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
 
 
 def rows_in(directory: Path) -> dict[str, bytes]:
@@ -166,7 +171,9 @@ def test_every_worked_step_is_true_and_the_last_one_gives_the_answer(rows_of: di
         solved = dict(re.findall(r"^([a-z]) = .* = (\d+)$", row["output"], re.MULTILINE))
         for step in steps:
             sides = step.split(" = ")
-            values = {value_of(side, solved) for side in sides if solved.keys() >= set(re.findall("[a-z]", side))}
+            values = {
+                value_of(side, solved) for side in sides if solved.keys() >= set(re.findall("[a-z]", side))
+            }
             assert len(sides) >= 2, row
             assert len(values) == 1, row
         if steps:

@@ -23,7 +23,13 @@ from utils.evaluation.answers import judging
 from utils.evaluation.answers.judging import Gold, can_be_matched
 from utils.evaluation.models.harness import ask, prompts_of, question_task
 from utils.evaluation.models.hf import TransformersModel, encode_prompts
-from utils.evaluation.questions.files import MATH_SETS, Question, read_question_set, read_shots, with_pool_rows
+from utils.evaluation.questions.files import (
+    MATH_SETS,
+    Question,
+    read_question_set,
+    read_shots,
+    with_pool_rows,
+)
 from utils.evaluation.text_metrics import text_scores
 from utils.modeling.loading import load_base_model, load_tokenizer
 
@@ -114,12 +120,17 @@ def test_a_task_of_lm_evals_own_is_run_with_its_own_prompts(make_config, tmp_pat
     assert [line["question"] for line in lines("parity")] == ["0 + 1 =", "1 + 1 =", "2 + 1 =", "3 + 1 ="]
     assert sum(line["correct"] for line in lines("parity")) == 4 * result["accuracy"]
     shown, noise = capsys.readouterr()
-    assert "parity acc,none" in shown and "it/s" not in noise and "examples/s" not in noise and "\r" not in noise
+    assert (
+        "parity acc,none" in shown and "it/s" not in noise and "examples/s" not in noise and "\r" not in noise
+    )
 
 
 def test_solved_examples_are_the_first_usable_rows_of_their_file(tmp_path):
     rows = [{"instruction": str(row), "output": "b" if row % 3 else ""} for row in range(9)]
-    path, data = str(write_jsonl(tmp_path / "shots.jsonl", rows)), DataConfig(path="pool.jsonl", invalid_rows="drop")
+    path, data = (
+        str(write_jsonl(tmp_path / "shots.jsonl", rows)),
+        DataConfig(path="pool.jsonl", invalid_rows="drop"),
+    )
     assert [example.instruction for example in read_shots(path, 3, data)] == ["1", "2", "4"]
     with pytest.raises(ValueError, match=r"num_fewshot: found 7, usable rows in .*: 6: lower it"):
         read_shots(path, 7, data)
@@ -181,14 +192,18 @@ def test_each_set_is_read_as_its_authors_publish_it(tmp_path, name, row, questio
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_the_prompt_is_the_training_template(template, tokenizer_dir):
-    tokenizer = load_tokenizer(ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir)))
+    tokenizer = load_tokenizer(
+        ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir))
+    )
     texts = ["2 + 3?", "[3]", "{{ 7 }} {input} ", "\n a", "12"]
     task = question_task("gsm8k", bare_questions(*texts), [], TEMPLATES[template], EvaluationConfig())
     assert prompts_of(task, tokenizer, False) == [TEMPLATES[template](Example(text, "")) for text in texts]
 
 
 def test_solved_examples_stand_before_each_question_as_in_training(tokenizer_dir):
-    tokenizer = load_tokenizer(ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir)))
+    tokenizer = load_tokenizer(
+        ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir))
+    )
     shots = [Example("1 + 1", "The answer is 2"), Example("[3]", "[5]", "with input")]
     task = question_task("math", bare_questions("2 + 3"), shots, alpaca_prompt, EvaluationConfig())
     expected = "".join(alpaca_prompt(shot) + shot.response + "\n\n" for shot in shots)
@@ -217,9 +232,15 @@ def test_a_chat_template_takes_the_place_of_the_training_template(make_config, t
     assert prompts_of(task, tokenizer, True) == ["<|endoftext|>[user]1[assistant]2[user]3[assistant]"]
 
 
-@pytest.mark.parametrize(("template", "instruction"), [("plain", "one two "), ("plain", "12  "), ("alpaca", "1 + 1")])
-def test_a_prompt_alone_is_tokenized_as_before_a_response(tokenizer_dir, res_dir, tmp_path, template, instruction):
-    tokenizer: Any = load_tokenizer(ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir)))
+@pytest.mark.parametrize(
+    ("template", "instruction"), [("plain", "one two "), ("plain", "12  "), ("alpaca", "1 + 1")]
+)
+def test_a_prompt_alone_is_tokenized_as_before_a_response(
+    tokenizer_dir, res_dir, tmp_path, template, instruction
+):
+    tokenizer: Any = load_tokenizer(
+        ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir))
+    )
     row = {"instruction": instruction, "output": "The answer is 5"}
     pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", [row]))))
     ids, _ = tokenize_pool(pool, tokenizer, template, 512, False).row(0)
@@ -249,13 +270,21 @@ def test_a_pool_that_cannot_be_read_is_said_and_changes_no_score(make_config, tm
 
 
 def test_what_no_response_could_have_got_right_is_counted(make_config, tmp_path):
-    rows = [{"instruction": str(row), "answer": answer} for row, answer in enumerate(["[3]", "1363.0", "7", "August"])]
+    rows = [
+        {"instruction": str(row), "answer": answer}
+        for row, answer in enumerate(["[3]", "1363.0", "7", "August"])
+    ]
     file = write_jsonl(tmp_path / "golds.jsonl", rows)
     assert (
-        run_evaluation(write_config(make_config, tmp_path, benchmarks={"mathematics": str(file), "mine": str(file)}))
+        run_evaluation(
+            write_config(make_config, tmp_path, benchmarks={"mathematics": str(file), "mine": str(file)})
+        )
         == 0
     )
-    counts = {name: (read(name)["unmatchable"], read(name)["unmatchable_strict"]) for name in ("mathematics", "mine")}
+    counts = {
+        name: (read(name)["unmatchable"], read(name)["unmatchable_strict"])
+        for name in ("mathematics", "mine")
+    }
     assert counts == {"mathematics": (3, 0), "mine": (0, 0)}
 
 
@@ -266,7 +295,12 @@ def test_a_prompt_without_room_loses_its_beginning_and_is_counted(make_config, t
     assert [line["prompt_too_long"] for line in lines("long")] == [True, False]
     assert read("long")["prompt_too_long"] == 1
     assert "1 prompts leave no room for a response" in " ".join(capsys.readouterr().out.split())
-    assert run_evaluation(write_config(make_config, tmp_path, benchmarks={"long": str(file)}, max_new_tokens=512)) == 1
+    assert (
+        run_evaluation(
+            write_config(make_config, tmp_path, benchmarks={"long": str(file)}, max_new_tokens=512)
+        )
+        == 1
+    )
     assert "set evaluation.max_new_tokens below 512" in capsys.readouterr().err
 
 
@@ -323,7 +357,10 @@ def test_text_metrics_know_the_same_from_the_other(tmp_path):
     }
     BertModel(BertConfig(vocab_size=len(vocabulary), **size)).save_pretrained(tmp_path)
     overall, each = text_scores(
-        ["bleu", "rouge_l", "bert_score"], ["no acute process .", "normal head", ""], references, str(tmp_path)
+        ["bleu", "rouge_l", "bert_score"],
+        ["no acute process .", "normal head", ""],
+        references,
+        str(tmp_path),
     )
     for metric in ("bleu", "rouge_l", "bert_score"):
         same, other, empty = each[metric]

@@ -36,9 +36,17 @@ FAMILIES = ["gpt_neox", "t5"]
 # Two sources, questions and answers of different lengths; short enough to be learnt by heart in seconds.
 ROWS = [
     {"source": "sums", "instruction": "2 + 3", "output": "The answer is 5"},
-    {"source": "sums", "instruction": "20 + 30 + 40", "output": "20 + 30 = 50 and 50 + 40 = 90\nThe answer is 90"},
+    {
+        "source": "sums",
+        "instruction": "20 + 30 + 40",
+        "output": "20 + 30 = 50 and 50 + 40 = 90\nThe answer is 90",
+    },
     {"source": "sums", "instruction": "1 + 1 + 1 + 1 + 1 + 1", "output": "The answer is 6.0"},
-    {"source": "choices", "instruction": "Which is a fruit? (A) a stone (B) an apple", "output": "The answer is B."},
+    {
+        "source": "choices",
+        "instruction": "Which is a fruit? (A) a stone (B) an apple",
+        "output": "The answer is B.",
+    },
     {"source": "choices", "instruction": "Red?", "output": "It has none.\nThe answer is (A)"},
 ]
 PROMPTS = [row["instruction"] for row in ROWS] + [
@@ -100,7 +108,11 @@ def loaded(trained: Any, tokenizer_dir: Path, request: pytest.FixtureRequest) ->
 
 
 def generate(
-    loaded: tuple[Any, Any], prompts: list[str], max_new_tokens: int, batch: int = 100, stop: list[str] | None = None
+    loaded: tuple[Any, Any],
+    prompts: list[str],
+    max_new_tokens: int,
+    batch: int = 100,
+    stop: list[str] | None = None,
 ) -> list[Response]:
     questions = [Question(row, Example(prompt, ""), Gold("1")) for row, prompt in enumerate(prompts)]
     settings = EvaluationConfig(heldout="x", max_new_tokens=max_new_tokens, stop=stop or [])
@@ -169,7 +181,9 @@ def test_a_tokenizer_whose_pad_is_its_end_of_sequence_changes_nothing(loaded):
 
 @pytest.mark.parametrize("is_encoder_decoder", [False, True])
 def test_prompts_are_tokenized_as_in_training(tokenizer_dir, res_dir, tmp_path, is_encoder_decoder):
-    tokenizer: Any = load_tokenizer(ModelConfig(architecture=ARCHITECTURES["t5"], tokenizer=str(tokenizer_dir)))
+    tokenizer: Any = load_tokenizer(
+        ModelConfig(architecture=ARCHITECTURES["t5"], tokenizer=str(tokenizer_dir))
+    )
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<|endoftext|> $A <|endoftext|>", special_tokens=[("<|endoftext|>", 0)]
     )
@@ -191,7 +205,8 @@ def run(make_config: Any, trained: Any, res_dir: Path, tmp_path: Path) -> Callab
     def make(name: str = "target", family: str = "gpt_neox", **evaluation: Any) -> Path:
         heldout = write_jsonl(tmp_path / "heldout.jsonl", ROWS)
         questions = [
-            {"instruction": row["instruction"], "answer": stated_answer(row["output"]), "level": 3} for row in ROWS
+            {"instruction": row["instruction"], "answer": stated_answer(row["output"]), "level": 3}
+            for row in ROWS
         ]
         questions[0]["answer"] = [5, 6]
         questions[4]["answer"] = "C"
@@ -223,7 +238,10 @@ def test_a_model_that_knows_the_rows_by_heart_answers_them_all(run, family, caps
     assert run_evaluation(run(family=family)) == 0
     heldout, known, manifest = read("heldout"), read("known"), read("manifest")
     assert (heldout["accuracy"], heldout["accuracy_average"], heldout["cut_off"]) == (1.0, 1.0, 0)
-    assert {source: row["questions"] for source, row in heldout["by_source"].items()} == {"choices": 2, "sums": 3}
+    assert {source: row["questions"] for source, row in heldout["by_source"].items()} == {
+        "choices": 2,
+        "sums": 3,
+    }
     assert heldout["loss"] < 0.05
     assert (known["questions"], known["correct"], known["accuracy"]) == (5, 4, 0.8)
     assert manifest["status"] == "complete" and manifest["inputs"]["step"] == 20
@@ -264,9 +282,9 @@ def test_heldout_loss_equals_a_plain_loop(run, trained, tokenizer_dir, family, t
                     model(input_ids=ids[:, :48], labels=labels[:, :48]).loss.item()
                 )
     means = {source: sum(values) / len(values) for source, values in losses.items()}
-    assert {source: row["loss"] for source, row in result["by_source"].items() if row["examples"]} == pytest.approx(
-        means, abs=1e-4
-    )
+    assert {
+        source: row["loss"] for source, row in result["by_source"].items() if row["examples"]
+    } == pytest.approx(means, abs=1e-4)
     everything = [loss for values in losses.values() for loss in values]
     assert result["loss"] == pytest.approx(sum(everything) / len(everything), abs=1e-4)
     assert result["loss_average"] == pytest.approx(sum(means.values()) / len(means), abs=1e-4)
@@ -298,7 +316,12 @@ def test_an_interrupted_evaluation_continues_with_the_file_it_was_at(run, monkey
 def test_results_of_other_inputs_are_refused_until_overwritten(run, tmp_path, capsys):
     config = run()
     assert run_evaluation(config) == 0
-    for other in (["evaluation.max_new_tokens=39"], ["evaluation.limit=2"], ["--ckpt", "0"], ["data.template=alpaca"]):
+    for other in (
+        ["evaluation.max_new_tokens=39"],
+        ["evaluation.limit=2"],
+        ["--ckpt", "0"],
+        ["data.template=alpaca"],
+    ):
         assert run_evaluation(config, *other) == 1
         assert "made from other inputs" in capsys.readouterr().err
     with open(tmp_path / "known.jsonl", "a") as file:
@@ -312,7 +335,11 @@ def test_results_of_other_inputs_are_refused_until_overwritten(run, tmp_path, ca
 
 def test_each_set_may_have_a_limit_of_its_own(run):
     assert run_evaluation(run(), "evaluation.limit={known: 2}") == 0
-    assert (read("known")["questions"], read("heldout")["questions"], read("heldout")["examples"]) == (2, 5, 5)
+    assert (read("known")["questions"], read("heldout")["questions"], read("heldout")["examples"]) == (
+        2,
+        5,
+        5,
+    )
     assert (read("known")["inputs"]["limit"], read("heldout")["inputs"]["limit"]) == (2, None)
     assert run_evaluation(run("other"), "evaluation.limit=2") == 0
     assert (read("known", "other")["questions"], read("heldout", "other")["questions"]) == (2, 2)
@@ -338,7 +365,11 @@ def test_dry_run_prints_the_plan_and_writes_nothing(run, tmp_path, capsys):
 
 
 def test_repeated_and_unanswered_rows_are_said(run, tmp_path, capsys):
-    rows = [*ROWS, {**ROWS[0]}, {"source": "code", "instruction": "June?", "output": "june = 7\nprint(june + 1)"}]
+    rows = [
+        *ROWS,
+        {**ROWS[0]},
+        {"source": "code", "instruction": "June?", "output": "june = 7\nprint(june + 1)"},
+    ]
     assert run_evaluation(run(heldout=str(write_jsonl(tmp_path / "more.jsonl", rows)), benchmarks={})) == 0
     shown = capsys.readouterr().out
     assert "2 rows (0, 5) whose question occurs more than once" in shown
@@ -353,9 +384,15 @@ def test_repeated_and_unanswered_rows_are_said(run, tmp_path, capsys):
         (None, "is not a file"),
         ("", "is empty"),
         ('{"instruction": "a", "answer": "1"}\n{"instruction": \n', "line 2 is not JSON"),
-        ('{"instruction": "a", "answer": "1"}\n\n{"instruction": "b", "answer": "1"}\n', "line 2 is not JSON"),
+        (
+            '{"instruction": "a", "answer": "1"}\n\n{"instruction": "b", "answer": "1"}\n',
+            "line 2 is not JSON",
+        ),
         ('["a", "1"]\n', "line 1 holds list, expected an object"),
-        ('{"instruction": "a", "answer": 1}\n{"prompt": "a", "answer": 1}\n{"instruction": "a"}\n', "2 rows (1, 2)"),
+        (
+            '{"instruction": "a", "answer": 1}\n{"prompt": "a", "answer": 1}\n{"instruction": "a"}\n',
+            "2 rows (1, 2)",
+        ),
         ('{"instruction": " ", "answer": 1}\n', "1 row (0)"),
         ('{"prompt": "a", "target": 1}\n', "the first of them with the fields ['prompt', 'target']"),
         ('[{"question": "a", "answer": 1}, {"question": "a",]', "the file is not JSON"),
@@ -374,7 +411,8 @@ def test_a_bad_benchmark_is_refused_with_its_place(run, tmp_path, capsys, lines,
 def test_heldout_rows_of_any_subject_have_a_loss(run, tmp_path, capsys):
     """Where no response states an answer there is nothing to ask, and nothing else is missing."""
     rows = [
-        {"source": "chat", "instruction": text, "output": f"{text} is nice.\nVery nice."} for text in ("tea", "rain")
+        {"source": "chat", "instruction": text, "output": f"{text} is nice.\nVery nice."}
+        for text in ("tea", "rain")
     ]
     assert run_evaluation(run(heldout=str(write_jsonl(tmp_path / "chat.jsonl", rows)), benchmarks={})) == 0
     result = read("heldout")
@@ -386,7 +424,10 @@ def test_heldout_rows_of_any_subject_have_a_loss(run, tmp_path, capsys):
 
 def test_a_verdict_that_ran_out_of_processor_time_is_counted_and_shown(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(comparison, "equal_formulas", lambda *_: None)
-    questions = [{"instruction": ROWS[0]["instruction"], "answer": "\\sqrt{25}"}, {"instruction": "7", "answer": "-1"}]
+    questions = [
+        {"instruction": ROWS[0]["instruction"], "answer": "\\sqrt{25}"},
+        {"instruction": "7", "answer": "-1"},
+    ]
     file = write_jsonl(tmp_path / "hard.jsonl", questions)
     assert run_evaluation(run(heldout=None, benchmarks={"hard": str(file)})) == 0
     assert (read("hard")["undecided_strict"], read("hard")["correct_strict"]) == (1, 0)

@@ -53,7 +53,9 @@ def test_what_gives_no_answer_is_asked_for_again_in_words():
     assert asked == [1, 3, 4]
     predictions = judge_all(questions, responses)
     assert all(prediction.verdicts.paper.correct for prediction in predictions)
-    assert prediction_line(predictions[0])["text"] == f"{texts[0]}\n\nThe answer is 7", "the program can be read"
+    assert prediction_line(predictions[0])["text"] == f"{texts[0]}\n\nThe answer is 7", (
+        "the program can be read"
+    )
     assert note == "2 responses were programs; 3 gave no answer and were asked for again in words"
 
 

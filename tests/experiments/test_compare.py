@@ -54,7 +54,9 @@ def test_the_bootstrap_is_scipys(questions, shares):
     )
 )
 def test_mcnemar_is_statsmodels(counts):
-    contingency_tables = pytest.importorskip("statsmodels.stats.contingency_tables", reason="pip install '.[test]'")
+    contingency_tables = pytest.importorskip(
+        "statsmodels.stats.contingency_tables", reason="pip install '.[test]'"
+    )
     both, only_one, only_other, neither = counts
     one = np.repeat([True, True, False, False], counts)
     other = np.repeat([True, False, True, False], counts)
@@ -69,16 +71,21 @@ def test_mcnemar_says_nothing_where_two_runs_agree():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    values=st.lists(st.floats(-5, 5), min_size=2, max_size=6), others=st.lists(st.floats(-5, 5), min_size=2, max_size=6)
+    values=st.lists(st.floats(-5, 5), min_size=2, max_size=6),
+    others=st.lists(st.floats(-5, 5), min_size=2, max_size=6),
 )
 def test_welch_is_the_formula_of_its_definition(values, others):
     if max(np.std(values), np.std(others)) < 1e-3:  # what rounding leaves of a variance is none
         return
     parts = [np.var(runs, ddof=1) / len(runs) for runs in (values, others)]
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(runs) - 1) for part, runs in zip(parts, (values, others), strict=True))
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(runs) - 1) for part, runs in zip(parts, (values, others), strict=True)
+    )
     half = stats.t.ppf(0.975, freedom) * np.sqrt(sum(parts))
     difference = np.mean(values) - np.mean(others)
-    assert welch_interval(values, others) == pytest.approx((difference - half, difference + half), rel=1e-6, abs=1e-9)
+    assert welch_interval(values, others) == pytest.approx(
+        (difference - half, difference + half), rel=1e-6, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(("values", "others"), [([0.5, 0.5], [0.25, 0.25]), ([1.0, 1.0], [1.0, 1.0, 1.0])])
@@ -108,7 +115,8 @@ def test_the_interval_covers_the_true_difference_about_95_percent_of_the_time(qu
 def test_the_interval_over_runs_covers_the_true_difference_about_95_percent_of_the_time():
     generator = np.random.default_rng(2)
     intervals = [
-        welch_interval(list(generator.normal(1.0, 0.3, 3)), list(generator.normal(0.8, 0.1, 3))) for _ in range(500)
+        welch_interval(list(generator.normal(1.0, 0.3, 3)), list(generator.normal(0.8, 0.1, 3)))
+        for _ in range(500)
     ]
     assert 0.92 <= np.mean([low <= 0.2 <= high for low, high in intervals]) <= 0.98
 
@@ -122,7 +130,12 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
 
     def make(name: str, method: str | None, seed: int, loss: float, accuracy: float, **other: Any) -> str:
         num_rows, steps = other.get("num_rows", 50), other.get("steps", 30)
-        subset = method and {"method": method, "seed": seed, "budget_rows": num_rows, **other.get("subset", {})}
+        subset = method and {
+            "method": method,
+            "seed": seed,
+            "budget_rows": num_rows,
+            **other.get("subset", {}),
+        }
         training = {
             "seed": seed,
             "num_rows": num_rows,
@@ -134,7 +147,9 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "save_steps": [],
             "train_args": other.get("train_args", {"num_train_epochs": 3}),
         }
-        made = other.get("made", {"seconds": 2.0 * steps, "devices": 1, "device": "cpu", "continued_from": None})
+        made = other.get(
+            "made", {"seconds": 2.0 * steps, "devices": 1, "device": "cpu", "continued_from": None}
+        )
         work = {
             "tokens": other.get("tokens", 10 * num_rows),
             "response_tokens": 5 * num_rows,
@@ -144,7 +159,9 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
         }
         made = {**made, "work": {**work, "steps_per_epoch": other.get("steps_per_epoch", 10)}}
         last_step = other.get("last_step", steps)
-        write_manifest(RunPaths(name).manifest, "training", "complete", training, steps=last_step, provenance=made)
+        write_manifest(
+            RunPaths(name).manifest, "training", "complete", training, steps=last_step, provenance=made
+        )
         common = {
             "step": steps,
             "checkpoint": name,
@@ -172,7 +189,10 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
         files = {"heldout": other.get("heldout", "abc"), "gsm8k": "def"}
         files = {file: files[file] for file in other.get("files", files)}
         limit = {"limit": other.get("limit")}
-        inputs = {"heldout": {"file": files["heldout"], "pool": "p", "max_length": 9}, "gsm8k": {"file": "def"}}
+        inputs = {
+            "heldout": {"file": files["heldout"], "pool": "p", "max_length": 9},
+            "gsm8k": {"file": "def"},
+        }
         folder = RunPaths(name).evaluation
         for file, result in (("heldout", heldout), ("gsm8k", measured)):
             if file not in files:
@@ -193,11 +213,18 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
     return make
 
 
-def value_of(comparison: Comparison, arm: str, question_set: str, name: str, source: str | None = None) -> list[float]:
+def value_of(
+    comparison: Comparison, arm: str, question_set: str, name: str, source: str | None = None
+) -> list[float]:
     """The values of an arm's runs."""
     measures = [measure for measure in comparison.measures
                 if (measure.question_set, measure.name, measure.source) == (question_set, name, source)]  # fmt: skip
-    return [measure.values[run] for measure in measures for run in comparison.arm(arm).runs if run in measure.values]
+    return [
+        measure.values[run]
+        for measure in measures
+        for run in comparison.arm(arm).runs
+        if run in measure.values
+    ]
 
 
 def difference_of(comparison: Comparison, arm: str, measure: str, *question_sets: str) -> Difference:
@@ -220,15 +247,21 @@ def test_the_seeds_of_an_arm_belong_together(evaluated):
     assert [(run.name, run.arm, run.seed, run.subset_seed) for run in found.runs] == [
         ("s2l_1", "A", 1, 1), ("s2l_2", "A", 2, 2), ("random_1", "B", 1, 1),
     ]  # fmt: skip
-    assert {(arm.num_examples, arm.step, arm.last_step, arm.num_tokens) for arm in found.arms} == {(50, 30, 30, 1500)}
-    assert value_of(found, "A", "heldout", "loss") == [0.5, 0.6] and value_of(found, "B", "heldout", "loss") == [0.7]
+    assert {(arm.num_examples, arm.step, arm.last_step, arm.num_tokens) for arm in found.arms} == {
+        (50, 30, 30, 1500)
+    }
+    assert value_of(found, "A", "heldout", "loss") == [0.5, 0.6] and value_of(
+        found, "B", "heldout", "loss"
+    ) == [0.7]
     assert value_of(found, "A", "heldout", "loss", "easy") == [0.4, 0.5]
     assert value_of(found, "B", "heldout", "accuracy", "hard") == [], "what was not measured has no value"
     assert value_of(found, "A", "gsm8k", "accuracy") == [0.6, 0.8]
     assert value_of(found, "A", "gsm8k", "accuracy_strict") == [0.3, 0.4]
     assert {"Equal optimizer steps: 30 in A, B.", "Equal examples: 50 in A, B.",
             "Equal tokens trained on: 1,500 in A, B."} <= set(found.remarks)  # fmt: skip
-    assert any(remark.startswith("Arm B: one run. Differences between single seeds") for remark in found.remarks)
+    assert any(
+        remark.startswith("Arm B: one run. Differences between single seeds") for remark in found.remarks
+    )
 
 
 def test_the_tokens_of_an_arm_are_the_mean_over_its_runs(evaluated):
@@ -254,7 +287,10 @@ def test_what_arms_differ_in_by_design_is_said(evaluated):
     ("other", "named"),
     [
         ({"model": "large"}, "training: model"),
-        ({"train_args": {"num_train_epochs": 3, "learning_rate": 1e-3}}, r"training: train_args\.learning_rate"),
+        (
+            {"train_args": {"num_train_epochs": 3, "learning_rate": 1e-3}},
+            r"training: train_args\.learning_rate",
+        ),
         ({"tokenizer": "u"}, "evaluation: tokenizer"),
         ({"last_step": 60}, "b: evaluated at step 30, its training is finished at step 60"),
     ],
@@ -318,14 +354,18 @@ def test_no_two_arms_have_one_label_and_no_label_could_be_shorter(arms):
         if len(keys) <= 3:
             for key in keys:
                 fewer = [{name: arm[name] for name in keys - {key} if name in arm} for arm in group]
-                assert len({json.dumps(arm, sort_keys=True) for arm in fewer}) < len(group), f"{key} is not needed"
+                assert len({json.dumps(arm, sort_keys=True) for arm in fewer}) < len(group), (
+                    f"{key} is not needed"
+                )
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_the_text_is_readable_at_every_width_and_cuts_no_name(evaluated, width):
     steps = list(range(512, 6145, 512))
     runs = [
-        evaluated(f"run{number}", "a_method_of_a_long_name", 1, 0.5, 0.6, subset={"steps_used": steps[number:]})
+        evaluated(
+            f"run{number}", "a_method_of_a_long_name", 1, 0.5, 0.6, subset={"steps_used": steps[number:]}
+        )
         for number in range(7)
     ]
     found = compare(runs)
@@ -406,7 +446,9 @@ def test_a_run_may_be_named_by_its_folder(evaluated):
 
 def test_predictions_of_another_result_are_refused(evaluated):
     runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6)]
-    write_jsonl(predictions_path(RunPaths("b").evaluation, "gsm8k"), [{"correct": True, "correct_strict": True}])
+    write_jsonl(
+        predictions_path(RunPaths("b").evaluation, "gsm8k"), [{"correct": True, "correct_strict": True}]
+    )
     with pytest.raises(ValueError, match="found 1 predictions, expected 40"):
         compare(runs)
 
@@ -444,9 +486,13 @@ def test_a_large_difference_is_shown_and_a_small_one_is_not(evaluated):
     ]
     found = compare(runs)
     from_random, from_longest = (difference_of(found, arm, "accuracy", "gsm8k") for arm in "BC")
-    assert (from_random.mean, from_random.verdict) == (pytest.approx(0.6), "higher") and from_random.p_values[0] < 1e-3
+    assert (from_random.mean, from_random.verdict) == (pytest.approx(0.6), "higher") and from_random.p_values[
+        0
+    ] < 1e-3
     assert (from_longest.mean, from_longest.verdict) == (pytest.approx(0.05), "no difference shown")
-    assert difference_of(found, "B", "loss_average", "heldout").verdict == "not tested", "one run on both sides"
+    assert difference_of(found, "B", "loss_average", "heldout").verdict == "not tested", (
+        "one run on both sides"
+    )
 
 
 def test_runs_of_one_seed_are_set_against_each_other_also_on_the_whole_pool(evaluated):
@@ -486,7 +532,9 @@ def with_proxy(evaluated) -> Callable[..., str]:
     def make(needs_trajectories: bool = True, **target: Any) -> str:
         evaluated("proxy", None, 0, 9, 0, num_rows=1000, steps=300, steps_per_epoch=100, model="small")
         folder = RunPaths("proxy").trajectories
-        write_manifest(folder / "manifest.json", "trajectories", "complete", {}, device_seconds={"5": 20.0, "9": 30.0})
+        write_manifest(
+            folder / "manifest.json", "trajectories", "complete", {}, device_seconds={"5": 20.0, "9": 30.0}
+        )
         settings = {"num_rows": 100, "steps": 30, "made": {"seconds": 400.0, "devices": 2, "device": "cuda",
                     "continued_from": None}, **target}  # fmt: skip
         name = evaluated("s2l", "s2l", 1, 0.5, 0.6, **settings)
@@ -511,7 +559,9 @@ def test_costs_add_up_and_are_set_against_training_on_everything(evaluated, with
         "proxy training": 9e9, "scoring": 2e9, "selection": 0.0, "target": 9e8,
     }  # fmt: skip
     assert cost.total == Cost(1455.0, 9e9 + 2e9 + 9e8)
-    assert cost.everything is not None and cost.everything.device_seconds == 8000.0  # ten times the rows, equal epochs
+    assert (
+        cost.everything is not None and cost.everything.device_seconds == 8000.0
+    )  # ten times the rows, equal epochs
     # 8 - 0.655 seconds are saved per row of the pool, and the target costs 800.
     assert cost.pays_from == Payback(109, "never")
     assert any("Training on everything was not run beside A" in remark for remark in found.cost_remarks)
@@ -535,17 +585,23 @@ def test_training_on_everything_is_measured_where_it_was_run(evaluated, with_pro
     found = compare([with_proxy(), full])
     (first, whole) = found.costs
     assert first.everything is not None and first.everything.device_seconds == 10_000
-    assert whole.everything is None and whole.total.device_seconds == 10_000 and list(whole.stages) == ["target"]
+    assert (
+        whole.everything is None and whole.total.device_seconds == 10_000 and list(whole.stages) == ["target"]
+    )
     assert not any("was not run" in remark for remark in found.cost_remarks)
 
 
 def test_a_method_that_looks_at_no_losses_is_not_charged_for_them(evaluated, with_proxy):
-    cost = compare([with_proxy(needs_trajectories=False), evaluated("random", "random", 1, 0.5, 0.6)]).costs[0]
+    cost = compare([with_proxy(needs_trajectories=False), evaluated("random", "random", 1, 0.5, 0.6)]).costs[
+        0
+    ]
     assert cost.stages["proxy training"] == Cost(0, 0) and cost.total.device_seconds == 805
 
 
 def test_a_fixed_number_of_steps_never_pays(evaluated, with_proxy):
-    found = compare([with_proxy(train_args={"max_steps": 30}), evaluated("random", "random", 1, 0.5, 0.6)], True)
+    found = compare(
+        [with_proxy(train_args={"max_steps": 30}), evaluated("random", "random", 1, 0.5, 0.6)], True
+    )
     assert found.costs[0].pays_from == Payback("never", "never")
     assert any("selecting cannot save cost there" in remark for remark in found.cost_remarks)
 

@@ -80,7 +80,9 @@ def test_the_papers_experiments_are_all_there():
     assert models == {"pythia-410m-deduped", "phi-2", "Phi-3-mini-4k-instruct"}
     assert {run.budget for run in runs} == {None, 30_000, 50_000, 100_000, 131_020}
     assert {run.config.subset.method for run in runs if run.config.subset} == BASELINES | {"s2l"}
-    assert {run.config.train_args.get("max_steps") for run in runs} == {None, 6144}, "equal epochs, and equal steps"
+    assert {run.config.train_args.get("max_steps") for run in runs} == {None, 6144}, (
+        "equal epochs, and equal steps"
+    )
     proxies = {run.config.subset.trajectories_from for run in runs if run.config.subset}
     assert {"paper_proxy_pythia-70m", "paper_proxy_pythia-160m", "paper_proxy_gpt2"} <= proxies
 
@@ -101,7 +103,9 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
     assert few.subset.trajectories_from == "proxy"
     assert runs["tiny_full_seed0"].subset is None
     s2l = runs["tiny_s2l_30_seed0"].subset
-    assert s2l is not None and s2l.num_clusters == 4, "what the target's YAML says holds where the method says nothing"
+    assert s2l is not None and s2l.num_clusters == 4, (
+        "what the target's YAML says holds where the method says nothing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,18 +124,36 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         ({"seeds": [True]}, "seeds.0: found True"),
         ({"processes": True}, "processes: found True"),
         ({"methods": ["s2l", "s2l"]}, "methods: found s2l more than once"),
-        ({"methods": {"s2l": {}, "S2L": {"method": "s2l"}}}, "found s2l, S2L, which some file systems do not tell apart"),
+        (
+            {"methods": {"s2l": {}, "S2L": {"method": "s2l"}}},
+            "found s2l, S2L, which some file systems do not tell apart",
+        ),
         ({"methods": {"s2l 50": {"method": "s2l"}}}, "methods.s2l 50"),
         ({"methods": {"full": {"num_clusters": 3}}}, "full: found num_clusters, but it is the whole pool"),
         ({"methods": {"random": {"num_clusters": 3}}}, "methods.random: random does not use num_clusters"),
         ({"methods": ["random"], "settings": {"subset.init": "kmeans++"}}, "no method here uses subset.init"),
-        ({"methods": ["full"], "budgets": [], "settings": {"subset.steps": [1]}}, "no method here uses subset.steps"),
-        ({"methods": {"s2l": {"num_clusters": 3}}, "settings": {"subset.num_clusters": 2}}, "keep one of them"),
-        ({"methods": {"s2l": {"trajectories_from": "nobody"}}}, "found trajectories_from in methods.s2l: nobody"),
-        ({"settings": {"train_args.max_steps": 3, "train_args": {"max_steps": 4}}}, "which set the same twice"),
+        (
+            {"methods": ["full"], "budgets": [], "settings": {"subset.steps": [1]}},
+            "no method here uses subset.steps",
+        ),
+        (
+            {"methods": {"s2l": {"num_clusters": 3}}, "settings": {"subset.num_clusters": 2}},
+            "keep one of them",
+        ),
+        (
+            {"methods": {"s2l": {"trajectories_from": "nobody"}}},
+            "found trajectories_from in methods.s2l: nobody",
+        ),
+        (
+            {"settings": {"train_args.max_steps": 3, "train_args": {"max_steps": 4}}},
+            "which set the same twice",
+        ),
         ({"settings": {"data.columns": {"a": "b"}, "data.columns.a": "c"}}, "which set the same twice"),
         ({"settings": {"subset": None}}, "settings.subset: found a value for the whole section"),
-        ({"proxy": "my_proxy", "references": ["other"]}, "references: other does not exist, and no run of that name"),
+        (
+            {"proxy": "my_proxy", "references": ["other"]},
+            "references: other does not exist, and no run of that name",
+        ),
         ({"methods": {"s2l": {"num_cluster": 3}}}, "did you mean subset.num_clusters"),
         ({"methods": {"s3l": {}}}, "s3l"),
         ({"budgets": [3000]}, "budgets: found 3,000 rows, but only 43"),
@@ -140,13 +162,22 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         # What the stages themselves would refuse, after hours.
         ({"settings": {"train_args.learning_rate": "fast"}}, "train_args.learning_rate: found 'fast'"),
         ({"settings": {"data.template": "alpacka"}}, "did you mean 'alpaca'"),
-        ({"settings": {"train_args.lr_scheduler_type": "polynomial_", "evaluation.max_new_tokens": 4}}, "polynomial_"),
-        ({"settings": {"evaluation.benchmarks": {"x": "nowhere.jsonl"}}}, "evaluation.benchmarks.x: nowhere.jsonl is not a file"),
+        (
+            {"settings": {"train_args.lr_scheduler_type": "polynomial_", "evaluation.max_new_tokens": 4}},
+            "polynomial_",
+        ),
+        (
+            {"settings": {"evaluation.benchmarks": {"x": "nowhere.jsonl"}}},
+            "evaluation.benchmarks.x: nowhere.jsonl is not a file",
+        ),
         ({"settings": {"evaluation.heldout": __file__}}, "test_experiments.py"),
         ({"methods": {"s2l": {"include": "nowhere.txt"}}}, "subset.include"),
         ({"methods": {"s2l": {"max_per_source": 1}}}, "subset.max_per_source are in conflict"),
         ({"methods": ["least_confidence"]}, "needs the confidence of proxy, which will not be scored"),
-        ({"methods": ["k_center", "facility_location"]}, "k_center, facility_location: needs the embeddings of proxy"),
+        (
+            {"methods": ["k_center", "facility_location"]},
+            "k_center, facility_location: needs the embeddings of proxy",
+        ),
         ({"methods": {"s2l": {"clusters": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
         ({"methods": ["high_learnability"]}, "set score_base_model: true"),
     ],
@@ -175,7 +206,9 @@ def test_what_the_experiment_sets_is_refused_wherever_else_it_is_given(experimen
         assert run_experiment.main(["--config_file", str(experiment(**settings)), "--dry_run"]) == 1
         place = f"settings.{key}" if "settings" in settings else f"methods.s2l.{name}"
         assert f"{place}: found here, but the experiment sets it" in capsys.readouterr().err
-    assert run_experiment.main(["--config_file", str(experiment()), "--dry_run", f"settings.{key}={value}"]) == 1
+    assert (
+        run_experiment.main(["--config_file", str(experiment()), "--dry_run", f"settings.{key}={value}"]) == 1
+    )
     assert key in capsys.readouterr().err, "on the command line too"
 
 
@@ -222,7 +255,9 @@ _TARGET_VALUES = {
        seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3, unique=True))  # fmt: skip
 @hypothesis.settings(max_examples=10, deadline=None,
                      suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])  # fmt: skip
-def test_every_setting_reaches_every_run_and_every_run_is_what_its_name_says(experiment, settings, as_sections, seeds):
+def test_every_setting_reaches_every_run_and_every_run_is_what_its_name_says(
+    experiment, settings, as_sections, seeds
+):
     written: dict[str, Any] = {}
     for key, value in settings.items():
         section, _, name = key.rpartition(".")
@@ -236,7 +271,12 @@ def test_every_setting_reaches_every_run_and_every_run_is_what_its_name_says(exp
     for run in runs:
         config = run.config.model_dump()
         subset = config["subset"] or {}
-        parts = ["tiny", run.label, *([] if run.budget is None else [str(subset["budget"])]), f"seed{config['seed']}"]
+        parts = [
+            "tiny",
+            run.label,
+            *([] if run.budget is None else [str(subset["budget"])]),
+            f"seed{config['seed']}",
+        ]
         assert config["run_name"] == "_".join(parts) and subset.get("method", "full") == run.label
         assert config["train_args"]["num_train_epochs"] == 2, "the target's other settings stay"
         for key, value in settings.items():
@@ -278,7 +318,12 @@ def test_the_command_takes_settings_of_the_experiment_and_no_other_mode(experime
 
 
 def test_a_dry_run_lists_runs_and_costs_and_makes_none(experiment, res_dir, capsys):
-    assert run_experiment.main(["--config_file", str(experiment()), "--dry_run", "seeds=[0, 1]", "budgets=[30, 40]"]) == 0
+    assert (
+        run_experiment.main(
+            ["--config_file", str(experiment()), "--dry_run", "seeds=[0, 1]", "budgets=[30, 40]"]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "experiment tiny: 8 runs, after 1" in shown
     lines = [line.split() for line in shown.splitlines()[2:-2]]
@@ -317,13 +362,19 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     assert float(line[3]) == pytest.approx(expected, rel=0.05) and line[4] == "trained"
     assert "device time: about" in shown
     totals = re.search(r"in all (\S+) floating-point operations, (\S+) of them to do", shown)
-    assert totals and float(totals[1]) - float(totals[2]) == pytest.approx(expected, rel=0.05), "one of the two is trained"
+    assert totals and float(totals[1]) - float(totals[2]) == pytest.approx(expected, rel=0.05), (
+        "one of the two is trained"
+    )
 
 
 def in_this_process(command: list[str], **options: Any) -> subprocess.CompletedProcess:
     """What an experiment runs, without a start of Python for each script."""
     _, script, *words = command
-    scripts = {"train": train, "run_distributed_trajectories": run_distributed_trajectories, "evaluate_run": evaluate_run}
+    scripts = {
+        "train": train,
+        "run_distributed_trajectories": run_distributed_trajectories,
+        "evaluate_run": evaluate_run,
+    }
     return subprocess.CompletedProcess(command, scripts[Path(script).stem].main(words))
 
 
@@ -352,10 +403,14 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     assert {file: file.stat().st_mtime_ns for file in made} == made, "what was there is not made again"
     written = json.loads(comparison_path("tiny_30").read_text())
     assert [(arm["label"], arm["num_examples"]) for arm in written["arms"]] == [("s2l", 30), ("random", 30)]
-    assert [cost["arm"] for cost in written["costs"]] == ["A", "B"] and str(comparison_path("tiny_30")) in shown
+    assert [cost["arm"] for cost in written["costs"]] == ["A", "B"] and str(
+        comparison_path("tiny_30")
+    ) in shown
     assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 0
     again = capsys.readouterr().out
-    assert "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again
+    assert (
+        "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again
+    )
 
 
 def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experiment, make_config, capsys):

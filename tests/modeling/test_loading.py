@@ -101,7 +101,11 @@ def test_a_base_model_that_lacks_weights_is_refused(saved, spoil):
 
 @pytest.mark.parametrize(
     "name",
-    ["model.layers.0.self_attn.rotary_emb.inv_freq", "model.layers.0.attn.bias", "model.layers.0.attn.masked_bias"],
+    [
+        "model.layers.0.self_attn.rotary_emb.inv_freq",
+        "model.layers.0.attn.bias",
+        "model.layers.0.attn.masked_bias",
+    ],
 )
 def test_tables_that_are_computed_today_are_no_surplus(saved, capsys, name):
     change_weights(saved / WEIGHTS, {name: torch.ones(4)})
@@ -205,7 +209,9 @@ def test_a_model_is_scored_and_evaluated_with_the_tokenizer_that_it_was_trained_
         assert f"tokenizer {fingerprint}" in capsys.readouterr().err
 
 
-def test_a_tokenizer_that_does_not_survive_saving_is_refused_before_training(make_config, res_dir, monkeypatch, capsys):
+def test_a_tokenizer_that_does_not_survive_saving_is_refused_before_training(
+    make_config, res_dir, monkeypatch, capsys
+):
 
     def altered(*arguments: Any) -> Any:
         tokenizer = load_checkpoint_tokenizer(*arguments)

@@ -62,25 +62,42 @@ FAMILIES = sorted(
 )
 # Their own loss is another one than that of the next token: not shifted, smoothed over several streams, or of an image.
 OTHER_OWN_LOSS = {"cpmant", "fsmt", "git", "prophetnet", "trocr", "xlm", "xlnet"}
-ROW_BY_ROW = {"cpmant", "fsmt", "prophetnet", "xlnet"}  # look at tokens to come, or have no head of one stream
+ROW_BY_ROW = {
+    "cpmant",
+    "fsmt",
+    "prophetnet",
+    "xlnet",
+}  # look at tokens to come, or have no head of one stream
 
 _SMALL = {
     **dict.fromkeys(("vocab_size", "src_vocab_size", "tgt_vocab_size", "vocab_size_per_layer_input"), 300),
-    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "emb_dim", "word_embed_proj_dim", "embedding_size"), 32),
+    **dict.fromkeys(
+        ("hidden_size", "d_model", "n_embd", "dim", "emb_dim", "word_embed_proj_dim", "embedding_size"), 32
+    ),
     **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 2),
     **dict.fromkeys(("encoder_layers", "decoder_layers", "num_decoder_layers", "num_encoder_layers"), 2),
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads"), 4),
     **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
     **dict.fromkeys(("num_encoder_attention_heads", "num_decoder_attention_heads"), 4),
-    **dict.fromkeys(("intermediate_size", "d_ff", "n_inner", "encoder_ffn_dim", "decoder_ffn_dim", "dff", "ffn_dim"), 64),
+    **dict.fromkeys(
+        ("intermediate_size", "d_ff", "n_inner", "encoder_ffn_dim", "decoder_ffn_dim", "dff", "ffn_dim"), 64
+    ),
     **dict.fromkeys(("max_position_embeddings", "n_positions"), 512),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
-    **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size", "attention_hidden_size"), 32),
+    **dict.fromkeys(
+        ("moe_intermediate_size", "shared_expert_intermediate_size", "attention_hidden_size"), 32
+    ),
     **dict.fromkeys(("q_lora_rank", "kv_lora_rank", "mamba_chunk_size", "chunk_size"), 16),
-    **dict.fromkeys(("head_dim", "d_kv", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "index_head_dim"), 8),
-    **dict.fromkeys(("mamba_d_head", "mamba_n_heads", "mamba_d_state", "mamba_num_heads", "mamba_head_dim"), 8),
+    **dict.fromkeys(
+        ("head_dim", "d_kv", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "index_head_dim"), 8
+    ),
+    **dict.fromkeys(
+        ("mamba_d_head", "mamba_n_heads", "mamba_d_state", "mamba_num_heads", "mamba_head_dim"), 8
+    ),
     **dict.fromkeys(("ssm_state_size", "state_size", "linear_key_head_dim", "linear_value_head_dim"), 8),
-    **dict.fromkeys(("num_key_value_heads", "num_experts_per_tok", "linear_num_key_heads", "index_n_heads"), 2),
+    **dict.fromkeys(
+        ("num_key_value_heads", "num_experts_per_tok", "linear_num_key_heads", "index_n_heads"), 2
+    ),
     **dict.fromkeys(("n_group", "topk_group", "n_shared_experts"), 1),
     "first_k_dense_replace": 1,
     "hidden_size_per_layer_input": 8,
@@ -178,7 +195,11 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "zamba2": {**_ZAMBA, "n_mamba_heads": 8, "mamba_headdim": 8, "num_mem_blocks": 1, "mamba_ngroups": 1},
     "zaya": {"num_experts_per_tok": 1},
 }
-_NOT_SETTABLE = {"prophetnet": {"num_hidden_layers"}, "xlnet": {"max_position_embeddings"}, "kimi_linear": {"head_dim"}}
+_NOT_SETTABLE = {
+    "prophetnet": {"num_hidden_layers"},
+    "xlnet": {"max_position_embeddings"},
+    "kimi_linear": {"head_dim"},
+}
 
 
 def tiny_architecture(family: str) -> dict[str, Any]:
@@ -253,7 +274,9 @@ def losses_from_logits(model: Any, tokens: TokenizedPool) -> np.ndarray:
             if tokens.is_encoder_decoder:
                 decoder_ids = model.prepare_decoder_input_ids_from_labels(labels=ids[:, start:])
                 # FSMT lets the decoder see what is to come unless told to use no cache.
-                logits = model(input_ids=ids[:, :start], decoder_input_ids=decoder_ids, use_cache=False).logits[0]
+                logits = model(
+                    input_ids=ids[:, :start], decoder_input_ids=decoder_ids, use_cache=False
+                ).logits[0]
             else:
                 logits = model(input_ids=ids).logits[0, start - 1 : -1]
         losses.append(functional.cross_entropy(logits, ids[0, start:]).item())
@@ -275,7 +298,9 @@ def training_loss(model: Any, tokens: TokenizedPool) -> float:
 def test_family_is_scored_and_trained_on_the_losses_of_a_plain_loop(make_model, family):
     model, tokens = make_model(tiny_architecture(family))
     rows = scored_rows(tokens)
-    expected = losses_from_logits(model, tokens) if family in OTHER_OWN_LOSS else plain_losses(model, tokens)[rows]
+    expected = (
+        losses_from_logits(model, tokens) if family in OTHER_OWN_LOSS else plain_losses(model, tokens)[rows]
+    )
     scorer = scorer_of(model, tokens)
     np.testing.assert_allclose(losses_of(scorer, tokens, rows), expected, atol=TOLERANCE)
     assert ("one example at a time" in (scorer.slow_because or "")) == (family in ROW_BY_ROW)
@@ -310,7 +335,9 @@ def test_what_a_family_does_to_its_logits_follows_from_its_own_forward(make_mode
     )
     monkeypatch.setattr(LogitOperations, "replay", lambda self, tile_QU, start: tile_QU)
     without = losses_of(scorer, tokens, rows)
-    assert np.abs(without - plain_losses(model, tokens)[rows]).max() > TOLERANCE, "the setting makes a difference"
+    assert np.abs(without - plain_losses(model, tokens)[rows]).max() > TOLERANCE, (
+        "the setting makes a difference"
+    )
 
 
 def test_replaced_weights_bring_their_own_logit_operations(make_model):
@@ -327,7 +354,9 @@ def test_replaced_weights_bring_their_own_logit_operations(make_model):
 def test_fast_way_that_is_a_little_off_is_given_up(make_model, monkeypatch):
     model, tokens = make_model(tiny_architecture("llama"))
     replay = LogitOperations.replay
-    monkeypatch.setattr(LogitOperations, "replay", lambda self, tile, start: replay(self, tile, start) * 1.0005)
+    monkeypatch.setattr(
+        LogitOperations, "replay", lambda self, tile, start: replay(self, tile, start) * 1.0005
+    )
     scorer, rows = scorer_of(model, tokens), scored_rows(tokens)
     assert "one example at a time" in (scorer.slow_because or "")
     np.testing.assert_allclose(
@@ -351,7 +380,9 @@ def test_attention_that_a_short_row_would_change_for_good_is_full_from_the_start
     rows = scored_rows(tokens)
     assert model.config.attention_type == "original_full"
     long, short = (rows[place(tokens.response_starts[rows])] for place in (np.argmax, np.argmin))
-    assert tokens.response_starts[short] < 7 * 8 < tokens.response_starts[long], "one on each side of where it gives way"
+    assert tokens.response_starts[short] < 7 * 8 < tokens.response_starts[long], (
+        "one on each side of where it gives way"
+    )
     scorer = ResponseScorer(model, 0, [tokens.row(long)], None)
     before = losses_of(scorer, tokens, np.array([long]))
     losses_of(scorer, tokens, np.array([short]))
@@ -392,7 +423,9 @@ def test_losses_do_not_depend_on_the_longest_row(make_model, monkeypatch, kind, 
     assert ("one example at a time" in (scorer.slow_because or "")) != splits_head
     for order in (np.argsort(-tokens.lengths[rows]), np.argsort(tokens.lengths[rows]), np.arange(len(rows))):
         together = losses_of(scorer, tokens, rows[order])
-        one_by_one = np.concatenate([losses_of(scorer, tokens, rows[order][[place]]) for place in range(len(rows))])
+        one_by_one = np.concatenate(
+            [losses_of(scorer, tokens, rows[order][[place]]) for place in range(len(rows))]
+        )
         np.testing.assert_allclose(together, np.array(fresh)[order], atol=TOLERANCE)
         np.testing.assert_allclose(one_by_one, np.array(fresh)[order], atol=TOLERANCE)
 

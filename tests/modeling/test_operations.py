@@ -75,7 +75,9 @@ def counted(model: Any, backward: bool) -> int:
     counts = counter.get_flop_counts()
     of_head = next(numbers for module, numbers in counts.items() if module.endswith("lm_head"))
     # Attention multiplies by bmm, which torch also takes for a frozen head without a bias.
-    return sum(counts["Global"].get(product, 0) for product in (aten.mm, aten.addmm)) + of_head.get(aten.bmm, 0)
+    return sum(counts["Global"].get(product, 0) for product in (aten.mm, aten.addmm)) + of_head.get(
+        aten.bmm, 0
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)

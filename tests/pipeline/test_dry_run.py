@@ -38,7 +38,9 @@ BROKEN: dict[str, tuple[list[str], str]] = {
     "architecture's value": (["model.architecture.num_attention_heads=5"], "attention heads"),
     "architecture's kind": (["model.architecture.num_hidden_layers=two"], "num_hidden_layers"),
     "decoder's start": (
-        ["model.architecture={model_type: t5, d_model: 32, d_kv: 8, d_ff: 64, num_layers: 1, num_heads: 4, pad_token_id: 0}"],
+        [
+            "model.architecture={model_type: t5, d_model: 32, d_kv: 8, d_ff: 64, num_layers: 1, num_heads: 4, pad_token_id: 0}"
+        ],
         "decoder_start_token_id None",
     ),
     "model type": (["model.architecture.model_type=gpt_noex"], "gpt_noex"),
@@ -60,14 +62,25 @@ BROKEN: dict[str, tuple[list[str], str]] = {
     "too few steps of a subset": ([*SUBSET, "subset.budget=16", "checkpoints.count=3"], "at most 1"),
     "a subset's learning_rate": ([*SUBSET, "subset.budget=16", "train_args.learning_rate=fast"], "'fast'"),
     "a subset's optimizer": ([*SUBSET, "subset.budget=30", "train_args.optim=adam"], "adam"),
-    "a subset's architecture": ([*SUBSET, "subset.budget=30", "model.architecture.hidden_layers=3"], "hidden_layers"),
+    "a subset's architecture": (
+        [*SUBSET, "subset.budget=30", "model.architecture.hidden_layers=3"],
+        "hidden_layers",
+    ),
     "a subset of no other run": (["subset.same_as=another"], "another"),
 }
 GOOD: dict[str, list[str]] = {
     "as it is": [],
     "adafactor": ["train_args.optim=adafactor", "train_args.lr_scheduler_type=constant"],
-    "schedule": ["train_args.lr_scheduler_type=cosine", "train_args.warmup_steps=0.1", "train_args.max_steps=3"],
-    "clipped": ["train_args.max_grad_norm=0.5", "train_args.weight_decay=0.1", "train_args.neftune_noise_alpha=5"],
+    "schedule": [
+        "train_args.lr_scheduler_type=cosine",
+        "train_args.warmup_steps=0.1",
+        "train_args.max_steps=3",
+    ],
+    "clipped": [
+        "train_args.max_grad_norm=0.5",
+        "train_args.weight_decay=0.1",
+        "train_args.neftune_noise_alpha=5",
+    ],
     "frugal": ["train_args.gradient_checkpointing=true", "train_args.dataloader_num_workers=1"],
     "subset": [*SUBSET, "subset.budget=32"],
 }
@@ -151,7 +164,11 @@ UNLIMITED = ("llama", "gpt_neox", "gemma2", "t5")
 
 def model_of(model_type: str, architecture: dict[str, Any]) -> Any:
     config = AutoConfig.for_model(model_type, **{k: v for k, v in architecture.items() if k != "model_type"})
-    return (AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM).from_config(config).eval()
+    return (
+        (AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM)
+        .from_config(config)
+        .eval()
+    )
 
 
 def can_read(model: Any, num_tokens: int) -> bool:

@@ -35,18 +35,30 @@ class Proxy:
         values = {
             "run_name": "proxy",
             "model": {"architecture": ARCHITECTURES["gpt_neox"], "tokenizer": str(tokenizer_dir)},
-            "data": {"path": str(write_jsonl(folder / "pool.jsonl", pool_rows(NUM_EXAMPLES))), "max_length": 256},
+            "data": {
+                "path": str(write_jsonl(folder / "pool.jsonl", pool_rows(NUM_EXAMPLES))),
+                "max_length": 256,
+            },
             "global_batch_size": 20,
             "checkpoints": {"count": len(STEPS)},
             "train_args": {"num_train_epochs": 1, "learning_rate": 1e-3, "per_device_train_batch_size": 20},
-            "trajectories": {"examples_per_unit": 1},  # many units, so that a kill finds some done and some not
+            "trajectories": {
+                "examples_per_unit": 1
+            },  # many units, so that a kill finds some done and some not
         }
         self.config.write_text(yaml.safe_dump(values))
         self.environment = {**os.environ, "S2L_RES_DIR": str(self.res)}
 
     def words(self, run_name: str, *settings: str) -> list[str]:
         model_path = str(self.res / "proxy")
-        return ["--config_file", str(self.config), "--model_path", model_path, f"run_name={run_name}", *settings]
+        return [
+            "--config_file",
+            str(self.config),
+            "--model_path",
+            model_path,
+            f"run_name={run_name}",
+            *settings,
+        ]
 
     def main(self, run_name: str, *settings: str) -> int:
         """The script in this process: for what needs no kill."""
@@ -80,7 +92,9 @@ class Proxy:
         """All that was asked for is there, to the bit, and nothing else is left."""
         assert self.files(run_name) == self.files("undisturbed")
         folder = self.trajectories(run_name)
-        left = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".npz", ".tmp")]
+        left = [
+            str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".npz", ".tmp")
+        ]
         assert not left and not list(folder.glob("parts/checkpoint-*-*"))
 
 
@@ -103,7 +117,9 @@ def proxy(trained, monkeypatch) -> Iterator[Proxy]:
 
 
 def workers_of(launcher: subprocess.Popen) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()]
+    return [
+        int(pid) for pid in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    ]
 
 
 def wait_for(is_so: Callable[[], object], seconds: float = 240.0) -> None:
@@ -156,7 +172,9 @@ def test_interrupted_launch_ends_at_once_and_continues(proxy):
         output, _ = process.communicate(timeout=60)
         assert time.monotonic() - begun < SECONDS_TO_DIE
         assert process.returncode == 130, output
-        assert "interrupted" in output and "the same command continues" in output and "Traceback" not in output
+        assert (
+            "interrupted" in output and "the same command continues" in output and "Traceback" not in output
+        )
         wait_for(lambda: not processes_with(proxy.config), SECONDS_TO_DIE)
     assert target < NUM_EXAMPLES * len(STEPS), "interrupted half way"
     assert proxy.main("interrupted") == 0
@@ -183,7 +201,9 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def two_machines(proxy: Proxy, run_name: str) -> tuple[Callable[[], subprocess.Popen], Callable[[], subprocess.Popen]]:
+def two_machines(
+    proxy: Proxy, run_name: str
+) -> tuple[Callable[[], subprocess.Popen], Callable[[], subprocess.Popen]]:
     """What starts the machine that hosts the rendezvous, and what starts the other: torchrun's agents, both here."""
     port = free_port()
     words = (
@@ -290,7 +310,10 @@ def test_full_disk_is_named_and_leaves_nothing_half_written(proxy, capsys):
         os.truncate(filler, filler.stat().st_size - 80 * 1024)
         assert proxy.main(run_name) == 1, "some units fit"
         captured = capsys.readouterr().err
-        assert "checkpoint 2 failed: [Errno 28] No space left on device" in captured and "Traceback" not in captured
+        assert (
+            "checkpoint 2 failed: [Errno 28] No space left on device" in captured
+            and "Traceback" not in captured
+        )
         assert proxy.units_on_disk(run_name) > 0
         assert not [path for path in proxy.trajectories(run_name).rglob("*.tmp")]
         whole = proxy.files("undisturbed")

@@ -41,7 +41,13 @@ def test_usage_of_the_released_readme(make_config, res_dir):
     config = make_config("proxy")
     key = "0123456789abcdef0123456789abcdef01234567"
     answer = run_script(
-        "train.py", "--config_file", config, "--wandb_key", key, torchrun=2, WANDB_BASE_URL="http://127.0.0.1:9"
+        "train.py",
+        "--config_file",
+        config,
+        "--wandb_key",
+        key,
+        torchrun=2,
+        WANDB_BASE_URL="http://127.0.0.1:9",
     )
     assert "cannot be reached" in answer.stderr, "no network: tracked locally, told, no hang"
     assert list((res_dir / "proxy/wandb").glob("offline-run-*"))
@@ -99,7 +105,9 @@ def test_a_subset_of_losses_that_were_made_otherwise_or_are_gone_says_so(make_co
     assert run_here(run_distributed_trajectories, "--config_file", proxy) == 0
     target = make_config("target", **target_settings())
     assert run_here(select_s2l, "--config_file", target, "data.max_length=200") == 0
-    assert "at data.max_length 160; a training on this subset has data.max_length 200" in capsys.readouterr().err
+    assert (
+        "at data.max_length 160; a training on this subset has data.max_length 200" in capsys.readouterr().err
+    )
     assert run_here(train, "--config_file", target, "--dry_run") == 0
     assert "are not there" not in capsys.readouterr().err
     shutil.rmtree(res_dir / "proxy/trajectories")
@@ -160,7 +168,8 @@ def test_killed_scoring_ends_in_the_same_bits(res_dir, proxy):
     assert run_here(run_distributed_trajectories, *words, "run_name=killed") == 0
     for step in (4, 8, 12):
         whole, killed = (
-            (res_dir / run / f"trajectories/checkpoint-{step}.npy").read_bytes() for run in ("whole", "killed")
+            (res_dir / run / f"trajectories/checkpoint-{step}.npy").read_bytes()
+            for run in ("whole", "killed")
         )
         assert whole == killed
     assert not list(parts.glob("*/*")), "nothing is left over"
@@ -174,7 +183,14 @@ def test_killed_selection_leaves_a_whole_subset_or_none(make_config, res_dir, tm
     time.sleep(delay)
     kill(process)
     files = {path.name for path in (res_dir / "target/subset").glob("*")}
-    whole = {"indices.npy", "centroids.npy", "clusters.npy", "composition.json", "subset.jsonl", "manifest.json"}
+    whole = {
+        "indices.npy",
+        "centroids.npy",
+        "clusters.npy",
+        "composition.json",
+        "subset.jsonl",
+        "manifest.json",
+    }
     assert files in (set(), whole)
     assert select_s2l.main(["--config_file", str(config)]) == 0
     assert {path.name for path in (res_dir / "target").iterdir()} == {"subset", ".subset.lock", "config.yml"}
@@ -225,7 +241,13 @@ def run_with_file_limit(num_bytes: int, *words: str | Path) -> subprocess.Comple
 
 def test_full_disk_leaves_nothing_half_written(make_config, res_dir, proxy):
     answer = run_with_file_limit(
-        300, "get_trajectories.py", "--config_file", proxy, "--ckpt", "4", "trajectories.examples_per_unit=500"
+        300,
+        "get_trajectories.py",
+        "--config_file",
+        proxy,
+        "--ckpt",
+        "4",
+        "trajectories.examples_per_unit=500",
     )
     assert answer.returncode == 1 and "File too large" in answer.stderr
     assert not list((res_dir / "proxy/trajectories").rglob("checkpoint-*.npy"))

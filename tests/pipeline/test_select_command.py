@@ -10,13 +10,17 @@ import select_s2l
 from tests.conftest import PROJECT, run_script
 from utils.artifacts.paths import RunPaths
 
-NUM_ROWS, NUM_CHECKPOINTS = 4000, 40  # faiss, left to itself, would hand these to BLAS, which rounds as it likes
+NUM_ROWS, NUM_CHECKPOINTS = (
+    4000,
+    40,
+)  # faiss, left to itself, would hand these to BLAS, which rounds as it likes
 
 
 @pytest.fixture
 def config_file(make_target: Callable[..., Path]) -> Path:
     rows = [
-        {"source": f"source {row % 2}", "instruction": f"Question {row}?", "output": "Yes."} for row in range(NUM_ROWS)
+        {"source": f"source {row % 2}", "instruction": f"Question {row}?", "output": "Yes."}
+        for row in range(NUM_ROWS)
     ]
     rng = np.random.default_rng(0)
     losses_NT = rng.gamma(2, 1, (NUM_ROWS, 1)) * rng.uniform(0.9, 1.1, (NUM_ROWS, NUM_CHECKPOINTS))
@@ -30,7 +34,9 @@ def test_same_bits_from_every_process_number_of_threads_and_instruction_set(
     config_file, preset, num_checkpoints, monkeypatch
 ):
     losses = Path(config_file).with_name("losses.npy")
-    np.save(losses, np.ascontiguousarray(np.load(losses)[:, :num_checkpoints]))  # faiss has kernels for up to 32
+    np.save(
+        losses, np.ascontiguousarray(np.load(losses)[:, :num_checkpoints])
+    )  # faiss has kernels for up to 32
     bits = set()
     for run_name, variable, value in (
         ("one", "OMP_NUM_THREADS", "1"),
@@ -38,17 +44,26 @@ def test_same_bits_from_every_process_number_of_threads_and_instruction_set(
         ("avx2", "FAISS_SIMD_LEVEL", "AVX2"),
     ):
         monkeypatch.setenv(variable, value)
-        overrides = [f"run_name={run_name}", f"subset.preset={preset}", "subset.init=kmeans++", "subset.num_restarts=2"]
+        overrides = [
+            f"run_name={run_name}",
+            f"subset.preset={preset}",
+            "subset.init=kmeans++",
+            "subset.num_restarts=2",
+        ]
         run_script("select_s2l.py", "--config_file", config_file, *overrides)
         folder = RunPaths(run_name).subset
-        bits.add(tuple((folder / name).read_bytes() for name in ("indices.npy", "clusters.npy", "subset.jsonl")))
+        bits.add(
+            tuple((folder / name).read_bytes() for name in ("indices.npy", "clusters.npy", "subset.jsonl"))
+        )
     assert len(bits) == 1
 
 
 def test_a_command_succeeds_once_and_then_says_that_all_is_there(config_file, capsys):
     assert select_s2l.main(["--config_file", str(config_file)]) == 0
     output = capsys.readouterr().out
-    assert "1,000 rows, 25.0 %" in output and "source 0" in output and str(RunPaths("target").subset) in output
+    assert (
+        "1,000 rows, 25.0 %" in output and "source 0" in output and str(RunPaths("target").subset) in output
+    )
     assert max(map(len, output.split("\n\n")[1].splitlines())) <= 100
     times = {path: path.stat().st_mtime_ns for path in RunPaths("target").subset.iterdir()}
     assert select_s2l.main(["--config_file", str(config_file)]) == 0
@@ -69,13 +84,21 @@ def test_errors_are_one_message_and_exit_code_1(config_file, capsys):
 
 def test_flags_and_overrides_may_stand_in_any_order(config_file, capsys):
     assert (
-        select_s2l.main(["subset.budget=10", "--dry_run", "subset.method=random", "--config_file", str(config_file)])
+        select_s2l.main(
+            ["subset.budget=10", "--dry_run", "subset.method=random", "--config_file", str(config_file)]
+        )
         == 0
     )
     assert "random (seed 42)" in capsys.readouterr().out
     assert not RunPaths("target").root.exists()
     for budget in (10, 20):
-        words = ["--overwrite", f"subset.budget={budget}", "--config_file", str(config_file), "subset.method=random"]
+        words = [
+            "--overwrite",
+            f"subset.budget={budget}",
+            "--config_file",
+            str(config_file),
+            "subset.method=random",
+        ]
         assert select_s2l.main(words) == 0
     assert len(np.load(RunPaths("target").subset / "indices.npy")) == 20
 

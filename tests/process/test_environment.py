@@ -17,7 +17,9 @@ def first_import_of_ours(tree: ast.Module) -> str:
     for node in tree.body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
-            names.append(f"utils.{node.module}.{node.names[0].name}" if node.level == 2 else node.module or "")
+            names.append(
+                f"utils.{node.module}.{node.names[0].name}" if node.level == 2 else node.module or ""
+            )
         for name in names:
             if name.split(".")[0] not in sys.stdlib_module_names:
                 return name
@@ -43,7 +45,8 @@ def test_without_the_packages_one_line_says_what_to_run(script):
     answer = run_script("-I", "-S", "-c", program, check=False)
     assert answer.returncode == 1 and answer.stdout == ""
     assert (
-        answer.stderr.startswith("error: found no package faiss, numpy, pydantic, yaml: ") and WAY_OUT in answer.stderr
+        answer.stderr.startswith("error: found no package faiss, numpy, pydantic, yaml: ")
+        and WAY_OUT in answer.stderr
     )
     assert answer.stderr.count("\n") == 1
 

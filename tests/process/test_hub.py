@@ -34,7 +34,9 @@ def unreachable_hub(monkeypatch, tmp_path):
 def test_an_unreachable_hub_is_tried_once(unreachable_hub, setting, load, model):
     begun = time.monotonic()
     for _ in range(2):
-        with pytest.raises(ValueError, match=rf"{setting}: no .* from 'pythia'.*127\.0\.0\.1:9 cannot be reached"):
+        with pytest.raises(
+            ValueError, match=rf"{setting}: no .* from 'pythia'.*127\.0\.0\.1:9 cannot be reached"
+        ):
             load(model)
     assert time.monotonic() - begun < 20, "the library would retry for a minute"
     assert constants.HF_HUB_OFFLINE, "what else is asked of the hub fails at once"

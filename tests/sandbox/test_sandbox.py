@@ -39,7 +39,9 @@ def test_an_honest_program_gets_its_answer():
 
 def test_a_failing_program_says_why():
     outcome = run_program("print('so far')\n1 / 0")
-    assert outcome.output == "so far\n" and outcome.ending == "exit 1" and "ZeroDivisionError" in outcome.error
+    assert (
+        outcome.output == "so far\n" and outcome.ending == "exit 1" and "ZeroDivisionError" in outcome.error
+    )
 
 
 def test_any_text_may_be_a_program():
@@ -116,7 +118,8 @@ def test_disk_hog_fills_a_small_folder_and_no_disk():
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "/etc/hostname", "/proc/self/environ", "/proc/1/cmdline", "/dev/mem", "/sys/kernel"]
+    "path",
+    ["/etc/passwd", "/etc/hostname", "/proc/self/environ", "/proc/1/cmdline", "/dev/mem", "/sys/kernel"],
 )
 def test_files_of_the_machine_are_not_there(path):
     outcome = run_program(f"import os; print(os.path.exists({path!r})); open({path!r})")
@@ -131,7 +134,11 @@ import os, glob
 print(dict(os.environ), glob.glob('{tmp_path}/*'), glob.glob('/proc/*/environ'))
 print(open({str(tmp_path / "key")!r}).read())
 """)
-    assert "hunter2" not in outcome.output and "MY_API_KEY" not in outcome.output and "No such file" in outcome.error
+    assert (
+        "hunter2" not in outcome.output
+        and "MY_API_KEY" not in outcome.output
+        and "No such file" in outcome.error
+    )
 
 
 def test_no_open_file_of_ours_is_inherited(tmp_path):
@@ -250,7 +257,9 @@ def _is_alive(process: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(os.getuid() != 0 or not Path("/usr/bin/python3").exists(), reason="changes the user, as root may")
+@pytest.mark.skipif(
+    os.getuid() != 0 or not Path("/usr/bin/python3").exists(), reason="changes the user, as root may"
+)
 def test_every_door_is_closed_for_an_ordinary_user_too():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
@@ -261,7 +270,9 @@ def test_every_door_is_closed_for_an_ordinary_user_too():
             "proof.check_sandbox(); print('closed')"
         )
         user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "env", "-i", f"HOME={folder}"]
-        answer = subprocess.run([*user, "/usr/bin/python3", "-c", code], capture_output=True, text=True, timeout=120)
+        answer = subprocess.run(
+            [*user, "/usr/bin/python3", "-c", code], capture_output=True, text=True, timeout=120
+        )
     assert answer.stdout == "closed\n", answer.stderr
 
 

@@ -19,7 +19,12 @@ def losses(make_config, res_dir):
     config = make_config("pool", "llama", num_rows=30)
 
     def of(run_name: str, *settings: str) -> np.ndarray:
-        assert run_here(get_trajectories, "--config_file", config, "--ckpt", "0", f"run_name={run_name}", *settings) == 0
+        assert (
+            run_here(
+                get_trajectories, "--config_file", config, "--ckpt", "0", f"run_name={run_name}", *settings
+            )
+            == 0
+        )
         return np.load(res_dir / run_name / "trajectories/checkpoint-0.npy")
 
     return of
@@ -74,7 +79,9 @@ def test_a_revision_of_a_hub_model_is_the_one_that_is_named(make_config, res_dir
         config = make_config(f"model{seed}", "llama", num_rows=16, checkpoints={"count": 1})
         words = ("--config_file", config, "--ckpt", "1", f"seed={seed}", "train_args.max_steps=1")
         assert run_here(get_trajectories, *words) == 0
-        np.testing.assert_array_equal(losses[branch], np.load(res_dir / f"model{seed}/trajectories/checkpoint-1.npy"))
+        np.testing.assert_array_equal(
+            losses[branch], np.load(res_dir / f"model{seed}/trajectories/checkpoint-1.npy")
+        )
 
 
 def test_an_adapter_has_the_settings_of_the_yaml(make_config, res_dir, tmp_path):
@@ -89,4 +96,6 @@ def test_an_adapter_has_the_settings_of_the_yaml(make_config, res_dir, tmp_path)
     assert (saved["r"], saved["lora_alpha"], saved["lora_dropout"]) == (2, 6, 0.25)
     assert set(saved["target_modules"]) == {"q_proj", "v_proj"}
     adapted = load_file(res_dir / "adapter/checkpoint-1/adapter_model.safetensors")
-    assert len(adapted) == 2 * 2 * ARCHITECTURES["llama"]["num_hidden_layers"], "two matrices of two layers' q and v"
+    assert len(adapted) == 2 * 2 * ARCHITECTURES["llama"]["num_hidden_layers"], (
+        "two matrices of two layers' q and v"
+    )

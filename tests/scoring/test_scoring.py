@@ -94,7 +94,9 @@ def test_losses_do_not_depend_on_padding_side_with_and_without_bos(
 ):
     folder = tmp_path_factory.mktemp("case")
     monkeypatch.setenv("S2L_RES_DIR", str(folder / "res"))
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir, padding_side=padding_side, pad_token="<|endoftext|>")
+    tokenizer = AutoTokenizer.from_pretrained(
+        tokenizer_dir, padding_side=padding_side, pad_token="<|endoftext|>"
+    )
     if has_bos:
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
             single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
@@ -110,7 +112,9 @@ def test_losses_do_not_depend_on_padding_side_with_and_without_bos(
     scorer = scorer_of(model, tokens, prefix=data.draw(st.booleans()))
     rows = np.array(data.draw(st.permutations(scorable(tokens))))
     batches = token_budget_batches(rows, tokens.lengths[rows], data.draw(st.integers(1, 4000)))
-    np.testing.assert_allclose(batched_losses(scorer, tokens, batches), plain_losses(model, tokens), atol=TOLERANCE)
+    np.testing.assert_allclose(
+        batched_losses(scorer, tokens, batches), plain_losses(model, tokens), atol=TOLERANCE
+    )
 
 
 class KilledLaunch(Launch):
@@ -196,7 +200,9 @@ def test_probabilities_and_embeddings_are_those_of_a_plain_loop(tiny):
 
 @given(
     rows=st.lists(
-        st.tuples(st.lists(st.integers(0, 2), min_size=2, max_size=9), st.integers(1, 8)), min_size=1, max_size=6
+        st.tuples(st.lists(st.integers(0, 2), min_size=2, max_size=9), st.integers(1, 8)),
+        min_size=1,
+        max_size=6,
     ),
     at_once=st.integers(1, 40),
 )
@@ -234,7 +240,9 @@ def test_scores_are_the_same_bits_on_one_and_three_workers(make_config, res_dir)
     done = [int(line.split()[1]) for line in table if line.startswith("  cpu")]
     assert sum(done) == 3 * num_scored, "the table says what each worker did"
     for step in steps:
-        one, three = (np.load(res_dir / run / f"trajectories/checkpoint-{step}.npy") for run in ("proxy", "three"))
+        one, three = (
+            np.load(res_dir / run / f"trajectories/checkpoint-{step}.npy") for run in ("proxy", "three")
+        )
         assert one.dtype == np.float32
         np.testing.assert_array_equal(one, three)
 
@@ -288,7 +296,9 @@ def test_retrained_proxy_in_the_same_folder_is_refused(make_config, res_dir, cap
     config = make_config("proxy")
     assert run_here(train, "--config_file", config) == 0
     assert run_here(get_trajectories, "--config_file", config, "--ckpt", "4") == 0
-    shutil.copy(res_dir / "proxy/checkpoint-8/model.safetensors", res_dir / "proxy/checkpoint-4/model.safetensors")
+    shutil.copy(
+        res_dir / "proxy/checkpoint-8/model.safetensors", res_dir / "proxy/checkpoint-4/model.safetensors"
+    )
     assert run_here(get_trajectories, "--config_file", config, "--ckpt", "4") == 1
     message = capsys.readouterr().err
     assert "checkpoint-4" in message and "--overwrite" in message

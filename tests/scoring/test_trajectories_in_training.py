@@ -14,7 +14,9 @@ from utils.artifacts.checkpoints import find_checkpoints
 from utils.config.load import load_config
 from utils.scoring import callback
 
-WITH_DROPOUT = {"architecture": {**ARCHITECTURES["gpt_neox"], "attention_dropout": 0.1, "hidden_dropout": 0.1}}
+WITH_DROPOUT = {
+    "architecture": {**ARCHITECTURES["gpt_neox"], "attention_dropout": 0.1, "hidden_dropout": 0.1}
+}
 
 
 def losses(run) -> dict[str, np.ndarray]:
@@ -34,7 +36,9 @@ def test_losses_in_training_are_those_of_scoring_afterwards(make_config, res_dir
     assert list(during) == ["checkpoint-12.npy", "checkpoint-4.npy", "checkpoint-8.npy"]
     for name in after:
         np.testing.assert_array_equal(during[name], after[name])
-    weights = [(res_dir / run / "checkpoint-12/model.safetensors").read_bytes() for run in ("during", "after")]
+    weights = [
+        (res_dir / run / "checkpoint-12/model.safetensors").read_bytes() for run in ("during", "after")
+    ]
     assert weights[0] == weights[1], "scoring draws no random number of the training's"
     assert run_distributed_trajectories.main(["--config_file", str(config)]) == 0, "they count as scored"
 
@@ -68,7 +72,11 @@ def test_callback_in_a_trainer_of_ones_own(make_config, res_dir, tmp_path):
     folder = str(res_dir / "base/checkpoint-4")
     (tmp_path / "my_proxy.yml").write_text(
         yaml.safe_dump(
-            {"run_name": "mine", "model": {"name_or_path": folder}, "data": {"path": str(tmp_path / "pool.jsonl")}}
+            {
+                "run_name": "mine",
+                "model": {"name_or_path": folder},
+                "data": {"path": str(tmp_path / "pool.jsonl")},
+            }
         )
     )
 

@@ -51,7 +51,11 @@ def write_losses(place: Path, num_rows: int, shift: float = 0) -> None:
     losses_NT = np.random.default_rng(0).gamma(2, 1, (num_rows, 3))
     losses_NT[NUM_ROWS:] += shift
     tokens_N = np.random.default_rng(1).integers(1, 40, num_rows)
-    np.savez(place / "losses.npz", losses=losses_NT.astype(np.float32), num_response_tokens=tokens_N.astype(np.int32))
+    np.savez(
+        place / "losses.npz",
+        losses=losses_NT.astype(np.float32),
+        num_response_tokens=tokens_N.astype(np.int32),
+    )
 
 
 def config_of(place: Path, run_name: str = "target", **subset) -> RunConfig:
@@ -59,7 +63,9 @@ def config_of(place: Path, run_name: str = "target", **subset) -> RunConfig:
     if not {"budget_tokens", "same_as"} & subset.keys():
         defaults["budget"] = 60
     data = {"path": str(place / "pool.jsonl")}
-    return RunConfig.model_validate({"run_name": run_name, "seed": 0, "data": data, "subset": defaults | subset})
+    return RunConfig.model_validate(
+        {"run_name": run_name, "seed": 0, "data": data, "subset": defaults | subset}
+    )
 
 
 def chosen(place: Path, run_name: str = "target", **subset) -> np.ndarray:
@@ -67,7 +73,9 @@ def chosen(place: Path, run_name: str = "target", **subset) -> np.ndarray:
     return read_subset(RunPaths(run_name).subset).indices
 
 
-def candidates_of(num_rows: int, num_sources: int, seed: int, included: list[int] | None = None) -> Candidates:
+def candidates_of(
+    num_rows: int, num_sources: int, seed: int, included: list[int] | None = None
+) -> Candidates:
     rng = np.random.default_rng(seed)
     losses = list(rng.gamma(2, 1, (3, num_rows)).astype(np.float32))
     return Candidates(
@@ -146,7 +154,9 @@ def test_a_token_budget_is_never_exceeded_and_missed_by_less_than_the_next_row(t
 @pytest.mark.parametrize("method", ["s2l", "random", "longest"])
 def test_a_smaller_token_budget_is_contained_in_a_larger(place, method):
     tokens_N = np.load(place / "losses.npz")["num_response_tokens"]
-    small, large = (chosen(place, f"{method}{budget}", method=method, budget_tokens=budget) for budget in (500, 1500))
+    small, large = (
+        chosen(place, f"{method}{budget}", method=method, budget_tokens=budget) for budget in (500, 1500)
+    )
     assert tokens_N[small].sum() <= 500 and 1500 - 40 < tokens_N[large].sum() <= 1500
     assert set(small) < set(large)
 
@@ -161,7 +171,14 @@ def test_a_token_budget_without_token_counts_names_the_command(place):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(2, 80), st.integers(1, 5), st.integers(0, 20), st.integers(1, 30), st.integers(0, 9), st.data())
+@given(
+    st.integers(2, 80),
+    st.integers(1, 5),
+    st.integers(0, 20),
+    st.integers(1, 30),
+    st.integers(0, 9),
+    st.data(),
+)
 def test_limits_hold_and_smaller_budgets_stay_contained(num_rows, num_sources, minimum, maximum, seed, data):
     included = sorted(data.draw(st.sets(st.integers(0, num_rows - 1), max_size=3)))
     candidates = candidates_of(num_rows, num_sources, seed, included)
@@ -169,7 +186,10 @@ def test_limits_hold_and_smaller_budgets_stay_contained(num_rows, num_sources, m
     method = data.draw(st.sampled_from(["s2l", "random", "random_per_source", "middle_perplexity"]))
     subset = SubsetConfig.model_validate({"num_clusters": 3, **limits})
     found = find_limits(candidates, subset)
-    order, num_required = METHODS[method].choose(candidates, subset, num_rows, seed).order, int(found.least_S.sum())
+    order, num_required = (
+        METHODS[method].choose(candidates, subset, num_rows, seed).order,
+        int(found.least_S.sum()),
+    )
     order = order_within(found, order, candidates)
     assert len(set(order.tolist())) == len(order)
     sizes = np.bincount(candidates.source_codes_n, minlength=num_sources)
@@ -238,7 +258,11 @@ def test_a_column_of_the_pool_says_which_rows(place):
 def test_a_list_of_rows_may_begin_with_a_byte_order_mark_and_is_text(place):
     (place / "out.txt").write_bytes(b"\xef\xbb\xbf7\r\n3\r\n\r\n")
     assert not {3, 7} & set(chosen(place, "plain", exclude=str(place / "out.txt"), budget=198))
-    for content, words in (("7\n".encode("utf-16"), "UTF-16"), (b"7\n\xe9\n", "line 2"), (b"9" * 30, "row numbers")):
+    for content, words in (
+        ("7\n".encode("utf-16"), "UTF-16"),
+        (b"7\n\xe9\n", "line 2"),
+        (b"9" * 30, "row numbers"),
+    ):
         (place / "out.txt").write_bytes(content)
         with pytest.raises(ValueError, match=words):
             chosen(place, "other", exclude=str(place / "out.txt"))
@@ -269,7 +293,10 @@ def test_rows_that_contain_benchmark_questions_are_out_and_reported(place, capsy
     rows[9]["instruction"] = "what is 7 + 8"
     rows[11]["instruction"] = "And what is 7 + 8 then?"
     write_jsonl(place / "pool.jsonl", rows)
-    write_jsonl(place / "bench.jsonl", [{"instruction": "Nothing of this."}, {"instruction": question, "answer": "10"}])
+    write_jsonl(
+        place / "bench.jsonl",
+        [{"instruction": "Nothing of this."}, {"instruction": question, "answer": "10"}],
+    )
     (place / "bench.txt").write_text("What is 7 + 8?\n")
     files = [str(place / "bench.jsonl"), str(place / "bench.txt")]
     indices = chosen(place, decontaminate=files, budget=197)
@@ -290,7 +317,10 @@ def test_rows_that_contain_benchmark_questions_are_out_and_reported(place, capsy
         ({"include": "in.txt", "exclude": "in.txt"}, ["subset.include", "subset.exclude", "rows 1, 2, 51"]),
         ({"include": "in.txt", "budget": 2}, ["subset.include", "subset.budget", "3 rows"]),
         ({"include": "in.txt", "deduplicate": "exact"}, ["subset.include", "subset.deduplicate", "1 and 51"]),
-        ({"include": "in.txt", "decontaminate": ["bench.txt"]}, ["subset.include", "subset.decontaminate", "row"]),
+        (
+            {"include": "in.txt", "decontaminate": ["bench.txt"]},
+            ["subset.include", "subset.decontaminate", "row"],
+        ),
         ({"include": "two.txt", "max_per_source": 1}, ["subset.include", "subset.max_per_source", "'a'"]),
         ({"include": "in.txt", "budget_tokens": 1}, ["subset.include", "subset.budget_tokens"]),
         ({"min_per_source": 10, "max_per_source": {"b": 5}}, ["min_per_source", "max_per_source", "'b'"]),
@@ -351,7 +381,9 @@ def test_new_rows_join_and_nothing_chosen_goes(place, preset, capsys):
     sources = np.array(list("aabc" * 80))
     for row in range(NUM_ROWS, 320):
         own = clusters_N[sources == sources[row]] if preset == "released" else clusters_N
-        distances = {number: ((centroids[number] - losses_NT[row]) ** 2).sum() for number in set(own.tolist())}
+        distances = {
+            number: ((centroids[number] - losses_NT[row]) ** 2).sum() for number in set(own.tolist())
+        }
         assert distances[clusters_N[row]] <= min(distances.values()) + 1e-4
     assert "120 new rows joined" in capsys.readouterr().err
 
@@ -384,7 +416,9 @@ def test_a_new_source_is_clustered_by_itself(place):
     old = chosen(place, "old")
     grow(place)
     lines = (place / "pool.jsonl").read_text().splitlines()
-    rows = [json.loads(line) | ({"source": "new"} if number >= 280 else {}) for number, line in enumerate(lines)]
+    rows = [
+        json.loads(line) | ({"source": "new"} if number >= 280 else {}) for number, line in enumerate(lines)
+    ]
     write_jsonl(place / "pool.jsonl", rows)
     new = chosen(place, "new", extend="old", budget=110)
     assert set(old) < set(new) and (new >= 280).sum() > 10

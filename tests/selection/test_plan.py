@@ -32,7 +32,9 @@ def contents(folder: Path) -> str:
     """sha256 over the names and bytes of all that lies in a folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        digest.update(str(path.relative_to(folder)).encode() + (path.read_bytes() if path.is_file() else b"/"))
+        digest.update(
+            str(path.relative_to(folder)).encode() + (path.read_bytes() if path.is_file() else b"/")
+        )
     return digest.hexdigest()
 
 
@@ -53,12 +55,18 @@ def write_problem(place: Path, data: st.DataObject) -> tuple[dict[str, Any], dic
     for name, listed in (("out", excluded), ("in", included)):
         (place / f"{name}.txt").write_text("\n".join(map(str, listed)))
     names = sorted({str(source) for source in source_N})
-    limit = st.none() | st.integers(1, 9) | st.dictionaries(st.sampled_from(names), st.integers(1, 9), min_size=1)
+    limit = (
+        st.none() | st.integers(1, 9) | st.dictionaries(st.sampled_from(names), st.integers(1, 9), min_size=1)
+    )
     fraction = st.floats(0.01, 1.0)
-    budget: Any = st.integers(1, 26) | fraction | st.lists(st.integers(1, 26) | fraction, min_size=1, max_size=3)
+    budget: Any = (
+        st.integers(1, 26) | fraction | st.lists(st.integers(1, 26) | fraction, min_size=1, max_size=3)
+    )
     limits = {"min_per_source": data.draw(limit), "max_per_source": data.draw(limit)}
     subset = limits | {
-        "method": data.draw(st.sampled_from(["s2l", "random", "random_per_source", "prune_then_select", "longest"])),
+        "method": data.draw(
+            st.sampled_from(["s2l", "random", "random_per_source", "prune_then_select", "longest"])
+        ),
         "preset": data.draw(st.sampled_from(["released", "paper"])),
         "num_clusters": data.draw(st.none() | st.integers(1, 9)),
         "trajectories_from": str(place / "losses.npz"),
@@ -82,7 +90,9 @@ def write_problem(place: Path, data: st.DataObject) -> tuple[dict[str, Any], dic
 
 
 def limit_of(limits: Any, name: str, otherwise: int) -> int:
-    return limits.get(name, otherwise) if isinstance(limits, dict) else otherwise if limits is None else limits
+    return (
+        limits.get(name, otherwise) if isinstance(limits, dict) else otherwise if limits is None else limits
+    )
 
 
 def is_possible(subset: dict[str, Any], meaning: dict[str, Any]) -> bool | None:
@@ -91,7 +101,10 @@ def is_possible(subset: dict[str, Any], meaning: dict[str, Any]) -> bool | None:
         return False
     least, most, fewest, largest = 0, 0, 0, 0
     for name, rows in meaning["sources"].items():
-        must, at_least = rows & meaning["included"], min(len(rows), limit_of(subset["min_per_source"], name, 0))
+        must, at_least = (
+            rows & meaning["included"],
+            min(len(rows), limit_of(subset["min_per_source"], name, 0)),
+        )
         at_most = limit_of(subset["max_per_source"], name, 99)
         if at_least > at_most or len(must) > at_most:
             return False
@@ -105,10 +118,19 @@ def is_possible(subset: dict[str, Any], meaning: dict[str, Any]) -> bool | None:
         if least == 0:
             tokens = [int(meaning["tokens"][row]) for row in meaning["selectable"]]
             fewest, largest = min(tokens), max(tokens)
-        return False if fewest > subset["budget_tokens"] else True if largest <= subset["budget_tokens"] else None
+        return (
+            False
+            if fewest > subset["budget_tokens"]
+            else True
+            if largest <= subset["budget_tokens"]
+            else None
+        )
     num_selectable = len(meaning["selectable"])
     budgets = subset["budget"] if isinstance(subset["budget"], list) else [subset["budget"]]
-    rows = [budget if isinstance(budget, int) else max(1, int(budget * num_selectable + 0.5)) for budget in budgets]
+    rows = [
+        budget if isinstance(budget, int) else max(1, int(budget * num_selectable + 0.5))
+        for budget in budgets
+    ]
     return len(set(rows)) == len(rows) and all(least <= number <= most for number in rows)
 
 
@@ -135,7 +157,9 @@ def test_a_plan_passes_exactly_where_the_run_succeeds(tmp_path, res_dir, data):
         assert meaning["included"] <= chosen <= meaning["selectable"]
         assert "budget_tokens" in subset or len(chosen) == wanted.num_rows
         for name, rows in meaning["sources"].items():
-            at_least, at_most = (limit_of(subset[f"{end}_per_source"], name, n) for end, n in (("min", 0), ("max", 99)))
+            at_least, at_most = (
+                limit_of(subset[f"{end}_per_source"], name, n) for end, n in (("min", 0), ("max", 99))
+            )
             assert min(len(rows), at_least) <= len(chosen & rows) <= at_most
 
 
@@ -144,7 +168,9 @@ def test_token_bounds_are_those_of_the_definition():
     config = RunConfig.model_validate({"run_name": "r", "subset": {"min_per_source": 2, "budget_tokens": 9}})
     from utils.selection.candidates import Candidates
 
-    candidates = Candidates(np.arange(3), np.zeros(3, np.int32), [""], 3, None, np.empty(0, int), np.array([1]))
+    candidates = Candidates(
+        np.arange(3), np.zeros(3, np.int32), [""], 3, None, np.empty(0, int), np.array([1])
+    )
     assert config.subset is not None
     limits, tokens_N = find_limits(candidates, config.subset), np.array([5, 2, 7], np.int32)
     assert check_token_budget(9, tokens_N, candidates, limits)
@@ -169,7 +195,9 @@ def config_file(make_target: Callable[..., Path], tmp_path: Path) -> Path:
     assert config.data is not None
     inputs = {"pool": Pool(config.data).fingerprint, "num_examples": NUM_ROWS}
     folder, steps = RunPaths("proxy").trajectories, [0, 500, 1000]
-    begin_trajectories(folder, inputs, {step: f"at {step}" for step in steps}, [], np.full(NUM_ROWS, 3, np.int32))
+    begin_trajectories(
+        folder, inputs, {step: f"at {step}" for step in steps}, [], np.full(NUM_ROWS, 3, np.int32)
+    )
     for step, losses_N in zip(steps, losses_NT.astype(np.float32).T, strict=True):
         kept = {"probability": losses_N, "max_probability": losses_N, "loss": losses_N}
         kept["embeddings"] = rng.normal(size=(NUM_ROWS, 4)).astype(np.float16)
@@ -209,7 +237,8 @@ def test_a_dry_run_writes_nothing(config_file, tmp_path):
     before = contents(tmp_path)
     for words in DRY_RUNS:
         words = [
-            word.replace("IN", str(tmp_path / "in.txt")).replace("OUT", str(tmp_path / "out.npy")) for word in words
+            word.replace("IN", str(tmp_path / "in.txt")).replace("OUT", str(tmp_path / "out.npy"))
+            for word in words
         ]
         assert command(config_file, *words, "--dry_run") == ("subset.budget=1000" in words)
         assert contents(tmp_path) == before, words
@@ -225,12 +254,18 @@ def test_a_dry_run_writes_nothing(config_file, tmp_path):
         (["subset.max_per_source={c: 20}"], "subset.max_per_source: unknown name 'c'"),
         (["subset.min_per_source={a: 9}", "subset.max_per_source=8"], "for source 'a'"),
         (["subset.method=least_confidence"], "holds losses only, and probability at step"),
-        (["subset.method=least_confidence", FROM_PROXY, "GONE=probability"], "trajectories.also=[confidence]"),
+        (
+            ["subset.method=least_confidence", FROM_PROXY, "GONE=probability"],
+            "trajectories.also=[confidence]",
+        ),
         (
             ["subset.method=lowest_max_probability", FROM_PROXY, "GONE=max_probability"],
             "trajectories.also=[confidence]",
         ),
-        (["subset.method=facility_location", FROM_PROXY, "GONE=embeddings"], "trajectories.also=[embeddings]"),
+        (
+            ["subset.method=facility_location", FROM_PROXY, "GONE=embeddings"],
+            "trajectories.also=[embeddings]",
+        ),
         (["subset.clusters=embeddings", FROM_PROXY, "GONE=embeddings"], "trajectories.also=[embeddings]"),
         (["subset.method=prune_then_select", FROM_PROXY, "subset.steps=[500]"], "found 1 checkpoint"),
         (["subset.extend=target", FROM_PROXY, "subset.budget=80"], "2 numbers a row to cluster by"),
@@ -238,11 +273,15 @@ def test_a_dry_run_writes_nothing(config_file, tmp_path):
     ],
     ids=str,
 )
-def test_a_dry_run_says_all_that_is_known_before_rows_are_chosen(config_file, tmp_path, overrides, message, capsys):
+def test_a_dry_run_says_all_that_is_known_before_rows_are_chosen(
+    config_file, tmp_path, overrides, message, capsys
+):
     assert command(config_file) == 0
     for word in [word for word in overrides if word.startswith("GONE")]:
         (RunPaths("proxy").trajectories / f"checkpoint-1000.{word.removeprefix('GONE=')}.npy").unlink()
-    words = [word.replace("IN", str(tmp_path / "in.txt")) for word in overrides if not word.startswith("GONE")]
+    words = [
+        word.replace("IN", str(tmp_path / "in.txt")) for word in overrides if not word.startswith("GONE")
+    ]
     capsys.readouterr()
     answers = []
     for dry_run in (["--dry_run"], []):
@@ -258,13 +297,30 @@ def plan_of(place: Path, sizes: list[int], num_checkpoints: int = 1, **subset: A
     """A plan for sources of these sizes."""
     source_N = np.repeat(np.arange(len(sizes)), sizes)
     np.save(place / "sources.npy", source_N)
-    np.save(place / "losses.npy", np.random.default_rng(0).random((len(source_N), num_checkpoints), np.float32))
+    np.save(
+        place / "losses.npy", np.random.default_rng(0).random((len(source_N), num_checkpoints), np.float32)
+    )
     files = {"trajectories_from": str(place / "losses.npy"), "sources_from": str(place / "sources.npy")}
     return plan_selection(RunConfig.model_validate({"run_name": "sized", "subset": files | subset}))
 
 
 # Rows of MathInstruct by source, in hundreds: the four largest as published, the others share what is left.
-MATH_INSTRUCT = [89_400, 49_484, 28_300, 24_400, 15_000, 14_000, 12_000, 9_000, 7_500, 6_000, 4_000, 1_840, 800, 315]
+MATH_INSTRUCT = [
+    89_400,
+    49_484,
+    28_300,
+    24_400,
+    15_000,
+    14_000,
+    12_000,
+    9_000,
+    7_500,
+    6_000,
+    4_000,
+    1_840,
+    800,
+    315,
+]
 
 
 @pytest.mark.parametrize("preset", ["released", "paper"])
@@ -290,16 +346,24 @@ def test_small_pools_have_fewer_clusters_whatever_the_budget(tmp_path, res_dir, 
     for budget in (1, 0.11, 1.0):
         plan = plan_of(tmp_path, sizes, preset=preset, budget=budget)
         assert plan.settings.num_clusters == expected
-        assert plan_of(tmp_path, sizes, preset=preset, budget=budget, num_clusters=7).settings.num_clusters == 7
+        assert (
+            plan_of(tmp_path, sizes, preset=preset, budget=budget, num_clusters=7).settings.num_clusters == 7
+        )
 
 
 def test_most_clusters_giving_one_row_or_none_is_warned_of_before_and_after(tmp_path, res_dir):
     plan = plan_of(tmp_path, [1000] * 20, budget=1000, num_clusters=100)
-    assert len(plan.warnings) == 1 and "2,000 clusters" in plan.warnings[0] and "num_clusters=5" in plan.warnings[0]
+    assert (
+        len(plan.warnings) == 1
+        and "2,000 clusters" in plan.warnings[0]
+        and "num_clusters=5" in plan.warnings[0]
+    )
     assert not plan_of(tmp_path, [1000] * 20, budget=1000).warnings
     uneven = plan_of(tmp_path, [300] * 10, budget=200, num_clusters=10, preset="paper")
     assert not uneven.warnings and not run_selection(uneven).warnings
-    losses_NT = np.repeat(np.arange(10.0), [2991, *[1] * 9])[:, None] + np.zeros(3)  # nine clusters of one row
+    losses_NT = np.repeat(np.arange(10.0), [2991, *[1] * 9])[:, None] + np.zeros(
+        3
+    )  # nine clusters of one row
     np.save(tmp_path / "losses.npy", losses_NT)
     plan = plan_selection(uneven.config, overwrite=True)
     assert not plan.warnings
@@ -327,7 +391,9 @@ def test_the_manifest_says_whether_the_number_of_clusters_was_given(tmp_path, re
     assert manifests["given"]["clustering"]["num_clusters_is"] == "given"
     assert "hundredth" in manifests["derived"]["inputs"]["num_clusters"]
     assert manifests["given"]["inputs"]["num_clusters"] == 3
-    assert (folders["derived"] / "indices.npy").read_bytes() == (folders["given"] / "indices.npy").read_bytes()
+    assert (folders["derived"] / "indices.npy").read_bytes() == (
+        folders["given"] / "indices.npy"
+    ).read_bytes()
 
 
 # What was chosen, against rows at random
@@ -338,7 +404,9 @@ def test_measures_are_those_of_the_rows(config_file):
     assert command(config_file, FROM_PROXY, "subset.num_clusters=4") == 0
     composition = json.loads((RunPaths("target").subset / "composition.json").read_text())
     indices = np.load(RunPaths("target").subset / "indices.npy")
-    first_N, last_N = (np.load(RunPaths("proxy").trajectories / f"checkpoint-{step}.npy") for step in (500, 1000))
+    first_N, last_N = (
+        np.load(RunPaths("proxy").trajectories / f"checkpoint-{step}.npy") for step in (500, 1000)
+    )
     for name, value_N in (("first_loss", first_N), ("last_loss", last_N), ("fall_of_loss", first_N - last_N)):
         found, error = composition["measures"][name], 0.0
         expected = 0.0
@@ -346,11 +414,17 @@ def test_measures_are_those_of_the_rows(config_file):
             pool, chosen = np.arange(code, NUM_ROWS, 2), indices[indices % 2 == code]
             expected += len(chosen) / len(indices) * value_N[pool].mean()
             variance = value_N[pool].astype(float).var(ddof=1)
-            error += (len(chosen) / len(indices)) ** 2 * variance / len(chosen) * (1 - len(chosen) / len(pool))
+            error += (
+                (len(chosen) / len(indices)) ** 2 * variance / len(chosen) * (1 - len(chosen) / len(pool))
+            )
         assert found["chosen"] == pytest.approx(value_N[indices].mean(), rel=1e-5)
         assert found["at_random"] == pytest.approx(expected, rel=1e-5)
         assert found["standard_error"] == pytest.approx(np.sqrt(error), rel=1e-4)
-    assert composition["measures"]["response_tokens"] == {"chosen": 3.0, "at_random": 3.0, "standard_error": 0.0}
+    assert composition["measures"]["response_tokens"] == {
+        "chosen": 3.0,
+        "at_random": 3.0,
+        "standard_error": 0.0,
+    }
 
 
 def test_random_rows_differ_from_random_rows_by_chance_alone(config_file):
@@ -385,7 +459,9 @@ def test_the_table_shows_whole_names_and_no_clusters_where_there_are_none(config
     heading = next(line for line in lines if line.startswith("source "))
     assert "clusters" not in heading and "% of source" in heading
     assert command(config_file, "run_name=clustered") == 0
-    assert "clusters" in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("source "))
+    assert "clusters" in next(
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("source ")
+    )
 
 
 def test_limits_of_the_plan_name_the_subset_that_is_extended(config_file, capsys):

@@ -28,7 +28,12 @@ SOURCES = ["gsm", 'quoted "one"', "new\nline", "emoji 🧮", "gsm", "gsm", "gsm"
 def place(tmp_path: Path, res_dir: Path) -> Path:
     """A folder with a pool of 140 rows from four sources, and losses for it."""
     rows = [
-        {"source": SOURCES[row % 7], "instruction": f"Question {row}?", "output": f"Answer {row}.", "extra": row}
+        {
+            "source": SOURCES[row % 7],
+            "instruction": f"Question {row}?",
+            "output": f"Answer {row}.",
+            "extra": row,
+        }
         for row in range(140)
     ]
     write_jsonl(tmp_path / "pool.jsonl", rows)
@@ -47,13 +52,20 @@ def write_losses(place: Path, num_rows: int, **changes: float) -> np.ndarray:
     return losses_NT.astype(np.float32)
 
 
-def config_of(place: Path, run_name: str = "target", seed: int = 0, data: dict | None = None, **subset) -> RunConfig:
+def config_of(
+    place: Path, run_name: str = "target", seed: int = 0, data: dict | None = None, **subset
+) -> RunConfig:
     return RunConfig.model_validate(
         {
             "run_name": run_name,
             "seed": seed,
             "data": {"path": str(place / "pool.jsonl"), **(data or {})},
-            "subset": {"trajectories_from": str(place / "losses.npy"), "num_clusters": 5, "budget": 60, **subset},
+            "subset": {
+                "trajectories_from": str(place / "losses.npy"),
+                "num_clusters": 5,
+                "budget": 60,
+                **subset,
+            },
         }
     )
 
@@ -75,7 +87,11 @@ def write_proxy(place: Path, losses_NT: np.ndarray, steps: list[int], **inputs) 
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize(("method", "preset"), SEEDED_METHODS)
@@ -104,7 +120,9 @@ def test_composition_adds_up(place, capsys):
         clusters_N = np.load(folder / "clusters.npy")
         assert clusters_N.dtype == np.int32 and clusters_N.shape == (140,)
         assert set(composition["sources"]) == set(SOURCES)
-        assert sum(source["chosen"] for source in composition["sources"].values()) == composition["chosen"] == 60
+        assert (
+            sum(source["chosen"] for source in composition["sources"].values()) == composition["chosen"] == 60
+        )
         sizes, taken = {}, {}
         for source in composition["sources"].values():
             assert sum(size for size, _ in source["clusters"].values()) == source["selectable"]
@@ -145,7 +163,9 @@ def test_step_0_is_used_only_if_it_is_named(place):
 def test_names_of_sources_do_not_change_what_is_chosen_at_random(place):
     before = selected(config_of(place, "before", method="random_per_source")).indices
     rows = [json.loads(line) for line in (place / "pool.jsonl").read_text().splitlines()]
-    renamed = {name: f"{9 - number}" for number, name in enumerate(sorted(set(SOURCES)))}  # in the opposite order
+    renamed = {
+        name: f"{9 - number}" for number, name in enumerate(sorted(set(SOURCES)))
+    }  # in the opposite order
     write_jsonl(place / "pool.jsonl", [{**row, "source": renamed[row["source"]]} for row in rows])
     assert np.array_equal(selected(config_of(place, "after", method="random_per_source")).indices, before)
 
@@ -157,7 +177,9 @@ def test_rows_without_a_loss_are_never_chosen_nor_clustered_nor_counted(place, m
     subset = selected(config_of(place, method=method, preset=preset, budget=1.0))
     assert np.array_equal(subset.indices, np.setdiff1d(np.arange(140), [0, 1, 70, 139]))
     clusters_N = np.load(RunPaths("target").subset / "clusters.npy")
-    assert np.all(clusters_N[[0, 1, 70, 139]] == -1) and (method != "s2l" or np.all(clusters_N[subset.indices] >= 0))
+    assert np.all(clusters_N[[0, 1, 70, 139]] == -1) and (
+        method != "s2l" or np.all(clusters_N[subset.indices] >= 0)
+    )
     assert subset.manifest["unscorable_rows"] == [0, 1, 70, 139] and subset.manifest["num_selectable"] == 136
     remarks = capsys.readouterr().err
     assert "4 rows have no loss (NaN)" in remarks
@@ -176,7 +198,12 @@ def test_dropped_rows_are_never_chosen(place):
     write_jsonl(place / "pool.jsonl", rows)
     for method, preset in SEEDED_METHODS:
         config = config_of(
-            place, f"{method}-{preset}", data={"invalid_rows": "drop"}, method=method, preset=preset, budget=1.0
+            place,
+            f"{method}-{preset}",
+            data={"invalid_rows": "drop"},
+            method=method,
+            preset=preset,
+            budget=1.0,
         )
         subset = selected(config)
         assert 3 not in subset.indices and len(subset.indices) == 139 and subset.manifest["num_excluded"] == 1
@@ -240,7 +267,9 @@ def test_trajectories_of_another_pool_are_refused(place):
     losses_NT = write_losses(place, 139)
     with pytest.raises(ValueError, match="losses of 139 examples, but the pool .* has 140 rows"):
         select(config_of(place))
-    with pytest.raises(FileNotFoundError, match=r"run 'proxy' has no trajectories.*run_distributed_trajectories.py"):
+    with pytest.raises(
+        FileNotFoundError, match=r"run 'proxy' has no trajectories.*run_distributed_trajectories.py"
+    ):
         select(config_of(place, trajectories_from="proxy"))
     write_proxy(place, write_losses(place, 140), [500, 750, 1000])
     select(config_of(place, trajectories_from="proxy"))
@@ -348,7 +377,9 @@ def test_a_run_gets_its_subset_only_while_it_is_what_the_config_says(place):
     assert np.array_equal(resolve_subset(config, Pool(config.data)).indices, chosen.indices)  # type: ignore[arg-type]
     for changed in ({"budget": 61}, {"seed": 3}, {"method": "random"}, {"data": {"limit": 139}}):
         with pytest.raises(ValueError, match="made from other inputs"):
-            resolve_subset(config_of(place, **({"trajectories_from": config.subset.trajectories_from} | changed)))  # type: ignore[union-attr]
+            resolve_subset(
+                config_of(place, **({"trajectories_from": config.subset.trajectories_from} | changed))
+            )  # type: ignore[union-attr]
     (place / "losses.npy").unlink()  # a subset may outlive the losses it was made from
     assert np.array_equal(resolve_subset(config).indices, chosen.indices)
     with pytest.raises(FileNotFoundError):

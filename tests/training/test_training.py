@@ -77,9 +77,13 @@ def test_each_optimizer_step_takes_the_same_examples_on_any_devices(
     dealt = np.array(list(order)).reshape(-1, plan.padded)
     alone = GlobalBatchOrder(lengths, global_batch, global_batch, strategy, seed=3)
     alone.epoch = epoch
-    steps = [[row for row in step if row != FILLER] for step in np.array(list(alone)).reshape(-1, global_batch)]
+    steps = [
+        [row for row in step if row != FILLER] for step in np.array(list(alone)).reshape(-1, global_batch)
+    ]
     assert [[row for row in step if row != FILLER] for step in dealt] == steps
-    assert sorted(row for step in steps for row in step) == list(range(num_rows)), "an epoch is every row once"
+    assert sorted(row for step in steps for row in step) == list(range(num_rows)), (
+        "an epoch is every row once"
+    )
 
 
 def test_another_epoch_or_seed_is_another_order():
@@ -107,7 +111,10 @@ def test_batch_shape_does_not_change_training(make_config, res_dir, family):
     config = make_config("wide", family, num_rows=40, global_batch_size=8)
     assert train.main(["--config_file", str(config), "train_args.per_device_train_batch_size=8"]) == 0
     assert (
-        train.main(["--config_file", str(config), "run_name=narrow", "train_args.per_device_train_batch_size=2"]) == 0
+        train.main(
+            ["--config_file", str(config), "run_name=narrow", "train_args.per_device_train_batch_size=2"]
+        )
+        == 0
     )
     np.testing.assert_allclose(losses(res_dir / "wide"), losses(res_dir / "narrow"), atol=1e-5)
     assert_same_weights(res_dir / "wide/checkpoint-10", res_dir / "narrow/checkpoint-10", 1e-4)
@@ -133,7 +140,12 @@ def make_lora(make_config, tmp_path, tokenizer_dir) -> Callable[..., Path]:
         load_base_model(origin, tokenizer, seed=0).save_pretrained(tmp_path / "base")
         tokenizer.save_pretrained(tmp_path / "base")
         lora = {"r": 4, **settings.pop("lora", {})}
-        model = {"architecture": None, "tokenizer": None, "name_or_path": str(tmp_path / "base"), "lora": lora}
+        model = {
+            "architecture": None,
+            "tokenizer": None,
+            "name_or_path": str(tmp_path / "base"),
+            "lora": lora,
+        }
         return make_config(run_name, model=model, **settings)
 
     return make
@@ -151,7 +163,9 @@ def test_a_run_gives_the_same_bits_each_time_with_dropout(make_config, res_dir):
     assert losses(res_dir / "first") != losses(res_dir / "other")
 
 
-def test_an_adapter_gives_the_same_bits_each_time_and_after_a_kill_before_the_first_checkpoint(make_lora, res_dir):
+def test_an_adapter_gives_the_same_bits_each_time_and_after_a_kill_before_the_first_checkpoint(
+    make_lora, res_dir
+):
     config = make_lora("first", lora={"dropout": 0.1}, checkpoints={"count": None, "steps": [1, 12]})
     torch.manual_seed(time.time_ns())
     assert train.main(["--config_file", str(config)]) == 0
@@ -241,7 +255,9 @@ def test_other_inputs_in_the_same_folder_are_refused_and_named(make_config, caps
     assert train.main(["--config_file", str(config), "train_args.learning_rate=1e-4"]) == 1
     message = capsys.readouterr().err
     assert "train_args" in message and "seed" not in message and "--overwrite" in message
-    assert train.main(["--config_file", str(config), "train_args.logging_steps=2"]) == 0, "execution only: same run"
+    assert train.main(["--config_file", str(config), "train_args.logging_steps=2"]) == 0, (
+        "execution only: same run"
+    )
 
 
 @pytest.mark.parametrize(
@@ -307,4 +323,6 @@ def test_overwriting_one_checkpoint_keeps_the_losses_of_the_others(make_config, 
     changed = ["--config_file", str(config), "--ckpt", "1", "data.max_length=150"]
     assert get_trajectories.main(changed) == 1
     assert get_trajectories.main([*changed, "--overwrite"]) == 0
-    assert [path.name for path in (res_dir / "proxy/trajectories").glob("checkpoint-*.npy")] == ["checkpoint-1.npy"]
+    assert [path.name for path in (res_dir / "proxy/trajectories").glob("checkpoint-*.npy")] == [
+        "checkpoint-1.npy"
+    ]

@@ -28,7 +28,9 @@ def find_checkpoints(folder: Path) -> dict[int, Path]:
         raise FileNotFoundError(f"{folder} does not exist: train first (train.py), or give --model_path")
     for place in (folder, folder / "output"):
         found = {
-            step: path for path in place.glob("checkpoint-*") if path.is_dir() and (step := step_of(path)) is not None
+            step: path
+            for path in place.glob("checkpoint-*")
+            if path.is_dir() and (step := step_of(path)) is not None
         }
         if found:
             return dict(sorted(found.items()))
@@ -73,7 +75,10 @@ def checkpoint_fingerprint(folder: Path) -> str:
     if not weights:
         raise ValueError(f"{folder} holds no weight files ({', '.join(_WEIGHT_PATTERNS)})")
     digest = hashlib.sha256()
-    for path in [*(p for p in [folder / "config.json", folder / "adapter_config.json"] if p.is_file()), *weights]:
+    for path in [
+        *(p for p in [folder / "config.json", folder / "adapter_config.json"] if p.is_file()),
+        *weights,
+    ]:
         digest.update(path.name.encode())
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -168,5 +168,7 @@ def write_comparison(comparison: Comparison) -> Path:
     """Returns: the file, which replaces that of an earlier comparison of this name."""
     path = comparison_path(comparison.name)
     inputs = {"runs": [run.name for run in comparison.runs]}
-    write_manifest(path, KIND, "complete", inputs, **dataclasses.asdict(comparison) | {"provenance": provenance()})
+    write_manifest(
+        path, KIND, "complete", inputs, **dataclasses.asdict(comparison) | {"provenance": provenance()}
+    )
     return path

@@ -51,9 +51,13 @@ def _shown(value: Any, other: Any) -> str:
 def _list_shown(value: list[Any], other: list[Any]) -> str:
     if len(repr(value)) <= _CELL:
         return repr(value)
-    first = next((n for n, (one, two) in enumerate(zip(value, other, strict=False)) if one != two), len(other))
+    first = next(
+        (n for n, (one, two) in enumerate(zip(value, other, strict=False)) if one != two), len(other)
+    )
     entry = one_line(repr(value[first]), _CELL) if first < len(value) else "no more"
-    return f"{len(value)} entries, entry {first} is {entry}" if first < len(value) else f"{len(value)} entries"
+    return (
+        f"{len(value)} entries, entry {first} is {entry}" if first < len(value) else f"{len(value)} entries"
+    )
 
 
 def pool_record(data: DataConfig | None) -> dict[str, Any] | None:
@@ -78,5 +82,6 @@ def why_another_pool(recorded: dict[str, Any] | None, now: dict[str, Any] | None
     if not differing:
         return f"the data section is the same, so the rows of {now['path']} have changed since"
     return ", ".join(
-        f"data.{name}: there {_shown(one, other)}, now {_shown(other, one)}" for name, (one, other) in differing.items()
+        f"data.{name}: there {_shown(one, other)}, now {_shown(other, one)}"
+        for name, (one, other) in differing.items()
     )

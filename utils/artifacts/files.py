@@ -51,7 +51,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): remove it and run the command that makes it again") from None
+        raise ValueError(
+            f"{path} is damaged ({error}): remove it and run the command that makes it again"
+        ) from None
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

@@ -18,7 +18,16 @@ from .files import atomic_write, read_json, write_json
 from .paths import RunPaths
 
 FORMAT_VERSION = 1
-_RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "faiss-cpu", "numpy", "peft")
+_RECORDED_PACKAGES = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "tokenizers",
+    "datasets",
+    "faiss-cpu",
+    "numpy",
+    "peft",
+)
 
 
 def provenance(**extra: Any) -> dict[str, Any]:
@@ -40,7 +49,9 @@ def provenance(**extra: Any) -> dict[str, Any]:
 
 def write_manifest(path: Path, kind: str, status: str, inputs: dict[str, Any], **rest: Any) -> None:
     """Args: status: "running" or "complete"; inputs: what `check_inputs` compares; rest: outcomes and provenance."""
-    write_json(path, {"kind": kind, "format_version": FORMAT_VERSION, "status": status, "inputs": inputs, **rest})
+    write_json(
+        path, {"kind": kind, "format_version": FORMAT_VERSION, "status": status, "inputs": inputs, **rest}
+    )
 
 
 def read_manifest(path: Path, kind: str) -> dict[str, Any]:
@@ -76,7 +87,9 @@ def check_inputs(
     if recorded.get("pool") != wanted.get("pool") and data is not None:
         differing.append(f"  the pool is another one: {why_another_pool(read_json(path).get('data'), data)}")
     if differing:
-        raise ValueError(f"{path.parent} was made from other inputs:\n" + "\n".join(differing) + f"\n{ways_out}")
+        raise ValueError(
+            f"{path.parent} was made from other inputs:\n" + "\n".join(differing) + f"\n{ways_out}"
+        )
 
 
 def keep_config(paths: RunPaths, config: RunConfig) -> None:

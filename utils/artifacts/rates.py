@@ -20,9 +20,7 @@ class Pace:
     run_name: str
 
     def time_for(self, num_tokens: float, num_devices: int) -> str:
-        return (
-            f"about {duration(num_tokens * self.seconds_per_token / num_devices)}, at the pace of run {self.run_name}"
-        )
+        return f"about {duration(num_tokens * self.seconds_per_token / num_devices)}, at the pace of run {self.run_name}"
 
 
 def time_line(pace: Pace | None, num_tokens: float, num_devices: int) -> str:

@@ -90,7 +90,9 @@ def _works(run_name: str) -> Iterator[Work]:
             manifest = _mapping(folder / "manifest.json")
             method = _section(manifest, "inputs").get("method", "?")
             used = _section(manifest, "trajectories").get("from")
-            yield _work("subset", manifest, manifest.get("budget", 0), None, f"{method} of {used}" if used else method)
+            yield _work(
+                "subset", manifest, manifest.get("budget", 0), None, f"{method} of {used}" if used else method
+            )
     if (paths.evaluation / "manifest.json").is_file():
         manifest = _mapping(paths.evaluation / "manifest.json")
         planned = len(_section(manifest, "inputs").get("files", {}))
@@ -105,14 +107,18 @@ def _work(kind: str, manifest: dict[str, Any], done: int, planned: int | None, m
 
 def _model_of(config: dict[str, Any]) -> str:
     model = _section(config, "model")
-    return str(model.get("name_or_path") or f"a new {_section(model, 'architecture').get('model_type', 'model')}")
+    return str(
+        model.get("name_or_path") or f"a new {_section(model, 'architecture').get('model_type', 'model')}"
+    )
 
 
 def _mapping(path: Path) -> dict[str, Any]:
     """A YAML or JSON file's mapping; empty for what is not there or not readable: a list of runs shows what it can."""
     try:
         values = (
-            yaml.safe_load(path.read_text(encoding="utf-8")) if path.suffix == ".yml" else json.loads(path.read_bytes())
+            yaml.safe_load(path.read_text(encoding="utf-8"))
+            if path.suffix == ".yml"
+            else json.loads(path.read_bytes())
         )
     except (OSError, ValueError, yaml.YAMLError):
         return {}
@@ -126,7 +132,12 @@ def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 def run_table(runs: list[Run]) -> list[str]:
     """The runs for people: a line for each thing that was done."""
-    nouns = {"training": "checkpoint", "trajectories": "scored checkpoint", "subset": "row", "evaluation": "result"}
+    nouns = {
+        "training": "checkpoint",
+        "trajectories": "scored checkpoint",
+        "subset": "row",
+        "evaluation": "result",
+    }
     rows = []
     for run in runs:
         for number, work in enumerate(run.works):

@@ -64,7 +64,9 @@ def write_subset(
             if rows is not None:
                 with open(temporary / TEXTS, "wb") as file:
                     file.writelines(row + b"\n" for row in rows)
-            write_manifest(temporary / "manifest.json", KIND, "complete", inputs, **outcome, provenance=provenance())
+            write_manifest(
+                temporary / "manifest.json", KIND, "complete", inputs, **outcome, provenance=provenance()
+            )
             publish_folder(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -74,7 +76,9 @@ def write_subset(
 def read_subset(folder: Path) -> Subset:
     """Raises: FileNotFoundError; ValueError for a damaged subset."""
     if not (folder / "manifest.json").is_file():
-        raise FileNotFoundError(f"no subset in {folder}: make it with `python select_s2l.py --config_file <this YAML>`")
+        raise FileNotFoundError(
+            f"no subset in {folder}: make it with `python select_s2l.py --config_file <this YAML>`"
+        )
     manifest = read_manifest(folder / "manifest.json", KIND)
     indices = load_array(folder / "indices.npy")
     if indices.dtype != np.int64 or indices.ndim != 1 or np.any(np.diff(indices) <= 0):

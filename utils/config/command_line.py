@@ -31,7 +31,9 @@ def make_parser(docstring: str | None) -> argparse.ArgumentParser:
         action="store_true",
         help="check everything and print the plan; writes nothing but res/.cache, what was read of the pool",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="settings that win over the YAML's")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key.sub=value", help="settings that win over the YAML's"
+    )
     return parser
 
 
@@ -55,7 +57,9 @@ def parse_arguments(
     return arguments
 
 
-def read_config(arguments: argparse.Namespace, needs: Iterable[str] = (), checks: Checks = NO_CHECKS) -> RunConfig:
+def read_config(
+    arguments: argparse.Namespace, needs: Iterable[str] = (), checks: Checks = NO_CHECKS
+) -> RunConfig:
     """The config of a parsed command line, as `load_config`; the first process says how a released-code YAML was read."""
     config, translations = load_config(arguments.config_file, arguments.overrides, needs, checks)
     if translations and os.environ.get("RANK", "0") == "0":
@@ -88,7 +92,9 @@ def run_command(command: Callable[[], int]) -> int:
         print(f"error: found no package {package}: {WAY_OUT}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python complains once more as it ends
         return 1
     except OSError as error:  # a full disk, a read-only folder: the system's own words say what to do
         print(f"error: {without_keys(str(error))}", file=sys.stderr)

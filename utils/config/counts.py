@@ -39,7 +39,9 @@ def scheduled_steps(checkpoints: CheckpointsConfig, total_steps: int) -> list[in
                 f"checkpoints.count: found {checkpoints.count}, but training has {total_steps} optimizer steps: "
                 f"ask for at most {total_steps}, or train longer"
             )
-        return [math.floor(i * total_steps / checkpoints.count + 0.5) for i in range(1, checkpoints.count + 1)]
+        return [
+            math.floor(i * total_steps / checkpoints.count + 0.5) for i in range(1, checkpoints.count + 1)
+        ]
     if checkpoints.every is not None:
         chosen = set(range(checkpoints.every, total_steps + 1, checkpoints.every))
     else:

@@ -51,9 +51,13 @@ def _dotted(settings: Any) -> Any:
 
 def _target_key(key: str) -> str:
     if key in CONTROLLED:
-        raise ValueError(f"found here, but the experiment sets it in every run, by its {CONTROLLED[key]}: remove it")
+        raise ValueError(
+            f"found here, but the experiment sets it in every run, by its {CONTROLLED[key]}: remove it"
+        )
     if key == "subset":
-        raise ValueError("found a value for the whole section, expected its keys, such as subset.num_clusters: 50")
+        raise ValueError(
+            "found a value for the whole section, expected its keys, such as subset.num_clusters: 50"
+        )
     if "=" in key or not all(key.split(".")):
         raise ValueError("expected the key of a run's YAML, such as train_args.max_steps")
     return key
@@ -72,7 +76,9 @@ def _names_as_mapping(methods: Any) -> Any:
         return {label: {} for label in _each_once(methods)}
     if isinstance(methods, dict):
         return {label: {} if settings is None else settings for label, settings in methods.items()}
-    raise ValueError(f"found {methods!r}, expected names, as in [s2l, random], or name: settings of its subset")
+    raise ValueError(
+        f"found {methods!r}, expected names, as in [s2l, random], or name: settings of its subset"
+    )
 
 
 Budget = Annotated[int | float, BeforeValidator(check_budget)]
@@ -85,7 +91,9 @@ Methods = Annotated[dict[Label, MethodSettings], BeforeValidator(_names_as_mappi
 class ExperimentConfig(Section):
     """Which runs an experiment is made of. Their names are <name>_<method>_<budget>_seed<seed>."""
 
-    name: str = Field(pattern=NAME_PATTERN, max_length=100, description="what the names of all its runs begin with")
+    name: str = Field(
+        pattern=NAME_PATTERN, max_length=100, description="what the names of all its runs begin with"
+    )
     proxy: str = Field(
         description="the run whose trajectories the methods use, by its YAML (or by its name, if it was trained before); "
         "trained and scored first"
@@ -95,7 +103,8 @@ class ExperimentConfig(Section):
         description="further runs to train and score, for methods with a trajectories_from of their own",
     )
     score_base_model: bool = Field(
-        default=False, description="score step 0 of the proxy and the references too, as high_learnability needs"
+        default=False,
+        description="score step 0 of the proxy and the references too, as high_learnability needs",
     )
     target: str = Field(
         description="the target's YAML; the plan names what the experiment sets in place of it (seed, method, budget, ...)"
@@ -127,7 +136,9 @@ class ExperimentConfig(Section):
             )
         folded = Counter(label.casefold() for label in methods)
         if alike := [label for label in methods if folded[label.casefold()] > 1]:
-            problems.append(f"found {', '.join(alike)}, which some file systems do not tell apart: rename one")
+            problems.append(
+                f"found {', '.join(alike)}, which some file systems do not tell apart: rename one"
+            )
         for label, settings in methods.items():
             if both := [key for key in settings if f"subset.{key}" in info.data.get("settings", {})]:
                 problems.append(
@@ -147,7 +158,9 @@ class ExperimentConfig(Section):
         if chooses and not budgets:
             raise ValueError("found none, expected how many rows the methods choose, such as [1000] or [0.1]")
         if budgets and not chooses:
-            raise ValueError(f"found {budgets}, but the only method is {WHOLE_POOL}, the whole pool: remove them")
+            raise ValueError(
+                f"found {budgets}, but the only method is {WHOLE_POOL}, the whole pool: remove them"
+            )
         return budgets
 
 
@@ -192,7 +205,9 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
                     problems.setdefault(str(error), f"methods.{label}")
                 else:
                     found.append(
-                        ExperimentRun(label=label, budget=budget, seed=seed, overrides=overrides, config=config)
+                        ExperimentRun(
+                            label=label, budget=budget, seed=seed, overrides=overrides, config=config
+                        )
                     )
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
@@ -209,7 +224,11 @@ def replaced_keys(experiment: ExperimentConfig) -> dict[str, Any]:
     values, _ = read_translated(Path(experiment.target))
     subset = values.get("subset")
     of_subset = {f"subset.{key}": value for key, value in subset.items()} if isinstance(subset, dict) else {}
-    given = {key: value for key, value in {**values, **of_subset}.items() if key in CONTROLLED and value is not None}
+    given = {
+        key: value
+        for key, value in {**values, **of_subset}.items()
+        if key in CONTROLLED and value is not None
+    }
     given.pop("run_name", None)
     return given
 

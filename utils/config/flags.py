@@ -75,5 +75,10 @@ class CommandParser(argparse.ArgumentParser):
         for before, word in zip(["", *words], words, strict=False):
             action = self._option_string_actions.get(before)
             is_value = action is not None and action.nargs != 0
-            if word.endswith((".yml", ".yaml")) and not is_value and not word.startswith("-") and "=" not in word:
+            if (
+                word.endswith((".yml", ".yaml"))
+                and not is_value
+                and not word.startswith("-")
+                and "=" not in word
+            ):
                 self.error(f"found {word} without a flag, expected --config_file {word}")

@@ -59,7 +59,9 @@ def _mapping_without_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode)
         if not isinstance(key, (str, int, float, bool)) and key is not None:
             raise ValueError(f"line {line}: found a key of kind {type(key).__name__}, expected a plain name")
         if key in seen:
-            raise ValueError(f"line {line}: key {key!r} was given on line {seen[key]} already: keep one of them")
+            raise ValueError(
+                f"line {line}: key {key!r} was given on line {seen[key]} already: keep one of them"
+            )
         seen[key] = line
     loader.flatten_mapping(node)
     return loader.construct_mapping(node, deep=True)
@@ -107,7 +109,9 @@ def read_values(path: Path) -> dict[str, Any]:
         )
     values = _parse(_read_text(path), str(path))
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: found {type(values).__name__}, expected a mapping of keys (run_name, model, ...)")
+        raise ValueError(
+            f"{path}: found {type(values).__name__}, expected a mapping of keys (run_name, model, ...)"
+        )
     if secret := list(_key_names(values)):
         raise ValueError(
             f"{path}: found a wandb key in {', '.join(secret)}, expected none: settings are recorded. Take it out and set "
@@ -160,7 +164,11 @@ def _whole_sections(schema: type[BaseModel], values: dict[str, Any], names: Iter
 
 def as_yaml(value: Any) -> str:
     """A value in one line, as the command line takes it after `key=`."""
-    return yaml.dump(value, Dumper=ConfigDumper, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+    return (
+        yaml.dump(value, Dumper=ConfigDumper, default_flow_style=True, width=10**6)
+        .removesuffix("...\n")
+        .strip()
+    )
 
 
 def _read_text(path: Path) -> str:
@@ -190,7 +198,9 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
 def _apply_override(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key or any(not part for part in key.split(".")):
-        raise ValueError(f"found {override!r} on the command line, expected key.sub=value, such as data.limit=1000")
+        raise ValueError(
+            f"found {override!r} on the command line, expected key.sub=value, such as data.limit=1000"
+        )
     *parents, last = key.split(".")
     section = values
     for parent in parents:

@@ -25,14 +25,24 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("gradient_accumulation_steps", "grad_accum", "accumulation"), ("global_batch_size",)),
     **dict.fromkeys(
-        ("max_len", "max_seq_length", "max_seq_len", "model_max_length", "cutoff_len", "seq_len", "sequence_length"),
+        (
+            "max_len",
+            "max_seq_length",
+            "max_seq_len",
+            "model_max_length",
+            "cutoff_len",
+            "seq_len",
+            "sequence_length",
+        ),
         ("data.max_length",),
     ),
     **dict.fromkeys(("dataset", "data_path", "train_file", "full_data_path", "file"), ("data.path",)),
     **dict.fromkeys(("prompt_template", "prompt"), ("data.template",)),
     **dict.fromkeys(("source_key", "source_field", "category"), ("data.source_column",)),
     **dict.fromkeys(("max_samples", "num_samples", "max_rows"), ("data.limit",)),
-    **dict.fromkeys(("model_name", "model_name_or_path", "base_model", "pretrained"), ("model.name_or_path",)),
+    **dict.fromkeys(
+        ("model_name", "model_name_or_path", "base_model", "pretrained"), ("model.name_or_path",)
+    ),
     **dict.fromkeys(("tokenizer_name", "tokenizer_path"), ("model.tokenizer",)),
     **dict.fromkeys(("torch_dtype",), ("model.dtype",)),
     **dict.fromkeys(("lora_r", "lora_rank", "rank"), ("model.lora.r",)),

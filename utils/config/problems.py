@@ -33,7 +33,9 @@ _EXPECTED = {
     "string_pattern_mismatch": "a folder name of letters, digits and . _ + = -, beginning with a letter or digit",
 }
 # pydantic names the branch of a union, and that a key itself is wrong, as if that were a key.
-_UNION_BRANCH = re.compile(r"(int|float|str|bool|constrained-\w+|(list|dict|literal|function-[\w-]+|nullable)\[.*|\[key\])")
+_UNION_BRANCH = re.compile(
+    r"(int|float|str|bool|constrained-\w+|(list|dict|literal|function-[\w-]+|nullable)\[.*|\[key\])"
+)
 
 
 def problems_of(error: ValidationError, schema: type[BaseModel]) -> list[str]:
@@ -41,13 +43,17 @@ def problems_of(error: ValidationError, schema: type[BaseModel]) -> list[str]:
     items = [(_key(item["loc"]), item) for item in error.errors()]
     by_key: dict[str, list[Any]] = {}
     for key, item in items:
-        if not any(other.startswith(f"{key}.") for other, _ in items):  # a union's branch that got further says more
+        if not any(
+            other.startswith(f"{key}.") for other, _ in items
+        ):  # a union's branch that got further says more
             by_key.setdefault(key, []).append(item)
     return [_described(key, found, schema) for key, found in by_key.items()]
 
 
 def listing(origin: Any, problems: list[str]) -> str:
-    return f"{origin}: {counted(len(problems), 'problem')}\n" + "\n".join(f"  - {problem}" for problem in problems)
+    return f"{origin}: {counted(len(problems), 'problem')}\n" + "\n".join(
+        f"  - {problem}" for problem in problems
+    )
 
 
 def known_keys(schema: type[BaseModel]) -> list[str]:

@@ -7,7 +7,9 @@ transformers 4.41-4.46. Nothing is dropped in silence: every key is named in the
 from pathlib import Path
 from typing import Any
 
-_DEVICES_OF_THE_PAPER = 4  # 4 x accumulation 8 x batch 4 = 128, and 500-step saves then give the paper's 12 checkpoints
+_DEVICES_OF_THE_PAPER = (
+    4  # 4 x accumulation 8 x batch 4 = 128, and 500-step saves then give the paper's 12 checkpoints
+)
 
 _FLAT_KEYS = {
     "full_data_path",
@@ -105,14 +107,19 @@ def _translate_train_args(train_args: dict[str, Any], config: dict[str, Any], no
         became = "checkpoints.count: 1 (the trained model)"
     elif save_limit is not None:
         config["checkpoints"] = {"count": save_limit}
-        became = f"checkpoints.count: {save_limit}, evenly spaced over training (theirs deletes the earliest ones)"
+        became = (
+            f"checkpoints.count: {save_limit}, evenly spaced over training (theirs deletes the earliest ones)"
+        )
     elif save_strategy == "steps":
         config["checkpoints"] = {"every": save_steps}
         became = f"checkpoints.every: {save_steps}"
     else:
         config["checkpoints"] = {"count": max(1, round(float(train_args.get("num_train_epochs", 3))))}
         became = f"checkpoints.count: {config['checkpoints']['count']}, one an epoch"
-    note(", ".join([f"save_strategy {save_strategy}", *(f"{name} {value}" for name, value in given.items())]), became)
+    note(
+        ", ".join([f"save_strategy {save_strategy}", *(f"{name} {value}" for name, value in given.items())]),
+        became,
+    )
     for name in ("evaluation_strategy", "eval_strategy"):
         if name in train_args:
             strategy = str(train_args.pop(name))
@@ -124,7 +131,9 @@ def _translate_train_args(train_args: dict[str, Any], config: dict[str, Any], no
     if "per_device_eval_batch_size" in train_args:
         train_args.pop("per_device_eval_batch_size")
         note("per_device_eval_batch_size", "nothing (evaluate_run.py has evaluation.max_tokens_per_batch)")
-    if "warmup_ratio" in train_args and train_args.get("warmup_steps"):  # in transformers 4 the steps win as well
+    if "warmup_ratio" in train_args and train_args.get(
+        "warmup_steps"
+    ):  # in transformers 4 the steps win as well
         note(
             f"warmup_ratio: {train_args.pop('warmup_ratio')}",
             f"nothing (warmup_steps: {train_args['warmup_steps']} counts)",
@@ -137,7 +146,9 @@ def _translate_train_args(train_args: dict[str, Any], config: dict[str, Any], no
         grouped = train_args.pop("group_by_length")
         train_args["train_sampling_strategy"] = "group_by_length" if grouped else "random"
         renamed.add("train_sampling_strategy")
-        note(f"group_by_length: {grouped}", f"train_sampling_strategy: {train_args['train_sampling_strategy']}")
+        note(
+            f"group_by_length: {grouped}", f"train_sampling_strategy: {train_args['train_sampling_strategy']}"
+        )
     fsdp = train_args.get("fsdp")
     if isinstance(fsdp, (str, list)):
         read = ["fsdp", *(["fsdp_config"] if "fsdp_config" in train_args else [])]
@@ -183,16 +194,22 @@ def _translate_schedule(values: dict[str, Any], config: dict[str, Any], note: An
     if schedule == "Full":
         note("schedule_name: Full", "no subset section: train on the whole pool")
         of_s2l = [
-            key for key in ("ref_model_path", "n_components", "num_loss_ckpts", "init_label_num") if key in values
+            key
+            for key in ("ref_model_path", "n_components", "num_loss_ckpts", "init_label_num")
+            if key in values
         ]
         if of_s2l:
             note(", ".join(of_s2l), "nothing (schedule Full chooses no subset)")
         return
     if schedule != "S2L":
         raise ValueError(f"schedule_name: found {schedule!r}, expected Full or S2L")
-    needed = [key for key in ("ref_model_path", "n_components", "init_label_num") if values.get(key) in (None, -1)]
+    needed = [
+        key for key in ("ref_model_path", "n_components", "init_label_num") if values.get(key) in (None, -1)
+    ]
     if needed:
-        raise ValueError(f"schedule_name S2L without {', '.join(needed)}: add them, the released code needs them too")
+        raise ValueError(
+            f"schedule_name S2L without {', '.join(needed)}: add them, the released code needs them too"
+        )
     # res/<run>/output in the released code: the folder above `output` is the proxy's run.
     reference = Path(str(values["ref_model_path"]))
     proxy_run = reference.parent.name if reference.name == "output" else reference.name

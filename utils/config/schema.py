@@ -62,7 +62,9 @@ class LoraConfig(Section):
     r: PositiveInt = Field(default=16, description="rank of the adapter")
     alpha: PositiveInt = Field(default=32, description="scale of the adapter")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="in front of the adapter")
-    target_modules: str | list[str] = Field(default="all-linear", description="names of the layers that get one")
+    target_modules: str | list[str] = Field(
+        default="all-linear", description="names of the layers that get one"
+    )
 
 
 class ModelConfig(Section):
@@ -72,7 +74,8 @@ class ModelConfig(Section):
         default=None, description="a folder, or a name on the hub; either this or architecture"
     )
     architecture: dict[str, Any] | None = Field(
-        default=None, description="keys of a transformers config, `model_type` among them: starts from random weights"
+        default=None,
+        description="keys of a transformers config, `model_type` among them: starts from random weights",
     )
     tokenizer: str | None = Field(default=None, description="folder or hub name; default: the model's own")
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
@@ -85,19 +88,29 @@ class ModelConfig(Section):
     attn_implementation: str | None = Field(
         default=None, description="as in from_pretrained; default: what transformers chooses"
     )
-    lora: LoraConfig | None = Field(default=None, description="train a low-rank adapter in place of all weights")
-    trust_remote_code: bool = Field(default=False, description="run the code that lies with the model on the hub")
+    lora: LoraConfig | None = Field(
+        default=None, description="train a low-rank adapter in place of all weights"
+    )
+    trust_remote_code: bool = Field(
+        default=False, description="run the code that lies with the model on the hub"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ModelConfig":
         if (self.name_or_path is None) == (self.architecture is None):
-            raise ValueError("expected exactly one of name_or_path (fine-tune) and architecture (start from scratch)")
+            raise ValueError(
+                "expected exactly one of name_or_path (fine-tune) and architecture (start from scratch)"
+            )
         if self.architecture is not None and "model_type" not in self.architecture:
             raise ValueError("architecture has no model_type: add one, e.g. model_type: gpt_neox")
         if self.architecture is not None and self.tokenizer is None:
-            raise ValueError("architecture has no tokenizer of its own: set model.tokenizer to a folder or hub name")
+            raise ValueError(
+                "architecture has no tokenizer of its own: set model.tokenizer to a folder or hub name"
+            )
         if self.architecture is not None and self.lora is not None:
-            raise ValueError("lora adapts a trained model: set name_or_path instead of architecture, or remove lora")
+            raise ValueError(
+                "lora adapts a trained model: set name_or_path instead of architecture, or remove lora"
+            )
         return self
 
 
@@ -108,7 +121,9 @@ class DataConfig(Section):
         description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, or a dataset's hub name; "
         "relative paths, here and everywhere, count from the folder the command is run in"
     )
-    split: str = Field(default="train", description="of a dataset on the hub, or of a folder that datasets saved")
+    split: str = Field(
+        default="train", description="of a dataset on the hub, or of a folder that datasets saved"
+    )
     name: str | None = Field(default=None, description="configuration name of a hub dataset")
     format: str = Field(
         default="alpaca",
@@ -116,7 +131,8 @@ class DataConfig(Section):
         "completion)",
     )
     template: str = Field(
-        default="alpaca", description="how a row becomes a prompt: alpaca, plain (the instruction as it is), radiology"
+        default="alpaca",
+        description="how a row becomes a prompt: alpaca, plain (the instruction as it is), radiology",
     )
     max_length: PositiveInt = Field(
         default=512,
@@ -124,9 +140,13 @@ class DataConfig(Section):
         "off, "
         "and the plan says of how many examples and which lengths would keep them whole",
     )
-    columns: dict[str, str] = Field(default_factory=dict, description="field of the format -> your column's name")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="field of the format -> your column's name"
+    )
     source_column: str = Field(default="source", description="the tag that says where a row came from")
-    limit: PositiveInt | None = Field(default=None, description="use the first n rows only; that is a pool of its own")
+    limit: PositiveInt | None = Field(
+        default=None, description="use the first n rows only; that is a pool of its own"
+    )
     invalid_rows: Literal["error", "drop"] = Field(
         default="error",
         description="a row without instruction or response, or with a list, object, date or NaN in a column that is "
@@ -152,7 +172,9 @@ class CheckpointsConfig(Section):
     def _one_rule(self) -> "CheckpointsConfig":
         given = [name for name in ("count", "steps", "every") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"found {' and '.join(given) or 'none'}, expected exactly one of count, steps, every")
+            raise ValueError(
+                f"found {' and '.join(given) or 'none'}, expected exactly one of count, steps, every"
+            )
         return self
 
 
@@ -162,9 +184,12 @@ class TrajectoriesConfig(Section):
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32", description="of the scoring; the losses of each are a set of their own"
     )
-    max_tokens_per_batch: PositiveInt | None = Field(default=None, description="default: from the free memory")
+    max_tokens_per_batch: PositiveInt | None = Field(
+        default=None, description="default: from the free memory"
+    )
     examples_per_unit: PositiveInt = Field(
-        default=8192, description="a killed run loses at most one unit per device; part of no result's identity"
+        default=8192,
+        description="a killed run loses at most one unit per device; part of no result's identity",
     )
     also: list[Literal["confidence", "embeddings"]] = Field(
         default_factory=list,
@@ -173,9 +198,12 @@ class TrajectoriesConfig(Section):
         "and that of the likeliest tokens at their places",
     )
     compile: bool = Field(
-        default=False, description="torch.compile the model: a minute or two at the start, faster batches on a GPU only"
+        default=False,
+        description="torch.compile the model: a minute or two at the start, faster batches on a GPU only",
     )
-    during_training: bool = Field(default=False, description="train.py scores each checkpoint right after saving it")
+    during_training: bool = Field(
+        default=False, description="train.py scores each checkpoint right after saving it"
+    )
     workers: PositiveInt | None = Field(
         default=None,
         description="processes on a machine without GPUs, when started plainly (default: one); each visible GPU has one "
@@ -190,19 +218,23 @@ class SubsetConfig(Section):
         default="released", description="where the keys of the clustering come from that the YAML leaves out"
     )
     trajectories_from: str | None = Field(
-        default=None, description="a run's name or folder, or a file of losses in pool order: .npy, .npz, .parquet"
+        default=None,
+        description="a run's name or folder, or a file of losses in pool order: .npy, .npz, .parquet",
     )
     sources_from: str | None = Field(
         default=None,
         description="without a data section: each row's source, a .npy of N numbers or texts or a .txt of N lines",
     )
-    method: str = Field(default="s2l", description="s2l, or what it is compared with: see [choosing](choosing.md)")
+    method: str = Field(
+        default="s2l", description="s2l, or what it is compared with: see [choosing](choosing.md)"
+    )
     same_as: str | None = Field(
         default=None,
         description="train on the subset of this run (RUN, or RUN/subset-<rows> of several) instead of making one",
     )
     extend: str | None = Field(
-        default=None, description="keep all rows of this run's subset, whose pool is the beginning of this one"
+        default=None,
+        description="keep all rows of this run's subset, whose pool is the beginning of this one",
     )
     budget: Annotated[int | float | list[int | float], BeforeValidator(check_budget)] = Field(
         default=1.0,
@@ -223,17 +255,21 @@ class SubsetConfig(Section):
         description="what is clustered: losses, or the last checkpoint's mean response embeddings",
     )
     min_slope: float = Field(
-        default=0.02, ge=0, description="prune_then_select: a loss that falls by less per checkpoint is pruned (nats)"
+        default=0.02,
+        ge=0,
+        description="prune_then_select: a loss that falls by less per checkpoint is pruned (nats)",
     )
     steps: list[int] | None = Field(default=None, description="checkpoints to use; default: all after step 0")
     min_per_source: PositiveInt | dict[str, PositiveInt] | None = Field(
-        default=None, description="rows at least, of every source or by name; a smaller source gives what it has"
+        default=None,
+        description="rows at least, of every source or by name; a smaller source gives what it has",
     )
     max_per_source: PositiveInt | dict[str, PositiveInt] | None = Field(
         default=None, description="rows at most, of every source or by name"
     )
     include: str | None = Field(
-        default=None, description="rows that must be in: a .npy or .txt of row numbers, or a column of true and false"
+        default=None,
+        description="rows that must be in: a .npy or .txt of row numbers, or a column of true and false",
     )
     exclude: str | None = Field(default=None, description="rows that must be out, given in the same way")
     deduplicate: Literal["none", "exact"] = Field(
@@ -243,8 +279,12 @@ class SubsetConfig(Section):
         default_factory=list,
         description="files of benchmark questions (.jsonl or .txt): rows that share ten words in a row are out",
     )
-    per_source: bool = Field(description="share the budget over the sources first, and cluster each source by itself")
-    min_cluster_size: PositiveInt = Field(description="smaller clusters are passed over until all others are spent")
+    per_source: bool = Field(
+        description="share the budget over the sources first, and cluster each source by itself"
+    )
+    min_cluster_size: PositiveInt = Field(
+        description="smaller clusters are passed over until all others are spent"
+    )
     max_points_per_centroid: PositiveInt | None = Field(
         description="k-means is fitted on at most so many rows of each cluster; null: on all"
     )
@@ -289,10 +329,12 @@ class EvaluationConfig(Section):
         "with data.template. gsm8k, math, numglue, svamp, mathematics and simuleq are read by the paper's rules for them",
     )
     tasks: list[str] = Field(
-        default_factory=list, description="tasks that lm-eval ships, by name (or a task's YAML), with their own prompts"
+        default_factory=list,
+        description="tasks that lm-eval ships, by name (or a task's YAML), with their own prompts",
     )
     text_metrics: list[Literal["bleu", "rouge_l", "bert_score"]] = Field(
-        default_factory=list, description="compare held-out responses with these as texts, instead of judging answers"
+        default_factory=list,
+        description="compare held-out responses with these as texts, instead of judging answers",
     )
     bert_score_model: str = Field(
         default="roberta-large", description="hub name or folder; its scores compare to no other's"
@@ -304,15 +346,22 @@ class EvaluationConfig(Section):
     backend: Literal["hf", "vllm"] = Field(default="hf", description="what generates; vllm is an extra")
     tensor_parallel: PositiveInt = Field(default=1, description="GPUs that share the model, with vllm")
     max_new_tokens: PositiveInt = Field(default=256, description="of a response")
-    stop: list[str] = Field(default=["### Instruction"], description="texts that end a response, besides its own end")
+    stop: list[str] = Field(
+        default=["### Instruction"], description="texts that end a response, besides its own end"
+    )
     num_fewshot: NonNegativeInt | None = Field(
-        default=None, description="solved examples before each question; default: none, and what a task of lm-eval says"
+        default=None,
+        description="solved examples before each question; default: none, and what a task of lm-eval says",
     )
     fewshot: str | None = Field(
         default=None, description="where they come from: a file like the pool's, its first rows"
     )
-    chat_template: bool = Field(default=False, description="ask in the model's own chat format, not with data.template")
-    max_tokens_per_batch: PositiveInt = Field(default=8192, description="the size of a batch; changes no answer")
+    chat_template: bool = Field(
+        default=False, description="ask in the model's own chat format, not with data.template"
+    )
+    max_tokens_per_batch: PositiveInt = Field(
+        default=8192, description="the size of a batch; changes no answer"
+    )
     limit: PositiveInt | dict[str, PositiveInt] | None = Field(
         default=None,
         description="use the first n questions only: of everything, or by name (heldout, a benchmark, a task)",
@@ -332,7 +381,9 @@ class EvaluationConfig(Section):
                 "remove one of them"
             )
         if self.tensor_parallel > 1 and self.backend != "vllm":
-            raise ValueError(f"found tensor_parallel {self.tensor_parallel} with backend hf: set backend to vllm")
+            raise ValueError(
+                f"found tensor_parallel {self.tensor_parallel} with backend hf: set backend to vllm"
+            )
         return self
 
     def limit_of(self, question_set: str) -> int | None:
@@ -357,9 +408,12 @@ class RunConfig(Section):
 
     run_name: str = Field(pattern=NAME_PATTERN, max_length=200, description="folder under res/")
     seed: Seed = Field(
-        default=42, description="of weights that start at random, the order of rows, dropout, k-means and draws"
+        default=42,
+        description="of weights that start at random, the order of rows, dropout, k-means and draws",
     )
-    model: ModelConfig | None = Field(default=None, description="the model to fine-tune; selection needs none")
+    model: ModelConfig | None = Field(
+        default=None, description="the model to fine-tune; selection needs none"
+    )
     data: DataConfig | None = Field(default=None, description="the pool")
     checkpoints: CheckpointsConfig = Field(
         default=CheckpointsConfig(count=12), description="which optimizer steps are saved"
@@ -367,10 +421,18 @@ class RunConfig(Section):
     global_batch_size: PositiveInt = Field(
         default=128, description="examples per optimizer step, on any number of devices"
     )
-    train_args: dict[str, Any] = Field(default_factory=dict, description="names of transformers.TrainingArguments")
-    trajectories: TrajectoriesConfig = Field(default=TrajectoriesConfig(), description="how the pool is scored")
-    subset: SubsetConfig | None = Field(default=None, description="which rows the target is trained on; left out: all")
-    tracking: TrackingConfig = Field(default=TrackingConfig(), description="where metrics go besides metrics.jsonl")
+    train_args: dict[str, Any] = Field(
+        default_factory=dict, description="names of transformers.TrainingArguments"
+    )
+    trajectories: TrajectoriesConfig = Field(
+        default=TrajectoriesConfig(), description="how the pool is scored"
+    )
+    subset: SubsetConfig | None = Field(
+        default=None, description="which rows the target is trained on; left out: all"
+    )
+    tracking: TrackingConfig = Field(
+        default=TrackingConfig(), description="where metrics go besides metrics.jsonl"
+    )
     evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="what evaluate_run.py asks")
 
     # The sections that a stage cannot do without. A script has seen to them already (`needs` of `load_config`); who calls a

@@ -15,12 +15,16 @@ def train_arg_kinds() -> dict[str, frozenset[str]]:
     if package is None or package.origin is None:
         return {}
     path = Path(package.origin).with_name("training_args.py")
-    classes = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    classes = [
+        node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
+    ]
     (arguments,) = (node for node in classes if node.name == "TrainingArguments")
     return {
         node.target.id: frozenset(ast.unparse(node.annotation).split(" | "))
         for node in arguments.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and not node.target.id.startswith("_")
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and not node.target.id.startswith("_")
     }
 
 

@@ -61,7 +61,9 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "float": (
         "a number",
-        lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value),
+        lambda value: (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        ),
     ),
     "bool": ("true or false", lambda value: isinstance(value, bool)),
     "str": ("a text", lambda value: isinstance(value, str)),
@@ -111,7 +113,9 @@ def _problem(name: str, value: Any) -> str | None:
         return f"{name}: not set here; {_OWNED_PREFIXES[prefix]}"
     if name == "train_sampling_strategy" and value not in _SAMPLING_STRATEGIES:
         return f"{name}: found {value!r}, expected one of {', '.join(_SAMPLING_STRATEGIES)}"
-    if name.startswith("fsdp") or not known[name] <= _KINDS.keys():  # tables, or names that transformers looks up
+    if (
+        name.startswith("fsdp") or not known[name] <= _KINDS.keys()
+    ):  # tables, or names that transformers looks up
         return None
     return _value_problem(name, value, known[name])
 
@@ -122,7 +126,9 @@ def _value_problem(name: str, value: Any, kinds: frozenset[str]) -> str | None:
         return None
     words = [_KINDS[kind][0] for kind in sorted(kinds - {"None"})]
     quotes = ", without quotes" if isinstance(value, str) and _reads_as_number(value) else ""
-    return f"{name}: found {value!r}, expected {' or '.join(words)}{' ' + expected if expected else ''}{quotes}"
+    return (
+        f"{name}: found {value!r}, expected {' or '.join(words)}{' ' + expected if expected else ''}{quotes}"
+    )
 
 
 def _reads_as_number(text: str) -> bool:
@@ -138,5 +144,7 @@ def _fsdp_problems(train_args: dict[str, Any]) -> list[str]:
         return [f"fsdp_config: found {settings!r}, expected a mapping in the YAML itself"]
     kind = settings.get("state_dict_type", settings.get("fsdp_state_dict_type", "FULL_STATE_DICT"))
     if kind != "FULL_STATE_DICT":
-        return [f"fsdp_config.state_dict_type: found {kind!r}, expected FULL_STATE_DICT: checkpoints are saved whole"]
+        return [
+            f"fsdp_config.state_dict_type: found {kind!r}, expected FULL_STATE_DICT: checkpoints are saved whole"
+        ]
     return []

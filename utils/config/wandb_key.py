@@ -12,7 +12,9 @@ _NAME = r"(?:[\w-]+\.)*wandb[-_]?(?:api[-_]?)?key"
 _SPELLING = re.compile(rf"(?P<name>-{{0,2}}{_NAME})(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _KEY = re.compile(r"\w[\w-]*")  # no flag, no setting, no path
 _LONE_KEY = re.compile(r"(?:local-)?[0-9a-f]{40}|wandb_v1_\w+", re.IGNORECASE)  # what wandb hands out
-_KEY_IN_TEXT = re.compile(rf"({_NAME}\W{{1,6}})[\w-]{{16,}}", re.IGNORECASE)  # no word of a message is that long
+_KEY_IN_TEXT = re.compile(
+    rf"({_NAME}\W{{1,6}})[\w-]{{16,}}", re.IGNORECASE
+)  # no word of a message is that long
 
 
 def take_wandb_key(words: list[str]) -> tuple[list[str], str | None]:
@@ -32,7 +34,9 @@ def take_wandb_key(words: list[str]) -> tuple[list[str], str | None]:
         if spelling is None:
             rest.append(word)
         elif spelling["name"] != FLAG or (spelling["rest"] and not spelling["rest"].startswith("=")):
-            raise ValueError(f"found a wandb key given as {_shown(spelling)}, expected {FLAG} KEY: {_WAY_OUT}")
+            raise ValueError(
+                f"found a wandb key given as {_shown(spelling)}, expected {FLAG} KEY: {_WAY_OUT}"
+            )
         else:
             following = words[position + 1 : position + 2]
             value = spelling["rest"][1:] if spelling["rest"] else "".join(following)

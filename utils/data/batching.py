@@ -13,7 +13,9 @@ from .tokenization import TokenizedPool
 IGNORED = -100  # the label of a position that no loss is taken over
 
 
-def pad_rows(rows: Iterable[tuple[np.ndarray, int]], pad_id: int, is_encoder_decoder: bool) -> dict[str, torch.Tensor]:
+def pad_rows(
+    rows: Iterable[tuple[np.ndarray, int]], pad_id: int, is_encoder_decoder: bool
+) -> dict[str, torch.Tensor]:
     """Right-pad rows (token ids, response start) into the tensors a model takes.
 
     Returns: input_ids_BL, attention_mask_BL and labels_BL (int64; labels are IGNORED on the prompt and on padding;

@@ -32,10 +32,14 @@ class CsvRows(TextRows):
         records = self._records(lines)
         self._header = next(records, [])
         if not self._header:
-            raise ValueError(f"{self._path}: found nothing in the first line, expected the names of the columns")
+            raise ValueError(
+                f"{self._path}: found nothing in the first line, expected the names of the columns"
+            )
         other = next((mark for mark in ";\t|" if len(self._header) == 1 and mark in self._header[0]), None)
         if other:
-            raise self._error(1, f"has {other!r} between the names of the columns, expected commas: save it with commas")
+            raise self._error(
+                1, f"has {other!r} between the names of the columns, expected commas: save it with commas"
+            )
         for name, times in Counter(self._header).items():
             if times > 1:
                 raise self._error(1, f"names the column {name!r} {times} times: rename or remove one")

@@ -55,7 +55,9 @@ def _converter(feature: Any) -> Callable[[Any], Any] | None:
         return lambda code: feature.int2str(code) if code >= 0 else None  # -1 stands for "no label"
     short_float = _SHORT_FLOATS.get(getattr(feature, "dtype", ""))
     if short_float is not None:
-        return lambda value: float(str(short_float(value)))  # 0.1, not the 0.10000000149 that it is as a double
+        return lambda value: float(
+            str(short_float(value))
+        )  # 0.1, not the 0.10000000149 that it is as a double
     return None
 
 
@@ -78,7 +80,11 @@ def _load(data: DataConfig) -> Any:
         look_for(data.path, "data.path")
         return datasets.load_dataset(data.path, data.name, split=data.split)
     except (DatasetGenerationError, ValueError, OSError) as error:
-        found = "cannot be read" if path.exists() else "is no file or folder here and cannot be loaded from the hub"
+        found = (
+            "cannot be read"
+            if path.exists()
+            else "is no file or folder here and cannot be loaded from the hub"
+        )
         raise ValueError(f"data.path: {data.path} {found}: {error.__cause__ or error}") from error
 
 
@@ -97,8 +103,12 @@ def _one_split(saved: Any, data: DataConfig) -> Any:
     """Of what `save_to_disk` left, the dataset that `data.split` names. Raises: ValueError."""
     if not isinstance(saved, dict):
         if "split" in data.model_fields_set:
-            raise ValueError(f"data.split: found {data.split!r}, but the folder holds one dataset: remove data.split")
+            raise ValueError(
+                f"data.split: found {data.split!r}, but the folder holds one dataset: remove data.split"
+            )
         return saved
     if data.split not in saved:
-        raise ValueError(f"data.split: found {data.split!r}, the folder holds {', '.join(saved)}: name one of them")
+        raise ValueError(
+            f"data.split: found {data.split!r}, the folder holds {', '.join(saved)}: name one of them"
+        )
     return saved[data.split]

@@ -69,7 +69,11 @@ class RowReader:
         for column in (self.instruction, self.input, self.response, self.source):
             if column and text_of(row.get(column)) is None:
                 return f"{kind_of(row.get(column))} in {column!r}"
-        empty = [column for column in (self.instruction, self.response) if not (text_of(row.get(column)) or "").strip()]
+        empty = [
+            column
+            for column in (self.instruction, self.response)
+            if not (text_of(row.get(column)) or "").strip()
+        ]
         return f"no text in {' and '.join(map(repr, empty))}"
 
 
@@ -90,5 +94,7 @@ def row_reader(data: DataConfig) -> RowReader:
         input=column_of[row_format.input] if row_format.input else None,
         response=column_of[row_format.response],
         source=data.source_column,
-        named_columns=frozenset([column_of[row_format.instruction], column_of[row_format.response], *data.columns.values()]),
+        named_columns=frozenset(
+            [column_of[row_format.instruction], column_of[row_format.response], *data.columns.values()]
+        ),
     )

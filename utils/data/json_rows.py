@@ -10,7 +10,9 @@ from typing import IO, Any
 from .text_rows import NOT_UTF8, TextRows
 
 _CHUNK = 2**22  # bytes of a .json file decoded at once; a longer object takes as many as it needs
-_LONGEST_PART = 16  # characters; an error this near the end of a chunk may come of a literal or escape cut in two
+_LONGEST_PART = (
+    16  # characters; an error this near the end of a chunk may come of a literal or escape cut in two
+)
 _TEXT_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|\s+', re.DOTALL)
 
 
@@ -27,7 +29,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str)
 
 
-_KINDS = {list: "a list", str: "a text or a number", bool: "true or false", type(None): "null", float: "NaN or an infinity"}
+_KINDS = {
+    list: "a list",
+    str: "a text or a number",
+    bool: "true or false",
+    type(None): "null",
+    float: "NaN or an infinity",
+}
 
 
 def _hint(line: bytes) -> str:
@@ -51,7 +59,10 @@ class JsonLines(TextRows):
                 if len(offsets) > limit:
                     break
                 offsets.append(offsets[-1] + len(line))
-        while len(offsets) > 1 and not os.pread(self._file.fileno(), offsets[-1] - offsets[-2], offsets[-2]).strip():
+        while (
+            len(offsets) > 1
+            and not os.pread(self._file.fileno(), offsets[-1] - offsets[-2], offsets[-2]).strip()
+        ):
             offsets.pop()  # blank lines at the end are no rows
         return offsets
 
@@ -68,7 +79,9 @@ class JsonLines(TextRows):
         except ValueError as error:
             raise self._error(row + 1, str(error)) from None
         if not isinstance(value, dict):
-            raise self._error(row + 1, f"holds {_KINDS[type(value)]}, expected an object with named columns{_hint(content)}")
+            raise self._error(
+                row + 1, f"holds {_KINDS[type(value)]}, expected an object with named columns{_hint(content)}"
+            )
         return value
 
 

@@ -141,8 +141,13 @@ class Pool:
     def _refuse_near_names(self) -> None:
         """Refuse to leave a column unread because of spaces or the case of its name."""
         there = list(self._rows.read(0)) if len(self) else []
-        for wanted, setting in ((self._reader.input, "data.columns.input"), (self._reader.source, "data.source_column")):
-            near = next((name for name in there if name != wanted and _plain(name) == _plain(wanted or "")), None)
+        for wanted, setting in (
+            (self._reader.input, "data.columns.input"),
+            (self._reader.source, "data.source_column"),
+        ):
+            near = next(
+                (name for name in there if name != wanted and _plain(name) == _plain(wanted or "")), None
+            )
             if wanted and near and wanted not in there:
                 raise ValueError(
                     f"{self.data.path}: found the column {near!r}, expected {wanted!r}: set {setting}={near!r}, or give a "
@@ -155,12 +160,15 @@ class Pool:
             raise ValueError(
                 f"{self.data.path}: {num_invalid} of {counted(len(self), 'row')} cannot be used (rows count from 0):\n"
                 + "".join(
-                    f"  {fault}: {counted(len(rows), 'row')} ({first_of(rows)})\n" for fault, rows in faults.items()
+                    f"  {fault}: {counted(len(rows), 'row')} ({first_of(rows)})\n"
+                    for fault, rows in faults.items()
                 )
                 + "Repair them, or set data.invalid_rows=drop to leave them unused"
             )
         if not len(self):
-            raise ValueError(f"{self.data.path}: found no rows, expected some: is the file the right one, and whole?")
+            raise ValueError(
+                f"{self.data.path}: found no rows, expected some: is the file the right one, and whole?"
+            )
         if num_invalid == len(self):
             raise ValueError(
                 f"{self.data.path}: no usable row among {len(self)}: expected rows with text in both "

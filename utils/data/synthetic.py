@@ -294,7 +294,9 @@ def make_rows(num_examples: int, num_heldout: int, seed: int) -> tuple[list[Row]
     """
     least = len(SOURCES)
     if num_examples < least:
-        raise ValueError(f"num_examples: found {num_examples}, expected {least} or more; make at least one a source")
+        raise ValueError(
+            f"num_examples: found {num_examples}, expected {least} or more; make at least one a source"
+        )
     if num_heldout != 0 and num_heldout < least:
         raise ValueError(
             f"num_heldout: found {num_heldout}, expected 0 or at least {least}; make at least one a source"

@@ -25,8 +25,12 @@ def text_start(path: Path) -> int:
     for other, fault in _OTHER_BEGINNINGS:
         if beginning.startswith(other):
             raise ValueError(f"{path}: found a file that is {fault}")
-    if b"\0" in beginning[:4]:  # no UTF-8 file of ours begins with a NUL, every ASCII text in UTF-16 or UTF-32 does
-        raise ValueError(f"{path}: found NUL bytes at its beginning, as in UTF-16 or UTF-32: save it as UTF-8")
+    if (
+        b"\0" in beginning[:4]
+    ):  # no UTF-8 file of ours begins with a NUL, every ASCII text in UTF-16 or UTF-32 does
+        raise ValueError(
+            f"{path}: found NUL bytes at its beginning, as in UTF-16 or UTF-32: save it as UTF-8"
+        )
     return len(codecs.BOM_UTF8) if beginning.startswith(codecs.BOM_UTF8) else 0
 
 
@@ -37,4 +41,6 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         line = path.read_bytes().count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}: line {line} is not UTF-8 (byte {error.start}): save the file as UTF-8") from None
+        raise ValueError(
+            f"{path}: line {line} is not UTF-8 (byte {error.start}): save the file as UTF-8"
+        ) from None

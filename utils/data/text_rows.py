@@ -25,7 +25,9 @@ class TextRows(ABC):
         self._path = path
         self._start = text_start(path)
         self._file = open(path, "rb")  # noqa: SIM115 (lives as long as the pool)
-        self.offsets = self._find_rows(sys.maxsize if limit is None else limit) if offsets is None else offsets
+        self.offsets = (
+            self._find_rows(sys.maxsize if limit is None else limit) if offsets is None else offsets
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

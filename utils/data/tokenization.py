@@ -99,7 +99,9 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
             "tokenizer (a tokenizer.json in its folder)"
         )
     if tokenizer.eos_token_id is None:
-        raise ValueError("the tokenizer has no end-of-sequence token: set eos_token in its tokenizer_config.json")
+        raise ValueError(
+            "the tokenizer has no end-of-sequence token: set eos_token in its tokenizer_config.json"
+        )
 
 
 def tokenize_pool(
@@ -141,7 +143,9 @@ def open_tokens(folder: Path) -> TokenizedPool:
     dtype = np.uint16 if path.stat().st_size == max(1, num_tokens) * 2 else np.uint32  # see `_token_dtype`
     return TokenizedPool(
         folder=folder,
-        tokens_S=np.asarray(np.memmap(path, dtype, "r", shape=(num_tokens,))),  # a plain array is faster to slice
+        tokens_S=np.asarray(
+            np.memmap(path, dtype, "r", shape=(num_tokens,))
+        ),  # a plain array is faster to slice
         offsets=offsets,
         response_starts=np.asarray(load_array(folder / "response_starts.npy")),
         whole_lengths=np.asarray(load_array(folder / "whole_lengths.npy")),
@@ -175,7 +179,9 @@ def _token_dtype(tokenizer: PreTrainedTokenizerBase) -> type[np.unsignedinteger]
     return np.uint16 if len(tokenizer) <= 2**16 else np.uint32
 
 
-def _write_tokens(folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, inputs: dict[str, Any]) -> None:
+def _write_tokens(
+    folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, inputs: dict[str, Any]
+) -> None:
     temporary = folder.with_name(f".{folder.name}.parts")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -190,7 +196,9 @@ def _write_tokens(folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, 
             examples = [pool[row] for row in used]
             prompts = [TEMPLATES[inputs["template"]](example) for example in examples]
             responses = [example.response for example in examples]
-            for row, encoded in zip(used, encode(tokenizer, prompts, responses, inputs["max_length"]), strict=True):
+            for row, encoded in zip(
+                used, encode(tokenizer, prompts, responses, inputs["max_length"]), strict=True
+            ):
                 lengths[row], starts[row] = len(encoded.ids), encoded.start
                 whole_lengths[row], whole_responses[row] = encoded.whole_length, encoded.whole_response
                 file.write(np.array(encoded.ids, _token_dtype(tokenizer)).tobytes())

@@ -36,12 +36,18 @@ class Truncation:
     def describe(self) -> list[str]:
         """Lines for a plan."""
         if self.num_lost + self.num_cut == 0:
-            return wrapped(f"max_length {self.max_length} cuts nothing off: the longest example has {self.lengths[1.0]} tokens")
+            return wrapped(
+                f"max_length {self.max_length} cuts nothing off: the longest example has {self.lengths[1.0]} tokens"
+            )
         warning = "WARNING: " if self.is_severe else ""
-        enough = [f"{_percent(share)} of the examples whole at {length}" for share, length in self.lengths.items()]
+        enough = [
+            f"{_percent(share)} of the examples whole at {length}" for share, length in self.lengths.items()
+        ]
         parts = []
         if self.num_lost:
-            parts.append(f"the whole response of {self._share(self.num_lost)}, which teach nothing and have no loss")
+            parts.append(
+                f"the whole response of {self._share(self.num_lost)}, which teach nothing and have no loss"
+            )
         if self.num_cut:
             parts.append(f"a part of {self._share(self.num_cut)}")
         return [

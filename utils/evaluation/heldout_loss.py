@@ -15,7 +15,9 @@ from ..modeling.scorer import ResponseScorer
 from ..process.reporter import reporter
 
 
-def heldout_losses(model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, max_tokens_per_batch: int) -> np.ndarray:
+def heldout_losses(
+    model: PreTrainedModel, tokens: TokenizedPool, pad_id: int, max_tokens_per_batch: int
+) -> np.ndarray:
     """float32 (N,): mean nats per response token of each row, NaN for a row without one.
 
     Raises: ValueError if a row with a response token has no finite loss.

@@ -26,7 +26,9 @@ from .programs import answered_by_programs
 from .questions.files import QuestionFile
 from .text_metrics import text_scores
 
-Measured = tuple[list[dict[str, Any]], dict[str, Any]]  # the lines of a result's predictions, and what the result says
+Measured = tuple[
+    list[dict[str, Any]], dict[str, Any]
+]  # the lines of a result's predictions, and what the result says
 
 
 def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) -> Measured:
@@ -48,26 +50,37 @@ def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) 
 def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Pool) -> dict[str, Any]:
     """The response loss over all rows, per source, and its plain average over sources."""
     data = config.data_section
-    tokens = tokenize_pool(pool, plan.tokenizer, data.template, data.max_length, bool(model.config.is_encoder_decoder))
-    losses_N = heldout_losses(model, tokens, pad_id_of(plan.tokenizer), config.evaluation.max_tokens_per_batch)
+    tokens = tokenize_pool(
+        pool, plan.tokenizer, data.template, data.max_length, bool(model.config.is_encoder_decoder)
+    )
+    losses_N = heldout_losses(
+        model, tokens, pad_id_of(plan.tokenizer), config.evaluation.max_tokens_per_batch
+    )
     overall, by_source = loss_of_rows(losses_N[~pool.excluded]), loss_by_source(losses_N, pool)
     notes = []
     if overall["without_response_token"]:
         unscored = overall["without_response_token"]
-        notes.append(f"{unscored} rows without a response token within {data.max_length} tokens: not in the loss")
+        notes.append(
+            f"{unscored} rows without a response token within {data.max_length} tokens: not in the loss"
+        )
     average = plain_average([row["loss"] for row in by_source.values()])
     return {**overall, "loss_average": average, "by_source": by_source, "notes": notes}
 
 
-def _responses(models: Models, task: QuestionTask, evaluation: EvaluationConfig) -> tuple[list[Response], list[str]]:
+def _responses(
+    models: Models, task: QuestionTask, evaluation: EvaluationConfig
+) -> tuple[list[Response], list[str]]:
     """One response per question, with the answers of programs where they are asked for, and what to say of them."""
     questions, in_words = task.file.questions, task.in_words
     if task.lm_eval is None:
         return [], []
-    models.generation.fit_batches(evaluation.max_tokens_per_batch, max(task.lengths) + evaluation.max_new_tokens)
+    models.generation.fit_batches(
+        evaluation.max_tokens_per_batch, max(task.lengths) + evaluation.max_new_tokens
+    )
     answered = ask(models.generation, task.lm_eval, evaluation.chat_template)
     responses = [
-        replace(response, too_long=too_long) for response, too_long in zip(answered, task.too_long, strict=True)
+        replace(response, too_long=too_long)
+        for response, too_long in zip(answered, task.too_long, strict=True)
     ]
     if in_words is None:
         return responses, []
@@ -106,7 +119,9 @@ def _compared_as_texts(
     return lines, {**measured, "questions": len(lines), **count_endings(responses), "metrics": overall}
 
 
-def _measure_lm_eval_task(models: Models, evaluation: EvaluationConfig, task: str, limit: int | None) -> Measured:
+def _measure_lm_eval_task(
+    models: Models, evaluation: EvaluationConfig, task: str, limit: int | None
+) -> Measured:
     """A task of lm-eval's own. Its accuracy is the mean of what its first metric says of each question, if it says a
     number."""
     models.generation.fit_batches(evaluation.max_tokens_per_batch, models.generation.max_length)

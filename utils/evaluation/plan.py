@@ -94,9 +94,13 @@ class EvaluationPlan:
         return [*self.tasks, *self.lm_eval_tasks]
 
     def describe(self, config: RunConfig) -> str:
-        lines = [f"run {config.run_name}: evaluate {self.title}, results in {RunPaths(config.run_name).evaluation}"]
+        lines = [
+            f"run {config.run_name}: evaluate {self.title}, results in {RunPaths(config.run_name).evaluation}"
+        ]
         if self.training_is_unfinished:
-            lines.append("  the training of this run is not finished: a later checkpoint will need --overwrite")
+            lines.append(
+                "  the training of this run is not finished: a later checkpoint will need --overwrite"
+            )
         lines += [f"  {note}" for note in self.notes]
         for task in self.tasks.values():
             file = task.file
@@ -110,8 +114,13 @@ class EvaluationPlan:
                 )
             too_long = sum(task.too_long)
             lines += [f"    {note}" for note in file.notes]
-            lines += [f"    {too_long} prompts leave no room for a response: their beginning goes"] * bool(too_long)
-        lines += [f"  {name}: lm-eval's task {task}; {self._state(name)}" for name, task in self.lm_eval_tasks.items()]
+            lines += [f"    {too_long} prompts leave no room for a response: their beginning goes"] * bool(
+                too_long
+            )
+        lines += [
+            f"  {name}: lm-eval's task {task}; {self._state(name)}"
+            for name, task in self.lm_eval_tasks.items()
+        ]
         return "\n".join(lines)
 
     def _state(self, name: str) -> str:
@@ -177,7 +186,11 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         if file.pool is not None:
             each_inputs[file.name] |= {"pool": file.pool.fingerprint, "max_length": data.max_length}
     for name, task in lm_eval_tasks.items():
-        each_inputs[name] = {**inputs, "limit": evaluation.limit_of(name), "file": _lm_eval_task_fingerprint(task)}
+        each_inputs[name] = {
+            **inputs,
+            "limit": evaluation.limit_of(name),
+            "file": _lm_eval_task_fingerprint(task),
+        }
     finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, each_inputs)
     unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
@@ -207,7 +220,9 @@ def question_files(config: RunConfig) -> list[QuestionFile]:
     files = []
     if evaluation.heldout:
         limit = evaluation.limit_of(HELDOUT)
-        files.append(read_heldout(evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics)))
+        files.append(
+            read_heldout(evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics))
+        )
     for name, path in evaluation.benchmarks.items():
         if path == PUBLIC:
             files.append(public_question_set(name, public_rows(name), evaluation.limit_of(name)))
@@ -220,7 +235,10 @@ def _compared_with_pool(files: list[QuestionFile], config: RunConfig) -> tuple[l
     """The files with the pool's rows that ask the same questions; what to say if there is no pool to look at."""
     try:
         pool = Pool(config.data_section)
-    except (OSError, ValueError) as error:  # scores do not depend on it, and a model is often moved without its pool
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # scores do not depend on it, and a model is often moved without its pool
         return files, [
             f"not looked for questions that are in the pool, which cannot be read: {str(error).splitlines()[0]}"
         ]
@@ -255,7 +273,9 @@ def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig
     if evaluation.backend == "hf":
         return
     if architecture.is_encoder_decoder:
-        raise ValueError("evaluation.backend: found vllm for an encoder-decoder, which only hf generates with: set hf")
+        raise ValueError(
+            "evaluation.backend: found vllm for an encoder-decoder, which only hf generates with: set hf"
+        )
 
 
 def _lm_eval_task_fingerprint(task: str) -> str:
@@ -277,14 +297,20 @@ def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
     return base_fingerprint(model, config.seed)
 
 
-def _finished(paths: RunPaths, inputs: dict[str, Any], each_inputs: dict[str, dict[str, Any]]) -> frozenset[str]:
+def _finished(
+    paths: RunPaths, inputs: dict[str, Any], each_inputs: dict[str, dict[str, Any]]
+) -> frozenset[str]:
     """What has its result. Raises: ValueError if the folder's results come from other inputs."""
     manifest = paths.evaluation / "manifest.json"
     if not manifest.is_file():
         return frozenset()
     recorded = read_manifest(manifest, KIND)["inputs"]
-    check_inputs(manifest, {name: value for name, value in recorded.items() if name != "files"}, inputs, WAYS_OUT)
-    return frozenset(name for name, wanted in each_inputs.items() if result_is_there(paths.evaluation, name, wanted))
+    check_inputs(
+        manifest, {name: value for name, value in recorded.items() if name != "files"}, inputs, WAYS_OUT
+    )
+    return frozenset(
+        name for name, wanted in each_inputs.items() if result_is_there(paths.evaluation, name, wanted)
+    )
 
 
 def _training_is_unfinished(paths: RunPaths) -> bool:

@@ -41,7 +41,9 @@ def judge_all(questions: Sequence[Question], responses: Sequence[Response]) -> l
     for question, response in zip(questions, responses, strict=True):
         ideal = can_be_matched(question.gold)
         verdicts = judge(response.judged, question.gold)
-        predictions.append(Prediction(question, response, verdicts, (ideal.paper.correct, ideal.strict.correct)))
+        predictions.append(
+            Prediction(question, response, verdicts, (ideal.paper.correct, ideal.strict.correct))
+        )
     return predictions
 
 
@@ -76,7 +78,9 @@ def count_endings(responses: Sequence[Response]) -> dict[str, Any]:
 
 def tally_by_source(predictions: Sequence[Prediction], sources: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {
-        source: tally([prediction for prediction in predictions if prediction.question.example.source == source])
+        source: tally(
+            [prediction for prediction in predictions if prediction.question.example.source == source]
+        )
         for source in sources
     }
 

@@ -56,7 +56,9 @@ def answered_by_programs(
 def _with_output(responses: Sequence[Response]) -> list[Response]:
     """The same responses, those that are programs with what they print."""
     answered = list(responses)
-    programs = {place: program for place, response in enumerate(responses) if (program := program_in(response.text))}
+    programs = {
+        place: program for place, response in enumerate(responses) if (program := program_in(response.text))
+    }
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as at_once:  # each waits for a process of its own
         for place, text in zip(programs, at_once.map(text_of_program, programs.values()), strict=True):
             answered[place] = replace(responses[place], output=text)

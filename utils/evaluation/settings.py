@@ -21,7 +21,9 @@ def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
     checks = (_name_problems, _limit_problems, _file_problems, _package_problems)
     problems = [problem for check in checks for problem in check(evaluation)]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        problems.append("evaluate_run.py runs as one process: start it with `python evaluate_run.py`, not with torchrun")
+        problems.append(
+            "evaluate_run.py runs as one process: start it with `python evaluate_run.py`, not with torchrun"
+        )
     return problems
 
 
@@ -65,7 +67,11 @@ def _limit_problems(evaluation: EvaluationConfig) -> Iterator[str]:
 
 
 def _file_problems(evaluation: EvaluationConfig) -> Iterator[str]:
-    files = {f"evaluation.benchmarks.{name}": path for name, path in evaluation.benchmarks.items() if path != PUBLIC}
+    files = {
+        f"evaluation.benchmarks.{name}": path
+        for name, path in evaluation.benchmarks.items()
+        if path != PUBLIC
+    }
     files |= {f"evaluation.{name}": getattr(evaluation, name) for name in ("heldout", "fewshot")}
     for setting, path in files.items():
         if path is not None and not Path(path).is_file():

@@ -47,7 +47,11 @@ def _bert_score(responses: Sequence[str], references: Sequence[str], model: str)
 
     scorer = BERTScorer(model_type=model, num_layers=_layers_of(model))
     # Of an empty text the library can say nothing (it fails): it scores 0.
-    full = [place for place, pair in enumerate(zip(responses, references, strict=True)) if all(map(str.strip, pair))]
+    full = [
+        place
+        for place, pair in enumerate(zip(responses, references, strict=True))
+        if all(map(str.strip, pair))
+    ]
     each = [0.0] * len(responses)
     if full:
         _, _, f1 = scorer.score([responses[place] for place in full], [references[place] for place in full])

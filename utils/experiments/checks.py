@@ -70,13 +70,18 @@ def with_yamls(experiment: ExperimentConfig) -> ExperimentConfig:
 
 
 def check_settings_have_an_effect(
-    config_file: str, experiment: ExperimentConfig, runs: Sequence[ExperimentRun], methods: Mapping[str, MethodFacts]
+    config_file: str,
+    experiment: ExperimentConfig,
+    runs: Sequence[ExperimentRun],
+    methods: Mapping[str, MethodFacts],
 ) -> None:
     """Raises: ValueError with all unknown methods, and all settings of subsets that no method of theirs looks at."""
     of_some_methods = {"preset", *(key for method in methods.values() for key in method.settings)}
     used_by_any: set[str] = set()
     problems = []
-    for label, subset in {run.label: run.config.subset for run in runs if run.config.subset is not None}.items():
+    for label, subset in {
+        run.label: run.config.subset for run in runs if run.config.subset is not None
+    }.items():
         try:
             used = set(look_up(methods, subset.method, f"methods.{label}").settings)
         except ValueError as error:
@@ -125,7 +130,11 @@ def check_kept_quantities(
     lacking: dict[str, list[str]] = {}
     for run in runs:
         subset = run.config.subset
-        reference = references.get(run_named(subset.trajectories_from)) if subset and subset.trajectories_from else None
+        reference = (
+            references.get(run_named(subset.trajectories_from))
+            if subset and subset.trajectories_from
+            else None
+        )
         if subset is None or reference is None:
             continue
         left = [*reference.trajectories.also, *([BASE_MODEL] if score_base_model else [])]
@@ -137,11 +146,15 @@ def check_kept_quantities(
                     if name == BASE_MODEL
                     else f"add {name} to trajectories.also in the YAML of {reference.run_name}"
                 )
-                labels = lacking.setdefault(f"{name} of {reference.run_name}, which will not be scored: {way_out}", [])
+                labels = lacking.setdefault(
+                    f"{name} of {reference.run_name}, which will not be scored: {way_out}", []
+                )
                 labels += [run.label] * (run.label not in labels)
     if lacking:
         raise ValueError(
-            "\n".join(f"{config_file}: {', '.join(labels)}: needs the {what}" for what, labels in lacking.items())
+            "\n".join(
+                f"{config_file}: {', '.join(labels)}: needs the {what}" for what, labels in lacking.items()
+            )
         )
 
 

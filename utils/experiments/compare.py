@@ -24,7 +24,11 @@ _OF_A_SOURCE = (
     *(f"accuracy{ending}" for ending in RULES.values()),
 )  # entries of a held-out result, by source too
 _AMOUNT_OF_TRAINING = ("max_steps", "num_train_epochs")  # differ between arms by design, and are stated
-_ABOUT_LOSSES = ("tokenizer", "template", "max_length")  # inputs of a held-out result that another loss follows from
+_ABOUT_LOSSES = (
+    "tokenizer",
+    "template",
+    "max_length",
+)  # inputs of a held-out result that another loss follows from
 
 
 def compare(run_names: Sequence[str], allow_differences: bool = False, name: str | None = None) -> Comparison:
@@ -101,7 +105,9 @@ def _measures(runs: Sequence[EvaluatedRun]) -> Iterator[Measure]:
             values = {run.name: run.value(file, *path) for run in runs}
             known = {run: float(value) for run, value in values.items() if isinstance(value, (int, float))}
             if known:
-                yield Measure(file, path[1] if len(path) == 3 else None, path[-1], path[0] == "metrics", known)
+                yield Measure(
+                    file, path[1] if len(path) == 3 else None, path[-1], path[0] == "metrics", known
+                )
 
 
 def _refuse_different_questions(runs: Sequence[EvaluatedRun]) -> None:
@@ -146,7 +152,9 @@ def _beside_the_data(training: dict[str, Any]) -> dict[str, Any]:
     not_shared = (*NOT_OF_THE_ARM, "subset", "num_rows", "train_args")
     shared = {name: value for name, value in training.items() if name not in not_shared}
     arguments = training.get("train_args", {})
-    named = {f"train_args.{name}": value for name, value in arguments.items() if name not in _AMOUNT_OF_TRAINING}
+    named = {
+        f"train_args.{name}": value for name, value in arguments.items() if name not in _AMOUNT_OF_TRAINING
+    }
     return {**shared, **named}
 
 

@@ -117,7 +117,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _times(cost: Cost, factor: float) -> Cost:
     seconds, operations = cost.device_seconds, cost.operations
-    return Cost(None if seconds is None else seconds * factor, None if operations is None else operations * factor)
+    return Cost(
+        None if seconds is None else seconds * factor, None if operations is None else operations * factor
+    )
 
 
 def _subset_folder(run_name: str) -> Path:
@@ -227,7 +229,9 @@ def _notes(arms: Sequence[Arm], ledgers: dict[str, list[Ledger]]) -> list[str]:
             f"Training on everything was not run beside {', '.join(estimated)}: it is reckoned from the target's own cost "
             "per example."
         )
-    fixed = [arm.letter for arm in arms if ledgers[arm.letter] and not ledgers[arm.letter][0].epochs_are_fixed]
+    fixed = [
+        arm.letter for arm in arms if ledgers[arm.letter] and not ledgers[arm.letter][0].epochs_are_fixed
+    ]
     if fixed:
         notes.append(
             f"{', '.join(fixed)}: trained for a fixed number of steps (max_steps), which on everything cost the same: "

@@ -42,10 +42,16 @@ def _accuracy_difference(first: Arm, other: Arm, files: list[str], rule: str) ->
     p_values = []
     if len(files) == 1:
         (file,) = files
-        pairs = [(mine.outcomes(file, rule), theirs.outcomes(file, rule)) for mine, theirs in first.pairs(other)]
-        if all(np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair):  # not a share of right words
+        pairs = [
+            (mine.outcomes(file, rule), theirs.outcomes(file, rule)) for mine, theirs in first.pairs(other)
+        ]
+        if all(
+            np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair
+        ):  # not a share of right words
             p_values = [mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs]
-    over_runs = _over_runs(*([_average_accuracy(run, files, rule) for run in arm.runs] for arm in (first, other)))
+    over_runs = _over_runs(
+        *([_average_accuracy(run, files, rule) for run in arm.runs] for arm in (first, other))
+    )
     over_questions = bootstrap_interval(by_file)
     mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_file)
     verdict = _verdict(mean, over_questions, over_runs)

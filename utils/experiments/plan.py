@@ -103,7 +103,10 @@ class ExperimentPlan:
 
     def comparisons(self) -> dict[str, list[str]]:
         """Name -> finished runs that belong in one comparison: those of a budget and of the whole pool, by method."""
-        runs = [(run.config.run_name, *which) for run, *which in zip(self.runs, self.labels, self.budgets, strict=True)]
+        runs = [
+            (run.config.run_name, *which)
+            for run, *which in zip(self.runs, self.labels, self.budgets, strict=True)
+        ]
         whole = [name for name, label, _ in runs if label == WHOLE_POOL]
         found = {}
         for budget in dict.fromkeys(budget for _, _, budget in runs if budget is not None) or [None]:
@@ -112,7 +115,9 @@ class ExperimentPlan:
             names = [*sorted(chosen, key=lambda name: labels.index(chosen[name])), *whole]
             title = self.experiment.name if budget is None else f"{self.experiment.name}_{budget}"
             found[title] = [
-                name for name in names if is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")
+                name
+                for name in names
+                if is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")
             ]
         return {title: names for title, names in found.items() if len(names) > 1}
 
@@ -136,7 +141,9 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     runs = [_target(run, experiment, work) for run in named]
     check_names([run.config.run_name for run in (*references, *runs)])
     budgets = [run.budget for run in named]
-    rows_of = {budget: run.num_examples for budget, run in zip(budgets, runs, strict=True) if budget is not None}
+    rows_of = {
+        budget: run.num_examples for budget, run in zip(budgets, runs, strict=True) if budget is not None
+    }
     check_budgets(rows_of)
     checks.questions(named[0].config)  # and the model: the same in all of them
     fresh = {run.num_examples: run for run in runs}.values()  # nothing tells those of a number of rows apart
@@ -163,7 +170,9 @@ def _reference(path: str, experiment: ExperimentConfig, checks: StageChecks) -> 
         [_script("run_distributed_trajectories.py"), "--config_file", path],
     ]
     if experiment.score_base_model:
-        commands.append([_script("run_distributed_trajectories.py"), "--config_file", path, "--checkpoints", "0"])
+        commands.append(
+            [_script("run_distributed_trajectories.py"), "--config_file", path, "--checkpoints", "0"]
+        )
     work = _Work(config)
     steps = total_steps(config, work.num_rows)
     checks.training(config, work.num_rows)
@@ -203,7 +212,9 @@ class _Work:
 
         data, pool = config.data_section, Pool(config.data_section)
         is_encoder_decoder = bool(base_config(config.model_section).is_encoder_decoder)
-        tokens = tokenize_pool(pool, load_tokenizer(config.model_section), data.template, data.max_length, is_encoder_decoder)
+        tokens = tokenize_pool(
+            pool, load_tokenizer(config.model_section), data.template, data.max_length, is_encoder_decoder
+        )
         model = empty_model(config.model_section)
         training_N = training_operations(model).of(tokens.lengths, tokens.num_response_tokens)
         scoring_N = scoring_operations(model).of(tokens.lengths, tokens.num_response_tokens)
@@ -211,7 +222,9 @@ class _Work:
         self.num_rows = len(pool.usable_rows)
         self.num_selectable = int(selectable_N.sum())
         self.training_of_epoch = float(training_N[pool.usable_rows].sum())
-        self.training_of_selectable_row = float(training_N[selectable_N].mean()) if self.num_selectable else 0.0
+        self.training_of_selectable_row = (
+            float(training_N[selectable_N].mean()) if self.num_selectable else 0.0
+        )
         self.scoring_of_pool = float(scoring_N[selectable_N].sum())
 
 

@@ -14,7 +14,10 @@ from ..artifacts.manifests import read_manifest
 from ..artifacts.paths import RunPaths
 
 NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
-RULES = {"paper": "", "strict": "_strict"}  # rule of answers -> how its entries in results and predictions end
+RULES = {
+    "paper": "",
+    "strict": "_strict",
+}  # rule of answers -> how its entries in results and predictions end
 _BUDGETS = ("budget_rows", "budget_fraction", "budget_tokens")  # in a manifest; `budget` in a YAML
 _NOT_OF_THE_METHOD = ("pool", "num_examples", "method", "seed")  # of a subset's inputs
 _MODEL_INPUTS = ("step", "checkpoint", "base_model")  # of an evaluation: what is measured, not how
@@ -83,7 +86,9 @@ class EvaluatedRun:
     @property
     def measurement(self) -> dict[str, Any]:
         """How it was measured: the evaluation's inputs without the model's."""
-        return {name: value for name, value in self.evaluation.items() if name not in (*_MODEL_INPUTS, "files")}
+        return {
+            name: value for name, value in self.evaluation.items() if name not in (*_MODEL_INPUTS, "files")
+        }
 
     @property
     def arm_key(self) -> str:
@@ -118,7 +123,8 @@ class EvaluatedRun:
         from it last."""
         training = self.training or {}
         subset: dict[str, Any] = {
-            "budget" if name in _BUDGETS else name: value for name, value in (training.get("subset") or {}).items()
+            "budget" if name in _BUDGETS else name: value
+            for name, value in (training.get("subset") or {}).items()
         }
         last = {name: subset.pop(name) for name in ("trajectories",) if name in subset}  # a hash
         if self.training is None:
@@ -130,7 +136,9 @@ class EvaluatedRun:
             **{name: value for name, value in subset.items() if name not in _NOT_OF_THE_METHOD},
             **{name: training[name] for name in ("num_rows",) if name in training},
             "step": self.step,
-            **_flat({name: value for name, value in training.items() if name not in (*NOT_OF_THE_ARM, "subset")}),
+            **_flat(
+                {name: value for name, value in training.items() if name not in (*NOT_OF_THE_ARM, "subset")}
+            ),
             **_flat({"evaluation": self.measurement}),
             **last,
         }
@@ -183,7 +191,11 @@ def group_into_arms(runs: Sequence[EvaluatedRun]) -> list[Arm]:
     for run in runs:
         group = groups.setdefault(run.arm_key, [])
         for other in group:
-            if run.training is None or other.training is None or _drawn(run.training) == _drawn(other.training):
+            if (
+                run.training is None
+                or other.training is None
+                or _drawn(run.training) == _drawn(other.training)
+            ):
                 raise ValueError(
                     f"{other.name} and {run.name} are the same arm with the same seed, which would count twice: name "
                     "one of them"

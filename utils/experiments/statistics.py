@@ -17,7 +17,9 @@ _RESAMPLES_AT_ONCE = 250  # bounds the memory of a question set of thousands to 
 Interval = tuple[float, float]
 
 
-def bootstrap_interval(differences: Sequence[np.ndarray], resamples: int = _RESAMPLES, seed: int = 0) -> Interval:
+def bootstrap_interval(
+    differences: Sequence[np.ndarray], resamples: int = _RESAMPLES, seed: int = 0
+) -> Interval:
     """The percentile bootstrap interval of the mean difference of paired outcomes.
 
     Questions are drawn with replacement, both arms' outcomes of a question together. Of several question sets the plain

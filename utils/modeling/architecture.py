@@ -13,7 +13,14 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 # Read from any config, whether its class declares them or not.
 _SPECIAL_TOKENS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
-_TABLES = ("wpe", "embed_positions", "position_embeddings", "position_embedding", "positions_embed", "pos_encoding")
+_TABLES = (
+    "wpe",
+    "embed_positions",
+    "position_embeddings",
+    "position_embedding",
+    "positions_embed",
+    "pos_encoding",
+)
 
 
 def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
@@ -30,11 +37,15 @@ def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
     known = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map) | _SPECIAL_TOKENS
     # What a config class knows of other names (rope_theta, rotary_pct) it takes in; what it does not it stores as it is.
     stored = [key for key in settings if key not in known and key in vars(config)]
-    code = _code_of(config) if stored else ""  # some models read a key that their config does not declare (head_dim)
+    code = (
+        _code_of(config) if stored else ""
+    )  # some models read a key that their config does not declare (head_dim)
     unknown = [key for key in stored if not re.search(rf"\b{re.escape(key)}\b", code)]
     if unknown:
         hints = [f"{key} ({_nearest(key, known)})" for key in unknown]
-        raise ValueError(f"model.architecture: {model_type!r} has no {', '.join(hints)}: it would be without effect")
+        raise ValueError(
+            f"model.architecture: {model_type!r} has no {', '.join(hints)}: it would be without effect"
+        )
     return config
 
 
@@ -46,7 +57,9 @@ def _code_of(config: PretrainedConfig) -> str:
 
 def _nearest(key: str, known: set[str]) -> str:
     names = sorted(name for name in known if not name.startswith("_"))
-    nearest = [name for name in names if name.endswith(f"_{key}")] or difflib.get_close_matches(key, names, n=1)
+    nearest = [name for name in names if name.endswith(f"_{key}")] or difflib.get_close_matches(
+        key, names, n=1
+    )
     return f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names)}"
 
 
@@ -57,13 +70,16 @@ def num_positions(model: PreTrainedModel) -> int | None:
     """
     sizes = [
         # OPT and BART keep their first rows free; RoBERTa counts from behind its padding.
-        module.num_embeddings - getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
+        module.num_embeddings
+        - getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Embedding) and name.split(".")[-1] in _TABLES and not _grows(module)
     ]
     # GPT-J, CodeGen and CTRL compute their table once.
     sizes += [buffer.shape[0] for name, buffer in model.named_buffers() if name.split(".")[-1] in _TABLES]
-    if model.config.model_type == "mpt":  # its table of distances is made for that length in each forward pass
+    if (
+        model.config.model_type == "mpt"
+    ):  # its table of distances is made for that length in each forward pass
         sizes.append(model.config.max_seq_len)
     return min(sizes, default=None)
 
@@ -85,7 +101,12 @@ def check_length(model: PreTrainedModel, max_length: int) -> list[str]:
             f"data.max_length={limit} or less"
         )
     trained = getattr(model.config, "max_position_embeddings", None)
-    if limit is None and hasattr(model.config, "rope_parameters") and trained is not None and max_length > trained:
+    if (
+        limit is None
+        and hasattr(model.config, "rope_parameters")
+        and trained is not None
+        and max_length > trained
+    ):
         return [
             f"data.max_length is {max_length}, the model's max_position_embeddings {trained}: what lies beyond is read at "
             "positions that it has not learnt"

@@ -28,4 +28,6 @@ def model_size(model: ModelConfig) -> str:
     parameters = list(empty_model(model).parameters())
     total = sum(parameter.numel() for parameter in parameters)
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    return f"{total:,} parameters" if trained == total else f"{total:,} parameters, {trained:,} of them trained"
+    return (
+        f"{total:,} parameters" if trained == total else f"{total:,} parameters, {trained:,} of them trained"
+    )

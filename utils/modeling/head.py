@@ -37,21 +37,27 @@ class TiledHead:
 
     def score(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """float32 (R,) -log p of each label in nats, float32 (R,) probability of the likeliest token."""
-        losses_R, max_probability_R = torch.empty((2, len(labels_R)), dtype=torch.float32, device=labels_R.device)
+        losses_R, max_probability_R = torch.empty(
+            (2, len(labels_R)), dtype=torch.float32, device=labels_R.device
+        )
         size, _ = _TILE.get(labels_R.device.type, _GPU_TILE)
         for start in range(0, len(labels_R), size):
             part = slice(start, start + size)
             losses_R[part], max_probability_R[part] = self._score_rows(hidden_RH[part], labels_R[part])
         return losses_R, max_probability_R
 
-    def _score_rows(self, hidden_QH: torch.Tensor, labels_Q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _score_rows(
+        self, hidden_QH: torch.Tensor, labels_Q: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         weight_VH, bias_V = self._head.weight, self._head.bias
         _, size = _TILE.get(labels_Q.device.type, _GPU_TILE)
         tiles = []
         for start in range(0, len(weight_VH), size):
             part = slice(start, start + size)
             bias_U = None if bias_V is None else bias_V[part]
-            tiles.append(self._tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, self._operations, start))
+            tiles.append(
+                self._tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, self._operations, start)
+            )
         largest_KQ, sums_KQ, of_label_KQ = (torch.stack(values) for values in zip(*tiles, strict=True))
         log_sum_Q = torch.logsumexp(largest_KQ + sums_KQ.log(), dim=0)
         return log_sum_Q - of_label_KQ.sum(dim=0), torch.exp(largest_KQ.amax(dim=0) - log_sum_Q)

@@ -71,7 +71,9 @@ def load_checkpoint_tokenizer(folder: Path, model: ModelConfig) -> PreTrainedTok
     if (folder / "tokenizer.json").is_file() and not model.trust_remote_code:
         # AutoTokenizer goes by the model's type first, and for some builds another tokenizer from the same vocabulary.
         return _load_tokenizer(PreTrainedTokenizerFast, str(folder), "checkpoint")
-    return _load_tokenizer(AutoTokenizer, str(folder), "checkpoint", trust_remote_code=model.trust_remote_code)
+    return _load_tokenizer(
+        AutoTokenizer, str(folder), "checkpoint", trust_remote_code=model.trust_remote_code
+    )
 
 
 def holds_tokenizer(folder: Path) -> bool:
@@ -107,7 +109,9 @@ def check_saved_tokenizer(tokenizer: PreTrainedTokenizerBase, model: ModelConfig
 
 def _auto_tokenizer_agrees(folder: str, tokenizer: PreTrainedTokenizerBase, model: ModelConfig) -> bool:
     try:
-        other = _load_tokenizer(AutoTokenizer, folder, "checkpoint", trust_remote_code=model.trust_remote_code)
+        other = _load_tokenizer(
+            AutoTokenizer, folder, "checkpoint", trust_remote_code=model.trust_remote_code
+        )
     except ValueError:
         return False
     return all(tokenizer.encode(text) == other.encode(text) for text in _PROBES)
@@ -146,7 +150,9 @@ def _with_full_attention(config: PretrainedConfig) -> PretrainedConfig:
     """BigBird's block-sparse attention gives way to full attention at the first short batch, and for good (transformers
     5): the loss of a row would depend on the rows before it. So it is full from the start, and said so."""
     if getattr(config, "attention_type", None) == "block_sparse":
-        _say_once(f"{config.model_type}: full attention is used in place of block-sparse, which the first short row would end")
+        _say_once(
+            f"{config.model_type}: full attention is used in place of block-sparse, which the first short row would end"
+        )
         config.attention_type = "original_full"
     return config
 
@@ -162,7 +168,9 @@ def checkpoint_config(folder: Path, model: ModelConfig) -> PretrainedConfig:
         return base_config(model)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no config.json: expected a Hugging Face model folder")
-    return base_config(model.model_copy(update={"name_or_path": str(folder), "architecture": None, "revision": None}))
+    return base_config(
+        model.model_copy(update={"name_or_path": str(folder), "architecture": None, "revision": None})
+    )
 
 
 def empty_model(model: ModelConfig) -> PreTrainedModel:
@@ -174,9 +182,13 @@ def empty_model(model: ModelConfig) -> PreTrainedModel:
     options = {} if model.attn_implementation is None else {"attn_implementation": model.attn_implementation}
     try:
         with torch.device("meta"):
-            base = _auto_class(config).from_config(config, trust_remote_code=model.trust_remote_code, **options)
+            base = _auto_class(config).from_config(
+                config, trust_remote_code=model.trust_remote_code, **options
+            )
     except (ValueError, TypeError, AttributeError, ImportError, RuntimeError) as error:
-        raise ValueError(f"model: a {config.model_type} cannot be built of these settings: {error}") from error
+        raise ValueError(
+            f"model: a {config.model_type} cannot be built of these settings: {error}"
+        ) from error
     with torch.device("meta"):
         return base if model.lora is None else add_lora(base, model.lora, seed=0)
 
@@ -207,7 +219,9 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
     if model.architecture is not None:
         config.eos_token_id = tokenizer.eos_token_id
         # Some configs refuse to have none.
-        config.bos_token_id = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        config.bos_token_id = (
+            tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        )
         with seeded(seed):
             loaded = _auto_class(config).from_config(config, **options)
     else:
@@ -246,7 +260,9 @@ def load_checkpoint(
     if (folder / "adapter_config.json").is_file():
         return _merged_adapter(folder, model, options, seed).eval()
     config = checkpoint_config(folder, model)
-    loaded, surplus = _from_pretrained(str(folder), config, trust_remote_code=model.trust_remote_code, **options)
+    loaded, surplus = _from_pretrained(
+        str(folder), config, trust_remote_code=model.trust_remote_code, **options
+    )
     check_weights(str(folder), surplus=surplus)
     return loaded.eval()
 
@@ -307,7 +323,9 @@ def _auto_class(config: PretrainedConfig) -> Any:
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
-def _from_pretrained(name: str, config: PretrainedConfig, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+def _from_pretrained(
+    name: str, config: PretrainedConfig, **options: Any
+) -> tuple[PreTrainedModel, list[str]]:
     """Returns: the model; the tensors of its files that it has no place for.
 
     Raises: ValueError if it cannot be read or lacks weights, which would be random ones.
@@ -321,7 +339,9 @@ def _from_pretrained(name: str, config: PretrainedConfig, **options: Any) -> tup
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{name}: the model cannot be loaded: {error}") from error
     # Not among them: weights that are tied to others, and what the family lists as computed or of another use.
-    check_weights(name, missing=report["missing_keys"], mismatched={str(key) for key, *_ in report["mismatched_keys"]})
+    check_weights(
+        name, missing=report["missing_keys"], mismatched={str(key) for key, *_ in report["mismatched_keys"]}
+    )
     return loaded, [key for key in report["unexpected_keys"] if not _OLD_BUFFERS.search(key)]
 
 
@@ -329,7 +349,11 @@ def check_weights(
     name: str, missing: Collection[str] = (), mismatched: Collection[str] = (), surplus: Collection[str] = ()
 ) -> None:
     """The one check of weights against the model they are for. Raises: ValueError that names some of what does not fit."""
-    problems = (("lacks", missing), ("has in another shape", mismatched), ("has without a place for them", surplus))
+    problems = (
+        ("lacks", missing),
+        ("has in another shape", mismatched),
+        ("has without a place for them", surplus),
+    )
     found = [f"{what} {_shown(names)}" for what, names in problems if names]
     if found:
         raise ValueError(

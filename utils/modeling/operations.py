@@ -65,8 +65,12 @@ def _shares_of_experts(model: Any) -> dict[torch.Tensor, float]:
             # As transformers names them. Shared experts work on every token.
             if type(experts).__name__.endswith("Experts") and not name.startswith("shared"):
                 weights = list(experts.parameters())
-                num_experts = getattr(experts, "num_experts", None) or weights[0].shape[0]  # side by side in a weight
-                shares |= dict.fromkeys(weights, min(1.0, _experts_per_token(block, model.config) / num_experts))
+                num_experts = (
+                    getattr(experts, "num_experts", None) or weights[0].shape[0]
+                )  # side by side in a weight
+                shares |= dict.fromkeys(
+                    weights, min(1.0, _experts_per_token(block, model.config) / num_experts)
+                )
     return shares
 
 
@@ -81,7 +85,9 @@ def _experts_per_token(block: nn.Module, config: Any) -> int:
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, tries: int = 5) -> float:
     """Floating-point operations a second of a large square matrix product: the median of several tries."""
-    size = 8192 if device.type == "cuda" else 512  # a CPU without bfloat16 of its own takes minutes for 2048 in it
+    size = (
+        8192 if device.type == "cuda" else 512
+    )  # a CPU without bfloat16 of its own takes minutes for 2048 in it
     generator = torch.Generator(device).manual_seed(0)  # a training's own random numbers are not touched
     left, right = (torch.randn(size, size, device=device, dtype=dtype, generator=generator) for _ in range(2))
     torch.mm(left, right)

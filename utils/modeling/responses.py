@@ -55,7 +55,9 @@ def _decoder_inputs(model: Any, labels_BL: torch.Tensor) -> torch.Tensor:
     )
 
 
-def response_positions(labels_BL: torch.Tensor, is_encoder_decoder: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def response_positions(
+    labels_BL: torch.Tensor, is_encoder_decoder: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Where the model predicts a response token, and which.
 
     A causal model's position t predicts token t + 1; a decoder's position t predicts label t.
@@ -90,7 +92,9 @@ def logits_at(model: Any, predicted_BL: torch.Tensor) -> Iterator[None]:
             hook.remove()
 
 
-def summed_token_loss(logits: torch.Tensor, predicted_BL: torch.Tensor, labels_R: torch.Tensor) -> torch.Tensor:
+def summed_token_loss(
+    logits: torch.Tensor, predicted_BL: torch.Tensor, labels_R: torch.Tensor
+) -> torch.Tensor:
     """Sum of -log p over response tokens, in nats, float32; no token at all gives 0 with a gradient of 0.
 
     Args: logits: (1, R, V) or (B, L, V), of a forward within `logits_at`.

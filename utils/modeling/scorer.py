@@ -98,7 +98,11 @@ class ResponseScorer:
             if problem is None:
                 return
             self._head, self._prefix_length, self._prefix_cache = None, 0, None
-            way = "one example at a time through the model's own forward" if tried is None else "without the shared prefix"
+            way = (
+                "one example at a time through the model's own forward"
+                if tried is None
+                else "without the shared prefix"
+            )
             self.slow_because = f"{way} ({problem})"
 
     def score(self, rows: Sequence[Row]) -> ResponseScores:
@@ -130,7 +134,11 @@ class ResponseScorer:
             return self._per_row(losses_R, max_probability_R, hidden_RH, placed["counts_B"])
 
     def _per_row(
-        self, losses_R: torch.Tensor, max_probability_R: torch.Tensor, hidden_RH: torch.Tensor, counts_B: torch.Tensor
+        self,
+        losses_R: torch.Tensor,
+        max_probability_R: torch.Tensor,
+        hidden_RH: torch.Tensor,
+        counts_B: torch.Tensor,
     ) -> ResponseScores:
         return ResponseScores(
             _mean_per_row(losses_R, counts_B).float(),
@@ -182,7 +190,9 @@ class ResponseScorer:
     def _can_share(self, prefix: np.ndarray | None) -> bool:
         return prefix is not None and len(prefix) > 0 and not self._is_encoder_decoder
 
-    def _try_fast_way(self, prefix: np.ndarray | None, probe: Sequence[Row], expected_B: torch.Tensor) -> str | None:
+    def _try_fast_way(
+        self, prefix: np.ndarray | None, probe: Sequence[Row], expected_B: torch.Tensor
+    ) -> str | None:
         """Get ready to score with the head apart and with this prefix. Returns: why the losses are not as expected."""
         try:
             self._head = self._separate_head(probe[0])
@@ -222,7 +232,9 @@ class ResponseScorer:
         if head is None:
             raise NotSeparableError("it has no output head of its own")
         with torch.inference_mode():
-            return TiledHead(head, operations_after(head, self._model, self._short_inputs(row)), self._compiled)
+            return TiledHead(
+                head, operations_after(head, self._model, self._short_inputs(row)), self._compiled
+            )
 
     def _read_prefix(self, prefix: np.ndarray | None) -> tuple[int, Any]:
         """(P, key-value cache of the prefix)."""
@@ -249,7 +261,9 @@ class ResponseScorer:
             losses_R = functional.cross_entropy(logits_RV, labels_R, reduction="none")
             hidden = output.decoder_hidden_states if self._is_encoder_decoder else output.hidden_states
             hidden_RH = hidden[-1][predicted_BL] if self._embeddings else logits_RV
-            return self._per_row(losses_R, logits_RV.softmax(dim=1).amax(dim=1), hidden_RH, predicted_BL.sum(dim=1))
+            return self._per_row(
+                losses_R, logits_RV.softmax(dim=1).amax(dim=1), hidden_RH, predicted_BL.sum(dim=1)
+            )
 
     def _forget_longer_rows(self) -> None:
         """A rotary table that grew with a long row keeps its size until a short one comes; a single token is short."""

@@ -7,7 +7,9 @@ from tqdm import tqdm
 
 from ..terminal import counted, duration
 
-_SECONDS_BETWEEN_LINES = 10.0  # the first comes soon; in a log each pause is twice the one before, up to the longest
+_SECONDS_BETWEEN_LINES = (
+    10.0  # the first comes soon; in a log each pause is twice the one before, up to the longest
+)
 _LONGEST_PAUSE = 600.0
 
 

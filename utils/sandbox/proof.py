@@ -115,9 +115,14 @@ def check_sandbox() -> None:
         secret.write("secret")
         secret.flush()
         values["secret"] = secret.name
-        outcomes = {name: run_program(_filled(attempt, values), limits) for name, attempt in _ATTEMPTS.items()}
+        outcomes = {
+            name: run_program(_filled(attempt, values), limits) for name, attempt in _ATTEMPTS.items()
+        }
     failed = [name for name, outcome in outcomes.items() if "open" in outcome.output]
-    if run_program("while True: pass", replace(limits, cpu_seconds=1, wall_seconds=30.0)).ending != "exit 137":
+    if (
+        run_program("while True: pass", replace(limits, cpu_seconds=1, wall_seconds=30.0)).ending
+        != "exit 137"
+    ):
         failed.append("endless computing")
     if run_program("import time; time.sleep(60)", replace(limits, wall_seconds=0.5)).ending != "wall":
         failed.append("endless waiting")

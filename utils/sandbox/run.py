@@ -33,7 +33,16 @@ ENVIRONMENT = {
 _NOBODY = "65534"
 _WORK = "/s2l-program"  # a name that no bound folder has
 _WORK_BYTES = 1 << 20
-_LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_LIBRARIES = (
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/etc/ld.so.cache",
+)
 
 # Beyond what namespaces and limits stop: sockets of other worlds (vsock reaches a virtual machine's host), memory that the
 # address space limit does not count, and doors of the kernel that a sum never needs.
@@ -128,7 +137,9 @@ def run_program(source: str, limits: Limits = Limits()) -> Outcome:
             process.wait()
         exit_code = _exit_code(_text(status))
         if exit_code is None and not was_stopped:
-            raise ValueError(_cannot_shut_in(_text(error).strip() or f"bwrap ended with {process.returncode}"))
+            raise ValueError(
+                _cannot_shut_in(_text(error).strip() or f"bwrap ended with {process.returncode}")
+            )
         return Outcome(_text(output), "wall" if was_stopped else f"exit {exit_code}", _text(error))
 
 
@@ -138,7 +149,9 @@ def visible_folders() -> list[str]:
     folders = [*_LIBRARIES, sys.base_prefix, sys.prefix, sysconfig.get_path("stdlib"), *packages]
     existing = [folder for folder in folders if os.path.exists(folder)]
     # By both names: Python follows the links of its own folders.
-    names = {os.path.abspath(folder) for folder in existing} | {os.path.realpath(folder) for folder in existing}
+    names = {os.path.abspath(folder) for folder in existing} | {
+        os.path.realpath(folder) for folder in existing
+    }
     chosen: list[str] = []
     for name in sorted(names, key=len):
         if not any(Path(name).is_relative_to(outer) for outer in chosen):
@@ -214,7 +227,9 @@ def _seccomp_program() -> bytes:
     rules = seccomp.seccomp_init(_SCMP_ALLOW)
     assert rules, "seccomp_init failed"
     answers = {name: errno.EPERM for name in _FORBIDDEN_CALLS}
-    answers["clone3"] = errno.ENOSYS  # as if the kernel had none: C libraries then try clone, which is forbidden
+    answers["clone3"] = (
+        errno.ENOSYS
+    )  # as if the kernel had none: C libraries then try clone, which is forbidden
     for name, answer in answers.items():
         number = seccomp.seccomp_syscall_resolve_name(name.encode())
         if number != _SCMP_UNKNOWN:  # else newer than this libseccomp

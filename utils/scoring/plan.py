@@ -91,14 +91,24 @@ class ScoringPlan:
 
     def _unknown_tokenizer(self) -> list[str]:
         """What is not known of the tokenizer that checkpoints made elsewhere were trained with."""
-        foreign = [folder for folder in self.checkpoints.values() if folder and training_inputs(folder) is None]
+        foreign = [
+            folder for folder in self.checkpoints.values() if folder and training_inputs(folder) is None
+        ]
         if not foreign:
             return []
-        whose = "in their folders" if all(map(holds_tokenizer, foreign)) else "of the base model, as they hold none"
-        return labelled("tokenizer", f"the one {whose}; nothing records which one the checkpoints were trained with")
+        whose = (
+            "in their folders"
+            if all(map(holds_tokenizer, foreign))
+            else "of the base model, as they hold none"
+        )
+        return labelled(
+            "tokenizer", f"the one {whose}; nothing records which one the checkpoints were trained with"
+        )
 
 
-def plan_scoring(config: RunConfig, pool: Pool, chosen: dict[int, Path | None], overwrite: bool) -> ScoringPlan:
+def plan_scoring(
+    config: RunConfig, pool: Pool, chosen: dict[int, Path | None], overwrite: bool
+) -> ScoringPlan:
     """Fingerprint the checkpoints, tokenize the pool, and compare with what is there.
 
     Args: chosen: by `choose_checkpoints`; overwrite: what is there does not count.
@@ -110,7 +120,9 @@ def plan_scoring(config: RunConfig, pool: Pool, chosen: dict[int, Path | None], 
     model = empty_model(config.model_section)
     remarks = check_length(model, config.data_section.max_length)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    tokens = tokenize_pool(pool, tokenizer, config.data_section.template, config.data_section.max_length, is_encoder_decoder)
+    tokens = tokenize_pool(
+        pool, tokenizer, config.data_section.template, config.data_section.max_length, is_encoder_decoder
+    )
     _check_fit(config, chosen, tokens)
     inputs = {
         "pool": tokens.inputs["pool"],
@@ -161,7 +173,9 @@ def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[di
     for step, folder in chosen.items():
         try:
             fingerprints[step] = (
-                base_fingerprint(config.model_section, config.seed) if folder is None else checkpoint_fingerprint(folder)
+                base_fingerprint(config.model_section, config.seed)
+                if folder is None
+                else checkpoint_fingerprint(folder)
             )
         except (ValueError, OSError) as error:  # reported at the end; the other checkpoints are scored
             unreadable[step] = str(error)
@@ -198,12 +212,16 @@ def _common_tokenizer(model: ModelConfig, chosen: dict[int, Path | None]) -> Any
     for step, folder in chosen.items():
         file = None if folder is None else folder / "tokenizer.json"
         contents = (
-            hashlib.sha256(file.read_bytes()).hexdigest() if file is not None and file.is_file() else "base model"
+            hashlib.sha256(file.read_bytes()).hexdigest()
+            if file is not None and file.is_file()
+            else "base model"
         )
         if contents not in loaded:
             tokenizer = load_tokenizer(model) if folder is None else load_checkpoint_tokenizer(folder, model)
             loaded[contents] = (f"checkpoint {step}", tokenizer)
     kinds = {tokenizer_fingerprint(tokenizer): where for where, tokenizer in loaded.values()}
     if len(kinds) > 1:
-        raise ValueError(f"{' and '.join(kinds.values())} have different tokenizers: score them as separate runs")
+        raise ValueError(
+            f"{' and '.join(kinds.values())} have different tokenizers: score them as separate runs"
+        )
     return next(iter(loaded.values()))[1]

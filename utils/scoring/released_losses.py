@@ -48,7 +48,9 @@ def read_released_losses(folder: Path) -> tuple[list[int], np.ndarray]:
     places = [path for path in folder.glob("**/checkpoint-*/") if step_of(path) is not None]
     scored = [place for place in places if (place / "losses.pt").is_file()]
     if not scored:
-        raise FileNotFoundError(f"{folder} holds no checkpoint-<step>/losses.pt: give the folder above the checkpoints")
+        raise FileNotFoundError(
+            f"{folder} holds no checkpoint-<step>/losses.pt: give the folder above the checkpoints"
+        )
     runs = sorted({str(place.parent) for place in scored})
     if len(runs) > 1:
         raise ValueError(
@@ -77,7 +79,9 @@ def _read(path: Path) -> np.ndarray:
         losses = torch.load(path, map_location="cpu", weights_only=True)
         return np.array([float(loss) for loss in losses], np.float32)
     except (RuntimeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is not a list of one loss per row that torch.save wrote ({error})") from None
+        raise ValueError(
+            f"{path} is not a list of one loss per row that torch.save wrote ({error})"
+        ) from None
 
 
 if __name__ == "__main__":

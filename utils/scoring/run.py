@@ -55,7 +55,9 @@ def run_scoring(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite:
     keep_freed_memory()
     with contextlib.ExitStack() as held:
         if launch.rank == 0:
-            for step in plan.fingerprints:  # per checkpoint, so that jobs for different ones may run side by side
+            for (
+                step
+            ) in plan.fingerprints:  # per checkpoint, so that jobs for different ones may run side by side
                 lock = parts_folder(plan.folder) / f"{checkpoint_name(step)}.lock"
                 held.enter_context(locked(lock, f"another launch is scoring checkpoint {step}"))
         steps = launch.first(lambda: begin(plan, overwrite, launch.device))
@@ -73,7 +75,9 @@ def run_scoring(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite:
     return dict(sorted(failed.items()))
 
 
-def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: list[int]) -> tuple[dict[int, str], str]:
+def _score_units(
+    config: RunConfig, plan: ScoringPlan, launch: Launch, steps: list[int]
+) -> tuple[dict[int, str], str]:
     """This worker's share of what is not on disk of these checkpoints.
 
     Returns: step -> why it failed here; a line on how fast it went.
@@ -83,7 +87,9 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
     todo = launch.first(lambda: units.pending(steps))
     if launch.rank == 0:
         done = len(plan.checkpoints) - len(steps) - len(plan.unreadable)
-        reporter.say(f"  {done} checkpoint(s) scored already; {len(todo)} units to do on {launch.size} device(s)")
+        reporter.say(
+            f"  {done} checkpoint(s) scored already; {len(todo)} units to do on {launch.size} device(s)"
+        )
         for step in steps:  # whole in parts, when killed before they were put together
             units.assemble(step)
     failed: dict[int, str] = {}
@@ -96,7 +102,9 @@ def _score_units(config: RunConfig, plan: ScoringPlan, launch: Launch, steps: li
             continue
         rows = units.rows(unit)
         try:
-            scorer.load(unit.step, next((later.step for later in todo[number:] if later.step != unit.step), None))
+            scorer.load(
+                unit.step, next((later.step for later in todo[number:] if later.step != unit.step), None)
+            )
             begun = time.monotonic()
             # A GPU is handed its batches before it has done them: only the unit as a whole says how fast it is.
             after_batch = speed.within_unit(unit.step) if launch.device.type == "cpu" else None
@@ -128,7 +136,9 @@ def _score_within_memory(
         reporter.warn(f"out of memory: from here on {max_tokens} tokens a batch")
 
 
-def tokens_per_batch(settings: TrajectoriesConfig, architecture: PretrainedConfig, device: torch.device) -> int:
+def tokens_per_batch(
+    settings: TrajectoriesConfig, architecture: PretrainedConfig, device: torch.device
+) -> int:
     """What the YAML says, or what a device's free memory and its matrix units suggest."""
     if settings.max_tokens_per_batch is not None:
         return settings.max_tokens_per_batch
@@ -259,13 +269,17 @@ class _CheckpointScorer:
     def longest(self, rows: np.ndarray) -> int:
         return int(scoring_lengths(self._plan.tokens)[rows].max())
 
-    def score(self, rows: np.ndarray, max_tokens: int, after_batch: AfterBatch | None) -> dict[str, np.ndarray]:
+    def score(
+        self, rows: np.ndarray, max_tokens: int, after_batch: AfterBatch | None
+    ) -> dict[str, np.ndarray]:
         """Quantity -> array in the order of `rows`.
 
         Args: after_batch: told the rows of each batch. Raises: ValueError if a loss is no number.
         """
         assert self._scorer is not None
-        batches = token_budget_batches(np.arange(len(rows)), scoring_lengths(self._plan.tokens)[rows], max_tokens)
+        batches = token_budget_batches(
+            np.arange(len(rows)), scoring_lengths(self._plan.tokens)[rows], max_tokens
+        )
         # Read only when all batches are under way: a GPU is never waited for in between.
         scores = []
         for positions in batches:

@@ -64,7 +64,9 @@ class Units:
         """If all units of a checkpoint are there, put its results in place and drop the parts."""
         folder = self._folder(step)
         units = [Unit(step, number) for number in range(self.per_checkpoint)]
-        if not all((folder / unit.file_name).is_file() for unit in reversed(units)):  # the likeliest to lack first
+        if not all(
+            (folder / unit.file_name).is_file() for unit in reversed(units)
+        ):  # the likeliest to lack first
             return
         with locked(parts_folder(self._plan.folder) / ".lock"):
             if not folder.is_dir():  # another worker was faster
@@ -74,7 +76,12 @@ class Units:
 
     def _folder(self, step: int) -> Path:
         """Parts of other weights, inputs or sizes lie in other folders and are never mixed in."""
-        identity = [self._plan.fingerprints[step], self._plan.inputs, self._plan.quantities, self._examples_per_unit]
+        identity = [
+            self._plan.fingerprints[step],
+            self._plan.inputs,
+            self._plan.quantities,
+            self._examples_per_unit,
+        ]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return parts_folder(self._plan.folder) / f"{checkpoint_name(step)}-{key}"
 

@@ -38,7 +38,9 @@ def subset_requests(config: RunConfig, inputs: dict[str, Any], num_selectable: i
             raise ValueError(
                 f"subset.budget: found {' and '.join(same)}, which are the same number of rows, expected each once: keep one"
             )
-        return [SubsetRequest(paths.subset_of(rows), rows, inputs | {"budget_rows": rows}) for rows in budgets]
+        return [
+            SubsetRequest(paths.subset_of(rows), rows, inputs | {"budget_rows": rows}) for rows in budgets
+        ]
     num_rows = budget_in_rows(subset.budget, num_selectable)
     return [SubsetRequest(paths.subset, num_rows, inputs | budget_inputs(subset))]
 

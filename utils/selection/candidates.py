@@ -52,7 +52,9 @@ class Candidates:
     def read_losses(self, position_m: np.ndarray | slice) -> np.ndarray:
         """float32 (m, T): the loss trajectories of these candidates, by position (0 to n - 1)."""
         assert self.trajectories is not None
-        return self.trajectories.rows(position_m if len(self.rows) == self.num_examples else self.rows[position_m])
+        return self.trajectories.rows(
+            position_m if len(self.rows) == self.num_examples else self.rows[position_m]
+        )
 
     def random_keys(self, seed: int) -> np.ndarray:
         """uint64 (n,): ascending keys are the random order in which rows are taken; rows that have to be in come first."""
@@ -85,7 +87,9 @@ def positions_by_group(group_n: np.ndarray, num_groups: int) -> list[np.ndarray]
     position_n = np.empty(len(group_n), np.int32)
     for start in range(0, len(group_n), _SORTED_AT_ONCE):  # numpy's argsort takes eight bytes a row, twice
         group_m = group_n[start : start + _SORTED_AT_ONCE]
-        narrow_m = group_m.astype(np.uint16) if num_groups <= 2**16 else group_m  # for 16 bits it has a radix sort
+        narrow_m = (
+            group_m.astype(np.uint16) if num_groups <= 2**16 else group_m
+        )  # for 16 bits it has a radix sort
         order_m = np.argsort(narrow_m, kind="stable")
         sizes_here = np.bincount(group_m, minlength=num_groups)
         begins_here = np.cumsum(sizes_here) - sizes_here
@@ -170,9 +174,15 @@ def find_candidates(
         scorable_N = scorable_N.copy()
         scorable_N[barred] = False
     if not scorable_N.any():
-        raise ValueError("no row is selectable: the settings that leave rows out (subset.exclude, ...) leave out all")
+        raise ValueError(
+            "no row is selectable: the settings that leave rows out (subset.exclude, ...) leave out all"
+        )
     # Half the memory of numpy's own row numbers, where a hundred million rows make that count.
-    rows = np.arange(len(pool), dtype=np.int32) if scorable_N.all() else np.flatnonzero(scorable_N).astype(np.int32)
+    rows = (
+        np.arange(len(pool), dtype=np.int32)
+        if scorable_N.all()
+        else np.flatnonzero(scorable_N).astype(np.int32)
+    )
     candidates = Candidates(
         rows,
         pool.source_codes if len(rows) == len(pool) else pool.source_codes[rows],
@@ -246,11 +256,15 @@ def _scorable(usable_N: np.ndarray, trajectories: Trajectories) -> tuple[np.ndar
         )
     unscorable = np.flatnonzero(usable_N & ~scorable_N)
     if len(unscorable):
-        remarks.append(f"{len(unscorable):,} rows have no loss (NaN) and are not selectable: {listed(unscorable)}")
+        remarks.append(
+            f"{len(unscorable):,} rows have no loss (NaN) and are not selectable: {listed(unscorable)}"
+        )
     partial = unscorable[num_nan_N[unscorable] < num_checkpoints]
     if len(partial):
         where = ", ".join(name for name, num_nan in zip(names, num_partial_T, strict=True) if num_nan)
-        remarks.append(f"{len(partial):,} of those are NaN at some checkpoints only ({where}): {listed(partial)}")
+        remarks.append(
+            f"{len(partial):,} of those are NaN at some checkpoints only ({where}): {listed(partial)}"
+        )
     return scorable_N, remarks
 
 

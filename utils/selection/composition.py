@@ -29,7 +29,9 @@ def compose(
     chosen_N[chosen_rows] = True
     pool_rows_S = np.bincount(pool.source_codes, minlength=len(pool.source_names)).tolist()
     sources = {}
-    for name, pool_rows, rows in zip(pool.source_names, pool_rows_S, candidates.rows_by_source(), strict=True):
+    for name, pool_rows, rows in zip(
+        pool.source_names, pool_rows_S, candidates.rows_by_source(), strict=True
+    ):
         chosen = int(chosen_N[rows].sum())
         clusters = _count_members(clusters_N[rows], chosen_N[rows])
         sources[name] = {
@@ -68,7 +70,9 @@ def measure(candidates: Candidates, chosen_N: np.ndarray) -> dict[str, dict[str,
     columns_N = _measured(candidates.trajectories)
     num_sources = len(candidates.source_names)
     num_S, taken_S = np.zeros((2, num_sources))
-    sums = {name: np.zeros((3, num_sources)) for name in columns_N}  # of all rows, of their squares, of the chosen rows
+    sums = {
+        name: np.zeros((3, num_sources)) for name in columns_N
+    }  # of all rows, of their squares, of the chosen rows
     for start in range(0, len(candidates.rows), _ROWS_AT_ONCE):
         rows_m = candidates.rows[start : start + _ROWS_AT_ONCE]
         code_m, chosen_m = candidates.source_codes_n[start : start + _ROWS_AT_ONCE], chosen_N[rows_m]

@@ -17,7 +17,9 @@ def sparkline(losses_T: np.ndarray, lowest: float, highest: float) -> str:
     return "".join("?" if np.isnan(height) else _BLOCKS[round(height)] for height in heights)
 
 
-def band_line(value: float, low: float, middle: float, high: float, lowest: float, highest: float, width: int) -> str:
+def band_line(
+    value: float, low: float, middle: float, high: float, lowest: float, highest: float, width: int
+) -> str:
     """A line of a plot: dots from `low` to `high`, "|" at `middle`, "o" at `value` ("@" where both fall together)."""
     span = max(highest - lowest, 1e-12)
 

@@ -34,7 +34,11 @@ def subset_inputs(
         "seed": config.seed,
         **({"revision": method.revision} if method.revision > 1 else {}),
         **{name: getattr(subset, name) for name in method.settings},
-        **({"num_clusters": DERIVED} if "num_clusters" in method.settings and subset.num_clusters is None else {}),
+        **(
+            {"num_clusters": DERIVED}
+            if "num_clusters" in method.settings and subset.num_clusters is None
+            else {}
+        ),
         "trajectories": trajectories,
         **constraint_inputs(subset),
         **({} if extended is None else {"extends": _sha256(extended.manifest["inputs"])}),
@@ -60,7 +64,8 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
     names = {"method", "seed", *METHODS[subset.method].settings} & recorded.keys()
     check_inputs(
         named_subset(subset.extend or "") / "manifest.json",
-        {name: recorded[name] for name in names} | ({} if config.data is None else {"pool": recorded["pool"]}),
+        {name: recorded[name] for name in names}
+        | ({} if config.data is None else {"pool": recorded["pool"]}),
         {name: inputs[name] for name in names} | ({} if config.data is None else {"pool": beginning}),
         f"To extend it (subset.extend), the first {num_old:,} rows and the settings must be the same.",
     )

@@ -105,7 +105,8 @@ def constraint_inputs(subset: SubsetConfig) -> dict[str, Any]:
 def needs_whole_order(subset: SubsetConfig, candidates: Candidates) -> bool:
     """Whether rows beyond the budget may be needed, because some come earlier or are passed over."""
     return bool(len(candidates.included)) or any(
-        setting is not None for setting in (subset.min_per_source, subset.max_per_source, subset.budget_tokens)
+        setting is not None
+        for setting in (subset.min_per_source, subset.max_per_source, subset.budget_tokens)
     )
 
 
@@ -164,7 +165,9 @@ def check_budget(budget: int, limits: Limits) -> None:
         )
 
 
-def check_token_budget(budget_tokens: int, tokens_N: np.ndarray, candidates: Candidates, limits: Limits) -> bool:
+def check_token_budget(
+    budget_tokens: int, tokens_N: np.ndarray, candidates: Candidates, limits: Limits
+) -> bool:
     """Whether the budget holds whatever the order of the rows. If not, it may turn out too small once they are ordered.
 
     Args: tokens_N: response tokens of each row of the pool.
@@ -197,7 +200,10 @@ def order_within(limits: Limits, order: np.ndarray, candidates: Candidates) -> n
 
     Returns: the rows that may be taken; those that must be come first.
     """
-    code_N, is_included_N = np.zeros(candidates.num_examples, np.int32), np.zeros(candidates.num_examples, bool)
+    code_N, is_included_N = (
+        np.zeros(candidates.num_examples, np.int32),
+        np.zeros(candidates.num_examples, bool),
+    )
     code_N[candidates.rows], is_included_N[candidates.included] = candidates.source_codes_n, True
     order = np.concatenate([order[is_included_N[order]], order[~is_included_N[order]]])
     place_n = _place_in_group(code_N[order])
@@ -292,7 +298,9 @@ def _rows_of_column(name: str, key: str, pool: Pool) -> Iterator[int]:
         is_there |= text != ""
         if text is None or text.lower() not in _TRUTH:
             found = "what is no text" if text is None else repr(text)
-            raise ValueError(f"subset.{key}: column {name!r} holds {found} in row {row}, expected true or false")
+            raise ValueError(
+                f"subset.{key}: column {name!r} holds {found} in row {row}, expected true or false"
+            )
         if _TRUTH[text.lower()]:
             yield row
     if not is_there:

@@ -24,7 +24,9 @@ def open_pool(config: RunConfig) -> Pool | NumberedRows:
             "data: missing, and this command needs it: add a `data:` section; row numbers alone can be chosen without it "
             f"from a file of losses ({', '.join(SUFFIXES)}) in subset.trajectories_from"
         )
-    return NumberedRows(read_trajectories(subset.trajectories_from, subset.steps).num_examples, subset.sources_from)
+    return NumberedRows(
+        read_trajectories(subset.trajectories_from, subset.steps).num_examples, subset.sources_from
+    )
 
 
 def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | None) -> Trajectories | None:
@@ -49,7 +51,10 @@ def who_needs_trajectories(subset: SubsetConfig, method: Method) -> str | None:
 
 
 def find_selectable(
-    subset: SubsetConfig, pool: Pool | NumberedRows, trajectories: Trajectories | None, extended: Subset | None
+    subset: SubsetConfig,
+    pool: Pool | NumberedRows,
+    trajectories: Trajectories | None,
+    extended: Subset | None,
 ) -> tuple[Candidates, ListedRows, list[str]]:
     """The selectable rows, those that the settings name one by one, and remarks for the user."""
     listed = list_rows(subset, pool, None if extended is None else extended.indices)
@@ -57,7 +62,9 @@ def find_selectable(
     remarks += listed.remarks
     if subset.deduplicate == "exact":
         before, candidates = len(candidates.rows), without_duplicates(candidates, pool)
-        remarks.append(f"{before - len(candidates.rows):,} rows repeat the response of an earlier row: not selectable")
+        remarks.append(
+            f"{before - len(candidates.rows):,} rows repeat the response of an earlier row: not selectable"
+        )
     return candidates, listed, remarks
 
 

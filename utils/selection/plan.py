@@ -97,7 +97,9 @@ def plan_selection(
     remarks += _check_budgets(settings, candidates, limits, requests)
     with_texts = isinstance(pool, Pool)
     pending = [
-        request for request in requests if overwrite or not subset_is_there(request.folder, request.inputs, with_texts)
+        request
+        for request in requests
+        if overwrite or not subset_is_there(request.folder, request.inputs, with_texts)
     ]
     num_clusters = most_clusters(settings, candidates) if "num_clusters" in method.settings else None
     stopwatch.lap("checking the rows")
@@ -152,7 +154,11 @@ def _check_budgets(
 def _warnings(
     settings: SubsetConfig, candidates: Candidates, requests: list[SubsetRequest], num_clusters: int | None
 ) -> list[str]:
-    if num_clusters is None or settings.budget_tokens is not None or requests[0].num_rows == len(candidates.rows):
+    if (
+        num_clusters is None
+        or settings.budget_tokens is not None
+        or requests[0].num_rows == len(candidates.rows)
+    ):
         return []
     smallest = requests[0].num_rows
     if smallest >= _FEW_ROWS * num_clusters:

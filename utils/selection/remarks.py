@@ -25,7 +25,11 @@ def sources_remarks(config: RunConfig, method: Method, pool: Pool | NumberedRows
     by_source = method.by_source or ("per_source" in method.settings and config.subset_section.per_source)
     if not by_source or pool.source_names != [""]:
         return []
-    where = f"data.source_column: {config.data.source_column!r}" if config.data else "subset.sources_from is not set"
+    where = (
+        f"data.source_column: {config.data.source_column!r}"
+        if config.data
+        else "subset.sources_from is not set"
+    )
     return [f"no row has a source ({where}): the pool is one source"]
 
 

@@ -67,12 +67,17 @@ def _choose(plan: SelectionPlan) -> Choice:
     order = order_within(plan.limits, choice.order, candidates)
     if settings.budget_tokens is not None:
         assert candidates.trajectories is not None
-        tokens_N, num_required = read_num_response_tokens(candidates.trajectories), int(plan.limits.least_S.sum())
+        tokens_N, num_required = (
+            read_num_response_tokens(candidates.trajectories),
+            int(plan.limits.least_S.sum()),
+        )
         order = order[: rows_within_tokens(order, tokens_N, settings.budget_tokens, num_required)]
     return replace(choice, order=order)
 
 
-def _write(plan: SelectionPlan, request: SubsetRequest, choice: Choice, seconds: dict[str, float]) -> SubsetFiles:
+def _write(
+    plan: SelectionPlan, request: SubsetRequest, choice: Choice, seconds: dict[str, float]
+) -> SubsetFiles:
     pool, candidates, subset = plan.pool, plan.candidates, plan.config.subset
     assert subset is not None
     rows = np.sort(choice.order[: request.num_rows]).astype(np.int64)

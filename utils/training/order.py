@@ -42,7 +42,9 @@ class GlobalBatchOrder(Sampler[int]):
         seed: of the run.
     """
 
-    def __init__(self, lengths: np.ndarray, global_batch_size: int, padded_batch_size: int, strategy: str, seed: int):
+    def __init__(
+        self, lengths: np.ndarray, global_batch_size: int, padded_batch_size: int, strategy: str, seed: int
+    ):
         assert padded_batch_size >= global_batch_size
         self._lengths = lengths
         self._global_batch_size, self._padded_batch_size = global_batch_size, padded_batch_size

@@ -67,9 +67,12 @@ class TrainingSetup:
         arguments = self.arguments
         scheduler = getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type)
         return [
-            *labelled("model", f"{unbroken(model_name(config.model_section))}, {model_size(config.model_section)}"),
             *labelled(
-                "settings", f"learning rate {arguments.learning_rate:g}, {scheduler}, epochs {self.epochs(config):.3g}"
+                "model", f"{unbroken(model_name(config.model_section))}, {model_size(config.model_section)}"
+            ),
+            *labelled(
+                "settings",
+                f"learning rate {arguments.learning_rate:g}, {scheduler}, epochs {self.epochs(config):.3g}",
             ),
             *labelled("devices", f"{self.batches.devices} x {device_name(arguments.device)}"),
         ]
@@ -119,7 +122,9 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     if tokenizer_note is not None:
         remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    tokens = tokenize_pool(pool, tokenizer, config.data_section.template, config.data_section.max_length, is_encoder_decoder)
+    tokens = tokenize_pool(
+        pool, tokenizer, config.data_section.template, config.data_section.max_length, is_encoder_decoder
+    )
     inputs = {
         "pool": pool.fingerprint,
         "template": config.data_section.template,
@@ -182,7 +187,9 @@ def check_folder(paths: RunPaths, plan: TrainingPlan) -> None:
         if manifest["status"] == "complete" and gone:
             raise ValueError(f"{paths.root} was trained, but its checkpoints {gone} are gone. {WAYS_OUT}")
     elif saved:
-        raise ValueError(f"{paths.root} holds checkpoints but no manifest.json that says what made them. {WAYS_OUT}")
+        raise ValueError(
+            f"{paths.root} holds checkpoints but no manifest.json that says what made them. {WAYS_OUT}"
+        )
     if saved and not all_steps_are_trained(paths, plan) and newest_resumable_checkpoint(paths) is None:
         raise ValueError(
             f"{paths.root} holds checkpoints {saved}, but none with the optimizer, scheduler and trainer state that training "
@@ -203,4 +210,6 @@ def missing_checkpoints(paths: RunPaths, plan: TrainingPlan) -> list[int]:
     """The scheduled steps whose checkpoint is not there; with checkpoints.keep: last its losses count for it."""
     *earlier, last = plan.save_steps
     scored = scored_steps(paths.trajectories) if plan.keeps_last_only else []
-    return [step for step in [*sorted(set(earlier) - set(scored)), last] if not paths.checkpoint(step).is_dir()]
+    return [
+        step for step in [*sorted(set(earlier) - set(scored)), last] if not paths.checkpoint(step).is_dir()
+    ]

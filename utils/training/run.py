@@ -70,7 +70,9 @@ def _train(
     if state.is_main_process:
         _clear_folder(paths, newest)
         write_config(paths, config)
-        write_manifest(paths.manifest, KIND, "running", plan.inputs, data=plan.data, provenance=_provenance(plan))
+        write_manifest(
+            paths.manifest, KIND, "running", plan.inputs, data=plan.data, provenance=_provenance(plan)
+        )
         reporter.say(
             f"  {plan.batches.devices} device(s) x {plan.batches.per_device} examples x {plan.batches.accumulation} "
             "accumulation" + (f"; continuing from {newest.name}" if newest else "")
@@ -87,7 +89,9 @@ def _train(
     trainer = S2LTrainer(model, tokenizer, plan.arguments, rows, order, paths, plan.save_steps, callbacks)
     begun = time.monotonic()
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    assert trainer.state.global_step == plan.steps, f"trained {trainer.state.global_step} of {plan.steps} steps"
+    assert trainer.state.global_step == plan.steps, (
+        f"trained {trainer.state.global_step} of {plan.steps} steps"
+    )
     if state.is_main_process:
         _finish(
             paths,

@@ -49,7 +49,9 @@ def plan_batches(global_batch_size: int, devices: int, per_device_limit: int) ->
 
 def _check_precision(train_args: dict[str, Any]) -> None:
     """bf16 and tf32 are part of a result: on a device without them they are refused, never dropped. Raises: ValueError."""
-    if train_args.get("tf32") and not (torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8):
+    if train_args.get("tf32") and not (
+        torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8
+    ):
         raise ValueError(
             "train_args.tf32: this machine has no device with TF32 (NVIDIA Ampere or newer). To train without it, add "
             "train_args.tf32=false to the command"
@@ -67,7 +69,11 @@ def _check_precision(train_args: dict[str, Any]) -> None:
 
 def result_settings(train_args: dict[str, Any]) -> dict[str, Any]:
     """The part of train_args that the trained weights depend on."""
-    return {name: value for name, value in sorted(train_args.items()) if not name.startswith(_EXECUTION_ONLY_PREFIXES)}
+    return {
+        name: value
+        for name, value in sorted(train_args.items())
+        if not name.startswith(_EXECUTION_ONLY_PREFIXES)
+    }
 
 
 def num_devices() -> int:
@@ -92,7 +98,9 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
     """
     _check_precision(config.train_args)
     settings = dict(config.train_args)
-    plan = plan_batches(config.global_batch_size, num_devices(), settings.pop("per_device_train_batch_size", 8))
+    plan = plan_batches(
+        config.global_batch_size, num_devices(), settings.pop("per_device_train_batch_size", 8)
+    )
     if settings.get("fsdp"):
         reason = _why_not_fsdp(plan.devices)
         if reason:
@@ -125,7 +133,9 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
     except _REFUSALS as error:
         raise ValueError(f"train_args: transformers refuses them: {error}") from error
     if plan.devices == 1:
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # one process drives one GPU; DataParallel is no one's wish
+        arguments._n_gpu = min(
+            arguments.n_gpu, 1
+        )  # one process drives one GPU; DataParallel is no one's wish
     return arguments, plan
 
 
@@ -147,7 +157,9 @@ def try_out(arguments: TrainingArguments, model: torch.nn.Module, steps: int) ->
         if arguments.gradient_checkpointing:
             cast(Any, model).gradient_checkpointing_enable(arguments.gradient_checkpointing_kwargs)
         if arguments.torch_compile:
-            torch.compile(abs, backend=str(arguments.torch_compile_backend), mode=arguments.torch_compile_mode)
+            torch.compile(
+                abs, backend=str(arguments.torch_compile_backend), mode=arguments.torch_compile_mode
+            )
         if arguments.use_liger_kernel and not is_liger_kernel_available():
             raise ValueError("use_liger_kernel needs `pip install liger-kernel`")
     except _REFUSALS as error:

@@ -24,7 +24,9 @@ def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
     """
     if wandb_key is not None:
         os.environ["WANDB_API_KEY"] = wandb_key
-        config = config.model_copy(update={"tracking": config.tracking.model_copy(update={"report_to": "wandb"})})
+        config = config.model_copy(
+            update={"tracking": config.tracking.model_copy(update={"report_to": "wandb"})}
+        )
     tracker = config.tracking.report_to
     if tracker == "none":
         return config

@@ -76,7 +76,9 @@ class S2LTrainer(Trainer):
         with logits_at(self.accelerator.unwrap_model(self.model), self._predicted_BL):
             return super().compute_loss(model, inputs, *args, **kwargs)
 
-    def _mean_token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
+    def _mean_token_loss(
+        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor
+    ) -> torch.Tensor:
         summed = summed_token_loss(outputs.logits, self._predicted_BL, self._labels_R)
         return summed / num_items_in_batch.clamp(min=1)
 
@@ -159,7 +161,9 @@ class _LogMetrics(TrainerCallback):
         if state.is_world_process_zero:
             _keep_metrics_until(self._path, state.global_step)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
         if logs is None or "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):

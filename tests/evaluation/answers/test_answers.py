@@ -265,7 +265,10 @@ def test_the_table_is_large():
         ("We get \\boxed{5}.\nThe answer is 6", "6"),
         ("\\boxed 7", "7"),
         ("The answer is\n\\[\n5 + x\n\\]", "5 + x"),
-        ("The answer is \\begin{pmatrix} 1 \\\\\n 2 \\end{pmatrix}", "\\begin{pmatrix} 1 \\\\\n 2 \\end{pmatrix}"),
+        (
+            "The answer is \\begin{pmatrix} 1 \\\\\n 2 \\end{pmatrix}",
+            "\\begin{pmatrix} 1 \\\\\n 2 \\end{pmatrix}",
+        ),
         ("The answer is 10 a.m. on Monday. Not 9.", "10 am on Monday"),
         ("The answer is a. 5 b. 6", "a. 5 b. 6"),
         ("The final answer is 5", "5"),
@@ -534,7 +537,9 @@ def test_a_gold_answer_must_be_stated():
 def oracle(golds: list[str], kind: Kind | None) -> tuple[int, int]:
     """How many golds each rule finds right in a response that states them."""
     verdicts = [can_be_matched(Gold(gold, kind)) for gold in golds]
-    return sum(verdict.paper.correct for verdict in verdicts), sum(verdict.strict.correct for verdict in verdicts)
+    return sum(verdict.paper.correct for verdict in verdicts), sum(
+        verdict.strict.correct for verdict in verdicts
+    )
 
 
 def test_an_oracle_is_right_up_to_what_a_rule_can_match():
@@ -546,7 +551,9 @@ def test_an_oracle_is_right_up_to_what_a_rule_can_match():
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.lists(st.sampled_from(["x", "y", "5", "x + 1", "(x, y)", "{", "}"]), min_size=1, max_size=3), st.data())
+@given(
+    st.lists(st.sampled_from(["x", "y", "5", "x + 1", "(x, y)", "{", "}"]), min_size=1, max_size=3), st.data()
+)
 def test_no_relation_breaks_the_strict_rule(sides, data):
     signs = [data.draw(st.sampled_from(["=", "<", "\\approx", "\\in", ",", "\\pm"])) for _ in sides]
     text = "".join(f"{sign} {side} " for sign, side in zip(["", *signs[1:]], sides, strict=True))
@@ -678,7 +685,8 @@ def test_what_is_no_bounded_arithmetic_has_none(text):
 
 
 @pytest.mark.parametrize(
-    ("gold", "kind"), [("5", N), ("-1,234.5", N), ("3/4", N), ("B", L), ("(C)", L), ("x^2", X), ("August", X), ("F", X)]
+    ("gold", "kind"),
+    [("5", N), ("-1,234.5", N), ("3/4", N), ("B", L), ("(C)", L), ("x^2", X), ("August", X), ("F", X)],
 )
 def test_the_kind_follows_from_the_gold_answer(gold, kind):
     assert kind_of(gold) is kind

@@ -36,7 +36,11 @@ def make_losses() -> np.ndarray:
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory) -> Pool:
     rows = [
-        {"source": f"source {row % 3}", "instruction": f"Question {row}?\n" * 20, "output": f"Answer\x1b[31m {row}."}
+        {
+            "source": f"source {row % 3}",
+            "instruction": f"Question {row}?\n" * 20,
+            "output": f"Answer\x1b[31m {row}.",
+        }
         for row in range(NUM_ROWS)
     ]
     return Pool(DataConfig(path=str(write_jsonl(tmp_path_factory.mktemp("pool") / "pool.jsonl", rows))))
@@ -69,7 +73,9 @@ def test_the_first_places_of_each_group_are_the_rows_on_disk(pool, method, prese
         assert (standing.place <= standing.taken) == (row in chosen)
         assert row in standing.members
         if method == "s2l":
-            assert np.array_equal(standing.members, np.flatnonzero(choice.clusters_N == choice.clusters_N[row]))
+            assert np.array_equal(
+                standing.members, np.flatnonzero(choice.clusters_N == choice.clusters_N[row])
+            )
 
 
 def test_quotas_and_place_are_said_as_they_are(pool):
@@ -83,7 +89,9 @@ def test_quotas_and_place_are_said_as_they_are(pool):
     assert f"row {row} is IN the subset" in text
     assert f"cluster {cluster}: {standing.taken} of {size}" in text
     assert f"number {standing.place} in the random order of cluster {cluster}" in text
-    assert f"its source: {of_source} of {np.count_nonzero(pool.source_codes[candidates.rows] == source)}" in text
+    assert (
+        f"its source: {of_source} of {np.count_nonzero(pool.source_codes[candidates.rows] == source)}" in text
+    )
     assert "budget: 60 of 298 selectable rows" in text
     out = next(row for row in candidates.rows.tolist() if row not in choice.rows)
     assert f"row {out} is NOT in the subset" in explained(out, pool, candidates, subset, choice)
@@ -99,7 +107,9 @@ def test_a_cluster_too_small_to_be_served_is_named(pool):
     candidates, subset, choice = choose(pool, "s2l", num_clusters=80, min_cluster_size=3)
     sizes = np.bincount(choice.clusters_N[candidates.rows])
     lonely = next(row for row in candidates.rows.tolist() if sizes[choice.clusters_N[row]] == 1)
-    assert "clusters of fewer than 3 get nothing until all" in explained(lonely, pool, candidates, subset, choice)
+    assert "clusters of fewer than 3 get nothing until all" in explained(
+        lonely, pool, candidates, subset, choice
+    )
 
 
 def test_a_method_with_a_score_of_its_own_is_not_explained_by_the_random_order(pool):
@@ -131,7 +141,9 @@ def test_nearest_rows_are_those_of_comparing_all(num_rows, count, rows_at_once, 
     losses_NT = np.array(data.draw(st.lists(grid, min_size=num_rows, max_size=num_rows)), np.float32)
     trajectories = Trajectories(None, list(losses_NT.T), {}, Path("losses.npy"))
     rows_n = np.arange(num_rows)
-    candidates = Candidates(rows_n, np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, np.int64))
+    candidates = Candidates(
+        rows_n, np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, np.int64)
+    )
     row = data.draw(st.integers(0, num_rows - 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(explain, "_ROWS_AT_ONCE", rows_at_once)

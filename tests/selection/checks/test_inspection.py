@@ -23,7 +23,9 @@ def candidates_of(losses_NT: np.ndarray) -> Candidates:
     nan_N = np.isnan(losses_NT).any(axis=1)
     rows = np.flatnonzero(~nan_N)
     trajectories = Trajectories(None, list(losses_NT.T), {}, Path("losses.npy"))
-    return Candidates(rows, np.zeros(len(rows), np.int32), [""], len(losses_NT), trajectories, np.flatnonzero(nan_N))
+    return Candidates(
+        rows, np.zeros(len(rows), np.int32), [""], len(losses_NT), trajectories, np.flatnonzero(nan_N)
+    )
 
 
 def kinds_of(losses_NT) -> dict[str, list[int]]:
@@ -81,7 +83,9 @@ def test_pieces_do_not_matter_and_identical_is_what_comparing_all_rows_says(loss
         patch.setattr(inspection, "_ROWS_AT_ONCE", rows_at_once)
         assert kinds_of(losses_NT) == whole
     brute_force = [
-        row for row in range(len(losses_NT)) if any(np.array_equal(losses_NT[row], losses_NT[r]) for r in range(row))
+        row
+        for row in range(len(losses_NT))
+        if any(np.array_equal(losses_NT[row], losses_NT[r]) for r in range(row))
     ]
     assert whole["identical"] == brute_force
     assert not set(whole["never_learnt"]) & (set(whole["forgotten"]) | set(whole["known"]))

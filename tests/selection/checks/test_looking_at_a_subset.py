@@ -22,7 +22,9 @@ def config_file(make_target: Callable[..., Path]) -> Path:
         for row in range(NUM_ROWS)
     ]
     rng = np.random.default_rng(0)
-    losses_NT = rng.gamma(2, 1, (NUM_ROWS, 1)) * np.linspace(2, 1, 5) + 0.5 + rng.uniform(0, 0.1, (NUM_ROWS, 5))
+    losses_NT = (
+        rng.gamma(2, 1, (NUM_ROWS, 1)) * np.linspace(2, 1, 5) + 0.5 + rng.uniform(0, 0.1, (NUM_ROWS, 5))
+    )
     losses_NT[:10] = np.arange(10)[:, None] / 10 + np.linspace(6, 7, 5)
     losses_NT[10, 2] = np.nan
     return make_target(rows, losses_NT, num_clusters=8, budget=80)
@@ -58,7 +60,11 @@ def test_constraints_are_named_as_the_reason(config_file, tmp_path, capsys):
     (tmp_path / "in.txt").write_text("20\n")
     (tmp_path / "out.txt").write_text("21\n")
     (tmp_path / "bench.txt").write_text("Answer 15.\n" * 3)
-    settings = [f"subset.include={tmp_path}/in.txt", f"subset.exclude={tmp_path}/out.txt", "subset.deduplicate=exact"]
+    settings = [
+        f"subset.include={tmp_path}/in.txt",
+        f"subset.exclude={tmp_path}/out.txt",
+        "subset.deduplicate=exact",
+    ]
     assert look(config_file, *settings) == 0
     capsys.readouterr()
     for row, reason in ((20, "it has to be in"), (21, "subset.exclude names it"), (31, "the same response")):
@@ -95,7 +101,9 @@ def test_inspect_needs_no_subset_and_its_lists_are_filters(config_file, tmp_path
     assert {path.name for path in RunPaths("target").root.iterdir()} == {"inspection.json"}
     found = json.loads((RunPaths("target").root / "inspection.json").read_text())
     never = found["kinds"]["never_learnt"]
-    assert never["rows"] == sum(never["by_source"].values()) == 10 and set(never["clearest"]) <= set(range(11))
+    assert never["rows"] == sum(never["by_source"].values()) == 10 and set(never["clearest"]) <= set(
+        range(11)
+    )
 
 
 def test_bad_input_is_refused_in_words(config_file, tmp_path, capsys):
@@ -106,7 +114,9 @@ def test_bad_input_is_refused_in_words(config_file, tmp_path, capsys):
     assert "no subset in" in (message := refused("--explain", "3")) and "python select_s2l.py" in message
     assert "no subset in" in refused("--stability")
     assert look(config_file) == 0
-    assert f"--explain: found row {NUM_ROWS}, expected 0 to {NUM_ROWS - 1}" in refused("--explain", str(NUM_ROWS))
+    assert f"--explain: found row {NUM_ROWS}, expected 0 to {NUM_ROWS - 1}" in refused(
+        "--explain", str(NUM_ROWS)
+    )
     assert "found row -1" in refused("--explain=-1")
     assert "made from other inputs" in refused("--explain", "3", "subset.budget=90")
     assert "expected s2l" in refused("--stability", "subset.method=random", "run_name=other")

@@ -48,7 +48,9 @@ def test_the_index_of_one_part_follows_its_definition(pairs):
     first, second = np.array(pairs).T
     both, expected, maximum = index_of_part(first, second)
     by_definition = 1.0 if maximum == pytest.approx(expected) else (both - expected) / (maximum - expected)
-    assert adjusted_rand_index(np.zeros(len(first), int), first, second) == pytest.approx(by_definition, abs=1e-9)
+    assert adjusted_rand_index(np.zeros(len(first), int), first, second) == pytest.approx(
+        by_definition, abs=1e-9
+    )
 
 
 def test_the_index_of_published_examples():
@@ -59,7 +61,9 @@ def test_the_index_of_published_examples():
         0.57, abs=0.005
     )
     assert adjusted_rand_index(one_part, np.array([0, 0, 0, 0]), np.array([0, 1, 2, 3])) == 0
-    assert adjusted_rand_index(one_part, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == pytest.approx(-0.5)
+    assert adjusted_rand_index(one_part, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == pytest.approx(
+        -0.5
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), labels, labels), min_size=1, max_size=25))
@@ -94,7 +98,9 @@ def test_share_of_level_of_known_trajectories():
     assert share_of_level(part, level + np.array([0, 5], np.float32)) == pytest.approx(
         1
     )  # a checkpoint's mean is no shape
-    assert share_of_level(part, level + shape) == pytest.approx(10 / 30)  # squares: 2 * 5 of level, 2 * 10 of shape
+    assert share_of_level(part, level + shape) == pytest.approx(
+        10 / 30
+    )  # squares: 2 * 5 of level, 2 * 10 of shape
     assert share_of_level(np.arange(4), level) == 1  # nothing varies inside the parts
 
 
@@ -125,7 +131,10 @@ def config_file_of(tmp_path: Path, res_dir: Path) -> Callable[[np.ndarray], Path
     def make(losses_NT: np.ndarray) -> Path:
         np.save(tmp_path / "losses.npy", losses_NT.astype(np.float32))
         np.save(tmp_path / "sources.npy", np.arange(len(losses_NT)) % 2)
-        subset = {"trajectories_from": str(tmp_path / "losses.npy"), "sources_from": str(tmp_path / "sources.npy")}
+        subset = {
+            "trajectories_from": str(tmp_path / "losses.npy"),
+            "sources_from": str(tmp_path / "sources.npy"),
+        }
         path = tmp_path / "target.yml"
         path.write_text(yaml.safe_dump({"run_name": "target", "subset": subset}))
         return path
@@ -153,7 +162,12 @@ def test_planted_clusters_are_stable_and_more_than_their_level():
 def test_rows_that_must_be_in_and_limits_per_source_are_kept_to(config_file_of):
     config_file = config_file_of(planted())
     settings = [f"subset.include={config_file.parent / 'in.txt'}", "subset.max_per_source=90"]
-    settings += ["subset.init=kmeans++", "subset.num_restarts=10", "subset.num_clusters=4", "subset.budget=150"]
+    settings += [
+        "subset.init=kmeans++",
+        "subset.num_restarts=10",
+        "subset.num_clusters=4",
+        "subset.budget=150",
+    ]
     (config_file.parent / "in.txt").write_text("5\n8\n")
     assert select_s2l.main(["--config_file", str(config_file), *settings]) == 0
     assert select_s2l.main(["--config_file", str(config_file), *settings, "--stability"]) == 0

@@ -41,7 +41,11 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
     weights = {step: f"weights {step}" for step in STEPS}
     begin_trajectories(folder, {"num_examples": NUM_ROWS}, weights, [], scores["num_response_tokens"])
     for number, step in enumerate(STEPS):
-        kept = {name: scores[name] for name in ("probability", "max_probability", "embeddings")} if step == 1000 else {}
+        kept = (
+            {name: scores[name] for name in ("probability", "max_probability", "embeddings")}
+            if step == 1000
+            else {}
+        )
         finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, number], **kept}, 0.0)])
     return scores
 
@@ -49,7 +53,9 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
 def candidates(selectable: list[int] | None = None) -> Candidates:
     rows = np.arange(NUM_ROWS) if selectable is None else np.array(selectable)
     trajectories = read_trajectories("proxy")
-    return Candidates(rows, (rows % 3).astype(np.int32), ["a", "b", "c"], NUM_ROWS, trajectories, np.empty(0, int))
+    return Candidates(
+        rows, (rows % 3).astype(np.int32), ["a", "b", "c"], NUM_ROWS, trajectories, np.empty(0, int)
+    )
 
 
 def chosen(method: str, budget: int, of: Candidates | None = None, **settings) -> list[int]:
@@ -114,7 +120,10 @@ def test_each_center_is_the_row_farthest_from_those_before(scores):
     for place in range(1, len(picks)):
         distances = np.linalg.norm(vectors_Nd[:, None] - vectors_Nd[picks[:place]], axis=2).min(1)
         assert distances[picks[place]] > distances.max() - 1e-6
-    assert sorted(chosen("k_center", NUM_ROWS)) == list(range(NUM_ROWS)) and chosen("k_center", NUM_ROWS)[:20] == picks
+    assert (
+        sorted(chosen("k_center", NUM_ROWS)) == list(range(NUM_ROWS))
+        and chosen("k_center", NUM_ROWS)[:20] == picks
+    )
 
 
 def embedded(embeddings_nd: np.ndarray, place: Path) -> Candidates:
@@ -124,7 +133,9 @@ def embedded(embeddings_nd: np.ndarray, place: Path) -> Candidates:
     save_array(place / "checkpoint-1.embeddings.npy", embeddings_nd)
     columns = [np.ones(num_rows, np.float32)]
     trajectories = Trajectories([1], columns, {"inputs": {"num_examples": num_rows}}, place)
-    return Candidates(np.arange(num_rows), np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, int))
+    return Candidates(
+        np.arange(num_rows), np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, int)
+    )
 
 
 @pytest.mark.parametrize("method", ["facility_location", "k_center"])
@@ -199,15 +210,21 @@ def test_what_prune_then_select_clusters_are_the_falls(scores):
     begin_trajectories(folder, {"num_examples": NUM_ROWS}, {1: "a", 2: "b"}, [], np.ones(NUM_ROWS, np.int32))
     for step in (1, 2):
         finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, step - 1]}, 0.0)])
-    of = Candidates(rows, np.zeros(NUM_ROWS, np.int32), [""], NUM_ROWS, read_trajectories("falls"), np.empty(0, int))
+    of = Candidates(
+        rows, np.zeros(NUM_ROWS, np.int32), [""], NUM_ROWS, read_trajectories("falls"), np.empty(0, int)
+    )
     subset = SubsetConfig.model_validate({"num_clusters": 4})
     falls = METHODS["prune_then_select"].choose(of, subset, 4, 0).clusters_N
-    assert falls[:4].tolist() == [0, 0, 1, 1] and METHODS["s2l"].choose(of, subset, 4, 0).clusters_N.max() == 3
+    assert (
+        falls[:4].tolist() == [0, 0, 1, 1] and METHODS["s2l"].choose(of, subset, 4, 0).clusters_N.max() == 3
+    )
 
 
 def test_clusters_of_embeddings_go_by_direction(scores):
     directions = np.eye(4, 6)[np.arange(NUM_ROWS) % 4] * np.random.default_rng(1).uniform(1, 9, (NUM_ROWS, 1))
-    save_array(RunPaths("proxy").trajectories / "checkpoint-1000.embeddings.npy", directions.astype(np.float16))
+    save_array(
+        RunPaths("proxy").trajectories / "checkpoint-1000.embeddings.npy", directions.astype(np.float16)
+    )
     subset = SubsetConfig.model_validate({"preset": "paper", "clusters": "embeddings", "num_clusters": 4})
     choice = METHODS["s2l"].choose(candidates(), subset, 8, 0)
     assert choice.clusters_N.tolist() == (np.arange(NUM_ROWS) % 4).tolist()

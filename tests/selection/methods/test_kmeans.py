@@ -17,10 +17,19 @@ from utils.selection.methods.table import METHODS
 SIMD_LEVEL_AT_START = faiss.SIMDConfig.get_level()
 
 
-def cluster(losses, num_clusters, seed=0, init="random", num_restarts=1, max_points_per_centroid=None, iterations=20):
+def cluster(
+    losses, num_clusters, seed=0, init="random", num_restarts=1, max_points_per_centroid=None, iterations=20
+):
     losses = np.asarray(losses, np.float32)
     found, centroids = cluster_rows(
-        losses.__getitem__, len(losses), num_clusters, seed, iterations, init, num_restarts, max_points_per_centroid
+        losses.__getitem__,
+        len(losses),
+        num_clusters,
+        seed,
+        iterations,
+        init,
+        num_restarts,
+        max_points_per_centroid,
     )
     assert len(centroids) == found.max() + 1
     return found
@@ -66,13 +75,17 @@ def test_several_restarts_count_by_their_tightest_result():
 
     def spread(**options: Any) -> float:
         found = cluster(losses, 12, **options)
-        return sum(((losses[found == k] - losses[found == k].mean(0)) ** 2).sum() for k in set(found.tolist()))
+        return sum(
+            ((losses[found == k] - losses[found == k].mean(0)) ** 2).sum() for k in set(found.tolist())
+        )
 
     assert spread(num_restarts=20) < spread(num_restarts=1)
 
 
 def test_global_state_is_left_as_it_was(monkeypatch):
-    trajectories = Trajectories(None, list(np.random.default_rng(0).random((4, 50), np.float32)), {}, Path("nowhere"))
+    trajectories = Trajectories(
+        None, list(np.random.default_rng(0).random((4, 50), np.float32)), {}, Path("nowhere")
+    )
     candidates = Candidates(np.arange(50), np.zeros(50, np.int32), [""], 50, trajectories, np.empty(0, int))
     monkeypatch.setattr(faiss.cvar, "distance_compute_blas_threshold", 12_345)
     before = [str(np.random.get_state(legacy=False)), random.getstate(), faiss.omp_get_max_threads()]

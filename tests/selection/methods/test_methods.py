@@ -90,7 +90,9 @@ def test_the_first_rows_in_turn_are_those_of_algorithm_1(sizes, budget, seed):
     by_rule = water_fill(sizes, min(budget, sum(sizes)))
     assert sorted(zip(sizes, quotas, strict=True)) == sorted(zip(sizes, by_rule, strict=True)), "ties aside"
     for group, quota in zip(groups, quotas, strict=True):
-        assert set(group[:quota].tolist()) == set(order[:budget].tolist()) & set(group.tolist()), "in the group's order"
+        assert set(group[:quota].tolist()) == set(order[:budget].tolist()) & set(group.tolist()), (
+            "in the group's order"
+        )
 
 
 def test_water_filling_follows_the_rule_of_algorithm_1():
@@ -159,7 +161,9 @@ def planted(seed: int, num_clusters: int = 20, num_checkpoints: int = 6) -> tupl
     losses_NT = centres_KT[cluster_N] + rng.normal(0, 1, (len(cluster_N), num_checkpoints))
     rows, num_rows = np.arange(len(cluster_N)), len(cluster_N)
     trajectories = trajectories_of(losses_NT)
-    return Candidates(rows, np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, int)), cluster_N
+    return Candidates(
+        rows, np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, int)
+    ), cluster_N
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -209,7 +213,9 @@ def test_positions_by_group_are_a_stable_sort(groups):
 
 @pytest.mark.parametrize(("method", "preset"), SEEDED_METHODS)
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.integers(0, 4), min_size=2, max_size=120), st.integers(1, 12), st.integers(0, 99), st.data())
+@given(
+    st.lists(st.integers(0, 4), min_size=2, max_size=120), st.integers(1, 12), st.integers(0, 99), st.data()
+)
 def test_smaller_budget_is_contained_in_larger(method, preset, sources, num_clusters, seed, data):
     candidates, subset = candidates_of(sources, seed), subset_config(preset, num_clusters=num_clusters)
     budgets = sorted(data.draw(st.lists(st.integers(1, len(candidates.rows)), min_size=2, max_size=5)))
@@ -245,16 +251,23 @@ def test_s2l_with_one_cluster_or_one_per_row_is_its_random_baseline(per_source, 
 @pytest.mark.parametrize("preset", SELECTION_PRESETS)
 def test_clusters_are_served_evenly(preset):
     """Inside each part that is clustered: who got less than another either has no more, or got just one less."""
-    candidates, subset = candidates_of([0] * 200 + [1] * 30 + [2] * 120), subset_config(preset, num_clusters=9)
+    candidates, subset = (
+        candidates_of([0] * 200 + [1] * 30 + [2] * 120),
+        subset_config(preset, num_clusters=9),
+    )
     choice = METHODS["s2l"].choose(candidates, subset, 100, 0)
     sources = np.zeros(candidates.num_examples, int)
     sources[candidates.rows] = candidates.source_codes_n
-    parts = [np.flatnonzero(sources == code) for code in range(3)] if preset == "released" else [candidates.rows]
+    parts = (
+        [np.flatnonzero(sources == code) for code in range(3)] if preset == "released" else [candidates.rows]
+    )
     seen: set[int] = set()
     for part in parts:
         part = np.intersect1d(part, candidates.rows)
         numbers, sizes = np.unique(choice.clusters_N[part], return_counts=True)
-        assert numbers[0] == len(seen) and not seen & set(numbers.tolist()), "cluster numbers are unique over sources"
+        assert numbers[0] == len(seen) and not seen & set(numbers.tolist()), (
+            "cluster numbers are unique over sources"
+        )
         seen |= set(numbers.tolist())
         taken = np.array([(choice.clusters_N[choice.rows] == number).sum() for number in numbers])
         large = sizes >= subset.min_cluster_size
@@ -264,9 +277,16 @@ def test_clusters_are_served_evenly(preset):
 
 
 def test_outliers_come_first_in_algorithm_1_and_last_in_the_released_code():
-    losses = np.concatenate([np.linspace(1, 1.1, 60), np.linspace(3, 3.1, 40), [50.0, 50.1]]).astype(np.float32)
+    losses = np.concatenate([np.linspace(1, 1.1, 60), np.linspace(3, 3.1, 40), [50.0, 50.1]]).astype(
+        np.float32
+    )
     candidates = Candidates(
-        np.arange(102), np.zeros(102, np.int32), [""], 102, trajectories_of(losses[:, None]), np.empty(0, np.int64)
+        np.arange(102),
+        np.zeros(102, np.int32),
+        [""],
+        102,
+        trajectories_of(losses[:, None]),
+        np.empty(0, np.int64),
     )
 
     def outliers(preset: str, budget: int) -> int:

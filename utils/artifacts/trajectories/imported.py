@@ -87,7 +87,11 @@ def _read_parquet(path: Path) -> _Arrays:
     columns = {name: table.column(name) for name in table.column_names}
     rows, tokens = columns.pop("row", None), columns.pop("num_response_tokens", None)
     matches = [_STEP_NAME.match(name) for name in columns]
-    if not columns or None in matches or not all(pyarrow.types.is_floating(column.type) for column in columns.values()):
+    if (
+        not columns
+        or None in matches
+        or not all(pyarrow.types.is_floating(column.type) for column in columns.values())
+    ):
         raise ValueError(
             f"{path}: found columns {', '.join(table.column_names)}, expected `row` (optional) and one floating-point "
             "column per checkpoint, named by its step, such as checkpoint-500"
@@ -112,7 +116,9 @@ def _in_pool_order(
         )
     numbers, counts = np.unique(rows, return_counts=True)
     if len(numbers) < len(rows):
-        raise ValueError(f"{path}: row number {numbers[counts > 1][0]} is there more than once: keep one of them")
+        raise ValueError(
+            f"{path}: row number {numbers[counts > 1][0]} is there more than once: keep one of them"
+        )
     losses_NT = np.full((num_examples, losses_nT.shape[1]), np.nan, np.float32)
     losses_NT[rows] = losses_nT
     if tokens is not None:

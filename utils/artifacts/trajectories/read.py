@@ -53,7 +53,9 @@ class Trajectories:
             return np.asarray(self.table_NT[rows_m])
         if isinstance(rows_m, slice):
             start, stop, _ = rows_m.indices(self.num_examples)
-            pieces = [slice(first, min(first + _ROWS_AT_ONCE, stop)) for first in range(start, stop, _ROWS_AT_ONCE)]
+            pieces = [
+                slice(first, min(first + _ROWS_AT_ONCE, stop)) for first in range(start, stop, _ROWS_AT_ONCE)
+            ]
             num_rows = max(0, stop - start)
         else:
             num_rows = len(rows_m)
@@ -61,7 +63,9 @@ class Trajectories:
         losses_mT = _empty_table(num_rows, len(self.columns))
         for first, piece in zip(range(0, num_rows, _ROWS_AT_ONCE), pieces, strict=True):
             target_mT = losses_mT[first : first + _ROWS_AT_ONCE]
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused by name
+            with np.errstate(
+                over="ignore"
+            ):  # what float32 cannot hold becomes infinite, which is refused by name
                 if self.table_NT is not None:
                     target_mT[:] = self.table_NT[piece]
                 else:
@@ -128,7 +132,9 @@ def read_quantity(trajectories: Trajectories, quantity: str, step: int) -> np.nd
         )
     path = quantity_path(trajectories.origin, step, quantity)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: score the pool with {_scoring_command(quantity, step)}")
+        raise FileNotFoundError(
+            f"{path} does not exist: score the pool with {_scoring_command(quantity, step)}"
+        )
     return _load(path, (trajectories.num_examples,))
 
 
@@ -195,5 +201,7 @@ def _wanted_steps(steps: list[int] | None, begun: list[int]) -> list[int]:
     steps = [step for step in begun if step > 0] if steps is None else steps
     repeated = sorted({step for step in steps if steps.count(step) > 1})
     if repeated or not steps:
-        raise ValueError(f"subset.steps: found {steps}, expected at least one step and each step once; scored: {begun}")
+        raise ValueError(
+            f"subset.steps: found {steps}, expected at least one step and each step once; scored: {begun}"
+        )
     return sorted(steps)

@@ -51,7 +51,9 @@ def scored_steps(folder: Path, quantities: Iterable[str] = (LOSS,)) -> list[int]
     """Steps of which all these quantities are whole on disk, ascending."""
     steps = [step for path in folder.glob("checkpoint-*.npy") if (step := step_of(path)) is not None]
     return sorted(
-        step for step in steps if all(quantity_path(folder, step, quantity).is_file() for quantity in quantities)
+        step
+        for step in steps
+        if all(quantity_path(folder, step, quantity).is_file() for quantity in quantities)
     )
 
 
@@ -101,10 +103,16 @@ def begin_trajectories(
         _save_num_response_tokens(folder, num_response_tokens)
         recorded = {**dict.fromkeys(unreadable, "unreadable"), **known, **checkpoints}
         unscorable_rows = np.flatnonzero(num_response_tokens == 0).tolist()
-        outcome = {"unscorable_rows": unscorable_rows, "device_seconds": manifest.get("device_seconds", {}), **record}
+        outcome = {
+            "unscorable_rows": unscorable_rows,
+            "device_seconds": manifest.get("device_seconds", {}),
+            **record,
+        }
         written = {str(step): fingerprint for step, fingerprint in recorded.items()}
         if pending or manifest.get("checkpoints") != written or manifest.get("status") != "complete":
-            _write(folder, inputs, recorded, outcome)  # else the record stays that of the launch that scored them
+            _write(
+                folder, inputs, recorded, outcome
+            )  # else the record stays that of the launch that scored them
     return pending
 
 
@@ -119,7 +127,9 @@ def check_trajectories(
     path, done = folder / "manifest.json", set(scored_steps(folder))
     if not path.is_file():
         if done:
-            raise ValueError(f"{folder} holds losses but no manifest.json that says what made them. {ways_out}")
+            raise ValueError(
+                f"{folder} holds losses but no manifest.json that says what made them. {ways_out}"
+            )
         return {}
     manifest = read_manifest(path, KIND)
     check_inputs(path, manifest["inputs"], inputs, ways_out, data)
@@ -151,7 +161,9 @@ def finish_checkpoint(
         targets: dict[str, np.ndarray] = {}
         for rows, scores, seconds in pieces:
             device_seconds += seconds
-            for quantity in sorted(scores, key=lambda quantity: quantity != LOSS):  # closed in the opposite order
+            for quantity in sorted(
+                scores, key=lambda quantity: quantity != LOSS
+            ):  # closed in the opposite order
                 values = scores[quantity]
                 if quantity not in targets:
                     place = array_in_place(
@@ -185,7 +197,11 @@ def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> 
 
 def _remove_leftovers(folder: Path, checkpoints: Iterable[int], done: Iterable[int]) -> None:
     """Half-written files of a killed launch, and the parts of checkpoints that it had put together."""
-    names = [(folder / "manifest.json").name, num_response_tokens_path(folder).name, *map(checkpoint_name, checkpoints)]
+    names = [
+        (folder / "manifest.json").name,
+        num_response_tokens_path(folder).name,
+        *map(checkpoint_name, checkpoints),
+    ]
     for name in names:
         for file in folder.glob(f".{name}.*tmp"):
             file.unlink()
@@ -206,7 +222,9 @@ def _save_num_response_tokens(folder: Path, num_response_tokens: np.ndarray) -> 
         array[:] = num_response_tokens
 
 
-def _write(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], outcome: dict[str, Any]) -> None:
+def _write(
+    folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], outcome: dict[str, Any]
+) -> None:
     done = scored_steps(folder)
     write_manifest(
         folder / "manifest.json",

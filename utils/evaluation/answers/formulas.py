@@ -99,7 +99,9 @@ class _Algebra:
                 answer = process.stdout.readline()
             except BrokenPipeError:
                 answer = ""
-            except BaseException:  # Ctrl-C: the answer that is still to come must not be taken for the next one
+            except (
+                BaseException
+            ):  # Ctrl-C: the answer that is still to come must not be taken for the next one
                 self.end()
                 raise
             if answer:
@@ -107,7 +109,9 @@ class _Algebra:
             status = process.wait()
             self.end()
             if status not in _AT_A_LIMIT:
-                raise RuntimeError(f"{__name__}: its process ended with status {status}, and not at one of its limits")
+                raise RuntimeError(
+                    f"{__name__}: its process ended with status {status}, and not at one of its limits"
+                )
             return None
 
     def end(self) -> None:

@@ -96,7 +96,15 @@ def evaluate(text: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # "5(3)" and the like
             return _value(ast.parse(text.strip(" \t"), mode="eval").body)
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+    ) as error:
         raise ValueError(f"no value: {error}") from None
 
 

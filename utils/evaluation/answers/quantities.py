@@ -17,13 +17,24 @@ _RATIO = re.compile(
     rf"(?:(?P<over>{_DIGITS})\s*/\s*(?P<under>{_DIGITS})"
     rf"|\\frac\s*\{{\s*(?P<top>[-+]?\s*{_DIGITS})\s*\}}\s*\{{\s*(?P<bottom>[-+]?\s*{_DIGITS})\s*\}})"
 )
-_REPEATING = re.compile(r"(?P<sign>[-+]?)\s*(?P<whole>[0-9]*)\.(?P<once>[0-9]*)\\overline\s*\{(?P<again>[0-9]+)\}")
-_QUANTITY = re.compile(r"(?P<number>[-+]?\s*[0-9.\\].*?)(?P<unit>\s*(?<![A-Za-z\\{])[A-Za-z][-A-Za-z/^0-9 ']*)")
+_REPEATING = re.compile(
+    r"(?P<sign>[-+]?)\s*(?P<whole>[0-9]*)\.(?P<once>[0-9]*)\\overline\s*\{(?P<again>[0-9]+)\}"
+)
+_QUANTITY = re.compile(
+    r"(?P<number>[-+]?\s*[0-9.\\].*?)(?P<unit>\s*(?<![A-Za-z\\{])[A-Za-z][-A-Za-z/^0-9 ']*)"
+)
 _LEAD = re.compile(
     r"(?:about|approximately|around|exactly|equal to|equals|is|just|only|a total of|roughly|=)\s+(?=[-+.\\0-9])",
     re.IGNORECASE,
 )
-_SCALES = {"hundred": 100, "dozen": 12, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {
+    "hundred": 100,
+    "dozen": 12,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
 _PARTS = (
     "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "hundredth", "thousandth", "millionth",
 )  # fmt: skip

@@ -16,7 +16,9 @@ _EMPHASIS = re.compile(
 )
 _LETTERED = re.compile(r"\ba\.\s.*\bb\.\s")  # a. 5 b. 6
 _CLOCK = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
-_SIGNED = re.compile(r"(?<![0-9A-Za-z)\]}])\N{EN DASH}(?=\s?[0-9.\\])")  # elsewhere a dash between two numbers
+_SIGNED = re.compile(
+    r"(?<![0-9A-Za-z)\]}])\N{EN DASH}(?=\s?[0-9.\\])"
+)  # elsewhere a dash between two numbers
 
 # Characters that stand for a notation of ASCII or LaTeX.
 _CHARACTERS = {

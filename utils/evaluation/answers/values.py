@@ -91,7 +91,10 @@ def _read(text: str, depth: int) -> Value:
         kind = "sequence" if "\\ldots" in items else "list"
         return Collection(kind, tuple(_read(item, depth + 1) for item in items))
     if "\\pm" in text:
-        signs = [_read(text.replace("\\pm", plus).replace("\\mp", minus), depth + 1) for plus, minus in ("+-", "-+")]
+        signs = [
+            _read(text.replace("\\pm", plus).replace("\\mp", minus), depth + 1)
+            for plus, minus in ("+-", "-+")
+        ]
         return Collection("list", tuple(signs))
     sides = _split(text, _RELATION)
     if len(sides) > 1:
@@ -151,9 +154,17 @@ def _equated(text: str, sides: list[str], depth: int) -> Value:
     names = [side for side in sides if _NAME.fullmatch(side)]
     is_calculation = all(not _NOT_A_LETTER.sub("", value) for value in values[:-1])
     is_number = bool(values) and read_quantity(values[-1]).number is not None
-    if len(values) == 1 or (values and is_calculation and (is_number or (names and not _NOT_A_LETTER.sub("", values[-1])))):
+    if len(values) == 1 or (
+        values and is_calculation and (is_number or (names and not _NOT_A_LETTER.sub("", values[-1])))
+    ):
         value = _read(values[-1], depth + 1)
-        return Named(as_text(names[0]), value) if len(names) == 1 else value if not names else Quantity(text, None, "")
+        return (
+            Named(as_text(names[0]), value)
+            if len(names) == 1
+            else value
+            if not names
+            else Quantity(text, None, "")
+        )
     return Equation(*sides) if len(sides) == 2 else Quantity(text, None, "")
 
 

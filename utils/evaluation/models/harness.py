@@ -21,7 +21,9 @@ from ..questions.files import Question
 from ..questions.task_rows import rows_of
 
 _TASKS = Path(__file__).parents[1] / "questions/tasks"
-logging.getLogger("lm_eval").setLevel(logging.ERROR)  # its warnings are about settings that we make on purpose
+logging.getLogger("lm_eval").setLevel(
+    logging.ERROR
+)  # its warnings are about settings that we make on purpose
 
 
 @functools.cache
@@ -51,7 +53,12 @@ def question_task(
         "fewshot_config": {
             "sampler": "first_n",
             "samples": [
-                {"instruction": shot.instruction, "input": shot.input, "answer": "", "response": shot.response}
+                {
+                    "instruction": shot.instruction,
+                    "input": shot.input,
+                    "answer": "",
+                    "response": shot.response,
+                }
                 for shot in shots
             ],
         },
@@ -72,9 +79,15 @@ def prompts_of(task: ConfigurableTask, tokenizer: PreTrainedTokenizerBase, chat:
     """What the model will read for each question."""
 
     def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+        return str(
+            tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        )
 
-    settings = {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": render} if chat else {}
+    settings = (
+        {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": render} if chat else {}
+    )
     return [
         str(task.fewshot_context(cast(Any, doc), num_fewshot=task.config.num_fewshot, **settings))
         for doc in task.eval_docs
@@ -88,7 +101,9 @@ def ask(model: Any, task: ConfigurableTask, chat: bool) -> list[Response]:
     result = _evaluate(model, {"tasks": {"questions": task}}, chat, limit=None)
     progress.close()
     samples = sorted(result["samples"]["questions"], key=lambda sample: sample["doc_id"])
-    return [Response(sample["resps"][0][0], model.record.cut_off[sample["arguments"][0][0]]) for sample in samples]
+    return [
+        Response(sample["resps"][0][0], model.record.cut_off[sample["arguments"][0][0]]) for sample in samples
+    ]
 
 
 def check_lm_eval_task(name: str) -> None:
@@ -101,7 +116,9 @@ def check_lm_eval_task(name: str) -> None:
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=3)
         hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
-        raise ValueError(f"evaluation.tasks: found {name!r}, expected one of lm-eval's {len(known):,} tasks{hint}")
+        raise ValueError(
+            f"evaluation.tasks: found {name!r}, expected one of lm-eval's {len(known):,} tasks{hint}"
+        )
 
 
 def run_lm_eval_task(
@@ -123,7 +140,11 @@ def run_lm_eval_task(
     model.record.begin(progress)
     result = _evaluate(model, loaded, evaluation.chat_template, limit)
     progress.close()
-    samples = [{**sample, "task": task} for task, task_samples in result["samples"].items() for sample in task_samples]
+    samples = [
+        {**sample, "task": task}
+        for task, task_samples in result["samples"].items()
+        for sample in task_samples
+    ]
     return result["results"], samples
 
 

@@ -34,7 +34,11 @@ def encode_prompts(
     ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return [
         # A chat template writes the beginning of the sequence itself.
-        [*(() if begin and text.startswith(begin) else prefix), *prompt, *(suffix if is_encoder_decoder else ())]
+        [
+            *(() if begin and text.startswith(begin) else prefix),
+            *prompt,
+            *(suffix if is_encoder_decoder else ()),
+        ]
         for text, prompt in zip(texts, ids, strict=True)
     ]
 
@@ -95,7 +99,9 @@ class TransformersModel(_HFLM):
         configured = model.generation_config.eos_token_id if ends_as_configured else []
         ends = [tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])]
         self._end_ids = set(ends) - {None}
-        model.generation_config = GenerationConfig()  # generate() fills gaps from it: a penalty, suppressed tokens
+        model.generation_config = (
+            GenerationConfig()
+        )  # generate() fills gaps from it: a penalty, suppressed tokens
         is_encoder_decoder = model.config.is_encoder_decoder
         super().__init__(model, backend="seq2seq" if is_encoder_decoder else "causal", tokenizer=tokenizer)
         self.record = CutOffRecord()
@@ -134,7 +140,9 @@ class TransformersModel(_HFLM):
         return str(text)
 
     @torch.inference_mode()
-    def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any) -> torch.Tensor:
+    def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
+    ) -> torch.Tensor:
         """Tokens as generate() gives them: those of the prompt before the response, for a decoder.
 
         lm-eval's own would let an encoder-decoder generate as many tokens more as its prompt has, and would end a batch

@@ -58,10 +58,14 @@ class Models:
         assert model is not None
         parts = RunPaths(self._config.run_name).root / "parts"
         parts.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parts) as folder:  # a whole model, also of an adapter or of random weights
+        with tempfile.TemporaryDirectory(
+            dir=parts
+        ) as folder:  # a whole model, also of an adapter or of random weights
             self._load().save_pretrained(folder)
             # Apart from the config, whose model type would choose the tokenizer's class; see `load_checkpoint_tokenizer`.
             tokenizer.save_pretrained(Path(folder) / "tokenizer")
             gc.collect()
             torch.cuda.empty_cache()
-            return VllmModel(Path(folder), tokenizer, model.dtype, evaluation.tensor_parallel, evaluation.chat_template)
+            return VllmModel(
+                Path(folder), tokenizer, model.dtype, evaluation.tensor_parallel, evaluation.chat_template
+            )

@@ -33,7 +33,9 @@ class VllmModel(_VLLM):
             tokenizer=str(folder / "tokenizer"),
             dtype=dtype,
             tensor_parallel_size=tensor_parallel,
-            generation_config="auto" if ends_as_configured else "vllm",  # no penalties out of a checkpoint's own
+            generation_config="auto"
+            if ends_as_configured
+            else "vllm",  # no penalties out of a checkpoint's own
             enforce_eager=not torch.cuda.is_available(),
         )
         self.record = CutOffRecord()

@@ -82,7 +82,9 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
     if pool.excluded.any():
         notes.append(f"{_rows(np.flatnonzero(pool.excluded))} without instruction or response: not used")
     if unanswered:
-        notes.append(f'{_rows(unanswered)} whose response states no "The answer is": in the loss, not in the accuracy')
+        notes.append(
+            f'{_rows(unanswered)} whose response states no "The answer is": in the loss, not in the accuracy'
+        )
     return QuestionFile(HELDOUT, path, _sha256(file), questions, notes + _repeated(questions), pool=pool)
 
 
@@ -109,7 +111,9 @@ def read_question_set(name: str, path: str, limit: int | None) -> QuestionFile:
             "starts with one), or the fields of a set as published; rename the fields, repair or remove the rows"
         )
     if not texts:
-        raise ValueError(f'{setting}: {path} is empty: expected lines of {{"instruction": ..., "answer": ...}}')
+        raise ValueError(
+            f'{setting}: {path} is empty: expected lines of {{"instruction": ..., "answer": ...}}'
+        )
     return _benchmark(name, path, _sha256(file), texts)
 
 
@@ -122,7 +126,8 @@ def public_question_set(name: str, rows: Sequence[tuple[str, str]], limit: int |
 def _benchmark(name: str, path: str, sha256: str, texts: Sequence[tuple[str, str]]) -> QuestionFile:
     kind = MATH_SETS.get(name)
     questions = [
-        Question(row, Example(question, answer), Gold(answer, kind)) for row, (question, answer) in enumerate(texts)
+        Question(row, Example(question, answer), Gold(answer, kind))
+        for row, (question, answer) in enumerate(texts)
     ]
     return QuestionFile(name, path, sha256, questions, _repeated(questions))
 
@@ -136,7 +141,9 @@ def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
     pool = Pool(data.model_copy(update={"path": path, "limit": None}))
     rows = pool.usable_rows[:count].tolist()
     if len(rows) < count:
-        raise ValueError(f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(rows)}: lower it")
+        raise ValueError(
+            f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(rows)}: lower it"
+        )
     return [pool[row] for row in rows]
 
 
@@ -147,9 +154,15 @@ def with_pool_rows(file: QuestionFile, pool: Pool) -> QuestionFile:
     for row, example in enumerate(pool):
         if (text := _plain(example)) in asked:
             first.setdefault(text, row)
-    questions = [replace(question, pool_row=first.get(_plain(question.example))) for question in file.questions]
+    questions = [
+        replace(question, pool_row=first.get(_plain(question.example))) for question in file.questions
+    ]
     hits = [question.row for question in questions if question.pool_row is not None]
-    note = [f"{_rows(hits)} whose question is in the pool too: a model may have been trained on it"] if hits else []
+    note = (
+        [f"{_rows(hits)} whose question is in the pool too: a model may have been trained on it"]
+        if hits
+        else []
+    )
     return replace(file, questions=questions, notes=file.notes + note)
 
 
@@ -159,7 +172,9 @@ def _plain(example: Example) -> str:
 
 def _existing(path: str, setting: str) -> Path:
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{setting}: {path} is not a file (current folder: {Path.cwd()}): correct the path")
+        raise FileNotFoundError(
+            f"{setting}: {path} is not a file (current folder: {Path.cwd()}): correct the path"
+        )
     return Path(path)
 
 
@@ -175,7 +190,9 @@ def _rows_of_file(file: Path, setting: str, limit: int | None) -> Iterable[dict[
         try:
             value = json.loads(text.decode())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{setting}: {file}: {place} is not JSON in UTF-8 ({error}): repair it") from None
+            raise ValueError(
+                f"{setting}: {file}: {place} is not JSON in UTF-8 ({error}): repair it"
+            ) from None
         for row in value[:limit] if place == "the file" else [value]:
             if type(row) is not dict:
                 raise ValueError(f"{setting}: {file}: {place} holds {type(row).__name__}, expected an object")
@@ -193,7 +210,9 @@ def _is_json(text: bytes) -> bool:
 def _repeated(questions: list[Question]) -> list[str]:
     times = Counter((question.example.instruction, question.example.input) for question in questions)
     repeated = [
-        question.row for question in questions if times[question.example.instruction, question.example.input] > 1
+        question.row
+        for question in questions
+        if times[question.example.instruction, question.example.input] > 1
     ]
     return [f"{_rows(repeated)} whose question occurs more than once: all kept"] if repeated else []
 

@@ -30,7 +30,11 @@ def response_text(doc: Mapping[str, Any]) -> str:
 def rows_of(questions: list[Question]) -> dict[str, Dataset]:
     """Questions as a task's only split."""
     rows = [
-        {"instruction": question.example.instruction, "input": question.example.input, "answer": question.gold.text}
+        {
+            "instruction": question.example.instruction,
+            "input": question.example.input,
+            "answer": question.gold.text,
+        }
         for question in questions
     ]
     return {"test": Dataset.from_list([{**row, "response": row["answer"]} for row in rows])}
@@ -41,7 +45,11 @@ def rows_of_question_set(benchmark: str, path: str | None = None, **_: Any) -> d
 
     Raises: what `read_question_set` raises, or, without a path, `public_rows`.
     """
-    file = read_question_set(benchmark, path, None) if path else public_question_set(benchmark, public_rows(benchmark), None)
+    file = (
+        read_question_set(benchmark, path, None)
+        if path
+        else public_question_set(benchmark, public_rows(benchmark), None)
+    )
     return rows_of(file.questions)
 
 

@@ -102,7 +102,11 @@ def _differences(comparison: Comparison, width: int) -> list[str]:
         rows.append([other.title])
         for difference in comparison.differences:
             if difference.arm == other.letter:
-                cells = [_interval(difference.over_questions), _interval(difference.over_runs), _p(difference)]
+                cells = [
+                    _interval(difference.over_questions),
+                    _interval(difference.over_runs),
+                    _p(difference),
+                ]
                 rows.append([f"  {_name(difference)}", f"{difference.mean:+.4f}", difference.verdict, *cells])
     notes = wrapped(f"Intervals: {comparison.confidence:.0%}. {_NOTES}", width=width)
     return ["", *tables([heading], rows, width, align="<><>>>"), "", *notes]
@@ -143,13 +147,22 @@ def _sections(measures: Sequence[Measure]) -> Iterator[tuple[str, list[tuple[str
     heldout = [measure for measure in measures if measure.question_set == HELDOUT and not measure.is_metric]
     others = [measure for measure in measures if measure.question_set != HELDOUT and not measure.is_metric]
     for name, title in (("loss", "loss"), *((name, f"accuracy, {rule}") for name, rule in _RULES.items())):
-        of_sources = [(measure.source or "(no source)", measure) for measure in heldout if measure.source is not None]
+        of_sources = [
+            (measure.source or "(no source)", measure) for measure in heldout if measure.source is not None
+        ]
         rows = [(label, measure) for label, measure in of_sources if measure.name == name]
-        rows += [("average over sources", measure) for measure in heldout if measure.name == f"{name}_average"]
-        rows += [("all rows", measure) for measure in heldout if measure.name == name and measure.source is None]
+        rows += [
+            ("average over sources", measure) for measure in heldout if measure.name == f"{name}_average"
+        ]
+        rows += [
+            ("all rows", measure) for measure in heldout if measure.name == name and measure.source is None
+        ]
         yield f"held-out {title}", rows
     for name, rule in _RULES.items():
-        yield f"accuracy, {rule}", [(measure.question_set, measure) for measure in others if measure.name == name]
+        yield (
+            f"accuracy, {rule}",
+            [(measure.question_set, measure) for measure in others if measure.name == name],
+        )
     metrics = [measure for measure in measures if measure.is_metric]
     yield "metrics", [(f"{measure.question_set}, {measure.name}", measure) for measure in metrics]
     cut_off = [measure for measure in measures if measure.name == "cut_off_share" and not measure.is_metric]
@@ -186,10 +199,16 @@ def _costs(comparison: Comparison, width: int) -> list[str]:
     stages = list(dict.fromkeys(stage for cost in costs for stage in cost.stages))
     for unit, of_cost, of_payback in (
         ("cost in device-seconds", lambda cost: cost.device_seconds, lambda payback: payback.device_seconds),
-        ("cost in floating-point operations", lambda cost: cost.operations, lambda payback: payback.operations),
+        (
+            "cost in floating-point operations",
+            lambda cost: cost.operations,
+            lambda payback: payback.operations,
+        ),
     ):
         rows += [[], [unit]] if rows else [[unit]]
-        rows += [[f"  {stage}", *(_cost(cost.stages.get(stage), of_cost) for cost in costs)] for stage in stages]
+        rows += [
+            [f"  {stage}", *(_cost(cost.stages.get(stage), of_cost) for cost in costs)] for stage in stages
+        ]
         rows.append(["  in all", *(_cost(cost.total, of_cost) for cost in costs)])
         rows.append(["  training on everything", *(_cost(cost.everything, of_cost) for cost in costs)])
         rows.append(["  share of that", *(_share(cost, of_cost) for cost in costs)])

@@ -31,7 +31,9 @@ def results_text(evaluated: EvaluationResults) -> str:
     if benchmarks and HELDOUT in results:
         lines.append("-" * _WIDTH)
     lines += [_line(name, result) for name, result in benchmarks.items() if "metrics" not in result]
-    lines += [_metric_line(name, result["metrics"]) for name, result in results.items() if "metrics" in result]
+    lines += [
+        _metric_line(name, result["metrics"]) for name, result in results.items() if "metrics" in result
+    ]
     remarks = [
         "loss: nats per response token. paper, strict: share of questions with the right answer, generated greedily, by "
         "the paper's rules and exactly. cut off: by the token limit. no answer, hopeless (paper/strict): "
@@ -59,7 +61,9 @@ def _line(label: str, row: dict[str, Any]) -> str:
 
 
 def _metric_line(name: str, metrics: dict[str, Any]) -> str:
-    values = ", ".join(f"{metric} {_cell(value)}" for metric, value in metrics.items() if isinstance(value, float))
+    values = ", ".join(
+        f"{metric} {_cell(value)}" for metric, value in metrics.items() if isinstance(value, float)
+    )
     return textwrap.fill(_label(name) + values, _WIDTH, subsequent_indent=" " * _LABEL_WIDTH)
 
 

@@ -28,13 +28,18 @@ def remarks_text(remarks: Iterable[str], warnings: Iterable[str] = ()) -> str:
 
 def selection_plan_text(plan: "SelectionPlan") -> str:
     settings, candidates, pool = plan.settings, plan.candidates, plan.pool
-    num_sources, num_selectable, trajectories = len(pool.source_names), len(candidates.rows), candidates.trajectories
+    num_sources, num_selectable, trajectories = (
+        len(pool.source_names),
+        len(candidates.rows),
+        candidates.trajectories,
+    )
     said = [f"{name} {getattr(settings, name)}" for name in plan.method.settings if name != "num_clusters"]
     words = {
         "pool": f"{unbroken(pool.name)}: {len(pool):,} rows, {num_selectable:,} selectable, sources: {num_sources:,}",
         "method": ", ".join([f"{settings.method} (seed {plan.config.seed})", *said]),
         "budget": "; ".join(
-            f"{budget:,} rows, {100 * budget / num_selectable:.1f} % of the selectable rows" for budget in plan.budgets
+            f"{budget:,} rows, {100 * budget / num_selectable:.1f} % of the selectable rows"
+            for budget in plan.budgets
         ),
     }
     if settings.budget_tokens is not None:
@@ -43,7 +48,9 @@ def selection_plan_text(plan: "SelectionPlan") -> str:
     limits += ["extend"] if settings.extend is not None else []
     if limits:
         counts = {name: f" ({counted(count, 'row')})" for name, count in plan.listed.counts.items()}
-        words["limits"] = ", ".join(f"{name} {getattr(settings, name)}{counts.get(name, '')}" for name in limits)
+        words["limits"] = ", ".join(
+            f"{name} {getattr(settings, name)}{counts.get(name, '')}" for name in limits
+        )
     if trajectories is not None and trajectories.steps is not None:
         words["checkpoints"] = f"{', '.join(map(str, trajectories.steps))} of {unbroken(trajectories.origin)}"
     elif trajectories is not None:
@@ -54,7 +61,9 @@ def selection_plan_text(plan: "SelectionPlan") -> str:
     for name, text in words.items():
         lines += labelled(name, text)
     done = [request.folder for request in plan.requests if request not in plan.pending]
-    lines += [f"already there, made from the same inputs: {folder} (--overwrite chooses again)" for folder in done]
+    lines += [
+        f"already there, made from the same inputs: {folder} (--overwrite chooses again)" for folder in done
+    ]
     return "\n".join(lines)
 
 
@@ -121,6 +130,8 @@ def _measures_table(measures: dict[str, dict[str, float]]) -> list[str]:
     for name, words in _MEASURES.items():
         if name in measures:
             digits = 1 if name == "response_tokens" else 3
-            chosen, at_random, error = (measures[name][key] for key in ("chosen", "at_random", "standard_error"))
+            chosen, at_random, error = (
+                measures[name][key] for key in ("chosen", "at_random", "standard_error")
+            )
             rows.append((words, *(f"{value:.{digits}f}" for value in (chosen, at_random, 2 * error))))
     return table(["mean over rows", "chosen", "at random, same sources", "± by chance"], rows)

@@ -66,10 +66,14 @@ def standing_of(
     ordered_m = in_random_order(np.flatnonzero(is_member_n), candidates.random_keys(seed))
     place = 1 + int(np.flatnonzero(ordered_m == position)[0])
     members = candidates.rows[is_member_n]
-    return Standing(group, is_cluster, members, len(np.intersect1d(members, indices, assume_unique=True)), place)
+    return Standing(
+        group, is_cluster, members, len(np.intersect1d(members, indices, assume_unique=True)), place
+    )
 
 
-def nearest_rows(candidates: Candidates, row: int, count: int = NUM_NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
+def nearest_rows(
+    candidates: Candidates, row: int, count: int = NUM_NEIGHBOURS
+) -> tuple[np.ndarray, np.ndarray]:
     """The candidates with the trajectories most like this row's, itself left out: row numbers and Euclidean distances
     (nats), nearest first, ties by lowest row. The trajectories are read in pieces."""
     query_1T = candidates.losses(np.array([row]))
@@ -88,7 +92,9 @@ def nearest_rows(candidates: Candidates, row: int, count: int = NUM_NEIGHBOURS) 
     return rows, distances
 
 
-def trajectory_plot(candidates: Candidates, row: int, members: np.ndarray, step_names: list[str]) -> list[str]:
+def trajectory_plot(
+    candidates: Candidates, row: int, members: np.ndarray, step_names: list[str]
+) -> list[str]:
     """The row's loss at each checkpoint beside the mean and the 10-90 % band of `members`, as numbers and as a plot."""
     losses_T = candidates.losses(np.array([row]))[0]
     losses_mT = candidates.losses(members)
@@ -100,7 +106,9 @@ def trajectory_plot(candidates: Candidates, row: int, members: np.ndarray, step_
     lines = [f"{'step':>10}{'row':>8}{'mean':>8}{'10-90 % band':>16}    {scale}"]
     for column in spread_evenly(len(losses_T), _NUM_SHOWN_CHECKPOINTS):
         band = f"{low_T[column]:.2f} - {high_T[column]:.2f}"
-        plot = band_line(losses_T[column], low_T[column], mean_T[column], high_T[column], lowest, highest, _PLOT_WIDTH)
+        plot = band_line(
+            losses_T[column], low_T[column], mean_T[column], high_T[column], lowest, highest, _PLOT_WIDTH
+        )
         lines.append(
             f"{step_names[column]:>10}{losses_T[column]:>8.3f}{mean_T[column]:>8.3f}{band:>16}    {plot}".rstrip()
         )
@@ -117,8 +125,12 @@ def neighbour_table(
     shown = spread_evenly(candidates.losses(rows[:1]).shape[1], 16)
     losses_kT = candidates.losses(np.append(row, rows))[:, shown]
     lowest, highest = float(losses_kT.min()), float(losses_kT.max())
-    lines = [f"{'row':>12}{'distance':>10}  {'subset':<8}{'cluster':>9}  {'losses':<{max(len(shown), 6)}}  text"]
-    for other, distance, losses_T in zip([row, *rows.tolist()], [0.0, *distances.tolist()], losses_kT, strict=True):
+    lines = [
+        f"{'row':>12}{'distance':>10}  {'subset':<8}{'cluster':>9}  {'losses':<{max(len(shown), 6)}}  text"
+    ]
+    for other, distance, losses_T in zip(
+        [row, *rows.tolist()], [0.0, *distances.tolist()], losses_kT, strict=True
+    ):
         cluster = str(clusters_N[other]) if clusters_N[other] >= 0 else "-"
         line = (
             f"{other:>12}{distance:>10.4f}  {'chosen' if _contains(chosen, other) else '-':<8}{cluster:>9}  "
@@ -196,15 +208,24 @@ def _why_not_selectable(row: int, made: ExistingSubset) -> str:
 
 
 def _why(
-    row: int, chosen: bool, standing: Standing, candidates: Candidates, subset: SubsetConfig, indices: np.ndarray
+    row: int,
+    chosen: bool,
+    standing: Standing,
+    candidates: Candidates,
+    subset: SubsetConfig,
+    indices: np.ndarray,
 ) -> list[str]:
     size, taken, place = len(standing.members), standing.taken, standing.place
     if _contains(candidates.included, row):
         verdict = "it has to be in (subset.include, or subset.extend)"
     elif subset.method == "prune_then_select" and not standing.is_cluster:
-        verdict = f"its loss falls by less than {subset.min_slope:g} nats per checkpoint (subset.min_slope): pruned"
+        verdict = (
+            f"its loss falls by less than {subset.min_slope:g} nats per checkpoint (subset.min_slope): pruned"
+        )
     elif not METHODS[subset.method].takes_at_random:
-        verdict = f"method {subset.method} ranks rows by a score of its own and {'took' if chosen else 'left'} it"
+        verdict = (
+            f"method {subset.method} ranks rows by a score of its own and {'took' if chosen else 'left'} it"
+        )
     elif chosen != (place <= taken):
         verdict = (
             f"it is number {place:,} in the random order of {standing.group}, of which {taken:,} are taken, but not in "
@@ -218,9 +239,7 @@ def _why(
             "all others are spent (subset.min_cluster_size)"
         )
     else:
-        verdict = (
-            f"it is number {place:,} in the random order of {standing.group}, of which the first {taken:,} are taken"
-        )
+        verdict = f"it is number {place:,} in the random order of {standing.group}, of which the first {taken:,} are taken"
     source_code = candidates.source_codes_n[np.searchsorted(candidates.rows, row)]
     of_source = candidates.rows[candidates.source_codes_n == source_code]
     from_source = len(np.intersect1d(of_source, indices, assume_unique=True))
@@ -232,10 +251,18 @@ def _why(
     ]
 
 
-def _losses(row: int, candidates: Candidates, standing: Standing | None, column_names: list[str]) -> list[str]:
+def _losses(
+    row: int, candidates: Candidates, standing: Standing | None, column_names: list[str]
+) -> list[str]:
     title = "loss (mean nats per response token) by checkpoint"
     if standing is not None:
         beside = f"{standing.group} ({len(standing.members):,} rows)"
-        return [f"{title}, beside {beside}", *trajectory_plot(candidates, row, standing.members, column_names)]
+        return [
+            f"{title}, beside {beside}",
+            *trajectory_plot(candidates, row, standing.members, column_names),
+        ]
     losses_T = candidates.losses(np.array([row]))[0]
-    return [title, *(f"{name:>20}{loss:>10.3f}" for name, loss in zip(column_names, losses_T.tolist(), strict=True))]
+    return [
+        title,
+        *(f"{name:>20}{loss:>10.3f}" for name, loss in zip(column_names, losses_T.tolist(), strict=True)),
+    ]

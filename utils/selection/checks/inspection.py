@@ -159,7 +159,9 @@ def inspect(config: RunConfig, exports: list[tuple[str, Path]], dry_run: bool = 
         write_json(path, _as_data(inspection, pool))
         texts.append(str(path))
     for kind, path in exports:
-        words = f"{path}: {len(inspection.rows[kind]):,} rows {kind}; leave them out with subset.exclude={path}"
+        words = (
+            f"{path}: {len(inspection.rows[kind]):,} rows {kind}; leave them out with subset.exclude={path}"
+        )
         if dry_run:
             texts.append(f"dry run, not written: {words}")
             continue
@@ -224,7 +226,10 @@ def _loss_table(candidates: Candidates, column_names: list[str]) -> list[str]:
 
 
 def _kind_table(inspection: Inspection, num_rows: int) -> list[str]:
-    rows = [(kind, f"{len(rows):,}", f"{100 * len(rows) / num_rows:.1f}") for kind, rows in inspection.rows.items()]
+    rows = [
+        (kind, f"{len(rows):,}", f"{100 * len(rows) / num_rows:.1f}")
+        for kind, rows in inspection.rows.items()
+    ]
     heading, *lines = table(["kind", "rows", "% of pool"], rows)
     meanings = ["    " + meaning.format(known=inspection.known_below) for meaning in KINDS.values()]
     return [heading, *(line for pair in zip(lines, meanings, strict=True) for line in pair)]
@@ -234,7 +239,8 @@ def _source_table(inspection: Inspection, pool: Pool | NumberedRows) -> list[str
     num_sources = len(pool.source_names)
     sizes = np.bincount(pool.source_codes, minlength=num_sources)
     counts = {
-        kind: np.bincount(pool.source_codes[rows], minlength=num_sources) for kind, rows in inspection.rows.items()
+        kind: np.bincount(pool.source_codes[rows], minlength=num_sources)
+        for kind, rows in inspection.rows.items()
     }
     largest = sorted(range(num_sources), key=lambda source: -sizes[source])[:_NUM_SHOWN_SOURCES]
     rows = [
@@ -254,7 +260,9 @@ def _source_table(inspection: Inspection, pool: Pool | NumberedRows) -> list[str
 def _cases(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candidates) -> list[str]:
     if not any(inspection.clearest.values()):
         return []
-    lines = ["clearest cases, first to last checkpoint (each drawn from its own lowest to its own highest loss)"]
+    lines = [
+        "clearest cases, first to last checkpoint (each drawn from its own lowest to its own highest loss)"
+    ]
     for kind, rows in inspection.clearest.items():
         if rows:
             lines.append(kind)
@@ -262,7 +270,9 @@ def _cases(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candid
             losses_T = candidates.losses(np.array([row]))[0]
             losses_T = losses_T[spread_evenly(len(losses_T), 24)]
             scorable_t = losses_T[~np.isnan(losses_T)]
-            line = sparkline(losses_T, float(scorable_t.min(initial=np.inf)), float(scorable_t.max(initial=-np.inf)))
+            line = sparkline(
+                losses_T, float(scorable_t.min(initial=np.inf)), float(scorable_t.max(initial=-np.inf))
+            )
             start = f"  row {row:<9}{line}  {losses_T[0]:6.3f} -> {losses_T[-1]:6.3f}  "
             text = pool[row].instruction if isinstance(pool, Pool) else ""
             lines.append((start + one_line(text, WIDTH - len(start))).rstrip())

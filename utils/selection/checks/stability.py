@@ -29,7 +29,9 @@ from ..resolve import open_subset
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random
 _MAX_LEFT_OUT = 12  # checkpoints left out, one at a time
-_POOR = 0.65  # adjusted Rand index below which Steinley (2004, Psychological Methods 9:386) calls agreement poor
+_POOR = (
+    0.65  # adjusted Rand index below which Steinley (2004, Psychological Methods 9:386) calls agreement poor
+)
 _CLOSE = 0.05  # a difference between two indices that is none
 
 
@@ -84,7 +86,9 @@ def measure_stability(
     """
     num_selectable = len(candidates.rows)
     if num_selectable > MAX_ROWS:
-        candidates = candidates.only(sample_positions(num_selectable, MAX_ROWS, derived_seed(seed, "stability sample")))
+        candidates = candidates.only(
+            sample_positions(num_selectable, MAX_ROWS, derived_seed(seed, "stability sample"))
+        )
         candidates = replace(candidates, included=np.intersect1d(candidates.included, candidates.rows))
         budget = max(1, len(candidates.included), round(budget * MAX_ROWS / num_selectable))
         subset = subset.model_copy(update={"min_per_source": None, "max_per_source": None})
@@ -215,13 +219,18 @@ def report(stability: dict[str, Any]) -> str:
     measured, selectable = stability["rows_measured"], stability["selectable"]
     seeds = stability["other_seeds"]
     changes = {f"the k-means seed (mean of {len(seeds)})": _mean(seeds)}
-    changes |= {f"the checkpoints: without {step}": found for step, found in stability["without_checkpoint"].items()}
+    changes |= {
+        f"the checkpoints: without {step}": found for step, found in stability["without_checkpoint"].items()
+    }
     changes["trajectories to their mean loss alone"] = stability["mean_loss_alone"]
     changes["trajectories to their last loss alone"] = stability["last_loss_alone"]
     changes["clusters to none, rows in the same random order"] = stability["no_clusters"]
     lines = table(
         ["agreement with this subset, if one changes", "clusters", "subset"],
-        [(f"  {name}", _share(found.get("clusters")), _share(found["subset"])) for name, found in changes.items()],
+        [
+            (f"  {name}", _share(found.get("clusters")), _share(found["subset"]))
+            for name, found in changes.items()
+        ],
         widest_name=64,
     )
     words = [

@@ -23,14 +23,20 @@ from .s2l import check_fit, choose_from_clusters, take_turns
 
 def random(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """Rows at random, whatever their source: S2L over the whole pool with a single cluster."""
-    return choose_in_order(candidates, in_random_order(_positions(candidates), candidates.random_keys(seed)), budget)
+    return choose_in_order(
+        candidates, in_random_order(_positions(candidates), candidates.random_keys(seed)), budget
+    )
 
 
 def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """The budget shared out over the sources as S2L does, rows at random inside each: S2L per source with a single
     cluster. The control that tells how much of S2L is the balance of its sources."""
     key_n = candidates.random_keys(seed)
-    sources = [in_random_order(position_m, key_n) for position_m in candidates.positions_by_source() if len(position_m)]
+    sources = [
+        in_random_order(position_m, key_n)
+        for position_m in candidates.positions_by_source()
+        if len(position_m)
+    ]
     return choose_in_order(candidates, take_turns(sources, key_n), budget)
 
 
@@ -91,7 +97,9 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
         return replace(choose_in_order(candidates, pruned, budget), warnings=(words,))
     kept = candidates.only(np.flatnonzero(falls_n))
     choice = choose_from_clusters(kept, _read_falls(kept), subset, len(kept.rows), seed)
-    words = f"{len(pruned):,} of {len(falls_n):,} rows are pruned: their loss falls by less than subset.min_slope"
+    words = (
+        f"{len(pruned):,} of {len(falls_n):,} rows are pruned: their loss falls by less than subset.min_slope"
+    )
     order = np.concatenate([choice.order, candidates.rows[pruned]])[:budget]
     return replace(choice, order=order, remarks=(*choice.remarks, words))
 
@@ -100,7 +108,9 @@ def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
     """Raises: ValueError with a single checkpoint, or if the clusters of a subset to extend were made of something else."""
     assert candidates.trajectories is not None
     if len(candidates.trajectories.columns) < 2:
-        raise ValueError("subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to")
+        raise ValueError(
+            "subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to"
+        )
     falls_n = _falls(candidates, subset.min_slope)
     if falls_n.any():
         kept = candidates.only(np.flatnonzero(falls_n))

@@ -61,7 +61,11 @@ def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int,
 
 
 def _lower_gains(
-    gain_n: np.ndarray, vectors_nd: np.ndarray, better: np.ndarray, old_cover_b: np.ndarray, new_cover_b: np.ndarray
+    gain_n: np.ndarray,
+    vectors_nd: np.ndarray,
+    better: np.ndarray,
+    old_cover_b: np.ndarray,
+    new_cover_b: np.ndarray,
 ) -> None:
     """Take from each row's gain what the rows `better` would have got from it between their old and new cover."""
     for start in range(0, len(better), _ROWS_AT_ONCE):
@@ -101,7 +105,9 @@ class _CloserPairs:
         parts = [_closer(vectors_nd, cover_n, start) for start in range(0, num_rows, _ROWS_AT_ONCE)]
         covered_P, gaining_P, similarity_P = map(np.concatenate, zip(*parts, strict=True))
         del parts
-        self._by_covered = sparse.csr_array((similarity_P, (covered_P, gaining_P)), shape=(num_rows, num_rows))
+        self._by_covered = sparse.csr_array(
+            (similarity_P, (covered_P, gaining_P)), shape=(num_rows, num_rows)
+        )
         del covered_P, gaining_P, similarity_P
         self._by_gaining = self._by_covered.tocsc()
 
@@ -122,7 +128,9 @@ class _CloserPairs:
         np.subtract.at(gain_n, pairs.indices, np.clip(pairs.data, old, new) - old)
 
 
-def _closer(vectors_nd: np.ndarray, cover_n: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _closer(
+    vectors_nd: np.ndarray, cover_n: np.ndarray, start: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The pairs of which one row is among those from `start` on and the other is not before them: each product of two rows
     tells of a pair both ways. Returns: int32 i, int32 j, float64 similarity."""
     rows = slice(start, start + _ROWS_AT_ONCE)

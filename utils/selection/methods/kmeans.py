@@ -44,7 +44,9 @@ def reproducible_faiss(num_dimensions: int = _NEVER) -> Iterator[None]:
     try:
         if simd_level in beyond_avx2 and faiss.SIMDConfig.is_simd_level_available(faiss.SIMDLevel_AVX2):
             faiss.SIMDConfig.set_level(faiss.SIMDLevel_AVX2)
-        has_kernel = num_dimensions <= _KERNEL_DIMENSIONS and faiss.SIMDConfig.get_level() == faiss.SIMDLevel_AVX2
+        has_kernel = (
+            num_dimensions <= _KERNEL_DIMENSIONS and faiss.SIMDConfig.get_level() == faiss.SIMDLevel_AVX2
+        )
         faiss.cvar.distance_compute_blas_threshold = 0 if has_kernel else _NEVER
         yield
     finally:
@@ -111,7 +113,9 @@ def cluster_rows(
     return _number_by_lowest_row(label_n, kmeans.centroids)
 
 
-def nearest_centroids(read_rows: ReadRows, num_rows: int, centroids_KT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest_centroids(
+    read_rows: ReadRows, num_rows: int, centroids_KT: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """int32 (n,) and float32 (n,): the nearest centroid of each row, ties to the lowest, and its squared distance."""
     label_n, distance_n = np.empty(num_rows, np.int32), np.empty(num_rows, np.float32)
     with reproducible_faiss(centroids_KT.shape[1]):
@@ -142,7 +146,9 @@ def _distinct_rows(read_rows: ReadRows, num_rows: int, at_most: int) -> np.ndarr
         # Counting one checkpoint's distinct losses takes a hundredth of the time and nearly always settles it.
         if len(np.unique(losses_mT[:, 0])) > at_most:
             return None
-        distinct_KT = np.unique(losses_mT if distinct_KT is None else np.concatenate([distinct_KT, losses_mT]), axis=0)
+        distinct_KT = np.unique(
+            losses_mT if distinct_KT is None else np.concatenate([distinct_KT, losses_mT]), axis=0
+        )
         if len(distinct_KT) > at_most:
             return None
     return distinct_KT

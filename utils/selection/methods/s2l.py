@@ -181,7 +181,9 @@ def take_turns(groups: list[np.ndarray], key_n: np.ndarray, min_size: int = 1) -
         given, remaining = 0, served
         while remaining:
             size = len(remaining[0])  # as long as the smallest lasts, all take turns
-            turns = order[num_taken : num_taken + (size - given) * len(remaining)].reshape(size - given, len(remaining))
+            turns = order[num_taken : num_taken + (size - given) * len(remaining)].reshape(
+                size - given, len(remaining)
+            )
             for place, group in enumerate(reversed(remaining)):
                 turns[:, place] = group[given:size]
             num_taken += turns.size

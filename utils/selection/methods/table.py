@@ -85,7 +85,9 @@ METHODS: dict[str, Method] = {
         prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
     ),
     "random": Method(random, needs_trajectories=False, takes_at_random=True),
-    "random_per_source": Method(random_per_source, needs_trajectories=False, by_source=True, takes_at_random=True),
+    "random_per_source": Method(
+        random_per_source, needs_trajectories=False, by_source=True, takes_at_random=True
+    ),
     "least_confidence": _ranked(least_confidence, reads=("confidence",), revision=2),
     "lowest_max_probability": _ranked(lowest_max_probability, reads=("confidence",)),
     "middle_perplexity": _ranked(middle_perplexity),
