@@ -26,7 +26,8 @@ _TABLES = (
 def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
     """The config of `model.architecture`.
 
-    Raises: ValueError for a model type, a value or a key that the installed transformers does not know.
+    Raises:
+        ValueError: for a model type, a value or a key that the installed transformers does not know.
     """
     settings = dict(architecture)
     model_type = settings.pop("model_type")
@@ -35,12 +36,12 @@ def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
     except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
         raise ValueError(f"model.architecture: transformers cannot build {model_type!r}: {error}") from error
     known = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map) | _SPECIAL_TOKENS
-    # What a config class knows of other names (rope_theta, rotary_pct) it takes in; what it does not it stores as it is.
-    stored = [key for key in settings if key not in known and key in vars(config)]
-    code = (
-        _code_of(config) if stored else ""
-    )  # some models read a key that their config does not declare (head_dim)
-    unknown = [key for key in stored if not re.search(rf"\b{re.escape(key)}\b", code)]
+    # A config class translates old names that it knows (rope_theta, rotary_pct)
+    # and keeps any other key as an attribute.
+    undeclared = [key for key in settings if key not in known and key in vars(config)]
+    # Some models read a key that their config does not declare (head_dim), so their source decides.
+    code = _code_of(config) if undeclared else ""
+    unknown = [key for key in undeclared if not re.search(rf"\b{re.escape(key)}\b", code)]
     if unknown:
         hints = [f"{key} ({_nearest(key, known)})" for key in unknown]
         raise ValueError(
@@ -64,9 +65,13 @@ def _nearest(key: str, known: set[str]) -> str:
 
 
 def num_positions(model: PreTrainedModel) -> int | None:
-    """Tokens that a table of positions has room for; None for a model whose positions are computed (rotary, relative).
+    """Tokens that a table of positions has room for.
 
-    Args: model: weights are not looked at, so it may be empty.
+    Args:
+        model: its weights are not read, so it may be empty.
+
+    Returns:
+        None for a model whose positions are computed (rotary, relative).
     """
     sizes = [
         # OPT and BART keep their first rows free; RoBERTa counts from behind its padding.
@@ -77,9 +82,8 @@ def num_positions(model: PreTrainedModel) -> int | None:
     ]
     # GPT-J, CodeGen and CTRL compute their table once.
     sizes += [buffer.shape[0] for name, buffer in model.named_buffers() if name.split(".")[-1] in _TABLES]
-    if (
-        model.config.model_type == "mpt"
-    ):  # its table of distances is made for that length in each forward pass
+    # MPT makes its table of distances for this length in each forward pass.
+    if model.config.model_type == "mpt":
         sizes.append(model.config.max_seq_len)
     return min(sizes, default=None)
 
@@ -92,23 +96,23 @@ def _grows(table: torch.nn.Embedding) -> bool:
 def check_length(model: PreTrainedModel, max_length: int) -> list[str]:
     """Whether rows of this many tokens fit the model.
 
-    Returns: remarks. Raises: ValueError if a row has more tokens than there are positions.
+    Returns:
+        Remarks for the user.
+
+    Raises:
+        ValueError: if a row may have more tokens than there are positions.
     """
     limit = num_positions(model)
     if limit is not None and max_length > limit:
         raise ValueError(
-            f"data.max_length: found {max_length}, but this {model.config.model_type} has {limit} positions: set "
-            f"data.max_length={limit} or less"
+            f"data.max_length: found {max_length}, but this {model.config.model_type} has {limit} positions: "
+            f"set data.max_length={limit} or less"
         )
     trained = getattr(model.config, "max_position_embeddings", None)
-    if (
-        limit is None
-        and hasattr(model.config, "rope_parameters")
-        and trained is not None
-        and max_length > trained
-    ):
+    is_rotary = limit is None and hasattr(model.config, "rope_parameters")
+    if is_rotary and trained is not None and max_length > trained:
         return [
-            f"data.max_length is {max_length}, the model's max_position_embeddings {trained}: what lies beyond is read at "
-            "positions that it has not learnt"
+            f"data.max_length is {max_length}, the model's max_position_embeddings {trained}: "
+            "tokens beyond that are read at positions that the model has not learnt"
         ]
     return []

@@ -1,4 +1,7 @@
-"""What a plan says of the machine and the model: the device by name, the model by its number of parameters."""
+"""What a plan says of the machine and the model.
+
+The device goes by its name, the model by its number of parameters.
+"""
 
 import torch
 
@@ -12,7 +15,7 @@ def default_device() -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """By which the pace of one run is compared to another's."""
+    """The name that tells whether the pace of two runs can be compared."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {counted(torch.get_num_threads(), 'thread')}"
@@ -24,10 +27,10 @@ def model_name(model: ModelConfig) -> str:
 
 
 def model_size(model: ModelConfig) -> str:
-    """ "70,426,624 parameters", and how many of them are trained where that is not all."""
+    """Such as "70,426,624 parameters", and how many of them are trained where that is not all."""
     parameters = list(empty_model(model).parameters())
     total = sum(parameter.numel() for parameter in parameters)
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    return (
-        f"{total:,} parameters" if trained == total else f"{total:,} parameters, {trained:,} of them trained"
-    )
+    if trained == total:
+        return f"{total:,} parameters"
+    return f"{total:,} parameters, {trained:,} of them trained"

@@ -1,6 +1,7 @@
 """The output head and the log-sum-exp behind it, a tile of the logits at a time.
 
-Legend: R response tokens, H hidden size, V vocabulary, Q rows of a tile, U columns of a tile, K tiles side by side.
+Legend: R response tokens, H hidden size, V vocabulary, Q rows of a tile, U columns of a tile,
+K tiles side by side.
 """
 
 from typing import Any
@@ -10,16 +11,16 @@ from torch.nn import functional
 
 from .logits import LogitOperations
 
-# (rows, vocabulary entries) of a tile. On a CPU it should stay in the cache, on a GPU fill the matrix units; as float32
-# the latter take 512 MiB.
-_TILE = {"cpu": (1024, 1024)}
-_GPU_TILE = (8192, 16384)
+# (rows, vocabulary entries) of a tile.
+_TILE = {"cpu": (1024, 1024)}  # 4 MiB as float32, which stays in the cache
+_GPU_TILE = (8192, 16384)  # fills the matrix units; 512 MiB as float32
 
 
 def output_head(model: Any) -> torch.nn.Linear | None:
     """The linear layer that turns hidden states into logits; None where no module of its own does that."""
     head = model.get_output_embeddings()
-    return None if isinstance(head, torch.nn.Embedding) else head  # FSMT multiplies by its embedding's weight
+    # FSMT multiplies by its embedding's weight, without a module for it.
+    return None if isinstance(head, torch.nn.Embedding) else head
 
 
 class TiledHead:
@@ -32,14 +33,14 @@ class TiledHead:
     """
 
     def __init__(self, head: torch.nn.Linear, operations: LogitOperations, compiled: bool = False):
-        self._head, self._operations = head, operations
+        self._head = head
+        self._operations = operations
         self._tile = torch.compile(_tile, dynamic=True) if compiled else _tile
 
     def score(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """float32 (R,) -log p of each label in nats, float32 (R,) probability of the likeliest token."""
-        losses_R, max_probability_R = torch.empty(
-            (2, len(labels_R)), dtype=torch.float32, device=labels_R.device
-        )
+        losses_R = torch.empty(len(labels_R), dtype=torch.float32, device=labels_R.device)
+        max_probability_R = torch.empty_like(losses_R)
         size, _ = _TILE.get(labels_R.device.type, _GPU_TILE)
         for start in range(0, len(labels_R), size):
             part = slice(start, start + size)
@@ -49,7 +50,8 @@ class TiledHead:
     def _score_rows(
         self, hidden_QH: torch.Tensor, labels_Q: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        weight_VH, bias_V = self._head.weight, self._head.bias
+        weight_VH = self._head.weight
+        bias_V = self._head.bias
         _, size = _TILE.get(labels_Q.device.type, _GPU_TILE)
         tiles = []
         for start in range(0, len(weight_VH), size):
@@ -59,6 +61,7 @@ class TiledHead:
                 self._tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, self._operations, start)
             )
         largest_KQ, sums_KQ, of_label_KQ = (torch.stack(values) for values in zip(*tiles, strict=True))
+        # Each tile's sum is relative to its own largest logit, so that no exponential overflows.
         log_sum_Q = torch.logsumexp(largest_KQ + sums_KQ.log(), dim=0)
         return log_sum_Q - of_label_KQ.sum(dim=0), torch.exp(largest_KQ.amax(dim=0) - log_sum_Q)
 
@@ -71,15 +74,19 @@ def _tile(
     operations: LogitOperations,
     start: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One tile of logits, reduced.
+    """One tile of logits, reduced. A function of tensors alone, so that torch.compile fuses all of it.
 
-    Args: labels_Q: counted from the tile's first column; may lie outside of it. start: the tile's first column.
+    Args:
+        labels_Q: counted from the tile's first column; a label may lie outside the tile.
+        start: the tile's first column.
 
-    Returns: float32 (Q,) each: the largest logit m; the sum of exp(logit - m); the label's logit, 0 if it lies outside.
+    Returns:
+        float32 (Q,) each: the largest logit m, the sum of exp(logit - m),
+        and the label's logit (0 if it lies outside).
     """
     logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), start).float()
     inside_Q = (labels_Q >= 0) & (labels_Q < logits_QU.shape[1])
-    places_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
-    of_label_Q = logits_QU.gather(1, places_Q[:, None]).squeeze(1).where(inside_Q, 0.0)
+    column_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
+    of_label_Q = logits_QU.gather(1, column_Q[:, None]).squeeze(1).where(inside_Q, 0.0)
     largest_Q = logits_QU.amax(dim=1)
     return largest_Q, logits_QU.sub_(largest_Q[:, None]).exp_().sum(dim=1), of_label_Q

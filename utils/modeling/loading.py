@@ -1,7 +1,7 @@
 """Load a base model, a checkpoint or their tokenizers.
 
-Loading is always `from_pretrained`: names on disk are not module names for every family (GPT-NeoX's output head, mixture
-of experts), and only it knows the conversion. A checkpoint is never changed by loading it.
+Loading is always `from_pretrained`. Names on disk are not module names for every family (GPT-NeoX's output
+head, mixture of experts), and only it knows the conversion. A checkpoint is never changed by loading it.
 """
 
 import contextlib
@@ -36,12 +36,13 @@ from ..process.hub import look_for, why_not_found
 from ..process.reporter import reporter
 from .architecture import config_of_architecture
 
-transformers_logging.disable_progress_bar()  # a bar for every load and save would break up our lines of progress
+# A bar for every load and save would break up our lines of progress.
+transformers_logging.disable_progress_bar()
 
 # Tables that families once saved beside their weights and now compute: nothing is lost with them.
 _OLD_BUFFERS = re.compile(r"(^|\.)(attn\.bias|attention\.bias|masked_bias|inv_freq|position_ids)$")
 _NUM_SHOWN = 5
-# Numbers, spaces, scripts and marks that tokenizers cut differently.
+# Numbers, spaces, scripts and signs that tokenizers cut differently.
 _PROBES = (
     "It's 12,345.67 + 89 = ?\n\n  naïve  Ünïcode, 日本語 and \U0001f9ee",
     " \tdef f(x):\r\n\treturn x**2  # don't\n",
@@ -49,7 +50,11 @@ _PROBES = (
 
 
 def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer of a base model. Raises: FileNotFoundError or ValueError with the setting to correct."""
+    """The tokenizer of a base model.
+
+    Raises:
+        FileNotFoundError, ValueError: with the setting to correct.
+    """
     name = model.tokenizer or model.name_or_path
     assert name is not None
     if (Path(name) / "trainer_state.json").is_file():  # a checkpoint, to train on from
@@ -69,7 +74,8 @@ def load_checkpoint_tokenizer(folder: Path, model: ModelConfig) -> PreTrainedTok
     if not holds_tokenizer(folder):
         return load_tokenizer(model)
     if (folder / "tokenizer.json").is_file() and not model.trust_remote_code:
-        # AutoTokenizer goes by the model's type first, and for some builds another tokenizer from the same vocabulary.
+        # AutoTokenizer goes by the model's type first, and for some types it makes another tokenizer
+        # from the same vocabulary.
         return _load_tokenizer(PreTrainedTokenizerFast, str(folder), "checkpoint")
     return _load_tokenizer(
         AutoTokenizer, str(folder), "checkpoint", trust_remote_code=model.trust_remote_code
@@ -81,10 +87,13 @@ def holds_tokenizer(folder: Path) -> bool:
 
 
 def check_saved_tokenizer(tokenizer: PreTrainedTokenizerBase, model: ModelConfig) -> str | None:
-    """Save it beside the model's config as a checkpoint does, and read it back.
+    """Save the tokenizer beside the model's config, as a checkpoint does, and read it back.
 
-    Returns: what to tell the user, if other programs will not find it there.
-    Raises: ValueError if it does not come back as it is: its checkpoints would be scored on other tokens.
+    Returns:
+        What to tell the user, if other programs will read another tokenizer there.
+
+    Raises:
+        ValueError: if another tokenizer comes back.
     """
     config = base_config(model)
     with tempfile.TemporaryDirectory() as name:
@@ -95,15 +104,16 @@ def check_saved_tokenizer(tokenizer: PreTrainedTokenizerBase, model: ModelConfig
     expected = tokenizer_fingerprint(tokenizer)
     if found != expected:
         raise ValueError(
-            f"the tokenizer ({type(tokenizer).__name__}, {expected}) is another one once it is saved and read back "
-            f"({found}): checkpoints would be scored on other tokens than they were trained on. Set model.tokenizer to a "
-            "folder whose tokenizer.json says all that the tokenizer does"
+            f"the tokenizer ({type(tokenizer).__name__}, {expected}) is another one once saved and read back "
+            f"({found}). Expected the same, since checkpoints are scored with the saved one: "
+            "set model.tokenizer to a folder with a complete tokenizer.json"
         )
     if is_found_by_others:
         return None
     return (
-        f"the tokenizer is not one that transformers expects with {config.model_type}: the scripts here read it from a "
-        "checkpoint as it was saved (PreTrainedTokenizerFast), but AutoTokenizer, and programs that use it, get other token ids"
+        f"the tokenizer is not one that transformers expects with {config.model_type}. "
+        "The scripts here read it from a checkpoint as it was saved (PreTrainedTokenizerFast). "
+        "AutoTokenizer, and programs that use it, get other token ids"
     )
 
 
@@ -118,7 +128,12 @@ def _auto_tokenizer_agrees(folder: str, tokenizer: PreTrainedTokenizerBase, mode
 
 
 def _load_tokenizer(kind: Any, name: str, setting: str, **options: Any) -> PreTrainedTokenizerBase:
-    """Args: kind: the class whose from_pretrained reads it; setting: where the name was given."""
+    """Reads it, or says why it cannot be read.
+
+    Args:
+        kind: the class whose from_pretrained reads it.
+        setting: the key of the config that holds the name.
+    """
     look_for(name, setting)
     try:
         return kind.from_pretrained(name, **options)
@@ -147,23 +162,29 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
 
 
 def _with_full_attention(config: PretrainedConfig) -> PretrainedConfig:
-    """BigBird's block-sparse attention gives way to full attention at the first short batch, and for good (transformers
-    5): the loss of a row would depend on the rows before it. So it is full from the start, and said so."""
+    """The config, with BigBird's block-sparse attention replaced by full attention."""
+    # transformers 5 gives block-sparse attention up at the first short batch, and for good.
+    # The loss of a row would depend on the rows before it.
     if getattr(config, "attention_type", None) == "block_sparse":
         _say_once(
-            f"{config.model_type}: full attention is used in place of block-sparse, which the first short row would end"
+            f"{config.model_type}: full attention is used in place of block-sparse, "
+            "which the first short row would end"
         )
         config.attention_type = "original_full"
     return config
 
 
-@functools.cache
+@functools.cache  # a config is read several times in one process
 def _say_once(text: str) -> None:
     reporter.warn(f"note: {text}")
 
 
 def checkpoint_config(folder: Path, model: ModelConfig) -> PretrainedConfig:
-    """The architecture of a checkpoint; of a LoRA checkpoint that of its base model. Raises: FileNotFoundError."""
+    """The architecture of a checkpoint, or of its base model if it is a LoRA checkpoint.
+
+    Raises:
+        FileNotFoundError: if the folder holds no config.
+    """
     if (folder / "adapter_config.json").is_file():
         return base_config(model)
     if not (folder / "config.json").is_file():
@@ -174,9 +195,10 @@ def checkpoint_config(folder: Path, model: ModelConfig) -> PretrainedConfig:
 
 
 def empty_model(model: ModelConfig) -> PreTrainedModel:
-    """The modules that a run trains, adapters included, and the shapes of their weights, without the weights.
+    """The modules that a run trains, adapters included, with the shapes of their weights and no values.
 
-    Raises: ValueError for settings of which no such model can be built.
+    Raises:
+        ValueError: for settings of which no such model can be built.
     """
     config = base_config(model)
     options = {} if model.attn_implementation is None else {"attn_implementation": model.attn_implementation}
@@ -194,9 +216,9 @@ def empty_model(model: ModelConfig) -> PreTrainedModel:
 
 
 def base_fingerprint(model: ModelConfig, seed: int) -> str:
-    """sha256 of what identifies a base model: its weight files, its commit on the hub, or what its random weights
-    follow from (architecture, seed, torch)."""
+    """sha256 of what identifies a base model: weight files, a commit on the hub, or an architecture."""
     if model.architecture is not None:
+        # Random weights follow from these three.
         origin = [model.architecture, seed, torch.__version__]
     elif Path(str(model.name_or_path)).is_dir():
         return checkpoint_fingerprint(Path(str(model.name_or_path)))
@@ -206,11 +228,13 @@ def base_fingerprint(model: ModelConfig, seed: int) -> str:
 
 
 def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """The model before fine-tuning (step 0). Random weights of an architecture follow from the seed alone.
+    """The model before fine-tuning (step 0).
 
-    The vocabulary grows only if the tokenizer has ids that the embedding lacks; rows that are there are not touched.
+    Random weights of an architecture follow from the seed alone. The vocabulary grows only if the tokenizer
+    has ids that the embedding lacks, and the rows that are there stay as they are.
 
-    Raises: ValueError if it cannot be loaded or lacks weights.
+    Raises:
+        ValueError: if it cannot be loaded or lacks weights.
     """
     config = base_config(model)
     options: dict[str, Any] = {"dtype": getattr(torch, model.dtype)}
@@ -218,10 +242,9 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
         options["attn_implementation"] = model.attn_implementation
     if model.architecture is not None:
         config.eos_token_id = tokenizer.eos_token_id
+        has_bos = tokenizer.bos_token_id is not None
         # Some configs refuse to have none.
-        config.bos_token_id = (
-            tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-        )
+        config.bos_token_id = tokenizer.bos_token_id if has_bos else tokenizer.eos_token_id
         with seeded(seed):
             loaded = _auto_class(config).from_config(config, **options)
     else:
@@ -247,12 +270,17 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
 def load_checkpoint(
     folder: Path, model: ModelConfig, dtype: torch.dtype | str = torch.float32, seed: int = 0
 ) -> PreTrainedModel:
-    """A saved model in evaluation mode; a LoRA checkpoint comes with its adapter merged in.
+    """A saved model in evaluation mode. A LoRA checkpoint comes with its adapter merged in.
 
-    Args: dtype: "auto" = as saved; seed: of the run, which a LoRA checkpoint's base model may follow from.
+    Args:
+        folder: the checkpoint.
+        model: what the run was trained from.
+        dtype: "auto" for that of the files.
+        seed: the run's; a LoRA checkpoint's base model may have random weights.
 
-    Raises: FileNotFoundError; ValueError naming the folder if it is unreadable or truncated, or if its weights are not
-    exactly those of its config.
+    Raises:
+        FileNotFoundError: if the folder holds no config.
+        ValueError: if it is unreadable or truncated, or if its weights are not exactly those of its config.
     """
     options: dict[str, Any] = {"dtype": dtype}
     if model.attn_implementation is not None:
@@ -269,17 +297,18 @@ def load_checkpoint(
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random weights made inside follow from the seed; the random numbers drawn outside go on as if none were made.
-
-    Weights are made on the CPU, so its generator alone is seeded.
-    """
-    with torch.random.fork_rng(devices=[]):
+    """Random weights made inside follow from the seed. Numbers drawn outside do not change."""
+    with torch.random.fork_rng(devices=[]):  # weights are made on the CPU, so no other generator is touched
         torch.default_generator.manual_seed(seed)
         yield
 
 
 def add_lora(base: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
-    """Wrap a model for low-rank adaptation (peft). Where the adapter starts follows from the seed."""
+    """Wrap a model for low-rank adaptation (peft). The adapter's first weights follow from the seed.
+
+    Raises:
+        ValueError: if peft cannot adapt this model.
+    """
     import peft  # three seconds that only LoRA runs pay
 
     settings = peft.LoraConfig(
@@ -297,13 +326,17 @@ def add_lora(base: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
 
 
 def load_adapter(base: PreTrainedModel, folder: Path, is_trainable: bool = False) -> Any:
-    """A LoRA checkpoint on its base model. Raises: ValueError if it is unreadable or not one of this model."""
-    import peft
+    """A LoRA checkpoint on its base model.
+
+    Raises:
+        ValueError: if it is unreadable or belongs to another model.
+    """
+    import peft  # see add_lora
 
     try:
         settings = peft.PeftConfig.from_pretrained(str(folder))
         settings.inference_mode = not is_trainable
-        with seeded(0):  # the adapter is drawn before it is read
+        with seeded(0):  # peft draws an adapter before it reads ours
             adapted = peft.get_peft_model(base, settings)
         report = adapted.load_adapter(str(folder), "default", is_trainable=is_trainable)
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
@@ -326,29 +359,32 @@ def _auto_class(config: PretrainedConfig) -> Any:
 def _from_pretrained(
     name: str, config: PretrainedConfig, **options: Any
 ) -> tuple[PreTrainedModel, list[str]]:
-    """Returns: the model; the tensors of its files that it has no place for.
+    """The model, and the tensors of its files that it has no place for.
 
-    Raises: ValueError if it cannot be read or lacks weights, which would be random ones.
+    Raises:
+        ValueError: if it cannot be read, or lacks weights, which would be random ones.
     """
     try:
-        # What it lacks or has in another shape is drawn, and refused below.
-        with seeded(0):
+        with seeded(0):  # weights that it lacks or has in another shape are drawn, and refused below
             loaded, report = _auto_class(config).from_pretrained(
                 name, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **options
             )
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{name}: the model cannot be loaded: {error}") from error
-    # Not among them: weights that are tied to others, and what the family lists as computed or of another use.
-    check_weights(
-        name, missing=report["missing_keys"], mismatched={str(key) for key, *_ in report["mismatched_keys"]}
-    )
+    # transformers leaves out of this report weights tied to others and those that the family computes.
+    mismatched = {str(key) for key, *_ in report["mismatched_keys"]}
+    check_weights(name, missing=report["missing_keys"], mismatched=mismatched)
     return loaded, [key for key in report["unexpected_keys"] if not _OLD_BUFFERS.search(key)]
 
 
 def check_weights(
     name: str, missing: Collection[str] = (), mismatched: Collection[str] = (), surplus: Collection[str] = ()
 ) -> None:
-    """The one check of weights against the model they are for. Raises: ValueError that names some of what does not fit."""
+    """The one check of weights against the model they are for.
+
+    Raises:
+        ValueError: that names some of the tensors that do not fit.
+    """
     problems = (
         ("lacks", missing),
         ("has in another shape", mismatched),
@@ -357,8 +393,8 @@ def check_weights(
     found = [f"{what} {_shown(names)}" for what, names in problems if names]
     if found:
         raise ValueError(
-            f"{name}: the weights are not the model's: it {', '.join(found)}. Expected exactly the weights of the model in "
-            "its config.json: save or copy the checkpoint again, or mend config.json"
+            f"{name}: the weights are not the model's: it {', '.join(found)}. "
+            "Expected exactly the weights of its config.json: copy the checkpoint again, or mend config.json"
         )
 
 
@@ -368,6 +404,7 @@ def _shown(names: Collection[str]) -> str:
 
 
 def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id that fills a batch. Never attended to and never a label, so any will do; the tokenizer is not changed."""
+    """The id that fills a batch."""
     pad_id = tokenizer.pad_token_id
+    # It is never attended to and never a label, so any id will do, and the tokenizer stays as it is.
     return cast(int, tokenizer.eos_token_id if pad_id is None else pad_id)

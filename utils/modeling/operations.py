@@ -1,4 +1,4 @@
-"""The floating-point operations that scoring and training cannot do without, and how many a device does a second."""
+"""The floating-point operations that scoring and training need, and how many a device does a second."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,8 @@ from torch import nn
 from ..config.counts import TokenOperations
 
 _PER_WEIGHT = 2  # a multiplication and an addition
-_BACKWARD_TO_INPUTS = 1  # of a backward pass, in forward passes
+# The two halves of a backward pass, in forward passes.
+_BACKWARD_TO_INPUTS = 1
 _BACKWARD_TO_WEIGHTS = 1  # not done for a frozen weight
 
 _CROSS_ATTENTION = ("EncDecAttention", "encoder_attn", "cross_att")
@@ -18,19 +19,30 @@ _KEYS_AND_VALUES = ("k", "v", "k_proj", "v_proj", "key_proj", "value_proj")
 
 
 def scoring_operations(model: Any) -> TokenOperations:
-    """Of a forward pass, per token: two per weight that multiplies it. A router's experts count as far as it chooses
-    them; tables that are looked up and attention's own products do not, so true work is a little more."""
+    """The operations of a forward pass, per token: two for each weight that multiplies it.
+
+    Experts count by the share of tokens that their router sends them.
+    Attention's own products and look-ups in tables do not count, so the true number is a little higher.
+    """
     return _token_operations(model, lambda weight: 1)
 
 
 def training_operations(model: Any) -> TokenOperations:
-    """Of a forward and a backward pass: three times scoring, and twice for a frozen weight, whose gradient nobody needs."""
-    forward = 1 + _BACKWARD_TO_INPUTS
-    return _token_operations(model, lambda weight: forward + weight.requires_grad * _BACKWARD_TO_WEIGHTS)
+    """The operations of a forward and a backward pass: three times scoring, and twice for a frozen weight."""
+
+    def passes(weight: torch.Tensor) -> int:
+        forward_and_back = 1 + _BACKWARD_TO_INPUTS
+        return forward_and_back + _BACKWARD_TO_WEIGHTS if weight.requires_grad else forward_and_back
+
+    return _token_operations(model, passes)
 
 
 def _token_operations(model: Any, passes: Callable[[torch.Tensor], int]) -> TokenOperations:
-    """Args: passes: how often a weight multiplies each of its tokens."""
+    """The operations of some passes, for a token of the prompt and a token of the response.
+
+    Args:
+        passes: how often a weight multiplies each of its tokens.
+    """
     head = model.get_output_embeddings() or model.get_input_embeddings()
     encoder = set(model.get_encoder().parameters()) if model.config.is_encoder_decoder else set()
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -63,34 +75,34 @@ def _shares_of_experts(model: Any) -> dict[torch.Tensor, float]:
     for block in model.modules():
         for name, experts in block.named_children():
             # As transformers names them. Shared experts work on every token.
-            if type(experts).__name__.endswith("Experts") and not name.startswith("shared"):
-                weights = list(experts.parameters())
-                num_experts = (
-                    getattr(experts, "num_experts", None) or weights[0].shape[0]
-                )  # side by side in a weight
-                shares |= dict.fromkeys(
-                    weights, min(1.0, _experts_per_token(block, model.config) / num_experts)
-                )
+            if not type(experts).__name__.endswith("Experts") or name.startswith("shared"):
+                continue
+            weights = list(experts.parameters())
+            # All experts of a block lie in one weight, along its first dimension.
+            num_experts = getattr(experts, "num_experts", None) or weights[0].shape[0]
+            share = min(1.0, _experts_per_token(block, model.config) / num_experts)
+            shares |= dict.fromkeys(weights, share)
     return shares
 
 
 def _experts_per_token(block: nn.Module, config: Any) -> int:
     """What the block or its router says, or the config."""
-    for place in (*block.modules(), config.get_text_config()):
+    for holder in (*block.modules(), config.get_text_config()):
         for name in ("top_k", "num_experts_per_tok"):
-            if isinstance(chosen := getattr(place, name, None), int):
-                return chosen
+            number = getattr(holder, name, None)
+            if isinstance(number, int):
+                return number
     return 1
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, tries: int = 5) -> float:
     """Floating-point operations a second of a large square matrix product: the median of several tries."""
-    size = (
-        8192 if device.type == "cuda" else 512
-    )  # a CPU without bfloat16 of its own takes minutes for 2048 in it
+    # A CPU without bfloat16 of its own takes minutes for a product of size 2048 in it.
+    size = 8192 if device.type == "cuda" else 512
     generator = torch.Generator(device).manual_seed(0)  # a training's own random numbers are not touched
-    left, right = (torch.randn(size, size, device=device, dtype=dtype, generator=generator) for _ in range(2))
-    torch.mm(left, right)
+    left = torch.randn(size, size, device=device, dtype=dtype, generator=generator)
+    right = torch.randn(size, size, device=device, dtype=dtype, generator=generator)
+    torch.mm(left, right)  # the first product sets the library up
     seconds = []
     for _ in range(tries):
         _wait_for(device)
@@ -98,7 +110,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, tries: int = 5) -> flo
         torch.mm(left, right)
         _wait_for(device)
         seconds.append(time.perf_counter() - begun)
-    return 2 * size**3 / sorted(seconds)[tries // 2]
+    return _PER_WEIGHT * size**3 / sorted(seconds)[tries // 2]
 
 
 def _wait_for(device: torch.device) -> None:

@@ -1,5 +1,4 @@
-"""The loss of responses while a model is trained. Here is what its forward is given, where it predicts a response token, and
-the sum over those places, with logits computed nowhere else.
+"""The loss of responses while a model is trained, with logits computed at their positions only.
 
 Legend: B rows of a batch, L tokens of the longest row, R response tokens of the batch, V vocabulary.
 """
@@ -16,7 +15,7 @@ from .head import output_head
 
 
 def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the model's forward takes, labels left out: the losses are ours, the same for every family."""
+    """What the model's forward takes. Labels are left out: the losses are ours, the same for every family."""
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = _decoder_inputs(model, batch["labels"])
@@ -24,34 +23,44 @@ def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.
 
 
 def check_decoder(model: Any) -> None:
-    """Raises: ValueError for an encoder-decoder whose config does not say what its decoder begins with. Weights are not
-    looked at, so the model may be empty."""
+    """Whether an encoder-decoder says what its decoder begins with.
+
+    Args:
+        model: its weights are not read, so it may be empty.
+
+    Raises:
+        ValueError: if its config does not say.
+    """
     if model.config.is_encoder_decoder:
         _decoder_inputs(model, torch.tensor([[IGNORED, 0, 0]]))
 
 
 def _decoder_inputs(model: Any, labels_BL: torch.Tensor) -> torch.Tensor:
-    """int64 (B, L): what a decoder reads to predict the labels. By the family's own rule where the model has a method for
-    it (mBART starts with the last label), else the start token and then the labels but the last.
+    """What a decoder reads to predict the labels, int64 (B, L).
 
-    Raises: ValueError for a config without the start token.
+    That is the family's own rule where the model has a method for it (mBART starts with the last label).
+    Else it is the start token and then the labels but the last.
+
+    Raises:
+        ValueError: for a config without the start token.
     """
-    pad_id, start_id = model.config.pad_token_id, getattr(model.config, "decoder_start_token_id", None)
+    pad_id = model.config.pad_token_id
+    start_id = getattr(model.config, "decoder_start_token_id", None)
     if pad_id is not None:
         labels_BL = labels_BL.masked_fill(labels_BL == IGNORED, pad_id)  # FSMT's rule leaves them in
-    is_told = pad_id is not None and start_id is not None
+    has_both = pad_id is not None and start_id is not None
     own_rule = getattr(model, "prepare_decoder_input_ids_from_labels", None)
-    if own_rule is None and is_told:
+    if own_rule is None and has_both:
         return functional.pad(labels_BL[:, :-1], (1, 0), value=start_id)
     if own_rule is not None:
         try:
             return own_rule(labels=labels_BL)
-        except (AttributeError, TypeError, ValueError):  # what families say of a token that is not there
-            if is_told:
+        except (AttributeError, TypeError, ValueError):  # each family has its own for a missing token
+            if has_both:
                 raise
     raise ValueError(
-        f"{type(model).__name__}: found pad_token_id {pad_id} and decoder_start_token_id {start_id} in the model's "
-        "config, expected a number each: set them in its config.json or under model.architecture"
+        f"{type(model).__name__}: found pad_token_id {pad_id} and decoder_start_token_id {start_id} "
+        "in its config, expected two numbers: set them in config.json or under model.architecture"
     )
 
 
@@ -60,9 +69,10 @@ def response_positions(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Where the model predicts a response token, and which.
 
-    A causal model's position t predicts token t + 1; a decoder's position t predicts label t.
+    A causal model's position t predicts token t + 1. A decoder's position t predicts label t.
 
-    Returns: bool (B, L); int64 (R,), in the order of the former's true entries.
+    Returns:
+        bool (B, L), and int64 (R,) in the order of the true entries.
     """
     if not is_encoder_decoder:
         labels_BL = functional.pad(labels_BL[:, 1:], (0, 1), value=IGNORED)
@@ -72,10 +82,10 @@ def response_positions(
 
 @contextlib.contextmanager
 def logits_at(model: Any, predicted_BL: torch.Tensor) -> Iterator[None]:
-    """Within this context the model's forward computes logits at these positions only: (1, R, V) instead of (B, L, V).
+    """Within this context the model's forward returns logits at these positions only, as (1, R, V).
 
-    The output head is given the gathered hidden states; what a family does to its logits afterwards it does as ever. A
-    model that has no such head computes them all.
+    The output head is given the gathered hidden states, and a family does to its logits what it always does.
+    A model that has no such head computes them all.
     """
 
     def gather(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor] | None:
@@ -95,9 +105,10 @@ def logits_at(model: Any, predicted_BL: torch.Tensor) -> Iterator[None]:
 def summed_token_loss(
     logits: torch.Tensor, predicted_BL: torch.Tensor, labels_R: torch.Tensor
 ) -> torch.Tensor:
-    """Sum of -log p over response tokens, in nats, float32; no token at all gives 0 with a gradient of 0.
+    """Sum of -log p over response tokens, in nats, float32. No token at all gives 0 with a gradient of 0.
 
-    Args: logits: (1, R, V) or (B, L, V), of a forward within `logits_at`.
+    Args:
+        logits: (1, R, V) or (B, L, V), from a forward within `logits_at`.
     """
     logits_RV = logits[predicted_BL] if logits.shape[:2] == predicted_BL.shape else logits[0]
     return functional.cross_entropy(logits_RV.float(), labels_R, reduction="sum")

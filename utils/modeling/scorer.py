@@ -1,11 +1,11 @@
 """The loss of each response, for scoring: exact, and fast.
 
-The output head is the costly part: B x L x V logits of which a loss needs R rows. The hidden states are taken where the
-head would read them and pushed through it a tile at a time; the token prefix that all examples share is computed once
-per model.
+The output head is the costly part: B x L x V logits, of which a loss needs R rows.
+The hidden states are taken where the head would read them and pushed through it a tile at a time.
+The token prefix that all examples share is computed once per model.
 
-Legend: B rows of a batch, P tokens of the shared prefix, L tokens of the longest row behind it, R response tokens of the
-batch, H hidden size, V vocabulary.
+Legend: B rows of a batch, P tokens of the shared prefix, L tokens of the longest row behind it,
+R response tokens of the batch, H hidden size, V vocabulary.
 """
 
 import copy
@@ -26,17 +26,20 @@ from .rotary import fixed_rotary_length
 
 Row = tuple[np.ndarray, int]  # token ids int64 (length,), position of the first response token
 
-_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}  # of the self-check, nats
-_TF32_TOLERANCE = 0.02  # products with as many bits as float16's
+# How far the fast way may be from the plain one, in nats.
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
+_TF32_TOLERANCE = 0.02  # its products have as many bits as float16's
 
 
 @dataclass(frozen=True)
 class ResponseScores:
-    """Attributes, on the model's device, so that nobody waits for a GPU before they are read:
-    losses_B: float32, mean -log p over a row's response tokens in nats; NaN for a row without one.
-    probability_B: float32, mean probability of a row's response tokens.
-    max_probability_B: float32, mean probability of the likeliest token at their places.
-    embeddings_BH: float16, mean of what the output head reads at the response positions; None unless asked for.
+    """The scores of a batch, on the model's device, so that nobody waits for a GPU before they are read.
+
+    Attributes:
+        losses_B: float32, mean -log p over a row's response tokens in nats; NaN for a row without one.
+        probability_B: float32, mean probability of a row's response tokens.
+        max_probability_B: float32, mean probability of the likeliest token at the same positions.
+        embeddings_BH: float16, mean of what the output head reads at those positions; None unless asked for.
     """
 
     losses_B: torch.Tensor
@@ -45,26 +48,28 @@ class ResponseScores:
     embeddings_BH: torch.Tensor | None
 
     def __getitem__(self, rows: torch.Tensor) -> "ResponseScores":
-        """Args: rows: int64, positions in the batch."""
-        embeddings_BH = None if self.embeddings_BH is None else self.embeddings_BH[rows]
+        """The scores of some rows, given as int64 positions in the batch."""
         return ResponseScores(
-            self.losses_B[rows], self.probability_B[rows], self.max_probability_B[rows], embeddings_BH
+            losses_B=self.losses_B[rows],
+            probability_B=self.probability_B[rows],
+            max_probability_B=self.max_probability_B[rows],
+            embeddings_BH=None if self.embeddings_BH is None else self.embeddings_BH[rows],
         )
 
 
 class ResponseScorer:
     """Scores batches of rows with one model, exactly and fast.
 
-    On being made it scores some real rows both its fast way and the plain one. Where they differ, it gives up first the
-    shared prefix, then the separate head, and `slow_because` says so. Rows that are too long to share a rotary table
-    with others are scored alone.
+    It first scores some real rows both its fast way and the plain one.
+    Where they differ, it gives up the shared prefix, then the separate head, and `slow_because` says so.
+    Rows that are too long to share a rotary table with others are scored alone.
 
     Args:
         model: in evaluation mode, on its device.
         pad_id: what fills a batch.
-        probe: rows with response tokens, as `TokenizedPool.row` gives them, of many lengths.
-        prefix: token ids that every row to be scored begins with, and that end before its first prediction (see
-            `utils.data.tokenization.shared_prefix`); causal models only.
+        probe: rows with response tokens, of many lengths, as `TokenizedPool.row` gives them.
+        prefix: token ids that every row begins with and that end before its first prediction,
+            for a causal model (see `utils.data.tokenization.shared_prefix`).
         embeddings: whether to return embeddings.
         compiled: run the model below its head, and what follows the head, through torch.compile.
     """
@@ -78,7 +83,10 @@ class ResponseScorer:
         embeddings: bool = False,
         compiled: bool = False,
     ):
-        self._model, self._pad_id, self._embeddings, self._compiled = model, pad_id, embeddings, compiled
+        self._model = model
+        self._pad_id = pad_id
+        self._embeddings = embeddings
+        self._compiled = compiled
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self._longest_together = fixed_rotary_length(model)
         if compiled:
@@ -86,33 +94,38 @@ class ResponseScorer:
         self.refresh(prefix, probe)
 
     def refresh(self, prefix: np.ndarray | None, probe: Sequence[Row]) -> None:
-        """Choose the fastest way that is right: on being made, and when the model's weights changed in place."""
-        self._head: TiledHead | None = None  # None: one row at a time, through the model's own forward
-        self._prefix_length, self._prefix_cache = 0, None
+        """Choose the fastest way that is right, at the start and when the weights changed in place."""
         self.slow_because: str | None = None
+        self._forget_fast_way()
         if not probe:
             return
         expected_B = _stack([self._score_alone(row) for row in probe]).losses_B
-        for tried in [prefix, None] if self._can_share(prefix) else [None]:
-            problem = self._try_fast_way(tried, probe, expected_B)
+        if self._can_share(prefix):
+            problem = self._try_fast_way(prefix, probe, expected_B)
             if problem is None:
                 return
-            self._head, self._prefix_length, self._prefix_cache = None, 0, None
-            way = (
-                "one example at a time through the model's own forward"
-                if tried is None
-                else "without the shared prefix"
-            )
-            self.slow_because = f"{way} ({problem})"
+            self._forget_fast_way()
+            self.slow_because = f"without the shared prefix ({problem})"
+        problem = self._try_fast_way(None, probe, expected_B)
+        if problem is not None:
+            self._forget_fast_way()
+            self.slow_because = f"one example at a time through the model's own forward ({problem})"
+
+    def _forget_fast_way(self) -> None:
+        self._head: TiledHead | None = None  # None: one row at a time, through the model's own forward
+        self._prefix_length = 0
+        self._prefix_cache: Any = None
 
     def score(self, rows: Sequence[Row]) -> ResponseScores:
-        """Args: rows: whole rows, the prefix included. Returns: in the order of the rows."""
+        """The scores of whole rows, the prefix included, in the order of the rows."""
         alone = [position for position, row in enumerate(rows) if self._must_be_alone(row)]
         together = [position for position, row in enumerate(rows) if not self._must_be_alone(row)]
         scores = [self._score_alone(rows[position]) for position in alone]
         if together:
             scores.append(self._score_together([rows[position] for position in together]))
-        return _stack(scores)[torch.tensor([*alone, *together]).argsort()] if alone else scores[0]
+        if not alone:
+            return scores[0]
+        return _stack(scores)[torch.tensor([*alone, *together]).argsort()]  # back in the order of the rows
 
     def _must_be_alone(self, row: Row) -> bool:
         if self._head is None:
@@ -124,14 +137,20 @@ class ResponseScorer:
         cut = [(ids[self._prefix_length :], start - self._prefix_length) for ids, start in rows]
         batch = pad_rows(cut, self._pad_id, self._is_encoder_decoder)
         predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
-        place_R, counts_B = predicted_BL.flatten().nonzero().squeeze(1), predicted_BL.sum(dim=1)
+        # Positions are counted on the CPU: a boolean index on a GPU would wait for all that it still has
+        # to do.
+        targets = {
+            "position_R": predicted_BL.flatten().nonzero().squeeze(1),
+            "labels_R": labels_R,
+            "counts_B": predicted_BL.sum(dim=1),
+        }
         with torch.inference_mode():
             self._forget_longer_rows()
             hidden_BLH = self._hidden_before_head(self._on_device(batch))
-            placed = self._on_device({"place_R": place_R, "labels_R": labels_R, "counts_B": counts_B})
-            hidden_RH = hidden_BLH.flatten(0, 1)[placed["place_R"]]
-            losses_R, max_probability_R = self._head.score(hidden_RH, placed["labels_R"])
-            return self._per_row(losses_R, max_probability_R, hidden_RH, placed["counts_B"])
+            targets = self._on_device(targets)
+            hidden_RH = hidden_BLH.flatten(0, 1)[targets["position_R"]]
+            losses_R, max_probability_R = self._head.score(hidden_RH, targets["labels_R"])
+            return self._per_row(losses_R, max_probability_R, hidden_RH, targets["counts_B"])
 
     def _per_row(
         self,
@@ -141,30 +160,28 @@ class ResponseScorer:
         counts_B: torch.Tensor,
     ) -> ResponseScores:
         return ResponseScores(
-            _mean_per_row(losses_R, counts_B).float(),
-            _mean_per_row(torch.exp(-losses_R), counts_B).float(),
-            _mean_per_row(max_probability_R, counts_B).float(),
-            _mean_per_row(hidden_RH, counts_B).half() if self._embeddings else None,
+            losses_B=_mean_per_row(losses_R, counts_B).float(),
+            probability_B=_mean_per_row(torch.exp(-losses_R), counts_B).float(),
+            max_probability_B=_mean_per_row(max_probability_R, counts_B).float(),
+            embeddings_BH=_mean_per_row(hidden_RH, counts_B).half() if self._embeddings else None,
         )
 
     def _on_device(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Copied through pinned memory, which does not wait for what the GPU is doing."""
         device = self._model.device
-        if device.type == "cuda":
+        if device.type == "cuda":  # a copy from pinned memory does not wait for what the GPU is doing
             tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
         return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
     def _hidden_before_head(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """(B, L, H): what the output head would have read; the head itself runs on one position only.
-
-        Padding is on the right, where no causal position looks: without a mask attention takes its fastest kernel.
-        """
+        """(B, L, H): what the output head would have read. The head itself runs on one position only."""
         inputs = model_inputs(self._model, batch)
         cache = None
         if not self._is_encoder_decoder:
+            # Padding is on the right, where no causal position looks.
+            # Without a mask attention takes its fastest kernel.
             del inputs["attention_mask"]
             if self._prefix_cache is not None:
-                cache = copy.deepcopy(self._prefix_cache)
+                cache = copy.deepcopy(self._prefix_cache)  # a forward pass appends to its cache
                 cache.batch_repeat_interleave(len(inputs["input_ids"]))
         captured: list[torch.Tensor] = []
 
@@ -193,21 +210,27 @@ class ResponseScorer:
     def _try_fast_way(
         self, prefix: np.ndarray | None, probe: Sequence[Row], expected_B: torch.Tensor
     ) -> str | None:
-        """Get ready to score with the head apart and with this prefix. Returns: why the losses are not as expected."""
+        """Get ready to score with a separate head and with this prefix.
+
+        Returns:
+            Why the losses are not as expected; None if they are.
+        """
         try:
             self._head = self._separate_head(probe[0])
             self._prefix_length, self._prefix_cache = self._read_prefix(prefix)
             difference = (self._score_within_memory(probe).losses_B - expected_B).abs().max().item()
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError:  # a RuntimeError, but no fault of the fast way
             raise
         except NotSeparableError as error:
             return str(error)
         except (AttributeError, TypeError, IndexError, ValueError, RuntimeError) as error:
             if self._compiled and prefix is None:
                 raise ValueError(
-                    f"trajectories.compile: {type(self._model).__name__} cannot be compiled here ({error}): set it to false"
+                    f"trajectories.compile: {type(self._model).__name__} cannot be compiled here ({error}): "
+                    "set it to false"
                 ) from error
             return f"{type(error).__name__}: {error}"
+        # Losses that are not finite cannot be compared; they are refused where they are written.
         if difference <= self._tolerance() or not expected_B.isfinite().all():
             return None
         return f"the fast way differs by {difference:.2g} nats"
@@ -232,12 +255,11 @@ class ResponseScorer:
         if head is None:
             raise NotSeparableError("it has no output head of its own")
         with torch.inference_mode():
-            return TiledHead(
-                head, operations_after(head, self._model, self._short_inputs(row)), self._compiled
-            )
+            operations = operations_after(head, self._model, self._short_inputs(row))
+        return TiledHead(head, operations, self._compiled)
 
     def _read_prefix(self, prefix: np.ndarray | None) -> tuple[int, Any]:
-        """(P, key-value cache of the prefix)."""
+        """The length P of the prefix and its key-value cache."""
         if prefix is None:
             return 0, None
         ids = torch.from_numpy(np.asarray(prefix, np.int64))[None].to(self._model.device)
@@ -252,26 +274,26 @@ class ResponseScorer:
         """One row, full logits, the model's own forward: slow, and right for every model."""
         batch = self._on_device(pad_rows([row], self._pad_id, self._is_encoder_decoder))
         predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
+        inputs = model_inputs(self._model, batch)
         with torch.inference_mode():
             self._forget_longer_rows()
-            output = self._model(
-                **model_inputs(self._model, batch), use_cache=False, output_hidden_states=self._embeddings
-            )
+            output = self._model(**inputs, use_cache=False, output_hidden_states=self._embeddings)
             logits_RV = output.logits[predicted_BL].float()
             losses_R = functional.cross_entropy(logits_RV, labels_R, reduction="none")
+            max_probability_R = logits_RV.softmax(dim=1).amax(dim=1)
             hidden = output.decoder_hidden_states if self._is_encoder_decoder else output.hidden_states
-            hidden_RH = hidden[-1][predicted_BL] if self._embeddings else logits_RV
-            return self._per_row(
-                losses_R, logits_RV.softmax(dim=1).amax(dim=1), hidden_RH, predicted_BL.sum(dim=1)
-            )
+            hidden_RH = (
+                hidden[-1][predicted_BL] if self._embeddings else logits_RV
+            )  # not read without embeddings
+            return self._per_row(losses_R, max_probability_R, hidden_RH, predicted_BL.sum(dim=1))
 
     def _forget_longer_rows(self) -> None:
-        """A rotary table that grew with a long row keeps its size until a short one comes; a single token is short."""
+        """Make a rotary table that grew with a long row small again, which any short row does."""
         if self._longest_together is not None:
             self._model(**self._short_inputs((np.zeros(2, np.int64), 1)), use_cache=False)
 
     def _short_inputs(self, row: Row) -> dict[str, torch.Tensor]:
-        """Of the model's forward, for the beginning of a row."""
+        """What the model's forward takes for the first two tokens of a row."""
         batch = pad_rows([(row[0][:2], 1)], self._pad_id, self._is_encoder_decoder)
         return model_inputs(self._model, self._on_device(batch))
 
@@ -279,13 +301,13 @@ class ResponseScorer:
 def _stack(scores: list[ResponseScores]) -> ResponseScores:
     embeddings = [score.embeddings_BH for score in scores if score.embeddings_BH is not None]
     return ResponseScores(
-        torch.cat([score.losses_B for score in scores]),
-        torch.cat([score.probability_B for score in scores]),
-        torch.cat([score.max_probability_B for score in scores]),
-        torch.cat(embeddings) if embeddings else None,
+        losses_B=torch.cat([score.losses_B for score in scores]),
+        probability_B=torch.cat([score.probability_B for score in scores]),
+        max_probability_B=torch.cat([score.max_probability_B for score in scores]),
+        embeddings_BH=torch.cat(embeddings) if embeddings else None,
     )
 
 
 def _mean_per_row(values_R: torch.Tensor, counts_B: torch.Tensor) -> torch.Tensor:
-    """Mean of consecutive stretches along the first dimension, in float64; 0 / 0 = NaN for an empty stretch."""
+    """Mean of consecutive stretches along the first dimension, in float64; NaN for an empty stretch."""
     return torch.segment_reduce(values_R.double(), "mean", lengths=counts_B)
