@@ -45,10 +45,10 @@ def _evaluate(arguments) -> int:
     # What the config alone says has been said; these import torch.
     from utils.evaluation.plan import plan_evaluation
     from utils.evaluation.run import run_evaluation
-    from utils.reporting.text.evaluation import results_text
+    from utils.reporting.text.evaluation import evaluation_plan_text, results_text
 
     plan = plan_evaluation(config, arguments.ckpt, arguments.overwrite)
-    print(plan.describe(config), flush=True)
+    print(evaluation_plan_text(plan), flush=True)
     if not arguments.dry_run:
         print(results_text(run_evaluation(config, plan, arguments.overwrite)))
     return 0

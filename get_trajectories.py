@@ -42,17 +42,18 @@ def _score(arguments) -> int:
     chosen = choose_checkpoints(config.run_name, *wanted)
 
     # All that needs no torch has been said; these import it.
-    from utils.reporting.text.scoring import failed_text, scored_text
+    from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
     from utils.scoring.launch import Launch
     from utils.scoring.plan import plan_scoring
     from utils.scoring.run import run_scoring
 
     plan = plan_scoring(config, pool, chosen, arguments.overwrite)
-    print(plan.describe(config))
+    text = scoring_plan_text(plan.summary)
+    print(text)
     if arguments.dry_run:
         print(failed_text(plan.unreadable), file=sys.stderr, end="")
         return int(bool(plan.unreadable))
-    failed = run_scoring(config, plan, Launch(), arguments.overwrite)
+    failed = run_scoring(config, plan, Launch(), arguments.overwrite, log_heading=text)
     print(scored_text(plan, failed))
     print(failed_text(failed), file=sys.stderr, end="")
     return int(bool(failed))

@@ -48,31 +48,32 @@ def _score(arguments) -> int:
     pool = read_pool(config) if plans_for_all else None
 
     # All that needs no torch has been said; these import it.
-    from utils.reporting.text.scoring import failed_text, scored_text
+    from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
     from utils.scoring.launch import Launch, launch_workers, num_workers
     from utils.scoring.plan import ScoringPlan, plan_scoring
     from utils.scoring.run import run_scoring
 
-    if not is_worker() and not arguments.dry_run:
-        workers = num_workers(config.trajectories)
-        if workers > 1:
-            return launch_workers(__file__, arguments.words, workers)
+    workers = 1 if is_worker() else num_workers(config.trajectories)
+    if workers > 1 and not arguments.dry_run:
+        return launch_workers(__file__, arguments.words, workers)
     launch = Launch()
+    num_devices = max(launch.size, workers)
     is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue
     overwrite = arguments.overwrite and not is_restart
     chosen = choose_checkpoints(config.run_name, *wanted)
 
     def plan_for_all() -> ScoringPlan:
         assert pool is not None
-        return plan_scoring(config, pool, chosen, overwrite)
+        return plan_scoring(config, pool, chosen, overwrite, num_devices)
 
     plan = launch.first(plan_for_all)
+    text = scoring_plan_text(plan.summary)
     if launch.rank == 0:
-        print(plan.describe(config, max(launch.size, 1 if is_worker() else num_workers(config.trajectories))))
+        print(text)
     if arguments.dry_run:
         print(failed_text(plan.unreadable), file=sys.stderr, end="")
         return int(bool(plan.unreadable))
-    failed = run_scoring(config, plan, launch, overwrite)
+    failed = run_scoring(config, plan, launch, overwrite, log_heading=text)
     launch.close()
     if launch.rank == 0:
         print(scored_text(plan, failed))

@@ -28,6 +28,7 @@ def _train(arguments) -> int:
     from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
     from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
+    from utils.reporting.text.training import training_plan_text
     from utils.selection.plan import plan_selection
     from utils.selection.resolve import resolve_subset, single_subset_problems, subset_is_begun, uncompared
     from utils.selection.run import run_selection
@@ -68,7 +69,7 @@ def _train(arguments) -> int:
             print(remarks_text(selection.remarks, selection.warnings), file=sys.stderr, end="")
             print(selection_plan_text(selection))
             if arguments.dry_run:
-                print(setup.describe(config))
+                print(training_plan_text(setup.summary))
             else:
                 result = run_selection(selection)
                 print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")
@@ -79,13 +80,14 @@ def _train(arguments) -> int:
             subset = resolve_subset(config, pool)
         rows, manifest = (pool.usable_rows, None) if subset is None else (subset.indices, subset.manifest)
         plan = plan_training(config, pool, rows, manifest, arguments.overwrite)
+    text = training_plan_text(plan.summary)
     if state.is_main_process:
         if config.subset is not None and selection is None:  # one that was just made has been compared
             print(remarks_text(uncompared(config.subset)), file=sys.stderr, end="")
-        print(plan.describe(config), flush=True)
+        print(text, flush=True)
     if not arguments.dry_run:
         callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
-        run_training(config, plan, callbacks)
+        run_training(config, plan, callbacks, log_heading=text)
         for callback in callbacks:
             callback.make_up()
     return 0

@@ -11,7 +11,7 @@ import get_trajectories
 import train
 from utils.artifacts.manifests import read_manifest, write_manifest
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.rates import scoring_pace, time_line, training_pace
+from utils.artifacts.rates import TimeEstimate, scoring_pace, training_pace
 from utils.artifacts.runs import find_runs, main, run_table
 from utils.config.load import load_config
 from utils.process.output import copied_to
@@ -65,10 +65,10 @@ def test_an_unreadable_manifest_is_listed_too(res_dir):
 
 def test_each_line_of_the_log_has_its_time(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", "--config_file", "my runs/c.yml"])
-    with copied_to(tmp_path / "log.txt", lambda: "the plan\nin two lines"):
+    with copied_to(tmp_path / "log.txt", "the plan\nin two lines"):
         print("half a line", end=" ")
         print("and the rest\nanother")
-        with copied_to(tmp_path / "log.txt", lambda: "never"):
+        with copied_to(tmp_path / "log.txt", "never"):
             print("said once", file=sys.stderr)
     print("not in the log")
     lines = (tmp_path / "log.txt").read_text().splitlines()
@@ -81,7 +81,6 @@ def test_each_line_of_the_log_has_its_time(tmp_path, capsys, monkeypatch):
 
 def test_the_pace_is_that_of_the_newest_training_of_this_model_on_such_a_device(res_dir):
     assert training_pace(MODEL, "A") is None
-    assert time_line(None, 1, 1).startswith("not known")
     write_training("old", "2026-01-01T10:00:00+00:00", seconds=99.0)
     write_training("new", "2026-01-02T10:00:00+00:00")
     write_training("continued", "2026-01-03T10:00:00+00:00", continued_from="checkpoint-5")
@@ -90,7 +89,7 @@ def test_the_pace_is_that_of_the_newest_training_of_this_model_on_such_a_device(
     assert pace is not None and pace.run_name == "new"
     assert pace.seconds_per_token == pytest.approx(10 * 2 / 200), "two devices, two epochs of 100 tokens"
     assert training_pace({**MODEL, "dtype": "bfloat16"}, "A") is None
-    assert time_line(pace, 4000, 2) == "about 3 min, at the pace of run new"
+    assert pace.time_for(4000, 2) == TimeEstimate(200, "new")
 
 
 def test_what_is_trained_and_scored_says_when_from_what_and_how_fast(

@@ -266,13 +266,10 @@ def test_truncation_warns_where_much_is_lost(tmp_path, res_dir, tokenizer):
     rows = [*pool_rows(99), {"instruction": "y" * 300, "output": "b"}]
     tokens = tokenized(tmp_path, rows, tokenizer, 100)
     cut = truncation_of(tokens, np.arange(100))
-    text = " ".join(" ".join(cut.describe()).split())
-    assert cut.is_severe and text.startswith("WARNING: max_length 100 ") and f"at {cut.lengths[0.95]}" in text
+    assert cut.is_severe
     longest = int(tokens.whole_lengths[:99].max())
     cut = truncation_of(tokenized(tmp_path, rows, tokenizer, longest), np.arange(100))
-    assert (cut.num_lost, cut.num_cut, cut.is_severe) == (1, 0, False) and "1 example (1 %)" in " ".join(
-        cut.describe()
-    )
+    assert (cut.num_lost, cut.num_cut, cut.is_severe) == (1, 0, False)
     assert cut.lengths == {0.95: cut.lengths[0.95], 0.99: longest, 1.0: int(tokens.whole_lengths.max())}
 
 

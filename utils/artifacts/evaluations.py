@@ -17,9 +17,17 @@ WAYS_OUT = "Ways out: --overwrite evaluates again; another run_name keeps both."
 
 @dataclass(frozen=True)
 class EvaluationResults:
-    """Attributes: title: which run and which of its checkpoints; folder: where they lie; by_name: as on disk."""
+    """All results of one checkpoint.
 
-    title: str
+    Attributes:
+        run_name: of the run.
+        step: of the checkpoint; 0 = the base model.
+        folder: where they lie.
+        by_name: as on disk.
+    """
+
+    run_name: str
+    step: int
     folder: Path
     by_name: dict[str, dict[str, Any]]
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..terminal import duration
 from .files import read_json
 from .paths import results_root
 
@@ -13,20 +12,32 @@ _SAME_PACE = ("name_or_path", "architecture", "dtype", "lora")  # of a model sec
 
 
 @dataclass(frozen=True)
+class TimeEstimate:
+    """How long something will take.
+
+    Attributes:
+        seconds: about.
+        run_name: whose pace it is reckoned at.
+    """
+
+    seconds: float
+    run_name: str
+
+
+@dataclass(frozen=True)
 class Pace:
-    """Attributes: seconds_per_token: of one device; run_name: whose pace it is."""
+    """How fast a run went.
+
+    Attributes:
+        seconds_per_token: of one device.
+        run_name: whose pace it is.
+    """
 
     seconds_per_token: float
     run_name: str
 
-    def time_for(self, num_tokens: float, num_devices: int) -> str:
-        return f"about {duration(num_tokens * self.seconds_per_token / num_devices)}, at the pace of run {self.run_name}"
-
-
-def time_line(pace: Pace | None, num_tokens: float, num_devices: int) -> str:
-    if pace is None:
-        return "not known before this model has run on such a device"
-    return pace.time_for(num_tokens, num_devices)
+    def time_for(self, num_tokens: float, num_devices: int) -> TimeEstimate:
+        return TimeEstimate(num_tokens * self.seconds_per_token / num_devices, self.run_name)
 
 
 def training_pace(model: dict[str, Any], device: str) -> Pace | None:

@@ -14,7 +14,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
 from ..artifacts.evaluations import HELDOUT, KIND, WAYS_OUT, result_is_there
 from ..artifacts.manifests import check_inputs, read_manifest
-from ..artifacts.paths import RunPaths, checkpoint_name
+from ..artifacts.paths import RunPaths
 from ..config.names import look_up
 from ..config.schema import EvaluationConfig, RunConfig
 from ..data.formats import Example
@@ -66,17 +66,30 @@ class QuestionTask:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """Attributes:
-    step: of the checkpoint; 0 = the base model.
-    checkpoint: its folder; None for the base model.
-    tasks: name -> what we ask; lm_eval_tasks: name -> a task of lm-eval's own.
-    inputs: what every result depends on; each_inputs: per result, those and what it alone depends on.
-    finished: the results that are there already.
+    """What is asked of one checkpoint.
+
+    Attributes:
+        run_name: of the run.
+        folder: where the results go.
+        step: of the checkpoint; 0 = the base model.
+        checkpoint: its folder; None for the base model.
+        tokenizer: of the checkpoint.
+        max_new_tokens: of each response, at most.
+        tasks: name -> what we ask.
+        lm_eval_tasks: name -> a task of lm-eval's own.
+        inputs: what every result depends on.
+        each_inputs: per result, those and what it alone depends on.
+        finished: the results that are there already.
+        training_is_unfinished: a later checkpoint will come.
+        notes: for the user.
     """
 
+    run_name: str
+    folder: Path
     step: int
     checkpoint: Path | None
     tokenizer: PreTrainedTokenizerBase
+    max_new_tokens: int
     tasks: dict[str, QuestionTask]
     lm_eval_tasks: dict[str, str]
     inputs: dict[str, Any]
@@ -86,45 +99,8 @@ class EvaluationPlan:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def title(self) -> str:
-        return checkpoint_name(self.step) if self.checkpoint else "the base model (step 0)"
-
-    @property
     def names(self) -> list[str]:
         return [*self.tasks, *self.lm_eval_tasks]
-
-    def describe(self, config: RunConfig) -> str:
-        lines = [
-            f"run {config.run_name}: evaluate {self.title}, results in {RunPaths(config.run_name).evaluation}"
-        ]
-        if self.training_is_unfinished:
-            lines.append(
-                "  the training of this run is not finished: a later checkpoint will need --overwrite"
-            )
-        lines += [f"  {note}" for note in self.notes]
-        for task in self.tasks.values():
-            file = task.file
-            lines.append(
-                f"  {file.name}: {len(file.questions)} questions in {file.path}; {sum(task.lengths):,} prompt tokens, "
-                f"at most {len(task.lengths) * config.evaluation.max_new_tokens:,} to generate; {self._state(file.name)}"
-            )
-            if file.pool is not None:
-                lines.append(
-                    f"    response loss of {len(file.pool.usable_rows)} rows, {len(file.pool.source_names)} sources"
-                )
-            too_long = sum(task.too_long)
-            lines += [f"    {note}" for note in file.notes]
-            lines += [f"    {too_long} prompts leave no room for a response: their beginning goes"] * bool(
-                too_long
-            )
-        lines += [
-            f"  {name}: lm-eval's task {task}; {self._state(name)}"
-            for name, task in self.lm_eval_tasks.items()
-        ]
-        return "\n".join(lines)
-
-    def _state(self, name: str) -> str:
-        return "there already" if name in self.finished else "to do"
 
 
 def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> EvaluationPlan:
@@ -194,9 +170,12 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, each_inputs)
     unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
+        run_name=config.run_name,
+        folder=RunPaths(config.run_name).evaluation,
         step=step,
         checkpoint=checkpoint,
         tokenizer=tokenizer,
+        max_new_tokens=evaluation.max_new_tokens,
         tasks=tasks,
         lm_eval_tasks=lm_eval_tasks,
         inputs=inputs,

@@ -38,4 +38,4 @@ def run_evaluation(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> 
     if recorded["status"] != "complete" or recorded["inputs"] != inputs:
         write_manifest(manifest, KIND, "complete", inputs, provenance=provenance())
     results = {name: read_result(folder, name) for name in plan.names}
-    return EvaluationResults(f"run {config.run_name}, {plan.title}", folder, results)
+    return EvaluationResults(config.run_name, plan.step, folder, results)

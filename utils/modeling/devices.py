@@ -3,11 +3,27 @@
 The device goes by its name, the model by its number of parameters.
 """
 
+from dataclasses import dataclass
+
 import torch
 
 from ..config.schema import ModelConfig
 from ..terminal import counted
-from .loading import empty_model
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """A model by name and size.
+
+    Attributes:
+        name: a folder or hub name, or the kind of architecture that starts from random weights.
+        num_parameters: all of them.
+        num_trained: those that training changes; fewer under LoRA.
+    """
+
+    name: str
+    num_parameters: int
+    num_trained: int
 
 
 def default_device() -> torch.device:
@@ -21,16 +37,11 @@ def device_name(device: torch.device) -> str:
     return f"{device.type}, {counted(torch.get_num_threads(), 'thread')}"
 
 
-def model_name(model: ModelConfig) -> str:
-    """A folder or hub name, or the kind of architecture that starts from random weights."""
-    return model.name_or_path or f"a new {(model.architecture or {}).get('model_type')}"
-
-
-def model_size(model: ModelConfig) -> str:
-    """Such as "70,426,624 parameters", and how many of them are trained where that is not all."""
-    parameters = list(empty_model(model).parameters())
-    total = sum(parameter.numel() for parameter in parameters)
-    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    if trained == total:
-        return f"{total:,} parameters"
-    return f"{total:,} parameters, {trained:,} of them trained"
+def model_size(settings: ModelConfig, model: torch.nn.Module) -> ModelSize:
+    """Args: model: of these settings; its weights may be empty."""
+    parameters = list(model.parameters())
+    return ModelSize(
+        name=settings.name_or_path or f"a new {(settings.architecture or {}).get('model_type')}",
+        num_parameters=sum(parameter.numel() for parameter in parameters),
+        num_trained=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+    )

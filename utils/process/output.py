@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,8 +41,8 @@ class _Tee:
 
 
 @contextlib.contextmanager
-def copied_to(path: Path, plan: Callable[[], str]) -> Iterator[None]:
-    """Append the command, its plan and everything printed meanwhile, to stdout and stderr, to `path`.
+def copied_to(path: Path, heading: str) -> Iterator[None]:
+    """Append the command, a heading such as its plan, and everything printed meanwhile, to stdout and stderr, to `path`.
 
     Within another of these, which copies it already, nothing happens. The command never holds a key: it is taken out of
     sys.argv first.
@@ -54,7 +54,10 @@ def copied_to(path: Path, plan: Callable[[], str]) -> Iterator[None]:
     stdout, stderr = sys.stdout, sys.stderr
     with open(path, "a", encoding="utf-8") as file:
         log = _Log(file)
-        log.write(f"$ {shlex.join([Path(sys.executable).name, *sys.argv])}\n{plan()}\n")
+        command = shlex.join([Path(sys.executable).name, *sys.argv])
+        log.write(f"$ {command}\n")
+        if heading:
+            log.write(f"{heading}\n")
         sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)
         try:
             yield

@@ -66,16 +66,18 @@ class TrajectoryCallback(TrainerCallback):
         if not steps:
             return
         launch = Launch()
-        plan = launch.first(lambda: self._plan(folder, steps))
+        plan = launch.first(lambda: self._plan(folder, steps, launch.size))
         failed = run_scoring(self._config, plan, launch, overwrite=False)
         if failed:
             raise ValueError(f"checkpoints could not be scored: {failed}")
         if self._config.checkpoints.keep == "last" and launch.rank == 0:
             remove_older_scored_checkpoints(self._paths, max(steps), self._scored_steps())
 
-    def _plan(self, folder: Path, steps: set[int]) -> ScoringPlan:
-        chosen = choose_checkpoints(self._config.run_name, str(folder), ",".join(map(str, sorted(steps))))
-        return plan_scoring(self._config, Pool(self._config.data_section), chosen, overwrite=False)
+    def _plan(self, folder: Path, steps: set[int], num_devices: int) -> ScoringPlan:
+        names = ",".join(map(str, sorted(steps)))
+        chosen = choose_checkpoints(self._config.run_name, str(folder), names)
+        pool = Pool(self._config.data_section)
+        return plan_scoring(self._config, pool, chosen, overwrite=False, num_devices=num_devices)
 
     def _scored_steps(self) -> list[int]:
         return scored_steps(self._paths.trajectories, quantities_of(self._config.trajectories.also))

@@ -11,14 +11,14 @@ import torch
 from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, training_inputs
 from ..artifacts.differences import pool_record
 from ..artifacts.paths import RunPaths
-from ..artifacts.rates import scoring_pace, time_line
+from ..artifacts.rates import scoring_pace
 from ..artifacts.trajectories.write import begin_trajectories, check_trajectories, quantities_of
 from ..config.schema import ModelConfig, RunConfig
 from ..data.pool import Pool
 from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
 from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
-from ..modeling.devices import default_device, device_name, model_name, model_size
+from ..modeling.devices import default_device, device_name, model_size
 from ..modeling.loading import (
     base_fingerprint,
     checkpoint_config,
@@ -28,7 +28,7 @@ from ..modeling.loading import (
     load_tokenizer,
     pad_id_of,
 )
-from ..terminal import counted, labelled, unbroken
+from .summary import ScoringSummary, TokenizerOrigin
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,17 @@ class ScoringPlan:
     """Made by the first rank (`Launch.first`), since it reads every weight file and every row; small to hand to the others.
 
     Attributes:
-    folder: res/<run_name>/trajectories.
-    checkpoints: step -> folder, ascending; None for the base model.
-    fingerprints: step -> checkpoint fingerprint, or why the checkpoint cannot be read (`unreadable`).
-    tokens: of the whole pool; pad_id: what fills a batch.
-    prefix: token ids that all scorable rows begin with.
-    quantities: what is kept of each checkpoint, the losses among them.
-    inputs: what the losses depend on besides the checkpoint; record: kept beside them, compared with nothing.
-    remarks: for the user.
+        folder: res/<run_name>/trajectories.
+        checkpoints: step -> folder, ascending; None for the base model.
+        fingerprints: step -> checkpoint fingerprint.
+        unreadable: step -> why the checkpoint cannot be read.
+        tokens: of the whole pool.
+        pad_id: what fills a batch.
+        prefix: token ids that all scorable rows begin with.
+        quantities: what is kept of each checkpoint, the losses among them.
+        inputs: what the losses depend on besides the checkpoint.
+        record: kept beside them, compared with nothing.
+        summary: for people.
     """
 
     folder: Path
@@ -56,7 +59,7 @@ class ScoringPlan:
     quantities: tuple[str, ...]
     inputs: dict[str, Any]
     record: dict[str, Any]
-    remarks: list[str]
+    summary: ScoringSummary
 
     @property
     def scorable_rows(self) -> np.ndarray:
@@ -67,75 +70,61 @@ class ScoringPlan:
         """Of these rows' prompts and responses."""
         return int(self.tokens.lengths[rows].sum())
 
-    def describe(self, config: RunConfig, num_devices: int = 1) -> str:
-        model = config.model_section
-        num_tokens = self.num_tokens(self.scorable_rows)
-        device = device_name(default_device())
-        pace = scoring_pace(self.record["model"], device, config.trajectories.precision)
-        return "\n".join(
-            [
-                f"run {config.run_name}: {len(self.tokens)} examples x {len(self.checkpoints)} checkpoints "
-                f"{list(self.checkpoints)}, {num_tokens:,} tokens each",
-                f"  {counted(len(self.tokens) - len(self.scorable_rows), 'example')} without a response token "
-                f"({self.tokens.inputs['num_excluded']} of them cannot be used at all): their losses are NaN, and selection "
-                "leaves them out",
-                *(f"  {line}" for line in truncation_of(self.tokens, np.arange(len(self.tokens))).describe()),
-                f"  losses go to {self.folder}",
-                *labelled("model", f"{unbroken(model_name(model))}, {model_size(model)}"),
-                *self._unknown_tokenizer(),
-                *labelled("devices", f"{num_devices} x {device}, {config.trajectories.precision}"),
-                *labelled("time", time_line(pace, num_tokens * len(self.checkpoints), num_devices)),
-                *(f"  note: {remark}" for remark in self.remarks),
-            ]
-        )
-
-    def _unknown_tokenizer(self) -> list[str]:
-        """What is not known of the tokenizer that checkpoints made elsewhere were trained with."""
-        foreign = [
-            folder for folder in self.checkpoints.values() if folder and training_inputs(folder) is None
-        ]
-        if not foreign:
-            return []
-        whose = (
-            "in their folders"
-            if all(map(holds_tokenizer, foreign))
-            else "of the base model, as they hold none"
-        )
-        return labelled(
-            "tokenizer", f"the one {whose}; nothing records which one the checkpoints were trained with"
-        )
-
 
 def plan_scoring(
-    config: RunConfig, pool: Pool, chosen: dict[int, Path | None], overwrite: bool
+    config: RunConfig, pool: Pool, chosen: dict[int, Path | None], overwrite: bool, num_devices: int = 1
 ) -> ScoringPlan:
     """Fingerprint the checkpoints, tokenize the pool, and compare with what is there.
 
-    Args: chosen: by `choose_checkpoints`; overwrite: what is there does not count.
+    Args:
+        chosen: by `choose_checkpoints`.
+        overwrite: what is there does not count.
+        num_devices: that will score.
 
     Raises: ValueError, FileNotFoundError.
     """
+    model_settings = config.model_section
+    data = config.data_section
     fingerprints, unreadable = _fingerprints(config, chosen)
-    tokenizer = _common_tokenizer(config.model_section, chosen)
-    model = empty_model(config.model_section)
-    remarks = check_length(model, config.data_section.max_length)
+    tokenizer = _common_tokenizer(model_settings, chosen)
+    model = empty_model(model_settings)
+    remarks = check_length(model, data.max_length)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    tokens = tokenize_pool(
-        pool, tokenizer, config.data_section.template, config.data_section.max_length, is_encoder_decoder
-    )
+    tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
     _check_fit(config, chosen, tokens)
     inputs = {
         "pool": tokens.inputs["pool"],
         "num_examples": len(tokens),
-        "template": config.data_section.template,
+        "template": data.template,
         "tokenizer": tokens.inputs["tokenizer"],
-        "max_length": config.data_section.max_length,
+        "max_length": data.max_length,
         "precision": config.trajectories.precision,
     }
-    folder, data = RunPaths(config.run_name).trajectories, pool_record(config.data_section)
+    folder = RunPaths(config.run_name).trajectories
+    record = {"data": pool_record(data), "model": model_settings.model_dump(mode="json")}
     if not overwrite:
-        check_trajectories(folder, inputs, fingerprints, data)
+        check_trajectories(folder, inputs, fingerprints, record["data"])
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
+    num_tokens = int(tokens.lengths[scorable].sum())
+    device = device_name(default_device())
+    pace = scoring_pace(record["model"], device, config.trajectories.precision)
+    summary = ScoringSummary(
+        run_name=config.run_name,
+        num_examples=len(tokens),
+        num_unscorable=len(tokens) - len(scorable),
+        num_excluded=tokens.inputs["num_excluded"],
+        steps=list(chosen),
+        num_tokens=num_tokens,
+        truncation=truncation_of(tokens, np.arange(len(tokens))),
+        folder=folder,
+        model=model_size(model_settings, model),
+        unrecorded_tokenizer=_unrecorded_tokenizer(chosen),
+        num_devices=num_devices,
+        device_name=device,
+        precision=config.trajectories.precision,
+        time=None if pace is None else pace.time_for(num_tokens * len(chosen), num_devices),
+        remarks=remarks,
+    )
     return ScoringPlan(
         folder=folder,
         checkpoints=chosen,
@@ -146,9 +135,17 @@ def plan_scoring(
         prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
         quantities=quantities_of(config.trajectories.also),
         inputs=inputs,
-        record={"data": data, "model": config.model_section.model_dump(mode="json")},
-        remarks=remarks,
+        record=record,
+        summary=summary,
     )
+
+
+def _unrecorded_tokenizer(chosen: dict[int, Path | None]) -> TokenizerOrigin | None:
+    """Whose tokenizer is taken for checkpoints made elsewhere; None where all say what they were trained with."""
+    foreign = [folder for folder in chosen.values() if folder and training_inputs(folder) is None]
+    if not foreign:
+        return None
+    return "checkpoints" if all(map(holds_tokenizer, foreign)) else "base model"
 
 
 def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]:

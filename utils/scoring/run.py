@@ -46,8 +46,14 @@ _SETTINGS_WITHOUT_EFFECT = {
 }  # fmt: skip
 
 
-def run_scoring(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool) -> dict[int, str]:
+def run_scoring(
+    config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool, log_heading: str = ""
+) -> dict[int, str]:
     """Score all of the plan's checkpoints that are not on disk; runs in every process of the launch.
+
+    Args:
+        overwrite: what is there does not count.
+        log_heading: what log.txt begins with, such as the plan.
 
     Returns: step -> reason, for the checkpoints that could not be scored (the same on every rank).
     Raises: ValueError if the folder holds losses of other inputs; OSError for a full disk and the like.
@@ -64,7 +70,7 @@ def run_scoring(config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite:
         if launch.rank == 0:
             paths = RunPaths(config.run_name)
             keep_config(paths, config)
-            held.enter_context(copied_to(paths.log, lambda: plan.describe(config, launch.size)))
+            held.enter_context(copied_to(paths.log, log_heading))
         failed_here, line = _score_units(config, plan, launch, steps)
         failed = {**plan.unreadable, **launch.gather(failed_here)}
         lines = list(filter(None, launch.gather({launch.rank: line}).values()))

@@ -28,12 +28,16 @@ from .settings import launch_state
 from .trainer import S2LTrainer, remove_older_training_state
 
 
-def run_training(config: RunConfig, plan: TrainingPlan, callbacks: Sequence[TrainerCallback] = ()) -> None:
+def run_training(
+    config: RunConfig, plan: TrainingPlan, callbacks: Sequence[TrainerCallback], log_heading: str
+) -> None:
     """Train (or continue to train) and leave every scheduled checkpoint in res/<run_name>.
 
     Runs in every process of a torchrun launch. Nothing that is there is removed before the model is loaded.
 
-    Args: callbacks: told of each checkpoint once it is in its place.
+    Args:
+        callbacks: told of each checkpoint once it is in its place.
+        log_heading: what log.txt begins with, such as the plan.
 
     Raises: ValueError if the folder holds a run with other inputs or one that cannot be continued, or if another
     launch is at work in it.
@@ -44,7 +48,7 @@ def run_training(config: RunConfig, plan: TrainingPlan, callbacks: Sequence[Trai
         if state.is_main_process:
             held.enter_context(locked(paths.root / ".lock", "another launch is training this run"))
             check_folder(paths, plan)
-            held.enter_context(copied_to(paths.log, lambda: plan.describe(config)))
+            held.enter_context(copied_to(paths.log, log_heading))
         state.wait_for_everyone()
         if not plan.starts_over and all_steps_are_trained(paths, plan):
             if state.is_main_process:

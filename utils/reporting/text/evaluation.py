@@ -1,9 +1,13 @@
-"""The results of an evaluated run as a table."""
+"""What an evaluation will ask, and its results as a table."""
 
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...artifacts.evaluations import HELDOUT, EvaluationResults
+from ...artifacts.paths import checkpoint_name
+
+if TYPE_CHECKING:
+    from ...evaluation.plan import EvaluationPlan, QuestionTask
 
 _WIDTH = 100
 _LABEL_WIDTH = 30
@@ -18,10 +22,47 @@ _COLUMNS = {  # heading -> the entries of a result that it shows
 }
 
 
+def evaluation_plan_text(plan: "EvaluationPlan") -> str:
+    lines = [f"run {plan.run_name}: evaluate {_title(plan.step)}, results in {plan.folder}"]
+    if plan.training_is_unfinished:
+        lines.append("  the training of this run is not finished: a later checkpoint will need --overwrite")
+    lines += [f"  {note}" for note in plan.notes]
+    for name, task in plan.tasks.items():
+        lines += _task_lines(task, plan.max_new_tokens, _state(plan, name))
+    for name, task in plan.lm_eval_tasks.items():
+        lines.append(f"  {name}: lm-eval's task {task}; {_state(plan, name)}")
+    return "\n".join(lines)
+
+
+def _title(step: int) -> str:
+    return checkpoint_name(step) if step else "the base model (step 0)"
+
+
+def _state(plan: "EvaluationPlan", name: str) -> str:
+    return "there already" if name in plan.finished else "to do"
+
+
+def _task_lines(task: "QuestionTask", max_new_tokens: int, state: str) -> list[str]:
+    file = task.file
+    most = len(task.lengths) * max_new_tokens
+    lines = [
+        f"  {file.name}: {len(file.questions)} questions in {file.path}; {sum(task.lengths):,} prompt tokens, "
+        f"at most {most:,} to generate; {state}"
+    ]
+    if file.pool is not None:
+        num_rows = len(file.pool.usable_rows)
+        lines.append(f"    response loss of {num_rows} rows, {len(file.pool.source_names)} sources")
+    lines += [f"    {note}" for note in file.notes]
+    if num_too_long := sum(task.too_long):
+        lines.append(f"    {num_too_long} prompts leave no room for a response: their beginning goes")
+    return lines
+
+
 def results_text(evaluated: EvaluationResults) -> str:
     """The table of all that was measured, 100 columns wide."""
     results = evaluated.by_name
-    lines = [evaluated.title, "", f"{'':<{_LABEL_WIDTH}}" + "".join(f"{heading:>10}" for heading in _COLUMNS)]
+    title = f"run {evaluated.run_name}, {_title(evaluated.step)}"
+    lines = [title, "", f"{'':<{_LABEL_WIDTH}}" + "".join(f"{heading:>10}" for heading in _COLUMNS)]
     if HELDOUT in results:
         heldout = results[HELDOUT]
         lines += [_line(source or "(no source)", row) for source, row in heldout["by_source"].items()]

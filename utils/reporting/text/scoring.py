@@ -1,10 +1,39 @@
-"""What came of a scoring."""
+"""What a scoring will do, and what came of it."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ...terminal import counted, labelled
+from .plan_lines import model_lines, time_lines, truncation_lines
+
 if TYPE_CHECKING:
     from ...scoring.plan import ScoringPlan
+    from ...scoring.summary import ScoringSummary
+
+_WHOSE_TOKENIZER = {
+    "checkpoints": "in their folders",
+    "base model": "of the base model, as they hold none",
+}
+
+
+def scoring_plan_text(summary: "ScoringSummary") -> str:
+    work = f"{summary.num_examples} examples x {len(summary.steps)} checkpoints {summary.steps}"
+    lines = [
+        f"run {summary.run_name}: {work}, {summary.num_tokens:,} tokens each",
+        f"  {counted(summary.num_unscorable, 'example')} without a response token "
+        f"({summary.num_excluded} of them cannot be used at all): "
+        "their losses are NaN, and selection leaves them out",
+        *(f"  {line}" for line in truncation_lines(summary.truncation)),
+        f"  losses go to {summary.folder}",
+        *model_lines(summary.model),
+    ]
+    if summary.unrecorded_tokenizer is not None:
+        whose = _WHOSE_TOKENIZER[summary.unrecorded_tokenizer]
+        unknown = "nothing records which one the checkpoints were trained with"
+        lines += labelled("tokenizer", f"the one {whose}; {unknown}")
+    lines += labelled("devices", f"{summary.num_devices} x {summary.device_name}, {summary.precision}")
+    lines += time_lines(summary.time)
+    return "\n".join([*lines, *(f"  note: {remark}" for remark in summary.remarks)])
 
 
 def scored_text(plan: "ScoringPlan", failed: Mapping[int, str]) -> str:
