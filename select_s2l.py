@@ -19,17 +19,26 @@ learnt, forgotten, known from the start, identical or unscorable (needs no subse
 
 import argparse
 import sys
-from pathlib import Path
 
 import utils.process.environment  # noqa: F401 (first, for its message)
 from utils.artifacts.paths import named_subset
 from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
 from utils.config.schema import RunConfig
 from utils.data.settings import data_problems
+from utils.reporting.text.explanation import explanation_text
+from utils.reporting.text.inspection import export_text, inspection_text
 from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
+from utils.reporting.text.stability import stability_plan_text, stability_text
 from utils.selection.checks.explain import explain_row
-from utils.selection.checks.inspection import KINDS, inspect
-from utils.selection.checks.stability import write_stability
+from utils.selection.checks.inspection import (
+    KINDS,
+    Export,
+    export_rows,
+    exports_of,
+    inspect_pool,
+    write_inspection,
+)
+from utils.selection.checks.stability import plan_stability, run_stability
 from utils.selection.plan import plan_selection
 from utils.selection.remarks import unused_remarks
 from utils.selection.resolve import resolve_subset
@@ -70,13 +79,38 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, config: RunConfig) -> None:
     if arguments.stability:
-        print(write_stability(config, arguments.dry_run))
+        _measure_stability(config, arguments.dry_run)
     elif arguments.explain is not None:
-        print(explain_row(config, arguments.explain))
+        print(explanation_text(explain_row(config, arguments.explain)))
     elif arguments.inspect:
-        print(inspect(config, [(kind, Path(file)) for kind, file in arguments.export], arguments.dry_run))
+        _inspect(config, exports_of(arguments.export), arguments.dry_run)
     else:
         select(config, arguments.overwrite, arguments.dry_run)
+
+
+def _measure_stability(config: RunConfig, dry_run: bool) -> None:
+    plan = plan_stability(config)
+    text = stability_plan_text(plan)
+    if dry_run:
+        print(f"dry run: nothing measured, nothing written; without --dry_run: {text}, into {plan.path}")
+        return
+    print(text, file=sys.stderr, flush=True)
+    print(f"{stability_text(run_stability(plan))}\n\n{plan.path}")
+
+
+def _inspect(config: RunConfig, exports: list[Export], dry_run: bool) -> None:
+    inspection = inspect_pool(config)
+    print(inspection_text(inspection))
+    if not dry_run:
+        print(f"\n{write_inspection(config, inspection)}")
+    for export in exports:
+        rows = inspection.kinds[export.kind].rows
+        text = export_text(export, len(rows))
+        if dry_run:
+            print(f"\ndry run, not written: {text}")
+        else:
+            export_rows(rows, export.path)
+            print(f"\n{text}")
 
 
 def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) -> None:

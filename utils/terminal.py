@@ -141,6 +141,14 @@ def first_of(items: Iterable[Any], at_most: int = _NUM_SHOWN) -> str:
     return ", ".join([*shown[:at_most], "..."] if len(shown) > at_most else shown)
 
 
+def spread_evenly(count: int, at_most: int) -> list[int]:
+    """Positions 0 ... count - 1, or `at_most` of them evenly spread, the first and the last among them."""
+    if count <= at_most:
+        return list(range(count))
+    step = (count - 1) / (at_most - 1)
+    return [round(place * step) for place in range(at_most)]
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """ "1 problem", "1,270 clusters"."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -17,7 +17,14 @@ from utils.config.schema import DataConfig, SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates, Choice, find_candidates
 from utils.selection.checks import explain
-from utils.selection.checks.explain import explanation, nearest_rows, standing_of
+from utils.selection.checks.explain import (
+    Explanation,
+    Group,
+    Quotas,
+    explanation,
+    nearest_rows,
+    standing_of,
+)
 from utils.selection.limits import ListedRows
 from utils.selection.methods.table import METHODS
 from utils.selection.resolve import ExistingSubset
@@ -53,22 +60,26 @@ def choose(pool: Pool, method: str, **settings) -> tuple[Candidates, SubsetConfi
     return candidates, subset, METHODS[method].choose(candidates, subset, BUDGET, SEED)
 
 
-def explained(row: int, pool: Pool, candidates: Candidates, subset: SubsetConfig, choice: Choice) -> str:
+def made_of(pool: Pool, candidates: Candidates, choice: Choice) -> ExistingSubset:
     listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
-    made = ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
-    text = explanation(row, made, subset, SEED)
-    assert max(len(line) for line in text.splitlines() if "/" not in line) <= 100 and "\x1b" not in text
-    return text
+    return ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
+
+
+def explained(
+    row: int, pool: Pool, candidates: Candidates, subset: SubsetConfig, choice: Choice
+) -> Explanation:
+    return explanation(row, made_of(pool, candidates, choice), subset, SEED)
 
 
 @pytest.mark.parametrize("method", ["s2l", "random", "random_per_source"])
 @pytest.mark.parametrize("preset", ["released", "paper"])
 def test_the_first_places_of_each_group_are_the_rows_on_disk(pool, method, preset):
     candidates, _, choice = choose(pool, method, preset=preset)
+    made = made_of(pool, candidates, choice)
     chosen = set(choice.rows.tolist())
     for row in candidates.rows.tolist():
         by_source = METHODS[method].by_source
-        standing = standing_of(row, candidates, choice.clusters_N, choice.rows, by_source, SEED)
+        standing = standing_of(row, made, by_source, SEED)
         assert standing.taken == len(chosen & set(standing.members.tolist()))
         assert (standing.place <= standing.taken) == (row in chosen)
         assert row in standing.members
@@ -78,60 +89,81 @@ def test_the_first_places_of_each_group_are_the_rows_on_disk(pool, method, prese
             )
 
 
-def test_quotas_and_place_are_said_as_they_are(pool):
+def test_quotas_and_place_are_as_they_are(pool):
     candidates, subset, choice = choose(pool, "s2l")
     row = int(choice.rows[0])
-    text = explained(row, pool, candidates, subset, choice)
+    found = explained(row, pool, candidates, subset, choice)
     cluster, source = choice.clusters_N[row], pool.source_codes[row]
-    standing = standing_of(row, candidates, choice.clusters_N, choice.rows, False, SEED)
-    size = np.count_nonzero(choice.clusters_N == cluster)
-    of_source = np.count_nonzero(pool.source_codes[choice.rows] == source)
-    assert f"row {row} is IN the subset" in text
-    assert f"cluster {cluster}: {standing.taken} of {size}" in text
-    assert f"number {standing.place} in the random order of cluster {cluster}" in text
-    assert (
-        f"its source: {of_source} of {np.count_nonzero(pool.source_codes[candidates.rows] == source)}" in text
+    assert found.is_chosen and found.reason == "random order"
+    assert found.standing is not None and found.standing.group == Group("cluster", str(cluster))
+    assert len(found.standing.members) == np.count_nonzero(choice.clusters_N == cluster)
+    assert found.quotas == Quotas(
+        chosen=60,
+        selectable=298,
+        chosen_of_source=int((pool.source_codes[choice.rows] == source).sum()),
+        selectable_of_source=int((pool.source_codes[candidates.rows] == source).sum()),
     )
-    assert "budget: 60 of 298 selectable rows" in text
     out = next(row for row in candidates.rows.tolist() if row not in choice.rows)
-    assert f"row {out} is NOT in the subset" in explained(out, pool, candidates, subset, choice)
+    assert not explained(out, pool, candidates, subset, choice).is_chosen
+
+
+def test_neighbours_are_told_with_what_became_of_them(pool):
+    candidates, subset, choice = choose(pool, "s2l")
+    row = int(choice.rows[0])
+    losses = explained(row, pool, candidates, subset, choice).losses
+    assert losses is not None
+    assert [(losses.neighbours[0].row, losses.neighbours[0].distance)] == [(row, 0.0)]
+    for neighbour in losses.neighbours:
+        assert neighbour.is_chosen == (neighbour.row in choice.rows)
+        assert neighbour.cluster == choice.clusters_N[neighbour.row]
+        assert neighbour.instruction == pool[neighbour.row].instruction
 
 
 @pytest.mark.parametrize("row", list(UNSCORABLE))
 def test_a_row_that_is_no_candidate_is_told_why(pool, row):
-    text = explained(row, pool, *choose(pool, "s2l"))
-    assert "it is not selectable: it has no loss (NaN) at some checkpoint" in text
+    found = explained(row, pool, *choose(pool, "s2l"))
+    assert found.reason == "no loss" and found.standing is found.quotas is None
+    assert found.losses is not None and not found.losses.neighbours
 
 
-def test_a_cluster_too_small_to_be_served_is_named(pool):
+def test_a_cluster_too_small_to_be_served_is_the_reason(pool):
     candidates, subset, choice = choose(pool, "s2l", num_clusters=80, min_cluster_size=3)
     sizes = np.bincount(choice.clusters_N[candidates.rows])
     lonely = next(row for row in candidates.rows.tolist() if sizes[choice.clusters_N[row]] == 1)
-    assert "clusters of fewer than 3 get nothing until all" in explained(
-        lonely, pool, candidates, subset, choice
-    )
+    assert explained(lonely, pool, candidates, subset, choice).reason == "small cluster"
+
+
+def test_a_source_that_is_called_like_a_cluster_is_none(tmp_path):
+    rows = [{"source": "cluster 3", "instruction": f"{row}?", "output": f"{row}."} for row in range(9)]
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows))))
+    candidates, _ = find_candidates(pool, None)
+    subset = SubsetConfig.model_validate({"method": "random_per_source", "min_cluster_size": 20})
+    choice = METHODS["random_per_source"].choose(candidates, subset, 4, SEED)
+    found = explained(0, pool, candidates, subset, choice)
+    assert found.standing is not None and found.standing.group == Group("source", "cluster 3")
+    assert found.reason == "random order"
 
 
 def test_a_method_with_a_score_of_its_own_is_not_explained_by_the_random_order(pool):
     candidates, subset, choice = choose(pool, "middle_perplexity")
-    assert "ranks rows by a score of its own and took it" in explained(
-        int(choice.rows[0]), pool, candidates, subset, choice
-    )
+    row = int(choice.rows[0])
+    assert explained(row, pool, candidates, subset, choice).reason == "score of the method"
 
 
 def test_a_row_that_has_to_be_in_is_told_so(pool):
     candidates, subset, choice = choose(pool, "s2l")
     row = int(choice.rows[0])
     candidates = replace(candidates, included=np.array([row]))
-    assert "it has to be in" in explained(row, pool, candidates, subset, choice)
+    assert explained(row, pool, candidates, subset, choice).reason == "required"
 
 
-def test_without_trajectories_there_is_no_plot(pool):
+def test_without_trajectories_there_are_no_losses(pool):
     candidates, _ = find_candidates(pool, None)
     subset = SubsetConfig.model_validate({"method": "random"})
     choice = METHODS["random"].choose(candidates, subset, BUDGET, SEED)
-    text = explained(int(choice.rows[0]), pool, candidates, subset, choice)
-    assert "random order of the pool, of which the first 60 are taken" in text and "no trajectories" in text
+    found = explained(int(choice.rows[0]), pool, candidates, subset, choice)
+    assert found.standing is not None and found.standing.group == Group("pool")
+    assert found.losses is None
 
 
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 50), st.data())

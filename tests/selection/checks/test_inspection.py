@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from utils.artifacts.trajectories.read import Trajectories
 from utils.selection.candidates import Candidates
 from utils.selection.checks import inspection
-from utils.selection.checks.inspection import export_rows, inspect_trajectories
+from utils.selection.checks.inspection import export_rows, sort_rows
 
 nan = float("nan")
 
@@ -29,7 +29,7 @@ def candidates_of(losses_NT: np.ndarray) -> Candidates:
 
 
 def kinds_of(losses_NT) -> dict[str, list[int]]:
-    return {kind: rows.tolist() for kind, rows in inspect_trajectories(candidates_of(losses_NT)).rows.items()}
+    return {kind: rows.tolist() for kind, rows in sort_rows(candidates_of(losses_NT)).rows.items()}
 
 
 def test_each_kind_is_found_in_trajectories_made_by_hand():
@@ -59,7 +59,7 @@ def test_each_kind_is_found_in_trajectories_made_by_hand():
 
 def test_the_clearest_case_comes_first():
     losses = [[4, 2, 1.5 + row / 100] for row in range(20)] + [[4, 4, 4], [4, 5, 6], [4, 1, 3], [4, 1, 4]]
-    found = inspect_trajectories(candidates_of(np.array(losses)))
+    found = sort_rows(candidates_of(np.array(losses)))
     assert found.clearest["never_learnt"] == [21, 20]
     assert found.clearest["forgotten"] == [23, 22]
 

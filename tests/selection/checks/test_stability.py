@@ -18,17 +18,20 @@ import select_s2l
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import SubsetConfig
+from utils.data.numbered_rows import NumberedRows
 from utils.selection.candidates import Candidates
 from utils.selection.checks import stability
 from utils.selection.checks.stability import (
+    Agreement,
+    Stability,
     adjusted_rand_index,
     jaccard,
     measure_stability,
-    report,
     share_of_level,
-    warnings_of,
 )
+from utils.selection.limits import ListedRows
 from utils.selection.methods.s2l import s2l
+from utils.selection.resolve import ExistingSubset
 
 labels = st.integers(0, 4)
 
@@ -116,12 +119,14 @@ def candidates_of(losses_NT: np.ndarray, num_sources: int = 2) -> Candidates:
     return Candidates(np.arange(num_rows), sources, names, num_rows, trajectories, np.empty(0, np.int64))
 
 
-def measure(losses_NT: np.ndarray, budget: int, **settings) -> dict:
+def measure(losses_NT: np.ndarray, budget: int, **settings) -> Stability:
     candidates = candidates_of(losses_NT)
     subset = SubsetConfig.model_validate({"init": "kmeans++", "num_restarts": 10, **settings})
     choice = s2l(candidates, subset, budget, 5)
-    names = [f"checkpoint {step}" for step in range(losses_NT.shape[1])]
-    return measure_stability(candidates, subset, budget, 5, choice.clusters_N, choice.rows, names)
+    pool = NumberedRows(len(losses_NT), None)
+    listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
+    made = ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
+    return measure_stability(made, subset, 5)
 
 
 @pytest.fixture
@@ -151,12 +156,11 @@ def planted(num_rows: int = 1200) -> np.ndarray:
 
 def test_planted_clusters_are_stable_and_more_than_their_level():
     found = measure(planted(), 200, num_clusters=4)
-    assert [seed["clusters"] for seed in found["other_seeds"]] == [1.0] * 3
-    assert [seed["subset"] for seed in found["other_seeds"]] == [1.0] * 3
-    assert [leaving_out["clusters"] for leaving_out in found["without_checkpoint"].values()] == [1.0] * 4
-    assert found["share_of_level"] < 0.01
-    assert found["mean_loss_alone"]["clusters"] < 0.1 and found["last_loss_alone"]["clusters"] < 0.6
-    assert not any("depend on chance" in warning or "mean loss" in warning for warning in warnings_of(found))
+    assert found.other_seeds == [Agreement(1.0, 1.0)] * 3
+    assert [agreement.clusters for agreement in found.without_checkpoint.values()] == [1.0] * 4
+    assert found.share_of_level < 0.01
+    assert found.mean_loss_alone.clusters < 0.1 and found.last_loss_alone.clusters < 0.6
+    assert not any("depend on chance" in warning or "mean loss" in warning for warning in found.warnings)
 
 
 def test_rows_that_must_be_in_and_limits_per_source_are_kept_to(config_file_of):
@@ -178,32 +182,29 @@ def test_rows_that_must_be_in_and_limits_per_source_are_kept_to(config_file_of):
 def test_noise_is_warned_of():
     noise = np.random.default_rng(0).normal(3, 1, (1200, 6))
     found = measure(noise, 200, num_clusters=30, init="random", num_restarts=1)
-    assert max(seed["clusters"] for seed in found["other_seeds"]) < 0.5
-    assert any("depend on chance" in warning for warning in warnings_of(found))
-    assert "warning: the clusters depend on chance" in report(found)
+    assert max(seed.clusters for seed in found.other_seeds) < 0.5
+    assert any("depend on chance" in warning for warning in found.warnings)
 
 
 def test_level_alone_is_warned_of():
     rng = np.random.default_rng(0)
     level = rng.gamma(2, 1, (1200, 1)) * np.array([[1, 0.9, 0.8]])
     found = measure(level, 200, num_clusters=10, init="random", num_restarts=1)
-    assert found["share_of_level"] > 0.98
-    assert any("no more than the mean loss" in warning for warning in warnings_of(found))
+    assert found.share_of_level > 0.98
+    assert any("no more than the mean loss" in warning for warning in found.warnings)
 
 
 def test_a_sample_of_a_large_pool_says_so_and_agrees(monkeypatch):
     whole = measure(planted(), 200, num_clusters=4)
     monkeypatch.setattr(stability, "MAX_ROWS", 600)
     found = measure(planted(), 200, num_clusters=4)
-    assert (found["rows_measured"], found["budget_measured"], found["selectable"]) == (600, 100, 1200)
-    assert found["other_seeds"][0]["clusters"] == whole["other_seeds"][0]["clusters"] == 1.0
-    assert "Measured on 600 of the 1,200 selectable rows" in report(found)
+    assert (found.rows_measured, found.budget_measured, found.selectable) == (600, 100, 1200)
+    assert found.other_seeds[0].clusters == whole.other_seeds[0].clusters == 1.0
     assert measure(planted(), 200, num_clusters=4) == found
 
 
 @pytest.mark.parametrize("num_checkpoints", [1, 2, 60])
-def test_any_number_of_checkpoints_is_reported_within_the_width_of_a_terminal(num_checkpoints):
+def test_at_most_twelve_checkpoints_are_left_out_and_never_the_only_one(num_checkpoints):
     losses_NT = np.random.default_rng(0).gamma(2, 1, (300, num_checkpoints))
     found = measure(losses_NT, 30, num_clusters=5)
-    assert len(found["without_checkpoint"]) == (0 if num_checkpoints == 1 else min(num_checkpoints, 12))
-    assert max(map(len, report(found).splitlines())) <= 100
+    assert len(found.without_checkpoint) == (0 if num_checkpoints == 1 else min(num_checkpoints, 12))

@@ -44,6 +44,13 @@ class Trajectories:
     def num_examples(self) -> int:
         return len(self.columns[0])
 
+    @property
+    def checkpoint_names(self) -> list[str]:
+        """One short name per checkpoint: its step, or its column where a file does not say the steps."""
+        if self.steps is None:
+            return [f"col {number}" for number in range(len(self.columns))]
+        return [str(step) for step in self.steps]
+
     def rows(self, rows_m: np.ndarray | slice) -> np.ndarray:
         """float32 (m, T): the losses of some rows at every checkpoint; a slice of a whole table is not copied.
 

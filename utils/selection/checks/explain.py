@@ -1,34 +1,60 @@
-"""Why one row is in a subset or not. Shown are its text, its place in its cluster's order, its trajectory beside the
-cluster's, the quotas of its source and cluster, and its nearest neighbours.
+"""Why one row is in a subset or not: its place in its cluster's order, the quotas of its source and cluster, its losses
+beside the cluster's, and its nearest neighbours.
 
 All facts are read from the subset on disk, the pool and the trajectories; nothing is chosen again.
 
-Legend: N examples of the pool, n candidates, m members of a cluster, T checkpoints.
+Legend: n candidates, m members of a cluster, T checkpoints.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import faiss
 import numpy as np
 
 from ...config.schema import RunConfig, SubsetConfig
 from ...data.formats import Example
-from ...data.numbered_rows import NumberedRows
 from ...data.pool import Pool
-from ...terminal import WIDTH, labelled, one_line, unbroken
 from ..candidates import Candidates
-from ..drawing import band_line, checkpoint_names, sparkline, spread_evenly
 from ..methods.kmeans import reproducible_faiss
 from ..methods.random_order import in_random_order
 from ..methods.table import METHODS
 from ..resolve import ExistingSubset, open_subset
 
 NUM_NEIGHBOURS = 8
-_BAND = (0.1, 0.9)  # quantiles of the cluster's losses
+BAND = (0.1, 0.9)  # quantiles of the losses of a group
 _ROWS_AT_ONCE = 2**20
-_NUM_SHOWN_CHECKPOINTS = 24
-_NUM_TEXT_LINES = 8
-_PLOT_WIDTH = 54
+
+Reason = Literal[
+    # It is not selectable:
+    "no text",
+    "benchmark question",
+    "excluded",
+    "no loss",
+    "repeated response",
+    # It is selectable:
+    "required",
+    "pruned",
+    "score of the method",
+    "limits of sources",
+    "whole group",
+    "small cluster",
+    "random order",
+]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows that a row competes with.
+
+    Attributes:
+        kind: what they have in common.
+        name: the cluster's number, or the source; empty for the pool.
+    """
+
+    kind: Literal["cluster", "source", "pool"]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,121 +62,121 @@ class Standing:
     """Where a candidate stands among the rows it competes with.
 
     Attributes:
-        group: for people: "cluster 12", "source x" or "the pool".
-        is_cluster: whether it is a cluster.
-        members: integers (m,), ascending row numbers, the row itself among them.
+        group: these rows.
+        members: integers (m,), their ascending row numbers, the row itself among them.
         taken: how many of them are in the subset: those with the lowest places.
         place: the row's, counted from 1, in the seeded random order of the members.
     """
 
-    group: str
-    is_cluster: bool
+    group: Group
     members: np.ndarray
     taken: int
     place: int
 
 
-def standing_of(
-    row: int, candidates: Candidates, clusters_N: np.ndarray, indices: np.ndarray, by_source: bool, seed: int
-) -> Standing:
-    """Args: clusters_N, indices: the subset on disk; by_source: whether rows that are not clustered compete in sources."""
-    position = int(np.searchsorted(candidates.rows, row))
-    source = candidates.source_codes_n[position]
-    is_cluster = bool(clusters_N[row] >= 0)
-    if is_cluster:
-        group, is_member_n = f"cluster {clusters_N[row]}", clusters_N[candidates.rows] == clusters_N[row]
-    elif by_source:
-        group, is_member_n = f"source {candidates.source_names[source]}", candidates.source_codes_n == source
-    else:
-        group, is_member_n = "the pool", np.ones(len(candidates.rows), bool)
-    ordered_m = in_random_order(np.flatnonzero(is_member_n), candidates.random_keys(seed))
-    place = 1 + int(np.flatnonzero(ordered_m == position)[0])
-    members = candidates.rows[is_member_n]
-    return Standing(
-        group, is_cluster, members, len(np.intersect1d(members, indices, assume_unique=True)), place
-    )
+@dataclass(frozen=True)
+class Quotas:
+    """How much was taken.
 
-
-def nearest_rows(
-    candidates: Candidates, row: int, count: int = NUM_NEIGHBOURS
-) -> tuple[np.ndarray, np.ndarray]:
-    """The candidates with the trajectories most like this row's, itself left out: row numbers and Euclidean distances
-    (nats), nearest first, ties by lowest row. The trajectories are read in pieces."""
-    query_1T = candidates.losses(np.array([row]))
-    rows, distances = np.empty(0, np.int64), np.empty(0, np.float32)
-    with reproducible_faiss():
-        for start in range(0, len(candidates.rows), _ROWS_AT_ONCE):
-            rows_m = candidates.rows[start : start + _ROWS_AT_ONCE]
-            losses_mT = candidates.read_losses(slice(start, start + _ROWS_AT_ONCE))
-            squares_1k, places_1k = faiss.knn(query_1T, losses_mT, min(count + 1, len(rows_m)))
-            rows = np.append(rows, rows_m[places_1k[0]])
-            distances = np.append(distances, np.sqrt(squares_1k[0]))
-            others = rows != row
-            rows, distances = rows[others], distances[others]
-            nearest = np.lexsort((rows, distances))[:count]
-            rows, distances = rows[nearest], distances[nearest]
-    return rows, distances
-
-
-def trajectory_plot(
-    candidates: Candidates, row: int, members: np.ndarray, step_names: list[str]
-) -> list[str]:
-    """The row's loss at each checkpoint beside the mean and the 10-90 % band of `members`, as numbers and as a plot."""
-    losses_T = candidates.losses(np.array([row]))[0]
-    losses_mT = candidates.losses(members)
-    low_T, high_T = np.quantile(losses_mT, _BAND, axis=0)
-    mean_T = losses_mT.mean(axis=0, dtype=np.float64)
-    every_loss = np.concatenate([losses_T, low_T, high_T])
-    lowest, highest = float(np.nanmin(every_loss)), float(np.nanmax(every_loss))
-    scale = f"{lowest:.2f}".ljust(_PLOT_WIDTH - 5) + f"{highest:5.2f}"
-    lines = [f"{'step':>10}{'row':>8}{'mean':>8}{'10-90 % band':>16}    {scale}"]
-    for column in spread_evenly(len(losses_T), _NUM_SHOWN_CHECKPOINTS):
-        band = f"{low_T[column]:.2f} - {high_T[column]:.2f}"
-        plot = band_line(
-            losses_T[column], low_T[column], mean_T[column], high_T[column], lowest, highest, _PLOT_WIDTH
-        )
-        lines.append(
-            f"{step_names[column]:>10}{losses_T[column]:>8.3f}{mean_T[column]:>8.3f}{band:>16}    {plot}".rstrip()
-        )
-    return [*lines, f"{'':<46}o this row   | mean   ... band   @ row at the mean"]
-
-
-def neighbour_table(
-    candidates: Candidates, pool: Pool | NumberedRows, row: int, clusters_N: np.ndarray, chosen: np.ndarray
-) -> list[str]:
-    """The nearest rows, one a line. Args: chosen: ascending row numbers of the subset."""
-    rows, distances = nearest_rows(candidates, row)
-    if not len(rows):
-        return ["  no other row has a trajectory"]
-    shown = spread_evenly(candidates.losses(rows[:1]).shape[1], 16)
-    losses_kT = candidates.losses(np.append(row, rows))[:, shown]
-    lowest, highest = float(losses_kT.min()), float(losses_kT.max())
-    lines = [
-        f"{'row':>12}{'distance':>10}  {'subset':<8}{'cluster':>9}  {'losses':<{max(len(shown), 6)}}  text"
-    ]
-    for other, distance, losses_T in zip(
-        [row, *rows.tolist()], [0.0, *distances.tolist()], losses_kT, strict=True
-    ):
-        cluster = str(clusters_N[other]) if clusters_N[other] >= 0 else "-"
-        line = (
-            f"{other:>12}{distance:>10.4f}  {'chosen' if _contains(chosen, other) else '-':<8}{cluster:>9}  "
-            f"{sparkline(losses_T, lowest, highest):<6}  "
-        )
-        text = pool[other].instruction if isinstance(pool, Pool) else ""
-        lines.append((line + one_line(text, WIDTH - len(line))).rstrip())
-    return lines
-
-
-def _contains(ascending: np.ndarray, row: int) -> bool:
-    place = np.searchsorted(ascending, row)
-    return bool(place < len(ascending) and ascending[place] == row)
-
-
-def explain_row(config: RunConfig, row: int) -> str:
-    """All there is to say of one row and the subset of a run.
-
-    Raises: ValueError for a row that the pool does not have; FileNotFoundError where there is no subset yet.
+    Attributes:
+        chosen: rows of the subset.
+        selectable: rows that it was chosen from.
+        chosen_of_source: rows of the subset from the row's source.
+        selectable_of_source: rows that these were chosen from.
     """
+
+    chosen: int
+    selectable: int
+    chosen_of_source: int
+    selectable_of_source: int
+
+
+@dataclass(frozen=True)
+class GroupLosses:
+    """The losses of a group: the ends of its band (the quantiles `BAND`) and the mean.
+
+    Attributes:
+        low_T: the lower end at each checkpoint.
+        mean_T: the mean.
+        high_T: the upper end.
+    """
+
+    low_T: np.ndarray
+    mean_T: np.ndarray
+    high_T: np.ndarray
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A row with a trajectory like the explained one's.
+
+    Attributes:
+        row: its number.
+        distance: Euclidean, in nats.
+        is_chosen: whether it is in the subset.
+        cluster: its number; None where it is not clustered.
+        losses_T: at each checkpoint.
+        instruction: empty where the pool has no texts.
+    """
+
+    row: int
+    distance: float
+    is_chosen: bool
+    cluster: int | None
+    losses_T: np.ndarray
+    instruction: str
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The trajectory of the explained row.
+
+    Attributes:
+        checkpoints: their short names.
+        losses_T: at each of them.
+        group: of the rows that it competes with; None where it is not selectable.
+        neighbours: the row itself, then the rows nearest to it; none where it is not selectable.
+    """
+
+    checkpoints: list[str]
+    losses_T: np.ndarray
+    group: GroupLosses | None
+    neighbours: list[Neighbour]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All there is to say of one row and a subset.
+
+    Attributes:
+        row: its number.
+        is_chosen: whether it is in the subset.
+        folder: of the subset.
+        pool_name: where the pool comes from.
+        source: of the row; empty without.
+        example: its text; None where the pool has none.
+        settings: of the subset.
+        reason: why it was chosen or not.
+        standing: among the rows it competes with; None where it is not selectable.
+        quotas: None where it is not selectable.
+        losses: None where no trajectories are given.
+    """
+
+    row: int
+    is_chosen: bool
+    folder: Path
+    pool_name: str
+    source: str
+    example: Example | None
+    settings: SubsetConfig
+    reason: Reason
+    standing: Standing | None
+    quotas: Quotas | None
+    losses: Losses | None
+
+
+def explain_row(config: RunConfig, row: int) -> Explanation:
+    """Raises: ValueError for a row that the pool does not have; FileNotFoundError where there is no subset yet."""
     made = open_subset(config)
     if not 0 <= row < len(made.pool):
         raise ValueError(
@@ -159,110 +185,157 @@ def explain_row(config: RunConfig, row: int) -> str:
     return explanation(row, made, config.subset_section, config.seed)
 
 
-def explanation(row: int, made: ExistingSubset, subset: SubsetConfig, seed: int) -> str:
-    pool, candidates, clusters_N, indices = made.pool, made.candidates, made.clusters_N, made.indices
-    chosen = _contains(indices, row)
-    lines = [f"row {row} is {'IN' if chosen else 'NOT in'} the subset {made.folder}", ""]
-    lines += labelled("pool", unbroken(pool.name))
-    lines += labelled("source", pool.source_names[pool.source_codes[row]] or "(none)")
-    if isinstance(pool, Pool):
-        lines += _texts(pool[row])
-    lines.append("")
+def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: int) -> Explanation:
+    pool = made.pool
     standing = None
-    if _contains(candidates.rows, row):
-        by_source = METHODS[subset.method].by_source
-        standing = standing_of(row, candidates, clusters_N, indices, by_source, seed)
-        lines += _why(row, chosen, standing, candidates, subset, indices)
+    if _contains(made.candidates.rows, row):
+        standing = standing_of(row, made, METHODS[settings.method].by_source, seed)
+    return Explanation(
+        row=row,
+        is_chosen=_contains(made.indices, row),
+        folder=made.folder,
+        pool_name=pool.name,
+        source=pool.source_names[pool.source_codes[row]],
+        example=pool[row] if isinstance(pool, Pool) else None,
+        settings=settings,
+        reason=_why_not_selectable(row, made)
+        if standing is None
+        else reason_of(row, made, settings, standing),
+        standing=standing,
+        quotas=None if standing is None else _quotas(row, made),
+        losses=None if made.candidates.trajectories is None else _losses(row, made, standing),
+    )
+
+
+def standing_of(row: int, made: ExistingSubset, by_source: bool, seed: int) -> Standing:
+    """Args: by_source: whether rows that are not clustered compete with those of their source only."""
+    candidates = made.candidates
+    position = int(np.searchsorted(candidates.rows, row))
+    source = candidates.source_codes_n[position]
+    cluster = int(made.clusters_N[row])
+    if cluster >= 0:
+        group = Group("cluster", str(cluster))
+        is_member_n = made.clusters_N[candidates.rows] == cluster
+    elif by_source:
+        group = Group("source", candidates.source_names[source])
+        is_member_n = candidates.source_codes_n == source
     else:
-        lines += labelled("why", f"it is not selectable: {_why_not_selectable(row, made)}")
-    if candidates.trajectories is None:
-        return "\n".join([*lines, "", "  no trajectories are given: nothing to draw, no neighbours"])
-    names = checkpoint_names(candidates.trajectories)
-    lines += ["", *_losses(row, candidates, standing, names)]
-    if standing is not None:
-        lines += [
-            "",
-            f"nearest trajectories of all sources, after its own (Euclidean distance over {len(names)} checkpoints)",
-        ]
-        lines += neighbour_table(candidates, pool, row, clusters_N, indices)
-    return "\n".join(lines)
+        group = Group("pool")
+        is_member_n = np.ones(len(candidates.rows), bool)
+    ordered_m = in_random_order(np.flatnonzero(is_member_n), candidates.random_keys(seed))
+    members = candidates.rows[is_member_n]
+    return Standing(
+        group=group,
+        members=members,
+        taken=len(np.intersect1d(members, made.indices, assume_unique=True)),
+        place=1 + int(np.flatnonzero(ordered_m == position)[0]),
+    )
 
 
-def _texts(example: Example) -> list[str]:
-    lines = labelled("instruction", example.instruction, max_lines=_NUM_TEXT_LINES)
-    if example.input:
-        lines += labelled("input", example.input, max_lines=_NUM_TEXT_LINES)
-    return lines + labelled("response", example.response, max_lines=_NUM_TEXT_LINES)
+def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: Standing) -> Reason:
+    """Why a selectable row is in or not. A rule that overrides the random order is asked for before it."""
+    is_cluster = standing.group.kind == "cluster"
+    size = len(standing.members)
+    if _contains(made.candidates.included, row):
+        return "required"
+    if settings.method == "prune_then_select" and not is_cluster:
+        return "pruned"
+    if not METHODS[settings.method].takes_at_random:
+        return "score of the method"
+    if _contains(made.indices, row) != (standing.place <= standing.taken):
+        return "limits of sources"
+    if standing.taken == size:
+        return "whole group"
+    if standing.taken == 0 and is_cluster and size < settings.min_cluster_size:
+        return "small cluster"
+    return "random order"
 
 
-def _why_not_selectable(row: int, made: ExistingSubset) -> str:
+def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
     if made.pool.excluded[row]:
-        return "it has no instruction or no response (data.invalid_rows: drop)"
+        return "no text"
     if row in {hit["row"] for hit in made.listed.reports.get("contamination.json", ())}:
-        return "it contains a benchmark question (subset.decontaminate)"
+        return "benchmark question"
     if _contains(made.listed.barred, row):
-        return "subset.exclude names it"
+        return "excluded"
     if _contains(made.candidates.unscorable, row):
-        return "it has no loss (NaN) at some checkpoint"
-    return "an earlier row has the same response (subset.deduplicate)"
+        return "no loss"
+    return "repeated response"
 
 
-def _why(
-    row: int,
-    chosen: bool,
-    standing: Standing,
-    candidates: Candidates,
-    subset: SubsetConfig,
-    indices: np.ndarray,
-) -> list[str]:
-    size, taken, place = len(standing.members), standing.taken, standing.place
-    if _contains(candidates.included, row):
-        verdict = "it has to be in (subset.include, or subset.extend)"
-    elif subset.method == "prune_then_select" and not standing.is_cluster:
-        verdict = (
-            f"its loss falls by less than {subset.min_slope:g} nats per checkpoint (subset.min_slope): pruned"
-        )
-    elif not METHODS[subset.method].takes_at_random:
-        verdict = (
-            f"method {subset.method} ranks rows by a score of its own and {'took' if chosen else 'left'} it"
-        )
-    elif chosen != (place <= taken):
-        verdict = (
-            f"it is number {place:,} in the random order of {standing.group}, of which {taken:,} are taken, but not in "
-            f"this order: each source has its limits (subset.min_per_source, subset.max_per_source)"
-        )
-    elif taken == size:
-        verdict = f"{standing.group} is taken whole"
-    elif taken == 0 and standing.is_cluster and size < subset.min_cluster_size:
-        verdict = (
-            f"{standing.group} has {size} rows, and clusters of fewer than {subset.min_cluster_size} get nothing until "
-            "all others are spent (subset.min_cluster_size)"
-        )
-    else:
-        verdict = f"it is number {place:,} in the random order of {standing.group}, of which the first {taken:,} are taken"
+def _quotas(row: int, made: ExistingSubset) -> Quotas:
+    candidates = made.candidates
     source_code = candidates.source_codes_n[np.searchsorted(candidates.rows, row)]
     of_source = candidates.rows[candidates.source_codes_n == source_code]
-    from_source = len(np.intersect1d(of_source, indices, assume_unique=True))
-    return [
-        *labelled("why", verdict),
-        *labelled("quotas", f"budget: {len(indices):,} of {len(candidates.rows):,} selectable rows"),
-        *labelled("", f"its source: {from_source:,} of {len(of_source):,}"),
-        *(labelled("", f"{standing.group}: {taken:,} of {size:,}") if standing.is_cluster else []),
-    ]
+    return Quotas(
+        chosen=len(made.indices),
+        selectable=len(candidates.rows),
+        chosen_of_source=len(np.intersect1d(of_source, made.indices, assume_unique=True)),
+        selectable_of_source=len(of_source),
+    )
 
 
-def _losses(
-    row: int, candidates: Candidates, standing: Standing | None, column_names: list[str]
-) -> list[str]:
-    title = "loss (mean nats per response token) by checkpoint"
-    if standing is not None:
-        beside = f"{standing.group} ({len(standing.members):,} rows)"
-        return [
-            f"{title}, beside {beside}",
-            *trajectory_plot(candidates, row, standing.members, column_names),
-        ]
+def _losses(row: int, made: ExistingSubset, standing: Standing | None) -> Losses:
+    candidates = made.candidates
+    assert candidates.trajectories is not None
+    names = candidates.trajectories.checkpoint_names
     losses_T = candidates.losses(np.array([row]))[0]
-    return [
-        title,
-        *(f"{name:>20}{loss:>10.3f}" for name, loss in zip(column_names, losses_T.tolist(), strict=True)),
-    ]
+    if standing is None:
+        return Losses(names, losses_T, group=None, neighbours=[])
+    losses_mT = candidates.losses(standing.members)
+    low_T, high_T = np.quantile(losses_mT, BAND, axis=0)
+    group = GroupLosses(low_T, losses_mT.mean(axis=0, dtype=np.float64), high_T)
+    return Losses(names, losses_T, group, _neighbours(row, made))
+
+
+def _neighbours(row: int, made: ExistingSubset) -> list[Neighbour]:
+    """The row itself, and the nearest rows."""
+    pool = made.pool
+    others, distances = nearest_rows(made.candidates, row)
+    rows = np.append(row, others)
+    neighbours = []
+    for other, distance, losses_T in zip(
+        rows.tolist(), [0.0, *distances.tolist()], made.candidates.losses(rows), strict=True
+    ):
+        cluster = int(made.clusters_N[other])
+        neighbours.append(
+            Neighbour(
+                row=other,
+                distance=distance,
+                is_chosen=_contains(made.indices, other),
+                cluster=cluster if cluster >= 0 else None,
+                losses_T=losses_T,
+                instruction=pool[other].instruction if isinstance(pool, Pool) else "",
+            )
+        )
+    return neighbours
+
+
+def nearest_rows(
+    candidates: Candidates, row: int, count: int = NUM_NEIGHBOURS
+) -> tuple[np.ndarray, np.ndarray]:
+    """The candidates with the trajectories most like this row's, itself left out: row numbers and Euclidean distances
+    (nats), nearest first, ties by lowest row. The trajectories are read in pieces."""
+    query_1T = candidates.losses(np.array([row]))
+    rows = np.empty(0, np.int64)
+    distances = np.empty(0, np.float32)
+    with reproducible_faiss():
+        for start in range(0, len(candidates.rows), _ROWS_AT_ONCE):
+            rows_m = candidates.rows[start : start + _ROWS_AT_ONCE]
+            losses_mT = candidates.read_losses(slice(start, start + _ROWS_AT_ONCE))
+            # One more than is wanted, for the row itself is among its neighbours.
+            squares_1k, places_1k = faiss.knn(query_1T, losses_mT, min(count + 1, len(rows_m)))
+            rows = np.append(rows, rows_m[places_1k[0]])
+            distances = np.append(distances, np.sqrt(squares_1k[0]))
+            others = rows != row
+            rows = rows[others]
+            distances = distances[others]
+            nearest = np.lexsort((rows, distances))[:count]
+            rows = rows[nearest]
+            distances = distances[nearest]
+    return rows, distances
+
+
+def _contains(ascending: np.ndarray, row: int) -> bool:
+    place = np.searchsorted(ascending, row)
+    return bool(place < len(ascending) and ascending[place] == row)

@@ -19,7 +19,7 @@ Legend: n candidates, m some of them, T checkpoints.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -29,31 +29,24 @@ from ...config.names import look_up
 from ...config.schema import RunConfig
 from ...data.numbered_rows import NumberedRows
 from ...data.pool import Pool
-from ...terminal import WIDTH, one_line, table
+from ...terminal import spread_evenly
 from ..candidates import Candidates
-from ..drawing import checkpoint_names, sparkline, spread_evenly
 from ..opening import open_candidates
 
-KINDS = {
-    "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",
-    "forgotten": "the loss falls by 5 % or more, then half of that or more comes back (at least 5 % of the first)",
-    "known": "first and last loss are at most {known:.2f}, where only the best tenth of the rows ends",
-    "identical": "the same losses, to the bit, as a row with a lower number",
-    "unscorable": "no loss (NaN) at some checkpoint, as of a response that max_length cut off whole; never chosen",
-}
+Kind = Literal["never_learnt", "forgotten", "known", "identical", "unscorable"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+QUANTILES = (0.9, 0.5, 0.1)  # of the losses at a checkpoint
 _FALL = 0.05  # of the first loss: less is no learning
 _COMES_BACK = 0.5  # of the fall
 _BEST = 0.1  # of the rows at the last checkpoint
 _ROWS_AT_ONCE = 2**20
-_NUM_SHOWN_ROWS = 4
-_NUM_SHOWN_SOURCES = 30
-_NUM_SHOWN_CHECKPOINTS = 9
-_NAME_WIDTH = 36
+_NUM_CLEAREST = 4  # rows of a kind
+_NUM_MEASURED_CHECKPOINTS = 9  # whose losses are ordered for their quantiles
 
 
 @dataclass(frozen=True)
-class Inspection:
-    """What the trajectories of a pool are like.
+class SortedRows:
+    """Rows by what their trajectories are like.
 
     Attributes:
         rows: kind -> int64, ascending row numbers of the pool.
@@ -62,18 +55,165 @@ class Inspection:
         known_below: the loss (nats per response token) that `known` compares with.
     """
 
-    rows: dict[str, np.ndarray]
-    clearest: dict[str, list[int]]
+    rows: dict[Kind, np.ndarray]
+    clearest: dict[Kind, list[int]]
     known_below: float
 
 
-def inspect_trajectories(candidates: Candidates) -> Inspection:
+@dataclass(frozen=True)
+class Case:
+    """A row that shows a kind clearly.
+
+    Attributes:
+        row: its number.
+        losses_T: at each checkpoint.
+        instruction: empty where the pool has no texts.
+    """
+
+    row: int
+    losses_T: np.ndarray
+    instruction: str
+
+
+@dataclass(frozen=True)
+class RowsOfKind:
+    """The rows of one kind.
+
+    Attributes:
+        rows: int64, ascending row numbers of the pool.
+        by_source: how many each source has of them.
+        clearest: a few of them, the clearest case first.
+    """
+
+    rows: np.ndarray
+    by_source: dict[str, int]
+    clearest: list[Case]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the trajectories of a pool are like.
+
+    Attributes:
+        num_examples: of the pool.
+        num_selectable: of them, those with a loss at every checkpoint.
+        by_source: how many rows each source has.
+        num_checkpoints: of the trajectories.
+        quantiles: short name of a checkpoint -> `QUANTILES` of the losses there; of many checkpoints some.
+        known_below: the loss (nats per response token) that `known` compares with.
+        kinds: the rows of each.
+    """
+
+    num_examples: int
+    num_selectable: int
+    by_source: dict[str, int]
+    num_checkpoints: int
+    quantiles: dict[str, list[float]]
+    known_below: float
+    kinds: dict[Kind, RowsOfKind]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A list of rows to write.
+
+    Attributes:
+        kind: of these rows.
+        path: a .npy or .txt, as subset.exclude and subset.include read them.
+    """
+
+    kind: Kind
+    path: Path
+
+
+def exports_of(words: list[tuple[str, str]]) -> list[Export]:
+    """Args: words: (kind, file) of each. Raises: ValueError for an unknown kind or another ending."""
+    known: dict[str, Kind] = {kind: kind for kind in KINDS}
+    exports = []
+    for name, file in words:
+        path = Path(file)
+        kind = look_up(known, name, "--export")
+        if path.suffix not in (".npy", ".txt"):
+            raise ValueError(f"--export {name}: found {path}, expected a file ending in .npy or .txt")
+        exports.append(Export(kind, path))
+    return exports
+
+
+def inspect_pool(config: RunConfig) -> Inspection:
+    """Raises: ValueError, FileNotFoundError as for opening the pool and the trajectories."""
+    pool, candidates = open_candidates(config)
+    assert candidates.trajectories is not None
+    sorted_rows = sort_rows(candidates)
+    kinds: dict[Kind, RowsOfKind] = {}
+    for kind, rows in sorted_rows.rows.items():
+        clearest = [_case(row, pool, candidates) for row in sorted_rows.clearest[kind]]
+        kinds[kind] = RowsOfKind(rows, _count_by_source(pool, rows), clearest)
+    return Inspection(
+        num_examples=len(pool),
+        num_selectable=len(candidates.rows),
+        by_source=_count_by_source(pool, slice(None)),
+        num_checkpoints=len(candidates.trajectories.columns),
+        quantiles=_quantiles(candidates),
+        known_below=sorted_rows.known_below,
+        kinds=kinds,
+    )
+
+
+def write_inspection(config: RunConfig, inspection: Inspection) -> Path:
+    """inspection.json: kind -> how many rows it has, of each source too, and the clearest of them."""
+    kinds: dict[str, Any] = {}
+    for kind, of_kind in inspection.kinds.items():
+        kinds[kind] = {
+            "rows": len(of_kind.rows),
+            "by_source": of_kind.by_source,
+            "clearest": [case.row for case in of_kind.clearest],
+        }
+    path = RunPaths(config.run_name).root / "inspection.json"
+    content = {
+        "num_examples": inspection.num_examples,
+        "known_below": inspection.known_below,
+        "kinds": kinds,
+    }
+    write_json(path, content)
+    return path
+
+
+def export_rows(rows: np.ndarray, path: Path) -> None:
+    """Write row numbers: int64 .npy if the name ends so, else text with one number a line."""
+    if path.suffix == ".npy":
+        save_array(path, rows)
+        return
+    with atomic_write(path) as file:
+        file.writelines(f"{row}\n" for row in rows.tolist())
+
+
+def _count_by_source(pool: Pool | NumberedRows, rows: np.ndarray | slice) -> dict[str, int]:
+    num_S = np.bincount(pool.source_codes[rows], minlength=len(pool.source_names))
+    return dict(zip(pool.source_names, num_S.tolist(), strict=True))
+
+
+def _case(row: int, pool: Pool | NumberedRows, candidates: Candidates) -> Case:
+    losses_T = candidates.losses(np.array([row]))[0]
+    return Case(row, losses_T, pool[row].instruction if isinstance(pool, Pool) else "")
+
+
+def _quantiles(candidates: Candidates) -> dict[str, list[float]]:
+    assert candidates.trajectories is not None
+    columns = candidates.trajectories.columns
+    names = candidates.trajectories.checkpoint_names
+    return {
+        names[column]: np.quantile(columns[column][candidates.rows], QUANTILES).tolist()
+        for column in spread_evenly(len(columns), _NUM_MEASURED_CHECKPOINTS)
+    }
+
+
+def sort_rows(candidates: Candidates) -> SortedRows:
     """Sort the candidates' trajectories into `KINDS`, reading them in pieces: a few numbers a row stay in memory."""
     assert candidates.trajectories is not None
     rows_n = candidates.rows
     known_below = float(np.quantile(candidates.trajectories.columns[-1][rows_n], _BEST))
-    found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    cases: dict[str, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
+    found: dict[Kind, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    cases: dict[Kind, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
     hash_n = np.empty(len(rows_n), np.uint64)
     for start in range(0, len(rows_n), _ROWS_AT_ONCE):
         rows_m = rows_n[start : start + _ROWS_AT_ONCE]
@@ -82,21 +222,24 @@ def inspect_trajectories(candidates: Candidates) -> Inspection:
         for kind, (is_kind_m, clearness_m) in _kinds_of_rows(losses_mT, known_below).items():
             of_kind = np.flatnonzero(is_kind_m)
             found[kind].append(rows_m[of_kind])
-            best = of_kind[np.argsort(-clearness_m[of_kind], kind="stable")[:_NUM_SHOWN_ROWS]]
+            best = of_kind[np.argsort(-clearness_m[of_kind], kind="stable")[:_NUM_CLEAREST]]
             cases[kind] += zip((-clearness_m[best]).tolist(), rows_m[best].tolist(), strict=True)
-    rows = {kind: np.concatenate(parts) if parts else np.empty(0, np.int64) for kind, parts in found.items()}
-    rows["identical"] = _identical_to_an_earlier_row(candidates, hash_n)
-    rows["unscorable"] = candidates.unscorable
-    rows = {kind: rows_m.astype(np.int64) for kind, rows_m in rows.items()}
-    clearest = {kind: [row for _, row in sorted(cases[kind])[:_NUM_SHOWN_ROWS]] for kind in KINDS}
-    for kind in ("identical", "unscorable"):
-        clearest[kind] = rows[kind][:_NUM_SHOWN_ROWS].tolist()
-    return Inspection(rows, clearest, known_below)
+    found["identical"] = [_identical_to_an_earlier_row(candidates, hash_n)]
+    found["unscorable"] = [candidates.unscorable]
+    rows: dict[Kind, np.ndarray] = {}
+    clearest: dict[Kind, list[int]] = {}
+    for kind in KINDS:
+        rows[kind] = np.concatenate([np.empty(0, np.int64), *found[kind]]).astype(np.int64)
+        clearest[kind] = [row for _, row in sorted(cases[kind])[:_NUM_CLEAREST]]
+    clearest["identical"] = rows["identical"][:_NUM_CLEAREST].tolist()
+    clearest["unscorable"] = rows["unscorable"][:_NUM_CLEAREST].tolist()
+    return SortedRows(rows, clearest, known_below)
 
 
-def _kinds_of_rows(losses_mT: np.ndarray, known_below: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _kinds_of_rows(losses_mT: np.ndarray, known_below: float) -> dict[Kind, tuple[np.ndarray, np.ndarray]]:
     """Kind -> (bool (m,): is it of that kind, (m,): how clearly)."""
-    first_m, last_m = losses_mT[:, 0].astype(np.float64), losses_mT[:, -1].astype(np.float64)
+    first_m = losses_mT[:, 0].astype(np.float64)
+    last_m = losses_mT[:, -1].astype(np.float64)
     lowest_m = losses_mT.min(axis=1).astype(np.float64)
     scale_m = np.maximum(first_m, 1e-12)
     known_m = np.maximum(first_m, last_m) <= known_below
@@ -128,152 +271,11 @@ def _identical_to_an_earlier_row(candidates: Candidates, hash_n: np.ndarray) -> 
     order_n = np.argsort(hash_n, kind="stable")  # rows of one hash lie together, ascending
     starts_n = np.append(True, hash_n[order_n[1:]] != hash_n[order_n[:-1]])
     first_n = order_n[np.maximum.accumulate(np.where(starts_n, np.arange(len(order_n)), 0))]
-    rows_m, firsts_m = candidates.rows[order_n[~starts_n]], candidates.rows[first_n[~starts_n]]
+    rows_m = candidates.rows[order_n[~starts_n]]
+    firsts_m = candidates.rows[first_n[~starts_n]]
     same = [np.empty(0, np.int64)]
     for start in range(0, len(rows_m), _ROWS_AT_ONCE):
         piece = slice(start, start + _ROWS_AT_ONCE)
         equal_m = np.all(candidates.losses(rows_m[piece]) == candidates.losses(firsts_m[piece]), axis=1)
         same.append(rows_m[piece][equal_m])
     return np.sort(np.concatenate(same))
-
-
-def inspect(config: RunConfig, exports: list[tuple[str, Path]], dry_run: bool = False) -> str:
-    """What the trajectories of a run's pool are like, in words; inspection.json and lists of rows are written.
-
-    Args:
-        exports: (kind, file): a .npy or .txt of row numbers, as subset.exclude and subset.include read them.
-        dry_run: write nothing.
-
-    Raises: ValueError for an unknown kind or another ending, before anything is read; else as for opening the pool and
-    the trajectories.
-    """
-    for kind, path in exports:
-        look_up(KINDS, kind, "--export")
-        if path.suffix not in (".npy", ".txt"):
-            raise ValueError(f"--export {kind}: found {path}, expected a file ending in .npy or .txt")
-    pool, candidates = open_candidates(config)
-    inspection = inspect_trajectories(candidates)
-    texts = [report(inspection, pool, candidates)]
-    if not dry_run:
-        path = RunPaths(config.run_name).root / "inspection.json"
-        write_json(path, _as_data(inspection, pool))
-        texts.append(str(path))
-    for kind, path in exports:
-        words = (
-            f"{path}: {len(inspection.rows[kind]):,} rows {kind}; leave them out with subset.exclude={path}"
-        )
-        if dry_run:
-            texts.append(f"dry run, not written: {words}")
-            continue
-        export_rows(inspection.rows[kind], path)
-        texts.append(words)
-    return "\n\n".join(texts)
-
-
-def _as_data(inspection: Inspection, pool: Pool | NumberedRows) -> dict[str, Any]:
-    """inspection.json: kind -> its rows, of each source too, and the clearest of them."""
-    kinds = {}
-    for kind, rows in inspection.rows.items():
-        num_S = np.bincount(pool.source_codes[rows], minlength=len(pool.source_names)).tolist()
-        kinds[kind] = {
-            "rows": len(rows),
-            "by_source": dict(zip(pool.source_names, num_S, strict=True)),
-            "clearest": inspection.clearest[kind],
-        }
-    return {"num_examples": len(pool), "known_below": inspection.known_below, "kinds": kinds}
-
-
-def export_rows(rows: np.ndarray, path: Path) -> None:
-    """Write row numbers: int64 .npy if the name ends so, else text with one number a line."""
-    if path.suffix == ".npy":
-        save_array(path, rows)
-        return
-    with atomic_write(path) as file:
-        file.writelines(f"{row}\n" for row in rows.tolist())
-
-
-def report(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candidates) -> str:
-    """The inspection for people."""
-    assert candidates.trajectories is not None
-    names = checkpoint_names(candidates.trajectories)
-    return "\n".join(
-        [
-            f"loss (mean nats per response token) of {len(candidates.rows):,} rows by checkpoint",
-            *_loss_table(candidates, names),
-            "",
-            *_kind_table(inspection, len(pool)),
-            "",
-            *_source_table(inspection, pool),
-            "",
-            *_cases(inspection, pool, candidates),
-        ]
-    )
-
-
-def _loss_table(candidates: Candidates, column_names: list[str]) -> list[str]:
-    assert candidates.trajectories is not None
-    columns = candidates.trajectories.columns
-    shown = spread_evenly(len(column_names), _NUM_SHOWN_CHECKPOINTS)
-    quantiles = [np.quantile(columns[column][candidates.rows], (0.9, 0.5, 0.1)) for column in shown]
-    rows = [
-        (name, *(f"{quantile[place]:.3f}" for quantile in quantiles))
-        for place, name in enumerate(("90 % below", "half below", "10 % below"))
-    ]
-    lines = table(["", *(column_names[column] for column in shown)], rows, indent="  ")
-    if len(shown) < len(column_names):
-        lines.append(f"  ({len(shown)} of {len(column_names)} checkpoints shown)")
-    return lines
-
-
-def _kind_table(inspection: Inspection, num_rows: int) -> list[str]:
-    rows = [
-        (kind, f"{len(rows):,}", f"{100 * len(rows) / num_rows:.1f}")
-        for kind, rows in inspection.rows.items()
-    ]
-    heading, *lines = table(["kind", "rows", "% of pool"], rows)
-    meanings = ["    " + meaning.format(known=inspection.known_below) for meaning in KINDS.values()]
-    return [heading, *(line for pair in zip(lines, meanings, strict=True) for line in pair)]
-
-
-def _source_table(inspection: Inspection, pool: Pool | NumberedRows) -> list[str]:
-    num_sources = len(pool.source_names)
-    sizes = np.bincount(pool.source_codes, minlength=num_sources)
-    counts = {
-        kind: np.bincount(pool.source_codes[rows], minlength=num_sources)
-        for kind, rows in inspection.rows.items()
-    }
-    largest = sorted(range(num_sources), key=lambda source: -sizes[source])[:_NUM_SHOWN_SOURCES]
-    rows = [
-        (
-            pool.source_names[source] or "(none)",
-            f"{sizes[source]:,}",
-            *(f"{count[source]:,}" if count[source] else "-" for count in counts.values()),
-        )
-        for source in sorted(largest)
-    ]
-    lines = table(["rows by source", "all", *counts], rows, widest_name=_NAME_WIDTH)
-    if num_sources > len(largest):
-        lines.append(f"... and {num_sources - len(largest):,} smaller sources")
-    return lines
-
-
-def _cases(inspection: Inspection, pool: Pool | NumberedRows, candidates: Candidates) -> list[str]:
-    if not any(inspection.clearest.values()):
-        return []
-    lines = [
-        "clearest cases, first to last checkpoint (each drawn from its own lowest to its own highest loss)"
-    ]
-    for kind, rows in inspection.clearest.items():
-        if rows:
-            lines.append(kind)
-        for row in rows:
-            losses_T = candidates.losses(np.array([row]))[0]
-            losses_T = losses_T[spread_evenly(len(losses_T), 24)]
-            scorable_t = losses_T[~np.isnan(losses_T)]
-            line = sparkline(
-                losses_T, float(scorable_t.min(initial=np.inf)), float(scorable_t.max(initial=-np.inf))
-            )
-            start = f"  row {row:<9}{line}  {losses_T[0]:6.3f} -> {losses_T[-1]:6.3f}  "
-            text = pool[row].instruction if isinstance(pool, Pool) else ""
-            lines.append((start + one_line(text, WIDTH - len(start))).rstrip())
-    return lines

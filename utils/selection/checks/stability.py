@@ -5,133 +5,240 @@ Everything is measured by clustering and spending again: with other k-means seed
 the mean or the last loss instead of the trajectory. The random order of the rows is the subset's own every time, so what
 differs is due to the clusters alone. Where clusters are made per source, rows are compared with rows of their own source.
 
-Legend: N examples of the pool, n candidates (or a sample of them), T checkpoints, P parts that are clustered by themselves.
+Legend: n candidates (or a sample of them), T checkpoints, P parts that are clustered by themselves.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...artifacts.files import write_json
 from ...config.schema import RunConfig, SubsetConfig
-from ...process.reporter import reporter
-from ...terminal import counted, table, wrapped
-from ..candidates import Candidates, Choice
-from ..drawing import checkpoint_names, spread_evenly
+from ...terminal import spread_evenly
+from ..candidates import Choice
 from ..limits import find_limits, needs_whole_order, order_within
 from ..methods.kmeans import ReadRows
 from ..methods.random_order import derived_seed, sample_positions
 from ..methods.s2l import choose_from_clusters, num_clusters_of
 from ..methods.table import METHODS
-from ..resolve import open_subset
+from ..resolve import ExistingSubset, open_subset
 
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random
 _MAX_LEFT_OUT = 12  # checkpoints left out, one at a time
-_POOR = (
-    0.65  # adjusted Rand index below which Steinley (2004, Psychological Methods 9:386) calls agreement poor
-)
+_POOR = 0.65  # adjusted Rand index; Steinley (2004, Psychological Methods 9:386) calls less than that poor
 _CLOSE = 0.05  # a difference between two indices that is none
 
 
-def write_stability(config: RunConfig, dry_run: bool = False) -> str:
-    """Measure the stability of a run's subset, write it beside the subset, and put it into words.
+@dataclass(frozen=True)
+class StabilityPlan:
+    """What measuring the stability of a subset takes.
 
-    Args: dry_run: check everything, measure and write nothing.
+    Attributes:
+        made: the subset, and what it was chosen from.
+        settings: of the subset, the number of clusters filled in.
+        seed: of the run.
+        num_rows: that are clustered each time.
+        num_clusterings: how often.
+        path: of stability.json.
+    """
+
+    made: ExistingSubset
+    settings: SubsetConfig
+    seed: int
+    num_rows: int
+    num_clusterings: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a subset that was made again is the same.
+
+    Attributes:
+        clusters: adjusted Rand index.
+        subset: rows in both over rows in either (Jaccard).
+    """
+
+    clusters: float
+    subset: float
+
+
+@dataclass(frozen=True)
+class Stability:
+    """stability.json: agreement with the subset as it was made, if one thing changes.
+
+    Attributes:
+        selectable: rows that it was chosen from.
+        rows_measured: of them, those that were clustered again.
+        budget_measured: rows that were chosen again.
+        share_of_level: see `share_of_level`.
+        other_seeds: with other seeds of k-means.
+        without_checkpoint: short name of a checkpoint -> without its losses.
+        mean_loss_alone: with the mean of the losses in place of the trajectory.
+        last_loss_alone: with the last loss in its place.
+        no_clusters: of the subset alone, with no clusters and the rows in the same random order.
+        warnings: what should keep a user from reading much into the clusters.
+    """
+
+    selectable: int
+    rows_measured: int
+    budget_measured: int
+    share_of_level: float
+    other_seeds: list[Agreement]
+    without_checkpoint: dict[str, Agreement]
+    mean_loss_alone: Agreement
+    last_loss_alone: Agreement
+    no_clusters: float
+    warnings: list[str]
+
+    @property
+    def mean_of_seeds(self) -> Agreement:
+        """Of `other_seeds`."""
+        return Agreement(
+            clusters=float(np.mean([agreement.clusters for agreement in self.other_seeds])),
+            subset=float(np.mean([agreement.subset for agreement in self.other_seeds])),
+        )
+
+
+def plan_stability(config: RunConfig) -> StabilityPlan:
+    """Open the subset of a run.
 
     Raises: FileNotFoundError where there is no subset yet; ValueError for one that was not made from clusters of losses.
     """
-    subset = config.subset_section
-    if subset.method != "s2l" or subset.clusters != "trajectories":
+    settings = config.subset_section
+    if settings.method != "s2l" or settings.clusters != "trajectories":
         raise ValueError(
-            f"--stability: found subset.method {subset.method} with clusters {subset.clusters}, expected s2l with clusters "
-            "of trajectories: nothing else has clusters of losses to compare"
+            f"--stability: found subset.method {settings.method} with clusters {settings.clusters}, expected s2l with "
+            "clusters of trajectories: nothing else has clusters of losses to compare"
         )
     made = open_subset(config)
     assert made.candidates.trajectories is not None
-    names = checkpoint_names(made.candidates.trajectories)
-    # Those without one of the checkpoints are several only where there are several.
-    num_clusterings = NUM_SEEDS + (min(len(names), _MAX_LEFT_OUT) if len(names) > 1 else 0) + 2
-    task = f"clustering {counted(min(len(made.candidates.rows), MAX_ROWS), 'row')} {num_clusterings} times"
-    path = made.folder / "stability.json"
-    if dry_run:
-        return f"dry run: nothing measured, nothing written; without --dry_run: {task}, into {path}"
-    reporter.warn(task)
-    subset = subset.model_copy(update={"num_clusters": num_clusters_of(subset, made.candidates)})
-    stability = measure_stability(
-        made.candidates, subset, len(made.indices), config.seed, made.clusters_N, made.indices, names
+    num_left_out = len(_left_out(len(made.candidates.trajectories.columns)))
+    return StabilityPlan(
+        made=made,
+        settings=settings.model_copy(update={"num_clusters": num_clusters_of(settings, made.candidates)}),
+        seed=config.seed,
+        num_rows=min(len(made.candidates.rows), MAX_ROWS),
+        num_clusterings=NUM_SEEDS + num_left_out + 2,  # the mean and the last loss
+        path=made.folder / "stability.json",
     )
-    stability["warnings"] = warnings_of(stability)
-    write_json(path, stability)
-    return f"{report(stability)}\n\n{path}"
 
 
-def measure_stability(
-    candidates: Candidates,
-    subset: SubsetConfig,
-    budget: int,
-    seed: int,
-    clusters_N: np.ndarray,
-    indices: np.ndarray,
-    column_names: list[str],
-) -> dict[str, Any]:
-    """stability.json: agreement of clusters (adjusted Rand index) and subsets (Jaccard) with the subset as it was made.
+def run_stability(plan: StabilityPlan) -> Stability:
+    """Measure, and write the result beside the subset."""
+    stability = measure_stability(plan.made, plan.settings, plan.seed)
+    write_json(plan.path, _as_json(stability))
+    return stability
 
-    Of more than MAX_ROWS candidates a seeded sample is taken, the subset is made on that sample with the budget in
-    proportion and without limits per source, and everything is compared with this; else with the clusters and rows on
-    disk.
 
-    Args: clusters_N, indices: the subset on disk; column_names: one per checkpoint.
-    """
-    num_selectable = len(candidates.rows)
-    if num_selectable > MAX_ROWS:
-        candidates = candidates.only(
-            sample_positions(num_selectable, MAX_ROWS, derived_seed(seed, "stability sample"))
-        )
-        candidates = replace(candidates, included=np.intersect1d(candidates.included, candidates.rows))
-        budget = max(1, len(candidates.included), round(budget * MAX_ROWS / num_selectable))
-        subset = subset.model_copy(update={"min_per_source": None, "max_per_source": None})
-        made = choose_from_clusters(candidates, candidates.read_losses, subset, budget, seed)
-        clusters_N, indices = made.clusters_N, made.rows
-    order_length = len(candidates.rows) if needs_whole_order(subset, candidates) else budget
-    part_n = candidates.source_codes_n if subset.per_source else np.zeros(len(candidates.rows), np.int32)
-    losses_nT = candidates.read_losses(slice(None))
+def _as_json(stability: Stability) -> dict[str, Any]:
+    return {**asdict(stability), "no_clusters": {"subset": stability.no_clusters}}
 
-    def agreement(read_rows: ReadRows, kmeans_seed: int = seed) -> dict[str, float]:
-        again = choose_from_clusters(candidates, read_rows, subset, order_length, seed, kmeans_seed)
-        rows = candidates.rows
-        return {
-            "clusters": adjusted_rand_index(part_n, clusters_N[rows], again.clusters_N[rows]),
-            "subset": overlap(again),
-        }
 
-    def overlap(again: Choice) -> float:
-        order = again.order
-        if order_length > budget:
-            order = order_within(find_limits(candidates, subset), order, candidates)
-        return jaccard(indices, order[:budget])
+def _left_out(num_checkpoints: int) -> list[int]:
+    """Columns to do without, one at a time; without the only one nothing is left."""
+    return spread_evenly(num_checkpoints, _MAX_LEFT_OUT) if num_checkpoints > 1 else []
 
-    def without(checkpoint: int) -> dict[str, float]:
-        fewer_nT = np.delete(losses_nT, checkpoint, axis=1)
-        return agreement(lambda piece: fewer_nT[piece])
 
+def measure_stability(made: ExistingSubset, settings: SubsetConfig, seed: int) -> Stability:
+    """Args: settings: with a number of clusters."""
+    trajectories = made.candidates.trajectories
+    assert trajectories is not None
+    remade = Remade(made, settings, seed)
+    losses_nT = remade.candidates.read_losses(slice(None))
     mean_n1 = losses_nT.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
-    last_n1 = losses_nT[:, -1:]
-    seeds = [derived_seed(seed, "stability", str(number)) for number in range(NUM_SEEDS)]
-    left_out = spread_evenly(len(column_names), _MAX_LEFT_OUT) if len(column_names) > 1 else []
-    no_clusters = METHODS["random_per_source" if subset.per_source else "random"]
-    return {
-        "selectable": num_selectable,
-        "rows_measured": len(candidates.rows),
-        "budget_measured": len(indices),
-        "share_of_level": share_of_level(part_n, losses_nT),
-        "other_seeds": [agreement(lambda piece: losses_nT[piece], kmeans_seed) for kmeans_seed in seeds],
-        "without_checkpoint": {column_names[checkpoint]: without(checkpoint) for checkpoint in left_out},
-        "mean_loss_alone": agreement(lambda piece: mean_n1[piece]),
-        "last_loss_alone": agreement(lambda piece: last_n1[piece]),
-        "no_clusters": {"subset": overlap(no_clusters.choose(candidates, subset, order_length, seed))},
-    }
+    kmeans_seeds = [derived_seed(seed, "stability", str(number)) for number in range(NUM_SEEDS)]
+    without_checkpoint = {}
+    for column in _left_out(len(trajectories.columns)):
+        name = trajectories.checkpoint_names[column]
+        without_checkpoint[name] = remade.from_losses(np.delete(losses_nT, column, axis=1))
+    stability = Stability(
+        selectable=len(made.candidates.rows),
+        rows_measured=len(remade.candidates.rows),
+        budget_measured=len(remade.indices),
+        share_of_level=share_of_level(remade.part_n, losses_nT),
+        other_seeds=[remade.from_losses(losses_nT, kmeans_seed) for kmeans_seed in kmeans_seeds],
+        without_checkpoint=without_checkpoint,
+        mean_loss_alone=remade.from_losses(mean_n1),
+        last_loss_alone=remade.from_losses(losses_nT[:, -1:]),
+        no_clusters=remade.without_clusters(),
+        warnings=[],
+    )
+    return replace(stability, warnings=warnings_of(stability))
+
+
+class Remade:
+    """A subset that is made again from other numbers or with another seed of k-means.
+
+    Of more than MAX_ROWS candidates a seeded sample is taken. The subset is made on that sample with the budget in
+    proportion and without limits per source, and everything is compared with this; else with the subset on disk.
+
+    Attributes:
+        candidates: that it is chosen from.
+        indices: what is compared with, ascending row numbers.
+        part_n: which of them are clustered together.
+    """
+
+    def __init__(self, made: ExistingSubset, settings: SubsetConfig, seed: int):
+        self.candidates = made.candidates
+        self.indices = made.indices
+        self._clusters_N = made.clusters_N
+        self._settings = settings
+        self._seed = seed
+        self._budget = len(made.indices)
+        if len(self.candidates.rows) > MAX_ROWS:
+            self._take_sample()
+        num_rows = len(self.candidates.rows)
+        needs_all = needs_whole_order(self._settings, self.candidates)
+        self._order_length = num_rows if needs_all else self._budget
+        per_source = self._settings.per_source
+        self.part_n = self.candidates.source_codes_n if per_source else np.zeros(num_rows, np.int32)
+
+    def _take_sample(self) -> None:
+        num_selectable = len(self.candidates.rows)
+        sample = sample_positions(num_selectable, MAX_ROWS, derived_seed(self._seed, "stability sample"))
+        candidates = self.candidates.only(sample)
+        included = np.intersect1d(candidates.included, candidates.rows)
+        self.candidates = replace(candidates, included=included)
+        self._budget = max(1, len(included), round(self._budget * MAX_ROWS / num_selectable))
+        without_limits = {"min_per_source": None, "max_per_source": None}
+        self._settings = self._settings.model_copy(update=without_limits)
+        choice = choose_from_clusters(
+            self.candidates, self.candidates.read_losses, self._settings, self._budget, self._seed
+        )
+        self.indices = choice.rows
+        self._clusters_N = choice.clusters_N
+
+    def from_losses(self, losses_nT: np.ndarray, kmeans_seed: int | None = None) -> Agreement:
+        """The subset by clusters of these losses. Args: kmeans_seed: in place of the run's."""
+        rows = self.candidates.rows
+        choice = self._choose(lambda piece: losses_nT[piece], kmeans_seed)
+        clusters = adjusted_rand_index(self.part_n, self._clusters_N[rows], choice.clusters_N[rows])
+        return Agreement(clusters, self._overlap(choice))
+
+    def without_clusters(self) -> float:
+        method = METHODS["random_per_source" if self._settings.per_source else "random"]
+        choice = method.choose(self.candidates, self._settings, self._order_length, self._seed)
+        return self._overlap(choice)
+
+    def _choose(self, read_rows: ReadRows, kmeans_seed: int | None) -> Choice:
+        return choose_from_clusters(
+            self.candidates,
+            read_rows,
+            self._settings,
+            self._order_length,
+            self._seed,
+            self._seed if kmeans_seed is None else kmeans_seed,
+        )
+
+    def _overlap(self, choice: Choice) -> float:
+        order = choice.order
+        if self._order_length > self._budget:
+            order = order_within(find_limits(self.candidates, self._settings), order, self.candidates)
+        return jaccard(self.indices, order[: self._budget])
 
 
 def adjusted_rand_index(part_n: np.ndarray, first_n: np.ndarray, second_n: np.ndarray) -> float:
@@ -187,69 +294,29 @@ def share_of_level(part_n: np.ndarray, losses_nT: np.ndarray) -> float:
     return 1.0 if total == 0 else level / total
 
 
-def warnings_of(stability: dict[str, Any]) -> list[str]:
+def warnings_of(stability: Stability) -> list[str]:
     """What should keep a user from reading much into the clusters, in plain words; empty where nothing should."""
-    seeds, mean_alone = _mean(stability["other_seeds"]), stability["mean_loss_alone"]
+    seeds = stability.mean_of_seeds
+    mean_alone = stability.mean_loss_alone.clusters
+    no_clusters = stability.no_clusters
+    fragile = [step for step, agreement in stability.without_checkpoint.items() if agreement.clusters < _POOR]
     warnings = []
-    if seeds["clusters"] < _POOR:
+    if seeds.clusters < _POOR:
         warnings.append(
-            f"the clusters depend on chance: k-means from another seed agrees with them at {seeds['clusters']:.2f} only "
+            f"the clusters depend on chance: k-means from another seed agrees with them at {seeds.clusters:.2f} only "
             f"(below {_POOR} is poor). Ways out: fewer clusters (subset.num_clusters), several restarts "
             "(subset.num_restarts=10 subset.init=kmeans++)"
         )
-    fragile = [step for step, found in stability["without_checkpoint"].items() if found["clusters"] < _POOR]
-    if fragile and seeds["clusters"] >= _POOR:
+    elif fragile:
         warnings.append(f"the clusters hang on single checkpoints: {', '.join(fragile)}")
-    if mean_alone["clusters"] >= seeds["clusters"] - _CLOSE:
+    if mean_alone >= seeds.clusters - _CLOSE:
         warnings.append(
             f"the clusters say no more than the mean loss does: clusters of the mean loss alone agree with them at "
-            f"{mean_alone['clusters']:.2f}, those of another k-means seed at {seeds['clusters']:.2f}"
+            f"{mean_alone:.2f}, those of another k-means seed at {seeds.clusters:.2f}"
         )
-    if stability["no_clusters"]["subset"] >= seeds["subset"] - _CLOSE:
+    if no_clusters >= seeds.subset - _CLOSE:
         warnings.append(
             f"the clusters hardly decide what is chosen: without clusters, in the same random order, the subset would be "
-            f"as close to this one ({stability['no_clusters']['subset']:.2f}) as that of another k-means seed is "
-            f"({seeds['subset']:.2f})"
+            f"as close to this one ({no_clusters:.2f}) as that of another k-means seed is ({seeds.subset:.2f})"
         )
     return warnings
-
-
-def report(stability: dict[str, Any]) -> str:
-    """The measurements for people."""
-    measured, selectable = stability["rows_measured"], stability["selectable"]
-    seeds = stability["other_seeds"]
-    changes = {f"the k-means seed (mean of {len(seeds)})": _mean(seeds)}
-    changes |= {
-        f"the checkpoints: without {step}": found for step, found in stability["without_checkpoint"].items()
-    }
-    changes["trajectories to their mean loss alone"] = stability["mean_loss_alone"]
-    changes["trajectories to their last loss alone"] = stability["last_loss_alone"]
-    changes["clusters to none, rows in the same random order"] = stability["no_clusters"]
-    lines = table(
-        ["agreement with this subset, if one changes", "clusters", "subset"],
-        [
-            (f"  {name}", _share(found.get("clusters")), _share(found["subset"]))
-            for name, found in changes.items()
-        ],
-        widest_name=64,
-    )
-    words = [
-        "clusters: adjusted Rand index, 1 = the same clusters, 0 = no more alike than by chance. "
-        "subset: rows in both over rows in either (Jaccard); the random order of the rows is the same throughout.",
-        f"{100 * stability['share_of_level']:.1f} % of the differences that k-means sees are the level of a row (its mean "
-        f"loss); the shape of the trajectory makes {100 * (1 - stability['share_of_level']):.1f} %.",
-    ]
-    if measured < selectable:
-        words.append(f"Measured on {measured:,} of the {selectable:,} selectable rows, drawn at random.")
-    words += [f"warning: {warning}" for warning in warnings_of(stability)] or [
-        "No warning: the clusters hold under another seed and say more than the mean loss does."
-    ]
-    return "\n".join([*lines, "", *(line for text in words for line in wrapped(text, indent=""))])
-
-
-def _mean(findings: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([found[name] for found in findings])) for name in findings[0]}
-
-
-def _share(share: float | None) -> str:
-    return "" if share is None else f"{share:.2f}"
