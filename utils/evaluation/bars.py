@@ -1,4 +1,4 @@
-"""The bars of the libraries are kept from the terminal: process.reporter says how far an evaluation is."""
+"""Keep the bars of libraries from the terminal, where process.reporter says how far an evaluation is."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ datasets.disable_progress_bars()
 
 @contextlib.contextmanager
 def no_bars() -> Iterator[None]:
-    """lm-eval draws a bar for each of its steps and has no switch for most of them."""
+    """Within this context no bar of tqdm is drawn."""
+    # lm-eval draws a bar for each of its steps and has no switch for most of them.
     original = tqdm.__init__
 
     def without_bar(bar: tqdm, *args, **settings) -> None:

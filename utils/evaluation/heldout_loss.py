@@ -20,7 +20,8 @@ def heldout_losses(
 ) -> np.ndarray:
     """float32 (N,): mean nats per response token of each row, NaN for a row without one.
 
-    Raises: ValueError if a row with a response token has no finite loss.
+    Raises:
+        ValueError: if a row with a response token has no finite loss.
     """
     losses_N = np.full(len(tokens), np.nan, np.float32)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
@@ -34,15 +35,20 @@ def heldout_losses(
     broken = scorable[~np.isfinite(losses_N[scorable])]
     if len(broken):
         raise ValueError(
-            f"the loss of {len(broken)} held-out rows is not finite, the first in row {broken[0]}: the checkpoint's "
-            "weights are broken or overflow in this model.dtype; evaluate another checkpoint with --ckpt, or set "
-            "model.dtype=float32"
+            f"the loss of {len(broken)} held-out rows is not finite, the first in row {broken[0]}: "
+            "the weights are broken, or overflow in this model.dtype: "
+            "set model.dtype=float32, or evaluate another checkpoint with --ckpt"
         )
     return losses_N
 
 
 def loss_of_rows(losses: np.ndarray) -> dict[str, Any]:
-    """examples (that have a loss), loss (their plain mean, None without any), without_response_token."""
+    """What the losses add up to.
+
+    Returns:
+        examples: how many have a loss; loss: their plain mean, None without any; without_response_token:
+            the rest.
+    """
     scored = losses[np.isfinite(losses)]
     return {
         "examples": len(scored),

@@ -1,5 +1,7 @@
-"""Measure one result: the loss of held-out responses, or what responses are worth. They are judged by our rules, compared as
-texts or measured by lm-eval's own tasks."""
+"""Measure one result: the loss of held-out responses, and how good responses are.
+
+They are judged by our rules, compared as texts, or measured by lm-eval's own tasks.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -23,28 +25,31 @@ from .predictions import (
     tally_by_source,
 )
 from .programs import answered_by_programs
-from .questions.files import QuestionFile
+from .questions.files import Question, QuestionFile
 from .text_metrics import text_scores
 
-Measured = tuple[
-    list[dict[str, Any]], dict[str, Any]
-]  # the lines of a result's predictions, and what the result says
+# The lines of a result's predictions, and the result.
+Measurement = tuple[list[dict[str, Any]], dict[str, Any]]
 
 
-def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) -> Measured:
-    """Measure the result of this name. Raises: ValueError if a loss is not finite."""
+def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) -> Measurement:
+    """Measure the result of this name.
+
+    Raises:
+        ValueError: if a loss is not finite.
+    """
     evaluation = config.evaluation
     if name in plan.lm_eval_tasks:
         return _measure_lm_eval_task(models, evaluation, plan.lm_eval_tasks[name], evaluation.limit_of(name))
     task = plan.tasks[name]
     file = task.file
-    # Losses come first: from the start of vLLM on there are none.
+    # Losses come first: vLLM needs the memory of the model that gives them.
     loss = {"notes": []} if file.pool is None else _heldout_loss(models.losses, config, plan, file.pool)
     responses, notes = _responses(models, task, evaluation)
-    measured = {**loss, "notes": [*file.notes, *loss["notes"], *notes]}
+    result = {**loss, "notes": [*file.notes, *loss["notes"], *notes]}
     if file.pool is not None and evaluation.text_metrics:
-        return _compared_as_texts(file, responses, evaluation, measured)
-    return _judged(file, responses, measured)
+        return _compared_as_texts(file, responses, evaluation, result)
+    return _judged(file, responses, result)
 
 
 def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Pool) -> dict[str, Any]:
@@ -53,10 +58,10 @@ def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Poo
     tokens = tokenize_pool(
         pool, plan.tokenizer, data.template, data.max_length, bool(model.config.is_encoder_decoder)
     )
-    losses_N = heldout_losses(
-        model, tokens, pad_id_of(plan.tokenizer), config.evaluation.max_tokens_per_batch
-    )
-    overall, by_source = loss_of_rows(losses_N[~pool.excluded]), loss_by_source(losses_N, pool)
+    pad_id = pad_id_of(plan.tokenizer)
+    losses_N = heldout_losses(model, tokens, pad_id, config.evaluation.max_tokens_per_batch)
+    overall = loss_of_rows(losses_N[~pool.excluded])
+    by_source = loss_by_source(losses_N, pool)
     notes = []
     if overall["without_response_token"]:
         unscored = overall["without_response_token"]
@@ -70,79 +75,80 @@ def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Poo
 def _responses(
     models: Models, task: QuestionTask, evaluation: EvaluationConfig
 ) -> tuple[list[Response], list[str]]:
-    """One response per question, with the answers of programs where they are asked for, and what to say of them."""
-    questions, in_words = task.file.questions, task.in_words
+    """One response per question, with the output of the programs among them, and notes on them."""
     if task.lm_eval is None:
         return [], []
-    models.generation.fit_batches(
-        evaluation.max_tokens_per_batch, max(task.lengths) + evaluation.max_new_tokens
-    )
-    answered = ask(models.generation, task.lm_eval, evaluation.chat_template)
+    longest = max(task.lengths) + evaluation.max_new_tokens
+    models.generation.fit_batches(evaluation.max_tokens_per_batch, longest)
     responses = [
         replace(response, too_long=too_long)
-        for response, too_long in zip(answered, task.too_long, strict=True)
+        for response, too_long in zip(
+            ask(models.generation, task.lm_eval, evaluation.chat_template), task.too_long, strict=True
+        )
     ]
+    in_words = task.in_words
     if in_words is None:
         return responses, []
-    responses, note = answered_by_programs(
-        questions,
-        responses,
-        lambda unanswered: ask(models.generation, in_words(unanswered), evaluation.chat_template),
-    )
+
+    def ask_in_words(questions: list[Question]) -> list[Response]:
+        return ask(models.generation, in_words(questions), evaluation.chat_template)
+
+    responses, note = answered_by_programs(task.file.questions, responses, ask_in_words)
     return responses, [note]
 
 
-def _judged(file: QuestionFile, responses: list[Response], measured: dict[str, Any]) -> Measured:
+def _judged(file: QuestionFile, responses: list[Response], result: dict[str, Any]) -> Measurement:
     predictions = judge_all(file.questions, responses)
-    measured = {**tally(predictions), **measured}
+    result = {**tally(predictions), **result}
     if file.pool is not None:
         by_source = {
-            source: {**measured["by_source"][source], **accuracy}
+            source: {**result["by_source"][source], **accuracy}
             for source, accuracy in tally_by_source(predictions, file.pool.source_names).items()
         }
-        measured["by_source"] = by_source
+        result["by_source"] = by_source
         for entry in ("accuracy", "accuracy_strict"):
-            measured[f"{entry}_average"] = plain_average([row[entry] for row in by_source.values()])
-    return [prediction_line(prediction) for prediction in predictions], measured
+            result[f"{entry}_average"] = plain_average([row[entry] for row in by_source.values()])
+    return [prediction_line(prediction) for prediction in predictions], result
 
 
 def _compared_as_texts(
-    file: QuestionFile, responses: list[Response], evaluation: EvaluationConfig, measured: dict[str, Any]
-) -> Measured:
+    file: QuestionFile, responses: list[Response], evaluation: EvaluationConfig, result: dict[str, Any]
+) -> Measurement:
     texts = [response.text.strip() for response in responses]
     references = [question.gold.text for question in file.questions]
     overall, each = text_scores(evaluation.text_metrics, texts, references, evaluation.bert_score_model)
-    lines = [
-        {**response_line(question, response), **{metric: values[place] for metric, values in each.items()}}
-        for place, (question, response) in enumerate(zip(file.questions, responses, strict=True))
-    ]
-    return lines, {**measured, "questions": len(lines), **count_endings(responses), "metrics": overall}
+    lines = [response_line(*pair) for pair in zip(file.questions, responses, strict=True)]
+    for metric, values in each.items():
+        for line, value in zip(lines, values, strict=True):
+            line[metric] = value
+    return lines, {**result, "questions": len(lines), **count_endings(responses), "metrics": overall}
 
 
 def _measure_lm_eval_task(
     models: Models, evaluation: EvaluationConfig, task: str, limit: int | None
-) -> Measured:
-    """A task of lm-eval's own. Its accuracy is the mean of what its first metric says of each question, if it says a
-    number."""
+) -> Measurement:
+    """A task of lm-eval's own. Its accuracy is the mean of its first metric, where that is a number."""
     models.generation.fit_batches(evaluation.max_tokens_per_batch, models.generation.max_length)
     metrics, samples = run_lm_eval_task(models.generation, task, evaluation, limit)
+    # A task may read a response through several filters, each with samples of its own.
     first_filter = {sample["task"]: sample["filter"] for sample in reversed(samples)}
     lines = []
     for sample in samples:
-        if sample["filter"] == first_filter[sample["task"]]:
-            value = sample[sample["metrics"][0]]
-            lines.append(
-                {
-                    "index": len(lines),
-                    "source": sample["task"],
-                    "question": sample["arguments"][0][0],
-                    "gold": str(sample["target"]),
-                    "correct": float(value) if isinstance(value, (bool, int, float)) else None,
-                    "text": sample["resps"],
-                }
-            )
+        if sample["filter"] != first_filter[sample["task"]]:
+            continue
+        value = sample[sample["metrics"][0]]
+        lines.append(
+            {
+                "index": len(lines),
+                "source": sample["task"],
+                "question": sample["arguments"][0][0],
+                "gold": str(sample["target"]),
+                "correct": float(value) if isinstance(value, (bool, int, float)) else None,
+                "text": sample["resps"],
+            }
+        )
     values = [line["correct"] for line in lines]
-    measured = {
+    result = {
         "questions": len(lines),
         "accuracy": None if None in values else plain_average(values),
         "metrics": {
@@ -153,4 +159,4 @@ def _measure_lm_eval_task(
         },
         "notes": ["asked with lm-eval's own prompts and judged by its own metrics"],
     }
-    return lines, measured
+    return lines, result

@@ -1,4 +1,4 @@
-"""What is asked of which checkpoint, and what has its result already; all checked before the model is loaded."""
+"""Which questions go to which checkpoint, and which results are there, checked before the model is loaded."""
 
 import hashlib
 import importlib.metadata
@@ -52,9 +52,12 @@ class QuestionTask:
     """Questions as the model will read them.
 
     Attributes:
-        lm_eval: as lm-eval asks them, None without questions.
-        lengths: tokens of each prompt; too_long: which of them leave no room.
-        in_words: where `lm_eval` asks for programs, the task that asks some of the questions for an answer in words.
+        file: where they come from.
+        lm_eval: as lm-eval asks them; None without questions.
+        lengths: tokens of each prompt.
+        too_long: which prompts leave no room for a response.
+        in_words: where `lm_eval` asks for programs, the task that asks some of the questions for an answer
+            in words.
     """
 
     file: QuestionFile
@@ -66,19 +69,19 @@ class QuestionTask:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is asked of one checkpoint.
+    """What an evaluation will do.
 
     Attributes:
         run_name: of the run.
         folder: where the results go.
-        step: of the checkpoint; 0 = the base model.
+        step: of the checkpoint, 0 for the base model.
         checkpoint: its folder; None for the base model.
-        tokenizer: of the checkpoint.
+        tokenizer: as the model was trained with.
         max_new_tokens: of each response, at most.
-        tasks: name -> what we ask.
+        tasks: name -> the questions that we ask.
         lm_eval_tasks: name -> a task of lm-eval's own.
         inputs: what every result depends on.
-        each_inputs: per result, those and what it alone depends on.
+        each_inputs: name -> those, and what this result alone depends on.
         finished: the results that are there already.
         training_is_unfinished: a later checkpoint will come.
         notes: for the user.
@@ -104,13 +107,19 @@ class EvaluationPlan:
 
 
 def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> EvaluationPlan:
-    """Check all that can be checked without loading the model; writes nothing.
+    """Check all that can be checked without loading the model. Writes nothing.
 
-    Args: ckpt: a step, 0 for the base model, -1 for the newest checkpoint; overwrite: what is there does not count.
-    Raises: ValueError, FileNotFoundError.
+    Args:
+        config: the run.
+        ckpt: a step, 0 for the base model, -1 for the newest checkpoint.
+        overwrite: results that are there do not count.
+
+    Raises:
+        FileNotFoundError, ValueError: with the setting to correct.
     """
-    model, data, evaluation = config.model, config.data, config.evaluation
-    assert model is not None and data is not None
+    model = config.model_section
+    data = config.data_section
+    evaluation = config.evaluation
     if problems := evaluation_problems(evaluation):
         raise ValueError("; ".join(problems))
     lm_eval_tasks = _lm_eval_tasks_of(evaluation)
@@ -119,7 +128,8 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     files = question_files(config)
     step, checkpoint = choose_checkpoint(config.run_name, ckpt)
     tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
-    fingerprint, base_model = tokenizer_fingerprint(tokenizer), _base_model(config, checkpoint)
+    fingerprint = tokenizer_fingerprint(tokenizer)
+    base_model = _base_model(config, checkpoint)
     if checkpoint is not None:
         check_trained_with(checkpoint, {"tokenizer": fingerprint, "base_model": base_model})
     architecture = checkpoint_config(checkpoint, model) if checkpoint else base_config(model)
@@ -127,17 +137,15 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     _check_back_end(evaluation, architecture)
     if evaluation.chat_template and not tokenizer.chat_template:
         raise ValueError(
-            "evaluation.chat_template: found true, but the model's tokenizer has no chat template: remove it, and the "
-            f"questions are asked with data.template ({data.template}), as in training"
+            "evaluation.chat_template: found true, but the model's tokenizer has no chat template: "
+            f"remove it to ask with data.template ({data.template}), as in training"
         )
-    shots = (
-        read_shots(evaluation.fewshot, evaluation.num_fewshot, data)
-        if evaluation.fewshot and evaluation.num_fewshot
-        else []
-    )
+    shots: list[Example] = []
+    if evaluation.fewshot and evaluation.num_fewshot:
+        shots = read_shots(evaluation.fewshot, evaluation.num_fewshot, data)
     files, notes = _compared_with_pool(files, config)
     render = plain_prompt if evaluation.chat_template else look_up(TEMPLATES, data.template, "data.template")
-    tasks = {file.name: _prepare(file, shots, render, evaluation, tokenizer, architecture) for file in files}
+    prompting = _Prompting(shots, render, evaluation, tokenizer, architecture)
     inputs = {
         "step": step,
         "checkpoint": checkpoint_fingerprint(checkpoint) if checkpoint else None,
@@ -155,18 +163,10 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         "text_metrics": evaluation.text_metrics,
         "bert_score_model": evaluation.bert_score_model if "bert_score" in evaluation.text_metrics else None,
     }
-    each_inputs: dict[str, dict[str, Any]] = {
-        file.name: {**inputs, "limit": evaluation.limit_of(file.name), "file": file.sha256} for file in files
+    each_inputs = {
+        name: {**inputs, "limit": evaluation.limit_of(name), **own}
+        for name, own in _own_inputs(files, lm_eval_tasks, data.max_length).items()
     }
-    for file in files:
-        if file.pool is not None:
-            each_inputs[file.name] |= {"pool": file.pool.fingerprint, "max_length": data.max_length}
-    for name, task in lm_eval_tasks.items():
-        each_inputs[name] = {
-            **inputs,
-            "limit": evaluation.limit_of(name),
-            "file": _lm_eval_task_fingerprint(task),
-        }
     finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, each_inputs)
     unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
@@ -176,7 +176,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         checkpoint=checkpoint,
         tokenizer=tokenizer,
         max_new_tokens=evaluation.max_new_tokens,
-        tasks=tasks,
+        tasks={file.name: prompting.task_of(file) for file in files},
         lm_eval_tasks=lm_eval_tasks,
         inputs=inputs,
         each_inputs=each_inputs,
@@ -187,14 +187,18 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
 
 
 def _lm_eval_tasks_of(evaluation: EvaluationConfig) -> dict[str, str]:
-    """Result's name -> what to ask lm-eval for. Raises: ValueError."""
+    """The result's name -> lm-eval's name of the task. Raises: ValueError."""
     for task in evaluation.tasks:
         check_lm_eval_task(task)
     return dict(named_tasks(evaluation))
 
 
 def question_files(config: RunConfig) -> list[QuestionFile]:
-    """All that is asked in our own way. Raises: ValueError, FileNotFoundError for files that cannot be read."""
+    """All questions that we ask in our own way.
+
+    Raises:
+        FileNotFoundError, ValueError: for files that cannot be read.
+    """
     evaluation = config.evaluation
     files = []
     if evaluation.heldout:
@@ -211,41 +215,56 @@ def question_files(config: RunConfig) -> list[QuestionFile]:
 
 
 def _compared_with_pool(files: list[QuestionFile], config: RunConfig) -> tuple[list[QuestionFile], list[str]]:
-    """The files with the pool's rows that ask the same questions; what to say if there is no pool to look at."""
+    """The files with the pool's rows that ask the same questions, and a note if the pool cannot be read."""
     try:
         pool = Pool(config.data_section)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # scores do not depend on it, and a model is often moved without its pool
-        return files, [
-            f"not looked for questions that are in the pool, which cannot be read: {str(error).splitlines()[0]}"
-        ]
+    except (OSError, ValueError) as error:
+        # Not refused: scores do not depend on the pool, and a model is often moved without it.
+        reason = str(error).splitlines()[0]
+        return files, [f"not looked for questions that are in the pool, which cannot be read: {reason}"]
     return [with_pool_rows(file, pool) for file in files], []
 
 
-def _prepare(
-    file: QuestionFile,
-    shots: list[Example],
-    render: Callable[[Example], str],
-    evaluation: EvaluationConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    architecture: PretrainedConfig,
-) -> QuestionTask:
-    if not file.questions:  # held-out rows that state no answer: they have a loss all the same
-        return QuestionTask(file, None, [], [], None)
-    by_program = evaluation.program_of_thought and file.pool is None
-    first = asking_for_a_program(render) if by_program else render
-    task = question_task(file.name, file.questions, shots, first, evaluation)
-    prompts = prompts_of(task, tokenizer, evaluation.chat_template)
-    lengths = [len(ids) for ids in encode_prompts(tokenizer, prompts, bool(architecture.is_encoder_decoder))]
-    limit = longest_prompt(architecture, evaluation.max_new_tokens)
-    too_long = [limit is not None and length > limit for length in lengths]
+@dataclass(frozen=True)
+class _Prompting:
+    """How questions become the prompts that the model reads."""
 
-    def in_words(questions: list[Question]) -> ConfigurableTask:
-        return question_task(file.name, questions, shots, render, evaluation)
+    shots: list[Example]
+    render: Callable[[Example], str]
+    evaluation: EvaluationConfig
+    tokenizer: PreTrainedTokenizerBase
+    architecture: PretrainedConfig
 
-    return QuestionTask(file, task, lengths, too_long, in_words if by_program else None)
+    def task_of(self, file: QuestionFile) -> QuestionTask:
+        if not file.questions:  # held-out rows that state no answer have a loss all the same
+            return QuestionTask(file, None, [], [], None)
+        by_program = self.evaluation.program_of_thought and file.pool is None
+        render = asking_for_a_program(self.render) if by_program else self.render
+        task = question_task(file.name, file.questions, self.shots, render, self.evaluation)
+        prompts = prompts_of(task, self.tokenizer, self.evaluation.chat_template)
+        ids = encode_prompts(self.tokenizer, prompts, bool(self.architecture.is_encoder_decoder))
+        lengths = [len(prompt) for prompt in ids]
+        limit = longest_prompt(self.architecture, self.evaluation.max_new_tokens)
+        too_long = [limit is not None and length > limit for length in lengths]
+
+        def in_words(questions: list[Question]) -> ConfigurableTask:
+            return question_task(file.name, questions, self.shots, self.render, self.evaluation)
+
+        return QuestionTask(file, task, lengths, too_long, in_words if by_program else None)
+
+
+def _own_inputs(
+    files: list[QuestionFile], lm_eval_tasks: dict[str, str], max_length: int
+) -> dict[str, dict[str, Any]]:
+    """name -> what this result alone depends on."""
+    own: dict[str, dict[str, Any]] = {}
+    for file in files:
+        own[file.name] = {"file": file.sha256}
+        if file.pool is not None:
+            own[file.name] |= {"pool": file.pool.fingerprint, "max_length": max_length}
+    for name, task in lm_eval_tasks.items():
+        own[name] = {"file": _lm_eval_task_fingerprint(task)}
+    return own
 
 
 def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig) -> None:
@@ -253,12 +272,12 @@ def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig
         return
     if architecture.is_encoder_decoder:
         raise ValueError(
-            "evaluation.backend: found vllm for an encoder-decoder, which only hf generates with: set hf"
+            "evaluation.backend: found vllm for an encoder-decoder, with which only hf generates: set hf"
         )
 
 
 def _lm_eval_task_fingerprint(task: str) -> str:
-    """Of lm-eval's own tasks the version decides; a task's YAML is read."""
+    """sha256 of lm-eval's version, which decides about its own tasks, and of the text of a task's YAML."""
     text = Path(task).read_text() if Path(task).is_file() else ""
     return _sha256([importlib.metadata.version("lm_eval"), task, text])
 
@@ -269,11 +288,9 @@ def _sha256(value: Any) -> str:
 
 def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
     """What identifies the base model where the result depends on it: at step 0 and under an adapter."""
-    model = config.model
-    assert model is not None
     if checkpoint is not None and not (checkpoint / "adapter_config.json").is_file():
         return None
-    return base_fingerprint(model, config.seed)
+    return base_fingerprint(config.model_section, config.seed)
 
 
 def _finished(

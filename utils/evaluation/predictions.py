@@ -1,4 +1,5 @@
-"""Questions, the responses to them, and what both rules say: counted, and as lines of the predictions' file."""
+"""Questions, the responses to them and both rules' verdicts, counted and as lines of the predictions' file.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from .questions.files import Question
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Attributes:
-    cut_off: neither an end-of-sequence nor a stop string within the token limit.
-    too_long: the prompt left too little room for a response, so its beginning was cut off.
-    output: where the text is a program that was run, the sentence with what it printed: that is judged, not the text.
+    """A response of the model.
+
+    Attributes:
+        text: as generated.
+        cut_off: neither an end-of-sequence nor a stop string within the token limit.
+        too_long: the prompt left too little room for a response, so its beginning was cut off.
+        output: a sentence with the output of the program in the text, which is judged in place of the text;
+            None where the text is no program.
     """
 
     text: str
@@ -28,40 +33,48 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A question, the model's response to it and what both rules say of it."""
+    """A question and the model's response to it.
+
+    Attributes:
+        verdicts: both rules on the response.
+        best_verdicts: both rules on a response that states the gold answer itself.
+    """
 
     question: Question
     response: Response
     verdicts: Verdicts
-    can_be_right: tuple[bool, bool]  # under `paper`, under `strict`
+    best_verdicts: Verdicts
 
 
 def judge_all(questions: Sequence[Question], responses: Sequence[Response]) -> list[Prediction]:
     predictions = []
     for question, response in zip(questions, responses, strict=True):
-        ideal = can_be_matched(question.gold)
+        best_verdicts = can_be_matched(question.gold)
         verdicts = judge(response.judged, question.gold)
-        predictions.append(
-            Prediction(question, response, verdicts, (ideal.paper.correct, ideal.strict.correct))
-        )
+        predictions.append(Prediction(question, response, verdicts, best_verdicts))
     return predictions
 
 
 def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """What the predictions add up to. Entries ending in `_strict` are by the strict rule, those of the same name without
-    it by the paper's: correct, accuracy (None without questions), without_answer (no value found in the response) and
-    unmatchable (gold answers that the rule would not find right in a response that states them). undecided_strict: verdicts
-    that ran out of processor time, counted as not correct."""
+    """What the predictions add up to.
+
+    Returns:
+        Entries that end in `_strict` are by the strict rule, those of the same name without it
+        by the paper's: correct; accuracy (None without questions); without_answer (no value found
+        in the response); unmatchable (gold answers that the rule finds wrong in a response that states them).
+        undecided_strict counts verdicts that ran out of processor time, which are not correct.
+    """
     questions = len(predictions)
     counts: dict[str, Any] = {"questions": questions}
-    for place, (rule, ending) in enumerate((("paper", ""), ("strict", "_strict"))):
+    for rule, ending in (("paper", ""), ("strict", "_strict")):
         verdicts = [getattr(prediction.verdicts, rule) for prediction in predictions]
+        best_verdicts = [getattr(prediction.best_verdicts, rule) for prediction in predictions]
         correct = sum(verdict.correct for verdict in verdicts)
         counts |= {
             f"correct{ending}": correct,
             f"accuracy{ending}": correct / questions if questions else None,
             f"without_answer{ending}": sum(not verdict.answer for verdict in verdicts),
-            f"unmatchable{ending}": sum(not prediction.can_be_right[place] for prediction in predictions),
+            f"unmatchable{ending}": sum(not verdict.correct for verdict in best_verdicts),
         }
     counts["undecided_strict"] = sum(prediction.verdicts.strict.undecided for prediction in predictions)
     return counts | count_endings([prediction.response for prediction in predictions])
@@ -77,17 +90,19 @@ def count_endings(responses: Sequence[Response]) -> dict[str, Any]:
 
 
 def tally_by_source(predictions: Sequence[Prediction], sources: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def is_from(prediction: Prediction, source: str) -> bool:
+        return prediction.question.example.source == source
+
     return {
-        source: tally(
-            [prediction for prediction in predictions if prediction.question.example.source == source]
-        )
+        source: tally([prediction for prediction in predictions if is_from(prediction, source)])
         for source in sources
     }
 
 
 def prediction_line(prediction: Prediction) -> dict[str, Any]:
     """A line of the predictions' file. `correct` is by the paper's rule."""
-    paper, strict = prediction.verdicts.paper, prediction.verdicts.strict
+    paper = prediction.verdicts.paper
+    strict = prediction.verdicts.strict
     return {
         **response_line(prediction.question, prediction.response),
         "answer": paper.answer,
@@ -99,7 +114,7 @@ def prediction_line(prediction: Prediction) -> dict[str, Any]:
 
 
 def response_line(question: Question, response: Response) -> dict[str, Any]:
-    """What every line says, however the response is measured."""
+    """The part of a line that does not depend on how the response is measured."""
     example = question.example
     return {
         "index": question.row,
@@ -114,6 +129,6 @@ def response_line(question: Question, response: Response) -> dict[str, Any]:
 
 
 def plain_average(values: Sequence[float | None]) -> float | None:
-    """Every value counts the same; those that are None are left out."""
+    """The mean of the values that are not None; None without any."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

@@ -1,9 +1,11 @@
-"""Program-of-thought: a question asked for a program, and the answer that the program gives.
+"""Program-of-thought: the model is asked for a program, and the output of the program is the answer.
 
-After the evaluation that the paper's lab ships with its later work: " Let's write a program." follows the question; a
-response that prints something is run; what it prints is the answer; a response that gives none is asked for again in words
-(chain-of-thought). Deviations: a fenced block is taken out of its fence, and nothing that the model wrote is evaluated in
-this process.
+It follows the evaluation that the paper's lab ships with its later work. " Let's write a program." stands
+behind the question, and a response that prints something is run. Where there is no answer, the question is
+asked again in words (chain-of-thought).
+
+Deviations: a fenced block is taken out of its fence, and nothing that the model wrote is evaluated in this
+process.
 """
 
 import os
@@ -19,7 +21,8 @@ from .predictions import Response
 from .questions.files import Question
 
 PROMPT_SUFFIX = " Let's write a program."
-_IMPORTS = "import math\nimport numpy\nimport numpy as np\nimport hashlib\n"  # which programs of the pool take as given
+# Programs of the pool use these without importing them.
+_IMPORTS = "import math\nimport numpy\nimport numpy as np\nimport hashlib\n"
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
@@ -33,50 +36,58 @@ def answered_by_programs(
     responses: Sequence[Response],
     ask_in_words: Callable[[list[Question]], list[Response]],
 ) -> tuple[list[Response], str]:
-    """Run the programs among the responses and let what they print be judged; ask again where there is no answer yet.
+    """Run the programs among the responses, and ask again where there is no answer yet.
 
-    Args: ask_in_words: for the fall-back.
-    Returns: one response per question, and a note on how many came from where.
+    Args:
+        questions: all of them.
+        responses: one per question.
+        ask_in_words: asks some of the questions for an answer in words.
+
+    Returns:
+        One response per question, and a note on how many came from where.
     """
-    answered = _with_output(responses)
+    final = _with_output(responses)
     unanswered = [
-        place
-        for place, (question, response) in enumerate(zip(questions, answered, strict=True))
+        index
+        for index, (question, response) in enumerate(zip(questions, final, strict=True))
         if not has_paper_answer(response.judged, question.gold)
     ]
     if unanswered:
-        again = _with_output(ask_in_words([questions[place] for place in unanswered]))
-        for place, response in zip(unanswered, again, strict=True):
-            answered[place] = replace(response, too_long=answered[place].too_long)
+        again = _with_output(ask_in_words([questions[index] for index in unanswered]))
+        for index, response in zip(unanswered, again, strict=True):
+            final[index] = replace(response, too_long=final[index].too_long)
     programs = sum(program_in(response.text) is not None for response in responses)
-    note = f"{programs} responses were programs; {len(unanswered)} gave no answer and were asked for again in words"
-    return answered, note
+    return final, (
+        f"{programs} responses were programs; "
+        f"{len(unanswered)} gave no answer and were asked for again in words"
+    )
 
 
 def _with_output(responses: Sequence[Response]) -> list[Response]:
-    """The same responses, those that are programs with what they print."""
-    answered = list(responses)
-    programs = {
-        place: program for place, response in enumerate(responses) if (program := program_in(response.text))
-    }
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as at_once:  # each waits for a process of its own
-        for place, text in zip(programs, at_once.map(text_of_program, programs.values()), strict=True):
-            answered[place] = replace(responses[place], output=text)
-    return answered
+    """The responses, each program among them with its output."""
+    programs = [program_in(response.text) for response in responses]
+    # Each thread waits for a process of its own.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        outputs = [threads.submit(text_of_program, program) if program else None for program in programs]
+        return [
+            response if output is None else replace(response, output=output.result())
+            for response, output in zip(responses, outputs, strict=True)
+        ]
 
 
 def program_in(response: str) -> str | None:
-    """The program that a response is, None for one in words: whatever prints is a program."""
-    text = response.split("### Instruction")[0]
+    """The program that a response is: whatever prints is a program. None for a response in words."""
+    text = response.split("### Instruction")[0]  # a model may go on with a question of its own
     fenced = _FENCED.search(text)
     program = fenced.group(1) if fenced else text
     return program.strip("\n") if "print(" in program else None
 
 
 def text_of_program(program: str, limits: Limits = Limits()) -> str:  # noqa: B008 (frozen)
-    """What a program prints, as the sentence that answers are read from; empty if it failed or printed nothing.
+    """The output of a program, as a sentence that states an answer; empty if it failed or printed nothing.
 
-    Raises: ValueError where this machine cannot run programs safely.
+    Raises:
+        ValueError: where this machine cannot run programs safely.
     """
     outcome = run_program(_IMPORTS + program, limits)
     printed = outcome.output.strip()

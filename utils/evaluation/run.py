@@ -14,9 +14,10 @@ from .plan import EvaluationPlan
 
 
 def run_evaluation(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> EvaluationResults:
-    """Measure everything that has no result yet; the results go to res/<run_name>/evaluation.
+    """Measure everything that has no result yet. The results go to res/<run_name>/evaluation.
 
-    Raises: ValueError if the model cannot be loaded or its losses are not finite.
+    Raises:
+        ValueError: if the model cannot be loaded or its losses are not finite.
     """
     keep_freed_memory()
     folder = RunPaths(config.run_name).evaluation

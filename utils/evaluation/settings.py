@@ -1,4 +1,4 @@
-"""What is wrong with an `evaluation` section by itself, and which checkpoint is evaluated; said before torch is imported."""
+"""What is wrong with an `evaluation` section by itself, and which checkpoint is evaluated, without torch."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
 
 
 def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
-    """Nothing to evaluate, names that no result can have, files that do not exist, packages that are not installed."""
+    """Nothing to evaluate, names that no result can have, missing files, packages that are not installed."""
     checks = (_name_problems, _limit_problems, _file_problems, _package_problems)
     problems = [problem for check in checks for problem in check(evaluation)]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -28,7 +28,7 @@ def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
 
 
 def named_tasks(evaluation: EvaluationConfig) -> list[tuple[str, str]]:
-    """(result's name, what to ask lm-eval for) of each of `evaluation.tasks`."""
+    """The result's name and lm-eval's name of each of `evaluation.tasks`."""
     return [(Path(task).stem if _is_file(task) else task, task) for task in evaluation.tasks]
 
 
@@ -45,14 +45,14 @@ def _name_problems(evaluation: EvaluationConfig) -> Iterator[str]:
         for name in found:
             if not _NAME.match(name) or name in (HELDOUT, "manifest"):
                 yield (
-                    f"evaluation.{setting}: found the name {name!r}, expected one that can name a file (letters, digits, "
-                    f"._+=-) and is neither {HELDOUT!r} nor 'manifest': rename it"
+                    f"evaluation.{setting}: found the name {name!r}, expected one that can name a file "
+                    f"(letters, digits, ._+=-) and is neither {HELDOUT!r} nor 'manifest': rename it"
                 )
     if evaluation.heldout is None and not evaluation.benchmarks and not names:
         yield (
-            "evaluation: found neither heldout nor benchmarks nor tasks, expected at least one: add `evaluation: "
-            "{heldout: FILE.jsonl}` (rows like the pool's) or `evaluation: {benchmarks: {NAME: FILE.jsonl}}` (lines of "
-            '{"instruction", "answer"})'
+            "evaluation: found neither heldout nor benchmarks nor tasks, expected at least one: "
+            "add `evaluation: {heldout: FILE.jsonl}` (rows like the pool's) or "
+            '`evaluation: {benchmarks: {NAME: FILE.jsonl}}` (lines of {"instruction", "answer"})'
         )
 
 
@@ -83,18 +83,27 @@ def _file_problems(evaluation: EvaluationConfig) -> Iterator[str]:
 
 def _package_problems(evaluation: EvaluationConfig) -> Iterator[str]:
     if evaluation.backend == "vllm" and importlib.util.find_spec("vllm") is None:
-        yield "evaluation.backend: found vllm, which is not installed: pip install '.[vllm]', or set evaluation.backend=hf"
+        yield (
+            "evaluation.backend: found vllm, which is not installed: "
+            "pip install '.[vllm]', or set evaluation.backend=hf"
+        )
     if "bert_score" in evaluation.text_metrics and importlib.util.find_spec("bert_score") is None:
         yield (
-            "evaluation.text_metrics: bert_score needs the package bert_score, which is not installed: pip install "
-            "'.[text]', or leave bert_score out"
+            "evaluation.text_metrics: bert_score needs the package bert_score, which is not installed: "
+            "pip install '.[text]', or leave bert_score out"
         )
 
 
 def choose_checkpoint(run_name: str, ckpt: int) -> tuple[int, Path | None]:
-    """(step, folder), None for the base model. Args: ckpt: a step, 0 for the base model, -1 for the newest checkpoint.
+    """The step and the folder of the checkpoint, None for the base model.
 
-    Raises: FileNotFoundError, ValueError.
+    Args:
+        run_name: the run that was trained.
+        ckpt: a step, 0 for the base model, -1 for the newest checkpoint.
+
+    Raises:
+        FileNotFoundError: if the run has no checkpoint.
+        ValueError: if it has none of this step.
     """
     if ckpt == 0:
         return 0, None
@@ -103,13 +112,14 @@ def choose_checkpoint(run_name: str, ckpt: int) -> tuple[int, Path | None]:
         found = find_checkpoints(root)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"run {run_name!r} has no checkpoint in {root}: train it first with `python train.py --config_file <this YAML>`, "
-            "or evaluate the base model with --ckpt 0"
+            f"run {run_name!r} has no checkpoint in {root}: train it first with "
+            "`python train.py --config_file <this YAML>`, or evaluate the base model with --ckpt 0"
         ) from None
     step = max(found) if ckpt == -1 else ckpt
     if step not in found:
         raise ValueError(
-            f"--ckpt: no checkpoint of step {ckpt} in {root}; there are {list(found)}, 0 (base) and -1 (newest)"
+            f"--ckpt: found {ckpt}, but no checkpoint of step {ckpt} in {root}: "
+            f"give one of {list(found)}, 0 (base) or -1 (newest)"
         )
     return step, found[step]
 

@@ -1,5 +1,7 @@
-"""How alike summaries are to their references: BLEU, ROUGE-L and BERTScore. Each is of the library that defines it
-(sacrebleu, rouge-score, and bert-score, the extra `text`). All from 0 to 100."""
+"""How alike summaries are to their references: BLEU, ROUGE-L and BERTScore, from 0 to 100.
+
+Each comes from the library that defines it: sacrebleu, rouge-score and bert-score (the extra `text`).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +10,13 @@ from typing import Any
 def text_scores(
     metrics: Sequence[str], responses: Sequence[str], references: Sequence[str], bert_score_model: str
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """Returns: (metric -> its value over all texts and `<metric>_settings` -> what it depends on; metric -> value of
-    each text). BLEU is taken over the whole corpus, and sentence by sentence for single texts; the others are means."""
+    """The scores of all texts together and of each text.
+
+    Returns:
+        metric -> its value over all texts, with `<metric>_settings` -> what it depends on; metric -> value
+        of each text. BLEU is taken over the whole corpus, and sentence by sentence for single texts.
+        The others are means.
+    """
     overall: dict[str, Any] = {}
     each: dict[str, list[float]] = {}
     for metric in metrics:
@@ -26,7 +33,8 @@ def text_scores(
 def _bleu(responses: Sequence[str], references: Sequence[str]) -> tuple[float, list[float], str]:
     from sacrebleu.metrics.bleu import BLEU
 
-    corpus, sentence = BLEU(), BLEU(effective_order=True)
+    corpus = BLEU()
+    sentence = BLEU(effective_order=True)  # else a text of fewer than four words scores 0
     score = corpus.corpus_score(list(responses), [list(references)]).score
     pairs = zip(responses, references, strict=True)
     each = [sentence.sentence_score(response, [reference]).score for response, reference in pairs]
@@ -46,22 +54,21 @@ def _bert_score(responses: Sequence[str], references: Sequence[str], model: str)
     from bert_score import BERTScorer
 
     scorer = BERTScorer(model_type=model, num_layers=_layers_of(model))
-    # Of an empty text the library can say nothing (it fails): it scores 0.
-    full = [
-        place
-        for place, pair in enumerate(zip(responses, references, strict=True))
-        if all(map(str.strip, pair))
-    ]
+    # The library fails on an empty text, which scores 0.
+    pairs = enumerate(zip(responses, references, strict=True))
+    scorable = [index for index, pair in pairs if all(map(str.strip, pair))]
     each = [0.0] * len(responses)
-    if full:
-        _, _, f1 = scorer.score([responses[place] for place in full], [references[place] for place in full])
-        for place, value in zip(full, f1, strict=True):
-            each[place] = 100 * float(value)
+    if scorable:
+        _, _, f1 = scorer.score(
+            [responses[index] for index in scorable], [references[index] for index in scorable]
+        )
+        for index, value in zip(scorable, f1, strict=True):
+            each[index] = 100 * float(value)
     return each, f"bert-score F1, {scorer.hash}; an empty response scores 0"
 
 
 def _layers_of(model: str) -> int:
-    """bert-score knows the best layer of the models on its list; of any other the last one is taken."""
+    """The layer that bert-score finds best, for the models on its list; the last one of any other model."""
     from bert_score.utils import model2layers
     from transformers import AutoConfig
 

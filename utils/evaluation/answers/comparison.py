@@ -1,7 +1,7 @@
 """Whether two answers say the same: only if all of their parts do.
 
-A part that is neither a number nor a formula is compared as text. A unit, or a name on the left of "=", may
-be missing on one side, but not differ: `5 cm` is 5 and is not `5 m`.
+A part that is neither a number nor a formula is compared as text. A unit, or a name on the left of "=",
+may be missing on one side, but may not differ: `5 cm` is 5 and is not `5 m`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,15 +13,15 @@ from .values import Collection, Comparison, Equation, Named, Value
 
 
 def same_value(one: Value, other: Value) -> bool | None:
-    """Whether two answers are the same; None if algebra ran out of its limits."""
+    """Whether two answers are the same; None if algebra ran into one of its limits."""
     if isinstance(one, Named) and isinstance(other, Named):
         return same_value(one.value, other.value) if one.name == other.name else False
     if isinstance(one, Equation) or isinstance(other, Equation):
         return _same_equations(one, other)
-    if isinstance(one, Named) or isinstance(other, Named):
-        return same_value(
-            one.value if isinstance(one, Named) else one, other.value if isinstance(other, Named) else other
-        )
+    if isinstance(one, Named):
+        return same_value(one.value, other)
+    if isinstance(other, Named):
+        return same_value(one, other.value)
     if isinstance(one, Quantity) and isinstance(other, Quantity):
         return _same_quantities(one, other)
     if isinstance(one, Comparison) and isinstance(other, Comparison):
@@ -42,17 +42,21 @@ def _same_quantities(one: Quantity, other: Quantity) -> bool | None:
         return one.number == other.number
     if as_text(one.text) == as_text(other.text):
         return True
-    return equal_formulas(one.text, other.text) if is_formula(one.text) and is_formula(other.text) else False
+    if is_formula(one.text) and is_formula(other.text):
+        return equal_formulas(one.text, other.text)
+    return False
 
 
 def _same_equations(one: Value, other: Value) -> bool | None:
-    sides = [_sides(one), _sides(other)]
-    first, second = sides
-    if first is None or second is None:
+    sides = _sides(one)
+    other_sides = _sides(other)
+    if sides is None or other_sides is None:
         return False
-    if tuple(map(as_text, first)) == tuple(map(as_text, second)):
+    if tuple(map(as_text, sides)) == tuple(map(as_text, other_sides)):
         return True
-    return equal_equations(first, second) if all(map(is_formula, (*first, *second))) else False
+    if all(map(is_formula, (*sides, *other_sides))):
+        return equal_equations(sides, other_sides)
+    return False
 
 
 def _sides(value: Value) -> tuple[str, str] | None:
@@ -67,27 +71,31 @@ def _same_collections(one: Collection, other: Collection) -> bool | None:
     kinds = {one.kind, other.kind}
     if len(kinds) > 1 and kinds != {"list", "set"}:
         return False
-    if "set" in kinds:
-        return _all([_all(_any(same_value(item, each) for each in among.items) for item in items.items)
-                     for items, among in ((one, other), (other, one))])  # fmt: skip
+    if "set" in kinds:  # in which an item may stand twice
+        return _all([_all_among(one.items, other.items), _all_among(other.items, one.items)])
     if len(one.items) != len(other.items):
         return False
     if one.ordered:
         return _all(pairwise_same(one.items, other.items))
-    name, other_name = _only_name(one.items), _only_name(other.items)
+    name = _only_name(one.items)
+    other_name = _only_name(other.items)
     if name and other_name and name != other_name:
         return False
-    return _matching(*(_with_needed_names(collection.items) for collection in (one, other)))
+    return _matching(_with_needed_names(one.items), _with_needed_names(other.items))
+
+
+def _all_among(items: tuple[Value, ...], others: tuple[Value, ...]) -> bool | None:
+    return _all(_any(same_value(item, other) for other in others) for item in items)
 
 
 def _only_name(items: tuple[Value, ...]) -> str:
-    """The one name of which several values are said; empty where there is none, or more than one."""
+    """The name that the values belong to; empty where there is none, or more than one."""
     names = {item.name for item in items if isinstance(item, Named)}
     return names.pop() if len(names) == 1 else ""
 
 
 def _with_needed_names(items: tuple[Value, ...]) -> list[Value]:
-    """`x = 1 or x = 2`, and `x = 1, 2`, as 1 and 2; with more names than one they say which is which."""
+    """The items, with names only where several occur: `x = 1 or x = 2`, and `x = 1, 2`, as 1 and 2."""
     names = {item.name if isinstance(item, Named) else "" for item in items}
     if isinstance(items[0], Named) and not any(isinstance(item, Named) for item in items[1:]):
         return [items[0].value, *items[1:]]
@@ -95,7 +103,7 @@ def _with_needed_names(items: tuple[Value, ...]) -> list[Value]:
 
 
 def _matching(ones: list[Value], others: list[Value]) -> bool | None:
-    """Whether each item has its own among the others, in any order."""
+    """Whether each item has an equal of its own among the others, in any order."""
     if any(isinstance(item, Named) for item in ones) != any(isinstance(item, Named) for item in others):
         return False  # x = 1, y = 2 says more than 1, 2
     undecided = False
@@ -112,10 +120,16 @@ def _matching(ones: list[Value], others: list[Value]) -> bool | None:
 
 
 def _all(answers: Iterable[bool | None]) -> bool | None:
+    """Like `all`, where one unknown answer makes the result unknown unless another one is False."""
     answers = list(answers)
-    return False if False in answers else None if None in answers else True
+    if False in answers:
+        return False
+    return None if None in answers else True
 
 
 def _any(answers: Iterable[bool | None]) -> bool | None:
+    """Like `any`, where one unknown answer makes the result unknown unless another one is True."""
     answers = list(answers)
-    return True if True in answers else None if None in answers else False
+    if True in answers:
+        return True
+    return None if None in answers else False

@@ -1,10 +1,9 @@
-"""Whether two formulas are equal, by algebra. It runs in a process of its own, within a limit of processor time
-and memory.
+"""Whether two formulas are equal, by algebra, within limits of processor time and memory.
 
-What a model writes can keep algebra busy for ever (9^{9^{9}}), and a limit of wall-clock time would judge by
-how busy the machine is. The kernel ends the process at its limit of processor time, wherever it is at that
-moment; the next question starts another. `python -m` this module is that process: a line of JSON in, a line
-of JSON out.
+What a model writes can keep algebra busy for ever (9^{9^{9}}), and a limit of wall-clock time would judge
+by how busy the machine is. So algebra runs in a process of its own. The kernel ends it at its limit
+of processor time, wherever it is at that moment, and the next question starts another.
+`python -m` this module is that process: a line of JSON in, a line of JSON out.
 """
 
 import atexit
@@ -22,13 +21,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-_SECONDS = 3  # of processor time for one pair; rounded up to the kernel's whole seconds
+_SECONDS = 3  # of processor time for one pair; the kernel counts whole seconds
 _MEMORY = 2 << 30  # bytes
 _OUT_OF_MEMORY = 3  # exit status
-_AT_A_LIMIT = {-signal.SIGXCPU, -signal.SIGSEGV, -signal.SIGKILL, _OUT_OF_MEMORY}  # SIGSEGV: of the stack
-_MAX_CHARACTERS = 400  # of a formula that algebra looks at
+# How the process ends at a limit. SIGSEGV is that of the stack.
+_AT_A_LIMIT = {-signal.SIGXCPU, -signal.SIGSEGV, -signal.SIGKILL, _OUT_OF_MEMORY}
+_MAX_CHARACTERS = 400  # of a formula for algebra
 
-# Only what the parser is known to read right, and whole; anything else is compared as text.
+# Only what the parser is known to read right. Anything else is compared as text.
 _FUNCTIONS = "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp"
 _SYMBOLS = "pi alpha beta gamma delta theta lambda mu phi omega rho sigma"
 _COMMANDS = "|".join(f"{_FUNCTIONS} {_SYMBOLS} frac sqrt cdot times div binom".split())
@@ -37,8 +37,8 @@ _TOKEN = re.compile(
     r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z])|(?<=[A-Za-z])_"  # x, xy and the index of x; words are none
     r"|[-+*/^{}()|!\[\]\s]"
 )
-# Words of two letters, which are no products; ranges, dates and telephone numbers, which are no differences or
-# quotients.
+# Words of two letters, which are no products; ranges, dates and telephone numbers,
+# which are no differences or quotients.
 _NO_FORMULA = re.compile(
     r"(?<![A-Za-z\\])(?:am|as|at|by|go|he|if|in|is|it|me|my|no|of|on|or|so|to|up|us|we)(?![A-Za-z])"
     r"|\s*[0-9][0-9.]*(?:-[0-9][0-9.]*)+\s*\Z|\s*[0-9]+/[0-9]+(?:/[0-9]+)+\s*\Z",
@@ -55,18 +55,17 @@ def is_formula(text: str) -> bool:
 
 
 def equal_formulas(left: str, right: str) -> bool | None:
-    """Whether two formulas have the same value everywhere; None if that could not be found out within the
-    limits."""
-    return _asked("formulas", *sorted((left, right)))
+    """Whether two formulas have the same value everywhere; None at a limit."""
+    return _equality("formulas", *sorted((left, right)))
 
 
 def equal_equations(left: tuple[str, str], right: tuple[str, str]) -> bool | None:
-    """Whether two equations, each given by its sides, differ in a constant factor alone; None as above."""
-    return _asked("equations", *sorted((left, right)))
+    """Whether two equations, given by their sides, differ in a constant factor alone; None at a limit."""
+    return _equality("equations", *sorted((left, right)))
 
 
 @functools.lru_cache(maxsize=4096)
-def _asked(kind: str, left: Any, right: Any) -> bool | None:
+def _equality(kind: str, left: Any, right: Any) -> bool | None:
     return _ALGEBRA.ask(kind, left, right)
 
 
@@ -101,7 +100,7 @@ class _Algebra:
                 answer = ""
             except (
                 BaseException
-            ):  # Ctrl-C: the answer that is still to come must not be taken for the next one
+            ):  # after Ctrl-C the answer to come would be taken for that of the next question
                 self.end()
                 raise
             if answer:
@@ -129,7 +128,8 @@ def _answer_questions() -> None:
     import latex2sympy2_extended  # noqa: F401 (now, and not within the limit of the first question)
     from sympy.core import random
 
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # what libraries print is no answer
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, _MEMORY)
     for line in sys.stdin:
@@ -149,24 +149,29 @@ def _equal(kind: str, left: Any, right: Any) -> bool:
 
     try:
         if kind == "formulas":
-            one, other = _expression(left), _expression(right)
-            return bool(one == other or (not _differ_somewhere(one, other) and one.equals(other)))
-        (one, other) = (_expression(first) - _expression(second) for first, second in (left, right))
+            return _equal_expressions(_expression(left), _expression(right))
+        one = _expression(left[0]) - _expression(left[1])
+        other = _expression(right[0]) - _expression(right[1])
         ratio = sympy.simplify(one / other)
         return not ratio.free_symbols and bool(ratio.is_finite) and not ratio.is_zero
     except MemoryError:
         sys.exit(_OUT_OF_MEMORY)
-    except Exception:  # noqa: BLE001 (the parser raises bare Exception, among others: what it cannot read is text)
-        return False
+    except Exception:  # noqa: BLE001 (the parser raises bare Exception, among others)
+        return False  # a text that it cannot read is no formula
+
+
+def _equal_expressions(one: Any, other: Any) -> bool:
+    if one == other:
+        return True
+    return not _differ_somewhere(one, other) and bool(one.equals(other))
 
 
 def _differ_somewhere(one: Any, other: Any) -> bool:
-    """Whether two expressions differ where their symbols are certain positive numbers: found at once, unlike
-    equality."""
+    """Whether two expressions differ at one point of positive numbers, which is quick to find out."""
     import sympy
 
     symbols = sorted(one.free_symbols | other.free_symbols, key=str)
-    point = {symbol: sympy.Rational(7 + 4 * place, 5) for place, symbol in enumerate(symbols)}
+    point = {symbol: sympy.Rational(7 + 4 * number, 5) for number, symbol in enumerate(symbols)}
     left, right = (sympy.N(expression.subs(point), 30) for expression in (one, other))
     if not (left.is_number and right.is_number and left.is_finite and right.is_finite):
         return False
@@ -178,6 +183,7 @@ def _expression(text: str) -> Any:
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 
     settings = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=False)
+    # A decimal becomes the fraction that it is; as a float 0.1 + 0.2 would not be 0.3.
     exact = _DECIMAL.sub(lambda match: rf"\frac{{{match[1]}{match[2]}}}{{{10 ** len(match[2])}}}", text)
     exact = re.sub(r"(?<=[0-9])\s*\(", r"\\cdot (", exact)  # else 2(3) is read as the mixed number 2 + 3
     expression: Any = latex2sympy(exact, normalization_config=None, conversion_config=settings)

@@ -1,7 +1,6 @@
-"""Whether a response is right: judged by two rules side by side, `paper` and `strict`. Both are always
-reported.
+"""Whether a response is right, by two rules side by side: `paper` and `strict`. Both are always reported.
 
-The functions `..._results` are how lm-eval judges, one per kind of answer; the YAMLs in tasks/ name them.
+lm-eval judges with the functions `..._results`, one per kind of answer. The YAMLs in tasks/ name them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,13 @@ ANSWER_RULES = 4  # part of every result's inputs: raise it when a rule changes
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Attributes: answer: what a rule found in a response, empty if nothing; correct: whether it is the gold
-    answer; undecided: the rule ran out of processor time, which counts as not correct."""
+    """What one rule says of a response.
+
+    Attributes:
+        answer: the answer that the rule found in it, empty if none.
+        correct: whether that is the gold answer.
+        undecided: the rule ran out of processor time, which counts as not correct.
+    """
 
     answer: str
     correct: bool
@@ -35,9 +39,9 @@ class Gold:
     """The right answer of a question.
 
     Attributes:
-    text: the answer alone; kind: how the paper reads the answers of this set, None where each gold answer
-    says it.
-    reference: the response that states it; None where there is only the answer.
+        text: the answer alone.
+        kind: how the paper reads the answers of this set, None where each gold answer says it.
+        reference: the response that states it, None where there is only the answer.
     """
 
     text: str
@@ -55,7 +59,7 @@ def judge(response: str, gold: Gold) -> Verdicts:
 
 
 def can_be_matched(gold: Gold) -> Verdicts:
-    """The verdicts on a response that states the gold answer itself: one that is not right can never be."""
+    """The verdicts on a response that states the gold answer itself: where it is wrong, nothing is right."""
     return judge(gold.stating, gold)
 
 

@@ -10,7 +10,9 @@ _TEXT = re.compile(
 _MONEY = {"\\$": "dollar", "\N{EURO SIGN}": "euro", "\N{POUND SIGN}": "pound"}
 _SCALE = "hundred|thousand|million|billion|trillion"
 _HALF_OF_DAY = re.compile(r"(?<=[0-9])\s*([AaPp])\.?\s?[Mm]\b\.?")
-_REWRITES = [  # LaTeX that says nothing about the value, or one way to write what can be written in several
+# LaTeX that says nothing about the value goes, and what can be written in several ways becomes one of them.
+# The order matters: later patterns match what earlier ones write.
+_REWRITES = [
     (re.compile(r"\\(?:displaystyle|limits|bigl?|bigr|Bigl?|Bigr|left|right)(?![A-Za-z])\.?"), ""),
     (re.compile(r"\\(?:bf|rm|it|sf|tt|small|large|Large|LARGE|huge|Huge)(?![A-Za-z])"), ""),
     (re.compile(r"\\\\\s*\[-?[0-9.]+\s*[a-z]{2}\]"), r"\\\\"),  # the space below a matrix's row
@@ -46,12 +48,13 @@ _REWRITES = [  # LaTeX that says nothing about the value, or one way to write wh
 
 
 def without_notation(text: str) -> str:
+    """The text with every notation that has several forms in one of them."""
     text = plain_characters(text).replace("{,}", ",")
-    while (plain := _TEXT.sub(r" \1 ", text)) != text:
+    while (plain := _TEXT.sub(r" \1 ", text)) != text:  # once for each level of nesting
         text = plain
     for sign, unit in _MONEY.items():
         text = _behind_its_number(text, re.escape(sign), unit)
-    if text.count("$") == 1:  # no pair around a formula
+    if text.count("$") == 1:  # a price: a formula stands between a pair
         text = _behind_its_number(text, r"\$", "dollar")
     text = _HALF_OF_DAY.sub(lambda match: f" {match[1].lower()}m", text)
     for pattern, replacement in _REWRITES:
@@ -64,11 +67,11 @@ def _behind_its_number(text: str, sign: str, unit: str) -> str:
 
 
 def as_text(text: str) -> str:
-    """Words without case; spaces count between digits alone (1 1/2 is not 11/2)."""
-    text = re.sub(r"(?<![0-9])\s+|\s+(?![0-9])", "", text)
-    return text if re.search(r"[0-9\\^_=<>+*/|]", text) else text.casefold()
+    """The form in which texts are compared: words without case, and no spaces but those between digits."""
+    text = re.sub(r"(?<![0-9])\s+|\s+(?![0-9])", "", text)  # 1 1/2 is not 11/2
+    return text if re.search(r"[0-9\\^_=<>+*/|]", text) else text.casefold()  # in a formula x is not X
 
 
 def same_text(one: str, other: str) -> bool:
-    """Whether two answers are written in the same way, notation without a meaning set aside."""
+    """Whether two answers are written in the same way, apart from notation without a meaning."""
     return as_text(without_notation(one)) == as_text(without_notation(other))

@@ -1,22 +1,24 @@
-"""The answer rules that the paper scored with: those of MAmmoTH (arXiv:2309.05653). CoLM
-(arXiv:2407.19580), by the paper's own lab, ships them in `math_eval`. Written from their behaviour.
+"""The answer rules that the paper scored with: those of MAmmoTH (arXiv:2309.05653).
+
+CoLM (arXiv:2407.19580), by the paper's own lab, ships them in `math_eval`. Written from their behaviour.
 
 Sets of numbers and letters: a text that holds a trigger ("####", "The answer is") twice ends with its first
-paragraph. The answer is looked for behind the last trigger, or in a text without one, and there behind the
-last "=". Of numbers, or of letters A to E on NumGLUE, the first counts behind a trigger and the last without
-one. A number loses what a float loses (`18.0` is `18`, `007` is `7`); it is right if it is the same string as
-the gold answer. So "1363.0" and "[3]" are golds that no response can match.
-MATH: what follows the last "The answer is ", else the last "the answer is ", else the last box, else the last
-number. Its LaTeX is stripped; it is right if the same string as the gold answer, or else, both being numbers,
-if it rounds to a whole gold or is within 4 % of another.
+paragraph. The answer stands behind the last trigger, and there behind the last "=". Behind a trigger the
+first number counts, without one the last. NumGLUE has letters A to E besides. A number loses what a float
+loses (`18.0` is `18`, `007` is `7`). It is right if it is the same string as the gold answer, so no response
+can match the golds "1363.0" and "[3]".
+
+MATH: the answer is the text behind the last "The answer is ", else behind the last "the answer is ", else in
+the last box, else the last number. Its LaTeX is stripped. It is right if it is the same string as the gold
+answer. If both are numbers, it is also right if it rounds to a whole gold answer or is within 4 % of another.
 
 Deviations:
-- Model text is never run: `python_numbers` gives the value of the arithmetic in it, and names nothing else.
-- The number of a MATH gold is read from its text (MAmmoTH's file stores it beside the text).
-- A text with two units (`\\text{ `) is cut at the first, where MAmmoTH fails and CoLM does the same as here.
-- Held-out rows and files of other names have no rule there. Each gold answer says which rule fits it
-  (`kind_of`), and is read by that rule as a response is: out of the whole reference response, where there is
-  one.
+- Model text is never run. `python_numbers` gives the value of the arithmetic in it.
+- The number of a MATH gold is read from its text. MAmmoTH's file stores it beside the text.
+- A text with two units (`\\text{ `) is cut at the first. MAmmoTH fails there, and CoLM does the same as here.
+- Held-out rows and files of other names have no rule there.
+  Each gold answer says which rule fits it (`kind_of`). It is read by that rule as a response is,
+  out of the whole reference response where there is one.
 """
 
 import contextlib
@@ -58,13 +60,13 @@ def paper_answer(text: str, kind: Kind) -> str:
         return _latex_answer(text)
     if any(text.count(trigger) > 1 for trigger in _TRIGGERS):
         text = text.split("\n\n")[0]
-    *before, statement = _TRIGGER.split(text)
-    place = 0 if before else -1
-    statement = statement.split("=")[-1]
+    parts = _TRIGGER.split(text)
+    which = 0 if len(parts) > 1 else -1  # the first answer behind a trigger, the last of a text without one
+    statement = parts[-1].split("=")[-1]
     if kind is Kind.LETTER and (letters := _LETTER.findall(statement.upper())):
-        return letters[place]
+        return letters[which]
     numbers = _NUMBER.findall(statement.replace(",", ""))
-    return clean_number(numbers[place]).removesuffix(".").removesuffix("/") if numbers else ""
+    return clean_number(numbers[which]).removesuffix(".").removesuffix("/") if numbers else ""
 
 
 def paper_gold(gold: str, kind: Kind) -> str:
@@ -75,13 +77,18 @@ def paper_gold(gold: str, kind: Kind) -> str:
 
 
 def paper_same(answer: str, gold: str, kind: Kind) -> bool:
-    """Whether an answer is the gold one. Args: answer: of `paper_answer`; gold: of `paper_gold` or
-    `paper_answer`."""
+    """Whether an answer is the gold one.
+
+    Args:
+        answer: as `paper_answer` gives it.
+        gold: as `paper_gold` or `paper_answer` gives it.
+    """
     if not answer:
         return False
     if answer == gold or kind is not Kind.LATEX:
         return answer == gold
-    number, gold_number = _number(answer), _number(gold)
+    number = _number(answer)
+    gold_number = _number(gold)
     if number is None or gold_number is None or not math.isfinite(number):
         return False
     if isinstance(gold_number, int):
@@ -91,30 +98,33 @@ def paper_same(answer: str, gold: str, kind: Kind) -> bool:
 
 
 def clean_number(number: str) -> str:
-    """A number as its float is written, without the zeros at its end; what is no float stays as it is.
-
-    So 1e20, written 1e+20, loses the zero of its exponent: 100.0, there as here.
-    """
+    """A number as its float is written, without the zeros at its end. Any other text stays as it is."""
     try:
-        written = str(float(number)).rstrip("0")
+        written = str(float(number)).rstrip(
+            "0"
+        )  # 1e20, written 1e+20, loses that of its exponent, as in MAmmoTH
     except ValueError:
         return number
     return str(int(written[:-1])) if written.endswith(".") else str(float(written))
 
 
 def _latex_answer(text: str) -> str:
-    for trigger in ("The answer is ", "the answer is "):
-        if trigger in text:
-            answer = text.split(trigger)[-1].strip()
-            break
-    else:
-        answer = _boxed(text) if "boxed" in text else (_LAST_NUMBER.findall(text) or [""])[-1]
-    answer = _stripped(answer.removesuffix(".").removesuffix("/"))
+    answer = _stripped(_latex_statement(text).removesuffix(".").removesuffix("/"))
     return _boxed(answer) if "boxed" in answer else answer
 
 
+def _latex_statement(text: str) -> str:
+    for trigger in ("The answer is ", "the answer is "):
+        if trigger in text:
+            return text.split(trigger)[-1].strip()
+    if "boxed" in text:
+        return _boxed(text)
+    numbers = _LAST_NUMBER.findall(text)
+    return numbers[-1] if numbers else ""
+
+
 def _boxed(text: str) -> str:
-    r"""What stands in the last \boxed{...} of a text, stripped; of an open one all that follows."""
+    r"""The content of the last \boxed{...} of a text, stripped. An open box holds all that follows."""
     rest = text.split("boxed")[-1]
     if not rest.startswith("{"):
         return _stripped(rest.split("$")[0].strip())
@@ -130,8 +140,8 @@ _REMOVED = ("\\left", "\\right", "^{\\circ}", "^\\circ", "\\$")
 
 
 def _stripped(text: str) -> str:
-    """LaTeX without line ends, sizes, degrees, units, and `x =` on the left; the steps in the order in which
-    they count."""
+    """LaTeX without line ends, sizes, degrees, units, and `x =` on the left."""
+    # In MAmmoTH's order, which decides what a text becomes.
     text = text.replace("\n", "").replace("\\!", "").replace("\\\\", "\\")
     text = text.replace("tfrac", "frac").replace("dfrac", "frac")
     for notation in _REMOVED:
@@ -150,7 +160,7 @@ def _stripped(text: str) -> str:
 
 
 def _with_braced_fractions(text: str) -> str:
-    r"""\frac12 and \frac1{2} as \frac{1}{2}; a text with half a fraction as it is."""
+    r"""The text with \frac12 and \frac1{2} as \frac{1}{2}. With half a fraction it stays as it is."""
     before, *fractions = text.split("\\frac")
     braced = before
     for fraction in fractions:
@@ -166,10 +176,10 @@ def _with_braced_fractions(text: str) -> str:
 
 
 def _number(text: str) -> int | float | None:
-    """The number that Python makes of an answer; a whole one as int. None without one."""
+    """The number that Python makes of an answer, a whole one as int; None if it makes none."""
     if "frac" in text:
         text = _FRACTION.sub(r"\1/\2", text)
-        with contextlib.suppress(ValueError):  # perhaps a number all the same
+        with contextlib.suppress(ValueError):  # the text may be a number without it
             text = str(evaluate(text))
     else:
         text = text.replace(",", "")

@@ -1,9 +1,9 @@
-"""The number that a line of Python arithmetic stands for. The evaluation of the paper calls `eval` on model
-text there.
+"""The number that a line of Python arithmetic stands for, without `eval`.
 
-Literals, arithmetic, comparisons, lists, the functions of `math` and a few built-in ones have a value.
-Nothing else has: no names, attributes of other things, subscripts, comprehensions or formatted strings. Work
-is bounded by the size of every intermediate value, never by a clock.
+The evaluation of the paper calls `eval` on model text. Here literals, arithmetic, comparisons,
+lists, the functions of `math` and a few built-in ones have a value, and nothing else has:
+no names, attributes of other things, subscripts, comprehensions or formatted strings.
+Work is bounded by the size of every intermediate value, never by a clock.
 """
 
 import ast
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-_MAX_BITS = 1 << 16  # of an integer on the way; in the end it becomes a float, which holds 1,024
-_MAX_ITEMS = 10_000  # of a text or a list on the way, and characters of the expression
+_MAX_BITS = 1 << 16  # of an intermediate integer; the result becomes a float, which holds 1,024
+_MAX_ITEMS = 10_000  # of an intermediate text or list, and characters of the expression
 
 
 def _bounded_power(base: Any, exponent: Any) -> Any:
@@ -38,7 +38,7 @@ def _bounded_product(left: Any, right: Any) -> Any:
 
 
 def _remainder(left: Any, right: Any) -> Any:
-    if isinstance(left, str):
+    if isinstance(left, str):  # of which "%" makes a text of any size
         raise TypeError("no formatting")
     return left % right
 
@@ -73,12 +73,11 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_MATH = {
-    name: function
-    for name in ("sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "floor", "ceil",
-                 "fabs", "degrees", "radians", "gcd", "hypot", "pi", "e", "inf", "tau")
-    if (function := getattr(math, name)) is not None
-} | {"factorial": _bounded_factorial, "pow": math.pow}  # fmt: skip
+_FROM_MATH = (
+    "sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "floor", "ceil",
+    "fabs", "degrees", "radians", "gcd", "hypot", "pow", "pi", "e", "inf", "tau",
+)  # fmt: skip
+_MATH = {**{name: getattr(math, name) for name in _FROM_MATH}, "factorial": _bounded_factorial}
 _BUILT_IN = {
     "abs": abs, "round": round, "min": min, "max": max, "sum": sum, "int": int, "float": float, "len": len,
     "pow": _bounded_power,
@@ -88,7 +87,8 @@ _BUILT_IN = {
 def evaluate(text: str) -> Any:
     """The value of an expression.
 
-    Raises: ValueError for what is not an expression, is outside of what has a value here, or has none (1/0).
+    Raises:
+        ValueError: for a text that is no expression, has no value here, or has none at all (1/0).
     """
     if len(text) > _MAX_ITEMS:
         raise ValueError(f"an expression of {len(text)} characters")
@@ -136,12 +136,12 @@ def _value(node: ast.expr) -> Any:
     raise ValueError(f"{type(node).__name__} has no value here")
 
 
-def _first_that_decides(wanted: bool, values: list[ast.expr]) -> Any:
-    """What `or` (wanted: a true value) and `and` (a false one) give."""
+def _first_that_decides(deciding: bool, values: list[ast.expr]) -> Any:
+    """The value of `or` (deciding: True) and `and` (deciding: False), of which the rest is not evaluated."""
     value = None
     for node in values:
         value = _value(node)
-        if bool(value) is wanted:
+        if bool(value) is deciding:
             break
     return value
 

@@ -8,36 +8,36 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=[{0-9A-Za-z])")
 _BETWEEN_BOXES = re.compile(r"[\s$.]*(?:,|;|\band\b|\bor\b|\\(?:text|mbox)\{\s*(?:and|or)\s*\})[\s$]*")
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"))
 _END_OF_SENTENCE = re.compile(r"(?<!\.)\.(?=[\s*]|$)")
-_BOLD = re.compile(  # and not the power in 2**3
-    r"(?<![\w)}*])\*\*(?=[^\s*])([^\n]{0,300}?)(?<=[^\s*])\*\*(?![\w({*])|`([^`\n]+)`"
-)
+# Bold text or code, and not the power in 2**3.
+_BOLD = re.compile(r"(?<![\w)}*])\*\*(?=[^\s*])([^\n]{0,300}?)(?<=[^\s*])\*\*(?![\w({*])|`([^`\n]+)`")
 _EMPHASIS = re.compile(
     "(__|[\"'_\N{LEFT DOUBLE QUOTATION MARK}])(?=\\S)(.+?)(?:\\1|\N{RIGHT DOUBLE QUOTATION MARK})"
 )
 _LETTERED = re.compile(r"\ba\.\s.*\bb\.\s")  # a. 5 b. 6
 _CLOCK = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
-_SIGNED = re.compile(
+_MINUS_DASH = re.compile(
     r"(?<![0-9A-Za-z)\]}])\N{EN DASH}(?=\s?[0-9.\\])"
-)  # elsewhere a dash between two numbers
+)  # between two numbers it is a range
 
 # Characters that stand for a notation of ASCII or LaTeX.
 _CHARACTERS = {
     "\N{MINUS SIGN}": "-", "\N{FULLWIDTH HYPHEN-MINUS}": "-", "\N{MULTIPLICATION SIGN}": r"\times ",
-    "\N{DIVISION SIGN}": "/", "\N{FRACTION SLASH}": "/", "\N{DOT OPERATOR}": r"\cdot ", "\N{MIDDLE DOT}": r"\cdot ",
-    "\N{PLUS-MINUS SIGN}": r"\pm ", "\N{LESS-THAN OR EQUAL TO}": r"\le ", "\N{GREATER-THAN OR EQUAL TO}": r"\ge ",
-    "\N{NOT EQUAL TO}": r"\ne ", "\N{INFINITY}": r"\infty ", "\N{DEGREE SIGN}": r"^\circ ", "\N{UNION}": r"\cup ",
-    "\N{INTERSECTION}": r"\cap ", "\N{ELEMENT OF}": r"\in ", "\N{EMPTY SET}": r"\emptyset ",
-    "\N{GREEK SMALL LETTER PI}": r"\pi ", "\N{GREEK SMALL LETTER THETA}": r"\theta ",
-    "\N{HORIZONTAL ELLIPSIS}": r"\ldots ", "\N{ALMOST EQUAL TO}": r"\approx ",
+    "\N{DIVISION SIGN}": "/", "\N{FRACTION SLASH}": "/", "\N{DOT OPERATOR}": r"\cdot ",
+    "\N{MIDDLE DOT}": r"\cdot ", "\N{PLUS-MINUS SIGN}": r"\pm ", "\N{LESS-THAN OR EQUAL TO}": r"\le ",
+    "\N{GREATER-THAN OR EQUAL TO}": r"\ge ", "\N{NOT EQUAL TO}": r"\ne ", "\N{INFINITY}": r"\infty ",
+    "\N{DEGREE SIGN}": r"^\circ ", "\N{UNION}": r"\cup ", "\N{INTERSECTION}": r"\cap ",
+    "\N{ELEMENT OF}": r"\in ", "\N{EMPTY SET}": r"\emptyset ", "\N{GREEK SMALL LETTER PI}": r"\pi ",
+    "\N{GREEK SMALL LETTER THETA}": r"\theta ", "\N{HORIZONTAL ELLIPSIS}": r"\ldots ",
+    "\N{ALMOST EQUAL TO}": r"\approx ",
 }  # fmt: skip
 _ROOT = re.compile("\N{SQUARE ROOT}\\s*(?:\\(([^()]*)\\)|([0-9.]+|[A-Za-z]))")
 
 
 def stated_by(text: str) -> str | None:
-    """What a text states as its answer: by the last marker ("The answer is", "####", "Answer:") or by a box
-    behind it.
+    """What a text states as its answer, or None.
 
-    None if there is neither. Of several boxes in one list ("$\\boxed{3}$ and $\\boxed{5}$") all.
+    It stands behind the last marker ("The answer is", "####", "Answer:"), or in a box behind that.
+    Of several boxes in one list ("$\\boxed{3}$ and $\\boxed{5}$") all count.
     """
     text = _plain(text)
     markers = list(_MARKER.finditer(text))
@@ -49,27 +49,28 @@ def stated_by(text: str) -> str | None:
 
 
 def whole_statement(text: str) -> str:
-    """What a text says that is an answer and nothing else."""
+    """The answer in a text that is an answer and nothing else."""
     text = _plain(text)
     return ", ".join(_last_boxes(text)) or _first_sentence(text)
 
 
 def last_boxed(text: str) -> str | None:
     r"""What stands in the last \boxed{...} of a text; None without a whole one."""
-    return (_last_boxes(text) or [None])[-1]
+    boxes = _last_boxes(text)
+    return boxes[-1] if boxes else None
 
 
 def _plain(text: str) -> str:
-    text = _CLOCK.sub(lambda match: f"{match[1].lower()}m", plain_characters(text))  # no ends of sentences
+    # The full stops of a.m. end no sentence.
+    text = _CLOCK.sub(lambda match: f"{match[1].lower()}m", plain_characters(text))
     return _BOLD.sub(lambda match: match[1] or match[2], text)
 
 
 def plain_characters(text: str) -> str:
-    """The same text in ASCII and LaTeX as far as numbers and signs go: full-width forms, powers, fractions,
-    roots."""
+    """The text with its numbers and signs (full-width forms, powers, fractions, roots) in ASCII and LaTeX."""
     if text.isascii():
         return text
-    text = _SIGNED.sub("-", "".join(map(_plain_character, text)))
+    text = _MINUS_DASH.sub("-", "".join(map(_plain_character, text)))
     return _ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2]}}}", text)
 
 
@@ -98,13 +99,16 @@ def _last_boxes(text: str) -> list[str]:
         end = closing_brace(text, match.end()) if text[match.end()] == "{" else match.end() + 1
         if end:
             boxes.append((match.start(), end, text[match.end() : end].removeprefix("{").removesuffix("}")))
+    if not boxes:
+        return []
     first = len(boxes) - 1
     while first > 0 and _BETWEEN_BOXES.fullmatch(text[boxes[first - 1][1] : boxes[first][0]]):
         first -= 1
-    return [_without_boxes(content).strip() for _, _, content in boxes[first:]] if boxes else []
+    return [_without_boxes(content).strip() for _, _, content in boxes[first:]]
 
 
 def _without_boxes(text: str) -> str:
+    """The text with the content of each box in its place."""
     while match := _BOX.search(text):
         end = closing_brace(text, match.end()) if text[match.end()] == "{" else 0
         inside = text[match.end() + 1 : end - 1] + text[end:] if end else text[match.end() :]
@@ -128,10 +132,13 @@ def _first_sentence(text: str) -> str:
         if text.startswith(opening) and closing in text[len(opening) :]:
             return text[len(opening) :].split(closing)[0].strip().rstrip(".")
     lines = text.splitlines() or [""]
+    # A matrix or a group in braces may go over several lines.
     count = 1
     while count < len(lines) and _is_open("\n".join(lines[:count])):
         count += 1
-    statement = "\n".join(lines[:count]) if not _is_open("\n".join(lines[:count])) else lines[0]
+    statement = "\n".join(lines[:count])
+    if _is_open(statement):  # it never closes
+        statement = lines[0]
     if _LETTERED.match(statement):
         return statement.strip(" \t*")
     statement = _END_OF_SENTENCE.split(statement)[0].strip(" \t*")
@@ -140,5 +147,5 @@ def _first_sentence(text: str) -> str:
 
 
 def _is_open(text: str) -> bool:
-    """Whether an environment or a brace begins in a text that ends in another line."""
+    """Whether an environment or a brace begins in a text and does not end in it."""
     return text.count("\\begin{") > text.count("\\end{") or text.count("{") > text.count("}")

@@ -1,4 +1,6 @@
-"""The strict answer rule: all of an answer has to be right. It is compared exactly if possible, else as text.
+"""The strict answer rule: all of an answer has to be right.
+
+It is compared exactly if possible, else as text.
 
 A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that. A text
 that states none is itself an answer if it is a line without prose, and gives its last number otherwise.
@@ -25,18 +27,19 @@ _COMMAND_WITH_WORDS = re.compile(r"\\(?:text|mbox|mathrm|textbf|begin|end|operat
 def strict_answer(text: str) -> str:
     """The answer that a text gives; empty if it gives none."""
     stated = _stated(text)
-    return (_NUMBER.findall(plain_characters(text)) or [""])[-1] if stated is None else stated
+    if stated is not None:
+        return stated
+    numbers = _NUMBER.findall(plain_characters(text))
+    return numbers[-1] if numbers else ""
 
 
 def stated_answer(response: str) -> str:
-    """The answer that a reference response states; empty if it states none.
-
-    Without a marker or a box only a line with a single number counts: the last number of a program or of a
-    textbook's solution is seldom its answer.
-    """
+    """The answer that a reference response states; empty if it states none."""
     stated = _stated(response)
     if stated is not None:
         return stated
+    # Only a line with a single number: the last number of a program or of a textbook's solution
+    # is seldom its answer.
     numbers = _NUMBER.findall(plain_characters(response))
     return numbers[0] if "\n" not in response.strip() and len(numbers) == 1 else ""
 
@@ -47,8 +50,7 @@ def given_answer(answer: str) -> str:
 
 
 def strict_same(answer: str, gold: str) -> bool | None:
-    """Whether two answers are the same; None if that could not be found out within the limits of
-    `formulas`."""
+    """Whether two answers are the same; None if algebra ran into one of its limits."""
     if not answer or not gold:
         return False
     return same_text(answer, gold) or same_value(read_value(answer), read_value(gold))

@@ -1,5 +1,4 @@
-"""What an answer says: a quantity, an equation, a list, a set, an interval, a matrix. An equation may be a name
-and its value."""
+"""What an answer says: a quantity, an equation, a named value, a list, a set, an interval, a matrix."""
 
 import re
 from dataclasses import dataclass
@@ -33,8 +32,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Attributes: kind: "list", "set", "union", or what opens and closes: "()", "[)", "matrix of 2 rows"; items: in
-    order where the kind has one."""
+    """Several values.
+
+    Attributes:
+        kind: "list", "set", "union", or what opens and closes it: "()", "[)", "matrix of 2 rows".
+        items: in order where the kind has one.
+    """
 
     kind: str
     items: tuple["Value", ...]
@@ -61,7 +64,7 @@ _NAME = re.compile(
     r"|\(\s*(?:[A-Za-z](?:_\w)?|\\[a-z]+)(?:\s*,\s*(?:[A-Za-z](?:_\w)?|\\[a-z]+))+\s*\)"  # (x, y)
 )
 _NOT_A_LETTER = re.compile(r"\\(?:frac|times|cdot|sqrt|div)|[^A-Za-z\\]")
-_MAX_DEPTH = 20
+_MAX_DEPTH = 20  # of brackets in brackets; a model may write thousands, and Python's stack ends
 
 
 def read_value(text: str) -> Value:
@@ -73,8 +76,9 @@ def _read(text: str, depth: int) -> Value:
     text = text.strip().rstrip(".,;:").strip()
     if depth > _MAX_DEPTH or len(text) > MAX_CHARACTERS:
         return Quantity(text, None, "")
-    if explained := EXPLANATION.search(text):
-        value = read_quantity(text[: explained.start()].strip())
+    explanation = EXPLANATION.search(text)
+    if explanation:
+        value = read_quantity(text[: explanation.start()].strip())
         if value.number is not None:
             return value
     matrix = _MATRIX.fullmatch(text)
@@ -91,11 +95,9 @@ def _read(text: str, depth: int) -> Value:
         kind = "sequence" if "\\ldots" in items else "list"
         return Collection(kind, tuple(_read(item, depth + 1) for item in items))
     if "\\pm" in text:
-        signs = [
-            _read(text.replace("\\pm", plus).replace("\\mp", minus), depth + 1)
-            for plus, minus in ("+-", "-+")
-        ]
-        return Collection("list", tuple(signs))
+        upper = text.replace("\\pm", "+").replace("\\mp", "-")
+        lower = text.replace("\\pm", "-").replace("\\mp", "+")
+        return Collection("list", (_read(upper, depth + 1), _read(lower, depth + 1)))
     sides = _split(text, _RELATION)
     if len(sides) > 1:
         return _relation(text, sides, depth)
@@ -119,6 +121,7 @@ def _bracketed(text: str, depth: int) -> Value | None:
             continue
         closing = next((sign for sign in _PAIRS.values() if text.endswith(sign)), None)
         is_set = opening in ("\\{", "{")
+        # Round and square brackets may be mixed (an interval), braces not.
         if closing is None or ((is_set or closing in ("\\}", "}")) and closing != _PAIRS[opening]):
             continue
         inside = text[len(opening) : -len(closing)]
@@ -132,10 +135,11 @@ def _bracketed(text: str, depth: int) -> Value | None:
 
 
 def _relation(text: str, sides: list[str], depth: int) -> Value:
-    signs = [sign for sign in _RELATION.findall(_outside(text))]
-    if len(signs) != len(sides) - 1:
+    signs = _RELATION.findall(_outside(text))
+    if len(signs) != len(sides) - 1:  # one side is empty
         return Quantity(text, None, "")
     if "\\approx" in signs and set(signs) <= {"=", "\\approx"}:
+        # What is only approximate is left out, unless a name is all that stands beside it.
         exact = [side for side, sign in zip(sides, ["=", *signs], strict=True) if sign == "="]
         sides = sides if len(exact) == 1 and _NAME.fullmatch(sides[0]) else exact
         signs = ["="] * (len(sides) - 1)
@@ -144,34 +148,41 @@ def _relation(text: str, sides: list[str], depth: int) -> Value:
     if signs == ["\\in"] and _NAME.fullmatch(sides[0]):
         return Named(as_text(sides[0]), _read(sides[1], depth + 1))
     if all(sign in _FLIPPED for sign in signs):
-        signs, sides = [_FLIPPED[sign] for sign in reversed(signs)], sides[::-1]
+        signs = [_FLIPPED[sign] for sign in reversed(signs)]
+        sides = sides[::-1]
     return Comparison(tuple(signs), tuple(_read(side, depth + 1) for side in sides))
 
 
 def _equated(text: str, sides: list[str], depth: int) -> Value:
-    """What is said by sides with "=" between them: of a calculation its result, of `x = 5` the value of x."""
+    """The meaning of sides with "=" between them: a calculation's result, or the value of x in `x = 5`."""
     values = [side for side in sides if not _NAME.fullmatch(side)]
     names = [side for side in sides if _NAME.fullmatch(side)]
-    is_calculation = all(not _NOT_A_LETTER.sub("", value) for value in values[:-1])
-    is_number = bool(values) and read_quantity(values[-1]).number is not None
-    if len(values) == 1 or (
-        values and is_calculation and (is_number or (names and not _NOT_A_LETTER.sub("", values[-1])))
-    ):
-        value = _read(values[-1], depth + 1)
-        return (
-            Named(as_text(names[0]), value)
-            if len(names) == 1
-            else value
-            if not names
-            else Quantity(text, None, "")
-        )
+    if _has_result(values, names):
+        result = _read(values[-1], depth + 1)
+        if not names:
+            return result
+        return Named(as_text(names[0]), result) if len(names) == 1 else Quantity(text, None, "")
     return Equation(*sides) if len(sides) == 2 else Quantity(text, None, "")
 
 
+def _has_result(values: list[str], names: list[str]) -> bool:
+    """Whether the last side is the value of all the others, and not one side of an equation in a letter."""
+    if len(values) < 2:
+        return len(values) == 1
+    is_calculation = not any(_NOT_A_LETTER.sub("", value) for value in values[:-1])
+    is_number = read_quantity(values[-1]).number is not None
+    return is_calculation and (is_number or (bool(names) and not _NOT_A_LETTER.sub("", values[-1])))
+
+
 def _top_level(text: str) -> list[tuple[int, int]]:
-    """(begin, end) of each stretch that is one bracketed group, or has none; brackets that do not close are
-    characters."""
-    depth, begin, parts, position = 0, 0, [], 0
+    """(begin, end) of each stretch that is one bracketed group, or has none.
+
+    Brackets that do not close are characters like any other.
+    """
+    parts = []
+    depth = 0
+    begin = 0
+    position = 0
     while position < len(text):
         width = 2 if text[position] == "\\" and text[position : position + 2] in ("\\{", "\\}") else 1
         sign = text[position : position + width]
@@ -193,7 +204,7 @@ def _top_level(text: str) -> list[tuple[int, int]]:
 
 
 def _outside(text: str) -> str:
-    """The same text with a space in place of all that stands in brackets."""
+    """The same text with a space for each character in brackets."""
     characters = list(text)
     for begin, end in _top_level(text):
         if text[begin : begin + 1] in ("(", "[", "{") or text.startswith(("\\{", "\\begin{"), begin):
@@ -202,12 +213,18 @@ def _outside(text: str) -> str:
 
 
 def _split(text: str, separator: re.Pattern[str], thousands: bool = True) -> list[str]:
-    """The parts between separators outside of brackets. Args: thousands: a comma before three digits of a
-    number is none."""
+    """The parts between separators outside of brackets.
+
+    Args:
+        thousands: the comma of 1,000 separates nothing.
+    """
     outside = _outside(text)
     if thousands:
-        outside = _THOUSANDS.sub(lambda match: "0" * len(match[0]), outside)
-    parts, begin = [], 0
+        outside = _THOUSANDS.sub(
+            lambda match: "0" * len(match[0]), outside
+        )  # of the same length, so that cuts fit
+    parts = []
+    begin = 0
     for match in separator.finditer(outside):
         parts.append(text[begin : match.start()])
         begin = match.end()

@@ -1,4 +1,4 @@
-"""Questions and benchmarks as lm-eval tasks, and a run of one of them."""
+"""Questions and benchmarks as tasks of lm-eval, and a run of one of them."""
 
 import difflib
 import functools
@@ -21,9 +21,8 @@ from ..questions.files import Question
 from ..questions.task_rows import rows_of
 
 _TASKS = Path(__file__).parents[1] / "questions/tasks"
-logging.getLogger("lm_eval").setLevel(
-    logging.ERROR
-)  # its warnings are about settings that we make on purpose
+# Its warnings are about settings that we make on purpose.
+logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
 @functools.cache
@@ -38,30 +37,28 @@ def question_task(
     render: Callable[[Example], str],
     evaluation: EvaluationConfig,
 ) -> ConfigurableTask:
-    """The task of tasks/<name>.yaml (tasks/questions.yaml if there is none) on these questions.
+    """The task of tasks/<name>.yaml, or of tasks/questions.yaml if there is none, on these questions.
 
-    Args: shots: the solved examples before each question, always the same; render: an example -> its prompt.
+    Args:
+        name: of the question set.
+        questions: what is asked.
+        shots: the solved examples before each question, always the same.
+        render: an example -> its prompt.
+        evaluation: how it is asked.
     """
     base = f"s2l_{name}" if (_TASKS / f"{name}.yaml").is_file() else "s2l_questions"
     manager = _task_manager(include_lm_eval=False)
+    shot_rows = [
+        {"instruction": shot.instruction, "input": shot.input, "answer": "", "response": shot.response}
+        for shot in shots
+    ]
     settings = {
         "task": base,
         "task_alias": name,
         "custom_dataset": lambda **_: rows_of(questions),
         "doc_to_text": lambda doc: render(Example(doc["instruction"], "", doc["input"])),
         "num_fewshot": len(shots),
-        "fewshot_config": {
-            "sampler": "first_n",
-            "samples": [
-                {
-                    "instruction": shot.instruction,
-                    "input": shot.input,
-                    "answer": "",
-                    "response": shot.response,
-                }
-                for shot in shots
-            ],
-        },
+        "fewshot_config": {"sampler": "first_n", "samples": shot_rows},
         "generation_kwargs": {
             "until": list(evaluation.stop),
             "do_sample": False,
@@ -71,31 +68,33 @@ def question_task(
     # lm-eval takes settings over a task's YAML only for the members of a group.
     (task,) = manager.load([{"group": "questions", "task": [settings]}])["tasks"].values()
     assert isinstance(task, ConfigurableTask)
-    task.override_metric("bypass")  # judged by us: with both rules, and with what each of them found
+    task.override_metric("bypass")  # we judge, by both rules
     return task
 
 
 def prompts_of(task: ConfigurableTask, tokenizer: PreTrainedTokenizerBase, chat: bool) -> list[str]:
-    """What the model will read for each question."""
+    """The text that the model will read, for each question."""
 
     def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        return str(
-            tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
+        text = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=add_generation_prompt
         )
+        return str(text)
 
-    settings = (
-        {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": render} if chat else {}
-    )
-    return [
-        str(task.fewshot_context(cast(Any, doc), num_fewshot=task.config.num_fewshot, **settings))
-        for doc in task.eval_docs
-    ]
+    settings: dict[str, Any] = {"num_fewshot": task.config.num_fewshot}
+    if chat:
+        settings |= {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": render}
+    return [str(task.fewshot_context(cast(Any, doc), **settings)) for doc in task.eval_docs]
 
 
 def ask(model: Any, task: ConfigurableTask, chat: bool) -> list[Response]:
-    """One response to each question of a task, in their order. `model`: an lm-eval model with a `record`."""
+    """One response to each question of a task, in their order.
+
+    Args:
+        model: of `hf` or `vllm`, with a `record`.
+        task: the questions.
+        chat: ask through the tokenizer's chat template.
+    """
     progress = reporter.progress(str(task.config.task_alias), "question", len(task.eval_docs))
     model.record.begin(progress)
     result = _evaluate(model, {"tasks": {"questions": task}}, chat, limit=None)
@@ -107,7 +106,12 @@ def ask(model: Any, task: ConfigurableTask, chat: bool) -> list[Response]:
 
 
 def check_lm_eval_task(name: str) -> None:
-    """Raises: ValueError for a name that lm-eval does not know (close names are suggested), a file that is not there."""
+    """Whether lm-eval has such a task.
+
+    Raises:
+        FileNotFoundError: for a file that is not there.
+        ValueError: for a name that lm-eval does not know.
+    """
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
             raise FileNotFoundError(f"evaluation.tasks: {name} is not a file (current folder: {Path.cwd()})")
@@ -124,10 +128,16 @@ def check_lm_eval_task(name: str) -> None:
 def run_lm_eval_task(
     model: Any, name: str, evaluation: EvaluationConfig, limit: int | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A task of lm-eval's own, with its own prompts and metrics.
+    """Run a task of lm-eval's own, with its own prompts and metrics.
 
-    Args: name: as lm-eval names it, or the path of a task's YAML; limit: its first questions only.
-    Returns: (task -> metric -> value, one dict per question and task as lm-eval logs them).
+    Args:
+        model: of `hf` or `vllm`, with a `record`.
+        name: as lm-eval names it, or the path of a task's YAML.
+        evaluation: how it is asked.
+        limit: its first questions only.
+
+    Returns:
+        task -> metric -> value, and one dict per question and task as lm-eval logs them.
     """
     loaded = _task_manager(include_lm_eval=True).load([name])
     for task in loaded["tasks"].values():
@@ -150,6 +160,7 @@ def run_lm_eval_task(
 
 def _evaluate(model: Any, tasks: Any, chat: bool, limit: int | None) -> dict[str, Any]:
     for task in tasks["tasks"].values():
+        # lm-eval refuses a task without one, although none of ours draws its solved examples.
         if getattr(task, "fewshot_rnd", None) is None:
             task.set_fewshot_seed(seed=0)
     with no_bars():

@@ -1,5 +1,7 @@
-"""lm-eval's language models, asked as our models were trained. Prompts are tokenized as in training, decoding is greedy,
-and the responses that the token limit cut off are recorded.
+"""lm-eval's `hf` back end, asked as our models were trained.
+
+Prompts are tokenized as in training, decoding is greedy, and the responses that the token limit cut off
+are recorded.
 
 Legend: B prompts of a batch, P tokens of its longest prompt, G generated tokens.
 """
@@ -21,49 +23,51 @@ from ...process.reporter import Progress
 def encode_prompts(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], is_encoder_decoder: bool
 ) -> list[list[int]]:
-    """Token ids of each prompt with the special tokens that training puts around it, never cut.
-
-    A decoder's prompt loses the spaces it ends in: in training they belong to the token of the response's first word.
-    Other merges across the seam between prompt and response cannot be foreseen without the response.
-    """
+    """Token ids of each prompt with the special tokens that training puts around it, never cut."""
     if not prompts:
         return []
     prefix, suffix = special_tokens_around_text(tokenizer)
-    texts = list(prompts) if is_encoder_decoder else [prompt.rstrip(" ") for prompt in prompts]
+    texts = list(prompts)
+    if not is_encoder_decoder:
+        # In training the spaces before a response belong to the token of its first word.
+        # Other merges across that seam cannot be foreseen without the response.
+        texts = [text.rstrip(" ") for text in texts]
+        suffix = []
     begin = str(tokenizer.decode(prefix)) if prefix else None
     ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    return [
-        # A chat template writes the beginning of the sequence itself.
-        [
-            *(() if begin and text.startswith(begin) else prefix),
-            *prompt,
-            *(suffix if is_encoder_decoder else ()),
-        ]
-        for text, prompt in zip(texts, ids, strict=True)
-    ]
+    prompts_with_ends = []
+    for text, prompt in zip(texts, ids, strict=True):
+        has_begin = begin and text.startswith(begin)  # a chat template writes it itself
+        prompts_with_ends.append([*([] if has_begin else prefix), *prompt, *suffix])
+    return prompts_with_ends
 
 
 def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int | None:
-    """Tokens that a prompt may have, None where positions are unlimited.
+    """Tokens that a prompt may have; None where positions are unlimited.
 
-    Raises: ValueError if max_new_tokens alone exceeds the model's positions.
+    Raises:
+        ValueError: if max_new_tokens leaves no position for the prompt.
     """
     positions = getattr(architecture.get_text_config(), "max_position_embeddings", None)
     if positions is None:
         return None
     if max_new_tokens >= positions:
         raise ValueError(
-            f"evaluation.max_new_tokens: found {max_new_tokens}, but the model has {positions} positions for prompt "
-            f"and response: set evaluation.max_new_tokens below {positions}"
+            f"evaluation.max_new_tokens: found {max_new_tokens}, but the model has {positions} positions for "
+            f"prompt and response: set evaluation.max_new_tokens below {positions}"
         )
     return positions if architecture.is_encoder_decoder else positions - max_new_tokens
 
 
 class CutOffRecord(CacheHook):
-    """Which prompts' responses were cut off. lm-eval hands its cache each response with its prompt, in the order in
-    which they were generated; a language model notes beforehand how each of them ended.
+    """Which prompts' responses were cut off.
 
-    Attributes: endings: of the responses that are not handed over yet; cut_off: prompt -> whether its response was.
+    lm-eval hands its cache each response with its prompt, in the order in which they were generated.
+    Before that, the language model adds to `endings` how each of them ended.
+
+    Attributes:
+        endings: whether each response that is not handed over yet was cut off.
+        cut_off: prompt -> whether its response was.
     """
 
     def __init__(self) -> None:
@@ -73,7 +77,7 @@ class CutOffRecord(CacheHook):
         self._progress: Progress | None = None
 
     def begin(self, progress: Progress) -> None:
-        """Forget the responses so far. Args: progress: told of each response from now on."""
+        """Forget the responses so far, and report each one from now on to `progress`."""
         self.cut_off.clear()
         self._progress = progress
 
@@ -90,18 +94,22 @@ _HFLM: Any = HFLM  # its class decorator hides its type
 class TransformersModel(_HFLM):
     """lm-eval's `hf` back end on a model that we loaded.
 
-    Attributes: record: which responses were cut off.
+    Args:
+        model: in evaluation mode, on its device.
+        tokenizer: as the model was trained with.
+        ends_as_configured: the model's own end-of-turn tokens end a response too (chat models).
+
+    Attributes:
+        record: which responses were cut off.
     """
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, ends_as_configured: bool):
-        """Args: ends_as_configured: the model's own end-of-turn tokens end a response too (chat models)."""
         self._pad_id = pad_id_of(tokenizer)
         configured = model.generation_config.eos_token_id if ends_as_configured else []
         ends = [tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])]
         self._end_ids = set(ends) - {None}
-        model.generation_config = (
-            GenerationConfig()
-        )  # generate() fills gaps from it: a penalty, suppressed tokens
+        # generate() fills gaps from the model's own: a penalty, suppressed tokens.
+        model.generation_config = GenerationConfig()
         is_encoder_decoder = model.config.is_encoder_decoder
         super().__init__(model, backend="seq2seq" if is_encoder_decoder else "causal", tokenizer=tokenizer)
         self.record = CutOffRecord()
@@ -118,8 +126,7 @@ class TransformersModel(_HFLM):
         left_truncate_len: int | None = None,
         truncation: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(input_ids_BP, attention_mask_BP). A decoder goes on from the last column, so it is padded on the left; an
-        encoder reads what it was trained on, padding on the right."""
+        """input_ids_BP and attention_mask_BP."""
         is_encoder_decoder = self.backend == "seq2seq"
         prompts = encode_prompts(self.tokenizer, strings, is_encoder_decoder)
         if left_truncate_len:
@@ -128,6 +135,7 @@ class TransformersModel(_HFLM):
         input_ids_BP = torch.full((len(prompts), width), self._pad_id)
         attention_mask_BP = torch.zeros_like(input_ids_BP)
         for row, prompt in enumerate(prompts):
+            # An encoder is padded on the right, as in training. A decoder goes on from the last column.
             columns = slice(0, len(prompt)) if is_encoder_decoder else slice(width - len(prompt), width)
             input_ids_BP[row, columns] = torch.tensor(prompt)
             attention_mask_BP[row, columns] = 1
@@ -143,11 +151,9 @@ class TransformersModel(_HFLM):
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **options: Any
     ) -> torch.Tensor:
-        """Tokens as generate() gives them: those of the prompt before the response, for a decoder.
-
-        lm-eval's own would let an encoder-decoder generate as many tokens more as its prompt has, and would end a batch
-        only when every row in it has ended by the same stop string.
-        """
+        """Tokens as generate() gives them: for a decoder the prompt's stand before the response's."""
+        # In place of lm-eval's own, which lets an encoder-decoder generate as many tokens more
+        # as its prompt has, and ends a batch only when every row in it has ended by the same stop string.
         is_encoder_decoder = self.backend == "seq2seq"
         attention_mask = options.pop("attention_mask")
         if not options.get("do_sample"):
@@ -168,7 +174,8 @@ class TransformersModel(_HFLM):
             ),
             tokenizer=self.tokenizer,
         )
-        for ids in output[:, 1 if is_encoder_decoder else context.shape[1] :].tolist():
-            ended = not self._end_ids.isdisjoint(ids) or self._pad_id in ids
-            self.record.endings.append(not ended and not any(text in self.tok_decode(ids) for text in stop))
+        begin = 1 if is_encoder_decoder else context.shape[1]
+        for ids in output[:, begin:].tolist():
+            has_end = not self._end_ids.isdisjoint(ids) or self._pad_id in ids
+            self.record.endings.append(not has_end and not any(text in self.tok_decode(ids) for text in stop))
         return output

@@ -17,12 +17,20 @@ from .hf import TransformersModel
 class Models:
     """The model, for losses (transformers) and for generation (lm-eval on either back end).
 
-    vLLM wants the device for itself: from its start on there are no losses, so what has losses is measured first.
+    vLLM takes the whole device, so `losses` is None from its start on.
+
+    Args:
+        config: the run.
+        plan: what is evaluated.
+        with_losses: whether losses are needed.
+
+    Raises:
+        ValueError: if the model cannot be loaded.
     """
 
     def __init__(self, config: RunConfig, plan: EvaluationPlan, with_losses: bool):
-        """Args: with_losses: losses will be asked for. Raises: ValueError if the model cannot be loaded."""
-        self._config, self._plan = config, plan
+        self._config = config
+        self._plan = plan
         self._generation: Any = None
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.losses = self._load() if with_losses or config.evaluation.backend == "hf" else None
@@ -41,31 +49,35 @@ class Models:
         return self._generation
 
     def _load(self) -> Any:
-        config, plan = self._config.model, self._plan
-        assert config is not None
+        settings = self._config.model_section
+        checkpoint = self._plan.checkpoint
         model: Any
-        if plan.checkpoint is None:
-            model = load_base_model(config, plan.tokenizer, self._config.seed).eval()
+        if checkpoint is None:
+            model = load_base_model(settings, self._plan.tokenizer, self._config.seed).eval()
         else:
-            dtype = getattr(torch, config.dtype)
-            model = load_checkpoint(plan.checkpoint, config, dtype, self._config.seed)
+            dtype = getattr(torch, settings.dtype)
+            model = load_checkpoint(checkpoint, settings, dtype, self._config.seed)
         return model.to(self.device)
 
     def _start_vllm(self) -> Any:
-        from .vllm import VllmModel
+        from .vllm import VllmModel  # an extra
 
-        model, evaluation, tokenizer = self._config.model, self._config.evaluation, self._plan.tokenizer
-        assert model is not None
+        evaluation = self._config.evaluation
+        tokenizer = self._plan.tokenizer
         parts = RunPaths(self._config.run_name).root / "parts"
         parts.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=parts
-        ) as folder:  # a whole model, also of an adapter or of random weights
+        with tempfile.TemporaryDirectory(dir=parts) as folder:
+            # vLLM reads a whole model from disk, also where ours is an adapter or random weights.
             self._load().save_pretrained(folder)
-            # Apart from the config, whose model type would choose the tokenizer's class; see `load_checkpoint_tokenizer`.
+            # Beside the config its model type would choose the tokenizer's class;
+            # see `load_checkpoint_tokenizer`.
             tokenizer.save_pretrained(Path(folder) / "tokenizer")
             gc.collect()
-            torch.cuda.empty_cache()
+            torch.cuda.empty_cache()  # vLLM measures what is free
             return VllmModel(
-                Path(folder), tokenizer, model.dtype, evaluation.tensor_parallel, evaluation.chat_template
+                folder=Path(folder),
+                tokenizer=tokenizer,
+                dtype=self._config.model_section.dtype,
+                tensor_parallel=evaluation.tensor_parallel,
+                ends_as_configured=evaluation.chat_template,
             )

@@ -1,4 +1,4 @@
-"""lm-eval's `vllm` back end, asked as our models were trained: like `generation`, for vLLM (the extra `vllm`)."""
+"""lm-eval's `vllm` back end, asked as our models were trained. Needs the extra `vllm`."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ _VLLM: Any = VLLM  # its class decorator hides its type
 class VllmModel(_VLLM):
     """One engine on a folder that holds a whole model, and its tokenizer in `tokenizer/`.
 
-    Attributes: record: which responses were cut off.
+    Args:
+        folder: the model.
+        tokenizer: as the model was trained with.
+        dtype: of the weights.
+        tensor_parallel: devices that share the model.
+        ends_as_configured: the model's own end-of-turn tokens end a response too (chat models).
+
+    Attributes:
+        record: which responses were cut off.
     """
 
     def __init__(
@@ -26,16 +34,14 @@ class VllmModel(_VLLM):
         tensor_parallel: int,
         ends_as_configured: bool,
     ):
-        """Args: ends_as_configured: the model's own end-of-turn tokens end a response too (chat models)."""
         self._trained_tokenizer = tokenizer
         super().__init__(
             pretrained=str(folder),
             tokenizer=str(folder / "tokenizer"),
             dtype=dtype,
             tensor_parallel_size=tensor_parallel,
-            generation_config="auto"
-            if ends_as_configured
-            else "vllm",  # no penalties out of a checkpoint's own
+            # "vllm" leaves out the penalties of a checkpoint's own config.
+            generation_config="auto" if ends_as_configured else "vllm",
             enforce_eager=not torch.cuda.is_available(),
         )
         self.record = CutOffRecord()
@@ -45,7 +51,7 @@ class VllmModel(_VLLM):
         """Nothing to do: the engine makes its own batches."""
 
     def tok_encode(self, string: Any, add_special_tokens: bool | None = None, **options: Any) -> Any:
-        if isinstance(string, str):  # of a task that asks for likelihoods
+        if isinstance(string, str):  # from a task that asks for likelihoods
             return super().tok_encode(string, add_special_tokens, **options)
         return encode_prompts(self._trained_tokenizer, string, is_encoder_decoder=False)
 

@@ -35,8 +35,14 @@ MATH_SETS = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Attributes: row: number in the file, from 0; example: what the prompt is made of; gold: the right answer;
-    pool_row: the row of the pool that asks the same, if one does."""
+    """A question.
+
+    Attributes:
+        row: its number in the file, from 0.
+        example: what the prompt is made of.
+        gold: the right answer.
+        pool_row: the first row of the pool that asks the same, if one does.
+    """
 
     row: int
     example: Example
@@ -46,12 +52,15 @@ class Question:
 
 @dataclass(frozen=True)
 class QuestionFile:
-    """Attributes:
-    name: "heldout", or the benchmark's name in the YAML.
-    path: where they come from: a file, or "public".
-    sha256: of the file's bytes, or of a public set's texts.
-    notes: what the user should know about these questions, a sentence each.
-    pool: the held-out rows, whose response loss is measured too; None for a benchmark.
+    """Questions, and where they come from.
+
+    Attributes:
+        name: "heldout", or the benchmark's name in the YAML.
+        path: a file, or "public".
+        sha256: of the file's bytes, or of a public set's texts.
+        questions: in the order of the file.
+        notes: for the user, a sentence each.
+        pool: the held-out rows, whose response loss is measured too; None for a benchmark.
     """
 
     name: str
@@ -63,14 +72,22 @@ class QuestionFile:
 
 
 def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionFile:
-    """Held-out rows, read as the pool is; the gold answer is the one that the response states.
+    """Held-out rows, read as the pool is. The gold answer is the one that the response states.
 
-    Args: as_summaries: every response is a text to compare with, and the gold answer is all of it.
-    Raises: FileNotFoundError; ValueError for what `Pool` refuses.
+    Args:
+        path: the file.
+        data: how the pool is read.
+        limit: the first rows only.
+        as_summaries: the gold answer is the whole response, to compare texts with.
+
+    Raises:
+        FileNotFoundError: if the file is not there.
+        ValueError: for rows that `Pool` refuses.
     """
     file = _existing(path, "evaluation.heldout")
     pool = Pool(data.model_copy(update={"path": path, "limit": limit}))
-    questions, unanswered = [], []
+    questions = []
+    unanswered = []
     for row in map(int, pool.usable_rows):
         example = pool[row]
         answer = example.response if as_summaries else stated_answer(example.response)
@@ -91,14 +108,18 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
 def read_question_set(name: str, path: str, limit: int | None) -> QuestionFile:
     """A benchmark: rows of {"instruction", "answer"}, or of the fields in which the six sets are published.
 
-    Raises: FileNotFoundError; ValueError for an empty file, malformed lines (line number) or rows without a question or
-    an answer (row numbers, and the fields that the first of them has).
+    Raises:
+        FileNotFoundError: if the file is not there.
+        ValueError: for an empty file, malformed lines, or rows without a question or an answer.
     """
     setting = f"evaluation.benchmarks.{name}"
     file = _existing(path, setting)
-    texts, incomplete, fields = [], [], []
+    texts = []
+    incomplete: list[int] = []
+    fields: list[str] = []
     for row, value in enumerate(_rows_of_file(file, setting, limit)):
-        question, answer = question_in(value), answer_in(value, name)
+        question = question_in(value)
+        answer = answer_in(value, name)
         if question and given_answer(answer):
             texts.append((question, answer))
         else:
@@ -106,9 +127,11 @@ def read_question_set(name: str, path: str, limit: int | None) -> QuestionFile:
             fields = fields or list(value)
     if incomplete:
         raise ValueError(
-            f"{setting}: {path}: {_rows(incomplete)} (counted from 0) without a question or an answer, the first of them with "
-            f"the fields {fields}: expected `instruction` or `question` (text) and `answer` (text, a number, or a list that "
-            "starts with one), or the fields of a set as published; rename the fields, repair or remove the rows"
+            f"{setting}: {path}: found {_rows(incomplete)} without a question or an answer, "
+            f"the first of them with the fields {fields}.\n"
+            "Expected `instruction` or `question` (text) and `answer` (text, a number, or a list that starts "
+            "with one), or the fields of a set as published.\n"
+            "Rename the fields, or repair or remove the rows (counted from 0)."
         )
     if not texts:
         raise ValueError(
@@ -118,7 +141,13 @@ def read_question_set(name: str, path: str, limit: int | None) -> QuestionFile:
 
 
 def public_question_set(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionFile:
-    """A benchmark from the hub; rows: the question and the answer of each."""
+    """A benchmark from the hub.
+
+    Args:
+        name: of the set.
+        rows: question and answer of each.
+        limit: the first rows only.
+    """
     digest = hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
     return _benchmark(name, PUBLIC, digest, rows[:limit])
 
@@ -135,7 +164,9 @@ def _benchmark(name: str, path: str, sha256: str, texts: Sequence[tuple[str, str
 def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
     """The first usable rows of a file like the pool's, as solved examples before each question.
 
-    Raises: FileNotFoundError; ValueError for fewer rows than asked for, and what `Pool` refuses.
+    Raises:
+        FileNotFoundError: if the file is not there.
+        ValueError: for too few rows, or rows that `Pool` refuses.
     """
     _existing(path, "evaluation.fewshot")
     pool = Pool(data.model_copy(update={"path": path, "limit": None}))
@@ -148,22 +179,23 @@ def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
 
 
 def with_pool_rows(file: QuestionFile, pool: Pool) -> QuestionFile:
-    """The same questions, each with the first row of the pool that asks it (letter case and spaces set aside)."""
-    asked = {_plain(question.example) for question in file.questions}
-    first: dict[str, int] = {}
+    """The same questions, each with the first row of the pool that asks it in any letter case and spacing."""
+    texts = {_plain(question.example) for question in file.questions}
+    first_row: dict[str, int] = {}
     for row, example in enumerate(pool):
-        if (text := _plain(example)) in asked:
-            first.setdefault(text, row)
+        text = _plain(example)
+        if text in texts:
+            first_row.setdefault(text, row)
     questions = [
-        replace(question, pool_row=first.get(_plain(question.example))) for question in file.questions
+        replace(question, pool_row=first_row.get(_plain(question.example))) for question in file.questions
     ]
-    hits = [question.row for question in questions if question.pool_row is not None]
-    note = (
-        [f"{_rows(hits)} whose question is in the pool too: a model may have been trained on it"]
-        if hits
-        else []
-    )
-    return replace(file, questions=questions, notes=file.notes + note)
+    in_pool = [question.row for question in questions if question.pool_row is not None]
+    notes = list(file.notes)
+    if in_pool:
+        notes.append(
+            f"{_rows(in_pool)} whose question is in the pool too: a model may have been trained on it"
+        )
+    return replace(file, questions=questions, notes=notes)
 
 
 def _plain(example: Example) -> str:
@@ -179,24 +211,25 @@ def _existing(path: str, setting: str) -> Path:
 
 
 def _rows_of_file(file: Path, setting: str, limit: int | None) -> Iterable[dict[str, Any]]:
-    """JSON lines, or one JSON array."""
+    """The rows of JSON lines, or of one JSON array."""
     content = file.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
     lines = content.splitlines()
-    if content.startswith(b"[") and not _is_json(lines[0]):
-        rows = [("the file", content)]
+    if content.startswith(b"[") and not _is_json(lines[0]):  # else each line is an array of its own
+        values = [("the file", value) for value in _parsed(content, f"{setting}: {file}: the file")[:limit]]
     else:
-        rows = [(f"line {number}", line) for number, line in enumerate(lines[:limit], start=1)]
-    for place, text in rows:
-        try:
-            value = json.loads(text.decode())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{setting}: {file}: {place} is not JSON in UTF-8 ({error}): repair it"
-            ) from None
-        for row in value[:limit] if place == "the file" else [value]:
-            if type(row) is not dict:
-                raise ValueError(f"{setting}: {file}: {place} holds {type(row).__name__}, expected an object")
-            yield row
+        named = ((f"line {number}", line) for number, line in enumerate(lines[:limit], start=1))
+        values = ((where, _parsed(line, f"{setting}: {file}: {where}")) for where, line in named)
+    for where, value in values:
+        if type(value) is not dict:
+            raise ValueError(f"{setting}: {file}: {where} holds {type(value).__name__}, expected an object")
+        yield value
+
+
+def _parsed(text: bytes, where: str) -> Any:
+    try:
+        return json.loads(text.decode())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where} is not JSON in UTF-8 ({error}): repair it") from None
 
 
 def _is_json(text: bytes) -> bool:
@@ -208,6 +241,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _repeated(questions: list[Question]) -> list[str]:
+    """A note on the questions that occur more than once, if any do."""
     times = Counter((question.example.instruction, question.example.input) for question in questions)
     repeated = [
         question.row
@@ -222,5 +256,5 @@ def _rows(rows: Sequence[int] | np.ndarray) -> str:
 
 
 def _sha256(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -22,15 +22,21 @@ _CLEANED = ("gsm8k", "svamp")  # sets whose golds MAmmoTH writes as it writes th
 
 
 def question_in(row: Mapping[str, Any]) -> str:
-    """Empty if there is none."""
+    """The question of a row; empty if there is none."""
     if _is_text(row.get("Body")) and _is_text(row.get("Question")):
         return f"{row['Body'].strip()} {row['Question'].strip()}"
     return next((row[field] for field in _QUESTION_FIELDS if _is_text(row.get(field))), "")
 
 
 def answer_in(row: Mapping[str, Any], name: str) -> str:
-    """Empty if there is none. Args: name: of the set."""
-    answer = next((text for field in _ANSWER_FIELDS if (text := _answer_text(row.get(field)))), "")
+    """The answer of a row; empty if there is none.
+
+    Args:
+        row: a row as published.
+        name: of the set.
+    """
+    answers = (_answer_text(row.get(field)) for field in _ANSWER_FIELDS)
+    answer = next(filter(None, answers), "")
     if not answer and isinstance(row.get("lSolutions"), list):
         answer = ", ".join(map(_answer_text, row["lSolutions"]))
     if not answer and _is_text(row.get("solution")):

@@ -1,7 +1,7 @@
 """The rows of the math sets as lm-eval tasks: each from a local JSONL file, or from its public dataset.
 
-The YAMLs in tasks/ name `rows_of_question_set`, `alpaca_text` and `response_text`. A row is {"instruction", "input", "answer",
-"response"}; `response` is only there for few-shot examples.
+The YAMLs in tasks/ name `rows_of_question_set`, `alpaca_text` and `response_text`.
+A row is {"instruction", "input", "answer", "response"}, where `response` serves few-shot examples only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,8 @@ from .files import Question, public_question_set, read_question_set
 from .published import answer_in, question_in
 
 _MATH_SUBJECTS = (
-    "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra", "precalculus",
+    "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra",
+    "precalculus",
 )  # fmt: skip
 
 
@@ -41,35 +42,39 @@ def rows_of(questions: list[Question]) -> dict[str, Dataset]:
 
 
 def rows_of_question_set(benchmark: str, path: str | None = None, **_: Any) -> dict[str, Dataset]:
-    """Every task's `custom_dataset`. Args: benchmark: of its `dataset_kwargs`; path: of its metadata; None: from the hub.
+    """Every task's `custom_dataset`.
 
-    Raises: what `read_question_set` raises, or, without a path, `public_rows`.
+    Args:
+        benchmark: from the task's `dataset_kwargs`.
+        path: from its metadata; None for the hub.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_question_set` and `public_rows`.
     """
-    file = (
-        read_question_set(benchmark, path, None)
-        if path
-        else public_question_set(benchmark, public_rows(benchmark), None)
-    )
-    return rows_of(file.questions)
+    if path:
+        return rows_of(read_question_set(benchmark, path, None).questions)
+    return rows_of(public_question_set(benchmark, public_rows(benchmark), None).questions)
 
 
 def public_rows(name: str) -> list[tuple[str, str]]:
-    """(question, answer) of each row of a set's public dataset.
+    """Question and answer of each row of a set's public dataset.
 
-    Raises: ValueError for a set whose questions, as the paper scored them, no dataset on the hub is known to hold, and for
-    rows without a question or an answer.
+    Raises:
+        ValueError: for a set without a known dataset, or rows without a question or an answer.
     """
     if name not in _PUBLIC:
         raise ValueError(
-            f"evaluation.benchmarks.{name}: found `public`, but only of {', '.join(_PUBLIC)} a dataset on the hub is known "
-            'to hold the questions that the paper scored: give a .jsonl of {"instruction", "answer"} instead (the six sets of '
-            "the paper are in math_eval/dataset of github.com/TIGER-AI-Lab/MAmmoTH)"
+            f"evaluation.benchmarks.{name}: found `public`, but only of {', '.join(_PUBLIC)} a dataset "
+            "on the hub is known to hold the questions that the paper scored.\n"
+            'Give a .jsonl of {"instruction", "answer"} instead. '
+            "The paper's six sets are in math_eval/dataset of github.com/TIGER-AI-Lab/MAmmoTH."
         )
     texts = [(question_in(row), answer_in(row, name)) for row in _PUBLIC[name]()]
-    if empty := [row for row, (question, answer) in enumerate(texts) if not question or not answer]:
+    incomplete = [row for row, (question, answer) in enumerate(texts) if not question or not answer]
+    if incomplete:
         raise ValueError(
-            f"evaluation.benchmarks.{name}: row {empty[0]} of the dataset on the hub has no question or no answer: its fields "
-            "have changed; give a .jsonl of the set instead"
+            f"evaluation.benchmarks.{name}: row {incomplete[0]} of the dataset on the hub has no question "
+            "or no answer, so its fields have changed: give a .jsonl of the set instead"
         )
     return texts
 
