@@ -1,4 +1,4 @@
-"""What a run leaves for the person who comes back to it: a list of runs, times in the log, its config, and its pace."""
+"""What a run leaves for the person who comes back to it: a list of runs, a log, its config, its pace."""
 
 import json
 import re
@@ -128,7 +128,7 @@ def test_what_is_trained_and_scored_says_when_from_what_and_how_fast(
 
 def test_scoring_says_how_far_it_is_within_a_unit(make_config, res_dir, monkeypatch, capsys):
     """Not on a terminal, and with one unit for everything."""
-    monkeypatch.setattr("utils.process.reporter._SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("utils.process.reporter._FIRST_PAUSE", 0.0)
     config_file = make_config("run", trajectories={"max_tokens_per_batch": 400})
     assert get_trajectories.main(["--config_file", str(config_file), "--ckpt", "0"]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if " left, checkpoint 0, " in line]

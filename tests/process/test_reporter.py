@@ -1,4 +1,4 @@
-"""What a stage says while it works: a line now and then in a log, a bar on a terminal, and nothing else in between."""
+"""What a stage says while it works: a line now and then in a log, a bar on a terminal, no more."""
 
 import io
 import itertools
@@ -21,7 +21,7 @@ class Said(Reporter):
 
 @pytest.mark.parametrize(("pause", "expected"), [(0.0, 2), (1000.0, 0)])
 def test_a_log_gets_a_line_now_and_then_with_the_time_left(monkeypatch, pause, expected):
-    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LINES", pause)
+    monkeypatch.setattr(module, "_FIRST_PAUSE", pause)
     said = Said()
     progress = said.progress("gsm8k", "question", total=3)
     for _ in range(3):

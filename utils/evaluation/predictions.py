@@ -1,5 +1,4 @@
-"""Questions, the responses to them and both rules' verdicts, counted and as lines of the predictions' file.
-"""
+"""Questions, responses to them and the verdicts of both rules, counted and as lines of a file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

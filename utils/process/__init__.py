@@ -1,1 +1,1 @@
-"""About the process and not the method: its packages, its ranks, its memory, its end, the copy of what it prints."""
+"""About the process and not the method: its packages, ranks, memory and end, and the copy of its output."""

@@ -1,18 +1,19 @@
-"""An old Python or a missing package ends in one line instead of a traceback. Every script imports this first.
+"""Say in one line what this Python lacks, instead of a traceback. Every script imports this first.
 
-Only syntax that Python 3.6 reads, here and in what is imported before: an older one must get as far as the message.
+Here, and in what is imported before, stands only syntax that Python 3.6 reads: an old one must get
+to the message.
 """
 
 import importlib.util
 import sys
 
 LEAST_PYTHON = (3, 11)
-PACKAGES = ("faiss", "numpy", "pydantic", "yaml")  # those imported before a command line is read
+PACKAGES = ("faiss", "numpy", "pydantic", "yaml")  # imported before a command line is read
 WAY_OUT = "run `make install && source .venv/bin/activate` in the project's folder, then the same command"
 
 
 def check_environment():
-    """Ends the process if it cannot work here."""
+    """End the process if it cannot work here."""
     if sys.version_info < LEAST_PYTHON:
         found = "Python {}.{}".format(*sys.version_info)
         sys.exit("error: found {}, expected {}.{} or newer: {}".format(found, *LEAST_PYTHON, WAY_OUT))

@@ -1,4 +1,4 @@
-"""The Hugging Face hub as this process sees it: one try whether it answers; without it, what is cached here."""
+"""The Hugging Face hub as this process sees it: asked once whether it answers, else the cache alone."""
 
 import functools
 import os
@@ -9,24 +9,25 @@ _reasons: list[str] = []  # why it did not answer
 
 
 def look_for(name: str, setting: str) -> None:
-    """Called before a library is asked for a folder or a name on the hub: the folder comes first.
+    """Call this before a library is asked for a folder or a name on the hub. The folder comes first.
 
-    Raises: FileNotFoundError for what can only be a folder, and is not there.
+    Raises:
+        FileNotFoundError: for a name that can only be a folder, and is not there.
     """
     if Path(name).is_dir():
         return
     if name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1:
         raise FileNotFoundError(
-            f"{setting}: found no folder {name}, expected one, or a name on the hub such as EleutherAI/pythia-70m "
-            f"(current folder: {os.getcwd()})"
+            f"{setting}: found no folder {name} (current folder: {os.getcwd()}), "
+            "expected one, or a name on the hub such as EleutherAI/pythia-70m"
         )
     hub_answers()
 
 
 @functools.cache
 def hub_answers() -> bool:
-    """Whether the hub answers this process, asked once. If not, the libraries are told to look in their cache only."""
-    from huggingface_hub import constants, get_session
+    """Whether the hub answers this process, asked once. If not, the libraries look in their cache only."""
+    from huggingface_hub import constants, get_session  # which selection does not need
 
     if constants.HF_HUB_OFFLINE:
         return False
@@ -47,6 +48,7 @@ def why_not_found(name: str, error: Exception) -> str:
 
     reason = f"cannot be reached ({_reasons[0]})" if _reasons else "is not asked (HF_HUB_OFFLINE is set)"
     return (
-        f"there is no such folder and no such name among the files cached of the hub, and {constants.ENDPOINT} {reason}: "
+        "there is no such folder and no such name among the hub's files cached here, "
+        f"and {constants.ENDPOINT} {reason}: "
         f"give a folder (current folder: {os.getcwd()}), or run where the hub can be reached"
     )

@@ -1,4 +1,4 @@
-"""A copy of what a run prints, in res/<run_name>/log.txt, each line with its time."""
+"""A copy of a run's output in res/<run_name>/log.txt, each line with its time."""
 
 import contextlib
 import datetime
@@ -30,7 +30,8 @@ class _Tee:
     """A text stream that writes to a log too and is otherwise itself."""
 
     def __init__(self, stream: Any, log: _Log):
-        self._stream, self._log = stream, log
+        self._stream = stream
+        self._log = log
 
     def write(self, text: str) -> int:
         self._log.write(text)
@@ -42,24 +43,23 @@ class _Tee:
 
 @contextlib.contextmanager
 def copied_to(path: Path, heading: str) -> Iterator[None]:
-    """Append the command, a heading such as its plan, and everything printed meanwhile, to stdout and stderr, to `path`.
-
-    Within another of these, which copies it already, nothing happens. The command never holds a key: it is taken out of
-    sys.argv first.
-    """
-    if isinstance(sys.stdout, _Tee):
+    """Append to `path` the command, a heading such as its plan, and everything printed within this context."""
+    if isinstance(sys.stdout, _Tee):  # a context around this one copies it
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    stdout, stderr = sys.stdout, sys.stderr
+    stdout = sys.stdout
+    stderr = sys.stderr
     with open(path, "a", encoding="utf-8") as file:
         log = _Log(file)
-        command = shlex.join([Path(sys.executable).name, *sys.argv])
+        command = shlex.join([Path(sys.executable).name, *sys.argv])  # a key is taken out of sys.argv before
         log.write(f"$ {command}\n")
         if heading:
             log.write(f"{heading}\n")
-        sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)
+        sys.stdout = _Tee(stdout, log)
+        sys.stderr = _Tee(stderr, log)
         try:
             yield
         finally:
-            sys.stdout, sys.stderr = stdout, stderr
+            sys.stdout = stdout
+            sys.stderr = stderr

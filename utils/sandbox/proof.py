@@ -11,7 +11,8 @@ from pathlib import Path
 
 from .run import ENVIRONMENT, Limits, run_program, visible_folders
 
-# Programs that try each door. They print "open" where they get through; what a closed one says does not matter.
+# Programs that try each door. They print "open" where they get through.
+# Whatever else they print does not matter.
 _ATTEMPTS: dict[str, str] = {
     "files of this machine": "print(open('/etc/passwd').read() and 'open')",
     "home folders": "import os; print('open' if set(os.listdir({home!r})) - {seen_of_home!r} else 'closed')",
@@ -30,7 +31,8 @@ for folder in ('/', '/usr', '/usr/lib', '/lib', {prefix!r}, '/tmp', '/dev/shm', 
 """,
     "network": """
 import socket
-for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK, getattr(socket, 'AF_VSOCK', 40)):
+vsock = getattr(socket, 'AF_VSOCK', 40)
+for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK, vsock):
     try:
         socket.socket(family, socket.SOCK_STREAM)
         print('open', family)
@@ -88,17 +90,20 @@ _LIBRARIES_OF_PROGRAMS = ("math", "numpy", "sympy")
 def check_sandbox() -> None:
     """Prove each protection on this machine, in a few seconds, once per process.
 
-    Raises: ValueError naming the protections that fail.
+    Raises:
+        ValueError: that names the protections that fail.
     """
     greeting = "".join(f"import {name}\n" for name in _LIBRARIES_OF_PROGRAMS) + "print(6 * 7)"
     works = run_program(greeting)
     if works.output.strip() != "42":
         raise ValueError(
-            "program-of-thought: found a sandbox in which Python does not start "
-            f"({works.ending}: {works.error.strip()[-300:]}), expected 42: its folders ({', '.join(visible_folders())}) "
-            "must hold an interpreter with numpy and sympy; set evaluation.program_of_thought to false to go without"
+            f"program-of-thought: found a sandbox in which Python does not start ({works.ending}: "
+            f"{works.error.strip()[-300:]})\n"
+            f"expected an interpreter with numpy and sympy in its folders ({', '.join(visible_folders())})\n"
+            "install them there, or set evaluation.program_of_thought to false"
         )
-    limits, home = Limits(), Path.home()
+    limits = Limits()
+    home = Path.home()
     seen = [Path(folder) for folder in visible_folders() if Path(folder).is_relative_to(home)]
     values = {
         "home": str(home),
@@ -119,21 +124,22 @@ def check_sandbox() -> None:
             name: run_program(_filled(attempt, values), limits) for name, attempt in _ATTEMPTS.items()
         }
     failed = [name for name, outcome in outcomes.items() if "open" in outcome.output]
-    if (
-        run_program("while True: pass", replace(limits, cpu_seconds=1, wall_seconds=30.0)).ending
-        != "exit 137"
-    ):
+    computing = run_program("while True: pass", replace(limits, cpu_seconds=1, wall_seconds=30.0))
+    if computing.ending != "exit 137":  # by SIGKILL, at the limit of processor time
         failed.append("endless computing")
-    if run_program("import time; time.sleep(60)", replace(limits, wall_seconds=0.5)).ending != "wall":
+    waiting = run_program("import time; time.sleep(60)", replace(limits, wall_seconds=0.5))
+    if waiting.ending != "wall":
         failed.append("endless waiting")
     if failed:
         raise ValueError(
-            f"program-of-thought: found that this machine does not keep programs from: {', '.join(failed)}; expected all "
-            "doors closed before a model's program runs: use another machine, or set evaluation.program_of_thought to false"
+            f"program-of-thought: found that this machine does not keep programs from: {', '.join(failed)}\n"
+            "expected all doors closed before a model's program runs\n"
+            "use another machine, or set evaluation.program_of_thought to false"
         )
 
 
 def _filled(attempt: str, values: dict[str, object]) -> str:
+    # Not str.format: the braces of Python's own sets and dicts stand in these programs.
     for name, value in values.items():
         attempt = attempt.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", str(value))
     return attempt

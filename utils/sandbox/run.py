@@ -1,10 +1,15 @@
-"""Run a Python program that a model wrote, shut in by bubblewrap: it computes and prints, and reaches nothing else.
+"""Run a Python program that a model wrote, shut in by bubblewrap: it computes and prints, no more.
 
-What the program finds: namespaces of its own (user, mount, network, process, IPC, host name); a file system of libraries and
-Python's folders, read-only, and one small empty folder in memory; no /etc, /home, /proc, /sys, /dev; no capabilities and
-no way to gain any; no system call that makes a process, a socket, a namespace, a mount or memory that the limits do not
-count; limits on processor time, address space, file size and open files. It is killed when its time is over or we die.
-Where we die within the milliseconds in which bubblewrap starts, a process of its own can stay and wait; it has run nothing.
+What the program finds:
+- namespaces of its own: user, mount, network, process, IPC, host name
+- a file system of libraries and Python's folders, read-only, and one small empty folder in memory
+- no /etc, /home, /proc, /sys, /dev
+- no capabilities, and no way to gain any
+- no system call that makes a process, a socket, a namespace, a mount, or memory that the limits do not count
+- limits on processor time, address space, file size and open files
+
+It is killed when its time is over or we die. If we die within the milliseconds in which bubblewrap starts,
+a process of its own can stay and wait, which has run nothing.
 
 Linux only. Needs Debian's packages bubblewrap, libseccomp2 and util-linux (prlimit), and user namespaces.
 """
@@ -44,17 +49,20 @@ _LIBRARIES = (
     "/etc/ld.so.cache",
 )
 
-# Beyond what namespaces and limits stop: sockets of other worlds (vsock reaches a virtual machine's host), memory that the
-# address space limit does not count, and doors of the kernel that a sum never needs.
+# What namespaces and limits do not stop: sockets to other worlds (vsock reaches a virtual machine's host),
+# memory that the limit of address space does not count, and doors of the kernel that a sum never needs.
 _FORBIDDEN_CALLS = """
     clone fork vfork execveat ptrace process_vm_readv process_vm_writev pidfd_open pidfd_getfd kcmp
     socket socketpair
-    unshare setns mount umount umount2 pivot_root chroot open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr
+    unshare setns mount umount umount2 pivot_root chroot
+    open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr
     shmget semget msgget mq_open memfd_create memfd_secret
     bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register fanotify_init
     keyctl add_key request_key open_by_handle_at name_to_handle_at
-    kexec_load kexec_file_load init_module finit_module delete_module reboot swapon swapoff acct quotactl syslog
-    settimeofday clock_settime adjtimex clock_adjtime sethostname setdomainname iopl ioperm personality modify_ldt
+    kexec_load kexec_file_load init_module finit_module delete_module reboot
+    swapon swapoff acct quotactl syslog
+    settimeofday clock_settime adjtimex clock_adjtime sethostname setdomainname
+    iopl ioperm personality modify_ldt
 """.split()  # noqa: SIM905 (a line for each kind)
 # From libseccomp's seccomp.h.
 _SCMP_ALLOW = 0x7FFF0000
@@ -85,7 +93,8 @@ class Outcome:
 
     Attributes:
         output: what it printed.
-        ending: "exit N" (128 + the signal's number where one ended it), or "wall" (stopped when its time was over).
+        ending: "exit N" (128 + the signal's number where one ended it), or "wall" (stopped at the end
+            of its time).
         error: what it printed to standard error.
     """
 
@@ -101,7 +110,8 @@ class Outcome:
 def run_program(source: str, limits: Limits = Limits()) -> Outcome:
     """Run Python source in a process of its own that can reach nothing. Call `proof.check_sandbox` first.
 
-    Raises: ValueError where this machine cannot shut a program in; nothing has run then.
+    Raises:
+        ValueError: where this machine cannot shut a program in. Nothing has run then.
     """
     command = [*_limit_command(limits), *_bubblewrap_command()]
     with (
@@ -116,7 +126,7 @@ def run_program(source: str, limits: Limits = Limits()) -> Outcome:
         descriptors = [status.fileno(), filter_file.fileno()]
         # bubblewrap closes both before the program starts.
         options = ["--json-status-fd", str(status.fileno()), "--seccomp", str(filter_file.fileno())]
-        python = ["--", sys.executable, "-P", "-s", "-B", "-"]  # what -I does, but the hash seed is heard
+        python = ["--", sys.executable, "-P", "-s", "-B", "-"]  # like -I, which would ignore PYTHONHASHSEED
         process = subprocess.Popen(
             [*command, *options, *python],
             stdin=program,
@@ -144,33 +154,32 @@ def run_program(source: str, limits: Limits = Limits()) -> Outcome:
 
 
 def visible_folders() -> list[str]:
-    """What Python needs to start, outermost folders first, none inside another."""
+    """The folders that Python needs to start, outermost first, none inside another."""
     packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     folders = [*_LIBRARIES, sys.base_prefix, sys.prefix, sysconfig.get_path("stdlib"), *packages]
     existing = [folder for folder in folders if os.path.exists(folder)]
-    # By both names: Python follows the links of its own folders.
-    names = {os.path.abspath(folder) for folder in existing} | {
-        os.path.realpath(folder) for folder in existing
-    }
-    chosen: list[str] = []
+    names = {os.path.abspath(folder) for folder in existing}
+    names |= {os.path.realpath(folder) for folder in existing}  # Python follows the links of its own folders
+    outermost: list[str] = []
     for name in sorted(names, key=len):
-        if not any(Path(name).is_relative_to(outer) for outer in chosen):
-            chosen.append(name)
-    return chosen
+        if not any(Path(name).is_relative_to(outer) for outer in outermost):
+            outermost.append(name)
+    return outermost
 
 
 def _cannot_shut_in(reason: str) -> str:
     return (
         f"program-of-thought: found a machine that cannot shut programs in ({reason.splitlines()[0]})\n"
         "expected Linux with bubblewrap, libseccomp and user namespaces for this user\n"
-        "do: apt install bubblewrap libseccomp2; allow user namespaces (sysctl "
-        "kernel.apparmor_restrict_unprivileged_userns=0, or a container with --security-opt seccomp=unconfined); or set "
-        "evaluation.program_of_thought to false"
+        "do: apt install bubblewrap libseccomp2 and allow user namespaces (sysctl "
+        "kernel.apparmor_restrict_unprivileged_userns=0, or a container with --security-opt "
+        "seccomp=unconfined), or set evaluation.program_of_thought to false"
     )
 
 
 def _limit_command(limits: Limits) -> list[str]:
-    """prlimit rather than a function between fork and exec: programs are started from several threads."""
+    """The command that sets the limits and then runs what follows it."""
+    # Not a function between fork and exec, which is unsafe: programs are started from several threads.
     values = {
         "cpu": limits.cpu_seconds,
         "as": limits.memory_bytes,
@@ -227,12 +236,11 @@ def _seccomp_program() -> bytes:
     rules = seccomp.seccomp_init(_SCMP_ALLOW)
     assert rules, "seccomp_init failed"
     answers = {name: errno.EPERM for name in _FORBIDDEN_CALLS}
-    answers["clone3"] = (
-        errno.ENOSYS
-    )  # as if the kernel had none: C libraries then try clone, which is forbidden
+    # As if the kernel had none: C libraries then try clone, which is forbidden.
+    answers["clone3"] = errno.ENOSYS
     for name, answer in answers.items():
         number = seccomp.seccomp_syscall_resolve_name(name.encode())
-        if number != _SCMP_UNKNOWN:  # else newer than this libseccomp
+        if number != _SCMP_UNKNOWN:  # a call newer than this libseccomp
             added = seccomp.seccomp_rule_add(rules, _SCMP_ERRNO | answer, number, 0)
             assert added == 0, f"seccomp_rule_add {name}: {os.strerror(-added)}"
     with tempfile.TemporaryFile() as file:
@@ -244,7 +252,7 @@ def _seccomp_program() -> bytes:
 
 
 def _exit_code(status: str) -> int | None:
-    """The program's exit code in what bubblewrap reports, a JSON object per line; None if no program ran to its end."""
+    """The program's exit code in bubblewrap's report, a JSON object per line; None if none ran to its end."""
     for line in status.splitlines():
         report = json.loads(line)
         if "exit-code" in report:
