@@ -1,4 +1,4 @@
-"""Tiny real things for the tests: a pool of word problems, a tokenizer trained on it, configs of two families."""
+"""Tiny real things for the tests: a pool of word problems, a tokenizer trained on it, many architectures."""
 
 import contextlib
 import json
@@ -130,7 +130,7 @@ def res_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_config(tmp_path: Path, res_dir: Path, tokenizer_dir: Path) -> Callable[..., Path]:
-    """Writes a pool and the YAML of a tiny run on it: make_config("proxy", family="t5", seed=3, ...) -> path."""
+    """Writes a pool and the YAML of a tiny run on it: make_config("proxy", family="t5", seed=3) -> path."""
 
     def make(run_name: str, family: str = "gpt_neox", num_rows: int = 90, **settings: Any) -> Path:
         pool = tmp_path / "pool.jsonl"
@@ -155,8 +155,10 @@ def make_config(tmp_path: Path, res_dir: Path, tokenizer_dir: Path) -> Callable[
 
 @pytest.fixture
 def make_target(tmp_path: Path, res_dir: Path) -> Callable[..., Path]:
-    """Writes a pool, losses of it and the YAML of a run that chooses by them: make_target(rows, losses_NT, budget=80, ...)
-    -> path, with pool.jsonl and losses.npy beside it."""
+    """Writes a pool, its losses and the YAML of a run that chooses by them.
+
+    make_target(rows, losses_NT, budget=80, ...) -> path, with pool.jsonl and losses.npy beside it.
+    """
 
     def make(rows: list[dict[str, Any]], losses_NT: np.ndarray, **subset: Any) -> Path:
         np.save(tmp_path / "losses.npy", losses_NT.astype(np.float32))
@@ -178,8 +180,10 @@ def in_one_line(text: str) -> str:
 
 
 def run_here(script: ModuleType, *words: str | Path) -> int:
-    """Run a script of the project in this process, for what needs no process of its own: starting one takes longer than
-    the work of most tests. Returns: its exit code."""
+    """The exit code of a script of the project, run in this process.
+
+    Starting a process takes longer than the work of most tests.
+    """
     return script.main([str(word) for word in words])
 
 
@@ -187,9 +191,9 @@ def run_script(
     *words: str | Path, check: bool = True, torchrun: int = 0, **environment: str
 ) -> subprocess.CompletedProcess:
     """Run a script of the project as a user would, in a process of its own (or several under torchrun)."""
-    launcher = (
-        ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"] if torchrun else []
-    )
+    launcher = []
+    if torchrun:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"]
     command = [sys.executable, *launcher, *map(str, words)]
     answer = subprocess.run(
         command, cwd=PROJECT, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
@@ -211,7 +215,7 @@ def processes_with(word: str | Path) -> set[int]:
 
 
 def plain_losses(model: Any, tokens: Any) -> np.ndarray:
-    """What losses are measured against: one example at a time, through the model's own loss."""
+    """The losses that others are compared with: one example at a time, through the model's own loss."""
     import torch
 
     losses = []

@@ -1,4 +1,4 @@
-"""The house stands as it should: arrows point one way, light rooms stay light, every folder says what lives there."""
+"""The house stands as it should: arrows point one way, light rooms stay light, every folder says its use."""
 
 import ast
 import subprocess
@@ -30,8 +30,14 @@ LIGHT = [
 ]
 HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets"}
 SCRIPTS = [
-    "train", "get_trajectories", "run_distributed_trajectories", "select_s2l", "evaluate_run", "compare_runs", "run_experiment",
-]  # fmt: skip
+    "train",
+    "get_trajectories",
+    "run_distributed_trajectories",
+    "select_s2l",
+    "evaluate_run",
+    "compare_runs",
+    "run_experiment",
+]
 OF_A_CONFIG = [script for script in SCRIPTS if script != "compare_runs"]
 VAGUE = {"misc", "helpers", "common", "consts"}
 
@@ -39,7 +45,9 @@ VAGUE = {"misc", "helpers", "common", "consts"}
 def imports(path: Path, with_types: bool = True) -> set[str]:
     """Dotted names of all modules that a file imports, inside functions too.
 
-    Args: with_types: also those under `if TYPE_CHECKING`, which are not loaded.
+    Args:
+        path: the file.
+        with_types: also those under `if TYPE_CHECKING`, which are not loaded.
     """
     names = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -132,10 +140,14 @@ def test_reading_rows_and_selecting_load_no_torch():
 
 def test_imports_inside_the_package_are_relative():
     """So that the same code is the package `s2l` elsewhere."""
-    absolute = [str(path) for path in python_files("utils") for node in ast.walk(ast.parse(path.read_text()))
-                if (isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "utils")
-                or (isinstance(node, ast.Import) and any(name.name.split(".")[0] == "utils" for name in node.names))]  # fmt: skip
-    assert not absolute
+
+    def is_absolute(node: ast.AST) -> bool:
+        if isinstance(node, ast.ImportFrom):
+            return node.level == 0 and (node.module or "").split(".")[0] == "utils"
+        return isinstance(node, ast.Import) and any(name.name.split(".")[0] == "utils" for name in node.names)
+
+    for path in python_files("utils"):
+        assert not any(is_absolute(node) for node in ast.walk(ast.parse(path.read_text()))), path
 
 
 @pytest.mark.parametrize(

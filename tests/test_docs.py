@@ -1,4 +1,4 @@
-"""The documents say what is so: pages made from the code are current, links lead somewhere, commands exist."""
+"""The documents are right: pages made from the code are current, links lead somewhere, commands exist."""
 
 import functools
 import importlib.util

@@ -18,7 +18,8 @@ import utils  # the project's own
 from s2l.config.load import load_config
 from s2l.scoring import TrajectoryCallback
 from torch.utils.data import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, default_data_collator
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import Trainer, TrainingArguments, default_data_collator
 
 assert utils.WHOSE == "the project's"
 
@@ -34,7 +35,9 @@ class Rows(Dataset):
 config, _ = load_config("my_proxy.yml")
 trainer = Trainer(
     model=AutoModelForCausalLM.from_pretrained("base"),
-    args=TrainingArguments("out", per_device_train_batch_size=4, max_steps=4, save_steps=2, report_to="none", use_cpu=True),
+    args=TrainingArguments(
+        "out", per_device_train_batch_size=4, max_steps=4, save_steps=2, report_to="none", use_cpu=True
+    ),
     train_dataset=Rows(),
     data_collator=default_data_collator,
     processing_class=AutoTokenizer.from_pretrained("base"),

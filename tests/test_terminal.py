@@ -1,4 +1,4 @@
-"""Text for people: no line ends inside a path or between a number and its unit, and no name breaks a table."""
+"""Text for people: no line ends inside a path or between a number and its unit, no name breaks a table."""
 
 from hypothesis import given
 from hypothesis import strategies as st

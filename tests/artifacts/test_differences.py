@@ -87,10 +87,8 @@ def test_another_pool_is_told_from_which_setting_it_comes(tmp_path, change, word
 def test_one_file_by_two_paths_is_one_file(tmp_path, monkeypatch):
     (tmp_path / "pool.jsonl").touch()
     monkeypatch.chdir(tmp_path)
-    by_name, by_path = (
-        pool_record(DataConfig(path="pool.jsonl")),
-        pool_record(DataConfig(path=f"{tmp_path}/pool.jsonl")),
-    )
+    by_name = pool_record(DataConfig(path="pool.jsonl"))
+    by_path = pool_record(DataConfig(path=f"{tmp_path}/pool.jsonl"))
     assert by_name is not None and (by_name["path"], by_name["absolute_path"]) == (
         "pool.jsonl",
         f"{tmp_path}/pool.jsonl",

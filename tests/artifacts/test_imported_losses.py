@@ -1,4 +1,4 @@
-"""Losses that were made elsewhere mean the same in every form they come in, and a file that is something else is refused.
+"""Losses that were made elsewhere mean the same in every form, and other files are refused.
 
 Legend: N examples of the pool, T checkpoints.
 """

@@ -1,4 +1,4 @@
-"""Names of runs: a person may type a run's folder, as the shell completes it, where a run's name is expected."""
+"""Names of runs: a person may type a run's folder, as the shell completes it, in place of its name."""
 
 from pathlib import Path
 

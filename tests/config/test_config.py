@@ -92,7 +92,8 @@ def yaml_file(tmp_path):
 
 def test_all_errors_come_at_once_with_the_nearest_names(yaml_file):
     path = yaml_file(
-        "run_nmae: r\nrun_name: a/b\nmodel: {name_or_path: m}\ndata: {path: 3, max_lenght: 9}\nsubset: {budget: 0}\n"
+        "run_nmae: r\nrun_name: a/b\nmodel: {name_or_path: m}\n"
+        "data: {path: 3, max_lenght: 9}\nsubset: {budget: 0}\n"
     )
     with pytest.raises(ValueError, match="5 problems") as refusal:
         load_config(path)
@@ -236,7 +237,8 @@ def test_numbers_are_those_of_yaml_1_2(yaml_file):
 
 @pytest.mark.parametrize("override", [
     "subset.min_slope=.inf", "subset.min_slope=.nan", "subset.budget=.inf", "model.lora={dropout: .nan}",
-    "subset.num_clusters=99999999999999999999", "global_batch_size=99999999999999999999", f"run_name={'n' * 300}",
+    "subset.num_clusters=99999999999999999999", "global_batch_size=99999999999999999999",
+    f"run_name={'n' * 300}",
 ])  # fmt: skip
 def test_numbers_and_names_that_nothing_could_hold_are_refused(yaml_file, override):
     key = override.split("=")[0]

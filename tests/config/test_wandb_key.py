@@ -1,4 +1,4 @@
-"""A wandb key reaches no message, however it is spelt, and takes no other word of the command line with it."""
+"""A wandb key reaches no message, however it is spelt, and takes no other word of the command with it."""
 
 import importlib
 from pathlib import Path
@@ -31,7 +31,7 @@ OTHER_WORDS = ["--dry_run", "--overwrite", "--config_file", "c.yml", "seed=1", "
 
 
 def run(script: str, config: Path, words: list[str]) -> int | str | None:
-    """A script with what its own command line needs. Returns: the exit code."""
+    """The exit code of a script, run with what its own command line needs."""
     own = {"get_trajectories": ["--ckpt", "0"]}.get(script, [])
     try:
         return importlib.import_module(script).main(["--config_file", str(config), *own, *words])

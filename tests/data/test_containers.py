@@ -159,7 +159,8 @@ def test_a_number_is_its_text_as_written(tmp_path, suffix):
     )
     assert [example.response for example in pool_of(path)] == numbers
     path.write_text(
-        '{"instruction": "a", "output": true, "source": 1}\n{"instruction": "a", "output": 0.10, "source": 1.0}'
+        '{"instruction": "a", "output": true, "source": 1}\n'
+        '{"instruction": "a", "output": 0.10, "source": 1.0}'
     )
     assert list(pool_of(path)) == [Example("a", "true", source="1"), Example("a", "0.10", source="1")]
 
@@ -339,7 +340,8 @@ def test_columns_name_different_columns_that_are_there(tmp_path):
 @pytest.mark.parametrize("suffix", ["csv", "json"])
 def test_a_large_text_file_stays_on_disk(tmp_path, suffix):
     """20 MB in rows of 1 kB take less than half of that besides what opening a small pool takes."""
-    path, answer = tmp_path / f"pool.{suffix}", "x" * 1000
+    path = tmp_path / f"pool.{suffix}"
+    answer = "x" * 1000
     with open(path, "w") as file:
         file.write("instruction,output\n" if suffix == "csv" else "[")
         for row in range(20_000):

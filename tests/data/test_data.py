@@ -61,14 +61,15 @@ def test_sequence_is_what_the_model_sees_and_the_mask_starts_at_the_seam(
     prompt = TEMPLATES["alpaca"](Example(instruction, response))
     plain = tokenizer(prompt + response, add_special_tokens=False)["input_ids"]
     assert ids.tolist() == ([0] * bos + plain + [0])[:max_length]
-    # Bytes of the response that lie before the mask: none. The byte-level pieces are disjoint, so this is exact.
+    # Bytes of the response that lie before the mask: none. The byte-level pieces are disjoint,
+    # so this is exact.
     covered = str(tokenizer.decode(ids[start:], skip_special_tokens=True))
     assert max_length <= len(ids) or covered.endswith(response)
     assert start == min(max(start, 1), len(ids))
 
 
 def test_token_across_the_seam_counts_as_response(tmp_path, res_dir, tokenizer_dir):
-    """The tokenizer has ' +' as one token; a prompt that ends in a space gives that space to the response's token."""
+    """' +' is one token, so a prompt that ends in a space gives that space to the response's token."""
     tokenizer = load_tokenizer(ModelConfig(name_or_path=str(tokenizer_dir)))
     pieces = tokenizer.convert_ids_to_tokens(tokenizer("3 + 4")["input_ids"])
     assert "Ġ+" in pieces
@@ -168,7 +169,10 @@ def test_rows_without_text_are_an_error_or_keep_their_numbers_unused(tmp_path, r
         {"instruction": "a", "output": None},
         {"instruction": "c", "output": "d"},
     ]
-    faults = r"3 of 5 rows[\s\S]*'instruction': 1 row \(1\)[\s\S]*'output': 2 rows \(2, 3\)[\s\S]*invalid_rows=drop"
+    faults = (
+        r"3 of 5 rows[\s\S]*'instruction': 1 row \(1\)"
+        r"[\s\S]*'output': 2 rows \(2, 3\)[\s\S]*invalid_rows=drop"
+    )
     with pytest.raises(ValueError, match=faults):
         open_pool(tmp_path, rows)
     pool = open_pool(tmp_path, rows, invalid_rows="drop")
@@ -242,7 +246,8 @@ def test_truncation_is_what_the_uncut_rows_say(tmp_path, res_dir, tokenizer, is_
     ]
     rows.append({"instruction": "no response", "output": ""})
     pool = open_pool(tmp_path, rows, invalid_rows="drop")
-    whole, used = tokenize_pool(pool, tokenizer, "alpaca", 10_000, is_encoder_decoder), np.arange(32)
+    whole = tokenize_pool(pool, tokenizer, "alpaca", 10_000, is_encoder_decoder)
+    used = np.arange(32)
     sizes = (
         whole.lengths
         if not is_encoder_decoder

@@ -304,7 +304,8 @@ def test_files_with_the_same_content_are_left_alone_and_others_replaced(
     ]
     assert main(arguments) == 0
     pool, heldout = (tmp_path / "new" / "folder" / name for name in ("pool.jsonl", "heldout.jsonl"))
-    content, before = heldout.read_bytes(), pool.stat()
+    content = heldout.read_bytes()
+    before = pool.stat()
     heldout.write_text("something else\n")
     capsys.readouterr()
     assert main(arguments) == 0

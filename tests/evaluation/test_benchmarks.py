@@ -1,4 +1,4 @@
-"""Benchmarks: what the model reads is the training template, what lm-eval runs is what we judge, bad input is refused."""
+"""Benchmarks: the model reads the training template, lm-eval runs what we judge, bad input is refused."""
 
 import json
 from pathlib import Path
@@ -109,8 +109,14 @@ def test_a_task_of_lm_evals_own_is_run_with_its_own_prompts(make_config, tmp_pat
     rows = [{"q": f"{left} + 1", "right": left % 2} for left in range(6)]
     data = write_jsonl(tmp_path / "rows.jsonl", rows)
     (tmp_path / "parity.yaml").write_text(
-        f"task: parity\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {data}}}}}\ntest_split: test\n"
-        'output_type: multiple_choice\ndoc_to_text: "{{q}} ="\ndoc_to_choice: ["even", "odd"]\ndoc_to_target: right\n'
+        "task: parity\n"
+        "dataset_path: json\n"
+        f"dataset_kwargs: {{data_files: {{test: {data}}}}}\n"
+        "test_split: test\n"
+        "output_type: multiple_choice\n"
+        'doc_to_text: "{{q}} ="\n'
+        'doc_to_choice: ["even", "odd"]\n'
+        "doc_to_target: right\n"
         "metric_list:\n  - {metric: acc, aggregation: mean, higher_is_better: true}\n"
     )
     config = write_config(make_config, tmp_path, tasks=[str(tmp_path / "parity.yaml")], limit={"parity": 4})
@@ -127,10 +133,8 @@ def test_a_task_of_lm_evals_own_is_run_with_its_own_prompts(make_config, tmp_pat
 
 def test_solved_examples_are_the_first_usable_rows_of_their_file(tmp_path):
     rows = [{"instruction": str(row), "output": "b" if row % 3 else ""} for row in range(9)]
-    path, data = (
-        str(write_jsonl(tmp_path / "shots.jsonl", rows)),
-        DataConfig(path="pool.jsonl", invalid_rows="drop"),
-    )
+    path = str(write_jsonl(tmp_path / "shots.jsonl", rows))
+    data = DataConfig(path="pool.jsonl", invalid_rows="drop")
     assert [example.instruction for example in read_shots(path, 3, data)] == ["1", "2", "4"]
     with pytest.raises(ValueError, match=r"num_fewshot: found 7, usable rows in .*: 6: lower it"):
         read_shots(path, 7, data)
@@ -164,7 +168,8 @@ PUBLISHED = [
     # (set, a row in its authors' form, the question, the answer)
     ("gsm8k", {"question": "How many?", "answer": "She sold 7 * 1000.\n#### 7,000"}, "How many?", "7000"),
     ("mine", {"question": "How many?", "answer": "48/2 = <<48/2=24>>24\n#### 72"}, "How many?", "72"),
-    ("math", {"problem": "x?", "solution": "So $x = \\boxed{\\frac{1}{2}}$.", "level": "Level 5"}, "x?", "\\frac{1}{2}"),
+    ("math", {"problem": "x?", "solution": "So $x = \\boxed{\\frac{1}{2}}$.", "level": "Level 5"},
+     "x?", "\\frac{1}{2}"),
     ("math", {"problem": "x?", "solution": "$\\boxed{3}$", "answer": "3", "unique_id": "a"}, "x?", "3"),
     ("math", {"question": "x?", "answer": ["\\frac{1}{2}", 0.5]}, "x?", "\\frac{1}{2}"),
     ("svamp", {"ID": "chal-1", "Body": "He has 3. ", "Question": "How many?", "Answer": 3.0, "Equation": "3"},
@@ -187,7 +192,7 @@ def test_each_set_is_read_as_its_authors_publish_it(tmp_path, name, row, questio
     assert can_be_matched(read_question.gold).strict.correct
 
 
-# ------------------------------------------------------------------------------------------- what the model reads
+# ------------------------------------------------------------------------------------ what the model reads
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
@@ -313,7 +318,8 @@ def test_batches_save_most_forward_passes(tokenizer_dir):
     task = question_task(
         "any", bare_questions(*map(str, range(60))), [], alpaca_prompt, EvaluationConfig(max_new_tokens=6)
     )
-    counts, responses = [], []
+    counts = []
+    responses = []
     for batch in (1, 20):
         language_model = TransformersModel(model, tokenizer, ends_as_configured=False)
         language_model.fit_batches(batch, 1)

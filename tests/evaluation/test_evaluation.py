@@ -1,4 +1,4 @@
-"""Evaluation: what is measured does not depend on batches, order or restarts; what is shown says what it rests on."""
+"""Evaluation: measures depend on no batch, order or restart, and what is shown says what it rests on."""
 
 import json
 import sys
@@ -60,11 +60,11 @@ PROMPTS = [row["instruction"] for row in ROWS] + [
 
 @pytest.fixture(scope="module")
 def trained(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A checkpoint of each family that knows ROWS by heart, saved as a trainer leaves it: no cache, odd defaults."""
-    made: dict[str, Path] = {}
+    """A checkpoint of each family that knows ROWS by heart, as a trainer leaves it, with odd defaults."""
+    folders: dict[str, Path] = {}
 
     def train(family: str) -> Path:
-        if family not in made:
+        if family not in folders:
             torch.manual_seed(0)
             config = ModelConfig(architecture=ARCHITECTURES[family], tokenizer=str(tokenizer_dir))
             tokenizer = load_tokenizer(config)
@@ -80,13 +80,18 @@ def trained(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
                     break
             model.config.use_cache = False
             model.generation_config = GenerationConfig(
-                do_sample=True, temperature=9.0, repetition_penalty=3.0, max_length=4, num_beams=2, eos_token_id=7,
+                do_sample=True,
+                temperature=9.0,
+                repetition_penalty=3.0,
+                max_length=4,
+                num_beams=2,
+                eos_token_id=7,
                 decoder_start_token_id=0,
-            )  # fmt: skip
-            made[family] = tmp_path_factory.mktemp(family)
-            model.save_pretrained(made[family])
-            tokenizer.save_pretrained(made[family])
-        return made[family]
+            )
+            folders[family] = tmp_path_factory.mktemp(family)
+            model.save_pretrained(folders[family])
+            tokenizer.save_pretrained(folders[family])
+        return folders[family]
 
     return train
 
@@ -200,7 +205,7 @@ def test_prompts_are_tokenized_as_in_training(tokenizer_dir, res_dir, tmp_path, 
 
 @pytest.fixture
 def run(make_config: Any, trained: Any, res_dir: Path, tmp_path: Path) -> Callable[..., Path]:
-    """The YAML of a run with the trained checkpoint of a family at step 20, and a held-out file and a benchmark."""
+    """The YAML of a run with a family's trained checkpoint at step 20, a held-out file and a benchmark."""
 
     def make(name: str = "target", family: str = "gpt_neox", **evaluation: Any) -> Path:
         heldout = write_jsonl(tmp_path / "heldout.jsonl", ROWS)
@@ -236,7 +241,9 @@ def tree(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_that_knows_the_rows_by_heart_answers_them_all(run, family, capsys):
     assert run_evaluation(run(family=family)) == 0
-    heldout, known, manifest = read("heldout"), read("known"), read("manifest")
+    heldout = read("heldout")
+    known = read("known")
+    manifest = read("manifest")
     assert (heldout["accuracy"], heldout["accuracy_average"], heldout["cut_off"]) == (1.0, 1.0, 0)
     assert {source: row["questions"] for source, row in heldout["by_source"].items()} == {
         "choices": 2,
@@ -265,7 +272,8 @@ def test_heldout_loss_equals_a_plain_loop(run, trained, tokenizer_dir, family, t
     assert run_evaluation(config, "data.max_length=48", "--ckpt", "20") == 0
     result = read("heldout")
     settings = ModelConfig(architecture=ARCHITECTURES[family], tokenizer=str(tokenizer_dir))
-    tokenizer, model = load_tokenizer(settings), load_checkpoint(trained(family), settings)
+    tokenizer = load_tokenizer(settings)
+    model = load_checkpoint(trained(family), settings)
     losses: dict[str, list[float]] = {}
     for row in rows:
         ids, start = training_row(tokenizer, family == "t5")(row)
@@ -292,7 +300,8 @@ def test_heldout_loss_equals_a_plain_loop(run, trained, tokenizer_dir, family, t
 
 
 def test_an_interrupted_evaluation_continues_with_the_file_it_was_at(run, monkeypatch):
-    config, folder = run(), RunPaths("target").evaluation
+    config = run()
+    folder = RunPaths("target").evaluation
     measure = stage.measure
 
     def interrupted(*arguments: Any) -> Any:

@@ -1,4 +1,7 @@
-"""The vLLM back end gives the answers of the hf back end. Needs vLLM: `make test-vllm` (on a CPU, in its own environment)."""
+"""The vLLM back end gives the answers of the hf back end.
+
+Needs vLLM: `make test-vllm`, on a CPU and in an environment of its own.
+"""
 
 import json
 from pathlib import Path

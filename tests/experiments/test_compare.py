@@ -1,4 +1,4 @@
-"""Comparison: what is compared is alike, what is called a difference is more than chance, and costs add up."""
+"""Comparison: only like is compared, what is called a difference is more than chance, and costs add up."""
 
 import dataclasses
 import json
@@ -101,7 +101,9 @@ def test_a_single_question_is_drawn_as_it_is():
 @pytest.mark.parametrize(("questions", "shares"), [(150, (0.55, 0.5)), (400, (0.3, 0.3))])
 def test_the_interval_covers_the_true_difference_about_95_percent_of_the_time(questions, shares):
     """Answers of two models that often fail at the same questions, drawn again and again."""
-    generator, covered, tries = np.random.default_rng(1), 0, 600
+    generator = np.random.default_rng(1)
+    covered = 0
+    tries = 600
     for seed in range(tries):
         hardness_Q = generator.random(questions)  # shared: the outcomes are correlated, as a benchmark's are
         ours, theirs = ((0.7 * hardness_Q + 0.3 * generator.random(questions)) < share for share in shares)
@@ -129,7 +131,8 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
     """Writes the records of a trained and evaluated run; what is not said is the same in all of them."""
 
     def make(name: str, method: str | None, seed: int, loss: float, accuracy: float, **other: Any) -> str:
-        num_rows, steps = other.get("num_rows", 50), other.get("steps", 30)
+        num_rows = other.get("num_rows", 50)
+        steps = other.get("steps", 30)
         subset = method and {
             "method": method,
             "seed": seed,
@@ -217,8 +220,12 @@ def value_of(
     comparison: Comparison, arm: str, question_set: str, name: str, source: str | None = None
 ) -> list[float]:
     """The values of an arm's runs."""
-    measures = [measure for measure in comparison.measures
-                if (measure.question_set, measure.name, measure.source) == (question_set, name, source)]  # fmt: skip
+    key = (question_set, name, source)
+    measures = [
+        measure
+        for measure in comparison.measures
+        if (measure.question_set, measure.name, measure.source) == key
+    ]
     return [
         measure.values[run]
         for measure in measures
@@ -315,13 +322,15 @@ def test_arms_are_told_apart_by_the_fewest_settings_that_do(evaluated):
     def run(name: str, method: str, clusters: int, rows: int = 50, **other: Any) -> str:
         return evaluated(name, method, 1, 0.5, 0.6, subset={"num_clusters": clusters}, num_rows=rows, **other)
 
-    few, many = run("few", "s2l", 2), run("many", "s2l", 100)
+    few = run("few", "s2l", 2)
+    many = run("many", "s2l", 100)
     assert [arm.label for arm in compare([few, many, run("r", "random", 1)]).arms] == [
         "s2l, num_clusters 2", "s2l, num_clusters 100", "random",
     ]  # fmt: skip
     found = compare([few, many, run("less", "s2l", 2, rows=40)]).arms
     assert [arm.told_apart_by for arm in found] == [
-        {"budget": 50, "num_clusters": 2}, {"budget": 50, "num_clusters": 100}, {"budget": 40, "num_clusters": 2},
+        {"budget": 50, "num_clusters": 2}, {"budget": 50, "num_clusters": 100},
+        {"budget": 40, "num_clusters": 2},
     ]  # fmt: skip
     longer = run("longer", "s2l", 2, train_args={"num_train_epochs": 6})
     assert [arm.told_apart_by for arm in compare([few, longer]).arms] == [
@@ -456,7 +465,11 @@ def test_predictions_of_another_result_are_refused(evaluated):
 def test_comparing_loads_no_torch(evaluated):
     evaluated("a", "s2l", 1, 0.5, 0.6)
     evaluated("b", "random", 1, 0.5, 0.6)
-    code = "import sys, compare_runs; assert compare_runs.main(['a', 'b']) == 0; assert 'torch' not in sys.modules"
+    code = (
+        "import sys, compare_runs\n"
+        "assert compare_runs.main(['a', 'b']) == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -496,8 +509,11 @@ def test_a_large_difference_is_shown_and_a_small_one_is_not(evaluated):
 
 
 def test_runs_of_one_seed_are_set_against_each_other_also_on_the_whole_pool(evaluated):
-    runs = [evaluated(f"{method}_{seed}", None if method == "full" else method, seed, 0.5, 0.5, correct=right(20, seed))
-            for method in ("s2l", "random", "full") for seed in range(3)]  # fmt: skip
+    runs = [
+        evaluated(f"{name}_{seed}", method, seed, 0.5, 0.5, correct=right(20, seed))
+        for name, method in (("s2l", "s2l"), ("random", "random"), ("full", None))
+        for seed in range(3)
+    ]
     found = compare(runs)
     assert [difference_of(found, arm, "accuracy", "gsm8k").p_values for arm in "BC"] == [[1.0] * 3] * 2
 
@@ -527,7 +543,7 @@ def test_a_difference_that_other_seeds_would_undo_is_not_shown(evaluated):
 
 @pytest.fixture
 def with_proxy(evaluated) -> Callable[..., str]:
-    """A pool of 1,000 rows: its proxy, scored at two checkpoints, and a target on 100 of them, three epochs each."""
+    """A pool of 1,000 rows, its proxy, scored at two checkpoints, and a target on 100 rows, of 3 epochs each."""
 
     def make(needs_trajectories: bool = True, **target: Any) -> str:
         evaluated("proxy", None, 0, 9, 0, num_rows=1000, steps=300, steps_per_epoch=100, model="small")
@@ -554,7 +570,8 @@ def test_costs_add_up_and_are_set_against_training_on_everything(evaluated, with
     assert {stage: of_stage.device_seconds for stage, of_stage in cost.stages.items()} == {
         "proxy training": 600.0, "scoring": 50.0, "selection": 5.0, "target": 800.0,
     }  # fmt: skip
-    # Three epochs of 1,000 rows at 1e6 forward, three times that for training; two checkpoints; three epochs of 100 rows.
+    # Three epochs of 1,000 rows at 1e6 forward, three times that for training; two checkpoints;
+    # three epochs of 100 rows.
     assert {stage: of_stage.operations for stage, of_stage in cost.stages.items()} == {
         "proxy training": 9e9, "scoring": 2e9, "selection": 0.0, "target": 9e8,
     }  # fmt: skip
@@ -580,8 +597,8 @@ def test_training_on_everything_is_charged_for_the_rows_of_the_pool(evaluated, w
 
 
 def test_training_on_everything_is_measured_where_it_was_run(evaluated, with_proxy):
-    full = evaluated("full", None, 1, 0.5, 0.6, num_rows=1000, steps=300, made={"seconds": 5000.0, "devices": 2,
-                     "device": "cuda", "continued_from": None})  # fmt: skip
+    launch = {"seconds": 5000.0, "devices": 2, "device": "cuda", "continued_from": None}
+    full = evaluated("full", None, 1, 0.5, 0.6, num_rows=1000, steps=300, made=launch)
     found = compare([with_proxy(), full])
     (first, whole) = found.costs
     assert first.everything is not None and first.everything.device_seconds == 10_000

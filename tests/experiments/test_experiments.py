@@ -1,4 +1,4 @@
-"""Experiments: every YAML names runs that can be made; what is there is reused; an interruption loses little."""
+"""Experiments: each YAML names runs that can be made, what is there is reused, interruptions lose little."""
 
 import json
 import os
@@ -44,11 +44,20 @@ def experiment(make_config, tmp_path, res_dir) -> Callable[..., Path]:
         proxy = make_config("proxy", checkpoints={"count": 2})
         heldout = write_jsonl(tmp_path / "heldout.jsonl", pool_rows(12, seed=1))
         target = make_config(
-            "target", checkpoints={"count": 1}, subset={"num_clusters": 4},
+            "target",
+            checkpoints={"count": 1},
+            subset={"num_clusters": 4},
             evaluation={"heldout": str(heldout), "max_new_tokens": 8},
-        )  # fmt: skip
-        values = {"name": "tiny", "proxy": str(proxy), "target": str(target), "methods": {"s2l": None, "random": None},
-                  "budgets": [30], "seeds": [0], **settings}  # fmt: skip
+        )
+        values = {
+            "name": "tiny",
+            "proxy": str(proxy),
+            "target": str(target),
+            "methods": {"s2l": None, "random": None},
+            "budgets": [30],
+            "seeds": [0],
+            **settings,
+        }
         path = tmp_path / "experiment.yml"
         path.write_text(yaml.safe_dump(values, sort_keys=False))
         return path
@@ -93,8 +102,9 @@ def test_equal_steps_are_the_steps_of_three_epochs_of_the_whole_pool():
 
 
 def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
-    path = experiment(methods={"s2l": {}, "few": {"method": "s2l", "num_clusters": 2}, "full": None}, budgets=[0.2, 30],
-                      seeds=[0, 7], settings={"train_args.max_steps": 5})  # fmt: skip
+    methods = {"s2l": {}, "few": {"method": "s2l", "num_clusters": 2}, "full": None}
+    settings = {"train_args.max_steps": 5}
+    path = experiment(methods=methods, budgets=[0.2, 30], seeds=[0, 7], settings=settings)
     runs = {run.config.run_name: run.config for run in runs_of(load_experiment(path))}
     assert len(runs) == 2 * (2 * 2 + 1)
     few = runs["tiny_few_0.2_seed7"]
@@ -189,8 +199,15 @@ def test_a_wrong_experiment_is_refused_before_anything_runs(experiment, res_dir,
 
 
 # Where an experiment can contradict itself: its settings, as `section.key` and as a section, and its methods.
-_VALUES = {"run_name": "x", "seed": 5, "subset.method": "random", "subset.budget": 3, "subset.budget_tokens": 9,
-           "subset.same_as": "other", "subset.trajectories_from": "other"}  # fmt: skip
+_VALUES = {
+    "run_name": "x",
+    "seed": 5,
+    "subset.method": "random",
+    "subset.budget": 3,
+    "subset.budget_tokens": 9,
+    "subset.same_as": "other",
+    "subset.trajectories_from": "other",
+}
 
 
 @pytest.mark.parametrize("key", sorted(CONTROLLED))
@@ -226,14 +243,21 @@ def test_all_that_contradicts_itself_is_said_at_once(experiment, capsys):
 def test_what_the_targets_yaml_says_instead_is_named_and_not_used(experiment, make_config, capsys):
     path = experiment(methods=["s2l", "full"])
     make_config(
-        "target", seed=9, subset={"method": "random", "budget_tokens": 70, "same_as": "a", "trajectories_from": "b"},
+        "target",
+        seed=9,
+        subset={"method": "random", "budget_tokens": 70, "same_as": "a", "trajectories_from": "b"},
         evaluation={"heldout": str(path.with_name("heldout.jsonl"))},
-    )  # fmt: skip
-    arms = load_experiment(path)
-    given = {"seed": 9, "subset.method": "random", "subset.budget_tokens": 70, "subset.same_as": "a",
-             "subset.trajectories_from": "b"}  # fmt: skip
-    assert replaced_keys(arms) == given
-    s2l, full = (arm.config for arm in runs_of(arms))
+    )
+    loaded = load_experiment(path)
+    given = {
+        "seed": 9,
+        "subset.method": "random",
+        "subset.budget_tokens": 70,
+        "subset.same_as": "a",
+        "subset.trajectories_from": "b",
+    }
+    assert replaced_keys(loaded) == given
+    s2l, full = (run.config for run in runs_of(loaded))
     assert s2l.seed == full.seed == 0 and s2l.subset is not None and full.subset is None
     assert (s2l.subset.method, s2l.subset.budget, s2l.subset.budget_tokens) == ("s2l", 30, None)
     assert (s2l.subset.same_as, s2l.subset.trajectories_from) == (None, "proxy")
@@ -243,18 +267,30 @@ def test_what_the_targets_yaml_says_instead_is_named_and_not_used(experiment, ma
 
 
 _TARGET_VALUES = {
-    "global_batch_size": st.integers(1, 9), "train_args.max_steps": st.integers(1, 9),
-    "train_args.learning_rate": st.floats(1e-9, 1), "train_args.optim": st.sampled_from(["adamw_torch", "a: b"]),
-    "subset.num_clusters": st.integers(1, 9), "subset.min_slope": st.floats(0, 1), "subset.include": st.just("rows.txt"),
-    "evaluation.limit": st.integers(1, 9), "evaluation.stop": st.lists(st.text("a#:'\n\\", min_size=1), max_size=3),
-    "evaluation.benchmarks": st.just({"gsm8k": "public"}), "tracking.project": st.text("xy: ", min_size=1),
-}  # fmt: skip
+    "global_batch_size": st.integers(1, 9),
+    "train_args.max_steps": st.integers(1, 9),
+    "train_args.learning_rate": st.floats(1e-9, 1),
+    "train_args.optim": st.sampled_from(["adamw_torch", "a: b"]),
+    "subset.num_clusters": st.integers(1, 9),
+    "subset.min_slope": st.floats(0, 1),
+    "subset.include": st.just("rows.txt"),
+    "evaluation.limit": st.integers(1, 9),
+    "evaluation.stop": st.lists(st.text("a#:'\n\\", min_size=1), max_size=3),
+    "evaluation.benchmarks": st.just({"gsm8k": "public"}),
+    "tracking.project": st.text("xy: ", min_size=1),
+}
 
 
-@given(settings=st.fixed_dictionaries({}, optional=_TARGET_VALUES), as_sections=st.booleans(),
-       seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3, unique=True))  # fmt: skip
-@hypothesis.settings(max_examples=10, deadline=None,
-                     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(
+    settings=st.fixed_dictionaries({}, optional=_TARGET_VALUES),
+    as_sections=st.booleans(),
+    seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3, unique=True),
+)
+@hypothesis.settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
 def test_every_setting_reaches_every_run_and_every_run_is_what_its_name_says(
     experiment, settings, as_sections, seeds
 ):
@@ -384,7 +420,8 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
         command = [sys.executable, "run_experiment.py", "--config_file", str(path)]
         process = subprocess.Popen(command, cwd=PROJECT, start_new_session=True, stdout=log, stderr=log)
     deadline = time.monotonic() + 240
-    first, second = RunPaths("tiny_s2l_30_seed0"), RunPaths("tiny_random_30_seed0")
+    first = RunPaths("tiny_s2l_30_seed0")
+    second = RunPaths("tiny_random_30_seed0")
     while not second.root.exists():
         assert process.poll() is None and time.monotonic() < deadline, path.with_suffix(".log").read_text()
         time.sleep(0.01)

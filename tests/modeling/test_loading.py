@@ -1,4 +1,4 @@
-"""What is loaded is what was saved: the weights are exactly the model's, and the tokenizer gives the same ids."""
+"""What is loaded is what was saved: exactly the model's weights, and a tokenizer that gives the same ids."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every family of language models is scored, and its training loss taken, as a plain loop over its own forward does it."""
+"""Losses and training losses of every family of language models equal those of a plain loop."""
 
 import copy
 import dataclasses
@@ -60,7 +60,8 @@ SLOW = {"inkling_text", "led", "pegasus_x", "qwen4_exp_text"}  # seconds each, h
 FAMILIES = sorted(
     {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES} - LEFT_OUT.keys()
 )
-# Their own loss is another one than that of the next token: not shifted, smoothed over several streams, or of an image.
+# Their own loss is another one than that of the next token: not shifted, smoothed over several streams,
+# or of an image.
 OTHER_OWN_LOSS = {"cpmant", "fsmt", "git", "prophetnet", "trocr", "xlm", "xlnet"}
 ROW_BY_ROW = {
     "cpmant",
@@ -224,8 +225,10 @@ def _small_settings(config: PretrainedConfig) -> dict[str, Any]:
 
 @pytest.fixture
 def make_model(tmp_path, res_dir, tokenizer_dir):
-    """A model of an architecture with weights that set its rows apart, read back from a checkpoint of it, and a tokenized
-    pool: make_model({"model_type": "llama", ...}) -> model, tokens."""
+    """A model of an architecture, read back from a checkpoint, and a tokenized pool.
+
+    Its weights set the rows apart. make_model({"model_type": "llama", ...}) -> model, tokens.
+    """
 
     def make(architecture: dict[str, Any], length: int = LENGTH) -> tuple[Any, TokenizedPool]:
         config = ModelConfig(architecture=architecture, tokenizer=str(tokenizer_dir))
@@ -342,7 +345,8 @@ def test_what_a_family_does_to_its_logits_follows_from_its_own_forward(make_mode
 
 def test_replaced_weights_bring_their_own_logit_operations(make_model):
     model, tokens = make_model(tiny_architecture("bart"))
-    scorer, rows = scorer_of(model, tokens), scored_rows(tokens)
+    scorer = scorer_of(model, tokens)
+    rows = scored_rows(tokens)
     model.final_logits_bias.copy_(torch.linspace(-0.5, 0.5, 300)[None])
     scorer.refresh(None, [tokens.row(row) for row in rows[:3]])
     assert scorer.slow_because is None
@@ -357,7 +361,8 @@ def test_fast_way_that_is_a_little_off_is_given_up(make_model, monkeypatch):
     monkeypatch.setattr(
         LogitOperations, "replay", lambda self, tile, start: replay(self, tile, start) * 1.0005
     )
-    scorer, rows = scorer_of(model, tokens), scored_rows(tokens)
+    scorer = scorer_of(model, tokens)
+    rows = scored_rows(tokens)
     assert "one example at a time" in (scorer.slow_because or "")
     np.testing.assert_allclose(
         losses_of(scorer, tokens, rows), plain_losses(model, tokens)[rows], atol=TOLERANCE
@@ -366,7 +371,8 @@ def test_fast_way_that_is_a_little_off_is_given_up(make_model, monkeypatch):
 
 def test_experts_with_room_for_part_of_a_batch_are_scored_row_by_row(make_model):
     model, tokens = make_model({**tiny_architecture("nllb-moe"), "moe_eval_capacity_token_fraction": 0.3})
-    scorer, rows = scorer_of(model, tokens), scored_rows(tokens)
+    scorer = scorer_of(model, tokens)
+    rows = scored_rows(tokens)
     assert "one example at a time" in (scorer.slow_because or "")
     np.testing.assert_allclose(
         losses_of(scorer, tokens, rows), plain_losses(model, tokens)[rows], atol=TOLERANCE

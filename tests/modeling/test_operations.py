@@ -13,7 +13,8 @@ from utils.modeling.loading import add_lora
 from utils.modeling.operations import scoring_operations, training_operations
 
 aten = torch.ops.aten
-NUM_PROMPT, NUM_RESPONSE = 24, 8
+NUM_PROMPT = 24
+NUM_RESPONSE = 8
 MODELS = {
     **{name: ARCHITECTURES[name] for name in ("llama", "gpt_neox", "gpt2", "t5")},
     "mixtral": {**LLAMA_LIKE, "model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2},
@@ -62,7 +63,8 @@ def logits_of_response(model: Any) -> torch.Tensor:
     """A prompt and a response, the head at the response's tokens alone, as our losses take it."""
     ids = torch.arange(3, 3 + NUM_PROMPT + NUM_RESPONSE)[None]
     if model.config.is_encoder_decoder:
-        prompt, response = ids[:, :NUM_PROMPT], ids[:, NUM_PROMPT:]
+        prompt = ids[:, :NUM_PROMPT]
+        response = ids[:, NUM_PROMPT:]
         return model(input_ids=prompt, decoder_input_ids=response, use_cache=False).logits
     return model(input_ids=ids, use_cache=False, logits_to_keep=NUM_RESPONSE).logits
 
@@ -90,11 +92,12 @@ def test_operations_are_those_that_torch_counts(name):
 
 @pytest.mark.parametrize(("name", "first_layer"), [("llama", (64, 3)), ("gpt2", (96, 1)), ("t5", (96, 3))])
 def test_frozen_weights_take_no_gradient_of_their_own(name, first_layer):
-    """The backward pass ends at the first layers, which read the embedding: there the charge is more than the work."""
+    """The backward pass ends at the first layers, which read the embedding: there the charge is too high."""
     model = add_lora(build(name), LoraConfig(r=4), seed=0)
     num_tokens = NUM_PROMPT + NUM_RESPONSE
     assert scoring_operations(model).of(num_tokens, NUM_RESPONSE) == counted(model, backward=False)
     outputs, num_adapters = first_layer
     to_the_embedding = 2 * num_tokens * 32 * (outputs + 4 * num_adapters)
-    charged, done = training_operations(model).of(num_tokens, NUM_RESPONSE), counted(model, backward=True)
+    charged = training_operations(model).of(num_tokens, NUM_RESPONSE)
+    done = counted(model, backward=True)
     assert charged - done == to_the_embedding

@@ -39,7 +39,8 @@ BROKEN: dict[str, tuple[list[str], str]] = {
     "architecture's kind": (["model.architecture.num_hidden_layers=two"], "num_hidden_layers"),
     "decoder's start": (
         [
-            "model.architecture={model_type: t5, d_model: 32, d_kv: 8, d_ff: 64, num_layers: 1, num_heads: 4, pad_token_id: 0}"
+            "model.architecture={model_type: t5, d_model: 32, d_kv: 8, d_ff: 64, num_layers: 1, "
+            "num_heads: 4, pad_token_id: 0}"
         ],
         "decoder_start_token_id None",
     ),
@@ -144,9 +145,16 @@ def test_a_start_that_failed_blocks_no_name(command, res_dir, monkeypatch):
 
 
 _TWO_SIDES = {
-    "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
-    "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_position_embeddings": 24, "vocab_size": 300,
-}  # fmt: skip
+    "d_model": 16,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+    "max_position_embeddings": 24,
+    "vocab_size": 300,
+}
 _GPT = {"vocab_size": 300, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 24}
 LIMITED: dict[str, dict[str, Any]] = {
     "gpt2": _GPT,

@@ -1,5 +1,7 @@
-"""The plug is pulled on real runs: killed workers, launchers and machines, Ctrl-C, full and read-only disks. The same command
-then ends in the same bits."""
+"""The plug is pulled on real runs, and the same command then ends in the same bits.
+
+Workers, launchers and machines are killed. Ctrl-C is pressed. Disks are full or read-only.
+"""
 
 import contextlib
 import os
@@ -31,7 +33,8 @@ class Proxy:
     """A trained proxy, and the trajectories of an undisturbed launch as bytes."""
 
     def __init__(self, folder: Path, tokenizer_dir: Path):
-        self.res, self.config = folder / "res", folder / "proxy.yml"
+        self.res = folder / "res"
+        self.config = folder / "proxy.yml"
         values = {
             "run_name": "proxy",
             "model": {"architecture": ARCHITECTURES["gpt_neox"], "tokenizer": str(tokenizer_dir)},
@@ -204,7 +207,7 @@ def free_port() -> int:
 def two_machines(
     proxy: Proxy, run_name: str
 ) -> tuple[Callable[[], subprocess.Popen], Callable[[], subprocess.Popen]]:
-    """What starts the machine that hosts the rendezvous, and what starts the other: torchrun's agents, both here."""
+    """Functions that start the machine that hosts the rendezvous and the other one, both torchrun here."""
     port = free_port()
     words = (
         "-m",
@@ -249,7 +252,8 @@ def kill_machine(proxy: Proxy, agent: subprocess.Popen) -> None:
 
 def test_killed_machine_comes_back_and_the_launch_ends_whole(proxy):
     start_host, start_other = two_machines(proxy, "machine_killed")
-    host, other = start_host(), start_other()
+    host = start_host()
+    other = start_other()
     wait_for_units(proxy, "machine_killed", 20, other)
     kill_machine(proxy, other)
     assert proxy.units_on_disk("machine_killed") < NUM_EXAMPLES * len(STEPS)
@@ -262,7 +266,8 @@ def test_killed_machine_comes_back_and_the_launch_ends_whole(proxy):
 
 def test_killed_host_ends_the_launch_and_the_same_command_goes_on(proxy):
     start_host, start_other = two_machines(proxy, "host_killed")
-    host, other = start_host(), start_other()
+    host = start_host()
+    other = start_other()
     wait_for_units(proxy, "host_killed", 20, other)
     kill_machine(proxy, host)
     other.communicate(timeout=240)
@@ -334,7 +339,8 @@ def test_read_only_results_folder_is_named(proxy, capsys):
     proxy.check("readonly")
 
 
-# Imports once and forks per run: a kill then falls into the work, not into the seconds that importing torch takes.
+# Imports once and forks per run: a kill then falls into the work, not into the seconds that importing
+# torch takes.
 FORK_SERVER = """
 import os, sys
 import run_distributed_trajectories, utils.scoring.launch, utils.scoring.run
@@ -379,7 +385,8 @@ def test_twenty_kills_at_random_moments_end_in_the_same_bits(proxy):
     assert read() == 0
     lifetime = time.monotonic() - begun
     dice = random.Random(0)
-    half_way, killed = 0, 0
+    half_way = 0
+    killed = 0
     while killed < 20:
         run_name = f"plug{killed // 10}"
         pid = begin(run_name)

@@ -1,4 +1,4 @@
-"""The whole method through its commands, as the released code's README uses them; and with the plug pulled."""
+"""The whole method through its commands, as the released code's README uses them, also interrupted."""
 
 import json
 import os

@@ -9,7 +9,8 @@ from tests.conftest import run_script
 HEAVY = ("torch", "transformers", "lm_eval", "accelerate")
 END = "-- end of a command --"
 
-# Runs a script with one command line after another; says each exit code and which heavy packages it has imported by then.
+# Runs a script with one command line after another, and says each exit code and the heavy packages imported
+# by then.
 _WATCHED = f"""
 import importlib, json, sys
 script, commands = importlib.import_module(sys.argv[1]), json.loads(sys.argv[2])
@@ -26,14 +27,15 @@ MISTAKES: dict[str, list[tuple[list[str], list[str]]]] = {
             [
                 "modle={}", "data.path=nowhere.jsonl", "data.template=alpacca", "data.format=alpacca",
                 "train_args.learning_rate=fast", "train_args.weight_decay=-1", "train_args.max_stepz=3",
-                "model.tokenizer=/nowhere/tokenizer", "subset.budget=[10,20]", "tracking.report_to=trackio", "seed=-1",
+                "model.tokenizer=/nowhere/tokenizer", "subset.budget=[10,20]",
+                "tracking.report_to=trackio", "seed=-1",
             ],
             [
-                "did you mean model", "nowhere.jsonl does not exist", "data.template: unknown name 'alpacca'",
-                "data.format: unknown name 'alpacca'", "learning_rate: found 'fast'", "weight_decay: found -1",
-                "train_args.max_steps",
-                "/nowhere/tokenizer does not exist", "several subsets", "trackio is not installed", "seed: found -1",
-                "11 problems",
+                "did you mean model", "nowhere.jsonl does not exist",
+                "data.template: unknown name 'alpacca'", "data.format: unknown name 'alpacca'",
+                "learning_rate: found 'fast'", "weight_decay: found -1", "train_args.max_steps",
+                "/nowhere/tokenizer does not exist", "several subsets",
+                "trackio is not installed", "seed: found -1", "11 problems",
             ],
         ),
         (["checkpoints.count=500"], ["at most"]),
@@ -45,25 +47,37 @@ MISTAKES: dict[str, list[tuple[list[str], list[str]]]] = {
     "get_trajectories": [
         (
             ["--ckpt", "3", "--model_path", "/nowhere/model", "data.path=nowhere.jsonl", "train_argz={}"],
-            ["/nowhere/model does not exist", "nowhere.jsonl does not exist", "did you mean train_args", "3 problems"],
+            [
+                "/nowhere/model does not exist", "nowhere.jsonl does not exist", "did you mean train_args",
+                "3 problems",
+            ],
         ),
         (["--ckpt", "3"], ["run does not exist"]),
         (["--ckpt", "0", "data.columns={output: answer}"], ["no column 'answer'"]),
     ],
     "run_distributed_trajectories": [
         (
-            ["--checkpoints", "1:x", "--model_path", "MODELS", "data.split=test", "model.revision=main", "seed=-1"],
-            ["found '1:x'", "data.split: found 'test'", "model.revision: found 'main'", "seed: found -1", "4 problems"],
+            [
+                "--checkpoints", "1:x", "--model_path", "MODELS",
+                "data.split=test", "model.revision=main", "seed=-1",
+            ],
+            [
+                "found '1:x'", "data.split: found 'test'", "model.revision: found 'main'", "seed: found -1",
+                "4 problems",
+            ],
         ),
         (["--model_path", "MODELS", "data.columns={output: answer}"], ["no column 'answer'"]),
     ],
     "evaluate_run": [
         (
             [
-                "evaluation.heldout=nowhere.jsonl", "evaluation.benchmarks={a/b: none.jsonl}", "evaluation.tasks=[x, x]",
-                "data.template=alpacca",
+                "evaluation.heldout=nowhere.jsonl", "evaluation.benchmarks={a/b: none.jsonl}",
+                "evaluation.tasks=[x, x]", "data.template=alpacca",
             ],
-            ["has no checkpoint", "heldout: nowhere.jsonl", "none.jsonl", "'a/b'", "'x' twice", "'alpacca'", "6 problems"],
+            [
+                "has no checkpoint", "heldout: nowhere.jsonl", "none.jsonl", "'a/b'", "'x' twice",
+                "'alpacca'", "6 problems",
+            ],
         ),
     ],
     "select_s2l": [

@@ -10,10 +10,8 @@ import select_s2l
 from tests.conftest import PROJECT, run_script
 from utils.artifacts.paths import RunPaths
 
-NUM_ROWS, NUM_CHECKPOINTS = (
-    4000,
-    40,
-)  # faiss, left to itself, would hand these to BLAS, which rounds as it likes
+NUM_ROWS = 4000  # faiss, left to itself, would hand these to BLAS, which rounds as it likes
+NUM_CHECKPOINTS = 40
 
 
 @pytest.fixture

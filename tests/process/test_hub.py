@@ -1,4 +1,4 @@
-"""A name that is on no disk: a folder first, then one try of the hub, and words that say which of the two it was."""
+"""A name that is on no disk: a folder comes first, then one try of the hub, and the error says which."""
 
 import time
 

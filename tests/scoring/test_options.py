@@ -15,7 +15,7 @@ from tests.conftest import ARCHITECTURES, run_here
 
 @pytest.fixture
 def losses(make_config, res_dir):
-    """Losses of the base model of a small llama under some settings: losses("name", "key=value", ...) -> float32 (N,)."""
+    """Losses of a small llama's base model: losses("name", "key=value", ...) -> float32 (N,)."""
     config = make_config("pool", "llama", num_rows=30)
 
     def of(run_name: str, *settings: str) -> np.ndarray:
@@ -31,7 +31,8 @@ def losses(make_config, res_dir):
 
 
 def test_bfloat16_is_close_and_no_copy_of_float32(losses):
-    exact, rounded = losses("exact"), losses("rounded", "trajectories.precision=bfloat16")
+    exact = losses("exact")
+    rounded = losses("rounded", "trajectories.precision=bfloat16")
     np.testing.assert_allclose(rounded, exact, atol=0.05)
     assert rounded.dtype == np.float32 and not np.array_equal(rounded, exact)
 
@@ -69,8 +70,13 @@ def test_a_revision_of_a_hub_model_is_the_one_that_is_named(make_config, res_dir
         weights[branch] = load_file(folder / "model.safetensors")
     losses = {}
     for branch in ("main", "old"):
-        model = {"architecture": None, "tokenizer": None, "name_or_path": "org/name", "cache_dir": str(tmp_path / "hub"),
-                 "revision": branch}  # fmt: skip
+        model = {
+            "architecture": None,
+            "tokenizer": None,
+            "name_or_path": "org/name",
+            "cache_dir": str(tmp_path / "hub"),
+            "revision": branch,
+        }
         config = make_config(f"scored_{branch}", model=model, num_rows=16)
         assert run_here(get_trajectories, "--config_file", config, "--ckpt", "0") == 0
         losses[branch] = np.load(res_dir / f"scored_{branch}/trajectories/checkpoint-0.npy")

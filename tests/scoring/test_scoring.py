@@ -1,4 +1,4 @@
-"""Scoring: the loss of an example is what a plain loop says, whatever it is batched, stored or computed with."""
+"""Scoring: the loss of an example is what a plain loop says, in any batch, file and arithmetic."""
 
 import contextlib
 import json
@@ -137,7 +137,8 @@ class KilledLaunch(Launch):
 def test_losses_do_not_depend_on_unit_size_or_interruptions(make_config, res_dir, family, data):
     path = make_config("pool", family, num_rows=40)
     shutil.rmtree(res_dir / "pool", ignore_errors=True)
-    size, budget = data.draw(st.integers(1, 50)), data.draw(st.integers(1, 3000))
+    size = data.draw(st.integers(1, 50))
+    budget = data.draw(st.integers(1, 3000))
     config, _ = load_config(
         path, [f"trajectories.examples_per_unit={size}", f"trajectories.max_tokens_per_batch={budget}"]
     )
@@ -235,7 +236,8 @@ def test_scores_are_the_same_bits_on_one_and_three_workers(make_config, res_dir)
     answer = run_script("run_distributed_trajectories.py", *words, "run_name=three", "trajectories.workers=3")
     table = answer.stdout.split("of matrix rate\n")[1].splitlines()[:3]
     manifest = json.loads((res_dir / "proxy/trajectories/manifest.json").read_text())
-    steps, num_scored = manifest["steps"], 90 - len(manifest["unscorable_rows"])
+    steps = manifest["steps"]
+    num_scored = 90 - len(manifest["unscorable_rows"])
     assert len(steps) == 3
     done = [int(line.split()[1]) for line in table if line.startswith("  cpu")]
     assert sum(done) == 3 * num_scored, "the table says what each worker did"
@@ -257,7 +259,7 @@ def test_one_worker_for_each_visible_gpu_and_as_many_as_asked_for_on_a_cpu(monke
 
 
 def test_saved_checkpoint_scores_as_the_plain_loop_over_it(make_config, res_dir):
-    """The released code overwrites a trained end-of-sequence row on loading; whatever is on disk is what must be scored."""
+    """The released code overwrites a trained end-of-sequence row on loading. Here the disk decides."""
     from transformers import AutoModelForCausalLM
 
     config = make_config("proxy")
@@ -336,7 +338,8 @@ def test_out_of_memory_halves_the_batches_and_goes_on(make_config, res_dir, caps
     assert get_trajectories.main(command) == 0
     path = res_dir / "proxy/trajectories/checkpoint-12.npy"
     expected = np.load(path)
-    score, room = ResponseScorer.score, 600
+    score = ResponseScorer.score
+    room = 600
 
     def score_in_little_memory(self, rows):
         if len(rows) * max(len(ids) for ids, _ in rows) > room:

@@ -32,7 +32,8 @@ def test_losses_in_training_are_those_of_scoring_afterwards(make_config, res_dir
     assert train.main(["--config_file", str(config), "trajectories.during_training=true"]) == 0
     assert train.main(["--config_file", str(config), "run_name=after"]) == 0
     assert run_distributed_trajectories.main(["--config_file", str(config), "run_name=after"]) == 0
-    during, after = losses(res_dir / "during"), losses(res_dir / "after")
+    during = losses(res_dir / "during")
+    after = losses(res_dir / "after")
     assert list(during) == ["checkpoint-12.npy", "checkpoint-4.npy", "checkpoint-8.npy"]
     for name in after:
         np.testing.assert_array_equal(during[name], after[name])
@@ -48,7 +49,8 @@ def test_two_ranks_of_a_training_share_the_scoring(make_config, res_dir):
     run_script("train.py", "--config_file", config, torchrun=2)
     words = ("--config_file", config, "run_name=after", "--model_path", res_dir / "two")
     assert run_here(run_distributed_trajectories, *words) == 0
-    two, after = losses(res_dir / "two"), losses(res_dir / "after")
+    two = losses(res_dir / "two")
+    after = losses(res_dir / "after")
     assert two.keys() == after.keys() and len(two) == 3
     for name in after:
         np.testing.assert_array_equal(two[name], after[name])
@@ -128,7 +130,7 @@ def test_what_a_kill_left_unscored_is_made_up_for(make_config, res_dir):
 
 
 def test_kept_last_checkpoint_trains_resumes_and_selects_as_all(make_config, res_dir):
-    """checkpoints.keep: last leaves one checkpoint and all losses; killed in between, the same command goes on."""
+    """checkpoints.keep: last leaves one checkpoint and all losses, and a kill in between changes nothing."""
     settings = {"trajectories": {"during_training": True}, "checkpoints": {"count": 3, "keep": "last"}}
     all_kept = make_config("all", trajectories={"during_training": True})
     assert train.main(["--config_file", str(all_kept)]) == 0

@@ -1,5 +1,7 @@
-"""Limits on a subset: several budgets, tokens, rows in and out, sources' minima and maxima, duplicates, contamination,
-and new rows later. Each holds exactly, and two that contradict each other are both named.
+"""Limits on a subset hold exactly, and two that contradict each other are both named.
+
+Several budgets, tokens, rows in and out, sources' minima and maxima, duplicates, contamination,
+new rows later.
 
 Legend: N examples of the pool.
 """
@@ -141,7 +143,8 @@ def test_a_further_budget_leaves_those_that_are_there(place, capsys):
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=50), st.integers(1, 400))
 def test_a_token_budget_is_never_exceeded_and_missed_by_less_than_the_next_row(tokens, budget):
-    order, tokens_N = np.random.default_rng(0).permutation(len(tokens)), np.array(tokens, np.int32)
+    order = np.random.default_rng(0).permutation(len(tokens))
+    tokens_N = np.array(tokens, np.int32)
     if tokens_N[order[0]] > budget:
         with pytest.raises(ValueError, match="subset.budget_tokens"):
             rows_within_tokens(order, tokens_N, budget, 0)
@@ -186,10 +189,8 @@ def test_limits_hold_and_smaller_budgets_stay_contained(num_rows, num_sources, m
     method = data.draw(st.sampled_from(["s2l", "random", "random_per_source", "middle_perplexity"]))
     subset = SubsetConfig.model_validate({"num_clusters": 3, **limits})
     found = find_limits(candidates, subset)
-    order, num_required = (
-        METHODS[method].choose(candidates, subset, num_rows, seed).order,
-        int(found.least_S.sum()),
-    )
+    order = METHODS[method].choose(candidates, subset, num_rows, seed).order
+    num_required = int(found.least_S.sum())
     order = order_within(found, order, candidates)
     assert len(set(order.tolist())) == len(order)
     sizes = np.bincount(candidates.source_codes_n, minlength=num_sources)

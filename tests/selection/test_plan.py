@@ -42,13 +42,17 @@ def contents(folder: Path) -> str:
 
 
 def write_problem(place: Path, data: st.DataObject) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Files of a random small pool. Returns: settings of a subset, and what they mean."""
-    num_rows, num_sources = data.draw(st.integers(1, 24)), data.draw(st.integers(1, 4))
+    """Files of a random small pool, the settings of a subset, and their meaning."""
+    num_rows = data.draw(st.integers(1, 24))
+    num_sources = data.draw(st.integers(1, 4))
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
-    losses_NT, source_N = rng.gamma(2, 1, (num_rows, 3)), rng.integers(0, num_sources, num_rows)
+    losses_NT = rng.gamma(2, 1, (num_rows, 3))
+    source_N = rng.integers(0, num_sources, num_rows)
     tokens_N = rng.integers(1, 9, num_rows).astype(np.int32)
     rows = st.sets(st.integers(0, num_rows - 1), max_size=max(1, num_rows // 3))
-    unscorable, excluded, included = data.draw(rows), data.draw(rows), data.draw(rows)
+    unscorable = data.draw(rows)
+    excluded = data.draw(rows)
+    included = data.draw(rows)
     losses_NT[list(unscorable)] = np.nan
     np.savez(place / "losses.npz", losses=losses_NT, num_response_tokens=tokens_N)
     np.save(place / "sources.npy", source_N)
@@ -99,17 +103,19 @@ def is_possible(subset: dict[str, Any], meaning: dict[str, Any]) -> bool | None:
     """By the definitions, in sets; None where it depends on the order of the rows."""
     if not meaning["selectable"] or meaning["contradicts"]:
         return False
-    least, most, fewest, largest = 0, 0, 0, 0
+    least = 0
+    most = 0
+    fewest = 0
+    largest = 0
     for name, rows in meaning["sources"].items():
-        must, at_least = (
-            rows & meaning["included"],
-            min(len(rows), limit_of(subset["min_per_source"], name, 0)),
-        )
+        must = rows & meaning["included"]
+        at_least = min(len(rows), limit_of(subset["min_per_source"], name, 0))
         at_most = limit_of(subset["max_per_source"], name, 99)
         if at_least > at_most or len(must) > at_most:
             return False
         more = max(0, at_least - len(must))
-        least, most = least + len(must) + more, most + min(len(rows), at_most)
+        least = least + len(must) + more
+        most = most + min(len(rows), at_most)
         others = sorted(int(meaning["tokens"][row]) for row in rows - must)
         of_must = sum(int(meaning["tokens"][row]) for row in must)
         fewest += of_must + sum(others[:more])
@@ -117,7 +123,8 @@ def is_possible(subset: dict[str, Any], meaning: dict[str, Any]) -> bool | None:
     if "budget_tokens" in subset:
         if least == 0:
             tokens = [int(meaning["tokens"][row]) for row in meaning["selectable"]]
-            fewest, largest = min(tokens), max(tokens)
+            fewest = min(tokens)
+            largest = max(tokens)
         return (
             False
             if fewest > subset["budget_tokens"]
@@ -172,7 +179,8 @@ def test_token_bounds_are_those_of_the_definition():
         np.arange(3), np.zeros(3, np.int32), [""], 3, None, np.empty(0, int), np.array([1])
     )
     assert config.subset is not None
-    limits, tokens_N = find_limits(candidates, config.subset), np.array([5, 2, 7], np.int32)
+    limits = find_limits(candidates, config.subset)
+    tokens_N = np.array([5, 2, 7], np.int32)
     assert check_token_budget(9, tokens_N, candidates, limits)
     assert not check_token_budget(7, tokens_N, candidates, limits)
     with pytest.raises(ValueError, match="expected at least 7"):
@@ -194,7 +202,8 @@ def config_file(make_target: Callable[..., Path], tmp_path: Path) -> Path:
     config = RunConfig.model_validate({"run_name": "proxy", "data": {"path": str(tmp_path / "pool.jsonl")}})
     assert config.data is not None
     inputs = {"pool": Pool(config.data).fingerprint, "num_examples": NUM_ROWS}
-    folder, steps = RunPaths("proxy").trajectories, [0, 500, 1000]
+    folder = RunPaths("proxy").trajectories
+    steps = [0, 500, 1000]
     begin_trajectories(
         folder, inputs, {step: f"at {step}" for step in steps}, [], np.full(NUM_ROWS, 3, np.int32)
     )
@@ -408,10 +417,12 @@ def test_measures_are_those_of_the_rows(config_file):
         np.load(RunPaths("proxy").trajectories / f"checkpoint-{step}.npy") for step in (500, 1000)
     )
     for name, value_N in (("first_loss", first_N), ("last_loss", last_N), ("fall_of_loss", first_N - last_N)):
-        found, error = composition["measures"][name], 0.0
+        found = composition["measures"][name]
+        error = 0.0
         expected = 0.0
         for code in range(2):
-            pool, chosen = np.arange(code, NUM_ROWS, 2), indices[indices % 2 == code]
+            pool = np.arange(code, NUM_ROWS, 2)
+            chosen = indices[indices % 2 == code]
             expected += len(chosen) / len(indices) * value_N[pool].mean()
             variance = value_N[pool].astype(float).var(ddof=1)
             error += (

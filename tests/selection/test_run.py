@@ -1,5 +1,4 @@
-"""The selection stage on disk: the chosen rows are the pool's, bad input is refused in words, and a subset is reused only
-for what it was made from.
+"""The selection stage on disk: chosen rows are the pool's, bad input is refused, reuse needs the same inputs.
 
 Legend: N examples of the pool, T checkpoints.
 """
@@ -123,7 +122,8 @@ def test_composition_adds_up(place, capsys):
         assert (
             sum(source["chosen"] for source in composition["sources"].values()) == composition["chosen"] == 60
         )
-        sizes, taken = {}, {}
+        sizes = {}
+        taken = {}
         for source in composition["sources"].values():
             assert sum(size for size, _ in source["clusters"].values()) == source["selectable"]
             assert sum(took for _, took in source["clusters"].values()) == source["chosen"]
@@ -374,7 +374,8 @@ def test_a_run_gets_its_subset_only_while_it_is_what_the_config_says(place):
     with pytest.raises(FileNotFoundError, match=r"no subset in .*select_s2l.py"):
         resolve_subset(config)
     chosen = selected(config)
-    assert np.array_equal(resolve_subset(config, Pool(config.data)).indices, chosen.indices)  # type: ignore[arg-type]
+    again = resolve_subset(config, Pool(config.data_section))
+    assert np.array_equal(again.indices, chosen.indices)
     for changed in ({"budget": 61}, {"seed": 3}, {"method": "random"}, {"data": {"limit": 139}}):
         with pytest.raises(ValueError, match="made from other inputs"):
             resolve_subset(

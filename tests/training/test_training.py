@@ -52,7 +52,8 @@ def weights(checkpoint: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
-    first, second = weights(one), weights(other)
+    first = weights(one)
+    second = weights(other)
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_allclose(first[name], second[name], atol=tolerance, err_msg=name)

@@ -15,7 +15,9 @@ from utils.evaluation.answers.python_numbers import evaluate
 from utils.evaluation.answers.strict import given_answer, stated_answer, strict_answer, strict_same
 from utils.evaluation.questions.files import MATH_SETS
 
-N, L, X = Kind.NUMBER, Kind.LETTER, Kind.LATEX
+N = Kind.NUMBER
+L = Kind.LETTER
+X = Kind.LATEX
 
 # (response, gold, kind, right by `paper`, right by `strict`)
 CASES = [
@@ -211,7 +213,8 @@ CASES = [
     ("The answer is \\frac{1}{0}", "5", X, False, False),
     ("The answer is x^{16}", "x^{15}", X, False, False),
     ("The answer is (-\\infty, 2)", "(-\\infty, 2)", X, True, True),
-    ("The answer is \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", X, True, True),
+    ("The answer is \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}",
+     X, True, True),
     ("The answer is \\frac{", "5", X, False, False),
     ("The answer is 9^{9^{9^{9}}}", "5", X, False, False),
     # no kind: as the gold answer suggests, which is read by the same rule
@@ -562,9 +565,10 @@ def test_no_relation_breaks_the_strict_rule(sides, data):
 
 
 PIECES = st.sampled_from(
-    ["1", "2", "30", "0.5", ",", ", ", " ", "x", "-", "+", "/", "^", "{", "}", "(", ")", "[", "]", "=", "<", "\\frac", "\\sqrt",
-     "\\boxed{", "\\pm", "\\{", "\\}", "\\cup", "\\text{", " cm", " and ", "$", "%", "\\ldots", "\\begin{pmatrix}",
-     "\\end{pmatrix}", "\\\\", "&", "The answer is ", "####", ".", ". ", "\n", "\u2212", "\u00bd", "(a)", "(b)", "_", "!", "e5"]
+    ["1", "2", "30", "0.5", ",", ", ", " ", "x", "-", "+", "/", "^", "{", "}", "(", ")", "[", "]", "=", "<",
+     "\\frac", "\\sqrt", "\\boxed{", "\\pm", "\\{", "\\}", "\\cup", "\\text{", " cm", " and ", "$", "%",
+     "\\ldots", "\\begin{pmatrix}", "\\end{pmatrix}", "\\\\", "&", "The answer is ", "####", ".", ". ", "\n",
+     "\u2212", "\u00bd", "(a)", "(b)", "_", "!", "e5"]
 )  # fmt: skip
 ANSWER_LIKE = st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text(max_size=60))
 
@@ -579,7 +583,7 @@ def test_no_text_breaks_a_rule(text, kind):
 @settings(deadline=None, max_examples=300)
 @given(ANSWER_LIKE)
 def test_a_reference_equals_itself_or_is_hopeless(text):
-    """Under `strict` it is right whenever it states an answer, under `paper` whenever the rule finds one in it."""
+    """Under `strict` it is right if it states an answer, under `paper` if the rule finds one in it."""
     answer = stated_answer(text)
     if answer:
         verdicts = can_be_matched(Gold(answer, reference=text))
@@ -666,8 +670,9 @@ def test_the_papers_rule_is_its_evaluation_to_the_letter(text, gold, kind, right
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1 + 2*3", 7), ("2^3", 1), ("2**10", 1024), ("7/2", 3.5), ("7//2", 3), ("-(3)", -3), ("1 < 2 < 3", True),
-        ("(1, 2)", (1, 2)), ("[3]", [3]), ("math.sqrt(16)", 4.0), ("abs(-3)", 3), ("5 if 1 > 2 else 6", 6), ("0 or 4", 4),
+        ("1 + 2*3", 7), ("2^3", 1), ("2**10", 1024), ("7/2", 3.5), ("7//2", 3), ("-(3)", -3),
+        ("1 < 2 < 3", True), ("(1, 2)", (1, 2)), ("[3]", [3]), ("math.sqrt(16)", 4.0), ("abs(-3)", 3),
+        ("5 if 1 > 2 else 6", 6), ("0 or 4", 4),
     ],
 )  # fmt: skip
 def test_python_arithmetic_has_a_value(text, value):
@@ -676,8 +681,9 @@ def test_python_arithmetic_has_a_value(text, value):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "1/0", "__import__('os')", "(1).__class__", "[x for x in (1,)]", "9**9**9", "1 << 10**9", "'a' * 10**9",
-     "math.factorial(10**9)", "(" * 500, "-" * 9000 + "1", "5 5", "f'{1}'", "lambda: 1", "'%s' % 1", "\0", "{}"],
+    ["", "x", "1/0", "__import__('os')", "(1).__class__", "[x for x in (1,)]", "9**9**9", "1 << 10**9",
+     "'a' * 10**9", "math.factorial(10**9)", "(" * 500, "-" * 9000 + "1", "5 5", "f'{1}'", "lambda: 1",
+     "'%s' % 1", "\0", "{}"],
 )  # fmt: skip
 def test_what_is_no_bounded_arithmetic_has_none(text):
     with pytest.raises(ValueError):

@@ -29,7 +29,9 @@ from utils.selection.limits import ListedRows
 from utils.selection.methods.table import METHODS
 from utils.selection.resolve import ExistingSubset
 
-SEED, NUM_ROWS, BUDGET = 3, 300, 60
+SEED = 3
+NUM_ROWS = 300
+BUDGET = 60
 UNSCORABLE = {7: slice(None), 9: 1}
 
 

@@ -1,4 +1,4 @@
-"""The trajectory debugger finds what was put into trajectories made by hand, however they are cut into pieces.
+"""The trajectory debugger finds what was put into trajectories, however they are cut into pieces.
 
 Legend: N examples of the pool, T checkpoints.
 """

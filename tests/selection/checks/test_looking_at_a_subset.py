@@ -1,5 +1,4 @@
-"""select_s2l.py --stability, --explain and --inspect: what they print and write agrees with the subset on disk, and bad
-input is refused in words."""
+"""select_s2l.py --stability, --explain and --inspect agree with the subset on disk and refuse bad input."""
 
 import json
 from collections.abc import Callable
@@ -76,7 +75,8 @@ def test_stability_is_written_beside_the_subset_and_is_the_same_every_time(confi
     assert look(config_file) == 0
     path = RunPaths("target").subset / "stability.json"
     assert look(config_file, "--stability") == 0
-    text, bits = capsys.readouterr().out, path.read_bytes()
+    text = capsys.readouterr().out
+    bits = path.read_bytes()
     stability = json.loads(bits)
     assert f"{100 * stability['share_of_level']:.1f} %" in text
     assert set(stability["without_checkpoint"]) == {f"col {number}" for number in range(5)}

@@ -1,4 +1,4 @@
-"""Stability says 1 where clusters are beyond doubt, little where there is nothing to find, and says so in words.
+"""Stability is 1 where clusters are beyond doubt and small where there is nothing to find, also in words.
 
 Legend: N examples of the pool, T checkpoints.
 """
@@ -83,7 +83,8 @@ def test_the_index_of_several_parts_follows_its_definition(triples):
 def test_clusters_that_only_agree_on_the_sources_earn_nothing():
     rng = np.random.default_rng(0)
     part = np.repeat(np.arange(10), 1000)
-    first, second = 3 * part + rng.integers(3, size=10_000), 3 * part + rng.integers(3, size=10_000)
+    first = 3 * part + rng.integers(3, size=10_000)
+    second = 3 * part + rng.integers(3, size=10_000)
     assert abs(adjusted_rand_index(part, first, second)) < 0.01
     assert adjusted_rand_index(np.zeros_like(part), first, second) > 0.2
 

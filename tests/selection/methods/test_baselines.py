@@ -21,7 +21,8 @@ from utils.selection.candidates import Candidates
 from utils.selection.methods import greedy
 from utils.selection.methods.table import METHODS
 
-NUM_ROWS, STEPS = 40, [0, 500, 1000]
+NUM_ROWS = 40
+STEPS = [0, 500, 1000]
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
         "embeddings": rng.normal(size=(NUM_ROWS, 6)).astype(np.float16),
         "num_response_tokens": rng.integers(1, 50, NUM_ROWS).astype(np.int32),
     }
-    folder, rows = RunPaths("proxy").trajectories, np.arange(NUM_ROWS)
+    folder = RunPaths("proxy").trajectories
+    rows = np.arange(NUM_ROWS)
     weights = {step: f"weights {step}" for step in STEPS}
     begin_trajectories(folder, {"num_examples": NUM_ROWS}, weights, [], scores["num_response_tokens"])
     for number, step in enumerate(STEPS):
@@ -72,7 +74,8 @@ SELECTABLE = [row for row in range(NUM_ROWS) if row % 7 != 3]
 
 @pytest.mark.parametrize("selectable", [None, SELECTABLE], ids=["all", "some"])
 def test_scores_are_ranked_by_their_definitions(scores, selectable):
-    losses_NT, of = scores["losses_NT"], candidates(selectable)
+    losses_NT = scores["losses_NT"]
+    of = candidates(selectable)
     rows = of.rows.tolist()
     perplexity = np.exp(losses_NT[:, -1].astype(float))
     ascending = sorted(rows, key=lambda row: (perplexity[row], row))
@@ -101,7 +104,8 @@ def coverage(vectors_nd: np.ndarray, picks: list[int]) -> float:
 @pytest.mark.parametrize("share", [1, 1 / 8, 0], ids=["pairs soon", "pairs later", "never pairs"])
 def test_each_facility_raises_the_coverage_most(scores, monkeypatch, share):
     monkeypatch.setattr(greedy, "_MANY_OF_ALL", share)
-    vectors_Nd, picks = unit(scores["embeddings"]), chosen("facility_location", 20)
+    vectors_Nd = unit(scores["embeddings"])
+    picks = chosen("facility_location", 20)
     for place, pick in enumerate(picks):
         best = max(coverage(vectors_Nd, [*picks[:place], row]) for row in range(NUM_ROWS))
         assert coverage(vectors_Nd, [*picks[:place], pick]) > best - 1e-6
@@ -116,7 +120,8 @@ def test_greedy_coverage_is_close_to_the_best_there_is(scores):
 
 
 def test_each_center_is_the_row_farthest_from_those_before(scores):
-    vectors_Nd, picks = unit(scores["embeddings"]), chosen("k_center", 20)
+    vectors_Nd = unit(scores["embeddings"])
+    picks = chosen("k_center", 20)
     for place in range(1, len(picks)):
         distances = np.linalg.norm(vectors_Nd[:, None] - vectors_Nd[picks[:place]], axis=2).min(1)
         assert distances[picks[place]] > distances.max() - 1e-6

@@ -1,4 +1,4 @@
-"""k-means finds what is there, gives each row one cluster in one numbering, and leaves the process as it was."""
+"""k-means finds what is there, gives each row one cluster, and leaves the process as it was."""
 
 import random
 from pathlib import Path

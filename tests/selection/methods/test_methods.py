@@ -1,5 +1,6 @@
-"""What methods choose: the budget is spent exactly and evenly, smaller subsets lie inside larger ones, and nothing but the
-inputs decides. Needs neither a disk nor a model.
+"""What methods choose follows from their inputs alone: exact and even budgets, nested subsets.
+
+Needs neither a disk nor a model.
 
 Legend: N examples of the pool, T checkpoints.
 """
@@ -50,7 +51,8 @@ def subset_config(preset: str = "released", **settings) -> SubsetConfig:
 
 def water_fill(sizes: list[int], budget: int) -> list[int]:
     """Clusters ascending by size; the k-th of K gives min(its size, what is left // (K - k + 1))."""
-    quotas, left = [0] * len(sizes), budget
+    quotas = [0] * len(sizes)
+    left = budget
     ascending = sorted(range(len(sizes)), key=sizes.__getitem__)
     for place, group in enumerate(ascending):
         quotas[group] = min(sizes[group], left // (len(sizes) - place))
@@ -122,7 +124,9 @@ def test_the_order_in_which_groups_are_listed_does_not_matter(sizes, seed, shuff
 
 
 def test_every_row_is_as_likely_as_any_other():
-    num_seeds, num_rows, quota = 2000, 10, 3
+    num_seeds = 2000
+    num_rows = 10
+    quota = 3
     counts = np.zeros(num_rows, int)
     for seed in range(num_seeds):
         counts[in_random_order(np.arange(num_rows), random_keys(seed, num_rows))[:quota]] += 1
@@ -133,7 +137,8 @@ def test_every_row_is_as_likely_as_any_other():
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_groups_of_one_row_each_are_served_like_a_single_group(num_rows, seed):
     keys = random_keys(seed, num_rows)
-    singles, whole = [np.array([row]) for row in range(num_rows)], in_random_order(np.arange(num_rows), keys)
+    singles = [np.array([row]) for row in range(num_rows)]
+    whole = in_random_order(np.arange(num_rows), keys)
     assert np.array_equal(take_turns(singles, keys), take_turns([whole], keys))
 
 
@@ -149,7 +154,7 @@ def test_a_sample_has_no_row_twice(num_rows, seed, data):
 
 
 def planted(seed: int, num_clusters: int = 20, num_checkpoints: int = 6) -> tuple[Candidates, np.ndarray]:
-    """Candidates from clusters of sizes 1 : 50, centres at least 20 standard deviations of the noise apart; the clusters."""
+    """Candidates and their clusters, of sizes 1 : 50, with centres 20 deviations of the noise apart or more."""
     rng = np.random.default_rng(seed)
     sizes = np.linspace(8, 400, num_clusters).astype(int)
     cluster_N = rng.permutation(np.repeat(np.arange(num_clusters), sizes))
@@ -159,7 +164,8 @@ def planted(seed: int, num_clusters: int = 20, num_checkpoints: int = 6) -> tupl
     distances = np.linalg.norm(centres_KT[:, None] - centres_KT, axis=2)
     assert distances[~np.eye(num_clusters, dtype=bool)].min() >= 20
     losses_NT = centres_KT[cluster_N] + rng.normal(0, 1, (len(cluster_N), num_checkpoints))
-    rows, num_rows = np.arange(len(cluster_N)), len(cluster_N)
+    rows = np.arange(len(cluster_N))
+    num_rows = len(cluster_N)
     trajectories = trajectories_of(losses_NT)
     return Candidates(
         rows, np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, int)
@@ -200,7 +206,8 @@ def test_any_number_of_sources(num_sources):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=300))
 def test_positions_by_group_are_a_stable_sort(groups):
-    group_n, num_groups = np.array(groups, np.int32), max(groups) + 1
+    group_n = np.array(groups, np.int32)
+    num_groups = max(groups) + 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("utils.selection.candidates._SORTED_AT_ONCE", 17)
         found = positions_by_group(group_n, num_groups)
@@ -217,7 +224,8 @@ def test_positions_by_group_are_a_stable_sort(groups):
     st.lists(st.integers(0, 4), min_size=2, max_size=120), st.integers(1, 12), st.integers(0, 99), st.data()
 )
 def test_smaller_budget_is_contained_in_larger(method, preset, sources, num_clusters, seed, data):
-    candidates, subset = candidates_of(sources, seed), subset_config(preset, num_clusters=num_clusters)
+    candidates = candidates_of(sources, seed)
+    subset = subset_config(preset, num_clusters=num_clusters)
     budgets = sorted(data.draw(st.lists(st.integers(1, len(candidates.rows)), min_size=2, max_size=5)))
     choices = [METHODS[method].choose(candidates, subset, budget, seed) for budget in budgets]
     for budget, choice in zip(budgets, choices, strict=True):
@@ -231,7 +239,8 @@ def test_smaller_budget_is_contained_in_larger(method, preset, sources, num_clus
 
 @pytest.mark.parametrize(("method", "preset"), SEEDED_METHODS)
 def test_the_seed_and_nothing_else_changes_the_choice(method, preset):
-    candidates, subset = candidates_of([0, 1, 1, 2] * 60), subset_config(preset, num_clusters=8)
+    candidates = candidates_of([0, 1, 1, 2] * 60)
+    subset = subset_config(preset, num_clusters=8)
     first, again, other = (METHODS[method].choose(candidates, subset, 60, seed) for seed in (0, 0, 1))
     assert np.array_equal(first.rows, again.rows) and not np.array_equal(first.rows, other.rows)
     assert np.array_equal(first.clusters_N, again.clusters_N)
@@ -250,11 +259,9 @@ def test_s2l_with_one_cluster_or_one_per_row_is_its_random_baseline(per_source, 
 
 @pytest.mark.parametrize("preset", SELECTION_PRESETS)
 def test_clusters_are_served_evenly(preset):
-    """Inside each part that is clustered: who got less than another either has no more, or got just one less."""
-    candidates, subset = (
-        candidates_of([0] * 200 + [1] * 30 + [2] * 120),
-        subset_config(preset, num_clusters=9),
-    )
+    """Within each clustered part a cluster that got less than another has no more rows, or got one less."""
+    candidates = candidates_of([0] * 200 + [1] * 30 + [2] * 120)
+    subset = subset_config(preset, num_clusters=9)
     choice = METHODS["s2l"].choose(candidates, subset, 100, 0)
     sources = np.zeros(candidates.num_examples, int)
     sources[candidates.rows] = candidates.source_codes_n
