@@ -204,14 +204,14 @@ def run_script(
 
 def processes_with(word: str | Path) -> set[int]:
     """Ids of all processes but this one that have a word on their command lines and are not dead yet."""
-    found = set()
+    processes = set()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
             if int(folder.name) != os.getpid() and str(word).encode() in words and state != "Z":
-                found.add(int(folder.name))
-    return found
+                processes.add(int(folder.name))
+    return processes
 
 
 def plain_losses(model: Any, tokens: Any) -> np.ndarray:

@@ -24,12 +24,12 @@ BASE = {"run_name": "run", "model": {"name_or_path": "model"}, "data": {"path": 
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced blocks of a language, in lists too."""
-    found = re.findall(
+    entries = re.findall(
         rf"^( *)```{language}\n(.*?)^\1```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     return [
         "".join(line.removeprefix(indent) for line in text.splitlines(keepends=True))
-        for indent, text in found
+        for indent, text in entries
     ]
 
 
@@ -93,12 +93,12 @@ def help_of(script: str) -> str:
 def commands(page: Path) -> list[list[str]]:
     """Words of each command in the bash blocks of a page."""
     text = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
-    found = []
+    word_lists = []
     for line in re.split(r"\n|&&|; ", text):
         words = shlex.split(line, comments=True)
         if words and words != ["do"]:
-            found.append(words)
-    return found
+            word_lists.append(words)
+    return word_lists
 
 
 def check_script(script: str, words: list[str]) -> None:

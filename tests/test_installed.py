@@ -91,6 +91,6 @@ def test_a_trainer_of_ones_own_beside_a_utils_of_ones_own(site, make_config, res
         check=True,
         timeout=240,
     )
-    found = [np.load(project / f"res/mine/trajectories/checkpoint-{step}.npy") for step in (2, 4)]
-    assert all(losses.shape == (30,) and np.isfinite(losses).all() for losses in found)
-    assert not np.array_equal(*found)
+    columns = [np.load(project / f"res/mine/trajectories/checkpoint-{step}.npy") for step in (2, 4)]
+    assert all(losses.shape == (30,) and np.isfinite(losses).all() for losses in columns)
+    assert not np.array_equal(*columns)

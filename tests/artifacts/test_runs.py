@@ -20,11 +20,18 @@ MODEL = {"name_or_path": "m", "dtype": "float32"}
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ")
 
 
-def write_training(name: str, time: str, status: str = "complete", device: str = "A", **made) -> None:
+def write_training(name: str, time: str, status: str = "complete", device: str = "A", **provenance) -> None:
     work = {"tokens": 100, "steps_per_epoch": 5}
-    made = {"time": time, "device_name": device, "devices": 2, "seconds": 10.0, "work": work, **made}
+    provenance = {
+        "time": time,
+        "device_name": device,
+        "devices": 2,
+        "seconds": 10.0,
+        "work": work,
+        **provenance,
+    }
     inputs = {"model": MODEL, "save_steps": [5, 10]}
-    write_manifest(RunPaths(name).manifest, "training", status, inputs, steps=10, provenance=made)
+    write_manifest(RunPaths(name).manifest, "training", status, inputs, steps=10, provenance=provenance)
 
 
 def test_runs_are_listed_as_data_and_the_table_is_made_of_it(res_dir, capsys):
@@ -36,10 +43,16 @@ def test_runs_are_listed_as_data_and_the_table_is_made_of_it(res_dir, capsys):
         RunPaths("sooner").checkpoint(step).mkdir()
     (RunPaths("sooner").checkpoint(5) / "model.safetensors").write_bytes(b"x" * 5000)
     subset = RunPaths("later").subset_of(30) / "manifest.json"
-    made = {"time": "2026-02-03T10:00:00+00:00"}
+    provenance = {"time": "2026-02-03T10:00:00+00:00"}
     inputs = {"method": "s2l"}
     write_manifest(
-        subset, "subset", "complete", inputs, budget=30, trajectories={"from": "sooner"}, provenance=made
+        subset,
+        "subset",
+        "complete",
+        inputs,
+        budget=30,
+        trajectories={"from": "sooner"},
+        provenance=provenance,
     )
     (res_dir / "not_a_run").mkdir()
     (res_dir / ".cache").mkdir()

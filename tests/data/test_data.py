@@ -115,10 +115,10 @@ def test_tokens_are_made_once_per_pool_template_tokenizer_and_length(tmp_path, r
     rows = pool_rows(20)
     tokenized(tmp_path, rows, tokenizer)
     (first,) = folders()
-    made = (res_dir / ".cache/tokens" / first / "tokens.bin").stat().st_mtime_ns
+    modified_ns = (res_dir / ".cache/tokens" / first / "tokens.bin").stat().st_mtime_ns
     tokenized(tmp_path, rows, tokenizer)
     assert folders() == {first}
-    assert (res_dir / ".cache/tokens" / first / "tokens.bin").stat().st_mtime_ns == made
+    assert (res_dir / ".cache/tokens" / first / "tokens.bin").stat().st_mtime_ns == modified_ns
     tokenized(tmp_path, rows, tokenizer, template="plain")
     tokenized(tmp_path, rows, tokenizer, max_length=50)
     tokenized(tmp_path, rows[1:], tokenizer)

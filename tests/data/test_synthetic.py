@@ -22,14 +22,14 @@ NUMBER = r"\d+(?:\.\d+)?"
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[list[Row], list[Row]]:
+def pool_and_heldout() -> tuple[list[Row], list[Row]]:
     return make_rows(4000, 400, seed=0)
 
 
 @pytest.fixture(scope="module")
-def rows_of(made: tuple[list[Row], list[Row]]) -> dict[str, list[Row]]:
+def rows_of(pool_and_heldout: tuple[list[Row], list[Row]]) -> dict[str, list[Row]]:
     """Rows by source, the rare sources topped up so that all of their templates are met."""
-    pool, heldout = made
+    pool, heldout = pool_and_heldout
     more, _ = make_rows(8000, 0, seed=1)
     return {
         source.name: [row for row in pool + heldout + more if row["source"] == source.name]
@@ -60,7 +60,7 @@ def rows_in(directory: Path) -> dict[str, bytes]:
 
 
 def test_same_seed_gives_same_bytes_in_another_process_with_another_hash_seed(tmp_path: Path) -> None:
-    made = []
+    files = []
     for hash_seed in ("0", "4242"):
         directory = tmp_path / hash_seed
         command = [
@@ -74,9 +74,9 @@ def test_same_seed_gives_same_bytes_in_another_process_with_another_hash_seed(tm
         ]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-        made.append(files_in(directory))
-    assert made[0] == made[1]
-    assert {"pool.jsonl", "heldout.jsonl", "tokenizer/tokenizer.json"} <= set(made[0])
+        files.append(files_in(directory))
+    assert files[0] == files[1]
+    assert {"pool.jsonl", "heldout.jsonl", "tokenizer/tokenizer.json"} <= set(files[0])
 
 
 def test_bytes_are_pinned_across_machines_and_python_versions(tmp_path: Path) -> None:
@@ -85,23 +85,23 @@ def test_bytes_are_pinned_across_machines_and_python_versions(tmp_path: Path) ->
     assert digests == {"pool.jsonl": "f87603e7ccce8f6d", "heldout.jsonl": "958a98e7c84cf3bd"}
 
 
-def test_another_seed_gives_other_rows(made: tuple[list[Row], list[Row]]) -> None:
-    pool, heldout = made
+def test_another_seed_gives_other_rows(pool_and_heldout: tuple[list[Row], list[Row]]) -> None:
+    pool, heldout = pool_and_heldout
     other_pool, other_heldout = make_rows(4000, 400, seed=1)
     assert pool != other_pool
     assert heldout != other_heldout
     assert make_rows(100, 100, seed=-1) != make_rows(100, 100, seed=1)
 
 
-def test_heldout_rows_do_not_depend_on_the_pool_size(made: tuple[list[Row], list[Row]]) -> None:
-    assert make_rows(100, 400, seed=0)[1] == made[1]
+def test_heldout_rows_do_not_depend_on_the_pool_size(pool_and_heldout: tuple[list[Row], list[Row]]) -> None:
+    assert make_rows(100, 400, seed=0)[1] == pool_and_heldout[1]
 
 
 # Which rows there are.
 
 
-def test_pool_counts_follow_the_very_different_shares(made: tuple[list[Row], list[Row]]) -> None:
-    counts = Counter(row["source"] for row in made[0])
+def test_pool_counts_follow_the_very_different_shares(pool_and_heldout: tuple[list[Row], list[Row]]) -> None:
+    counts = Counter(row["source"] for row in pool_and_heldout[0])
     assert sum(source.share for source in SOURCES) == 1000
     assert counts == {source.name: 4 * source.share for source in SOURCES}
     assert max(counts.values()) >= 40 * min(counts.values())
@@ -122,20 +122,22 @@ def test_counts_are_largest_remainder_where_no_source_needs_lifting() -> None:
     assert apportion(3, [990, 5, 5]) == [1, 1, 1]
 
 
-def test_heldout_has_equally_many_rows_of_every_source(made: tuple[list[Row], list[Row]]) -> None:
-    assert Counter(row["source"] for row in made[1]) == {source.name: 40 for source in SOURCES}
+def test_heldout_has_equally_many_rows_of_every_source(pool_and_heldout: tuple[list[Row], list[Row]]) -> None:
+    assert Counter(row["source"] for row in pool_and_heldout[1]) == {source.name: 40 for source in SOURCES}
     uneven = make_rows(100, len(SOURCES) * 3 + 4, seed=0)[1]
     assert Counter(row["source"] for row in uneven) == {source.name: 3 for source in SOURCES}
     assert make_rows(100, 0, seed=0)[1] == []
 
 
-def test_no_instruction_occurs_twice_in_pool_and_heldout_together(made: tuple[list[Row], list[Row]]) -> None:
-    instructions = [row["instruction"] for rows in made for row in rows]
+def test_no_instruction_occurs_twice_in_pool_and_heldout_together(
+    pool_and_heldout: tuple[list[Row], list[Row]],
+) -> None:
+    instructions = [row["instruction"] for rows in pool_and_heldout for row in rows]
     assert len(set(instructions)) == len(instructions) == 4400
 
 
-def test_pool_is_shuffled_across_sources(made: tuple[list[Row], list[Row]]) -> None:
-    first = Counter(row["source"] for row in made[0][:400])
+def test_pool_is_shuffled_across_sources(pool_and_heldout: tuple[list[Row], list[Row]]) -> None:
+    first = Counter(row["source"] for row in pool_and_heldout[0][:400])
     assert len(first) >= 8
     assert 120 <= first[SOURCES[0].name] <= 200
 
@@ -232,8 +234,8 @@ def linear_form(side: str) -> Counter[str]:
 
 def equations_in(text: str) -> list[tuple[Counter[str], Counter[str]]]:
     side = r"\d*[a-z](?: [+-] \d*[a-z]?)?"
-    found = re.findall(rf"(?<!\w)({side}) = ({side}|\d+)(?!\w)", text)
-    return [(linear_form(left), linear_form(right)) for left, right in found]
+    equations = re.findall(rf"(?<!\w)({side}) = ({side}|\d+)(?!\w)", text)
+    return [(linear_form(left), linear_form(right)) for left, right in equations]
 
 
 def solve_equation(text: str) -> Fraction:

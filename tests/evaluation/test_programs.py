@@ -42,15 +42,15 @@ def test_what_gives_no_answer_is_asked_for_again_in_words():
     golds = [Gold(text) for text in ("7", "8", "9", "B", "5")]
     questions = [Question(row, Example(f"question {row}", gold.text), gold) for row, gold in enumerate(golds)]
     texts = ["print(3 + 4)  # The answer is 4", "print(1 / 0)", "The answer is 9", "I do not know.", ""]
-    asked = []
+    asked_rows = []
 
     def in_words(unanswered: list[Question]) -> list[Response]:
-        asked.extend(question.row for question in unanswered)
+        asked_rows.extend(question.row for question in unanswered)
         again = [Response(question.gold.stating) for question in unanswered[:-1]]
         return [*again, Response("print(2 + 3)")]  # run, though words were asked for
 
     responses, note = answered_by_programs(questions, [Response(text) for text in texts], in_words)
-    assert asked == [1, 3, 4]
+    assert asked_rows == [1, 3, 4]
     predictions = judge_all(questions, responses)
     assert all(prediction.verdicts.paper.correct for prediction in predictions)
     assert prediction_line(predictions[0])["text"] == f"{texts[0]}\n\nThe answer is 7", (

@@ -21,7 +21,7 @@ def test_vllm_answers_as_hf_does(make_config: Any, res_dir: Path, tmp_path: Path
         for left in range(60)
     ]
     pool = write_jsonl(tmp_path / "sums.jsonl", rows)
-    asked = write_jsonl(
+    questions = write_jsonl(
         tmp_path / "asked.jsonl",
         [{"instruction": row["instruction"], "answer": row["output"].split()[-1]} for row in rows[:50]],
     )
@@ -36,7 +36,7 @@ def test_vllm_answers_as_hf_does(make_config: Any, res_dir: Path, tmp_path: Path
         train_args={"num_train_epochs": 80, "learning_rate": 5e-3},
         evaluation={
             "heldout": str(pool),
-            "benchmarks": {"asked": str(asked)},
+            "benchmarks": {"asked": str(questions)},
             "max_new_tokens": 16,
             "limit": 50,
         },

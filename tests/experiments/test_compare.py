@@ -150,8 +150,8 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "save_steps": [],
             "train_args": other.get("train_args", {"num_train_epochs": 3}),
         }
-        made = other.get(
-            "made", {"seconds": 2.0 * steps, "devices": 1, "device": "cpu", "continued_from": None}
+        launch = other.get(
+            "launch", {"seconds": 2.0 * steps, "devices": 1, "device": "cpu", "continued_from": None}
         )
         work = {
             "tokens": other.get("tokens", 10 * num_rows),
@@ -160,10 +160,10 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "training_operations": 3e6 * num_rows,
             **other.get("work", {}),
         }
-        made = {**made, "work": {**work, "steps_per_epoch": other.get("steps_per_epoch", 10)}}
+        launch = {**launch, "work": {**work, "steps_per_epoch": other.get("steps_per_epoch", 10)}}
         last_step = other.get("last_step", steps)
         write_manifest(
-            RunPaths(name).manifest, "training", "complete", training, steps=last_step, provenance=made
+            RunPaths(name).manifest, "training", "complete", training, steps=last_step, provenance=launch
         )
         common = {
             "step": steps,
@@ -235,10 +235,10 @@ def value_of(
 
 
 def difference_of(comparison: Comparison, arm: str, measure: str, *question_sets: str) -> Difference:
-    (found,) = [difference for difference in comparison.differences
+    (match,) = [difference for difference in comparison.differences
                 if (difference.arm, difference.measure) == (arm, measure)
                 and difference.question_sets == list(question_sets)]  # fmt: skip
-    return found
+    return match
 
 
 def test_the_seeds_of_an_arm_belong_together(evaluated):
@@ -247,47 +247,49 @@ def test_the_seeds_of_an_arm_belong_together(evaluated):
         evaluated("random_1", "random", 1, 0.7, 0.4),
         evaluated("s2l_2", "s2l", 2, 0.6, 0.8),
     ]
-    found = compare(runs)
-    assert [(arm.letter, arm.label, arm.runs) for arm in found.arms] == [
+    comparison = compare(runs)
+    assert [(arm.letter, arm.label, arm.runs) for arm in comparison.arms] == [
         ("A", "s2l", ["s2l_1", "s2l_2"]), ("B", "random", ["random_1"]),
     ]  # fmt: skip
-    assert [(run.name, run.arm, run.seed, run.subset_seed) for run in found.runs] == [
+    assert [(run.name, run.arm, run.seed, run.subset_seed) for run in comparison.runs] == [
         ("s2l_1", "A", 1, 1), ("s2l_2", "A", 2, 2), ("random_1", "B", 1, 1),
     ]  # fmt: skip
-    assert {(arm.num_examples, arm.step, arm.last_step, arm.num_tokens) for arm in found.arms} == {
+    assert {(arm.num_examples, arm.step, arm.last_step, arm.num_tokens) for arm in comparison.arms} == {
         (50, 30, 30, 1500)
     }
-    assert value_of(found, "A", "heldout", "loss") == [0.5, 0.6] and value_of(
-        found, "B", "heldout", "loss"
+    assert value_of(comparison, "A", "heldout", "loss") == [0.5, 0.6] and value_of(
+        comparison, "B", "heldout", "loss"
     ) == [0.7]
-    assert value_of(found, "A", "heldout", "loss", "easy") == [0.4, 0.5]
-    assert value_of(found, "B", "heldout", "accuracy", "hard") == [], "what was not measured has no value"
-    assert value_of(found, "A", "gsm8k", "accuracy") == [0.6, 0.8]
-    assert value_of(found, "A", "gsm8k", "accuracy_strict") == [0.3, 0.4]
+    assert value_of(comparison, "A", "heldout", "loss", "easy") == [0.4, 0.5]
+    assert value_of(comparison, "B", "heldout", "accuracy", "hard") == [], (
+        "what was not measured has no value"
+    )
+    assert value_of(comparison, "A", "gsm8k", "accuracy") == [0.6, 0.8]
+    assert value_of(comparison, "A", "gsm8k", "accuracy_strict") == [0.3, 0.4]
     assert {"Equal optimizer steps: 30 in A, B.", "Equal examples: 50 in A, B.",
-            "Equal tokens trained on: 1,500 in A, B."} <= set(found.remarks)  # fmt: skip
+            "Equal tokens trained on: 1,500 in A, B."} <= set(comparison.remarks)  # fmt: skip
     assert any(
-        remark.startswith("Arm B: one run. Differences between single seeds") for remark in found.remarks
+        remark.startswith("Arm B: one run. Differences between single seeds") for remark in comparison.remarks
     )
 
 
 def test_the_tokens_of_an_arm_are_the_mean_over_its_runs(evaluated):
     """Each seed draws other rows; which seed comes first says nothing."""
     tokens = {"s2l": (500, 560), "random": (560, 500)}
-    found = compare([
+    comparison = compare([
         evaluated(f"{method}_{seed}", method, seed, 0.5, 0.6, tokens=tokens[method][seed])
         for method in tokens for seed in (0, 1)
     ])  # fmt: skip
-    assert [arm.num_tokens for arm in found.arms] == [1590, 1590]
-    assert "Equal tokens trained on: 1,590 in A, B." in found.remarks
+    assert [arm.num_tokens for arm in comparison.arms] == [1590, 1590]
+    assert "Equal tokens trained on: 1,590 in A, B." in comparison.remarks
 
 
 def test_what_arms_differ_in_by_design_is_said(evaluated):
     full = evaluated("full", None, 1, 0.5, 0.6, num_rows=90, steps=60, train_args={"max_steps": 60})
-    found = compare([full, evaluated("s2l", "s2l", 1, 0.6, 0.5)])
+    comparison = compare([full, evaluated("s2l", "s2l", 1, 0.6, 0.5)])
     assert {"Different optimizer steps: A 60, B 30.", "Different examples: A 90, B 50.",
-            "Different tokens trained on: A 5,400, B 1,500."} <= set(found.remarks)  # fmt: skip
-    assert found.arms[0].label == "whole pool" and not found.unlike
+            "Different tokens trained on: A 5,400, B 1,500."} <= set(comparison.remarks)  # fmt: skip
+    assert comparison.arms[0].label == "whole pool" and not comparison.unlike
 
 
 @pytest.mark.parametrize(
@@ -327,8 +329,8 @@ def test_arms_are_told_apart_by_the_fewest_settings_that_do(evaluated):
     assert [arm.label for arm in compare([few, many, run("r", "random", 1)]).arms] == [
         "s2l, num_clusters 2", "s2l, num_clusters 100", "random",
     ]  # fmt: skip
-    found = compare([few, many, run("less", "s2l", 2, rows=40)]).arms
-    assert [arm.told_apart_by for arm in found] == [
+    arms = compare([few, many, run("less", "s2l", 2, rows=40)]).arms
+    assert [arm.told_apart_by for arm in arms] == [
         {"budget": 50, "num_clusters": 2}, {"budget": 50, "num_clusters": 100},
         {"budget": 40, "num_clusters": 2},
     ]  # fmt: skip
@@ -343,9 +345,12 @@ def test_two_base_models_are_told_apart(evaluated):
         path = RunPaths(evaluated(name, None, 1, 0.5, 0.6)).evaluation / "manifest.json"
         manifest = json.loads(path.read_text())
         write_manifest(path, "evaluation", "complete", {**manifest["inputs"], "step": 0, "base_model": name})
-    found = compare(["one", "two"])
-    assert [arm.label for arm in found.arms] == ["base model, base_model one", "base model, base_model two"]
-    assert [run.seed for run in found.runs] == [None, None] and found.arms[0].num_examples == 0
+    comparison = compare(["one", "two"])
+    assert [arm.label for arm in comparison.arms] == [
+        "base model, base_model one",
+        "base model, base_model two",
+    ]
+    assert [run.seed for run in comparison.runs] == [None, None] and comparison.arms[0].num_examples == 0
 
 
 _SETTINGS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([1, 2, None, "x"]), max_size=6)
@@ -377,11 +382,11 @@ def test_the_text_is_readable_at_every_width_and_cuts_no_name(evaluated, width):
         )
         for number in range(7)
     ]
-    found = compare(runs)
-    lines = comparison_text(found, width).splitlines()
-    assert all(len(line) <= width or line.strip() in {arm.title for arm in found.arms} for line in lines)
+    comparison = compare(runs)
+    lines = comparison_text(comparison, width).splitlines()
+    assert all(len(line) <= width or line.strip() in {arm.title for arm in comparison.arms} for line in lines)
     heads = " ".join(" ".join(lines).split())
-    assert all(f"{arm.letter}: " in heads for arm in found.arms) and "..." not in heads
+    assert all(f"{arm.letter}: " in heads for arm in comparison.arms) and "..." not in heads
     assert all(str(steps[number:]).split()[-1] in heads for number in range(7))
     assert lines[0].startswith("A: a_method"), "the verdict is first"
 
@@ -414,10 +419,10 @@ def test_a_limit_that_leaves_the_same_questions_is_no_difference(evaluated):
 def test_a_question_set_that_a_run_was_not_asked_is_named(evaluated):
     runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6),
             evaluated("c", "random", 2, 0.5, 0.6, files=["heldout"])]  # fmt: skip
-    found = compare(runs)
-    assert "gsm8k was not measured in c: arm B has no value there." in found.remarks
-    assert not [difference for difference in found.differences if "gsm8k" in difference.question_sets]
-    assert value_of(found, "B", "gsm8k", "accuracy") == [0.6], "the data keeps what one of its runs has"
+    comparison = compare(runs)
+    assert "gsm8k was not measured in c: arm B has no value there." in comparison.remarks
+    assert not [difference for difference in comparison.differences if "gsm8k" in difference.question_sets]
+    assert value_of(comparison, "B", "gsm8k", "accuracy") == [0.6], "the data keeps what one of its runs has"
 
 
 def test_different_questions_are_refused_by_name(evaluated):
@@ -497,13 +502,13 @@ def test_a_large_difference_is_shown_and_a_small_one_is_not(evaluated):
         evaluated("random", "random", 1, 0.7, 0.3, correct=right(12)),
         evaluated("longest", "longest", 1, 0.7, 0.85, correct=right(34)),
     ]
-    found = compare(runs)
-    from_random, from_longest = (difference_of(found, arm, "accuracy", "gsm8k") for arm in "BC")
+    comparison = compare(runs)
+    from_random, from_longest = (difference_of(comparison, arm, "accuracy", "gsm8k") for arm in "BC")
     assert (from_random.mean, from_random.verdict) == (pytest.approx(0.6), "higher") and from_random.p_values[
         0
     ] < 1e-3
     assert (from_longest.mean, from_longest.verdict) == (pytest.approx(0.05), "no difference shown")
-    assert difference_of(found, "B", "loss_average", "heldout").verdict == "not tested", (
+    assert difference_of(comparison, "B", "loss_average", "heldout").verdict == "not tested", (
         "one run on both sides"
     )
 
@@ -514,8 +519,8 @@ def test_runs_of_one_seed_are_set_against_each_other_also_on_the_whole_pool(eval
         for name, method in (("s2l", "s2l"), ("random", "random"), ("full", None))
         for seed in range(3)
     ]
-    found = compare(runs)
-    assert [difference_of(found, arm, "accuracy", "gsm8k").p_values for arm in "BC"] == [[1.0] * 3] * 2
+    comparison = compare(runs)
+    assert [difference_of(comparison, arm, "accuracy", "gsm8k").p_values for arm in "BC"] == [[1.0] * 3] * 2
 
 
 def test_a_comparison_without_any_difference_says_so(evaluated):
@@ -523,9 +528,12 @@ def test_a_comparison_without_any_difference_says_so(evaluated):
         evaluated("s2l", "s2l", 1, 0.5, 0.5, correct=right(20)),
         evaluated("random", "random", 1, 0.5, 0.5, correct=right(20, shift=3)),
     ]
-    found = compare(runs)
-    assert {difference.verdict for difference in found.differences} == {"no difference shown", "not tested"}
-    assert "In all: no difference shown between A and B." in comparison_text(found)
+    comparison = compare(runs)
+    assert {difference.verdict for difference in comparison.differences} == {
+        "no difference shown",
+        "not tested",
+    }
+    assert "In all: no difference shown between A and B." in comparison_text(comparison)
 
 
 def test_a_difference_that_other_seeds_would_undo_is_not_shown(evaluated):
@@ -533,9 +541,13 @@ def test_a_difference_that_other_seeds_would_undo_is_not_shown(evaluated):
     runs = [evaluated(f"s2l_{seed}", "s2l", seed, 0.5, 0, correct=right(count))
             for seed, count in enumerate((40, 12))]  # fmt: skip
     runs += [evaluated(f"random_{seed}", "random", seed, 0.5, 0, correct=right(10)) for seed in range(2)]
-    found = difference_of(compare(runs), "B", "accuracy", "gsm8k")
-    assert found.over_questions is not None and found.over_questions[0] > 0
-    assert found.over_runs is not None and found.over_runs[0] < 0 and found.verdict == "no difference shown"
+    difference = difference_of(compare(runs), "B", "accuracy", "gsm8k")
+    assert difference.over_questions is not None and difference.over_questions[0] > 0
+    assert (
+        difference.over_runs is not None
+        and difference.over_runs[0] < 0
+        and difference.verdict == "no difference shown"
+    )
 
 
 # ---------------------------------------------------------------------------------------------- ledger
@@ -543,7 +555,7 @@ def test_a_difference_that_other_seeds_would_undo_is_not_shown(evaluated):
 
 @pytest.fixture
 def with_proxy(evaluated) -> Callable[..., str]:
-    """A pool of 1,000 rows, its proxy, scored at two checkpoints, and a target on 100 rows, of 3 epochs each."""
+    """A pool of 1,000 rows, its proxy, scored at two checkpoints, and a target on 100 rows, 3 epochs each."""
 
     def make(needs_trajectories: bool = True, **target: Any) -> str:
         evaluated("proxy", None, 0, 9, 0, num_rows=1000, steps=300, steps_per_epoch=100, model="small")
@@ -551,7 +563,7 @@ def with_proxy(evaluated) -> Callable[..., str]:
         write_manifest(
             folder / "manifest.json", "trajectories", "complete", {}, device_seconds={"5": 20.0, "9": 30.0}
         )
-        settings = {"num_rows": 100, "steps": 30, "made": {"seconds": 400.0, "devices": 2, "device": "cuda",
+        settings = {"num_rows": 100, "steps": 30, "launch": {"seconds": 400.0, "devices": 2, "device": "cuda",
                     "continued_from": None}, **target}  # fmt: skip
         name = evaluated("s2l", "s2l", 1, 0.5, 0.6, **settings)
         write_manifest(
@@ -565,8 +577,8 @@ def with_proxy(evaluated) -> Callable[..., str]:
 
 
 def test_costs_add_up_and_are_set_against_training_on_everything(evaluated, with_proxy):
-    found = compare([with_proxy(), evaluated("random", "random", 1, 0.5, 0.6)])
-    cost = found.costs[0]
+    comparison = compare([with_proxy(), evaluated("random", "random", 1, 0.5, 0.6)])
+    cost = comparison.costs[0]
     assert {stage: of_stage.device_seconds for stage, of_stage in cost.stages.items()} == {
         "proxy training": 600.0, "scoring": 50.0, "selection": 5.0, "target": 800.0,
     }  # fmt: skip
@@ -581,8 +593,8 @@ def test_costs_add_up_and_are_set_against_training_on_everything(evaluated, with
     )  # ten times the rows, equal epochs
     # 8 - 0.655 seconds are saved per row of the pool, and the target costs 800.
     assert cost.pays_from == Payback(109, "never")
-    assert any("Training on everything was not run beside A" in remark for remark in found.cost_remarks)
-    assert "18%" in comparison_text(found)
+    assert any("Training on everything was not run beside A" in remark for remark in comparison.cost_remarks)
+    assert "18%" in comparison_text(comparison)
 
 
 def test_training_on_everything_is_charged_for_the_rows_of_the_pool(evaluated, with_proxy):
@@ -598,14 +610,14 @@ def test_training_on_everything_is_charged_for_the_rows_of_the_pool(evaluated, w
 
 def test_training_on_everything_is_measured_where_it_was_run(evaluated, with_proxy):
     launch = {"seconds": 5000.0, "devices": 2, "device": "cuda", "continued_from": None}
-    full = evaluated("full", None, 1, 0.5, 0.6, num_rows=1000, steps=300, made=launch)
-    found = compare([with_proxy(), full])
-    (first, whole) = found.costs
+    full = evaluated("full", None, 1, 0.5, 0.6, num_rows=1000, steps=300, launch=launch)
+    comparison = compare([with_proxy(), full])
+    (first, whole) = comparison.costs
     assert first.everything is not None and first.everything.device_seconds == 10_000
     assert (
         whole.everything is None and whole.total.device_seconds == 10_000 and list(whole.stages) == ["target"]
     )
-    assert not any("was not run" in remark for remark in found.cost_remarks)
+    assert not any("was not run" in remark for remark in comparison.cost_remarks)
 
 
 def test_a_method_that_looks_at_no_losses_is_not_charged_for_them(evaluated, with_proxy):
@@ -616,16 +628,16 @@ def test_a_method_that_looks_at_no_losses_is_not_charged_for_them(evaluated, wit
 
 
 def test_a_fixed_number_of_steps_never_pays(evaluated, with_proxy):
-    found = compare(
+    comparison = compare(
         [with_proxy(train_args={"max_steps": 30}), evaluated("random", "random", 1, 0.5, 0.6)], True
     )
-    assert found.costs[0].pays_from == Payback("never", "never")
-    assert any("selecting cannot save cost there" in remark for remark in found.cost_remarks)
+    assert comparison.costs[0].pays_from == Payback("never", "never")
+    assert any("selecting cannot save cost there" in remark for remark in comparison.cost_remarks)
 
 
 def test_a_continued_training_is_charged_for_the_steps_before(evaluated, with_proxy):
-    made = {"seconds": 100.0, "devices": 2, "device": "cuda", "continued_from": "checkpoint-20"}
-    cost = compare([with_proxy(made=made), evaluated("random", "random", 1, 0.5, 0.6)]).costs[0]
+    launch = {"seconds": 100.0, "devices": 2, "device": "cuda", "continued_from": "checkpoint-20"}
+    cost = compare([with_proxy(launch=launch), evaluated("random", "random", 1, 0.5, 0.6)]).costs[0]
     assert cost.stages["target"].device_seconds == 600  # 100 s x 2 devices were for 10 of 30 steps
 
 

@@ -72,10 +72,12 @@ def experiment(make_config, tmp_path, res_dir) -> Callable[..., Path]:
 def test_each_shipped_experiment_names_runs_that_can_be_made(path):
     arms = load_experiment(path)
     runs = runs_of(arms)
-    made = {load_config(reference)[0].run_name for reference in (arms.proxy, *arms.references)}
+    references = {load_config(reference)[0].run_name for reference in (arms.proxy, *arms.references)}
     for run in runs:
         if run.config.subset is not None:
-            assert run.config.subset.trajectories_from in made, "its trajectories are made by the same list"
+            assert run.config.subset.trajectories_from in references, (
+                "its trajectories are made by the same list"
+            )
             assert run.config.subset.method in BASELINES | {"s2l"} and run.config.subset.budget == run.budget
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any("Launch:" in line and str(path.relative_to(PROJECT)) in line for line in header)
@@ -427,17 +429,19 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    made = {
+    modified_ns = {
         file: file.stat().st_mtime_ns
         for paths in (RunPaths("proxy"), first)
         for file in paths.root.rglob("*.safetensors")
     }
-    assert len(made) == 3 and not (second.evaluation / "manifest.json").exists()
+    assert len(modified_ns) == 3 and not (second.evaluation / "manifest.json").exists()
 
     monkeypatch.setattr("utils.experiments.run.subprocess", SimpleNamespace(run=in_this_process))
     assert run_experiment.main(["--config_file", str(path)]) == 0
     shown = capsys.readouterr().out
-    assert {file: file.stat().st_mtime_ns for file in made} == made, "what was there is not made again"
+    assert {file: file.stat().st_mtime_ns for file in modified_ns} == modified_ns, (
+        "what was there is not made again"
+    )
     written = json.loads(comparison_path("tiny_30").read_text())
     assert [(arm["label"], arm["num_examples"]) for arm in written["arms"]] == [("s2l", 30), ("random", 30)]
     assert [cost["arm"] for cost in written["costs"]] == ["A", "B"] and str(

@@ -274,11 +274,11 @@ run_program('import time; time.sleep(300)', Limits(memory_bytes=1 << 30, wall_se
 
 
 def _descendants(process: int) -> list[int]:
-    found = []
+    descendants = []
     for children in Path(f"/proc/{process}/task").glob("*/children"):
         for child in map(int, children.read_text().split()):
-            found += [child, *_descendants(child)]
-    return found
+            descendants += [child, *_descendants(child)]
+    return descendants
 
 
 def _is_alive(process: int) -> bool:

@@ -208,23 +208,25 @@ def test_probabilities_and_embeddings_are_those_of_a_plain_loop(tiny):
     at_once=st.integers(1, 40),
 )
 def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows, at_once):
-    made = [(np.array(ids), min(start, len(ids) - 1)) for ids, start in rows]
+    sequences = [(np.array(ids), min(start, len(ids) - 1)) for ids, start in rows]
     tokens = TokenizedPool(
         folder=Path(),
-        tokens_S=np.concatenate([ids for ids, _ in made]).astype(np.uint16),
-        offsets=np.cumsum([0, *(len(ids) for ids, _ in made)]),
-        response_starts=np.array([start for _, start in made], np.int32),
-        whole_lengths=np.array([len(ids) for ids, _ in made], np.int32),
-        whole_responses=np.array([len(ids) - start for ids, start in made], np.int32),
+        tokens_S=np.concatenate([ids for ids, _ in sequences]).astype(np.uint16),
+        offsets=np.cumsum([0, *(len(ids) for ids, _ in sequences)]),
+        response_starts=np.array([start for _, start in sequences], np.int32),
+        whole_lengths=np.array([len(ids) for ids, _ in sequences], np.int32),
+        whole_responses=np.array([len(ids) - start for ids, start in sequences], np.int32),
         is_encoder_decoder=False,
         inputs={},
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokenization, "_TOKENS_COMPARED_AT_ONCE", at_once)
-        prefix = shared_prefix(tokens, np.arange(len(made)))
-    assert all(ids[: len(prefix)].tolist() == prefix.tolist() and len(prefix) < start for ids, start in made)
-    longest = min(start for _, start in made) - 1
-    same = [len({ids[position] for ids, _ in made}) == 1 for position in range(longest)]
+        prefix = shared_prefix(tokens, np.arange(len(sequences)))
+    assert all(
+        ids[: len(prefix)].tolist() == prefix.tolist() and len(prefix) < start for ids, start in sequences
+    )
+    longest = min(start for _, start in sequences) - 1
+    same = [len({ids[position] for ids, _ in sequences}) == 1 for position in range(longest)]
     assert len(prefix) == (same.index(False) if False in same else longest)
 
 

@@ -106,10 +106,10 @@ def test_callback_in_a_trainer_of_ones_own(make_config, res_dir, tmp_path):
     config, _ = load_config(tmp_path / "my_proxy.yml")
     trainer.add_callback(TrajectoryCallback(config))
     trainer.train()
-    found = losses(res_dir / "mine")
-    assert list(found) == ["checkpoint-2.npy", "checkpoint-4.npy"]
-    assert all(values.shape == (30,) and np.isfinite(values).all() for values in found.values())
-    assert not np.array_equal(found["checkpoint-2.npy"], found["checkpoint-4.npy"])
+    by_name = losses(res_dir / "mine")
+    assert list(by_name) == ["checkpoint-2.npy", "checkpoint-4.npy"]
+    assert all(values.shape == (30,) and np.isfinite(values).all() for values in by_name.values())
+    assert not np.array_equal(by_name["checkpoint-2.npy"], by_name["checkpoint-4.npy"])
 
 
 def test_what_a_kill_left_unscored_is_made_up_for(make_config, res_dir):

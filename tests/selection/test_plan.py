@@ -417,7 +417,7 @@ def test_measures_are_those_of_the_rows(config_file):
         np.load(RunPaths("proxy").trajectories / f"checkpoint-{step}.npy") for step in (500, 1000)
     )
     for name, value_N in (("first_loss", first_N), ("last_loss", last_N), ("fall_of_loss", first_N - last_N)):
-        found = composition["measures"][name]
+        measure = composition["measures"][name]
         error = 0.0
         expected = 0.0
         for code in range(2):
@@ -428,9 +428,9 @@ def test_measures_are_those_of_the_rows(config_file):
             error += (
                 (len(chosen) / len(indices)) ** 2 * variance / len(chosen) * (1 - len(chosen) / len(pool))
             )
-        assert found["chosen"] == pytest.approx(value_N[indices].mean(), rel=1e-5)
-        assert found["at_random"] == pytest.approx(expected, rel=1e-5)
-        assert found["standard_error"] == pytest.approx(np.sqrt(error), rel=1e-4)
+        assert measure["chosen"] == pytest.approx(value_N[indices].mean(), rel=1e-5)
+        assert measure["at_random"] == pytest.approx(expected, rel=1e-5)
+        assert measure["standard_error"] == pytest.approx(np.sqrt(error), rel=1e-4)
     assert composition["measures"]["response_tokens"] == {
         "chosen": 3.0,
         "at_random": 3.0,
@@ -454,8 +454,8 @@ def test_random_rows_differ_from_random_rows_by_chance_alone(config_file):
     for seed in range(200):
         chosen_N = np.zeros(NUM_ROWS, bool)
         chosen_N[plan.method.choose(plan.candidates, plan.settings, 60, seed).rows] = True
-        found = measure(plan.candidates, chosen_N)["last_loss"]
-        deviations.append((found["chosen"] - found["at_random"]) / found["standard_error"])
+        last_loss = measure(plan.candidates, chosen_N)["last_loss"]
+        deviations.append((last_loss["chosen"] - last_loss["at_random"]) / last_loss["standard_error"])
     assert abs(np.mean(deviations)) < 0.2 and 0.85 < np.std(deviations) < 1.15
 
 

@@ -65,9 +65,9 @@ def test_the_clearest_case_comes_first():
 
 
 def test_a_single_checkpoint_shows_neither_learning_nor_forgetting():
-    found = kinds_of(np.linspace(1, 2, 30)[:, None])
-    assert found["never_learnt"] == found["forgotten"] == []
-    assert len(found["known"]) == 3
+    kinds = kinds_of(np.linspace(1, 2, 30)[:, None])
+    assert kinds["never_learnt"] == kinds["forgotten"] == []
+    assert len(kinds["known"]) == 3
 
 
 losses_lists = st.lists(

@@ -99,8 +99,8 @@ def test_inspect_needs_no_subset_and_its_lists_are_filters(config_file, tmp_path
         left = np.load(RunPaths(f"without_{name}").subset / "indices.npy")
         assert left.tolist() == list(range(11, NUM_ROWS))
     assert {path.name for path in RunPaths("target").root.iterdir()} == {"inspection.json"}
-    found = json.loads((RunPaths("target").root / "inspection.json").read_text())
-    never = found["kinds"]["never_learnt"]
+    inspection = json.loads((RunPaths("target").root / "inspection.json").read_text())
+    never = inspection["kinds"]["never_learnt"]
     assert never["rows"] == sum(never["by_source"].values()) == 10 and set(never["clearest"]) <= set(
         range(11)
     )

@@ -176,8 +176,8 @@ def test_rows_that_must_be_in_and_limits_per_source_are_kept_to(config_file_of):
     (config_file.parent / "in.txt").write_text("5\n8\n")
     assert select_s2l.main(["--config_file", str(config_file), *settings]) == 0
     assert select_s2l.main(["--config_file", str(config_file), *settings, "--stability"]) == 0
-    found = json.loads((RunPaths("target").subset / "stability.json").read_text())
-    assert found["other_seeds"] == [{"clusters": 1.0, "subset": 1.0}] * 3
+    agreement = json.loads((RunPaths("target").subset / "stability.json").read_text())
+    assert agreement["other_seeds"] == [{"clusters": 1.0, "subset": 1.0}] * 3
 
 
 def test_noise_is_warned_of():

@@ -154,7 +154,7 @@ def test_a_sample_has_no_row_twice(num_rows, seed, data):
 
 
 def planted(seed: int, num_clusters: int = 20, num_checkpoints: int = 6) -> tuple[Candidates, np.ndarray]:
-    """Candidates and their clusters, of sizes 1 : 50, with centres 20 deviations of the noise apart or more."""
+    """Candidates and their clusters, of sizes 1 : 50, with centres 20 deviations of the noise apart."""
     rng = np.random.default_rng(seed)
     sizes = np.linspace(8, 400, num_clusters).astype(int)
     cluster_N = rng.permutation(np.repeat(np.arange(num_clusters), sizes))
