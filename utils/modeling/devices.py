@@ -38,7 +38,12 @@ def device_name(device: torch.device) -> str:
 
 
 def model_size(settings: ModelConfig, model: torch.nn.Module) -> ModelSize:
-    """Args: model: of these settings; its weights may be empty."""
+    """The size of a model with these settings.
+
+    Args:
+        settings: of the run.
+        model: its weights are not read, so it may be empty.
+    """
     parameters = list(model.parameters())
     return ModelSize(
         name=settings.name_or_path or f"a new {(settings.architecture or {}).get('model_type')}",

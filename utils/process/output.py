@@ -43,7 +43,7 @@ class _Tee:
 
 @contextlib.contextmanager
 def copied_to(path: Path, heading: str) -> Iterator[None]:
-    """Append to `path` the command, a heading such as its plan, and everything printed within this context."""
+    """Append to `path` the command, a heading such as its plan, and everything printed in this context."""
     if isinstance(sys.stdout, _Tee):  # a context around this one copies it
         yield
         return

@@ -95,7 +95,8 @@ def test_quotas_and_place_are_as_they_are(pool):
     candidates, subset, choice = choose(pool, "s2l")
     row = int(choice.rows[0])
     found = explained(row, pool, candidates, subset, choice)
-    cluster, source = choice.clusters_N[row], pool.source_codes[row]
+    cluster = choice.clusters_N[row]
+    source = pool.source_codes[row]
     assert found.is_chosen and found.reason == "random order"
     assert found.standing is not None and found.standing.group == Group("cluster", str(cluster))
     assert len(found.standing.members) == np.count_nonzero(choice.clusters_N == cluster)
