@@ -35,8 +35,8 @@ def heldout_losses(
     broken = scorable[~np.isfinite(losses_N[scorable])]
     if len(broken):
         raise ValueError(
-            f"the loss of {len(broken)} held-out rows is not finite, the first in row {broken[0]}: "
-            "the weights are broken, or overflow in this model.dtype: "
+            f"the loss of {len(broken)} held-out rows is not finite, the first in row {broken[0]} "
+            "(broken weights, or an overflow in this model.dtype): "
             "set model.dtype=float32, or evaluate another checkpoint with --ckpt"
         )
     return losses_N

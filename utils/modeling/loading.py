@@ -55,8 +55,7 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     Raises:
         FileNotFoundError, ValueError: with the setting to correct.
     """
-    name = model.tokenizer or model.name_or_path
-    assert name is not None
+    name = str(model.tokenizer or model.name_or_path)  # the schema asks an architecture for a tokenizer
     if (Path(name) / "trainer_state.json").is_file():  # a checkpoint, to train on from
         return load_checkpoint_tokenizer(Path(name), model)
     return _load_tokenizer(
@@ -105,7 +104,7 @@ def check_saved_tokenizer(tokenizer: PreTrainedTokenizerBase, model: ModelConfig
     if found != expected:
         raise ValueError(
             f"the tokenizer ({type(tokenizer).__name__}, {expected}) is another one once saved and read back "
-            f"({found}). Expected the same, since checkpoints are scored with the saved one: "
+            f"({found}), and checkpoints are scored with that: "
             "set model.tokenizer to a folder with a complete tokenizer.json"
         )
     if is_found_by_others:

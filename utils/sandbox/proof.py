@@ -99,7 +99,7 @@ def check_sandbox() -> None:
         raise ValueError(
             f"program-of-thought: found a sandbox in which Python does not start ({works.ending}: "
             f"{works.error.strip()[-300:]})\n"
-            f"expected an interpreter with numpy and sympy in its folders ({', '.join(visible_folders())})\n"
+            f"expected Python, numpy and sympy in its folders ({', '.join(visible_folders())})\n"
             "install them there, or set evaluation.program_of_thought to false"
         )
     limits = Limits()
@@ -133,7 +133,7 @@ def check_sandbox() -> None:
     if failed:
         raise ValueError(
             f"program-of-thought: found that this machine does not keep programs from: {', '.join(failed)}\n"
-            "expected all doors closed before a model's program runs\n"
+            "expected all doors closed\n"
             "use another machine, or set evaluation.program_of_thought to false"
         )
 

@@ -128,10 +128,9 @@ def read_question_set(name: str, path: str, limit: int | None) -> QuestionFile:
     if incomplete:
         raise ValueError(
             f"{setting}: {path}: found {_rows(incomplete)} without a question or an answer, "
-            f"the first of them with the fields {fields}.\n"
-            "Expected `instruction` or `question` (text) and `answer` (text, a number, or a list that starts "
-            "with one), or the fields of a set as published.\n"
-            "Rename the fields, or repair or remove the rows (counted from 0)."
+            f"the first of them with the fields {fields}\n"
+            "expected `instruction` or `question`, and `answer`, or the fields of a set as published\n"
+            "rename the fields, or repair or remove the rows (counted from 0)"
         )
     if not texts:
         raise ValueError(

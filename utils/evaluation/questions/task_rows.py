@@ -65,9 +65,9 @@ def public_rows(name: str) -> list[tuple[str, str]]:
     if name not in _PUBLIC:
         raise ValueError(
             f"evaluation.benchmarks.{name}: found `public`, but only of {', '.join(_PUBLIC)} a dataset "
-            "on the hub is known to hold the questions that the paper scored.\n"
-            'Give a .jsonl of {"instruction", "answer"} instead. '
-            "The paper's six sets are in math_eval/dataset of github.com/TIGER-AI-Lab/MAmmoTH."
+            "on the hub is known to hold the paper's questions\n"
+            'give a .jsonl of {"instruction", "answer"} '
+            "(the paper's six sets: math_eval/dataset of github.com/TIGER-AI-Lab/MAmmoTH)"
         )
     texts = [(question_in(row), answer_in(row, name)) for row in _PUBLIC[name]()]
     incomplete = [row for row, (question, answer) in enumerate(texts) if not question or not answer]
