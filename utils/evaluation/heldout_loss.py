@@ -43,7 +43,7 @@ def heldout_losses(
 
 
 def loss_of_rows(losses: np.ndarray) -> dict[str, Any]:
-    """What the losses add up to.
+    """Counts and mean of the losses.
 
     Returns:
         examples: how many have a loss; loss: their plain mean, None without any; without_response_token:

@@ -55,7 +55,7 @@ def judge_all(questions: Sequence[Question], responses: Sequence[Response]) -> l
 
 
 def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """What the predictions add up to.
+    """Counts over the predictions.
 
     Returns:
         Entries that end in `_strict` are by the strict rule, those of the same name without it

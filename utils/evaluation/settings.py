@@ -125,7 +125,7 @@ def choose_checkpoint(run_name: str, ckpt: int) -> tuple[int, Path | None]:
 
 
 def checkpoint_problems(run_name: str, ckpt: int) -> list[str]:
-    """What `choose_checkpoint` would raise."""
+    """The error of `choose_checkpoint`, if it would raise one."""
     try:
         choose_checkpoint(run_name, ckpt)
     except (ValueError, FileNotFoundError) as error:

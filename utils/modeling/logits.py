@@ -22,7 +22,7 @@ class NotSeparableError(Exception):
 
 @dataclass(frozen=True)
 class LogitOperations:
-    """What was recorded between the head's output and the logits.
+    """The tensor operations between the head's output and the logits.
 
     Attributes:
         steps: (operation, arguments, named arguments) in order, with a `_Result` in place
@@ -111,7 +111,7 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def finish(self, logits: torch.Tensor) -> LogitOperations:
-        """What was recorded, once a replay on each half of the vocabulary gives that half of the logits."""
+        """The recorded operations, if a replay on each half of the vocabulary gives half of the logits."""
         last = self._result(logits)
         if last is None:
             raise NotSeparableError("the logits are not made from what the output head returns")

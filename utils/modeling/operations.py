@@ -86,7 +86,7 @@ def _shares_of_experts(model: Any) -> dict[torch.Tensor, float]:
 
 
 def _experts_per_token(block: nn.Module, config: Any) -> int:
-    """What the block or its router says, or the config."""
+    """The number that the block or its router holds, or the config."""
     for holder in (*block.modules(), config.get_text_config()):
         for name in ("top_k", "num_experts_per_tok"):
             number = getattr(holder, name, None)

@@ -15,7 +15,7 @@ from .head import output_head
 
 
 def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the model's forward takes. Labels are left out: the losses are ours, the same for every family."""
+    """The inputs of the model's forward, without labels: the losses are ours, the same for every family."""
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = _decoder_inputs(model, batch["labels"])
@@ -36,7 +36,7 @@ def check_decoder(model: Any) -> None:
 
 
 def _decoder_inputs(model: Any, labels_BL: torch.Tensor) -> torch.Tensor:
-    """What a decoder reads to predict the labels, int64 (B, L).
+    """The tokens that a decoder reads to predict the labels, int64 (B, L).
 
     That is the family's own rule where the model has a method for it (mBART starts with the last label).
     Else it is the start token and then the labels but the last.

@@ -293,7 +293,7 @@ class ResponseScorer:
             self._model(**self._short_inputs((np.zeros(2, np.int64), 1)), use_cache=False)
 
     def _short_inputs(self, row: Row) -> dict[str, torch.Tensor]:
-        """What the model's forward takes for the first two tokens of a row."""
+        """The inputs of the model's forward for the first two tokens of a row."""
         batch = pad_rows([(row[0][:2], 1)], self._pad_id, self._is_encoder_decoder)
         return model_inputs(self._model, self._on_device(batch))
 

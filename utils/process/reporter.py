@@ -20,7 +20,7 @@ class Reporter:
         print(text, flush=True)
 
     def warn(self, text: str) -> None:
-        """What a person should know."""
+        """News that a person should see even where standard output goes to a file."""
         print(text, file=sys.stderr, flush=True)
 
     def progress(self, title: str, noun: str, total: int | None) -> "Progress":

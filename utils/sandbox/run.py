@@ -72,7 +72,7 @@ _SCMP_UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use.
+    """The limits of a program.
 
     Attributes:
         cpu_seconds: of processor time.

@@ -1,1 +1,1 @@
-"""What is right: by the paper's rule and by a strict one, side by side."""
+"""Whether an answer is right: by the paper's rule and by a strict one, side by side."""

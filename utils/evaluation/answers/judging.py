@@ -15,7 +15,7 @@ ANSWER_RULES = 4  # part of every result's inputs: raise it when a rule changes
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one rule says of a response.
+    """One rule's verdict on a response.
 
     Attributes:
         answer: the answer that the rule found in it, empty if none.

@@ -34,7 +34,7 @@ _ROOT = re.compile("\N{SQUARE ROOT}\\s*(?:\\(([^()]*)\\)|([0-9.]+|[A-Za-z]))")
 
 
 def stated_by(text: str) -> str | None:
-    """What a text states as its answer, or None.
+    """The answer that a text states, or None.
 
     It stands behind the last marker ("The answer is", "####", "Answer:"), or in a box behind that.
     Of several boxes in one list ("$\\boxed{3}$ and $\\boxed{5}$") all count.
@@ -55,7 +55,7 @@ def whole_statement(text: str) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""What stands in the last \boxed{...} of a text; None without a whole one."""
+    r"""The content of the last \boxed{...} of a text; None without a whole one."""
     boxes = _last_boxes(text)
     return boxes[-1] if boxes else None
 

@@ -220,9 +220,8 @@ def _split(text: str, separator: re.Pattern[str], thousands: bool = True) -> lis
     """
     outside = _outside(text)
     if thousands:
-        outside = _THOUSANDS.sub(
-            lambda match: "0" * len(match[0]), outside
-        )  # of the same length, so that cuts fit
+        # Zeros of the same length, so that the positions stay.
+        outside = _THOUSANDS.sub(lambda match: "0" * len(match[0]), outside)
     parts = []
     begin = 0
     for match in separator.finditer(outside):

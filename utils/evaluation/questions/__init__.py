@@ -1,1 +1,1 @@
-"""What is asked."""
+"""The questions, and where they come from."""
