@@ -18,6 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.artifacts.paths import RunPaths
+from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.artifacts.trajectories.read import read_trajectories
 from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
 from utils.config.schema import SubsetConfig
@@ -69,8 +70,9 @@ def make_embeddings(num_examples: int, num_dimensions: int) -> np.ndarray:
 def make_candidates(embeddings_Nd: np.ndarray) -> Candidates:
     num_examples, rows = len(embeddings_Nd), np.arange(len(embeddings_Nd))
     folder, tokens = RunPaths(_RUN).trajectories, np.ones(num_examples, np.int32)
-    inputs, checkpoints = {"num_examples": num_examples}, {_STEP: "made up"}
-    begin_trajectories(folder, inputs, checkpoints, [], tokens, ("loss", "embeddings"))
+    made_up = dict.fromkeys(TrajectoriesManifest.NAMED_INPUTS, "made up")
+    inputs = {**made_up, "num_examples": num_examples}
+    begin_trajectories(folder, inputs, {_STEP: "made up"}, [], tokens, ("loss", "embeddings"))
     scores = {"loss": np.ones(num_examples, np.float32), "embeddings": embeddings_Nd}
     finish_checkpoint(folder, _STEP, num_examples, [(rows, scores, 0.0)])
     trajectories = read_trajectories(_RUN, None, num_examples)

@@ -9,29 +9,32 @@ import pytest
 
 import get_trajectories
 import train
-from utils.artifacts.manifests import read_manifest, write_manifest
-from utils.artifacts.paths import RunPaths
+from tests.artifacts.examples import LAUNCH, MODEL, PROVENANCE, SUBSET, TRAINING_INPUTS, WORK, manifest_json
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths, manifest_in
 from utils.artifacts.rates import TimeEstimate, scoring_pace, training_pace
 from utils.artifacts.runs import find_runs, main, run_table
+from utils.artifacts.trainings import TrainingManifest
+from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.config.load import load_config
 from utils.process.output import copied_to
 
-MODEL = {"name_or_path": "m", "dtype": "float32"}
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ")
 
 
 def write_training(name: str, time: str, status: str = "complete", device: str = "A", **provenance) -> None:
-    work = {"tokens": 100, "steps_per_epoch": 5}
-    provenance = {
+    launch = {
+        **LAUNCH,
         "time": time,
         "device_name": device,
         "devices": 2,
         "seconds": 10.0,
-        "work": work,
+        "work": {**WORK, "tokens": 100, "steps_per_epoch": 5},
         **provenance,
     }
-    inputs = {"model": MODEL, "save_steps": [5, 10]}
-    write_manifest(RunPaths(name).manifest, "training", status, inputs, steps=10, provenance=provenance)
+    inputs = {**TRAINING_INPUTS, "model": MODEL, "save_steps": [5, 10]}
+    training = manifest_json("training", status, inputs, steps=10, provenance=launch)
+    write_json(RunPaths(name).manifest, training)
 
 
 def test_runs_are_listed_as_data_and_the_table_is_made_of_it(res_dir, capsys):
@@ -42,18 +45,9 @@ def test_runs_are_listed_as_data_and_the_table_is_made_of_it(res_dir, capsys):
     for step in (5, 10):
         RunPaths("sooner").checkpoint(step).mkdir()
     (RunPaths("sooner").checkpoint(5) / "model.safetensors").write_bytes(b"x" * 5000)
-    subset = RunPaths("later").subset_of(30) / "manifest.json"
-    provenance = {"time": "2026-02-03T10:00:00+00:00"}
-    inputs = {"method": "s2l"}
-    write_manifest(
-        subset,
-        "subset",
-        "complete",
-        inputs,
-        budget=30,
-        trajectories={"from": "sooner"},
-        provenance=provenance,
-    )
+    provenance = {**PROVENANCE, "time": "2026-02-03T10:00:00+00:00"}
+    subset = {**SUBSET, "trajectories": {"from": "sooner", "steps": [5]}, "provenance": provenance}
+    write_json(manifest_in(RunPaths("later").subset_of(30)), subset)
     (res_dir / "not_a_run").mkdir()
     (res_dir / ".cache").mkdir()
     runs = find_runs()
@@ -114,19 +108,20 @@ def test_what_is_trained_and_scored_says_when_from_what_and_how_fast(
     assert train.main(["--config_file", str(config_file)]) == 0
     assert get_trajectories.main(["--config_file", str(config_file), "--ckpt", "0", "run_name=scored"]) == 0
     for manifest in (
-        read_manifest(RunPaths("run").manifest, "training"),
-        read_manifest(RunPaths("scored").trajectories / "manifest.json", "trajectories"),
+        TrainingManifest.read(RunPaths("run").manifest),
+        TrajectoriesManifest.read(RunPaths("scored").trajectories_manifest),
     ):
-        assert manifest["data"]["path"] == "pool.jsonl"
-        assert Path(manifest["data"]["absolute_path"]) == tmp_path / "pool.jsonl"
-        assert manifest["provenance"]["folder"] == str(tmp_path)
+        assert manifest.data is not None and manifest.data["path"] == "pool.jsonl"
+        assert Path(manifest.data["absolute_path"]) == tmp_path / "pool.jsonl"
+        assert manifest.provenance.folder == str(tmp_path)
     config, _ = load_config(config_file)
     scored = load_config(RunPaths("scored").config)[0]
     assert scored.run_name == "scored" and scored.data == config.data, (
         "a run that was only scored has its config"
     )
     assert config.model is not None
-    device = read_manifest(RunPaths("run").manifest, "training")["provenance"]["device_name"]
+    device = TrainingManifest.read(RunPaths("run").manifest).provenance.device_name
+    assert device is not None
     model = config.model.model_dump(mode="json")
     for pace in (training_pace(model, device), scoring_pace(model, device, "float32")):
         assert pace is not None and pace.seconds_per_token > 0

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import compare_runs
+from tests.artifacts.examples import LAUNCH, PROVENANCE, SUBSET, TRAJECTORIES, manifest_json
 from tests.conftest import PROJECT, write_jsonl
 from utils.artifacts.comparisons import Comparison, Cost, Difference, Payback, comparison_name
-from utils.artifacts.evaluations import predictions_path, result_path
-from utils.artifacts.manifests import write_manifest
-from utils.artifacts.paths import RunPaths, comparison_path
+from utils.artifacts.evaluations import EvaluationManifest, predictions_path, result_path
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
+from utils.artifacts.trainings import TrainingManifest
 from utils.experiments.compare import compare
 from utils.experiments.labels import label_of, told_apart
 from utils.experiments.statistics import bootstrap_interval, mcnemar_p, welch_interval
@@ -160,11 +163,10 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "training_operations": 3e6 * num_rows,
             **other.get("work", {}),
         }
-        launch = {**launch, "work": {**work, "steps_per_epoch": other.get("steps_per_epoch", 10)}}
+        launch = {**LAUNCH, **launch, "work": {**work, "steps_per_epoch": other.get("steps_per_epoch", 10)}}
         last_step = other.get("last_step", steps)
-        write_manifest(
-            RunPaths(name).manifest, "training", "complete", training, steps=last_step, provenance=launch
-        )
+        manifest = manifest_json("training", "complete", training, steps=last_step, provenance=launch)
+        write_json(RunPaths(name).manifest, manifest)
         common = {
             "step": steps,
             "checkpoint": name,
@@ -200,20 +202,23 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
         for file, result in (("heldout", heldout), ("gsm8k", measured)):
             if file not in files:
                 continue
-            write_manifest(
-                result_path(folder, file),
-                "evaluation result",
-                "complete",
-                {**common, **limit, **inputs[file]},
-                **result,
+            of_file = {**common, **limit, **inputs[file]}
+            manifest = manifest_json(
+                "evaluation result", "complete", of_file, **result, provenance=PROVENANCE
             )
+            write_json(result_path(folder, file), manifest)
             lines = [{"correct": bool(right), "correct_strict": bool(right) and number % 2 == 0}
                      for number, right in enumerate(correct)]  # fmt: skip
             write_jsonl(predictions_path(folder, file), lines)
-        write_manifest(folder / "manifest.json", "evaluation", "complete", {**common, "files": files})
+        write_evaluation(name, {**common, "files": files})
         return name
 
     return make
+
+
+def write_evaluation(name: str, inputs: dict[str, Any]) -> None:
+    manifest = manifest_json("evaluation", "complete", inputs, provenance=PROVENANCE)
+    write_json(RunPaths(name).evaluation_manifest, manifest)
 
 
 def value_of(
@@ -342,9 +347,9 @@ def test_arms_are_told_apart_by_the_fewest_settings_that_do(evaluated):
 
 def test_two_base_models_are_told_apart(evaluated):
     for name in ("one", "two"):
-        path = RunPaths(evaluated(name, None, 1, 0.5, 0.6)).evaluation / "manifest.json"
-        manifest = json.loads(path.read_text())
-        write_manifest(path, "evaluation", "complete", {**manifest["inputs"], "step": 0, "base_model": name})
+        path = RunPaths(evaluated(name, None, 1, 0.5, 0.6)).evaluation_manifest
+        inputs = EvaluationManifest.read(path).inputs
+        write_evaluation(name, {**inputs, "step": 0, "base_model": name})
     comparison = compare(["one", "two"])
     assert [arm.label for arm in comparison.arms] == [
         "base model, base_model one",
@@ -440,12 +445,12 @@ def test_what_is_not_there_or_counts_twice_is_refused(evaluated, res_dir):
     with pytest.raises(FileNotFoundError, match="run 'nobody' has no evaluation"):
         compare([one, "nobody"])
     twin = evaluated("twin", "s2l", 1, 0.5, 0.6)
-    manifest = json.loads(RunPaths(twin).manifest.read_text())
-    training = {**manifest["inputs"], "rows": "one"}
-    write_manifest(RunPaths(twin).manifest, "training", "complete", training, steps=30, provenance={})
+    training = TrainingManifest.read(RunPaths(twin).manifest)
+    replace(training, inputs={**training.inputs, "rows": "one"}).write(RunPaths(twin).manifest)
     with pytest.raises(ValueError, match="would count twice"):
         compare([one, twin])
-    write_manifest(RunPaths(twin).evaluation / "manifest.json", "evaluation", "running", {"files": {}})
+    evaluation = EvaluationManifest.read(RunPaths(twin).evaluation_manifest)
+    replace(evaluation, status="running").write(RunPaths(twin).evaluation_manifest)
     with pytest.raises(ValueError, match="not finished"):
         compare([one, twin])
 
@@ -559,18 +564,20 @@ def with_proxy(evaluated) -> Callable[..., str]:
 
     def make(needs_trajectories: bool = True, **target: Any) -> str:
         evaluated("proxy", None, 0, 9, 0, num_rows=1000, steps=300, steps_per_epoch=100, model="small")
-        folder = RunPaths("proxy").trajectories
-        write_manifest(
-            folder / "manifest.json", "trajectories", "complete", {}, device_seconds={"5": 20.0, "9": 30.0}
-        )
+        scoring = {**TRAJECTORIES, "device_seconds": {"5": 20.0, "9": 30.0}}
+        write_json(RunPaths("proxy").trajectories_manifest, scoring)
         settings = {"num_rows": 100, "steps": 30, "launch": {"seconds": 400.0, "devices": 2, "device": "cuda",
                     "continued_from": None}, **target}  # fmt: skip
         name = evaluated("s2l", "s2l", 1, 0.5, 0.6, **settings)
-        write_manifest(
-            RunPaths(name).subset / "manifest.json", "subset", "complete", {},
-            num_selectable=990, num_unscorable=10, needs_trajectories=needs_trajectories,
-            trajectories={"from": "proxy", "steps": [5, 9]}, seconds={"choosing": 5.0},
-        )  # fmt: skip
+        subset = {
+            **SUBSET,
+            "num_selectable": 990,
+            "num_unscorable": 10,
+            "needs_trajectories": needs_trajectories,
+            "trajectories": {"from": "proxy", "steps": [5, 9]},
+            "seconds": {"choosing": 5.0},
+        }
+        write_json(manifest_in(RunPaths(name).subset), subset)
         return name
 
     return make

@@ -18,6 +18,7 @@ import run_distributed_trajectories
 import train
 from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_here, run_script, write_jsonl
 from utils.artifacts.files import locked
+from utils.artifacts.tokens import TokensManifest
 from utils.config.load import load_config
 from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig
 from utils.data import tokenization
@@ -216,8 +217,7 @@ def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows, a
         response_starts=np.array([start for _, start in sequences], np.int32),
         whole_lengths=np.array([len(ids) for ids, _ in sequences], np.int32),
         whole_responses=np.array([len(ids) - start for ids, start in sequences], np.int32),
-        is_encoder_decoder=False,
-        inputs={},
+        manifest=TokensManifest(status="complete", inputs={}),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokenization, "_TOKENS_COMPARED_AT_ONCE", at_once)

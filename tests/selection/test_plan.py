@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import select_s2l
+from tests.artifacts.examples import SCORING_INPUTS
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
 from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
@@ -201,7 +202,12 @@ def config_file(make_target: Callable[..., Path], tmp_path: Path) -> Path:
     path = make_target(rows, losses_NT, budget=60)
     config = RunConfig.model_validate({"run_name": "proxy", "data": {"path": str(tmp_path / "pool.jsonl")}})
     assert config.data is not None
-    inputs = {"pool": Pool(config.data).fingerprint, "num_examples": NUM_ROWS}
+    inputs = {
+        **SCORING_INPUTS,
+        "pool": Pool(config.data).fingerprint,
+        "num_examples": NUM_ROWS,
+        "max_length": config.data.max_length,
+    }
     folder = RunPaths("proxy").trajectories
     steps = [0, 500, 1000]
     begin_trajectories(

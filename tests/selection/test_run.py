@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from select_s2l import select
+from tests.artifacts.examples import SCORING_INPUTS
 from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import Subset, read_subset
@@ -76,8 +77,14 @@ def selected(config: RunConfig, **arguments) -> Subset:
 
 def write_proxy(place: Path, losses_NT: np.ndarray, steps: list[int], **inputs) -> None:
     """Trajectories of a run named proxy, as our scorer writes them."""
-    pool = Pool(config_of(place).data)  # type: ignore[arg-type]
-    inputs = {"pool": pool.fingerprint, "num_examples": len(losses_NT), "template": "alpaca", **inputs}
+    data = config_of(place).data_section
+    inputs = {
+        **SCORING_INPUTS,
+        "pool": Pool(data).fingerprint,
+        "num_examples": len(losses_NT),
+        "max_length": data.max_length,
+        **inputs,
+    }
     folder = RunPaths("proxy").trajectories
     weights = {step: f"weights at {step}" for step in steps}
     begin_trajectories(folder, inputs, weights, [], np.ones(len(losses_NT), np.int32))
@@ -147,7 +154,7 @@ def test_checkpoints_count_in_order_of_steps_however_they_are_listed(place):
     for run_name, steps in (("all", None), ("listed", [500, 750, 1000]), ("shuffled", [1000, 500, 750])):
         subset = selected(config_of(place, run_name, trajectories_from="proxy", steps=steps))
         assert np.array_equal(subset.indices, expected.indices)
-        assert subset.manifest["trajectories"] == {"from": "proxy", "steps": [500, 750, 1000]}
+        assert subset.manifest.trajectories == {"from": "proxy", "steps": [500, 750, 1000]}
 
 
 def test_step_0_is_used_only_if_it_is_named(place):
@@ -157,7 +164,7 @@ def test_step_0_is_used_only_if_it_is_named(place):
     expected = selected(config_of(place, "expected")).indices
     assert np.array_equal(selected(config_of(place, "after", trajectories_from="proxy")).indices, expected)
     named = selected(config_of(place, "named", trajectories_from="proxy", steps=[0, 500, 1000]))
-    assert named.manifest["trajectories"]["steps"] == [0, 500, 1000]
+    assert named.manifest.steps == [0, 500, 1000]
 
 
 def test_names_of_sources_do_not_change_what_is_chosen_at_random(place):
@@ -180,7 +187,7 @@ def test_rows_without_a_loss_are_never_chosen_nor_clustered_nor_counted(place, m
     assert np.all(clusters_N[[0, 1, 70, 139]] == -1) and (
         method != "s2l" or np.all(clusters_N[subset.indices] >= 0)
     )
-    assert subset.manifest["unscorable_rows"] == [0, 1, 70, 139] and subset.manifest["num_selectable"] == 136
+    assert subset.manifest.unscorable_rows == [0, 1, 70, 139] and subset.manifest.num_selectable == 136
     remarks = capsys.readouterr().err
     assert "4 rows have no loss (NaN)" in remarks
     assert "1 of those are NaN at some checkpoints only (column 1): rows 70" in remarks
@@ -189,7 +196,7 @@ def test_rows_without_a_loss_are_never_chosen_nor_clustered_nor_counted(place, m
 def test_without_trajectories_random_methods_may_choose_every_row(place):
     for method in ("random", "random_per_source"):
         subset = selected(config_of(place, method, method=method, trajectories_from=None, budget=140))
-        assert len(subset.indices) == 140 and subset.manifest["inputs"]["trajectories"] is None
+        assert len(subset.indices) == 140 and subset.manifest.trajectories_identity is None
 
 
 def test_dropped_rows_are_never_chosen(place):
@@ -206,7 +213,7 @@ def test_dropped_rows_are_never_chosen(place):
             budget=1.0,
         )
         subset = selected(config)
-        assert 3 not in subset.indices and len(subset.indices) == 139 and subset.manifest["num_excluded"] == 1
+        assert 3 not in subset.indices and len(subset.indices) == 139 and subset.manifest.num_excluded == 1
 
 
 def test_one_source_or_none_is_defined(place, capsys):
@@ -316,7 +323,7 @@ def test_a_retrained_proxy_is_noticed(place):
     losses_NT = write_losses(place, 140)
     write_proxy(place, losses_NT, [500, 750, 1000])
     select(config_of(place, trajectories_from="proxy", steps=[500, 750]))
-    manifest = RunPaths("proxy").trajectories / "manifest.json"
+    manifest = RunPaths("proxy").trajectories_manifest
     manifest.write_text(manifest.read_text().replace("weights at 1000", "other weights"))
     select(config_of(place, trajectories_from="proxy", steps=[500, 750]))  # not one of the checkpoints used
     manifest.write_text(manifest.read_text().replace("weights at 750", "other weights"))

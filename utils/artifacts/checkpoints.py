@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .files import read_json
-from .paths import RunPaths, checkpoint_name, step_of
+from .manifests import kind_of
+from .paths import RunPaths, checkpoint_name, manifest_in, step_of
+from .trainings import TrainingManifest
 
 # What resuming needs and scoring does not; kept in the newest checkpoint only.
 TRAINING_STATE_PATTERNS = ("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "pytorch_model_fsdp*")
@@ -100,9 +101,10 @@ def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterab
 
 def training_inputs(checkpoint: Path) -> dict[str, Any] | None:
     """What a checkpoint of ours was trained with, as its run's manifest says; None for one that was made elsewhere."""
-    path = checkpoint.parent / "manifest.json"
-    manifest = read_json(path) if path.is_file() else None
-    return manifest["inputs"] if isinstance(manifest, dict) and manifest.get("kind") == "training" else None
+    path = manifest_in(checkpoint.parent)
+    if not path.is_file() or kind_of(path) != TrainingManifest.KIND:
+        return None
+    return TrainingManifest.read(path).inputs
 
 
 def check_trained_with(checkpoint: Path, found: dict[str, str | None]) -> None:

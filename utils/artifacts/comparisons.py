@@ -5,12 +5,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from .manifests import provenance, write_manifest
+from .manifests import Manifest, Provenance
 from .paths import comparison_path
 
-KIND = "comparison"
 NEVER: Final = "never"  # selecting does not pay, however large the pool
 NOT_TESTED: Final = "not tested"
 NO_DIFFERENCE: Final = "no difference shown"
@@ -164,11 +163,37 @@ def comparison_name(run_names: Sequence[str]) -> str:
     return f"{run_names[0][: _LONGEST_NAME - 40]}_vs_{len(run_names) - 1}_others_{digest}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComparisonManifest(Manifest):
+    """Attributes:
+    comparison: on disk its fields lie between inputs and provenance.
+    """
+
+    KIND: ClassVar[str] = "comparison"
+    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("runs",)
+
+    comparison: Comparison
+    provenance: Provenance
+
+    def as_json(self) -> dict[str, Any]:
+        values = super().as_json()
+        del values["comparison"]
+        made = values.pop("provenance")
+        return {**values, **dataclasses.asdict(self.comparison), "provenance": made}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {**values, "comparison": values}
+
+
 def write_comparison(comparison: Comparison) -> Path:
     """Returns: the file, which replaces that of an earlier comparison of this name."""
     path = comparison_path(comparison.name)
-    inputs = {"runs": [run.name for run in comparison.runs]}
-    write_manifest(
-        path, KIND, "complete", inputs, **dataclasses.asdict(comparison) | {"provenance": provenance()}
+    manifest = ComparisonManifest(
+        status="complete",
+        inputs={"runs": [run.name for run in comparison.runs]},
+        comparison=comparison,
+        provenance=Provenance.now(),
     )
+    manifest.write(path)
     return path

@@ -4,15 +4,103 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .files import atomic_write
-from .manifests import check_inputs, read_manifest, write_manifest
+from .manifests import Manifest, Provenance, check_inputs
 
-KIND = "evaluation"  # of the folder's manifest
-RESULT_KIND = "evaluation result"
 HELDOUT = "heldout"  # the name of the result on held-out rows
 WAYS_OUT = "Ways out: --overwrite evaluates again; another run_name keeps both."
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationProvenance(Provenance):
+    """How a result was measured; of the evaluation as a whole nothing of it is said.
+
+    Attributes:
+        device: that the model was on.
+        seconds: that it took.
+    """
+
+    device: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationManifest(Manifest):
+    """The evaluation of one checkpoint: which results lie beside it, or will."""
+
+    KIND: ClassVar[str] = "evaluation"
+    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("step", "base_model", "files")
+
+    provenance: EvaluationProvenance
+
+    @property
+    def step(self) -> int:
+        """Of the checkpoint; 0 is the base model."""
+        return self.inputs["step"]
+
+    @property
+    def base_model(self) -> str | None:
+        """Fingerprint; None where the results do not depend on it."""
+        return self.inputs["base_model"]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name of each result -> sha256 of what was asked."""
+        return self.inputs["files"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult(Manifest):
+    """What was measured on held-out rows, on a question set or by a task of lm-eval.
+
+    Attributes:
+        measured: name -> number or text. On disk its entries lie between inputs and provenance.
+    """
+
+    KIND: ClassVar[str] = "evaluation result"
+    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("file",)
+
+    measured: dict[str, Any]
+    provenance: EvaluationProvenance
+
+    @property
+    def file(self) -> str:
+        """sha256 of what was asked."""
+        return self.inputs["file"]
+
+    @property
+    def pool(self) -> str | None:
+        """Fingerprint of held-out rows; None for questions."""
+        return self.inputs.get("pool")
+
+    @property
+    def num_questions(self) -> int:
+        """Answers that were judged, or responses that were compared."""
+        return self.measured["questions"]
+
+    @property
+    def by_source(self) -> dict[str, dict[str, Any]]:
+        """Source -> what was measured on its rows; of held-out rows."""
+        return self.measured.get("by_source", {})
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Name -> value, where the result has metrics instead of judged answers."""
+        return self.measured.get("metrics", {})
+
+    def as_json(self) -> dict[str, Any]:
+        values = super().as_json()
+        del values["measured"]
+        made = values.pop("provenance")
+        return {**values, **self.measured, "provenance": made}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        of_all = {"kind", "format_version", "status", "inputs", "provenance"}
+        measured = {name: value for name, value in values.items() if name not in of_all}
+        return {**values, "measured": measured}
 
 
 @dataclass(frozen=True)
@@ -29,7 +117,7 @@ class EvaluationResults:
     run_name: str
     step: int
     folder: Path
-    by_name: dict[str, dict[str, Any]]
+    by_name: dict[str, EvaluationResult]
 
 
 def result_path(folder: Path, name: str) -> Path:
@@ -40,24 +128,17 @@ def predictions_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.predictions.jsonl"
 
 
-def write_result(
-    folder: Path,
-    name: str,
-    inputs: dict[str, Any],
-    lines: Iterable[dict[str, Any]],
-    measured: dict[str, Any],
-    made: dict[str, Any],
-) -> None:
+def write_result(folder: Path, name: str, result: EvaluationResult, lines: Iterable[dict[str, Any]]) -> None:
     """The predictions (one line each) first: where the result is, they are."""
     with atomic_write(predictions_path(folder, name)) as file:
         for line in lines:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    write_manifest(result_path(folder, name), RESULT_KIND, "complete", inputs, **measured, provenance=made)
+    result.write(result_path(folder, name))
 
 
-def read_result(folder: Path, name: str) -> dict[str, Any]:
+def read_result(folder: Path, name: str) -> EvaluationResult:
     """Raises: FileNotFoundError; ValueError for a damaged file."""
-    return read_manifest(result_path(folder, name), RESULT_KIND)
+    return EvaluationResult.read(result_path(folder, name))
 
 
 def result_is_there(folder: Path, name: str, inputs: dict[str, Any]) -> bool:
@@ -65,5 +146,5 @@ def result_is_there(folder: Path, name: str, inputs: dict[str, Any]) -> bool:
     path = result_path(folder, name)
     if not path.is_file():
         return False
-    check_inputs(path, read_result(folder, name)["inputs"], inputs, WAYS_OUT)
+    check_inputs(path, read_result(folder, name).inputs, inputs, WAYS_OUT)
     return predictions_path(folder, name).is_file()

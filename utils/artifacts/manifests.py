@@ -1,18 +1,23 @@
 """What made a result: inputs and provenance. Inputs are compared before anything is reused; provenance is recorded only."""
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from ..config.load import ConfigDumper
 from ..config.schema import RunConfig
+from ..terminal import one_line
 from .differences import difference_lines, why_another_pool
 from .files import atomic_write, read_json, write_json
 from .paths import RunPaths
@@ -30,45 +35,139 @@ _RECORDED_PACKAGES = (
 )
 
 
-def provenance(**extra: Any) -> dict[str, Any]:
-    """Command and its folder, versions, machine, commit and time.
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A part of a manifest. Its fields are named as on disk and lie there in this order.
 
-    The command never holds a key: it is taken out of sys.argv first.
+    A field with a default may be absent: earlier versions of this code did not write it, or it is not known yet.
     """
-    return {
-        "command": [Path(sys.executable).name, *sys.argv],
-        "folder": os.getcwd(),  # relative paths of the command and its YAML count from here
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "packages": {name: version for name in _RECORDED_PACKAGES if (version := _version(name))},
-        "machine": platform.machine(),
-        "git_commit": _git_commit(),
-        **extra,
-    }
+
+    def as_json(self) -> dict[str, Any]:
+        absent = self.absent()
+        return {
+            field.name: value.as_json() if isinstance(value, Record) else value
+            for field in fields(self)
+            if field.name not in absent
+            for value in [getattr(self, field.name)]
+        }
+
+    def absent(self) -> set[str]:
+        """Names of the fields that are not written: those without a value that need none."""
+        return {field.name for field in fields(self) if field.default is None is getattr(self, field.name)}
 
 
-def write_manifest(path: Path, kind: str, status: str, inputs: dict[str, Any], **rest: Any) -> None:
-    """Args: status: "running" or "complete"; inputs: what `check_inputs` compares; rest: outcomes and provenance."""
-    write_json(
-        path, {"kind": kind, "format_version": FORMAT_VERSION, "status": status, "inputs": inputs, **rest}
-    )
+@dataclass(frozen=True, kw_only=True)
+class Provenance(Record):
+    """Where a result comes from. It is recorded, and compared with nothing.
 
+    Attributes:
+        command: words of the command line. It never holds a key: that is taken out of sys.argv first.
+        folder: where the command ran; relative paths in it and in its YAML count from here.
+        time: when this was written, ISO 8601 in UTC.
+        python: its version.
+        packages: name -> version, of those that are installed.
+        machine: its architecture.
+        git_commit: the project's commit, with -dirty where the tree differs from it; None outside a checkout.
+    """
 
-def read_manifest(path: Path, kind: str) -> dict[str, Any]:
-    """Raises: FileNotFoundError; ValueError for another kind or a newer format."""
-    manifest = read_json(path)
-    if not isinstance(manifest, dict) or manifest.get("kind") != kind:
-        raise ValueError(f"{path}: expected a manifest of kind {kind!r}, found {str(manifest)[:80]}")
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format version {manifest.get('format_version')}, this code reads {FORMAT_VERSION}: make it again"
+    command: list[str]
+    folder: str | None = None
+    time: str
+    python: str
+    packages: dict[str, str]
+    machine: str
+    git_commit: str | None
+
+    @classmethod
+    def now(cls, **more: Any) -> Self:
+        """Args: more: the fields that the class has besides."""
+        return cls(
+            command=[Path(sys.executable).name, *sys.argv],
+            folder=os.getcwd(),
+            time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            python=platform.python_version(),
+            packages={name: version for name in _RECORDED_PACKAGES if (version := _version(name))},
+            machine=platform.machine(),
+            git_commit=_git_commit(),
+            **more,
         )
-    return manifest
 
 
-def is_complete(path: Path, kind: str) -> bool:
-    """Whether what this manifest is of is finished; False where there is none."""
-    return path.is_file() and read_manifest(path, kind)["status"] == "complete"
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Record):
+    """What a result was made from, and what became of it. Each kind of result has a class of its own.
+
+    Attributes:
+        status: whether the result is whole.
+        inputs: what the result depends on. `check_inputs` compares them entry by entry before anything is reused; the
+            properties of each kind read those that have a meaning elsewhere.
+    """
+
+    KIND: ClassVar[str]
+    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ()  # that every manifest of the kind has
+
+    status: Literal["running", "complete"]
+    inputs: dict[str, Any]
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The fields by name, of a manifest as it lies on disk."""
+        return values
+
+    @property
+    def is_complete(self) -> bool:
+        return self.status == "complete"
+
+    def write(self, path: Path) -> None:
+        write_json(path, {"kind": self.KIND, "format_version": FORMAT_VERSION, **self.as_json()})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises: FileNotFoundError; ValueError for another kind, another format, or a field that is missing."""
+        values = read_json(path)
+        if not isinstance(values, dict) or values.get("kind") != cls.KIND:
+            raise ValueError(f"{path}: expected a manifest of kind {cls.KIND!r}, found {str(values)[:80]}")
+        if values.get("format_version") != FORMAT_VERSION:
+            raise ValueError(
+                f"{path}: format version {values.get('format_version')}, this code reads {FORMAT_VERSION}: make it again"
+            )
+        try:
+            manifest = _reader(cls).validate_python(cls.from_json(values))
+        except ValidationError as error:
+            raise cls._damaged(path, [_problem(details) for details in error.errors()]) from None
+        if absent := [f"inputs.{name}" for name in cls.NAMED_INPUTS if name not in manifest.inputs]:
+            raise cls._damaged(path, [f"{name} is missing" for name in absent])
+        return manifest
+
+    @classmethod
+    def _damaged(cls, path: Path, problems: list[str]) -> ValueError:
+        return ValueError(
+            f"{path}: {', '.join(problems)}; expected all that a manifest of kind {cls.KIND!r} has: it is damaged or "
+            "edited, make it again"
+        )
+
+
+def kind_of(path: Path) -> str | None:
+    """Of a JSON file; None where it is no manifest. Raises: FileNotFoundError; ValueError for a damaged file."""
+    values = read_json(path)
+    return values.get("kind") if isinstance(values, dict) else None
+
+
+@functools.cache
+def _reader(kind: type[Manifest]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _problem(details: ErrorDetails) -> str:
+    name = ".".join(map(str, details["loc"]))
+    if details["type"] == "missing":
+        return f"{name} is missing"
+    return f"{name}: found {one_line(repr(details['input']), 60)} ({details['msg']})"
+
+
+def is_complete(path: Path, kind: type[Manifest]) -> bool:
+    """Whether what this manifest is of is whole; False where there is none."""
+    return path.is_file() and kind.read(path).is_complete
 
 
 def check_inputs(
@@ -112,7 +211,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """The project's commit, with -dirty where the tree differs from it; None outside a checkout."""
+    """As `Provenance.git_commit`."""
     try:
         answer = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -13,6 +13,10 @@ def results_root() -> Path:
     return Path(os.environ.get("S2L_RES_DIR") or "res")
 
 
+def manifest_in(folder: Path) -> Path:
+    return folder / "manifest.json"
+
+
 def checkpoint_name(step: int) -> str:
     return f"checkpoint-{step}"
 
@@ -39,7 +43,8 @@ class RunPaths:
 
     @property
     def manifest(self) -> Path:
-        return self.root / "manifest.json"
+        """Of the training."""
+        return manifest_in(self.root)
 
     @property
     def metrics(self) -> Path:
@@ -59,6 +64,10 @@ class RunPaths:
         return self.root / "trajectories"
 
     @property
+    def trajectories_manifest(self) -> Path:
+        return manifest_in(self.trajectories)
+
+    @property
     def subset(self) -> Path:
         return self.root / "subset"
 
@@ -69,6 +78,10 @@ class RunPaths:
     @property
     def evaluation(self) -> Path:
         return self.root / "evaluation"
+
+    @property
+    def evaluation_manifest(self) -> Path:
+        return manifest_in(self.evaluation)
 
     def checkpoint(self, step: int) -> Path:
         return self.root / checkpoint_name(step)

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from .files import read_json
-from .paths import results_root
+from .paths import RunPaths, results_root
+from .trainings import TrainingManifest
+from .trajectories.manifest import TrajectoriesManifest
 
 _SAME_PACE = ("name_or_path", "architecture", "dtype", "lora")  # of a model section
+
+_Kind = TypeVar("_Kind", TrainingManifest, TrajectoriesManifest)
 
 
 @dataclass(frozen=True)
@@ -46,50 +49,57 @@ def training_pace(model: dict[str, Any], device: str) -> Pace | None:
     Args: model: the config's section; device: as `utils.modeling.devices.device_name` calls it.
     """
 
-    def seconds_per_token(manifest: dict[str, Any]) -> float | None:
-        made = manifest["provenance"]
-        if (
-            made.get("continued_from")
-            or not _alike(manifest["inputs"]["model"], model)
-            or made["device_name"] != device
-        ):
+    def seconds_per_token(manifest: TrainingManifest) -> float | None:
+        launch = manifest.provenance
+        if launch.continued_from is not None or launch.device_name != device:
             return None
-        num_tokens = made["work"]["tokens"] * manifest["steps"] / made["work"]["steps_per_epoch"]
-        return made["seconds"] * made["devices"] / num_tokens
+        if launch.seconds is None or launch.work is None or manifest.steps is None:
+            return None
+        if not _alike(manifest.model, model):
+            return None
+        num_tokens = launch.work.tokens * manifest.steps / launch.work.steps_per_epoch
+        return launch.seconds * launch.devices / num_tokens
 
-    return _newest("manifest.json", seconds_per_token)
+    return _newest(TrainingManifest, lambda paths: paths.manifest, seconds_per_token)
 
 
 def scoring_pace(model: dict[str, Any], device: str, precision: str) -> Pace | None:
     """Of the newest scoring with this model and precision on such a device."""
 
-    def seconds_per_token(manifest: dict[str, Any]) -> float | None:
-        same = manifest["device_name"] == device and manifest["inputs"]["precision"] == precision
-        seconds = manifest["device_seconds"].values()
-        if not same or not seconds or not _alike(manifest["model"], model):
+    def seconds_per_token(manifest: TrajectoriesManifest) -> float | None:
+        if manifest.device_name != device or manifest.precision != precision:
             return None
-        return sum(seconds) / (len(seconds) * manifest["tokens"])
+        if manifest.model is None or not _alike(manifest.model, model):
+            return None
+        seconds = manifest.device_seconds.values()
+        if not seconds or not manifest.tokens:
+            return None
+        return sum(seconds) / (len(seconds) * manifest.tokens)
 
-    return _newest("trajectories/manifest.json", seconds_per_token)
+    return _newest(TrajectoriesManifest, lambda paths: paths.trajectories_manifest, seconds_per_token)
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one.get(name) == other.get(name) for name in _SAME_PACE)
 
 
-def _newest(place: str, seconds_per_token: Callable[[dict[str, Any]], float | None]) -> Pace | None:
-    """Args: place: of a manifest in a run's folder. Manifests of other kinds, or without these records, say nothing."""
-    newest: tuple[str, Pace] | None = None
-    for path in results_root().glob(f"*/{place}"):
+def _newest(
+    kind: type[_Kind], place: Callable[[RunPaths], Path], seconds_per_token: Callable[[_Kind], float | None]
+) -> Pace | None:
+    """Args:
+    kind: of manifest.
+    place: where it lies.
+    seconds_per_token: None for one that says nothing.
+    """
+    newest_time = ""
+    newest: Pace | None = None
+    for folder in results_root().glob("*/"):
         try:
-            manifest = read_json(path)
-            pace, time = seconds_per_token(manifest), manifest["provenance"]["time"]
-        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            manifest = kind.read(place(RunPaths(folder.name)))
+        except (OSError, ValueError):  # nothing there, or another version's: no reason to refuse a plan
             continue
-        if pace is not None and (newest is None or time > newest[0]):
-            newest = (time, Pace(pace, _run_of(path, place)))
-    return newest[1] if newest else None
-
-
-def _run_of(path: Path, place: str) -> str:
-    return path.parents[place.count("/")].name
+        seconds = seconds_per_token(manifest)
+        if seconds is not None and manifest.provenance.time > newest_time:
+            newest_time = manifest.provenance.time
+            newest = Pace(seconds, folder.name)
+    return newest

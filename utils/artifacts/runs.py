@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -20,8 +20,16 @@ from ..process import environment  # noqa: F401 (first, for its message)
 from ..config.command_line import run_command
 from ..config.flags import CommandParser
 from ..terminal import counted, size, table
-from .paths import RunPaths, results_root, step_of
+from .evaluations import EvaluationManifest
+from .manifests import Manifest
+from .paths import RunPaths, manifest_in, results_root, step_of
+from .subsets import SubsetManifest
+from .trainings import TrainingManifest
+from .trajectories.manifest import TrajectoriesManifest
 from .trajectories.write import scored_steps
+
+_Kind = TypeVar("_Kind", bound=Manifest)
+_WithTime = TrainingManifest | TrajectoriesManifest | SubsetManifest | EvaluationManifest
 
 
 @dataclass(frozen=True)
@@ -74,35 +82,57 @@ def find_runs() -> list[Run]:
 
 def _works(run_name: str) -> Iterator[Work]:
     paths = RunPaths(run_name)
-    config = _mapping(paths.config)
+    config = _config_of(paths)
     origin = f"{_model_of(config)} on {_section(config, 'data').get('path', '?')}" if config else ""
     if paths.manifest.is_file():
-        manifest = _mapping(paths.manifest)
-        planned = _section(manifest, "inputs").get("save_steps", [])
+        training = _read(TrainingManifest, paths.manifest)
+        planned = training.save_steps if training else []
         saved = {step_of(path) for path in paths.root.glob("checkpoint-*") if path.is_dir()}
-        yield _work("training", manifest, len(saved & set(planned)), len(planned), origin)
-    if (paths.trajectories / "manifest.json").is_file():
-        manifest = _mapping(paths.trajectories / "manifest.json")
-        done, planned = len(scored_steps(paths.trajectories)), len(manifest.get("checkpoints", {}))
-        yield _work("trajectories", manifest, done, planned, origin)
+        yield _work("training", training, len(saved & set(planned)), len(planned), origin)
+    if paths.trajectories_manifest.is_file():
+        scoring = _read(TrajectoriesManifest, paths.trajectories_manifest)
+        done = len(scored_steps(paths.trajectories))
+        yield _work("trajectories", scoring, done, len(scoring.checkpoints) if scoring else 0, origin)
     for folder in sorted(paths.root.glob("subset*")):
-        if (folder / "manifest.json").is_file():
-            manifest = _mapping(folder / "manifest.json")
-            method = _section(manifest, "inputs").get("method", "?")
-            used = _section(manifest, "trajectories").get("from")
-            yield _work(
-                "subset", manifest, manifest.get("budget", 0), None, f"{method} of {used}" if used else method
-            )
-    if (paths.evaluation / "manifest.json").is_file():
-        manifest = _mapping(paths.evaluation / "manifest.json")
-        planned = len(_section(manifest, "inputs").get("files", {}))
-        done = sum(path.name != "manifest.json" for path in paths.evaluation.glob("*.json"))
-        yield _work("evaluation", manifest, done, planned or None, origin)
+        if manifest_in(folder).is_file():
+            subset = _read(SubsetManifest, manifest_in(folder))
+            yield _work("subset", subset, subset.budget if subset else 0, None, _choice_of(subset))
+    if paths.evaluation_manifest.is_file():
+        evaluation = _read(EvaluationManifest, paths.evaluation_manifest)
+        done = len(set(paths.evaluation.glob("*.json")) - {paths.evaluation_manifest})
+        planned = len(evaluation.files) if evaluation else None
+        yield _work("evaluation", evaluation, done, planned or None, origin)
 
 
-def _work(kind: str, manifest: dict[str, Any], done: int, planned: int | None, made_from: str) -> Work:
-    status, time = manifest.get("status", "unreadable"), _section(manifest, "provenance").get("time", "")
-    return Work(kind, status, time, done, planned, made_from)
+def _read(kind: type[_Kind], path: Path) -> _Kind | None:
+    """None for a manifest that cannot be read: a list of runs shows what it can."""
+    try:
+        return kind.read(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _work(kind: str, manifest: _WithTime | None, done: int, planned: int | None, made_from: str) -> Work:
+    if manifest is None:
+        return Work(kind, "unreadable", "", done, planned, made_from)
+    return Work(kind, manifest.status, manifest.provenance.time, done, planned, made_from)
+
+
+def _choice_of(subset: SubsetManifest | None) -> str:
+    if subset is None:
+        return "?"
+    if subset.trajectories_from is None:
+        return subset.method
+    return f"{subset.method} of {subset.trajectories_from}"
+
+
+def _config_of(paths: RunPaths) -> dict[str, Any]:
+    """Empty where it is not there or not readable."""
+    try:
+        values = yaml.safe_load(paths.config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _model_of(config: dict[str, Any]) -> str:
@@ -110,19 +140,6 @@ def _model_of(config: dict[str, Any]) -> str:
     return str(
         model.get("name_or_path") or f"a new {_section(model, 'architecture').get('model_type', 'model')}"
     )
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    """A YAML or JSON file's mapping; empty for what is not there or not readable: a list of runs shows what it can."""
-    try:
-        values = (
-            yaml.safe_load(path.read_text(encoding="utf-8"))
-            if path.suffix == ".yml"
-            else json.loads(path.read_bytes())
-        )
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _section(values: dict[str, Any], name: str) -> dict[str, Any]:

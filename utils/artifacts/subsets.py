@@ -7,66 +7,145 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .files import load_array, locked, publish_folder, read_json, save_array, write_json
-from .manifests import check_inputs, provenance, read_manifest, write_manifest
+from .manifests import Manifest, Provenance, check_inputs
+from .paths import manifest_in
 
-KIND = "subset"
 FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
 TEXTS = "subset.jsonl"
 
 
+@dataclass(frozen=True, kw_only=True)
+class SubsetManifest(Manifest):
+    """How a subset was chosen.
+
+    Attributes:
+        budget: its rows.
+        num_selectable: rows of the pool that could be chosen.
+        num_excluded: rows of the pool without instruction or response.
+        num_unscorable: rows of the pool without a loss at some checkpoint.
+        unscorable_rows: the numbers of these, ascending.
+        data: the `pool_record` of the pool; None where the rows have no texts.
+        trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does not say);
+            None without losses.
+        clustering: what computed the clusters, and how many there were to be; None where nothing was clustered.
+        needs_trajectories: whether the method looks at losses; the cost of the proxy is part of its cost then.
+        seconds: name -> seconds, by what they were spent on.
+    """
+
+    KIND: ClassVar[str] = "subset"
+    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("pool", "num_examples", "method", "seed", "trajectories")
+
+    budget: int
+    num_selectable: int
+    num_excluded: int
+    num_unscorable: int
+    unscorable_rows: list[int]
+    data: dict[str, Any] | None = None
+    trajectories: dict[str, Any] | None
+    clustering: dict[str, Any] | None = None
+    needs_trajectories: bool = True
+    seconds: dict[str, float]
+    provenance: Provenance
+
+    @property
+    def pool(self) -> str:
+        """Fingerprint."""
+        return self.inputs["pool"]
+
+    @property
+    def num_examples(self) -> int:
+        """Rows of the pool."""
+        return self.inputs["num_examples"]
+
+    @property
+    def method(self) -> str:
+        return self.inputs["method"]
+
+    @property
+    def seed(self) -> int:
+        return self.inputs["seed"]
+
+    @property
+    def per_source(self) -> bool:
+        """Whether each source was clustered by itself."""
+        return bool(self.inputs.get("per_source"))
+
+    @property
+    def trajectories_identity(self) -> str | None:
+        """sha256 over what made the losses; None without."""
+        return self.inputs["trajectories"]
+
+    @property
+    def trajectories_from(self) -> str | None:
+        """The run or file that the losses are from."""
+        return None if self.trajectories is None else self.trajectories["from"]
+
+    @property
+    def steps(self) -> list[int] | None:
+        """The checkpoints whose losses were used."""
+        return None if self.trajectories is None else self.trajectories["steps"]
+
+    def absent(self) -> set[str]:
+        return super().absent() - {"data", "clustering"}
+
+
 @dataclass(frozen=True)
 class Subset:
-    """Attributes: indices: int64 (budget,), ascending row numbers of the pool; manifest: as on disk."""
+    """Attributes:
+    indices: int64 (budget,), ascending row numbers of the pool.
+    manifest: how they were chosen.
+    """
 
     indices: np.ndarray
-    manifest: dict[str, Any]
+    manifest: SubsetManifest
 
 
-def write_subset(
-    folder: Path,
-    inputs: dict[str, Any],
-    indices: np.ndarray,
-    clusters_N: np.ndarray,
-    composition: dict[str, Any],
-    rows: Iterable[bytes] | None,
-    centroids_KT: np.ndarray | None = None,
-    reports: Mapping[str, Any] = MappingProxyType({}),
-    **outcome: Any,
-) -> None:
-    """Write the whole folder beside its place, then rename it: it is there complete, or not at all.
+@dataclass(frozen=True)
+class SubsetContents:
+    """What lies beside the manifest of a subset.
 
-    Args:
-        indices: int64, ascending row numbers; clusters_N: int32 (N,), -1 where not clustered.
-        rows: the chosen rows as lines of JSONL without their newline, in pool order; None where there are no texts.
+    Attributes:
+        indices: int64, ascending row numbers.
+        clusters_N: int32 (N,), -1 where not clustered.
+        composition: what the subset consists of.
+        lines: the chosen rows as lines of JSONL without their newline, in pool order; None where there are no texts.
         centroids_KT: float32, row k of cluster k; None where nothing was clustered.
         reports: file name -> JSON to lie beside.
     """
-    assert indices.dtype == np.int64 and np.all(np.diff(indices) > 0)
-    assert clusters_N.dtype == np.int32
+
+    indices: np.ndarray
+    clusters_N: np.ndarray
+    composition: dict[str, Any]
+    lines: Iterable[bytes] | None
+    centroids_KT: np.ndarray | None
+    reports: Mapping[str, Any]
+
+
+def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContents) -> None:
+    """Write the whole folder beside its place, then rename it: it is there complete, or not at all."""
+    assert contents.indices.dtype == np.int64 and np.all(np.diff(contents.indices) > 0)
+    assert contents.clusters_N.dtype == np.int32
     temporary = folder.with_name(f".{folder.name}.parts")
     with locked(folder.with_name(f".{folder.name}.lock"), "another launch is writing this subset"):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
-            save_array(temporary / "indices.npy", indices)
-            save_array(temporary / "clusters.npy", clusters_N)
-            write_json(temporary / "composition.json", composition)
-            if centroids_KT is not None:
-                save_array(temporary / "centroids.npy", centroids_KT)
-            for name, report in reports.items():
+            save_array(temporary / "indices.npy", contents.indices)
+            save_array(temporary / "clusters.npy", contents.clusters_N)
+            write_json(temporary / "composition.json", contents.composition)
+            if contents.centroids_KT is not None:
+                save_array(temporary / "centroids.npy", contents.centroids_KT)
+            for name, report in contents.reports.items():
                 write_json(temporary / name, report)
-            if rows is not None:
+            if contents.lines is not None:
                 with open(temporary / TEXTS, "wb") as file:
-                    file.writelines(row + b"\n" for row in rows)
-            write_manifest(
-                temporary / "manifest.json", KIND, "complete", inputs, **outcome, provenance=provenance()
-            )
+                    file.writelines(line + b"\n" for line in contents.lines)
+            manifest.write(manifest_in(temporary))
             publish_folder(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -75,11 +154,11 @@ def write_subset(
 
 def read_subset(folder: Path) -> Subset:
     """Raises: FileNotFoundError; ValueError for a damaged subset."""
-    if not (folder / "manifest.json").is_file():
+    if not manifest_in(folder).is_file():
         raise FileNotFoundError(
             f"no subset in {folder}: make it with `python select_s2l.py --config_file <this YAML>`"
         )
-    manifest = read_manifest(folder / "manifest.json", KIND)
+    manifest = SubsetManifest.read(manifest_in(folder))
     indices = load_array(folder / "indices.npy")
     if indices.dtype != np.int64 or indices.ndim != 1 or np.any(np.diff(indices) <= 0):
         raise ValueError(
@@ -102,7 +181,7 @@ def subset_is_there(folder: Path, inputs: dict[str, Any], with_texts: bool) -> b
     """
     if not all((folder / name).is_file() for name in (*FILES, *([TEXTS] if with_texts else []))):
         return False
-    path = folder / "manifest.json"
+    path = manifest_in(folder)
     ways_out = "Ways out: --overwrite chooses again; another run_name keeps both."
-    check_inputs(path, read_manifest(path, KIND)["inputs"], inputs, ways_out)
+    check_inputs(path, SubsetManifest.read(path).inputs, inputs, ways_out)
     return True

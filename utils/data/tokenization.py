@@ -23,14 +23,11 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..artifacts.files import load_array, locked, publish_folder, save_array
-from ..artifacts.manifests import read_manifest, write_manifest
-from ..artifacts.paths import cache_root
+from ..artifacts.tokens import TokensFolder, TokensManifest
 from ..config.names import look_up
 from .pool import Pool
 from .templates import TEMPLATES
 
-KIND = "tokens"
-_LAYOUT = 2  # of a folder of tokens, part of its name; another one is made anew, never misread
 _EXAMPLES_PER_CALL = 1000  # enough to keep the tokenizer's threads busy, small enough to bound memory
 _TOKENS_COMPARED_AT_ONCE = 2**20
 
@@ -46,8 +43,7 @@ class TokenizedPool:
     response_starts: int32 (N,), position in the row of its first response token (= its length where there is none).
     whole_lengths: int32 (N,), the least max_length that would cut nothing off the row; 0 for an excluded row.
     whole_responses: int32 (N,), response tokens of the row before anything is cut off.
-    is_encoder_decoder: whether the two parts of a row go to the two sides of the model.
-    inputs: what these tokens were made from.
+    manifest: what these tokens were made from.
     """
 
     folder: Path
@@ -56,8 +52,7 @@ class TokenizedPool:
     response_starts: np.ndarray
     whole_lengths: np.ndarray
     whole_responses: np.ndarray
-    is_encoder_decoder: bool
-    inputs: dict[str, Any]
+    manifest: TokensManifest
 
     def __len__(self) -> int:
         return len(self.response_starts)
@@ -69,6 +64,11 @@ class TokenizedPool:
         """(token ids int64 (length,), response start)."""
         start, end = self.offsets[row : row + 2]
         return self.tokens_S[start:end].astype(np.int64), int(self.response_starts[row])
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether the two parts of a row go to the two sides of the model."""
+        return self.manifest.is_encoder_decoder
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -121,12 +121,12 @@ def tokenize_pool(
         "max_length": max_length,
         "is_encoder_decoder": is_encoder_decoder,
     }
-    key = hashlib.sha256(json.dumps([_LAYOUT, inputs], sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_root() / "tokens" / key
+    manifest = TokensManifest(status="complete", inputs=inputs)
+    folder = manifest.folder
     if not folder.is_dir():
-        with locked(folder.with_name(f".{key}.lock")):
+        with locked(folder.with_name(f".{folder.name}.lock")):
             if not folder.is_dir():
-                _write_tokens(folder, pool, tokenizer, inputs)
+                _write_tokens(folder, pool, tokenizer, manifest)
     return open_tokens(folder)
 
 
@@ -137,21 +137,21 @@ def open_tokens(folder: Path) -> TokenizedPool:
             f"{folder.absolute()} cannot be seen from {platform.node()}: put res/ on a disk that all machines see "
             "(S2L_RES_DIR) and start them in the same folder"
         )
-    inputs = read_manifest(folder / "manifest.json", KIND)["inputs"]
-    offsets = np.asarray(load_array(folder / "offsets.npy"))
-    num_tokens, path = int(offsets[-1]), folder / "tokens.bin"
-    dtype = np.uint16 if path.stat().st_size == max(1, num_tokens) * 2 else np.uint32  # see `_token_dtype`
+    files = TokensFolder(folder)
+    manifest = TokensManifest.read(files.manifest)
+    offsets = np.asarray(load_array(files.offsets))
+    num_tokens = int(offsets[-1])
+    num_bytes = files.tokens.stat().st_size
+    dtype = np.uint16 if num_bytes == max(1, num_tokens) * 2 else np.uint32  # see `_token_dtype`
+    tokens_S = np.memmap(files.tokens, dtype, "r", shape=(num_tokens,))
     return TokenizedPool(
         folder=folder,
-        tokens_S=np.asarray(
-            np.memmap(path, dtype, "r", shape=(num_tokens,))
-        ),  # a plain array is faster to slice
+        tokens_S=np.asarray(tokens_S),  # a plain array is faster to slice
         offsets=offsets,
-        response_starts=np.asarray(load_array(folder / "response_starts.npy")),
-        whole_lengths=np.asarray(load_array(folder / "whole_lengths.npy")),
-        whole_responses=np.asarray(load_array(folder / "whole_responses.npy")),
-        is_encoder_decoder=inputs["is_encoder_decoder"],
-        inputs=inputs,
+        response_starts=np.asarray(load_array(files.response_starts)),
+        whole_lengths=np.asarray(load_array(files.whole_lengths)),
+        whole_responses=np.asarray(load_array(files.whole_responses)),
+        manifest=manifest,
     )
 
 
@@ -180,24 +180,25 @@ def _token_dtype(tokenizer: PreTrainedTokenizerBase) -> type[np.unsignedinteger]
 
 
 def _write_tokens(
-    folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, inputs: dict[str, Any]
+    folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, manifest: TokensManifest
 ) -> None:
     temporary = folder.with_name(f".{folder.name}.parts")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    encode = _encode_two_sides if inputs["is_encoder_decoder"] else _encode_one_sequence
+    files = TokensFolder(temporary)
+    encode = _encode_two_sides if manifest.is_encoder_decoder else _encode_one_sequence
     lengths = np.zeros(len(pool), np.int64)
     starts, whole_lengths, whole_responses = (np.zeros(len(pool), np.int32) for _ in range(3))
-    with open(temporary / "tokens.bin", "wb") as file:
+    with open(files.tokens, "wb") as file:
         progress = tqdm(total=len(pool), desc="tokenize", unit=" examples", disable=None)
         for first in range(0, len(pool), _EXAMPLES_PER_CALL):
             rows = range(first, min(first + _EXAMPLES_PER_CALL, len(pool)))
             used = [row for row in rows if not pool.excluded[row]]
             examples = [pool[row] for row in used]
-            prompts = [TEMPLATES[inputs["template"]](example) for example in examples]
+            prompts = [TEMPLATES[manifest.template](example) for example in examples]
             responses = [example.response for example in examples]
             for row, encoded in zip(
-                used, encode(tokenizer, prompts, responses, inputs["max_length"]), strict=True
+                used, encode(tokenizer, prompts, responses, manifest.max_length), strict=True
             ):
                 lengths[row], starts[row] = len(encoded.ids), encoded.start
                 whole_lengths[row], whole_responses[row] = encoded.whole_length, encoded.whole_response
@@ -206,11 +207,11 @@ def _write_tokens(
         progress.close()
         if not lengths.any():  # an empty file cannot be memory-mapped
             file.write(bytes(np.dtype(_token_dtype(tokenizer)).itemsize))
-    save_array(temporary / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
-    save_array(temporary / "response_starts.npy", starts)
-    save_array(temporary / "whole_lengths.npy", whole_lengths)
-    save_array(temporary / "whole_responses.npy", whole_responses)
-    write_manifest(temporary / "manifest.json", KIND, "complete", inputs)
+    save_array(files.offsets, np.concatenate([[0], np.cumsum(lengths)]))
+    save_array(files.response_starts, starts)
+    save_array(files.whole_lengths, whole_lengths)
+    save_array(files.whole_responses, whole_responses)
+    manifest.write(files.manifest)
     publish_folder(temporary, folder)
 
 

@@ -42,7 +42,7 @@ class Truncation:
 def truncation_of(tokens: TokenizedPool, rows: np.ndarray) -> Truncation:
     """Args: rows: row numbers; those without text do not count, and at least one has text."""
     rows = rows[tokens.whole_lengths[rows] > 0]
-    max_length = tokens.inputs["max_length"]
+    max_length = tokens.manifest.max_length
     whole_lengths = tokens.whole_lengths[rows]
     is_lost = tokens.num_response_tokens[rows] == 0
     return Truncation(

@@ -12,9 +12,10 @@ from lm_eval.api.task import ConfigurableTask
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
-from ..artifacts.evaluations import HELDOUT, KIND, WAYS_OUT, result_is_there
-from ..artifacts.manifests import check_inputs, read_manifest
+from ..artifacts.evaluations import HELDOUT, WAYS_OUT, EvaluationManifest, result_is_there
+from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths
+from ..artifacts.trainings import TrainingManifest
 from ..config.names import look_up
 from ..config.schema import EvaluationConfig, RunConfig
 from ..data.formats import Example
@@ -297,17 +298,15 @@ def _finished(
     paths: RunPaths, inputs: dict[str, Any], each_inputs: dict[str, dict[str, Any]]
 ) -> frozenset[str]:
     """What has its result. Raises: ValueError if the folder's results come from other inputs."""
-    manifest = paths.evaluation / "manifest.json"
-    if not manifest.is_file():
+    if not paths.evaluation_manifest.is_file():
         return frozenset()
-    recorded = read_manifest(manifest, KIND)["inputs"]
-    check_inputs(
-        manifest, {name: value for name, value in recorded.items() if name != "files"}, inputs, WAYS_OUT
-    )
+    recorded = EvaluationManifest.read(paths.evaluation_manifest).inputs
+    of_all = {name: value for name, value in recorded.items() if name != "files"}
+    check_inputs(paths.evaluation_manifest, of_all, inputs, WAYS_OUT)
     return frozenset(
         name for name, wanted in each_inputs.items() if result_is_there(paths.evaluation, name, wanted)
     )
 
 
 def _training_is_unfinished(paths: RunPaths) -> bool:
-    return paths.manifest.is_file() and read_manifest(paths.manifest, "training")["status"] != "complete"
+    return paths.manifest.is_file() and not TrainingManifest.read(paths.manifest).is_complete

@@ -2,9 +2,18 @@
 
 import shutil
 import time
+from typing import Any, Literal
 
-from ..artifacts.evaluations import HELDOUT, KIND, EvaluationResults, read_result, write_result
-from ..artifacts.manifests import keep_config, provenance, read_manifest, write_manifest
+from ..artifacts.evaluations import (
+    HELDOUT,
+    EvaluationManifest,
+    EvaluationProvenance,
+    EvaluationResult,
+    EvaluationResults,
+    read_result,
+    write_result,
+)
+from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig
 from ..process.memory import keep_freed_memory
@@ -20,23 +29,30 @@ def run_evaluation(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> 
         ValueError: if the model cannot be loaded or its losses are not finite.
     """
     keep_freed_memory()
-    folder = RunPaths(config.run_name).evaluation
-    manifest = folder / "manifest.json"
+    paths = RunPaths(config.run_name)
     inputs = {**plan.inputs, "files": {name: plan.each_inputs[name]["file"] for name in plan.names}}
     pending = [name for name in plan.names if name not in plan.finished]
     if pending:
         models = Models(config, plan, with_losses=HELDOUT in pending)
         if overwrite:  # only now that the model is there to measure
-            shutil.rmtree(folder, ignore_errors=True)
-        keep_config(RunPaths(config.run_name), config)
-        write_manifest(manifest, KIND, "running", inputs, provenance=provenance())
+            shutil.rmtree(paths.evaluation, ignore_errors=True)
+        keep_config(paths, config)
+        _write_manifest(paths, "running", inputs)
         for name in pending:
             begun = time.monotonic()
             lines, measured = measure(models, config, plan, name)
-            made = provenance(device=models.device, seconds=round(time.monotonic() - begun, 1))
-            write_result(folder, name, plan.each_inputs[name], lines, measured, made)
-    recorded = read_manifest(manifest, KIND)
-    if recorded["status"] != "complete" or recorded["inputs"] != inputs:
-        write_manifest(manifest, KIND, "complete", inputs, provenance=provenance())
-    results = {name: read_result(folder, name) for name in plan.names}
-    return EvaluationResults(config.run_name, plan.step, folder, results)
+            made = EvaluationProvenance.now(device=models.device, seconds=round(time.monotonic() - begun, 1))
+            result = EvaluationResult(
+                status="complete", inputs=plan.each_inputs[name], measured=measured, provenance=made
+            )
+            write_result(paths.evaluation, name, result, lines)
+    recorded = EvaluationManifest.read(paths.evaluation_manifest)
+    if not recorded.is_complete or recorded.inputs != inputs:
+        _write_manifest(paths, "complete", inputs)
+    results = {name: read_result(paths.evaluation, name) for name in plan.names}
+    return EvaluationResults(config.run_name, plan.step, paths.evaluation, results)
+
+
+def _write_manifest(paths: RunPaths, status: Literal["running", "complete"], inputs: dict[str, Any]) -> None:
+    manifest = EvaluationManifest(status=status, inputs=inputs, provenance=EvaluationProvenance.now())
+    manifest.write(paths.evaluation_manifest)

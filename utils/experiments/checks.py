@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..artifacts.manifests import is_complete
 from ..artifacts.paths import RunPaths, run_named
+from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..artifacts.trajectories.write import BASE_MODEL, holds
 from ..config.experiment import ExperimentConfig, ExperimentRun
 from ..config.load import Checks
@@ -106,7 +107,7 @@ def check_trajectories(config_file: str, runs: Sequence[ExperimentRun], referenc
         origin = run.config.subset and run.config.subset.trajectories_from
         if origin is None or run_named(origin) in references or Path(origin).is_file():
             continue
-        if not is_complete(RunPaths(run_named(origin)).trajectories / "manifest.json", "trajectories"):
+        if not is_complete(RunPaths(run_named(origin)).trajectories_manifest, TrajectoriesManifest):
             problems[f"methods.{run.label}"] = origin
     if problems:
         found = ", ".join(f"{label}: {origin}" for label, origin in problems.items())

@@ -12,6 +12,7 @@ from typing import Any
 from ..artifacts.comparisons import ComparedArm, ComparedRun, Comparison, Measure, comparison_name
 from ..artifacts.evaluations import HELDOUT
 from ..artifacts.paths import run_named
+from ..artifacts.trainings import TrainingManifest
 from ..terminal import counted
 from .costs import costs_of
 from .differences import differences_of
@@ -94,12 +95,12 @@ def _measures(runs: Sequence[EvaluatedRun]) -> Iterator[Measure]:
     """Those that some run has a value of."""
     for file in _files(runs):
         results = [run.results[file] for run in runs if file in run.results]
-        sources = sorted({source for result in results for source in result.get("by_source", {})})
+        sources = sorted({source for result in results for source in result.by_source})
         keys = [
             *(("by_source", source, name) for source in sources for name in _OF_A_SOURCE),
             *((f"{name}_average",) for name in _OF_A_SOURCE),
             *((name,) for name in (*_OF_A_SOURCE, "cut_off_share")),
-            *dict.fromkeys(("metrics", name) for result in results for name in result.get("metrics", {})),
+            *dict.fromkeys(("metrics", name) for result in results for name in result.metrics),
         ]
         for path in keys:
             values = {run.name: run.value(file, *path) for run in runs}
@@ -116,10 +117,10 @@ def _refuse_different_questions(runs: Sequence[EvaluatedRun]) -> None:
         asked: dict[str, list[str]] = {}
         for run in runs:
             if file in run.results:
-                inputs = run.results[file]["inputs"]
-                what = f"file {inputs['file'][:12]}, {counted(run.results[file]['questions'], 'question')}"
-                if file == HELDOUT:
-                    what += f", texts {inputs['pool'][:12]}"
+                result = run.results[file]
+                what = f"file {result.file[:12]}, {counted(result.num_questions, 'question')}"
+                if result.pool is not None:
+                    what += f", texts {result.pool[:12]}"
                 asked.setdefault(what, []).append(run.name)
         if len(asked) > 1:
             found = "\n".join(f"  {', '.join(names)}: {what}" for what, names in asked.items())
@@ -133,11 +134,11 @@ def _unlike(arms: list[Arm]) -> list[str]:
     """What differs that a comparison of subsets takes to be the same, a line each."""
     runs = [run for arm in arms for run in arm.runs]
     lines = []
-    if differing := _differing([_beside_the_data(run.training) for run in runs if run.training is not None]):
+    if differing := _differing([_beside_the_data(run.training) for run in runs if run.training]):
         lines.append(f"training: {', '.join(differing)}")
     if differing := _differing([run.measurement for run in runs]):
         lines.append(f"evaluation: {', '.join(differing)}")
-    heldout = [run.results[HELDOUT]["inputs"] for run in runs if HELDOUT in run.results]
+    heldout = [run.results[HELDOUT].inputs for run in runs if HELDOUT in run.results]
     if differing := [name for name in _differing(heldout) if name in _ABOUT_LOSSES]:
         lines.append(f"held-out losses, which do not compare: taken with another {', '.join(differing)}")
     for run in runs:
@@ -147,15 +148,16 @@ def _unlike(arms: list[Arm]) -> list[str]:
     return lines
 
 
-def _beside_the_data(training: dict[str, Any]) -> dict[str, Any]:
+def _beside_the_data(training: TrainingManifest) -> dict[str, Any]:
     """The inputs of a training that arms of one experiment share; of train_args, each by its own name."""
     not_shared = (*NOT_OF_THE_ARM, "subset", "num_rows", "train_args")
-    shared = {name: value for name, value in training.items() if name not in not_shared}
-    arguments = training.get("train_args", {})
-    named = {
-        f"train_args.{name}": value for name, value in arguments.items() if name not in _AMOUNT_OF_TRAINING
+    shared = {name: value for name, value in training.inputs.items() if name not in not_shared}
+    arguments = {
+        f"train_args.{name}": value
+        for name, value in training.train_args.items()
+        if name not in _AMOUNT_OF_TRAINING
     }
-    return {**shared, **named}
+    return {**shared, **arguments}
 
 
 def _differing(settings: list[dict[str, Any]]) -> list[str]:

@@ -6,19 +6,20 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
 from ..artifacts.comparisons import NEVER, ArmCost, Cost, Payback
-from ..artifacts.manifests import read_manifest
-from ..artifacts.paths import RunPaths, named_subset, run_named
+from ..artifacts.paths import RunPaths, manifest_in, named_subset, run_named
+from ..artifacts.subsets import SubsetManifest
+from ..artifacts.trainings import TrainingManifest
+from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from .runs import Arm, EvaluatedRun
 
 STAGES = ("proxy training", "scoring", "selection", "target")
-
-
 NOTHING = Cost(0.0, 0.0)
+_OF_A_TARGET = ("model", "pool", "max_length", "template")  # inputs of a training, besides its rows
 
 
 @dataclass(frozen=True)
@@ -59,49 +60,48 @@ def ledger_of(run: EvaluatedRun, whole_pool: Arm | None) -> Ledger | None:
 
     Args: whole_pool: the arm of the same model that was trained on everything, if it is known.
     """
-    if run.training_manifest is None or run.training is None or run.training["subset"] is None:
+    if run.training is None or run.training.subset is None:
         return None
     try:
-        subset = read_manifest(_subset_folder(run.name) / "manifest.json", "subset")
+        subset = SubsetManifest.read(manifest_in(_subset_folder(run.name)))
     except FileNotFoundError:
         return None
-    num_pool = subset["num_selectable"] + subset["num_unscorable"]
-    target = training_cost(run.training_manifest)
-    epochs_are_fixed = run.training["train_args"].get("max_steps", -1) <= 0
+    num_pool = subset.num_selectable + subset.num_unscorable
+    target = training_cost(run.training)
+    epochs_are_fixed = run.training.max_steps is None
     if whole_pool is not None:
-        everything = mean_cost([training_cost(other.training_manifest) for other in whole_pool.runs])
+        everything = mean_cost([training_cost(other.training) for other in whole_pool.runs])
     else:
-        everything = _times(target, _more_work(run, num_pool, epochs_are_fixed))
+        everything = _times(target, _more_work(run.training, num_pool, epochs_are_fixed))
     proxy, scoring = _cost_of_trajectories(subset)
-    selection = Cost(sum(subset["seconds"].values()), 0.0)
+    selection = Cost(sum(subset.seconds.values()), 0.0)
     stages: dict[str, Cost] = dict(zip(STAGES, (proxy, scoring, selection, target), strict=True))
     return Ledger(stages, everything, run.num_examples, num_pool, epochs_are_fixed)
 
 
-def _more_work(run: EvaluatedRun, num_pool: int, epochs_are_fixed: bool) -> float:
-    """How many times the work of a run its training on everything would be: over as many epochs, or as many steps."""
-    assert run.training_manifest is not None
-    more_rows = num_pool / run.num_examples
-    work = run.training_manifest["provenance"].get("work") or {}
-    longer = 1.0  # than a row of the subset a row of the pool is; manifests of an earlier version do not know
-    if "pool_training_operations" in work:
-        longer = work["pool_training_operations"] / work["training_operations"] / more_rows
+def _more_work(training: TrainingManifest, num_pool: int, epochs_are_fixed: bool) -> float:
+    """How many times its work a training on everything would be: over as many epochs, or as many steps."""
+    more_rows = num_pool / training.num_rows
+    work = training.provenance.work
+    longer = 1.0  # than a row of the subset a row of the pool is, where no record says it
+    if work is not None and work.pool_training_operations and work.training_operations:
+        longer = work.pool_training_operations / work.training_operations / more_rows
     return more_rows * longer if epochs_are_fixed else longer
 
 
-def training_cost(manifest: dict[str, Any] | None) -> Cost:
+def training_cost(training: TrainingManifest | None) -> Cost:
     """Of a finished training. A launch that continued a killed one knows its own seconds only: the steps before are
     charged at its pace."""
-    if manifest is None or manifest["status"] != "complete":
+    if training is None or not training.is_complete or training.steps is None:
         return Cost(None, None)
-    made, steps = manifest["provenance"], manifest["steps"]
-    work = made.get("work") or {}
-    of_epoch = work.get("training_operations")  # manifests of an earlier version lack it
-    operations = None if of_epoch is None else of_epoch * steps / work["steps_per_epoch"]
+    launch = training.provenance
+    operations = None
+    if launch.work is not None and launch.work.training_operations is not None:
+        operations = launch.work.training_operations * training.steps / launch.work.steps_per_epoch
     seconds = None
-    if "seconds" in made and "devices" in made:
-        begun_at = int(made["continued_from"].split("-")[1]) if made["continued_from"] else 0
-        seconds = made["seconds"] * made["devices"] * steps / max(1, steps - begun_at)
+    if launch.seconds is not None:
+        steps_of_launch = max(1, training.steps - launch.first_step)
+        seconds = launch.seconds * launch.devices * training.steps / steps_of_launch
     return Cost(seconds, operations)
 
 
@@ -131,26 +131,27 @@ def _subset_folder(run_name: str) -> Path:
     return named_subset(subset.get("same_as") or run_name)
 
 
-def _cost_of_trajectories(subset: dict[str, Any]) -> tuple[Cost, Cost]:
+def _cost_of_trajectories(subset: SubsetManifest) -> tuple[Cost, Cost]:
     """Training the proxy and scoring with the checkpoints that were used: nothing for a method that looks at no losses.
 
     Every scored row is a row that the proxy was trained on, so a checkpoint's scoring is counted as one forward pass of its
     epoch: at most that, as rows without a response are not scored and the common beginning of all prompts is computed once.
     """
-    if not subset.get("needs_trajectories", True):
+    if not subset.needs_trajectories:
         return NOTHING, NOTHING
-    used = subset["trajectories"] or {}
-    paths = RunPaths(run_named(str(used.get("from"))))
-    if not used.get("steps") or not (paths.trajectories / "manifest.json").is_file():
+    if subset.trajectories_from is None or not subset.steps:
         return Cost(None, None), Cost(None, None)
-    seconds = read_manifest(paths.trajectories / "manifest.json", "trajectories").get("device_seconds", {})
-    known = [seconds.get(str(step)) for step in used["steps"]]
-    device_seconds = None if None in known else sum(known)
+    paths = RunPaths(run_named(subset.trajectories_from))
+    if not paths.trajectories_manifest.is_file():
+        return Cost(None, None), Cost(None, None)
+    seconds = TrajectoriesManifest.read(paths.trajectories_manifest).device_seconds
+    known = [seconds[step] for step in subset.steps if step in seconds]
+    device_seconds = sum(known) if len(known) == len(subset.steps) else None
     if not paths.manifest.is_file():
         return Cost(None, None), Cost(device_seconds, None)
-    training = read_manifest(paths.manifest, "training")
-    work = training["provenance"].get("work")
-    operations = work and work["forward_operations"] * len(used["steps"])
+    training = TrainingManifest.read(paths.manifest)
+    work = training.provenance.work
+    operations = None if work is None else work.forward_operations * len(subset.steps)
     return training_cost(training), Cost(device_seconds, operations)
 
 
@@ -164,7 +165,7 @@ def costs_of(arms: Sequence[Arm]) -> tuple[list[ArmCost], list[str]]:
 
 def _cost_of(arm: Arm, ledgers: list[Ledger]) -> ArmCost:
     if not ledgers:
-        target = mean_cost([training_cost(run.training_manifest) for run in arm.runs])
+        target = mean_cost([training_cost(run.training) for run in arm.runs])
         return ArmCost(arm.letter, {"target": target}, target, None, None)
     stages = {stage: mean_cost([ledger.stages[stage] for ledger in ledgers]) for stage in STAGES}
     everything = mean_cost([ledger.everything for ledger in ledgers])
@@ -197,13 +198,13 @@ def _whole_pool_of(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
     mine = arm.runs[0].training
     for other in arms:
         training = other.runs[0].training
-        if mine and training and training["subset"] is None and _same_target(mine, training):
+        if mine and training and training.subset is None and _same_target(mine, training):
             return other
     return None
 
 
-def _same_target(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(one.get(name) == other.get(name) for name in ("model", "pool", "max_length", "template"))
+def _same_target(one: TrainingManifest, other: TrainingManifest) -> bool:
+    return all(one.inputs.get(name) == other.inputs.get(name) for name in _OF_A_TARGET)
 
 
 def _pays(ledgers: list[Ledger], measure: Callable[[Cost], float | None]) -> int | Literal["never"] | None:
@@ -244,4 +245,4 @@ def _notes(arms: Sequence[Arm], ledgers: dict[str, list[Ledger]]) -> list[str]:
 
 
 def _device_of(run: EvaluatedRun) -> str | None:
-    return run.training_manifest["provenance"].get("device") if run.training_manifest else None
+    return None if run.training is None else run.training.provenance.device

@@ -29,7 +29,8 @@ def _differences(first: Arm, other: Arm, files: Sequence[str]) -> list[Differenc
         if len(benchmarks) > 1:
             found.append(_accuracy_difference(first, other, benchmarks, rule))
     for file in files:
-        for metric in first.runs[0].results.get(file, {}).get("metrics", {}):
+        result = first.runs[0].results.get(file)
+        for metric in result.metrics if result else ():
             values = [arm.values(file, "metrics", metric) for arm in (first, other)]
             if values[0] and values[1] and all(isinstance(value, float) for value in values[0] + values[1]):
                 found.append(_value_difference(other, file, metric, values[0], values[1]))

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.manifests import is_complete, read_manifest
+from ..artifacts.evaluations import EvaluationManifest
+from ..artifacts.manifests import is_complete
 from ..artifacts.paths import RunPaths
+from ..artifacts.trainings import TrainingManifest
+from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
 from ..config.experiment import WHOLE_POOL, ExperimentConfig, ExperimentRun, replaced_keys, runs_of
 from ..config.load import load_config
@@ -46,12 +49,11 @@ class PlannedRun:
     def state(self) -> str:
         """What is there already."""
         paths = RunPaths(self.config.run_name)
-        done = [("trained", paths.manifest, "training")]
+        states = ["trained"] if is_complete(paths.manifest, TrainingManifest) else []
         if self.is_reference:
-            done.append(("scored", paths.trajectories / "manifest.json", "trajectories"))
+            states += ["scored"] * is_complete(paths.trajectories_manifest, TrajectoriesManifest)
         else:
-            done.append(("evaluated", paths.evaluation / "manifest.json", "evaluation"))
-        states = [word for word, path, kind in done if is_complete(path, kind)]
+            states += ["evaluated"] * is_complete(paths.evaluation_manifest, EvaluationManifest)
         return ", ".join(states) or ("begun" if paths.root.is_dir() else "to do")
 
     @property
@@ -115,9 +117,7 @@ class ExperimentPlan:
             names = [*sorted(chosen, key=lambda name: labels.index(chosen[name])), *whole]
             title = self.experiment.name if budget is None else f"{self.experiment.name}_{budget}"
             found[title] = [
-                name
-                for name in names
-                if is_complete(RunPaths(name).evaluation / "manifest.json", "evaluation")
+                name for name in names if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
             ]
         return {title: names for title, names in found.items() if len(names) > 1}
 
@@ -243,8 +243,8 @@ def _pace(runs: Sequence[PlannedRun]) -> float | None:
     seconds = operations = 0.0
     for run in runs:
         path = RunPaths(run.config.run_name).manifest
-        if is_complete(path, "training"):
-            cost = training_cost(read_manifest(path, "training"))
+        if is_complete(path, TrainingManifest):
+            cost = training_cost(TrainingManifest.read(path))
             if cost.device_seconds is not None:
                 seconds += cost.device_seconds
                 operations += run.training_operations

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..artifacts.evaluations import predictions_path, read_result
-from ..artifacts.manifests import read_manifest
+from ..artifacts.evaluations import EvaluationManifest, EvaluationResult, predictions_path, read_result
 from ..artifacts.paths import RunPaths
+from ..artifacts.trainings import TrainingManifest
 
 NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
 RULES = {
@@ -26,44 +26,41 @@ _MODEL_INPUTS = ("step", "checkpoint", "base_model")  # of an evaluation: what i
 @dataclass(frozen=True, eq=False)
 class EvaluatedRun:
     """Attributes:
-    results: file name -> result as on disk.
+    name: of the run.
+    results: file name -> result.
+    evaluation: its manifest.
+    training: its manifest; None for the base model.
     config_of_subset: the subset section of its YAML, empty where that is not on disk.
-    evaluation: inputs of the evaluation; training: the training's manifest, None for the base model.
     """
 
     name: str
-    results: dict[str, dict[str, Any]]
-    evaluation: dict[str, Any]
-    training_manifest: dict[str, Any] | None
+    results: dict[str, EvaluationResult]
+    evaluation: EvaluationManifest
+    training: TrainingManifest | None
     config_of_subset: dict[str, Any]
-
-    @property
-    def training(self) -> dict[str, Any] | None:
-        """The inputs of the training, None for the base model."""
-        return self.training_manifest["inputs"] if self.training_manifest else None
 
     @property
     def last_step(self) -> int | None:
         """Of the finished training; None if it is not finished or there was none."""
-        return self.training_manifest.get("steps") if self.training_manifest else None
+        return None if self.training is None else self.training.steps
 
     @property
     def step(self) -> int:
-        return self.evaluation["step"]
+        return self.evaluation.step
 
     @property
     def num_examples(self) -> int:
-        return self.training["num_rows"] if self.training else 0
+        return 0 if self.training is None else self.training.num_rows
 
     @property
     def num_tokens(self) -> int | None:
         """Tokens trained on up to the evaluated step, every epoch's counted; None where no record says it."""
-        work = self.training_manifest and self.training_manifest["provenance"].get("work")
-        return round(work["tokens"] * self.step / work["steps_per_epoch"]) if work else None
+        work = None if self.training is None else self.training.provenance.work
+        return None if work is None else round(work.tokens * self.step / work.steps_per_epoch)
 
-    def value(self, *keys: str) -> float | None:
-        """The entry under these keys of the results, None if it was not measured."""
-        entry: Any = self.results
+    def value(self, file: str, *keys: str) -> float | None:
+        """The entry under these keys of a result, None if it was not measured."""
+        entry: Any = self.results[file].measured if file in self.results else None
         for key in keys:
             entry = (entry or {}).get(key)
         return entry
@@ -76,9 +73,9 @@ class EvaluatedRun:
         """
         path = predictions_path(RunPaths(self.name).evaluation, file)
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if len(lines) != self.results[file]["questions"]:
+        if len(lines) != self.results[file].num_questions:
             raise ValueError(
-                f"{path}: found {len(lines)} predictions, expected {self.results[file]['questions']} as the result says: "
+                f"{path}: found {len(lines)} predictions, expected {self.results[file].num_questions} as the result says: "
                 "evaluate the run again with --overwrite"
             )
         return np.array([float(line[f"correct{RULES[rule]}"]) for line in lines])
@@ -86,16 +83,18 @@ class EvaluatedRun:
     @property
     def measurement(self) -> dict[str, Any]:
         """How it was measured: the evaluation's inputs without the model's."""
-        return {
-            name: value for name, value in self.evaluation.items() if name not in (*_MODEL_INPUTS, "files")
-        }
+        inputs = self.evaluation.inputs.items()
+        return {name: value for name, value in inputs if name not in (*_MODEL_INPUTS, "files")}
 
     @property
     def arm_key(self) -> str:
-        training = self.training or {"untrained": self.evaluation["base_model"]}
-        key = {name: value for name, value in training.items() if name not in NOT_OF_THE_ARM}
-        if key.get("subset"):
-            key["subset"] = {name: value for name, value in key["subset"].items() if name != "seed"}
+        if self.training is None:
+            key: dict[str, Any] = {"untrained": self.evaluation.base_model}
+        else:
+            inputs = self.training.inputs
+            key = {name: value for name, value in inputs.items() if name not in NOT_OF_THE_ARM}
+            of_subset = self.training.subset or {}
+            key["subset"] = {name: value for name, value in of_subset.items() if name != "seed"}
         return json.dumps([self.step, self.measurement, key], sort_keys=True)
 
     @property
@@ -103,7 +102,7 @@ class EvaluatedRun:
         """Of the training, and of the choice of its rows; None where there was none."""
         if self.training is None:
             return None, None
-        return self.training["seed"], (self.training["subset"] or {}).get("seed")
+        return self.training.seed, self.training.subset_seed
 
     @property
     def effective_seeds(self) -> tuple[int | None, int | None]:
@@ -115,20 +114,18 @@ class EvaluatedRun:
     def method(self) -> str:
         if self.training is None:
             return "base model"
-        return self.training["subset"]["method"] if self.training["subset"] else "whole pool"
+        return self.training.subset_method or "whole pool"
 
     @property
     def settings(self) -> dict[str, Any]:
         """All that it was made and measured with apart from its method and seeds: what a person sets first, what follows
         from it last."""
-        training = self.training or {}
-        subset: dict[str, Any] = {
-            "budget" if name in _BUDGETS else name: value
-            for name, value in (training.get("subset") or {}).items()
-        }
+        training = self.training.inputs if self.training else {}
+        of_subset = (self.training.subset if self.training else None) or {}
+        subset = {"budget" if name in _BUDGETS else name: value for name, value in of_subset.items()}
         last = {name: subset.pop(name) for name in ("trajectories",) if name in subset}  # a hash
         if self.training is None:
-            last["base_model"] = self.evaluation["base_model"]
+            last["base_model"] = self.evaluation.base_model
         said = {name: self.config_of_subset.get(name) for name in ("steps", "trajectories_from")}
         return {
             **{name: subset[name] for name in ("budget",) if name in subset},
@@ -151,9 +148,9 @@ class Arm:
     letter: str
     runs: list[EvaluatedRun]
 
-    def values(self, *keys: str) -> list[float] | None:
+    def values(self, file: str, *keys: str) -> list[float] | None:
         """One value per run; None unless all have it."""
-        values = [value for run in self.runs if (value := run.value(*keys)) is not None]
+        values = [value for run in self.runs if (value := run.value(file, *keys)) is not None]
         return values if len(values) == len(self.runs) else None
 
     def pairs(self, other: "Arm") -> list[tuple[EvaluatedRun, EvaluatedRun]]:
@@ -168,21 +165,21 @@ def read_run(name: str) -> EvaluatedRun:
     """Raises: FileNotFoundError, ValueError: no finished evaluation, or no record of the training."""
     paths = RunPaths(name)
     how = f"`python evaluate_run.py --config_file <the YAML of {name}>`"
-    if not (paths.evaluation / "manifest.json").is_file():
+    if not paths.evaluation_manifest.is_file():
         raise FileNotFoundError(f"run {name!r} has no evaluation in {paths.evaluation}: make it with {how}")
-    manifest = read_manifest(paths.evaluation / "manifest.json", "evaluation")
-    if manifest["status"] != "complete":
+    evaluation = EvaluationManifest.read(paths.evaluation_manifest)
+    if not evaluation.is_complete:
         raise ValueError(f"the evaluation of run {name!r} is not finished: continue it with {how}")
-    results = {file: read_result(paths.evaluation, file) for file in manifest["inputs"]["files"]}
-    if manifest["inputs"]["step"] == 0:
-        return EvaluatedRun(name, results, manifest["inputs"], None, {})
+    results = {file: read_result(paths.evaluation, file) for file in evaluation.files}
+    if evaluation.step == 0:
+        return EvaluatedRun(name, results, evaluation, None, {})
     if not paths.manifest.is_file():
         raise FileNotFoundError(
             f"run {name!r} has no {paths.manifest}, which says what it was trained on: compare runs of train.py"
         )
-    training = read_manifest(paths.manifest, "training")
+    training = TrainingManifest.read(paths.manifest)
     config = yaml.safe_load(paths.config.read_text(encoding="utf-8")) if paths.config.is_file() else {}
-    return EvaluatedRun(name, results, manifest["inputs"], training, config.get("subset") or {})
+    return EvaluatedRun(name, results, evaluation, training, config.get("subset") or {})
 
 
 def group_into_arms(runs: Sequence[EvaluatedRun]) -> list[Arm]:
@@ -204,9 +201,9 @@ def group_into_arms(runs: Sequence[EvaluatedRun]) -> list[Arm]:
     return [Arm(_letter(number), group) for number, group in enumerate(groups.values())]
 
 
-def _drawn(training: dict[str, Any]) -> tuple[Any, ...]:
+def _drawn(training: TrainingManifest) -> tuple[int, str]:
     """What chance decided in a run."""
-    return training["seed"], training["rows"]
+    return training.seed, training.rows
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ..artifacts.checkpoints import choose_steps, find_checkpoints
-from ..artifacts.manifests import read_manifest
 from ..artifacts.paths import RunPaths
+from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import scored_steps
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
@@ -42,11 +42,11 @@ def _check_training_is_complete(run_name: str, found: list[int]) -> None:
     path = RunPaths(run_name).manifest
     if not path.is_file():
         return
-    manifest = read_manifest(path, "training")
-    planned = manifest["inputs"]["save_steps"]
+    manifest = TrainingManifest.read(path)
+    planned = manifest.save_steps
     scored = scored_steps(RunPaths(run_name).trajectories)  # in training, with checkpoints.keep: last
-    if manifest["status"] != "complete" or not set(planned) <= {*found, *scored}:
+    if not manifest.is_complete or not set(planned) <= {*found, *scored}:
         raise ValueError(
-            f"run {run_name}: training is {manifest['status']} with checkpoints {found} of {planned}: train it to the "
+            f"run {run_name}: training is {manifest.status} with checkpoints {found} of {planned}: train it to the "
             "end first (the same train.py command continues), or name the ones to score with --checkpoints"
         )

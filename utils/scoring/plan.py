@@ -1,7 +1,7 @@
 """Which checkpoints are scored, on what tokens, into which folder; all checked before a model is loaded."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, 
 from ..artifacts.differences import pool_record
 from ..artifacts.paths import RunPaths
 from ..artifacts.rates import scoring_pace
+from ..artifacts.trajectories.manifest import ScoringRecord
 from ..artifacts.trajectories.write import begin_trajectories, check_trajectories, quantities_of
 from ..config.schema import ModelConfig, RunConfig
 from ..data.pool import Pool
@@ -58,7 +59,7 @@ class ScoringPlan:
     prefix: np.ndarray
     quantities: tuple[str, ...]
     inputs: dict[str, Any]
-    record: dict[str, Any]
+    record: ScoringRecord
     summary: ScoringSummary
 
     @property
@@ -93,26 +94,27 @@ def plan_scoring(
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
     _check_fit(config, chosen, tokens)
     inputs = {
-        "pool": tokens.inputs["pool"],
+        "pool": tokens.manifest.pool,
         "num_examples": len(tokens),
         "template": data.template,
-        "tokenizer": tokens.inputs["tokenizer"],
+        "tokenizer": tokens.manifest.tokenizer,
         "max_length": data.max_length,
         "precision": config.trajectories.precision,
     }
     folder = RunPaths(config.run_name).trajectories
-    record = {"data": pool_record(data), "model": model_settings.model_dump(mode="json")}
+    model_record = model_settings.model_dump(mode="json")
+    record = ScoringRecord(data=pool_record(data), model=model_record)
     if not overwrite:
-        check_trajectories(folder, inputs, fingerprints, record["data"])
+        check_trajectories(folder, inputs, fingerprints, record.data)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     num_tokens = int(tokens.lengths[scorable].sum())
     device = device_name(default_device())
-    pace = scoring_pace(record["model"], device, config.trajectories.precision)
+    pace = scoring_pace(model_record, device, config.trajectories.precision)
     summary = ScoringSummary(
         run_name=config.run_name,
         num_examples=len(tokens),
         num_unscorable=len(tokens) - len(scorable),
-        num_excluded=tokens.inputs["num_excluded"],
+        num_excluded=tokens.manifest.num_excluded,
         steps=list(chosen),
         num_tokens=num_tokens,
         truncation=truncation_of(tokens, np.arange(len(tokens))),
@@ -161,7 +163,11 @@ def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]
         plan.tokens.num_response_tokens,
         plan.quantities,
         overwrite,
-        {**plan.record, "tokens": plan.num_tokens(plan.scorable_rows), "device_name": device_name(device)},
+        replace(
+            plan.record,
+            tokens=plan.num_tokens(plan.scorable_rows),
+            device_name=device_name(device),
+        ),
     )
 
 
@@ -186,7 +192,7 @@ def _check_fit(config: RunConfig, chosen: dict[int, Path | None], tokens: Tokeni
     for folder in filter(None, chosen.values()):
         is_adapter = (folder / "adapter_config.json").is_file()
         base_model = base_fingerprint(settings, config.seed) if is_adapter else None
-        check_trained_with(folder, {"tokenizer": tokens.inputs["tokenizer"], "base_model": base_model})
+        check_trained_with(folder, {"tokenizer": tokens.manifest.tokenizer, "base_model": base_model})
         size = None if is_adapter else _vocabulary_size(folder, settings)
         if size is not None and largest >= size:
             raise ValueError(

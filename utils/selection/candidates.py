@@ -201,12 +201,12 @@ def _refuse_another_pool(pool: Pool | NumberedRows, trajectories: Trajectories) 
             f"{trajectories.origin} holds losses of {trajectories.num_examples} examples, but the pool "
             f"{pool.name} has {len(pool)} rows: select from the pool that was scored (data.path, data.split, data.limit)"
         )
-    scored = trajectories.manifest.get("inputs", {}).get("pool")
-    if trajectories.manifest and scored != pool.fingerprint:
+    manifest = trajectories.manifest
+    if manifest is not None and manifest.pool != pool.fingerprint:
         now = pool_record(pool.data) if isinstance(pool, Pool) else None
-        why = why_another_pool(trajectories.manifest.get("data"), now)
+        why = why_another_pool(manifest.data, now)
         raise ValueError(
-            f"{trajectories.origin} was made from another pool than {pool.name}: found fingerprint {scored[:12]}..., "
+            f"{trajectories.origin} was made from another pool than {pool.name}: found fingerprint {manifest.pool[:12]}..., "
             f"expected {pool.fingerprint[:12]}... ({why}). Select from the pool that was scored, or score this one"
         )
 

@@ -35,7 +35,7 @@ def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None
     if centroids_KT is None:
         return subset, None
     numbers = {"": np.arange(len(centroids_KT), dtype=np.int32)}
-    if subset.manifest["inputs"].get("per_source"):
+    if subset.manifest.per_source:
         sources = composition["sources"].items()
         numbers = {name: np.array(sorted(map(int, source["clusters"])), np.int32) for name, source in sources}
         numbers = {name: number_K for name, number_K in numbers.items() if len(number_K)}

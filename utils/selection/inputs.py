@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from ..artifacts.manifests import check_inputs
-from ..artifacts.paths import named_subset
+from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.read import Trajectories, read_trajectories
 from ..config.names import look_up
@@ -41,7 +41,7 @@ def subset_inputs(
         ),
         "trajectories": trajectories,
         **constraint_inputs(subset),
-        **({} if extended is None else {"extends": _sha256(extended.manifest["inputs"])}),
+        **({} if extended is None else {"extends": _sha256(extended.manifest.inputs)}),
     }
 
 
@@ -51,8 +51,8 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
     Raises: ValueError naming the differing entries.
     """
     subset = config.subset_section
-    recorded = extended.manifest["inputs"]
-    num_old = recorded["num_examples"]
+    recorded = extended.manifest.inputs
+    num_old = extended.manifest.num_examples
     if num_old > inputs["num_examples"]:
         raise ValueError(
             f"subset.extend: the pool of {subset.extend} has {num_old:,} rows, this one {inputs['num_examples']:,}: "
@@ -63,9 +63,9 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
         beginning = Pool(config.data.model_copy(update={"limit": num_old})).fingerprint
     names = {"method", "seed", *METHODS[subset.method].settings} & recorded.keys()
     check_inputs(
-        named_subset(subset.extend or "") / "manifest.json",
+        manifest_in(named_subset(subset.extend or "")),
         {name: recorded[name] for name in names}
-        | ({} if config.data is None else {"pool": recorded["pool"]}),
+        | ({} if config.data is None else {"pool": extended.manifest.pool}),
         {name: inputs[name] for name in names} | ({} if config.data is None else {"pool": beginning}),
         f"To extend it (subset.extend), the first {num_old:,} rows and the settings must be the same.",
     )
@@ -77,15 +77,15 @@ def pool_inputs(pool: Pool | NumberedRows) -> dict[str, Any]:
 
 def trajectories_identity(trajectories: Trajectories) -> str:
     """sha256 over what made the losses that are used: a name alone would not notice a retrained proxy."""
-    if not trajectories.manifest:
+    if trajectories.manifest is None:
         with open(trajectories.origin, "rb") as file:
             of_file = hashlib.file_digest(file, "sha256").hexdigest()
         return of_file if trajectories.steps is None else f"{of_file}, steps {trajectories.steps}"
     assert trajectories.steps is not None
-    checkpoints = trajectories.manifest["checkpoints"]
+    checkpoints = trajectories.manifest.checkpoints
     made_from = {
-        "inputs": trajectories.manifest["inputs"],
-        "checkpoints": {str(step): checkpoints[str(step)] for step in trajectories.steps},
+        "inputs": trajectories.manifest.inputs,
+        "checkpoints": {str(step): checkpoints[step] for step in trajectories.steps},
     }
     return _sha256(made_from)
 
@@ -101,7 +101,6 @@ def identity_if_there(subset: SubsetConfig, found: Subset, num_examples: int) ->
     try:
         return trajectories_identity(read_trajectories(subset.trajectories_from, subset.steps, num_examples))
     except FileNotFoundError:
-        used = found.manifest["trajectories"]
-        if used is None or used["from"] != subset.trajectories_from:
+        if found.manifest.trajectories_from != subset.trajectories_from:
             raise
-        return found.manifest["inputs"]["trajectories"]
+        return found.manifest.trajectories_identity

@@ -35,11 +35,11 @@ def sources_remarks(config: RunConfig, method: Method, pool: Pool | NumberedRows
 
 def other_tokens_remarks(config: RunConfig, trajectories: Trajectories | None) -> list[str]:
     """Whether this run cuts or asks otherwise than where its losses and numbers of tokens were made."""
-    if trajectories is None or not trajectories.manifest or config.data is None:
+    if trajectories is None or trajectories.manifest is None or config.data is None:
         return []
-    recorded = trajectories.manifest["inputs"]
+    there = {"max_length": trajectories.manifest.max_length, "template": trajectories.manifest.template}
     here = {"max_length": config.data.max_length, "template": config.data.template}
-    other = [f"data.{name} {recorded[name]}" for name in here if recorded.get(name, here[name]) != here[name]]
+    other = [f"data.{name} {there[name]}" for name in here if there[name] != here[name]]
     if not other:
         return []
     now = ", ".join(f"data.{name} {value}" for name, value in here.items())

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
-from ..artifacts.paths import RunPaths, named_subset
+from ..artifacts.paths import RunPaths, manifest_in, named_subset
 from ..artifacts.subsets import Subset, read_clusters, read_subset
 from ..artifacts.trajectories.read import read_trajectories
 from ..config.names import look_up
@@ -50,7 +50,7 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
             f"select_s2l.py --config_file <the YAML of {subset.same_as}>`"
         ) from None
     pool = open_pool(config) if pool is None else pool
-    recorded = found.manifest["inputs"]
+    recorded = found.manifest.inputs
     if subset.same_as is not None:
         wanted = pool_inputs(pool)
         recorded = {name: recorded.get(name) for name in wanted}
@@ -61,13 +61,13 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
         wanted |= budget_inputs(subset)
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
     data = pool_record(pool.data) if isinstance(pool, Pool) else None
-    check_inputs(folder / "manifest.json", recorded, wanted, ways_out, data)
+    check_inputs(manifest_in(folder), recorded, wanted, ways_out, data)
     return found
 
 
 def subset_is_begun(config: RunConfig) -> bool:
     """Whether the run's own folder holds a subset, of whatever it was made."""
-    return (RunPaths(config.run_name).subset / "manifest.json").exists()
+    return manifest_in(RunPaths(config.run_name).subset).exists()
 
 
 def single_subset_problems(subset: SubsetConfig) -> list[str]:

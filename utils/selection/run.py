@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.differences import pool_record
-from ..artifacts.manifests import keep_config
+from ..artifacts.manifests import Provenance, keep_config
 from ..artifacts.paths import RunPaths
-from ..artifacts.subsets import write_subset
+from ..artifacts.subsets import SubsetContents, SubsetManifest, write_subset
 from ..artifacts.trajectories.read import read_num_response_tokens
 from ..data.pool import Pool
 from .budgets import SubsetRequest
@@ -78,8 +78,7 @@ def _choose(plan: SelectionPlan) -> Choice:
 def _write(
     plan: SelectionPlan, request: SubsetRequest, choice: Choice, seconds: dict[str, float]
 ) -> SubsetFiles:
-    pool, candidates, subset = plan.pool, plan.candidates, plan.config.subset
-    assert subset is not None
+    pool, candidates, subset = plan.pool, plan.candidates, plan.config.subset_section
     rows = np.sort(choice.order[: request.num_rows]).astype(np.int64)
     composition = compose(pool, candidates, rows, choice.clusters_N)
     used = candidates.trajectories
@@ -87,15 +86,17 @@ def _write(
     if choice.backend is not None:
         origin = "derived from the pool" if subset.num_clusters is None else "given"
         clustering = choice.backend | {"num_clusters": plan.settings.num_clusters, "num_clusters_is": origin}
-    write_subset(
-        request.folder,
-        request.inputs,
-        rows,
-        choice.clusters_N,
-        composition,
-        map(pool.line, rows.tolist()) if isinstance(pool, Pool) else None,
-        choice.centroids_KT,
-        plan.listed.reports,
+    contents = SubsetContents(
+        indices=rows,
+        clusters_N=choice.clusters_N,
+        composition=composition,
+        lines=map(pool.line, rows.tolist()) if isinstance(pool, Pool) else None,
+        centroids_KT=choice.centroids_KT,
+        reports=plan.listed.reports,
+    )
+    manifest = SubsetManifest(
+        status="complete",
+        inputs=request.inputs,
         budget=len(rows),
         num_selectable=len(candidates.rows),
         num_excluded=int(pool.excluded.sum()),
@@ -106,7 +107,9 @@ def _write(
         clustering=clustering,
         needs_trajectories=plan.method.needs_trajectories,
         seconds=seconds,
+        provenance=Provenance.now(),
     )
+    write_subset(request.folder, manifest, contents)
     return SubsetFiles(request.folder, composition)
 
 

@@ -10,9 +10,11 @@ from transformers import TrainingArguments
 
 from ..artifacts.checkpoints import newest_resumable_checkpoint
 from ..artifacts.differences import pool_record
-from ..artifacts.manifests import check_inputs, read_manifest
+from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, step_of
 from ..artifacts.rates import training_pace
+from ..artifacts.subsets import SubsetManifest
+from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import scored_steps
 from ..config.counts import scheduled_steps, steps_per_epoch, total_steps
 from ..config.schema import RunConfig
@@ -26,7 +28,6 @@ from ..modeling.responses import check_decoder
 from .settings import BatchPlan, check_sharding, result_settings, training_arguments, try_out
 from .summary import RowsSummary, TrainingSummary
 
-KIND = "training"
 WAYS_OUT = "Ways out: --overwrite trains again from the start; another run_name keeps both."
 
 
@@ -98,7 +99,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     inputs = {
         "pool": pool.fingerprint,
         "template": data.template,
-        "tokenizer": tokens.inputs["tokenizer"],
+        "tokenizer": tokens.manifest.tokenizer,
         "max_length": data.max_length,
         "model": model_settings.model_dump(mode="json", exclude={"cache_dir", "attn_implementation"}),
         "base_model": base_fingerprint(model_settings, config.seed),
@@ -111,7 +112,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         run_name=config.run_name,
         num_rows=num_rows,
         num_pool_rows=len(tokens),
-        num_excluded=tokens.inputs["num_excluded"],
+        num_excluded=tokens.manifest.num_excluded,
         steps=steps,
         global_batch_size=config.global_batch_size,
         save_steps=save_steps,
@@ -139,7 +140,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
 
 
 def plan_training(
-    config: RunConfig, pool: Pool, rows: np.ndarray, subset_manifest: dict[str, Any] | None, overwrite: bool
+    config: RunConfig, pool: Pool, rows: np.ndarray, subset_manifest: SubsetManifest | None, overwrite: bool
 ) -> TrainingPlan:
     """Check all that can be checked without loading the model.
 
@@ -161,7 +162,7 @@ def plan_training(
         **setup.inputs,
         "num_rows": len(rows),
         "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
-        "subset": subset_manifest["inputs"] if subset_manifest else None,
+        "subset": subset_manifest.inputs if subset_manifest else None,
     }
     summary = replace(setup.summary, rows=_rows_summary(setup, rows))
     # torchrun starts a launch again to continue, not to start over.
@@ -186,12 +187,12 @@ def check_folder(paths: RunPaths, plan: TrainingPlan) -> None:
         return
     saved = sorted(step for path in paths.root.glob("checkpoint-*") if (step := step_of(path)) is not None)
     if paths.manifest.is_file():
-        manifest = read_manifest(paths.manifest, KIND)
-        if manifest["status"] == "running" and not saved and not _is_used(paths):
+        manifest = TrainingManifest.read(paths.manifest)
+        if not manifest.is_complete and not saved and not _is_used(paths):
             return  # a start that failed before its first checkpoint keeps no other one away
-        check_inputs(paths.manifest, manifest["inputs"], plan.inputs, WAYS_OUT, plan.data)
+        check_inputs(paths.manifest, manifest.inputs, plan.inputs, WAYS_OUT, plan.data)
         gone = missing_checkpoints(paths, plan)
-        if manifest["status"] == "complete" and gone:
+        if manifest.is_complete and gone:
             raise ValueError(f"{paths.root} was trained, but its checkpoints {gone} are gone. {WAYS_OUT}")
     elif saved:
         raise ValueError(

@@ -12,8 +12,9 @@ from transformers import TrainerCallback
 
 from ..artifacts.checkpoints import newest_resumable_checkpoint
 from ..artifacts.files import locked
-from ..artifacts.manifests import provenance, read_manifest, write_config, write_manifest
+from ..artifacts.manifests import write_config
 from ..artifacts.paths import RunPaths, step_of
+from ..artifacts.trainings import TrainingManifest, TrainingProvenance, TrainingWork
 from ..config.schema import RunConfig
 from ..data.batching import scoring_lengths
 from ..modeling.devices import device_name
@@ -23,7 +24,7 @@ from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
 from ..process.reporter import reporter
 from .order import GlobalBatchOrder, TrainingRows
-from .plan import KIND, TrainingPlan, all_steps_are_trained, check_folder, missing_checkpoints
+from .plan import TrainingPlan, all_steps_are_trained, check_folder, missing_checkpoints
 from .settings import launch_state
 from .trainer import S2LTrainer, remove_older_training_state
 
@@ -69,14 +70,14 @@ def _train(
 ) -> None:
     tokenizer = load_tokenizer(config.model_section)
     model = _model_to_train(config, tokenizer, newest)
-    work = _work_per_epoch(model, plan)
     state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
     if state.is_main_process:
         _clear_folder(paths, newest)
         write_config(paths, config)
-        write_manifest(
-            paths.manifest, KIND, "running", plan.inputs, data=plan.data, provenance=_provenance(plan)
+        manifest = TrainingManifest(
+            status="running", inputs=plan.inputs, data=plan.data, provenance=_provenance(plan)
         )
+        manifest.write(paths.manifest)
         reporter.say(
             f"  {plan.batches.devices} device(s) x {plan.batches.per_device} examples x {plan.batches.accumulation} "
             "accumulation" + (f"; continuing from {newest.name}" if newest else "")
@@ -89,6 +90,7 @@ def _train(
         config.train_args.get("train_sampling_strategy", "random"),
         config.seed,
     )
+    work = _work_of_epoch(model, plan, order.steps_per_epoch)
     rows = TrainingRows(plan.tokens, plan.rows)
     trainer = S2LTrainer(model, tokenizer, plan.arguments, rows, order, paths, plan.save_steps, callbacks)
     begun = time.monotonic()
@@ -97,16 +99,13 @@ def _train(
         f"trained {trainer.state.global_step} of {plan.steps} steps"
     )
     if state.is_main_process:
-        _finish(
-            paths,
+        launch = _provenance(
             plan,
-            {
-                **_provenance(plan),
-                "seconds": round(time.monotonic() - begun, 1),
-                "continued_from": newest.name if newest else None,
-                "work": {**work, "steps_per_epoch": order.steps_per_epoch},
-            },
+            seconds=round(time.monotonic() - begun, 1),
+            continued_from=newest.name if newest else None,
+            work=work,
         )
+        _finish(paths, plan, launch)
         kept = sum(paths.checkpoint(step).is_dir() for step in plan.save_steps)
         reporter.say(f"run {config.run_name}: trained, {kept} checkpoint(s) in {paths.root}")
 
@@ -139,38 +138,44 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
     return model.train()
 
 
-def _work_per_epoch(model: Any, plan: TrainingPlan) -> dict[str, float]:
-    """Tokens of an epoch, the operations of training on them, of a forward pass alone, and of training on the whole pool
-    instead; a ledger of costs reads it."""
+def _work_of_epoch(model: Any, plan: TrainingPlan, steps_per_epoch: int) -> TrainingWork:
     tokens = plan.tokens
     num_tokens = int(tokens.lengths[plan.rows].sum())
     num_predicted = int(tokens.num_response_tokens[plan.rows].sum())
     of_pool = int(tokens.lengths.sum()), int(tokens.num_response_tokens.sum())
-    return {
-        "tokens": num_tokens,
-        "response_tokens": num_predicted,
-        "forward_operations": scoring_operations(model).of(num_tokens, num_predicted),
-        "training_operations": training_operations(model).of(num_tokens, num_predicted),
-        "pool_training_operations": training_operations(model).of(*of_pool),
-    }
+    return TrainingWork(
+        tokens=num_tokens,
+        response_tokens=num_predicted,
+        forward_operations=scoring_operations(model).of(num_tokens, num_predicted),
+        training_operations=training_operations(model).of(num_tokens, num_predicted),
+        pool_training_operations=training_operations(model).of(*of_pool),
+        steps_per_epoch=steps_per_epoch,
+    )
 
 
-def _finish(paths: RunPaths, plan: TrainingPlan, outcome: dict[str, Any] | None) -> None:
+def _finish(paths: RunPaths, plan: TrainingPlan, launch: TrainingProvenance | None) -> None:
     """Mark the run complete, keeping the record of the launch that completed it."""
     gone = missing_checkpoints(paths, plan)
     assert not gone, f"trained, but checkpoints {gone} are not on disk"
-    recorded = read_manifest(paths.manifest, KIND)
-    if recorded["status"] != "complete" or outcome is not None:
-        made = outcome or recorded["provenance"]
-        outcome = {"steps": plan.steps, "data": plan.data, "provenance": made}
-        write_manifest(paths.manifest, KIND, "complete", plan.inputs, **outcome)
+    recorded = TrainingManifest.read(paths.manifest)
+    if not recorded.is_complete or launch is not None:
+        manifest = TrainingManifest(
+            status="complete",
+            inputs=plan.inputs,
+            steps=plan.steps,
+            data=plan.data,
+            provenance=launch or recorded.provenance,
+        )
+        manifest.write(paths.manifest)
     shutil.rmtree(paths.training_parts, ignore_errors=True)
 
 
-def _provenance(plan: TrainingPlan) -> dict[str, Any]:
-    return provenance(
+def _provenance(plan: TrainingPlan, **of_ended: Any) -> TrainingProvenance:
+    """Args: of_ended: what is known once the launch has ended."""
+    return TrainingProvenance.now(
         devices=plan.batches.devices,
         device=str(plan.arguments.device.type),
         device_name=device_name(plan.arguments.device),
         per_device_batch=plan.batches.per_device,
+        **of_ended,
     )

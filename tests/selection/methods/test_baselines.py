@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.artifacts.examples import SCORING_INPUTS
 from utils.artifacts.files import save_array
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.read import Trajectories, read_trajectories
@@ -41,7 +42,9 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
     folder = RunPaths("proxy").trajectories
     rows = np.arange(NUM_ROWS)
     weights = {step: f"weights {step}" for step in STEPS}
-    begin_trajectories(folder, {"num_examples": NUM_ROWS}, weights, [], scores["num_response_tokens"])
+    begin_trajectories(
+        folder, SCORING_INPUTS | {"num_examples": NUM_ROWS}, weights, [], scores["num_response_tokens"]
+    )
     for number, step in enumerate(STEPS):
         kept = (
             {name: scores[name] for name in ("probability", "max_probability", "embeddings")}
@@ -212,7 +215,9 @@ def test_what_prune_then_select_clusters_are_the_falls(scores):
     losses_NT = np.array([[9, 8], [5, 4], [9, 5], [5, 1]] * 10, np.float32)
     rows = np.arange(NUM_ROWS)
     folder = RunPaths("falls").trajectories
-    begin_trajectories(folder, {"num_examples": NUM_ROWS}, {1: "a", 2: "b"}, [], np.ones(NUM_ROWS, np.int32))
+    begin_trajectories(
+        folder, SCORING_INPUTS | {"num_examples": NUM_ROWS}, {1: "a", 2: "b"}, [], np.ones(NUM_ROWS, np.int32)
+    )
     for step in (1, 2):
         finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, step - 1]}, 0.0)])
     of = Candidates(

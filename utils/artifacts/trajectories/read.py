@@ -6,15 +6,14 @@ Legend: N examples of the pool, T checkpoints.
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..files import load_array
-from ..manifests import read_manifest
-from ..paths import RunPaths, results_root, run_named
+from ..paths import RunPaths, manifest_in, results_root, run_named
 from .imported import SUFFIXES, read_imported
-from .write import KEPT, KIND, num_response_tokens_path, quantity_path, scored_steps
+from .manifest import TrajectoriesManifest
+from .write import KEPT, num_response_tokens_path, quantity_path, scored_steps
 
 _ROWS_AT_ONCE = 2**16
 _IN_MEMORY = 2**30  # bytes
@@ -27,7 +26,7 @@ class Trajectories:
     Attributes:
         steps: the optimizer steps, ascending; None for an array that was made elsewhere.
         columns: per checkpoint a float32 (N,) array in mean nats per response token, memory-mapped; NaN = unscorable.
-        manifest: as on disk; empty for an array that was made elsewhere.
+        manifest: what made them; None for an array that was made elsewhere.
         origin: the folder or file.
         num_response_tokens: int32 (N,) where a file made elsewhere holds it (`read_num_response_tokens` reads ours).
         table_NT: the columns side by side, where they lie so in one file.
@@ -35,7 +34,7 @@ class Trajectories:
 
     steps: list[int] | None
     columns: list[np.ndarray]
-    manifest: dict[str, Any]
+    manifest: TrajectoriesManifest | None
     origin: Path
     num_response_tokens: np.ndarray | None = None
     table_NT: np.ndarray | None = None
@@ -102,7 +101,7 @@ def read_trajectories(
     if trajectories_from.endswith(SUFFIXES):
         return _read_file(Path(trajectories_from), steps, num_examples)
     folder = RunPaths(run_named(trajectories_from)).trajectories
-    if not (folder / "manifest.json").is_file():
+    if not manifest_in(folder).is_file():
         if any(Path(trajectories_from).glob("**/losses.pt")):
             raise ValueError(
                 f"{trajectories_from} holds the released code's losses.pt: turn them into a file first with `python -m "
@@ -113,16 +112,15 @@ def read_trajectories(
             "run_distributed_trajectories.py --config_file <the proxy's YAML>`, or give a file of losses "
             f"({', '.join(SUFFIXES)})"
         )
-    manifest = read_manifest(folder / "manifest.json", KIND)
-    begun = sorted(int(step) for step in manifest["checkpoints"])
-    steps = _wanted_steps(steps, begun)
+    manifest = TrajectoriesManifest.read(manifest_in(folder))
+    steps = _wanted_steps(steps, sorted(manifest.checkpoints))
     missing = sorted(set(steps) - set(scored_steps(folder)))
     if missing:
         raise ValueError(
             f"{folder} lacks the losses of checkpoints {missing}: run the trajectories command for them, or name the "
             f"checkpoints to use in subset.steps (whole: {scored_steps(folder)})"
         )
-    shape = (manifest["inputs"]["num_examples"],)
+    shape = (manifest.num_examples,)
     columns = [_load(quantity_path(folder, step), shape) for step in steps]
     return Trajectories(steps, columns, manifest, folder)
 
@@ -132,7 +130,7 @@ def read_quantity(trajectories: Trajectories, quantity: str, step: int) -> np.nd
 
     Raises: FileNotFoundError naming the setting and the command that make it.
     """
-    if not trajectories.manifest:
+    if trajectories.manifest is None:
         raise FileNotFoundError(
             f"{trajectories.origin} holds losses only, and {quantity} at step {step} is needed: score the pool with "
             f"{_scoring_command(quantity)}"
@@ -153,7 +151,7 @@ def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
     if trajectories.num_response_tokens is not None:
         return trajectories.num_response_tokens
     path = num_response_tokens_path(trajectories.origin)
-    if not trajectories.manifest or not path.is_file():
+    if trajectories.manifest is None or not path.is_file():
         raise FileNotFoundError(
             f"{trajectories.origin} does not say how many tokens each response has: run `python "
             "run_distributed_trajectories.py --config_file <the proxy's YAML>`, which writes num_response_tokens.npy "
@@ -200,7 +198,7 @@ def _read_file(path: Path, steps: list[int] | None, num_examples: int | None) ->
         numbers = [imported.steps.index(step) for step in steps_used]
     columns = [imported.losses_NT[:, number] for number in numbers]
     table_NT = imported.losses_NT if len(numbers) == imported.losses_NT.shape[1] else None
-    return Trajectories(steps_used, columns, {}, path, imported.num_response_tokens, table_NT)
+    return Trajectories(steps_used, columns, None, path, imported.num_response_tokens, table_NT)
 
 
 def _wanted_steps(steps: list[int] | None, begun: list[int]) -> list[int]:

@@ -7,23 +7,23 @@ Legend: N examples of the pool.
 import contextlib
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..files import array_in_place, load_array, locked
-from ..manifests import check_inputs, provenance, read_manifest, write_manifest
-from ..paths import checkpoint_name, step_of
+from ..manifests import Provenance, check_inputs
+from ..paths import checkpoint_name, manifest_in, step_of
+from .manifest import ScoringRecord, TrajectoriesManifest
 
-KIND = "trajectories"
 LOSS = "loss"
 KEPT = {  # what a word of `trajectories.also` keeps of each checkpoint besides the losses
     "confidence": ("probability", "max_probability"),
     "embeddings": ("embeddings",),
 }
 BASE_MODEL = "losses of the base model"  # step 0, which is scored only where it is asked for
-_OF_EACH_WRITE = ("kind", "format_version", "status", "inputs", "checkpoints", "steps", "provenance")
 
 
 def quantity_path(folder: Path, step: int, quantity: str = LOSS) -> Path:
@@ -73,7 +73,7 @@ def begin_trajectories(
     num_response_tokens: np.ndarray,
     quantities: Iterable[str] = (LOSS,),
     overwrite: bool = False,
-    record: dict[str, Any] | None = None,
+    record: ScoringRecord = ScoringRecord(),  # noqa: B008 (frozen)
 ) -> list[int]:
     """Open `folder` for these inputs, or refuse if what lies there was made from others.
 
@@ -84,7 +84,7 @@ def begin_trajectories(
         quantities: what is wanted of each; the losses among them.
         num_response_tokens: whole numbers (N,); the losses of rows with 0 will be NaN.
         overwrite: drop these checkpoints' losses first; all losses, if they were made from other inputs.
-        record: kept in the manifest as it is and compared with nothing; its "data" is a `pool_record`.
+        record: kept in the manifest as it is and compared with nothing.
 
     The caller keeps other launches from scoring the same steps meanwhile. What a killed one left half written goes.
 
@@ -92,51 +92,51 @@ def begin_trajectories(
 
     Raises: ValueError naming the differing entries.
     """
-    record = record or {}
     with locked(folder / ".lock"):
         if overwrite:
             _drop(folder, inputs, checkpoints)
-        manifest = check_trajectories(folder, inputs, checkpoints, record.get("data"))
-        known = {int(step): fingerprint for step, fingerprint in manifest.get("checkpoints", {}).items()}
+        there = check_trajectories(folder, inputs, checkpoints, record.data)
         pending = sorted(checkpoints.keys() - set(scored_steps(folder, quantities)))
         _remove_leftovers(folder, checkpoints, checkpoints.keys() - pending)
         _save_num_response_tokens(folder, num_response_tokens)
+        known = {} if there is None else there.checkpoints
         recorded = {**dict.fromkeys(unreadable, "unreadable"), **known, **checkpoints}
-        unscorable_rows = np.flatnonzero(num_response_tokens == 0).tolist()
-        outcome = {
-            "unscorable_rows": unscorable_rows,
-            "device_seconds": manifest.get("device_seconds", {}),
-            **record,
-        }
-        written = {str(step): fingerprint for step, fingerprint in recorded.items()}
-        if pending or manifest.get("checkpoints") != written or manifest.get("status") != "complete":
-            _write(
-                folder, inputs, recorded, outcome
-            )  # else the record stays that of the launch that scored them
+        manifest = TrajectoriesManifest(
+            inputs=inputs,
+            checkpoints={step: recorded[step] for step in sorted(recorded)},
+            unscorable_rows=np.flatnonzero(num_response_tokens == 0).tolist(),
+            device_seconds={} if there is None else there.device_seconds,
+            **_state(folder, recorded),
+            **vars(record),
+        )
+        # Where all is scored already, the record stays that of the launch that scored it.
+        if pending or there is None or there.checkpoints != recorded or not there.is_complete:
+            manifest.write(manifest_in(folder))
     return pending
 
 
 def check_trajectories(
     folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], data: dict[str, Any] | None
-) -> dict[str, Any]:
+) -> TrajectoriesManifest | None:
     """Refuse losses that were made from other inputs. Args: as for `begin_trajectories`; data: the `pool_record` of now.
 
-    Returns: the manifest that is there, empty if there is none. Raises: ValueError naming the differing entries.
+    Returns: the manifest that is there, None if there is none. Raises: ValueError naming the differing entries.
     """
     ways_out = "Ways out: --overwrite scores everything again; another run_name keeps both."
-    path, done = folder / "manifest.json", set(scored_steps(folder))
+    path = manifest_in(folder)
+    done = set(scored_steps(folder))
     if not path.is_file():
         if done:
             raise ValueError(
                 f"{folder} holds losses but no manifest.json that says what made them. {ways_out}"
             )
-        return {}
-    manifest = read_manifest(path, KIND)
-    check_inputs(path, manifest["inputs"], inputs, ways_out, data)
+        return None
+    manifest = TrajectoriesManifest.read(path)
+    check_inputs(path, manifest.inputs, inputs, ways_out, data)
     reused = [step for step in checkpoints if step in done]
     check_inputs(
         path,
-        {checkpoint_name(step): manifest["checkpoints"].get(str(step)) for step in reused},
+        {checkpoint_name(step): manifest.checkpoints.get(step) for step in reused},
         {checkpoint_name(step): checkpoints[step] for step in reused},
         ways_out,
     )
@@ -173,18 +173,20 @@ def finish_checkpoint(
                     targets[quantity][:] = np.nan
                 targets[quantity][rows] = values
     with locked(folder / ".lock"):
-        manifest = read_manifest(folder / "manifest.json", KIND)
-        checkpoints = {int(known): fingerprint for known, fingerprint in manifest["checkpoints"].items()}
-        outcome = {name: value for name, value in manifest.items() if name not in _OF_EACH_WRITE}
-        outcome["device_seconds"] = {**manifest["device_seconds"], str(step): round(device_seconds, 3)}
-        _write(folder, manifest["inputs"], checkpoints, outcome)
+        manifest = TrajectoriesManifest.read(manifest_in(folder))
+        manifest = replace(
+            manifest,
+            device_seconds={**manifest.device_seconds, step: round(device_seconds, 3)},
+            **_state(folder, manifest.checkpoints),
+        )
+        manifest.write(manifest_in(folder))
     _remove_parts(folder, step)
 
 
 def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> None:
     """Remove what is asked for and no more: another job may be scoring other checkpoints of this run."""
-    path = folder / "manifest.json"
-    same_inputs = path.is_file() and read_manifest(path, KIND)["inputs"] == inputs
+    path = manifest_in(folder)
+    same_inputs = path.is_file() and TrajectoriesManifest.read(path).inputs == inputs
     for step in checkpoints if same_inputs else scored_steps(folder):
         for file in folder.glob(f"{checkpoint_name(step)}.*npy"):
             file.unlink()
@@ -198,7 +200,7 @@ def _drop(folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str]) -> 
 def _remove_leftovers(folder: Path, checkpoints: Iterable[int], done: Iterable[int]) -> None:
     """Half-written files of a killed launch, and the parts of checkpoints that it had put together."""
     names = [
-        (folder / "manifest.json").name,
+        manifest_in(folder).name,
         num_response_tokens_path(folder).name,
         *map(checkpoint_name, checkpoints),
     ]
@@ -222,17 +224,8 @@ def _save_num_response_tokens(folder: Path, num_response_tokens: np.ndarray) -> 
         array[:] = num_response_tokens
 
 
-def _write(
-    folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], outcome: dict[str, Any]
-) -> None:
+def _state(folder: Path, checkpoints: dict[int, str]) -> dict[str, Any]:
+    """What a manifest says of how far the scoring of these checkpoints is."""
     done = scored_steps(folder)
-    write_manifest(
-        folder / "manifest.json",
-        KIND,
-        "complete" if set(done) >= checkpoints.keys() else "running",
-        inputs,
-        checkpoints={str(step): checkpoints[step] for step in sorted(checkpoints)},
-        steps=done,
-        provenance=provenance(),
-        **outcome,
-    )
+    status = "complete" if set(done) >= checkpoints.keys() else "running"
+    return {"status": status, "steps": done, "provenance": Provenance.now()}

@@ -60,7 +60,7 @@ def _task_lines(task: "QuestionTask", max_new_tokens: int, state: str) -> list[s
 
 def results_text(evaluated: EvaluationResults) -> str:
     """The table of all that was measured, 100 columns wide."""
-    results = evaluated.by_name
+    results = {name: result.measured for name, result in evaluated.by_name.items()}
     title = f"run {evaluated.run_name}, {_title(evaluated.step)}"
     lines = [title, "", f"{'':<{_LABEL_WIDTH}}" + "".join(f"{heading:>10}" for heading in _COLUMNS)]
     if HELDOUT in results:

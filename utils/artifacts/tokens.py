@@ -1,0 +1,89 @@
+"""The tokens of a pool in the cache: res/.cache/tokens/<key>/."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from .manifests import Manifest
+from .paths import cache_root, manifest_in
+
+_LAYOUT = 2  # of a folder of tokens, part of its name; another one is made anew, never misread
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokensManifest(Manifest):
+    """What a pool's tokens were made from."""
+
+    KIND: ClassVar[str] = "tokens"
+    NAMED_INPUTS: ClassVar[tuple[str, ...]] = (
+        "pool", "num_examples", "num_excluded", "template", "tokenizer", "max_length", "is_encoder_decoder",
+    )  # fmt: skip
+
+    @property
+    def pool(self) -> str:
+        """Fingerprint."""
+        return self.inputs["pool"]
+
+    @property
+    def num_excluded(self) -> int:
+        """Rows of the pool without instruction or response."""
+        return self.inputs["num_excluded"]
+
+    @property
+    def template(self) -> str:
+        return self.inputs["template"]
+
+    @property
+    def tokenizer(self) -> str:
+        """Fingerprint."""
+        return self.inputs["tokenizer"]
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a row at most."""
+        return self.inputs["max_length"]
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether prompt and response go to the two sides of the model."""
+        return self.inputs["is_encoder_decoder"]
+
+    @property
+    def folder(self) -> Path:
+        """Where such tokens lie."""
+        key = hashlib.sha256(json.dumps([_LAYOUT, self.inputs], sort_keys=True).encode()).hexdigest()[:16]
+        return cache_root() / "tokens" / key
+
+
+@dataclass(frozen=True)
+class TokensFolder:
+    """The files of a folder of tokens."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return manifest_in(self.path)
+
+    @property
+    def tokens(self) -> Path:
+        """All rows' token ids end to end, 2 or 4 bytes each."""
+        return self.path / "tokens.bin"
+
+    @property
+    def offsets(self) -> Path:
+        return self.path / "offsets.npy"
+
+    @property
+    def response_starts(self) -> Path:
+        return self.path / "response_starts.npy"
+
+    @property
+    def whole_lengths(self) -> Path:
+        return self.path / "whole_lengths.npy"
+
+    @property
+    def whole_responses(self) -> Path:
+        return self.path / "whole_responses.npy"

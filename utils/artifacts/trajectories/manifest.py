@@ -1,0 +1,74 @@
+"""What the manifest of a folder of loss trajectories says: trajectories/manifest.json."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ..manifests import Manifest, Provenance, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringRecord(Record):
+    """What is kept beside the losses and compared with nothing.
+
+    Attributes:
+        data: the `pool_record` of their pool.
+        model: the model section of the config.
+        tokens: of the prompts and responses of all scorable rows.
+        device_name: what `utils.modeling.devices.device_name` calls the device.
+    """
+
+    data: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
+    tokens: int | None = None
+    device_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoriesManifest(Manifest):
+    """The losses of a pool, at some checkpoints or at all that were asked for.
+
+    Attributes:
+        checkpoints: step -> fingerprint of its checkpoint, or `unreadable`; ascending, of all that were asked for.
+        steps: those of them whose losses are whole.
+        provenance: of the launch that wrote last.
+        unscorable_rows: row numbers without a response token, ascending.
+        device_seconds: step -> seconds that devices took to score it, added up.
+        data, model, tokens, device_name: as in `ScoringRecord`.
+    """
+
+    KIND: ClassVar[str] = "trajectories"
+    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("pool", "num_examples", "template", "max_length", "precision")
+
+    checkpoints: dict[int, str]
+    steps: list[int]
+    provenance: Provenance
+    unscorable_rows: list[int]
+    device_seconds: dict[int, float] = field(default_factory=dict)
+    data: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
+    tokens: int | None = None
+    device_name: str | None = None
+
+    @property
+    def pool(self) -> str:
+        """Fingerprint."""
+        return self.inputs["pool"]
+
+    @property
+    def num_examples(self) -> int:
+        """Rows of the pool."""
+        return self.inputs["num_examples"]
+
+    @property
+    def template(self) -> str:
+        return self.inputs["template"]
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a row at most."""
+        return self.inputs["max_length"]
+
+    @property
+    def precision(self) -> str:
+        """That the model computed in."""
+        return self.inputs["precision"]
