@@ -12,7 +12,12 @@ from .statistics import bootstrap_interval, mcnemar_p, welch_interval
 
 
 def differences_of(arms: Sequence[Arm], files: Sequence[str]) -> list[Difference]:
-    """Args: files: held-out first."""
+    """The differences of the first arm and each other one.
+
+    Args:
+        arms: all of them.
+        files: the question sets, held-out first.
+    """
     first, *others = arms
     return [difference for other in others for difference in _differences(first, other, files)]
 
@@ -38,7 +43,7 @@ def _differences(first: Arm, other: Arm, files: Sequence[str]) -> list[Differenc
 
 
 def _accuracy_difference(first: Arm, other: Arm, files: list[str], rule: str) -> Difference:
-    """Of the accuracy on a file by one rule; of several, of the plain average over them."""
+    """The difference of the accuracy on a file by one rule, or of its plain average over several files."""
     by_file = [_mean_outcomes(first, file, rule) - _mean_outcomes(other, file, rule) for file in files]
     p_values = []
     if len(files) == 1:
@@ -46,13 +51,12 @@ def _accuracy_difference(first: Arm, other: Arm, files: list[str], rule: str) ->
         pairs = [
             (mine.outcomes(file, rule), theirs.outcomes(file, rule)) for mine, theirs in first.pairs(other)
         ]
-        if all(
-            np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair
-        ):  # not a share of right words
+        # The outcome of a task of lm-eval may be a share, such as that of the right words.
+        if all(np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair):
             p_values = [mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs]
-    over_runs = _over_runs(
-        *([_average_accuracy(run, files, rule) for run in arm.runs] for arm in (first, other))
-    )
+    accuracies = [_average_accuracy(run, files, rule) for run in first.runs]
+    other_accuracies = [_average_accuracy(run, files, rule) for run in other.runs]
+    over_runs = _over_runs(accuracies, other_accuracies)
     over_questions = bootstrap_interval(by_file)
     mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_file)
     verdict = _verdict(mean, over_questions, over_runs)
@@ -63,8 +67,16 @@ def _accuracy_difference(first: Arm, other: Arm, files: list[str], rule: str) ->
 def _value_difference(
     other: Arm, file: str, measure: str, values: Sequence[float], others: Sequence[float]
 ) -> Difference:
-    """Of a value that each run has one of. Args: values, others: one per run of each arm."""
-    mean, over_runs = statistics.mean(values) - statistics.mean(others), _over_runs(values, others)
+    """The difference of a measure that has one value per run.
+
+    Args:
+        other: the arm that the first one is compared with.
+        file: the question set.
+        measure: its name.
+        values, others: one per run of each arm.
+    """
+    mean = statistics.mean(values) - statistics.mean(others)
+    over_runs = _over_runs(values, others)
     return Difference(other.letter, [file], measure, mean, None, over_runs, [], _verdict(mean, over_runs))
 
 
@@ -88,7 +100,7 @@ def _both_have(first: Arm, other: Arm, *keys: str) -> bool:
 
 
 def _mean_outcomes(arm: Arm, file: str, rule: str) -> np.ndarray:
-    """float (Q,): per question the share of the arm's runs that get it right."""
+    """float (Q,): the share of the arm's runs that get each question right."""
     return np.mean([run.outcomes(file, rule) for run in arm.runs], axis=0)
 
 

@@ -1,4 +1,4 @@
-"""What tells arms apart: the fewest settings by which no two arms of a method are alike."""
+"""The labels of arms: the fewest settings by which no two arms of a method are alike."""
 
 import itertools
 import json
@@ -6,24 +6,25 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_MOST_SETTINGS = 3  # that are tried in all combinations; arms that differ in more are told apart by all
+_MOST_SETTINGS = 3  # tried in all combinations, whose number grows fast; arms that need more show all
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 Settings = Mapping[str, Any]
 
 
 def told_apart(arms: Sequence[tuple[str, Settings]]) -> list[dict[str, Any]]:
-    """Args: arms: of each its method and all its settings, those that say most to a reader first.
+    """The settings that tell each arm apart, none if its method does.
 
-    Returns: of each the settings that tell it apart, none if its method does.
+    Args:
+        arms: method and settings of each, with the settings that say most to a reader first.
     """
-    found: list[dict[str, Any]] = [{} for _ in arms]
-    for method in dict.fromkeys(method for method, _ in arms):
-        places = [place for place, (of_arm, _) in enumerate(arms) if of_arm == method]
-        keys = _fewest([arms[place][1] for place in places])
-        for place in places:
-            found[place] = {key: arms[place][1][key] for key in keys if key in arms[place][1]}
-    return found
+    settings_of_method: dict[str, list[Settings]] = {}
+    for method, settings in arms:
+        settings_of_method.setdefault(method, []).append(settings)
+    keys_of_method = {method: _fewest(settings) for method, settings in settings_of_method.items()}
+    return [
+        {key: settings[key] for key in keys_of_method[method] if key in settings} for method, settings in arms
+    ]
 
 
 def label_of(method: str, settings: Settings) -> str:
@@ -31,6 +32,7 @@ def label_of(method: str, settings: Settings) -> str:
 
 
 def _fewest(arms: Sequence[Settings]) -> tuple[str, ...]:
+    """The fewest settings by which all these arms differ from one another."""
     texts = [{key: _shown(value) for key, value in settings.items()} for settings in arms]
     keys = dict.fromkeys(key for settings in texts for key in settings)
     differing = [key for key in keys if len({settings.get(key) for settings in texts}) > 1]
@@ -43,5 +45,5 @@ def _fewest(arms: Sequence[Settings]) -> tuple[str, ...]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return value[:8] if _SHA256.match(value) else value
+        return value[:8] if _SHA256.match(value) else value  # enough of a hash to tell two apart
     return json.dumps(value)

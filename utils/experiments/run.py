@@ -1,5 +1,7 @@
-"""Make the runs of an experiment with the ordinary scripts. Each has a process of its own, one after the other. The scripts
-themselves reuse what is there and continue what was interrupted."""
+"""Make the runs of an experiment with the ordinary scripts, one process after the other.
+
+The scripts themselves reuse what is there and continue what was interrupted.
+"""
 
 import subprocess
 import sys
@@ -11,15 +13,19 @@ from .plan import ExperimentPlan, PlannedRun
 
 @dataclass(frozen=True)
 class Failures:
-    """Attributes: reference: the run that failed and that the others need, so that none of them was tried; runs: names of
-    the others that failed."""
+    """The runs that failed.
+
+    Attributes:
+        reference: one that the others need, so that none of them was tried; None if all references are there.
+        runs: names of the others.
+    """
 
     reference: str | None
     runs: list[str]
 
 
 def run_experiment(plan: ExperimentPlan) -> Failures:
-    """Make every run of the plan; where one fails, the others are made, unless they need it."""
+    """Make every run of the plan. Where one fails, the others are made, unless they need it."""
     for reference in plan.references:
         if not _make(reference):
             return Failures(reference.config.run_name, [])
