@@ -1,8 +1,9 @@
-"""Evaluated runs compared: arms, values, differences beyond chance, costs. The comparison has every run's value of every
-measure; differences are from the first arm.
+"""Compare evaluated runs: arms, every run's value of every measure, differences beyond chance, costs.
 
-Two runs are the same arm if their training and evaluation had the same inputs apart from the seeds and the rows that
-follow from them.
+Differences are from the first arm.
+
+Two runs are the same arm if their training and evaluation had the same inputs apart from the seeds
+and the rows that follow from them.
 """
 
 import statistics
@@ -20,28 +21,26 @@ from .labels import label_of, told_apart
 from .runs import NOT_OF_THE_ARM, RULES, Arm, EvaluatedRun, group_into_arms, read_run
 from .statistics import CONFIDENCE
 
-_OF_A_SOURCE = (
-    "loss",
-    *(f"accuracy{ending}" for ending in RULES.values()),
-)  # entries of a held-out result, by source too
-_AMOUNT_OF_TRAINING = ("max_steps", "num_train_epochs")  # differ between arms by design, and are stated
-_ABOUT_LOSSES = (
-    "tokenizer",
-    "template",
-    "max_length",
-)  # inputs of a held-out result that another loss follows from
+# Entries of a held-out result, over all rows and by source.
+_OF_A_SOURCE = ("loss", *(f"accuracy{ending}" for ending in RULES.values()))
+# Arms differ in these by design, and the comparison says so.
+_AMOUNT_OF_TRAINING = ("max_steps", "num_train_epochs")
+# With another one of these inputs a held-out loss is another quantity.
+_ABOUT_LOSSES = ("tokenizer", "template", "max_length")
 
 
 def compare(run_names: Sequence[str], allow_differences: bool = False, name: str | None = None) -> Comparison:
-    """Args:
-        run_names: names, or the runs' folders; the others are set against the arm of the first.
-        allow_differences: compare arms that differ in more than the data, and say in what.
+    """Compare finished evaluations.
+
+    Args:
+        run_names: names, or the runs' folders. The other arms are compared with that of the first run.
+        allow_differences: compare arms that differ in more than the data, and name these differences.
         name: of the comparison; default: it follows from the runs' names.
 
     Raises:
-        FileNotFoundError: a run without an evaluation, or without the record of its training.
-        ValueError: fewer than two runs, a run given twice, an unfinished evaluation, runs that were asked different
-            questions under one name, or arms that differ in more than the data and the amount of training.
+        FileNotFoundError: for a run without an evaluation, or without the record of its training.
+        ValueError: for fewer than two runs, a run given twice, an unfinished evaluation, different questions
+            under one name, or arms that differ in more than the data and the amount of training.
     """
     run_names = [run_named(name) for name in run_names]
     if len(run_names) < 2 or len(set(run_names)) < len(run_names):
@@ -52,9 +51,9 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
     unlike = _unlike(arms)
     if unlike and not allow_differences:
         raise ValueError(
-            "these runs differ in more than the data they were trained on and how long, expected the same of all:\n"
+            "these runs differ in more than the data and the amount of training, expected the same of all:\n"
             + "\n".join(f"  {line}" for line in unlike)
-            + "\nCompare runs that agree, or add --allow_differences to see the table with these differences named"
+            + "\nCompare runs that agree, or add --allow_differences to name these beside the table"
         )
     costs, cost_remarks = costs_of(arms)
     return Comparison(
@@ -62,7 +61,7 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
         arms=_compared_arms(arms),
         runs=[ComparedRun(run.name, arm.letter, *run.seeds) for arm in arms for run in arm.runs],
         measures=list(_measures(runs)),
-        differences=differences_of(arms, _files(runs)),
+        differences=differences_of(arms, _question_sets(runs)),
         costs=costs,
         unlike=unlike,
         remarks=_remarks(arms),
@@ -72,7 +71,7 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
 
 
 def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
-    """The runs of an arm differ in their seeds alone: the first speaks for it, but for the tokens of the rows it drew."""
+    """The arms as data. The first run speaks for its arm, except for the tokens of the rows that it drew."""
     firsts = [arm.runs[0] for arm in arms]
     settings = told_apart([(run.method, run.settings) for run in firsts])
     return [
@@ -92,9 +91,9 @@ def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
 
 
 def _measures(runs: Sequence[EvaluatedRun]) -> Iterator[Measure]:
-    """Those that some run has a value of."""
-    for file in _files(runs):
-        results = [run.results[file] for run in runs if file in run.results]
+    """Every measure that some run has a value of."""
+    for question_set in _question_sets(runs):
+        results = [run.results[question_set] for run in runs if question_set in run.results]
         sources = sorted({source for result in results for source in result.by_source})
         keys = [
             *(("by_source", source, name) for source in sources for name in _OF_A_SOURCE),
@@ -103,35 +102,40 @@ def _measures(runs: Sequence[EvaluatedRun]) -> Iterator[Measure]:
             *dict.fromkeys(("metrics", name) for result in results for name in result.metrics),
         ]
         for path in keys:
-            values = {run.name: run.value(file, *path) for run in runs}
+            values = {run.name: run.value(question_set, *path) for run in runs}
             known = {run: float(value) for run, value in values.items() if isinstance(value, (int, float))}
             if known:
                 yield Measure(
-                    file, path[1] if len(path) == 3 else None, path[-1], path[0] == "metrics", known
+                    question_set=question_set,
+                    source=path[1] if path[0] == "by_source" else None,
+                    name=path[-1],
+                    is_metric=path[0] == "metrics",
+                    values=known,
                 )
 
 
 def _refuse_different_questions(runs: Sequence[EvaluatedRun]) -> None:
-    """Another limit that leaves the same questions is no difference."""
-    for file in _files(runs):
-        asked: dict[str, list[str]] = {}
+    for question_set in _question_sets(runs):
+        runs_by_questions: dict[str, list[str]] = {}
         for run in runs:
-            if file in run.results:
-                result = run.results[file]
+            if question_set in run.results:
+                result = run.results[question_set]
+                # Without the limit: another one may leave the same questions.
                 what = f"file {result.file[:12]}, {counted(result.num_questions, 'question')}"
                 if result.pool is not None:
                     what += f", texts {result.pool[:12]}"
-                asked.setdefault(what, []).append(run.name)
-        if len(asked) > 1:
-            found = "\n".join(f"  {', '.join(names)}: {what}" for what, names in asked.items())
+                runs_by_questions.setdefault(what, []).append(run.name)
+        if len(runs_by_questions) > 1:
+            found = "\n".join(f"  {', '.join(names)}: {what}" for what, names in runs_by_questions.items())
             raise ValueError(
-                f"{file}: these runs were asked different questions, expected the same of all:\n{found}\n"
-                "Evaluate them again on one file (evaluate_run.py --overwrite), or compare those that agree"
+                f"{question_set}: these runs were asked different questions, expected the same of all:\n"
+                f"{found}\n"
+                "Evaluate them again on one file (--overwrite), or compare those that agree"
             )
 
 
 def _unlike(arms: list[Arm]) -> list[str]:
-    """What differs that a comparison of subsets takes to be the same, a line each."""
+    """The settings that should be the same in a comparison of subsets and are not, a line each."""
     runs = [run for arm in arms for run in arm.runs]
     lines = []
     if differing := _differing([_beside_the_data(run.training) for run in runs if run.training]):
@@ -149,7 +153,7 @@ def _unlike(arms: list[Arm]) -> list[str]:
 
 
 def _beside_the_data(training: TrainingManifest) -> dict[str, Any]:
-    """The inputs of a training that arms of one experiment share; of train_args, each by its own name."""
+    """The inputs of a training that arms of one experiment share, with each of train_args by its own name."""
     not_shared = (*NOT_OF_THE_ARM, "subset", "num_rows", "train_args")
     shared = {name: value for name, value in training.inputs.items() if name not in not_shared}
     arguments = {
@@ -166,7 +170,7 @@ def _differing(settings: list[dict[str, Any]]) -> list[str]:
 
 
 def _remarks(arms: list[Arm]) -> list[str]:
-    """What a reader must know before the numbers."""
+    """Sentences that a reader must know before the numbers."""
     trained = [arm for arm in arms if arm.runs[0].training is not None]
     remarks = []
     if len(trained) > 1:
@@ -174,22 +178,24 @@ def _remarks(arms: list[Arm]) -> list[str]:
         remarks.append(_equality(trained, "examples", lambda run: run.num_examples))
         remarks.append(_equality(trained, "tokens trained on", lambda run: run.num_tokens, tolerance=0.01))
     for arm in arms:
-        for file in _files([run for other in arms for run in other.runs]):
-            without = [run.name for run in arm.runs if file not in run.results]
+        for question_set in _question_sets([run for other in arms for run in other.runs]):
+            without = [run.name for run in arm.runs if question_set not in run.results]
             if without:
                 which = "its runs" if len(without) == len(arm.runs) else ", ".join(without)
-                remarks.append(f"{file} was not measured in {which}: arm {arm.letter} has no value there.")
+                remarks.append(
+                    f"{question_set} was not measured in {which}: arm {arm.letter} has no value there."
+                )
     single = [arm.letter for arm in trained if len(arm.runs) == 1]
     if single:
         remarks.append(
-            f"{'Arm' if len(single) == 1 else 'Arms'} {', '.join(single)}: one run. Differences between single seeds "
-            "say little; train more seeds before concluding anything."
+            f"{'Arm' if len(single) == 1 else 'Arms'} {', '.join(single)}: one run. "
+            "Differences between single seeds say little; train more seeds before concluding anything."
         )
     return remarks
 
 
 def _mean_of(arm: Arm, value_of: Callable[[EvaluatedRun], int | None]) -> int | None:
-    """Over the runs of an arm; None where one did not record it."""
+    """The mean over the runs of an arm; None where one did not record it."""
     values = [value for run in arm.runs if (value := value_of(run)) is not None]
     return round(statistics.mean(values)) if len(values) == len(arm.runs) else None
 
@@ -197,7 +203,14 @@ def _mean_of(arm: Arm, value_of: Callable[[EvaluatedRun], int | None]) -> int | 
 def _equality(
     arms: list[Arm], noun: str, value_of: Callable[[EvaluatedRun], int | None], tolerance: float = 0.0
 ) -> str:
-    """Args: tolerance: relative difference of the arms' means up to which they count as equal."""
+    """A sentence on whether the arms have the same of something.
+
+    Args:
+        arms: at least two.
+        noun: the thing, in the plural.
+        value_of: its amount in a run.
+        tolerance: relative difference of the arms' means up to which they count as equal.
+    """
     values = {arm.letter: _mean_of(arm, value_of) for arm in arms}
     known = [value for value in values.values() if value is not None]
     if len(known) < len(values):
@@ -209,6 +222,6 @@ def _equality(
     return f"Different {noun}: {', '.join(f'{letter} {value:,}' for letter, value in values.items())}."
 
 
-def _files(runs: Sequence[EvaluatedRun]) -> list[str]:
-    """Names of all files that some run was evaluated on, held-out first."""
-    return list(dict.fromkeys(file for run in runs for file in run.results))
+def _question_sets(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """Names of all question sets that some run was evaluated on, held-out first."""
+    return list(dict.fromkeys(question_set for run in runs for question_set in run.results))

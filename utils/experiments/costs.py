@@ -1,5 +1,8 @@
-"""What an arm cost, against training on everything. It is the sum of proxy training, scoring, selection and target, in
-device-seconds and floating-point operations, as the manifests say; and the pool size from which on selecting pays."""
+"""The cost of an arm, beside that of training on everything, and the pool size from which on selecting pays.
+
+A cost is the sum of proxy training, scoring, selection and target, in device-seconds and floating-point
+operations, as the manifests say.
+"""
 
 import math
 import statistics
@@ -24,11 +27,14 @@ _OF_A_TARGET = ("model", "pool", "max_length", "template")  # inputs of a traini
 
 @dataclass(frozen=True)
 class Ledger:
-    """Attributes:
-    stages: name -> cost, of the four stages.
-    everything: training the target on the whole pool: as an arm of this comparison did, or as it would be.
-    num_examples: of the subset; num_pool: rows of the pool that can be trained on.
-    epochs_are_fixed: whether training on more rows would take more steps.
+    """The costs of one run that was trained on a subset.
+
+    Attributes:
+        stages: name -> cost, of the four stages.
+        everything: training the target on the whole pool, as an arm of this comparison did or as it would be.
+        num_examples: of the subset.
+        num_pool: rows of the pool that can be trained on.
+        epochs_are_fixed: whether training on more rows would take more steps.
     """
 
     stages: dict[str, Cost]
@@ -38,27 +44,35 @@ class Ledger:
     epochs_are_fixed: bool
 
     def pays_from(self, measure: Callable[[Cost], float | None]) -> float | None:
-        """Rows of the pool at which selecting this many examples costs as much as training on everything; inf: at none.
+        """Rows of the pool at which selecting this many examples costs as much as training on everything.
 
-        The proxy, scoring, selection and the training on everything grow with the pool, the target does not. At a fixed
-        number of steps training on everything costs no more than training on a subset: selecting never pays for itself.
+        The proxy, scoring, selection and the training on everything grow with the pool, the target does not.
 
-        Returns: None where a cost is not known.
+        Args:
+            measure: a cost -> its device-seconds or its operations.
+
+        Returns:
+            inf if there is no such size; None where a cost is not known.
         """
-        costs = [measure(cost) for cost in (*self.stages.values(), self.everything)]
-        if any(cost is None for cost in costs):
+        costs = {stage: measure(cost) for stage, cost in self.stages.items()}
+        target = costs.pop("target")
+        grows_with_pool = _total(list(costs.values()))
+        everything = measure(self.everything)
+        if target is None or grows_with_pool is None or everything is None:
             return None
-        *with_pool, target, everything = (float(cost or 0.0) for cost in costs)
-        saved_per_row = (everything - sum(with_pool)) / self.num_pool
+        saved_per_row = (everything - grows_with_pool) / self.num_pool
+        # At a fixed number of steps training on everything costs no more than training on a subset.
         if not self.epochs_are_fixed or saved_per_row <= 0:
             return math.inf
         return max(float(self.num_examples), target / saved_per_row)
 
 
 def ledger_of(run: EvaluatedRun, whole_pool: Arm | None) -> Ledger | None:
-    """The ledger of a run that was trained on a subset, None for others and where the subset is gone.
+    """The ledger of a run that was trained on a subset; None for others and where the subset is gone.
 
-    Args: whole_pool: the arm of the same model that was trained on everything, if it is known.
+    Args:
+        run: one of the compared.
+        whole_pool: the arm of the same model that was trained on everything, if there is one.
     """
     if run.training is None or run.training.subset is None:
         return None
@@ -80,18 +94,17 @@ def ledger_of(run: EvaluatedRun, whole_pool: Arm | None) -> Ledger | None:
 
 
 def _more_work(training: TrainingManifest, num_pool: int, epochs_are_fixed: bool) -> float:
-    """How many times its work a training on everything would be: over as many epochs, or as many steps."""
+    """How many times the work of this training the pool would take, over as many epochs or as many steps."""
     more_rows = num_pool / training.num_rows
     work = training.provenance.work
-    longer = 1.0  # than a row of the subset a row of the pool is, where no record says it
+    more_per_row = 1.0  # where no record says how long the rows of the pool are
     if work is not None and work.pool_training_operations and work.training_operations:
-        longer = work.pool_training_operations / work.training_operations / more_rows
-    return more_rows * longer if epochs_are_fixed else longer
+        more_per_row = work.pool_training_operations / work.training_operations / more_rows
+    return more_rows * more_per_row if epochs_are_fixed else more_per_row
 
 
 def training_cost(training: TrainingManifest | None) -> Cost:
-    """Of a finished training. A launch that continued a killed one knows its own seconds only: the steps before are
-    charged at its pace."""
+    """The cost of a finished training."""
     if training is None or not training.is_complete or training.steps is None:
         return Cost(None, None)
     launch = training.provenance
@@ -100,13 +113,15 @@ def training_cost(training: TrainingManifest | None) -> Cost:
         operations = launch.work.training_operations * training.steps / launch.work.steps_per_epoch
     seconds = None
     if launch.seconds is not None:
+        # A launch that continued a killed one knows its own seconds only.
+        # The steps before are charged at its pace.
         steps_of_launch = max(1, training.steps - launch.first_step)
         seconds = launch.seconds * launch.devices * training.steps / steps_of_launch
     return Cost(seconds, operations)
 
 
 def mean_cost(costs: Sequence[Cost]) -> Cost:
-    """None where any is not known."""
+    """The mean of each part of some costs; None where one of them is not known."""
     return Cost(_mean([cost.device_seconds for cost in costs]), _mean([cost.operations for cost in costs]))
 
 
@@ -115,15 +130,24 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.mean(known) if known and len(known) == len(values) else None
 
 
+def _total_cost(costs: Sequence[Cost]) -> Cost:
+    """The sum of each part of some costs; None where one of them is not known."""
+    return Cost(_total([cost.device_seconds for cost in costs]), _total([cost.operations for cost in costs]))
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
 def _times(cost: Cost, factor: float) -> Cost:
-    seconds, operations = cost.device_seconds, cost.operations
-    return Cost(
-        None if seconds is None else seconds * factor, None if operations is None else operations * factor
-    )
+    seconds = None if cost.device_seconds is None else cost.device_seconds * factor
+    operations = None if cost.operations is None else cost.operations * factor
+    return Cost(seconds, operations)
 
 
 def _subset_folder(run_name: str) -> Path:
-    """Of the run that made the subset: this one, or the one in its `subset.same_as` (RUN, or RUN/<folder>)."""
+    """The folder of a run's subset: its own, or the one in its `subset.same_as` (RUN, or RUN/<folder>)."""
     paths = RunPaths(run_name)
     if not paths.config.is_file():
         return paths.subset
@@ -132,11 +156,7 @@ def _subset_folder(run_name: str) -> Path:
 
 
 def _cost_of_trajectories(subset: SubsetManifest) -> tuple[Cost, Cost]:
-    """Training the proxy and scoring with the checkpoints that were used: nothing for a method that looks at no losses.
-
-    Every scored row is a row that the proxy was trained on, so a checkpoint's scoring is counted as one forward pass of its
-    epoch: at most that, as rows without a response are not scored and the common beginning of all prompts is computed once.
-    """
+    """The cost of training the proxy, and of scoring with the checkpoints that were used."""
     if not subset.needs_trajectories:
         return NOTHING, NOTHING
     if subset.trajectories_from is None or not subset.steps:
@@ -151,12 +171,15 @@ def _cost_of_trajectories(subset: SubsetManifest) -> tuple[Cost, Cost]:
         return Cost(None, None), Cost(device_seconds, None)
     training = TrainingManifest.read(paths.manifest)
     work = training.provenance.work
+    # The proxy was trained on every scored row, so scoring counts as one forward pass of its epoch.
+    # That is a little too much: rows without a response are not scored, and the common beginning
+    # of all prompts is computed once.
     operations = None if work is None else work.forward_operations * len(subset.steps)
     return training_cost(training), Cost(device_seconds, operations)
 
 
 def costs_of(arms: Sequence[Arm]) -> tuple[list[ArmCost], list[str]]:
-    """One an arm, and what a reader must know of them; none where no arm is known to have chosen rows."""
+    """The costs of each arm, with notes for a reader; nothing where no arm is known to have chosen rows."""
     ledgers = {arm.letter: _ledgers_of(arm, _whole_pool_of(arm, arms)) for arm in arms}
     if not any(ledgers.values()):
         return [], []
@@ -170,14 +193,7 @@ def _cost_of(arm: Arm, ledgers: list[Ledger]) -> ArmCost:
     stages = {stage: mean_cost([ledger.stages[stage] for ledger in ledgers]) for stage in STAGES}
     everything = mean_cost([ledger.everything for ledger in ledgers])
     pays_from = Payback(_pays(ledgers, _device_seconds), _pays(ledgers, _operations))
-    return ArmCost(arm.letter, stages, _sum(list(stages.values())), everything, pays_from)
-
-
-def _sum(costs: Sequence[Cost]) -> Cost:
-    return Cost(*(
-        None if None in known else sum(cost for cost in known if cost is not None)
-        for known in ([measure(cost) for cost in costs] for measure in (_device_seconds, _operations))
-    ))  # fmt: skip
+    return ArmCost(arm.letter, stages, _total_cost(list(stages.values())), everything, pays_from)
 
 
 def _device_seconds(cost: Cost) -> float | None:
@@ -189,8 +205,8 @@ def _operations(cost: Cost) -> float | None:
 
 
 def _ledgers_of(arm: Arm, whole_pool: Arm | None) -> list[Ledger]:
-    found = [ledger_of(run, whole_pool) for run in arm.runs]
-    return [ledger for ledger in found if ledger is not None]
+    ledgers = [ledger_of(run, whole_pool) for run in arm.runs]
+    return [ledger for ledger in ledgers if ledger is not None]
 
 
 def _whole_pool_of(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
@@ -218,25 +234,26 @@ def _pays(ledgers: list[Ledger], measure: Callable[[Cost], float | None]) -> int
 
 def _notes(arms: Sequence[Arm], ledgers: dict[str, list[Ledger]]) -> list[str]:
     notes = [
-        "Costs: means over the runs of an arm, from the manifests; - = not recorded. A proxy and its scoring serve every "
-        "subset of their pool and are charged to each in full. Operations: 2 x the weights that multiply a "
-        "token x tokens forward, three times that for training (twice for weights that LoRA freezes), of a mixture the "
-        "experts that are chosen, the output layer at response tokens only; attention's own products and selection's few "
-        "are left out."
+        "Costs: means over the runs of an arm, from the manifests; - = not recorded. "
+        "A proxy and its scoring serve every subset of their pool and are charged to each in full. "
+        "Operations: 2 x the weights that multiply a token x tokens forward, "
+        "three times that for training (twice for weights that LoRA freezes), "
+        "of a mixture the experts that are chosen, the output layer at response tokens only; "
+        "attention's own products and selection's few are left out."
     ]
     estimated = [arm.letter for arm in arms if ledgers[arm.letter] and _whole_pool_of(arm, arms) is None]
     if estimated:
         notes.append(
-            f"Training on everything was not run beside {', '.join(estimated)}: it is reckoned from the target's own cost "
-            "per example."
+            f"Training on everything was not run beside {', '.join(estimated)}: "
+            "it is reckoned from the target's own cost per example."
         )
     fixed = [
         arm.letter for arm in arms if ledgers[arm.letter] and not ledgers[arm.letter][0].epochs_are_fixed
     ]
     if fixed:
         notes.append(
-            f"{', '.join(fixed)}: trained for a fixed number of steps (max_steps), which on everything cost the same: "
-            "selecting cannot save cost there, only give a better model."
+            f"{', '.join(fixed)}: trained for a fixed number of steps (max_steps), "
+            "which on everything cost the same: selecting cannot save cost there, only give a better model."
         )
     devices = sorted({device for arm in arms for run in arm.runs if (device := _device_of(run))})
     if devices:

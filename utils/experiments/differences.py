@@ -11,73 +11,89 @@ from .runs import RULES, Arm, EvaluatedRun
 from .statistics import bootstrap_interval, mcnemar_p, welch_interval
 
 
-def differences_of(arms: Sequence[Arm], files: Sequence[str]) -> list[Difference]:
+def differences_of(arms: Sequence[Arm], question_sets: Sequence[str]) -> list[Difference]:
     """The differences of the first arm and each other one.
 
     Args:
         arms: all of them.
-        files: the question sets, held-out first.
+        question_sets: their names, held-out first.
     """
     first, *others = arms
-    return [difference for other in others for difference in _differences(first, other, files)]
+    return [difference for other in others for difference in _differences(first, other, question_sets)]
 
 
-def _differences(first: Arm, other: Arm, files: Sequence[str]) -> list[Difference]:
-    found = []
+def _differences(first: Arm, other: Arm, question_sets: Sequence[str]) -> list[Difference]:
+    differences = []
     losses = [arm.values(HELDOUT, "loss_average") for arm in (first, other)]
     if losses[0] is not None and losses[1] is not None:
-        found.append(_value_difference(other, HELDOUT, "loss_average", losses[0], losses[1]))
+        differences.append(_value_difference(other, HELDOUT, "loss_average", losses[0], losses[1]))
     for rule, ending in RULES.items():
-        judged = [file for file in files if _both_have(first, other, file, f"accuracy{ending}")]
-        benchmarks = [file for file in judged if file != HELDOUT and _is_judged_by_rules(first, file)]
-        found += [_accuracy_difference(first, other, [file], rule) for file in judged]
+        judged = [
+            question_set
+            for question_set in question_sets
+            if _both_have(first, other, question_set, f"accuracy{ending}")
+        ]
+        benchmarks = [
+            question_set
+            for question_set in judged
+            if question_set != HELDOUT and _is_judged_by_rules(first, question_set)
+        ]
+        differences += [_accuracy_difference(first, other, [question_set], rule) for question_set in judged]
         if len(benchmarks) > 1:
-            found.append(_accuracy_difference(first, other, benchmarks, rule))
-    for file in files:
-        result = first.runs[0].results.get(file)
+            differences.append(_accuracy_difference(first, other, benchmarks, rule))
+    for question_set in question_sets:
+        result = first.runs[0].results.get(question_set)
         for metric in result.metrics if result else ():
-            values = [arm.values(file, "metrics", metric) for arm in (first, other)]
+            values = [arm.values(question_set, "metrics", metric) for arm in (first, other)]
             if values[0] and values[1] and all(isinstance(value, float) for value in values[0] + values[1]):
-                found.append(_value_difference(other, file, metric, values[0], values[1]))
-    return found
+                differences.append(_value_difference(other, question_set, metric, values[0], values[1]))
+    return differences
 
 
-def _accuracy_difference(first: Arm, other: Arm, files: list[str], rule: str) -> Difference:
-    """The difference of the accuracy on a file by one rule, or of its plain average over several files."""
-    by_file = [_mean_outcomes(first, file, rule) - _mean_outcomes(other, file, rule) for file in files]
+def _accuracy_difference(first: Arm, other: Arm, question_sets: list[str], rule: str) -> Difference:
+    """The difference of the accuracy on a set by one rule, or of its plain average over several sets."""
+    by_set = [
+        _mean_outcomes(first, question_set, rule) - _mean_outcomes(other, question_set, rule)
+        for question_set in question_sets
+    ]
     p_values = []
-    if len(files) == 1:
-        (file,) = files
+    if len(question_sets) == 1:
+        (question_set,) = question_sets
         pairs = [
-            (mine.outcomes(file, rule), theirs.outcomes(file, rule)) for mine, theirs in first.pairs(other)
+            (mine.outcomes(question_set, rule), theirs.outcomes(question_set, rule))
+            for mine, theirs in first.pairs(other)
         ]
         # The outcome of a task of lm-eval may be a share, such as that of the right words.
         if all(np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair):
             p_values = [mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs]
-    accuracies = [_average_accuracy(run, files, rule) for run in first.runs]
-    other_accuracies = [_average_accuracy(run, files, rule) for run in other.runs]
+    accuracies = [_average_accuracy(run, question_sets, rule) for run in first.runs]
+    other_accuracies = [_average_accuracy(run, question_sets, rule) for run in other.runs]
     over_runs = _over_runs(accuracies, other_accuracies)
-    over_questions = bootstrap_interval(by_file)
-    mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_file)
+    over_questions = bootstrap_interval(by_set)
+    mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_set)
     verdict = _verdict(mean, over_questions, over_runs)
     measure = f"accuracy{RULES[rule]}"
-    return Difference(other.letter, files, measure, mean, over_questions, over_runs, p_values, verdict)
+    return Difference(
+        other.letter, question_sets, measure, mean, over_questions, over_runs, p_values, verdict
+    )
 
 
 def _value_difference(
-    other: Arm, file: str, measure: str, values: Sequence[float], others: Sequence[float]
+    other: Arm, question_set: str, measure: str, values: Sequence[float], others: Sequence[float]
 ) -> Difference:
     """The difference of a measure that has one value per run.
 
     Args:
         other: the arm that the first one is compared with.
-        file: the question set.
+        question_set: its name.
         measure: its name.
         values, others: one per run of each arm.
     """
     mean = statistics.mean(values) - statistics.mean(others)
     over_runs = _over_runs(values, others)
-    return Difference(other.letter, [file], measure, mean, None, over_runs, [], _verdict(mean, over_runs))
+    return Difference(
+        other.letter, [question_set], measure, mean, None, over_runs, [], _verdict(mean, over_runs)
+    )
 
 
 def _verdict(mean: float, *intervals: Interval | None) -> Verdict:
@@ -90,22 +106,22 @@ def _verdict(mean: float, *intervals: Interval | None) -> Verdict:
     return "higher" if mean > 0 else "lower"
 
 
-def _is_judged_by_rules(arm: Arm, file: str) -> bool:
+def _is_judged_by_rules(arm: Arm, question_set: str) -> bool:
     """False for lm-eval's own tasks, whose accuracy is by their own metrics."""
-    return arm.values(file, "accuracy_strict") is not None
+    return arm.values(question_set, "accuracy_strict") is not None
 
 
 def _both_have(first: Arm, other: Arm, *keys: str) -> bool:
     return first.values(*keys) is not None and other.values(*keys) is not None
 
 
-def _mean_outcomes(arm: Arm, file: str, rule: str) -> np.ndarray:
+def _mean_outcomes(arm: Arm, question_set: str, rule: str) -> np.ndarray:
     """float (Q,): the share of the arm's runs that get each question right."""
-    return np.mean([run.outcomes(file, rule) for run in arm.runs], axis=0)
+    return np.mean([run.outcomes(question_set, rule) for run in arm.runs], axis=0)
 
 
-def _average_accuracy(run: EvaluatedRun, files: Sequence[str], rule: str) -> float:
-    return statistics.mean(float(run.outcomes(file, rule).mean()) for file in files)
+def _average_accuracy(run: EvaluatedRun, question_sets: Sequence[str], rule: str) -> float:
+    return statistics.mean(float(run.outcomes(question_set, rule).mean()) for question_set in question_sets)
 
 
 def _over_runs(values: Sequence[float], others: Sequence[float]) -> Interval | None:

@@ -1,4 +1,4 @@
-"""The runs of an experiment: what each takes, what of it is there, what any stage would refuse."""
+"""The runs of an experiment: the cost of each, the parts that are there, and what any stage would refuse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,10 +31,16 @@ _PROJECT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """Attributes:
-    commands: the scripts that make it, with their arguments.
-    num_examples: rows it trains on; operations: floating-point operations of its training and scoring, about.
-    training_operations: those of its training.
+    """A run of the experiment.
+
+    Attributes:
+        config: its own.
+        commands: the scripts that make it, with their arguments.
+        num_examples: rows that it trains on.
+        steps: of its training.
+        operations: floating-point operations of its training and scoring, about.
+        training_operations: those of its training.
+        is_reference: whether it is scored, for others, and not evaluated.
     """
 
     config: RunConfig
@@ -62,7 +68,7 @@ class PlannedRun:
 
     @property
     def operations_left(self) -> float:
-        """What is to do of `operations`. Of a scoring that is begun, all of it."""
+        """The part of `operations` that is to do. All of a scoring that is begun counts."""
         if self.is_done:
             return 0.0
         is_trained = "trained" in self.state.split(", ")
@@ -71,10 +77,15 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class ExperimentPlan:
-    """Attributes:
-    experiment: its YAML; replaced: key -> what the target's YAML says of what the experiment sets.
-    references: the proxy, and further runs whose trajectories are used: made first; runs: the others, in the order in which
-    they are made; labels, budgets: of these, for each what the experiment calls its method, and its budget.
+    """The runs of an experiment.
+
+    Attributes:
+        experiment: its YAML.
+        replaced: key -> value in the target's YAML, of the settings that the experiment takes over.
+        references: the proxy, and further runs whose trajectories are used. They are made first.
+        runs: the others, in the order in which they are made.
+        labels: the experiment's name for the method of each of these.
+        budgets: the budget of each of these.
     """
 
     experiment: ExperimentConfig
@@ -94,7 +105,7 @@ class ExperimentPlan:
 
     @property
     def seconds_left(self) -> float | None:
-        """Device-seconds of what is to do, at the pace of the trained runs of each model; None before there is one."""
+        """Device-seconds left, at the pace of the trained runs of each model; None before there is one."""
         seconds = 0.0
         for run in self.left:
             pace = _pace([other for other in self.all_runs if other.config.model == run.config.model])
@@ -104,29 +115,38 @@ class ExperimentPlan:
         return seconds
 
     def comparisons(self) -> dict[str, list[str]]:
-        """Name -> finished runs that belong in one comparison: those of a budget and of the whole pool, by method."""
-        runs = [
-            (run.config.run_name, *which)
-            for run, *which in zip(self.runs, self.labels, self.budgets, strict=True)
-        ]
-        whole = [name for name, label, _ in runs if label == WHOLE_POOL]
-        found = {}
-        for budget in dict.fromkeys(budget for _, _, budget in runs if budget is not None) or [None]:
-            chosen = {name: label for name, label, own in runs if own == budget and label != WHOLE_POOL}
-            labels = list(dict.fromkeys(chosen.values()))
-            names = [*sorted(chosen, key=lambda name: labels.index(chosen[name])), *whole]
-            title = self.experiment.name if budget is None else f"{self.experiment.name}_{budget}"
-            found[title] = [
-                name for name in names if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
+        """Name of a comparison -> its finished runs: of one budget by method, then of the whole pool."""
+        names = [run.config.run_name for run in self.runs]
+        runs = list(zip(names, self.labels, self.budgets, strict=True))
+        of_whole_pool = [name for name, label, _ in runs if label == WHOLE_POOL]
+        comparisons = {}
+        for budget in dict.fromkeys(budget for budget in self.budgets if budget is not None) or [None]:
+            of_budget = {name: label for name, label, own in runs if own == budget and label != WHOLE_POOL}
+            names = [
+                name
+                for label in dict.fromkeys(of_budget.values())
+                for name in of_budget
+                if of_budget[name] == label
             ]
-        return {title: names for title, names in found.items() if len(names) > 1}
+            title = self.experiment.name if budget is None else f"{self.experiment.name}_{budget}"
+            comparisons[title] = [
+                name
+                for name in (*names, *of_whole_pool)
+                if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
+            ]
+        return {title: names for title, names in comparisons.items() if len(names) > 1}
 
 
 def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: StageChecks) -> ExperimentPlan:
     """Check all runs as the stages that make them would, as far as that can be known now.
 
-    Args: checks: what those stages would refuse.
-    Raises: FileNotFoundError, ValueError: whatever would keep a run from starting.
+    Args:
+        config_file: the experiment's YAML, for errors.
+        experiment: what it says.
+        checks: what those stages would refuse.
+
+    Raises:
+        FileNotFoundError, ValueError: whatever would keep a run from starting.
     """
     experiment = with_yamls(experiment)
     named = runs_of(experiment, {**checks.sections, **checks.target_sections})
@@ -163,7 +183,8 @@ def _reference(path: str, experiment: ExperimentConfig, checks: StageChecks) -> 
     config, _ = load_config(path, needs=("model", "data"), checks=checks.sections)
     if config.subset is not None:
         raise ValueError(
-            f"{path}: found a `subset` section, expected a run on the whole pool: its losses are to be of all rows"
+            f"{path}: found a `subset` section, expected a run on the whole pool, "
+            "since subsets are chosen by its losses: remove the section, or name the YAML of another run"
         )
     commands = [
         [*_launcher(experiment), _script("train.py"), "--config_file", path],
@@ -179,38 +200,60 @@ def _reference(path: str, experiment: ExperimentConfig, checks: StageChecks) -> 
     training = work.training_of_epoch * steps / steps_per_epoch(work.num_rows, config.global_batch_size)
     num_scored = len(scheduled_steps(config.checkpoints, steps)) + experiment.score_base_model
     scoring = work.scoring_of_pool * num_scored
-    return PlannedRun(config, commands, work.num_rows, steps, training + scoring, training, is_reference=True)
+    return PlannedRun(
+        config=config,
+        commands=commands,
+        num_examples=work.num_rows,
+        steps=steps,
+        operations=training + scoring,
+        training_operations=training,
+        is_reference=True,
+    )
 
 
 def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> PlannedRun:
     words = ["--config_file", experiment.target, *run.overrides]
     commands = [[*_launcher(experiment), _script("train.py"), *words], [_script("evaluate_run.py"), *words]]
-    rows, of_epoch = work.num_rows, work.training_of_epoch
-    if run.budget is not None:
-        rows = budget_in_rows(run.budget, work.num_selectable, "budgets")
-        of_epoch = work.training_of_selectable_row * rows
-    steps = total_steps(run.config, rows)
+    if run.budget is None:
+        num_rows = work.num_rows
+        of_epoch = work.training_of_epoch
+    else:
+        num_rows = budget_in_rows(run.budget, work.num_selectable, "budgets")
+        of_epoch = work.training_of_selectable_row * num_rows
+    steps = total_steps(run.config, num_rows)
     scheduled_steps(run.config.checkpoints, steps)  # train.py would refuse more checkpoints than steps
-    operations = of_epoch * steps / steps_per_epoch(rows, run.config.global_batch_size)
-    return PlannedRun(run.config, commands, rows, steps, operations, operations, is_reference=False)
+    operations = of_epoch * steps / steps_per_epoch(num_rows, run.config.global_batch_size)
+    return PlannedRun(
+        config=run.config,
+        commands=commands,
+        num_examples=num_rows,
+        steps=steps,
+        operations=operations,
+        training_operations=operations,
+        is_reference=False,
+    )
 
 
 class _Work:
-    """What a model's passes over its pool take, in floating-point operations.
+    """The work of a model's passes over its pool, in floating-point operations.
 
     Attributes:
-        num_rows: that a training on the whole pool takes; num_selectable: those of them with a response token.
-        training_of_epoch: on the whole pool; training_of_selectable_row: on one of these, on average.
-        scoring_of_pool: with one checkpoint.
+        num_rows: rows of the pool that can be trained on.
+        num_selectable: those of them with a response token.
+        training_of_epoch: training on all rows once.
+        training_of_selectable_row: training on one selectable row once, on average.
+        scoring_of_pool: scoring with one checkpoint.
     """
 
     def __init__(self, config: RunConfig):
+        # Here, as a comparison imports this package without torch.
         from ..data.pool import Pool
         from ..data.tokenization import tokenize_pool
         from ..modeling.loading import base_config, empty_model, load_tokenizer
         from ..modeling.operations import scoring_operations, training_operations
 
-        data, pool = config.data_section, Pool(config.data_section)
+        data = config.data_section
+        pool = Pool(data)
         is_encoder_decoder = bool(base_config(config.model_section).is_encoder_decoder)
         tokens = tokenize_pool(
             pool, load_tokenizer(config.model_section), data.template, data.max_length, is_encoder_decoder
@@ -222,9 +265,9 @@ class _Work:
         self.num_rows = len(pool.usable_rows)
         self.num_selectable = int(selectable_N.sum())
         self.training_of_epoch = float(training_N[pool.usable_rows].sum())
-        self.training_of_selectable_row = (
-            float(training_N[selectable_N].mean()) if self.num_selectable else 0.0
-        )
+        self.training_of_selectable_row = 0.0
+        if self.num_selectable:
+            self.training_of_selectable_row = float(training_N[selectable_N].mean())
         self.scoring_of_pool = float(scoring_N[selectable_N].sum())
 
 
@@ -239,7 +282,7 @@ def _script(name: str) -> str:
 
 
 def _pace(runs: Sequence[PlannedRun]) -> float | None:
-    """Device-seconds an operation of the trained ones among these runs, None if there is none."""
+    """Device-seconds per operation of the trained runs among these; None if there is none."""
     seconds = operations = 0.0
     for run in runs:
         path = RunPaths(run.config.run_name).manifest
