@@ -68,7 +68,7 @@ def stage_checks() -> "StageChecks":
     """What training, selection and evaluation say of a run of an experiment before it is made."""
     from utils.config.train_args import train_args_problems
     from utils.data.settings import data_problems, read_pool
-    from utils.evaluation.plan import question_files
+    from utils.evaluation.plan import question_sets
     from utils.evaluation.settings import evaluation_problems
     from utils.experiments.checks import MethodFacts, StageChecks
     from utils.modeling.settings import model_problems
@@ -108,7 +108,7 @@ def stage_checks() -> "StageChecks":
         target_sections={"evaluation": evaluation_problems},
         training=check_training,
         selection=lambda config, num_rows: check_before_scoring(config, pool_of(config), num_rows),
-        questions=question_files,
+        questions=question_sets,
     )
 
 

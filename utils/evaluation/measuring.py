@@ -25,7 +25,7 @@ from .predictions import (
     tally_by_source,
 )
 from .programs import answered_by_programs
-from .questions.files import Question, QuestionFile
+from .questions.files import Question, QuestionSet
 from .text_metrics import text_scores
 
 # The lines of a result's predictions, and the result.
@@ -42,14 +42,18 @@ def measure(models: Models, config: RunConfig, plan: EvaluationPlan, name: str) 
     if name in plan.lm_eval_tasks:
         return _measure_lm_eval_task(models, evaluation, plan.lm_eval_tasks[name], evaluation.limit_of(name))
     task = plan.tasks[name]
-    file = task.file
+    question_set = task.question_set
     # Losses come first: vLLM needs the memory of the model that gives them.
-    loss = {"notes": []} if file.pool is None else _heldout_loss(models.losses, config, plan, file.pool)
+    loss = (
+        {"notes": []}
+        if question_set.pool is None
+        else _heldout_loss(models.losses, config, plan, question_set.pool)
+    )
     responses, notes = _responses(models, task, evaluation)
-    result = {**loss, "notes": [*file.notes, *loss["notes"], *notes]}
-    if file.pool is not None and evaluation.text_metrics:
-        return _compared_as_texts(file, responses, evaluation, result)
-    return _judged(file, responses, result)
+    result = {**loss, "notes": [*question_set.notes, *loss["notes"], *notes]}
+    if question_set.pool is not None and evaluation.text_metrics:
+        return _compared_as_texts(question_set, responses, evaluation, result)
+    return _judged(question_set, responses, result)
 
 
 def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Pool) -> dict[str, Any]:
@@ -93,17 +97,17 @@ def _responses(
     def ask_in_words(questions: list[Question]) -> list[Response]:
         return ask(models.generation, in_words(questions), evaluation.chat_template)
 
-    responses, note = answered_by_programs(task.file.questions, responses, ask_in_words)
+    responses, note = answered_by_programs(task.question_set.questions, responses, ask_in_words)
     return responses, [note]
 
 
-def _judged(file: QuestionFile, responses: list[Response], result: dict[str, Any]) -> Measurement:
-    predictions = judge_all(file.questions, responses)
+def _judged(question_set: QuestionSet, responses: list[Response], result: dict[str, Any]) -> Measurement:
+    predictions = judge_all(question_set.questions, responses)
     result = {**tally(predictions), **result}
-    if file.pool is not None:
+    if question_set.pool is not None:
         by_source = {
             source: {**result["by_source"][source], **accuracy}
-            for source, accuracy in tally_by_source(predictions, file.pool.source_names).items()
+            for source, accuracy in tally_by_source(predictions, question_set.pool.source_names).items()
         }
         result["by_source"] = by_source
         for entry in ("accuracy", "accuracy_strict"):
@@ -112,12 +116,12 @@ def _judged(file: QuestionFile, responses: list[Response], result: dict[str, Any
 
 
 def _compared_as_texts(
-    file: QuestionFile, responses: list[Response], evaluation: EvaluationConfig, result: dict[str, Any]
+    question_set: QuestionSet, responses: list[Response], evaluation: EvaluationConfig, result: dict[str, Any]
 ) -> Measurement:
     texts = [response.text.strip() for response in responses]
-    references = [question.gold.text for question in file.questions]
+    references = [question.gold.text for question in question_set.questions]
     overall, each = text_scores(evaluation.text_metrics, texts, references, evaluation.bert_score_model)
-    lines = [response_line(*pair) for pair in zip(file.questions, responses, strict=True)]
+    lines = [response_line(*pair) for pair in zip(question_set.questions, responses, strict=True)]
     for metric, values in each.items():
         for line, value in zip(lines, values, strict=True):
             line[metric] = value

@@ -37,7 +37,7 @@ from .programs import asking_for_a_program
 from .questions.files import (
     PUBLIC,
     Question,
-    QuestionFile,
+    QuestionSet,
     public_question_set,
     read_heldout,
     read_question_set,
@@ -53,7 +53,7 @@ class QuestionTask:
     """Questions as the model will read them.
 
     Attributes:
-        file: where they come from.
+        question_set: the questions, and where they come from.
         lm_eval: as lm-eval asks them; None without questions.
         lengths: tokens of each prompt.
         too_long: which prompts leave no room for a response.
@@ -61,7 +61,7 @@ class QuestionTask:
             in words.
     """
 
-    file: QuestionFile
+    question_set: QuestionSet
     lm_eval: ConfigurableTask | None
     lengths: list[int]
     too_long: list[bool]
@@ -126,7 +126,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     lm_eval_tasks = _lm_eval_tasks_of(evaluation)
     if evaluation.program_of_thought:
         check_sandbox()
-    files = question_files(config)
+    sets = question_sets(config)
     step, checkpoint = choose_checkpoint(config.run_name, ckpt)
     tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
     fingerprint = tokenizer_fingerprint(tokenizer)
@@ -144,7 +144,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     shots: list[Example] = []
     if evaluation.fewshot and evaluation.num_fewshot:
         shots = read_shots(evaluation.fewshot, evaluation.num_fewshot, data)
-    files, notes = _compared_with_pool(files, config)
+    sets, notes = _compared_with_pool(sets, config)
     render = plain_prompt if evaluation.chat_template else look_up(TEMPLATES, data.template, "data.template")
     prompting = _Prompting(shots, render, evaluation, tokenizer, architecture)
     inputs = {
@@ -166,7 +166,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     }
     each_inputs = {
         name: {**inputs, "limit": evaluation.limit_of(name), **own}
-        for name, own in _own_inputs(files, lm_eval_tasks, data.max_length).items()
+        for name, own in _own_inputs(sets, lm_eval_tasks, data.max_length).items()
     }
     finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, each_inputs)
     unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
@@ -177,7 +177,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         checkpoint=checkpoint,
         tokenizer=tokenizer,
         max_new_tokens=evaluation.max_new_tokens,
-        tasks={file.name: prompting.task_of(file) for file in files},
+        tasks={question_set.name: prompting.task_of(question_set) for question_set in sets},
         lm_eval_tasks=lm_eval_tasks,
         inputs=inputs,
         each_inputs=each_inputs,
@@ -194,36 +194,38 @@ def _lm_eval_tasks_of(evaluation: EvaluationConfig) -> dict[str, str]:
     return dict(named_tasks(evaluation))
 
 
-def question_files(config: RunConfig) -> list[QuestionFile]:
+def question_sets(config: RunConfig) -> list[QuestionSet]:
     """All questions that we ask in our own way.
 
     Raises:
         FileNotFoundError, ValueError: for files that cannot be read.
     """
     evaluation = config.evaluation
-    files = []
+    sets = []
     if evaluation.heldout:
         limit = evaluation.limit_of(HELDOUT)
-        files.append(
+        sets.append(
             read_heldout(evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics))
         )
     for name, path in evaluation.benchmarks.items():
         if path == PUBLIC:
-            files.append(public_question_set(name, public_rows(name), evaluation.limit_of(name)))
+            sets.append(public_question_set(name, public_rows(name), evaluation.limit_of(name)))
         else:
-            files.append(read_question_set(name, path, evaluation.limit_of(name)))
-    return files
+            sets.append(read_question_set(name, path, evaluation.limit_of(name)))
+    return sets
 
 
-def _compared_with_pool(files: list[QuestionFile], config: RunConfig) -> tuple[list[QuestionFile], list[str]]:
-    """The files with the pool's rows that ask the same questions, and a note if the pool cannot be read."""
+def _compared_with_pool(sets: list[QuestionSet], config: RunConfig) -> tuple[list[QuestionSet], list[str]]:
+    """The question sets with the pool's rows that ask the same questions, and a note if the pool cannot
+    be read.
+    """
     try:
         pool = Pool(config.data_section)
     except (OSError, ValueError) as error:
         # Not refused: scores do not depend on the pool, and a model is often moved without it.
         reason = str(error).splitlines()[0]
-        return files, [f"not looked for questions that are in the pool, which cannot be read: {reason}"]
-    return [with_pool_rows(file, pool) for file in files], []
+        return sets, [f"not looked for questions that are in the pool, which cannot be read: {reason}"]
+    return [with_pool_rows(question_set, pool) for question_set in sets], []
 
 
 @dataclass(frozen=True)
@@ -236,12 +238,12 @@ class _Prompting:
     tokenizer: PreTrainedTokenizerBase
     architecture: PretrainedConfig
 
-    def task_of(self, file: QuestionFile) -> QuestionTask:
-        if not file.questions:  # held-out rows that state no answer have a loss all the same
-            return QuestionTask(file, None, [], [], None)
-        by_program = self.evaluation.program_of_thought and file.pool is None
+    def task_of(self, question_set: QuestionSet) -> QuestionTask:
+        if not question_set.questions:  # held-out rows that state no answer have a loss all the same
+            return QuestionTask(question_set, None, [], [], None)
+        by_program = self.evaluation.program_of_thought and question_set.pool is None
         render = asking_for_a_program(self.render) if by_program else self.render
-        task = question_task(file.name, file.questions, self.shots, render, self.evaluation)
+        task = question_task(question_set.name, question_set.questions, self.shots, render, self.evaluation)
         prompts = prompts_of(task, self.tokenizer, self.evaluation.chat_template)
         ids = encode_prompts(self.tokenizer, prompts, bool(self.architecture.is_encoder_decoder))
         lengths = [len(prompt) for prompt in ids]
@@ -249,20 +251,20 @@ class _Prompting:
         too_long = [limit is not None and length > limit for length in lengths]
 
         def in_words(questions: list[Question]) -> ConfigurableTask:
-            return question_task(file.name, questions, self.shots, self.render, self.evaluation)
+            return question_task(question_set.name, questions, self.shots, self.render, self.evaluation)
 
-        return QuestionTask(file, task, lengths, too_long, in_words if by_program else None)
+        return QuestionTask(question_set, task, lengths, too_long, in_words if by_program else None)
 
 
 def _own_inputs(
-    files: list[QuestionFile], lm_eval_tasks: dict[str, str], max_length: int
+    sets: list[QuestionSet], lm_eval_tasks: dict[str, str], max_length: int
 ) -> dict[str, dict[str, Any]]:
     """name -> what this result alone depends on."""
     own: dict[str, dict[str, Any]] = {}
-    for file in files:
-        own[file.name] = {"file": file.sha256}
-        if file.pool is not None:
-            own[file.name] |= {"pool": file.pool.fingerprint, "max_length": max_length}
+    for question_set in sets:
+        own[question_set.name] = {"file": question_set.sha256}
+        if question_set.pool is not None:
+            own[question_set.name] |= {"pool": question_set.pool.fingerprint, "max_length": max_length}
     for name, task in lm_eval_tasks.items():
         own[name] = {"file": _lm_eval_task_fingerprint(task)}
     return own

@@ -12,7 +12,7 @@ from utils.data.formats import Example
 from utils.data.truncation import Truncation
 from utils.evaluation.answers.judging import Gold
 from utils.evaluation.plan import EvaluationPlan, QuestionTask
-from utils.evaluation.questions.files import Question, QuestionFile
+from utils.evaluation.questions.files import Question, QuestionSet
 from utils.modeling.devices import ModelSize
 from utils.reporting.text.evaluation import evaluation_plan_text
 from utils.reporting.text.plan_lines import truncation_lines
@@ -127,7 +127,9 @@ def test_a_scoring_says_whose_tokenizer_it_takes_for_checkpoints_made_elsewhere(
 
 def test_an_evaluation_says_what_it_asks_and_what_is_there():
     question = Question(0, Example("How many?", "2"), cast(Gold, None))
-    file = QuestionFile("bench", "bench.jsonl", "", [question, question], ["the second repeats the first"])
+    question_set = QuestionSet(
+        "bench", "bench.jsonl", "", [question, question], ["the second repeats the first"]
+    )
     plan = EvaluationPlan(
         run_name="run",
         folder=Path("res/run/evaluation"),
@@ -135,7 +137,7 @@ def test_an_evaluation_says_what_it_asks_and_what_is_there():
         checkpoint=None,
         tokenizer=cast(Any, None),
         max_new_tokens=50,
-        tasks={"bench": QuestionTask(file, None, [10, 20], [False, True], None)},
+        tasks={"bench": QuestionTask(question_set, None, [10, 20], [False, True], None)},
         lm_eval_tasks={"arc": "arc_easy"},
         inputs={},
         each_inputs={},

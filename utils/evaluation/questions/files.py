@@ -51,7 +51,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class QuestionFile:
+class QuestionSet:
     """Questions, and where they come from.
 
     Attributes:
@@ -71,7 +71,7 @@ class QuestionFile:
     pool: Pool | None = None
 
 
-def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionFile:
+def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionSet:
     """Held-out rows, read as the pool is. The gold answer is the one that the response states.
 
     Args:
@@ -102,10 +102,10 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
         notes.append(
             f'{_rows(unanswered)} whose response states no "The answer is": in the loss, not in the accuracy'
         )
-    return QuestionFile(HELDOUT, path, _sha256(file), questions, notes + _repeated(questions), pool=pool)
+    return QuestionSet(HELDOUT, path, _sha256(file), questions, notes + _repeated(questions), pool=pool)
 
 
-def read_question_set(name: str, path: str, limit: int | None) -> QuestionFile:
+def read_question_set(name: str, path: str, limit: int | None) -> QuestionSet:
     """A benchmark: rows of {"instruction", "answer"}, or of the fields in which the six sets are published.
 
     Raises:
@@ -139,7 +139,7 @@ def read_question_set(name: str, path: str, limit: int | None) -> QuestionFile:
     return _benchmark(name, path, _sha256(file), texts)
 
 
-def public_question_set(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionFile:
+def public_question_set(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionSet:
     """A benchmark from the hub.
 
     Args:
@@ -151,13 +151,13 @@ def public_question_set(name: str, rows: Sequence[tuple[str, str]], limit: int |
     return _benchmark(name, PUBLIC, digest, rows[:limit])
 
 
-def _benchmark(name: str, path: str, sha256: str, texts: Sequence[tuple[str, str]]) -> QuestionFile:
+def _benchmark(name: str, path: str, sha256: str, texts: Sequence[tuple[str, str]]) -> QuestionSet:
     kind = MATH_SETS.get(name)
     questions = [
         Question(row, Example(question, answer), Gold(answer, kind))
         for row, (question, answer) in enumerate(texts)
     ]
-    return QuestionFile(name, path, sha256, questions, _repeated(questions))
+    return QuestionSet(name, path, sha256, questions, _repeated(questions))
 
 
 def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
@@ -177,24 +177,25 @@ def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
     return [pool[row] for row in rows]
 
 
-def with_pool_rows(file: QuestionFile, pool: Pool) -> QuestionFile:
+def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
     """The same questions, each with the first row of the pool that asks it in any letter case and spacing."""
-    texts = {_plain(question.example) for question in file.questions}
+    texts = {_plain(question.example) for question in question_set.questions}
     first_row: dict[str, int] = {}
     for row, example in enumerate(pool):
         text = _plain(example)
         if text in texts:
             first_row.setdefault(text, row)
     questions = [
-        replace(question, pool_row=first_row.get(_plain(question.example))) for question in file.questions
+        replace(question, pool_row=first_row.get(_plain(question.example)))
+        for question in question_set.questions
     ]
     in_pool = [question.row for question in questions if question.pool_row is not None]
-    notes = list(file.notes)
+    notes = list(question_set.notes)
     if in_pool:
         notes.append(
             f"{_rows(in_pool)} whose question is in the pool too: a model may have been trained on it"
         )
-    return replace(file, questions=questions, notes=notes)
+    return replace(question_set, questions=questions, notes=notes)
 
 
 def _plain(example: Example) -> str:

@@ -43,16 +43,16 @@ def _state(plan: "EvaluationPlan", name: str) -> str:
 
 
 def _task_lines(task: "QuestionTask", max_new_tokens: int, state: str) -> list[str]:
-    file = task.file
+    question_set = task.question_set
     most = len(task.lengths) * max_new_tokens
     lines = [
-        f"  {file.name}: {len(file.questions)} questions in {file.path}; {sum(task.lengths):,} prompt tokens, "
-        f"at most {most:,} to generate; {state}"
+        f"  {question_set.name}: {len(question_set.questions)} questions in {question_set.path}; "
+        f"{sum(task.lengths):,} prompt tokens, at most {most:,} to generate; {state}"
     ]
-    if file.pool is not None:
-        num_rows = len(file.pool.usable_rows)
-        lines.append(f"    response loss of {num_rows} rows, {len(file.pool.source_names)} sources")
-    lines += [f"    {note}" for note in file.notes]
+    if question_set.pool is not None:
+        num_rows = len(question_set.pool.usable_rows)
+        lines.append(f"    response loss of {num_rows} rows, {len(question_set.pool.source_names)} sources")
+    lines += [f"    {note}" for note in question_set.notes]
     if num_too_long := sum(task.too_long):
         lines.append(f"    {num_too_long} prompts leave no room for a response: their beginning goes")
     return lines
