@@ -1,4 +1,4 @@
-"""A manifest of each kind as it lies on disk, as this version writes it and as the first one of format 1 did."""
+"""A manifest of each kind as it lies on disk, by this version and by the first one of format 1."""
 
 from typing import Any
 

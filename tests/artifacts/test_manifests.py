@@ -1,4 +1,4 @@
-"""Each kind of manifest is read and written by one class, bit for bit, and refused by name where something is missing."""
+"""Each kind of manifest is read and written by one class, bit for bit, and refused if an entry is missing."""
 
 import copy
 import json
