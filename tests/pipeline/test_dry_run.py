@@ -1,5 +1,6 @@
 """A dry run says what the real run would say, before a model is loaded; what it passes the run completes."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ def command(make_config, tmp_path) -> Callable[..., list[str]]:
 @pytest.mark.parametrize(("overrides", "expected"), BROKEN.values(), ids=BROKEN.keys())
 def test_dry_run_and_run_are_refused_alike(command, res_dir, capsys, monkeypatch, overrides, expected):
     monkeypatch.setattr("utils.training.run.load_base_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setitem(sys.modules, "trackio", None)  # as if it were not installed
     said = []
     for words in (command(*overrides, "--dry_run"), command(*overrides)):
         assert train.main(words) == 1

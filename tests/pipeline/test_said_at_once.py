@@ -13,6 +13,7 @@ END = "-- end of a command --"
 # by then.
 _WATCHED = f"""
 import importlib, json, sys
+sys.modules["trackio"] = None  # as if it were not installed
 script, commands = importlib.import_module(sys.argv[1]), json.loads(sys.argv[2])
 for words in commands:
     code = script.main(words)
