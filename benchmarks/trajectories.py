@@ -36,6 +36,7 @@ from utils.data.templates import alpaca_prompt  # noqa: E402
 from utils.data.tokenization import shared_prefix, tokenize_pool  # noqa: E402
 from utils.modeling.loading import load_checkpoint, load_tokenizer, pad_id_of  # noqa: E402
 from utils.modeling.operations import matrix_rate, scoring_operations  # noqa: E402
+from utils.modeling.precision import float32_products  # noqa: E402
 from utils.modeling.scorer import ResponseScorer  # noqa: E402
 from utils.process.memory import keep_freed_memory  # noqa: E402
 from utils.scoring.run import tokens_per_batch  # noqa: E402
@@ -70,7 +71,8 @@ def main() -> int:
 def compare(arguments: argparse.Namespace, folder: Path) -> None:
     os.environ["S2L_RES_DIR"] = str(folder / "res")
     checkpoints = make_checkpoints(arguments, folder / "checkpoints")
-    ours = measure_ours(arguments, checkpoints[0])
+    with float32_products(in_tf32=arguments.precision == "tf32"):
+        ours = measure_ours(arguments, checkpoints[0])
     plain = [run_plain(arguments, checkpoint) for checkpoint in checkpoints]
     end_to_end, peak, losses = run_ours(arguments, folder, checkpoints)
     error = np.abs(losses - np.array(plain[0]["losses"], np.float32))
@@ -129,7 +131,6 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     pool = Pool(DataConfig(path=str(arguments.pool), limit=arguments.num_examples))
     tokens = tokenize_pool(pool, tokenizer, "alpaca", MAX_LENGTH, False)
     dtype = torch.bfloat16 if arguments.precision == "bfloat16" else torch.float32
-    torch.backends.cuda.matmul.allow_tf32 = arguments.precision == "tf32"
     model: Any = load_checkpoint(checkpoint, model_config, dtype)
     model = model.to(arguments.device)
     rows = np.flatnonzero(tokens.num_response_tokens > 0)

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
 from ..data.pool import Pool
 from ..data.tokenization import TokenizedPool
+from ..modeling.precision import float32_products
 from ..modeling.scorer import ResponseScorer
 from ..process.reporter import reporter
 
@@ -26,11 +27,12 @@ def heldout_losses(
     losses_N = np.full(len(tokens), np.nan, np.float32)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     probe = rows_of_all_lengths(scorable, scoring_lengths(tokens)[scorable])
-    scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in probe])
     progress = reporter.progress("held-out loss", "row", len(scorable))
-    for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
-        losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B.cpu().numpy()
-        progress.advance(len(rows))
+    with float32_products(in_tf32=False):
+        scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in probe])
+        for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
+            losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B.cpu().numpy()
+            progress.advance(len(rows))
     progress.close()
     broken = scorable[~np.isfinite(losses_N[scorable])]
     if len(broken):

@@ -246,7 +246,7 @@ class ResponseScorer:
         return _stack([self._score_within_memory(rows[:middle]), self._score_within_memory(rows[middle:])])
 
     def _tolerance(self) -> float:
-        if self._model.device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32:
+        if self._model.device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32":
             return max(_TF32_TOLERANCE, _TOLERANCE[self._model.dtype])
         return _TOLERANCE[self._model.dtype]
 

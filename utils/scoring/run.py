@@ -20,6 +20,7 @@ from ..artifacts.trajectories.write import parts_folder, scored_steps
 from ..config.schema import RunConfig, TrajectoriesConfig
 from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
 from ..modeling.loading import base_config, check_weights, load_base_model, load_checkpoint, load_tokenizer
+from ..modeling.precision import float32_products
 from ..modeling.scorer import ResponseScorer
 from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
@@ -71,6 +72,7 @@ def run_scoring(
             paths = RunPaths(config.run_name)
             keep_config(paths, config)
             held.enter_context(copied_to(paths.log, log_heading))
+        held.enter_context(float32_products(in_tf32=config.trajectories.precision == "tf32"))
         failed_here, line = _score_units(config, plan, launch, steps)
         failed = {**plan.unreadable, **launch.gather(failed_here)}
         lines = list(filter(None, launch.gather({launch.rank: line}).values()))
@@ -210,8 +212,6 @@ class _CheckpointScorer:
         self._scorer: ResponseScorer | None = None
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-checkpoint")
         self._next: tuple[int, Future[Any]] | None = None
-        if config.trajectories.precision == "tf32":
-            torch.backends.cuda.matmul.allow_tf32 = True
         rows = plan.scorable_rows
         probe = rows_of_all_lengths(rows, scoring_lengths(plan.tokens)[rows])
         self._probe = [plan.tokens.row(row) for row in probe]

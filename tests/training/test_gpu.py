@@ -1,0 +1,50 @@
+"""Training on a GPU is the training of a CPU, in the precision that is asked for."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import train
+from tests.conftest import run_here, run_script
+from tests.training.test_training import kill_once_there
+
+pytestmark = pytest.mark.gpu
+
+
+def losses(run: Path) -> list[float]:
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "t5"])
+def test_a_gpu_trains_as_a_cpu_does(make_config, res_dir, family):
+    config = make_config("proxy", family)
+    run_script("train.py", "--config_file", config, "run_name=cpu", CUDA_VISIBLE_DEVICES="")
+    assert run_here(train, "--config_file", config, "run_name=gpu") == 0
+    np.testing.assert_allclose(losses(res_dir / "gpu"), losses(res_dir / "cpu"), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [["train_args.bf16=true"], ["train_args.tf32=true"], ["train_args.bf16=true", "train_args.tf32=true"]],
+)
+def test_low_precision_is_taken_and_stays_near(make_config, res_dir, settings):
+    config = make_config("proxy")
+    assert run_here(train, "--config_file", config, "run_name=exact") == 0
+    assert run_here(train, "--config_file", config, "run_name=low", *settings) == 0
+    low, exact = losses(res_dir / "low"), losses(res_dir / "exact")
+    assert low != exact
+    np.testing.assert_allclose(low, exact, atol=0.05)
+
+
+def test_a_killed_training_continues_to_the_same_losses(make_config, res_dir):
+    config = make_config("proxy", checkpoints={"count": 6}, train_args={"num_train_epochs": 4})
+    assert run_here(train, "--config_file", config, "run_name=whole") == 0
+    command = [sys.executable, "train.py", "--config_file", str(config), "run_name=killed"]
+    kill_once_there(command, res_dir / "killed/checkpoint-8")
+    run_script(*command[1:])
+    assert len(losses(res_dir / "whole")) == 24
+    np.testing.assert_allclose(losses(res_dir / "killed"), losses(res_dir / "whole"), atol=1e-4)
