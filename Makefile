@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 QUICKSTART := configs/quickstart
 
-.PHONY: install quickstart quickstart-experiment runs docs tree test test-vllm lint lock clean
+.PHONY: install quickstart quickstart-experiment runs docs tree test test-gpu test-vllm lint lock clean
 
 install: $(VENV)/.installed
 
@@ -46,6 +46,10 @@ tree: install
 # Two files at a time, one thread each: most tests wait for processes of their own.
 test: install
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m "not slow" --numprocesses 2 --dist worksteal
+
+# What only a GPU can break, in one process: it has the GPU's memory to itself.
+test-gpu: install
+	$(RUN) -m pytest -q -m gpu
 
 # The vLLM back end against the hf one, on a CPU: vLLM's CPU build in an environment of its own. Its image, sound and video
 # packages are for another torch and go. lm-eval asks for the version of a package named vllm, which this build is not.

@@ -88,12 +88,18 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """All tests but those marked gpu run on the CPU, on a machine with GPUs too, and test the same everywhere."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
         import torch
 
         if not torch.cuda.is_available():
-            pytest.skip("needs a GPU")
+            pytest.skip("needs a GPU, and `make test-gpu`")
 
 
 @pytest.fixture(scope="session")

@@ -463,6 +463,7 @@ def test_a_bad_request_says_what_to_change(run, capsys, overrides, said):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="programs run on Linux only")
+@pytest.mark.usefixtures("sandbox")
 def test_program_of_thought_asks_for_programs_and_falls_back_on_words(run, capsys):
     assert run_evaluation(run(heldout=None, program_of_thought=True)) == 0
     known = read("known")

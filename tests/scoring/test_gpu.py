@@ -11,7 +11,16 @@ import torch
 import get_trajectories
 import run_distributed_trajectories
 import train
-from tests.conftest import ARCHITECTURES, LLAMA_LIKE, plain_losses, pool_rows, run_here, write_jsonl
+from tests.conftest import (
+    ARCHITECTURES,
+    LLAMA_LIKE,
+    in_one_line,
+    plain_losses,
+    pool_rows,
+    run_here,
+    run_script,
+    write_jsonl,
+)
 from utils.config.schema import DataConfig, ModelConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
@@ -120,7 +129,7 @@ def losses_at(config: Path, res_dir: Path, *words: str) -> np.ndarray:
 def test_memory_that_runs_out_halves_the_batches_and_changes_no_loss(wide, res_dir, capsys):
     expected = losses_at(wide, res_dir)
     assert "out of memory" not in capsys.readouterr().err
-    with memory_limit(400):
+    with memory_limit(250):
         halved = losses_at(wide, res_dir)
     assert "out of memory: from here on" in capsys.readouterr().err
     np.testing.assert_allclose(halved, expected, atol=EXACT)
@@ -170,6 +179,16 @@ def test_a_training_and_its_scoring_keep_their_own_precision(make_config, res_di
     assert len(during) == 4
     for name, losses in during.items():
         np.testing.assert_allclose(np.load(res_dir / "proxy/trajectories" / name), losses, atol=1e-6)
+
+
+def test_more_processes_than_gpus_are_one_error_of_training_and_scoring(make_config):
+    config = make_config("proxy", num_rows=20)
+    too_many = torch.cuda.device_count() + 1
+    for script in ("train.py", "run_distributed_trajectories.py"):
+        answer = run_script(script, "--config_file", config, torchrun=too_many, check=False)
+        assert answer.returncode != 0
+        assert f"give torchrun --nproc_per_node={too_many - 1}" in in_one_line(answer.stderr)
+        assert f'{script}", line' not in answer.stderr, "no traceback of ours"
 
 
 def test_quantities_for_the_baselines_are_those_of_the_cpu(make_model):

@@ -3,6 +3,7 @@
 The device goes by its name, the model by its number of parameters.
 """
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +27,21 @@ class ModelSize:
     num_trained: int
 
 
-def default_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def own_device() -> torch.device:
+    """The one of this process: the GPU of its place on this machine, or the CPU.
+
+    Raises:
+        ValueError: if torchrun started more processes on this machine than it has GPUs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+    if processes > gpus:
+        raise ValueError(
+            f"torchrun started {processes} processes on this machine, but {counted(gpus, 'GPU')} can be seen here, and "
+            f"each process takes one: give torchrun --nproc_per_node={gpus}"
+        )
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
 def device_name(device: torch.device) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..config.counts import TokenOperations
 
+_LEAST_PRODUCT = 512  # rows and columns; a GPU that lacks 3 MiB can do nothing
 _PER_WEIGHT = 2  # a multiplication and an addition
 # The two halves of a backward pass, in forward passes.
 _BACKWARD_TO_INPUTS = 1
@@ -99,6 +100,16 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, tries: int = 5) -> flo
     """Floating-point operations a second of a large square matrix product: the median of several tries."""
     # A CPU without bfloat16 of its own takes minutes for a product of size 2048 in it.
     size = 8192 if device.type == "cuda" else 512
+    while True:
+        try:
+            return _rate_of_product(size, device, dtype, tries)
+        except torch.OutOfMemoryError:  # the work itself fills the GPU: a smaller product is near enough
+            if size <= _LEAST_PRODUCT:
+                raise
+        size //= 2
+
+
+def _rate_of_product(size: int, device: torch.device, dtype: torch.dtype, tries: int) -> float:
     generator = torch.Generator(device).manual_seed(0)  # a training's own random numbers are not touched
     left = torch.randn(size, size, device=device, dtype=dtype, generator=generator)
     right = torch.randn(size, size, device=device, dtype=dtype, generator=generator)

@@ -1,4 +1,4 @@
-"""Float32 products as a scoring asks for them, whatever the process around it has set."""
+"""Float32 products as a training or a scoring asks for them, whatever the process around it has set."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ import torch
 def float32_products(in_tf32: bool) -> Iterator[None]:
     """Products of float32 matrices and convolutions are exact inside, or of TF32's ten bits on a GPU that has them.
 
-    A training around it may have set either for itself, and torch sets TF32 for convolutions by default. What was
-    set before is set again at the end. Only torch's newer switches are used: reading an older one (`allow_tf32`)
-    after Trainer has set a newer one is an error.
+    A scoring during a training wants its own. torch sets TF32 for convolutions by default, and what Trainer once set
+    stays set in the process. What was set before is set again at the end. Only torch's newer switches are used:
+    reading an older one (`allow_tf32`) after Trainer has set a newer one is an error.
     """
     backends = torch.backends
     switches = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)

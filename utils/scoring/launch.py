@@ -17,6 +17,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from ..config.schema import TrajectoriesConfig
+from ..modeling.devices import own_device
 from ..process.lifetime import LAUNCHER_VARIABLE
 from ..process.reporter import reporter
 
@@ -32,9 +33,7 @@ class Launch:
 
     def __init__(self) -> None:
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        self.device = torch.device("cpu")
-        if torch.cuda.is_available():
-            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        self.device = own_device()
         self._taken = 0
         self._counter: PrefixStore | None = None
         if self.size > 1 and not dist.is_initialized():

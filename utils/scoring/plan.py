@@ -19,7 +19,7 @@ from ..data.pool import Pool
 from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
 from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
-from ..modeling.devices import default_device, device_name, model_size
+from ..modeling.devices import device_name, model_size, own_device
 from ..modeling.loading import (
     base_fingerprint,
     checkpoint_config,
@@ -108,7 +108,7 @@ def plan_scoring(
         check_trajectories(folder, inputs, fingerprints, record.data)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     num_tokens = int(tokens.lengths[scorable].sum())
-    device = device_name(default_device())
+    device = device_name(own_device())
     pace = scoring_pace(model_record, device, config.trajectories.precision)
     summary = ScoringSummary(
         run_name=config.run_name,

@@ -20,6 +20,7 @@ from ..data.batching import scoring_lengths
 from ..modeling.devices import device_name
 from ..modeling.loading import add_lora, load_adapter, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.operations import scoring_operations, training_operations
+from ..modeling.precision import float32_products
 from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
 from ..process.reporter import reporter
@@ -57,6 +58,7 @@ def run_training(
                 reporter.say(f"run {config.run_name}: all {plan.steps} steps are trained already")
             return
         newest = None if plan.starts_over else newest_resumable_checkpoint(paths)
+        held.enter_context(float32_products(in_tf32=bool(config.train_args.get("tf32"))))
         _train(config, plan, state, paths, newest, callbacks)
 
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments, get_schedu
 from transformers.utils.import_utils import is_liger_kernel_available
 
 from ..config.schema import RunConfig
+from ..modeling.devices import own_device
 from ..process.reporter import reporter
 
 # How a run is executed, not what it computes: these may differ between a run and its continuation.
@@ -86,8 +87,11 @@ def launch_state() -> PartialState:
 
     accelerate must be told of a machine without a GPU, else each rank takes itself for the only one. The others wait
     while the first tokenizes and selects, hence the long timeout.
+
+    Raises:
+        ValueError: if there are more processes on this machine than GPUs.
     """
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=datetime.timedelta(hours=6))
+    return PartialState(cpu=own_device().type == "cpu", timeout=datetime.timedelta(hours=6))
 
 
 def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:
