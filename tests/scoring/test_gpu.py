@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ MEBIBYTE = 2**20
 def make_model(tmp_path, res_dir, tokenizer_dir):
     """make_model(architecture) -> model on the CPU, tokenized pool of 40 rows."""
 
-    def make(architecture: dict) -> tuple[torch.nn.Module, TokenizedPool]:
+    def make(architecture: dict) -> tuple[Any, TokenizedPool]:
         config = ModelConfig(architecture=architecture, tokenizer=str(tokenizer_dir))
         tokenizer = load_tokenizer(config)
         pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", pool_rows(40))), max_length=175))
@@ -52,7 +53,7 @@ def scorable(tokens: TokenizedPool) -> np.ndarray:
     return np.flatnonzero(tokens.num_response_tokens > 0)
 
 
-def scorer_of(model: torch.nn.Module, tokens: TokenizedPool, **options) -> ResponseScorer:
+def scorer_of(model: Any, tokens: TokenizedPool, **options) -> ResponseScorer:
     rows = scorable(tokens)
     prefix = None if tokens.is_encoder_decoder else shared_prefix(tokens, rows)
     return ResponseScorer(model, 0, [tokens.row(row) for row in rows[:3]], prefix, **options)

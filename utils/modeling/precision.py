@@ -2,8 +2,15 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
+
+_BACKENDS: Any = torch.backends  # whose type hints lack the newer switches
+
+
+def products_are_in_tf32(device: torch.device) -> bool:
+    return device.type == "cuda" and _BACKENDS.cuda.matmul.fp32_precision == "tf32"
 
 
 @contextlib.contextmanager
@@ -14,8 +21,7 @@ def float32_products(in_tf32: bool) -> Iterator[None]:
     stays set in the process. What was set before is set again at the end. Only torch's newer switches are used:
     reading an older one (`allow_tf32`) after Trainer has set a newer one is an error.
     """
-    backends = torch.backends
-    switches = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+    switches = (_BACKENDS.cuda.matmul, _BACKENDS.cudnn.conv, _BACKENDS.cudnn.rnn)
     before = [switch.fp32_precision for switch in switches]
     for switch in switches:
         switch.fp32_precision = "tf32" if in_tf32 else "ieee"

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from ..data.batching import pad_rows
 from .head import TiledHead, output_head
 from .logits import NotSeparableError, operations_after
+from .precision import products_are_in_tf32
 from .responses import model_inputs, response_positions
 from .rotary import fixed_rotary_length
 
@@ -246,7 +247,7 @@ class ResponseScorer:
         return _stack([self._score_within_memory(rows[:middle]), self._score_within_memory(rows[middle:])])
 
     def _tolerance(self) -> float:
-        if self._model.device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32":
+        if products_are_in_tf32(self._model.device):
             return max(_TF32_TOLERANCE, _TOLERANCE[self._model.dtype])
         return _TOLERANCE[self._model.dtype]
 
