@@ -4,8 +4,8 @@
     python run_experiment.py --config_file configs/quickstart/experiment.yml
     python run_experiment.py --config_file configs/quickstart/experiment.yml seeds=[0]
 
-What is there already is not made again; after an interruption the same command goes on. `--dry_run` checks what every
-stage of every run would refuse, and lists the runs with their costs.
+What is there already is not made again; after an interruption the same command goes on. `--dry_run` checks
+what every stage of every run would refuse, and lists the runs with their costs.
 """
 
 import sys
@@ -74,7 +74,7 @@ def stage_checks() -> "StageChecks":
     from utils.modeling.settings import model_problems
     from utils.selection.methods.table import METHODS
     from utils.selection.plan import check_before_scoring
-    from utils.selection.resolve import resolve_subset, subset_is_begun
+    from utils.selection.resolve import chosen_rows
     from utils.training.plan import plan_training, set_up_training
     from utils.training.tracking import tracking_problems
 
@@ -88,13 +88,11 @@ def stage_checks() -> "StageChecks":
 
     def check_training(config: "RunConfig", num_rows: int) -> None:
         pool = pool_of(config)
-        if config.subset is None:
-            plan_training(config, pool, pool.usable_rows, None, overwrite=False)
-        elif subset_is_begun(config):
-            subset = resolve_subset(config, pool)
-            plan_training(config, pool, subset.indices, subset.manifest, overwrite=False)
-        else:
+        chosen = chosen_rows(config, pool)
+        if chosen is None:
             set_up_training(config, pool, num_rows)
+        else:
+            plan_training(config, pool, chosen.rows, chosen.subset_manifest, overwrite=False)
 
     sections = {
         "model": model_problems,

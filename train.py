@@ -3,13 +3,17 @@
     python train.py --config_file configs/pythia-70m-deduped_checkpoints.yml
     torchrun --nproc_per_node=8 train.py --config_file configs/pythia-70m-deduped_checkpoints.yml seed=1
 
-Checkpoints go to res/<run_name>/checkpoint-<step>. With a `subset:` section it trains on exactly those rows, and makes
-the subset first if it is not there, as `select_s2l.py` would.
+Checkpoints go to res/<run_name>/checkpoint-<step>. With a `subset:` section it trains on exactly those rows,
+and makes the subset first if it is not there, as `select_s2l.py` would.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 import utils.process.environment  # noqa: F401 (first, for its message)
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     return run_command(lambda: _train(arguments))
 
 
-def _train(arguments) -> int:
+def _train(arguments: "argparse.Namespace") -> int:
     from utils.config.command_line import read_config
     from utils.config.counts import scheduled_steps, total_steps
     from utils.config.train_args import train_args_problems
@@ -29,8 +33,8 @@ def _train(arguments) -> int:
     from utils.modeling.settings import model_problems
     from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
     from utils.reporting.text.training import training_plan_text
-    from utils.selection.plan import plan_selection
-    from utils.selection.resolve import resolve_subset, single_subset_problems, subset_is_begun, uncompared
+    from utils.selection.plan import SelectionPlan, plan_selection
+    from utils.selection.resolve import chosen_rows, rows_of_subset, single_subset_problems
     from utils.selection.run import run_selection
     from utils.training.tracking import prepare_tracking, tracking_problems
 
@@ -43,16 +47,9 @@ def _train(arguments) -> int:
     }
     config = read_config(arguments, needs=("model", "data"), checks=checks)
     pool = read_pool(config)
-    subset, selection = None, None
-    num_rows = len(pool.usable_rows)
-    if config.subset is not None:
-        is_own = config.subset.same_as is None
-        if is_own and not subset_is_begun(config):
-            selection = plan_selection(config, pool)
-            (num_rows,) = selection.budgets
-        else:
-            subset = resolve_subset(config, pool)
-            num_rows = len(subset.indices)
+    # The rows, or the plan by which they are chosen first.
+    chosen = chosen_rows(config, pool) or plan_selection(config, pool)
+    num_rows = chosen.budgets[0] if isinstance(chosen, SelectionPlan) else len(chosen.rows)
     scheduled_steps(config.checkpoints, total_steps(config, num_rows))
 
     # All that needs no torch has been said; these import it.
@@ -64,32 +61,31 @@ def _train(arguments) -> int:
     state = launch_state()
     config = prepare_tracking(config, arguments.wandb_key)
     with state.main_process_first():
-        if selection is not None and state.is_main_process:
-            setup = set_up_training(config, pool, num_rows)  # before the time that choosing takes
-            print(remarks_text(selection.remarks, selection.warnings), file=sys.stderr, end="")
-            print(selection_plan_text(selection))
+        if isinstance(chosen, SelectionPlan):
+            if state.is_main_process:
+                setup = set_up_training(config, pool, num_rows)  # before the time that choosing takes
+                print(remarks_text(chosen.remarks, chosen.warnings), file=sys.stderr, end="")
+                print(selection_plan_text(chosen))
+                if arguments.dry_run:
+                    print(training_plan_text(setup.summary))
+                else:
+                    result = run_selection(chosen)
+                    print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")
+                    print(selection_text(result))
             if arguments.dry_run:
-                print(training_plan_text(setup.summary))
-            else:
-                result = run_selection(selection)
-                print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")
-                print(selection_text(result))
-        if selection is not None and arguments.dry_run:
-            return 0
-        if selection is not None:
-            subset = resolve_subset(config, pool)
-        rows, manifest = (pool.usable_rows, None) if subset is None else (subset.indices, subset.manifest)
-        plan = plan_training(config, pool, rows, manifest, arguments.overwrite)
+                return 0
+            chosen = rows_of_subset(config, pool)
+        plan = plan_training(config, pool, chosen.rows, chosen.subset_manifest, arguments.overwrite)
     text = training_plan_text(plan.summary)
     if state.is_main_process:
-        if config.subset is not None and selection is None:  # one that was just made has been compared
-            print(remarks_text(uncompared(config.subset)), file=sys.stderr, end="")
+        print(remarks_text(chosen.remarks), file=sys.stderr, end="")
         print(text, flush=True)
-    if not arguments.dry_run:
-        callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
-        run_training(config, plan, callbacks, log_heading=text)
-        for callback in callbacks:
-            callback.make_up()
+    if arguments.dry_run:
+        return 0
+    callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
+    run_training(config, plan, callbacks, log_heading=text)
+    for callback in callbacks:
+        callback.score_missing()
     return 0
 
 

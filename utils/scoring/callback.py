@@ -1,8 +1,9 @@
-"""Score the pool while a proxy is being trained, right after each checkpoint is saved. Files and numbers are the same as of
-scoring afterwards, since it is the saved checkpoint that is scored.
+"""Score the pool while a proxy is being trained, right after each checkpoint is saved.
 
-In train.py: `trajectories.during_training: true`. In a Trainer or TRL script of your own, with this repository installed
-(`pip install PATH_OF_THIS_REPOSITORY`):
+Files and numbers are the same as of scoring afterwards, since it is the saved checkpoint that is scored.
+
+In train.py: `trajectories.during_training: true`. In a Trainer or TRL script of your own, with this
+repository installed (`pip install PATH_OF_THIS_REPOSITORY`):
 
     from s2l.config.load import load_config
     from s2l.scoring import TrajectoryCallback
@@ -36,7 +37,8 @@ class TrajectoryCallback(TrainerCallback):
     """
 
     def __init__(self, config: RunConfig):
-        self._config, self._paths = config, RunPaths(config.run_name)
+        self._config = config
+        self._paths = RunPaths(config.run_name)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """A training that was killed between saving and scoring makes up for it.
@@ -45,8 +47,9 @@ class TrajectoryCallback(TrainerCallback):
         """
         if self._config.checkpoints.keep == "last" and Path(args.output_dir) != self._paths.training_parts:
             raise ValueError(
-                f"checkpoints.keep: found last, which train.py acts on; in a Trainer that saves to {args.output_dir} set "
-                "its own save_total_limit instead, and keep: all here"
+                "checkpoints.keep: found last, which train.py acts on; "
+                f"in a Trainer that saves to {args.output_dir} set its own save_total_limit instead, "
+                "and keep: all here"
             )
         for folder in (self._paths.root, Path(args.output_dir)):
             if folder.is_dir() and any(folder.glob("checkpoint-*")):
@@ -54,9 +57,10 @@ class TrajectoryCallback(TrainerCallback):
                 self._score(folder, saved - set(self._scored_steps()))
                 return
 
-    def make_up(self) -> None:
-        """For a training that turned out to be complete: score what a kill after its last save left unscored."""
-        self._score(self._paths.root, set(find_checkpoints(self._paths.root)) - set(self._scored_steps()))
+    def score_missing(self) -> None:
+        """Score the checkpoints without losses, as a kill after the last save leaves one."""
+        saved = set(find_checkpoints(self._paths.root))
+        self._score(self._paths.root, saved - set(self._scored_steps()))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         is_ours = self._paths.checkpoint(state.global_step).is_dir()

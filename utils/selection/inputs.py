@@ -94,13 +94,21 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def identity_if_there(subset: SubsetConfig, found: Subset, num_examples: int) -> str | None:
-    """Identity of the configured trajectories; if they are gone since the subset was made, the recorded one."""
-    if subset.trajectories_from is None:
-        return None
+def identity_if_there(subset: SubsetConfig, found: Subset, num_examples: int) -> tuple[str | None, list[str]]:
+    """Identity of the configured trajectories; if they are gone since the subset was made, the recorded one.
+
+    Returns: it, and what to say of it.
+    """
+    origin = subset.trajectories_from
+    if origin is None:
+        return None, []
     try:
-        return trajectories_identity(read_trajectories(subset.trajectories_from, subset.steps, num_examples))
+        return trajectories_identity(read_trajectories(origin, subset.steps, num_examples)), []
     except FileNotFoundError:
-        if found.manifest.trajectories_from != subset.trajectories_from:
+        if found.manifest.trajectories_from != origin:
             raise
-        return found.manifest.trajectories_identity
+        remark = (
+            f"the trajectories of {origin} are not there: "
+            "whether the subset is still what they would choose is not known"
+        )
+        return found.manifest.trajectories_identity, [remark]

@@ -8,8 +8,7 @@ import numpy as np
 from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, manifest_in, named_subset
-from ..artifacts.subsets import Subset, read_clusters, read_subset
-from ..artifacts.trajectories.read import read_trajectories
+from ..artifacts.subsets import Subset, SubsetManifest, read_clusters, read_subset
 from ..config.names import look_up
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
@@ -23,6 +22,39 @@ from .methods.table import METHODS
 from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
 
 
+@dataclass(frozen=True)
+class ChosenRows:
+    """The rows that a run trains on.
+
+    Attributes:
+        rows: int64, ascending row numbers of the pool.
+        subset_manifest: of the subset they are; None for the whole pool.
+        remarks: for the user.
+    """
+
+    rows: np.ndarray
+    subset_manifest: SubsetManifest | None
+    remarks: list[str]
+
+
+def chosen_rows(config: RunConfig, pool: Pool) -> ChosenRows | None:
+    """The whole pool, or the subset; None where the run's own subset is yet to be made.
+
+    Raises: as `resolve_subset`.
+    """
+    if config.subset is None:
+        return ChosenRows(pool.usable_rows, None, [])
+    if config.subset.same_as is None and not manifest_in(RunPaths(config.run_name).subset).exists():
+        return None
+    return rows_of_subset(config, pool)
+
+
+def rows_of_subset(config: RunConfig, pool: Pool) -> ChosenRows:
+    """Raises: as `resolve_subset`."""
+    subset, remarks = _compared_subset(config, pool)
+    return ChosenRows(subset.indices, subset.manifest, remarks)
+
+
 def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -> Subset:
     """The subset that a run trains on: its own, or that of the run in `subset.same_as`.
 
@@ -30,8 +62,14 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
     and the trajectories where they are still there (a subset may outlive them). Another run's: the pool.
 
     Raises:
-        FileNotFoundError: there is none yet. ValueError: it was made from something else.
+        FileNotFoundError: there is none yet.
+        ValueError: it was made from something else.
     """
+    return _compared_subset(config, pool)[0]
+
+
+def _compared_subset(config: RunConfig, pool: Pool | NumberedRows | None) -> tuple[Subset, list[str]]:
+    """The subset, and what could not be compared."""
     subset = config.subset_section
     if subset.same_as == config.run_name:
         raise ValueError(
@@ -51,23 +89,20 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
         ) from None
     pool = open_pool(config) if pool is None else pool
     recorded = found.manifest.inputs
+    remarks: list[str] = []
     if subset.same_as is not None:
         wanted = pool_inputs(pool)
         recorded = {name: recorded.get(name) for name in wanted}
         ways_out = f"Give this run the pool of {subset.same_as} (its data section), or remove subset.same_as."
     else:
         extended, _ = read_extended(subset.extend)
-        wanted = subset_inputs(config, pool, identity_if_there(subset, found, len(pool)), extended)
+        identity, remarks = identity_if_there(subset, found, len(pool))
+        wanted = subset_inputs(config, pool, identity, extended)
         wanted |= budget_inputs(subset)
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
     data = pool_record(pool.data) if isinstance(pool, Pool) else None
     check_inputs(manifest_in(folder), recorded, wanted, ways_out, data)
-    return found
-
-
-def subset_is_begun(config: RunConfig) -> bool:
-    """Whether the run's own folder holds a subset, of whatever it was made."""
-    return manifest_in(RunPaths(config.run_name).subset).exists()
+    return found, remarks
 
 
 def single_subset_problems(subset: SubsetConfig) -> list[str]:
@@ -76,20 +111,6 @@ def single_subset_problems(subset: SubsetConfig) -> list[str]:
         return [
             f"subset.budget: found {subset.budget}, several subsets; a run is trained on one: make them with select_s2l.py, "
             "and name one in another run as subset.same_as: RUN/subset-<rows>"
-        ]
-    return []
-
-
-def uncompared(subset: SubsetConfig) -> list[str]:
-    """What `resolve_subset` could not compare, for the user: a subset may outlive its trajectories."""
-    origin = subset.trajectories_from
-    if subset.same_as is not None or origin is None:
-        return []
-    try:
-        read_trajectories(origin, subset.steps)
-    except FileNotFoundError:
-        return [
-            f"the trajectories of {origin} are not there: whether the subset is still what they would choose is not known"
         ]
     return []
 
