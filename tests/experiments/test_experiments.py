@@ -27,7 +27,7 @@ from utils.artifacts.manifests import write_config
 from utils.artifacts.paths import RunPaths, comparison_path
 from utils.config.experiment import CONTROLLED, load_experiment, replaced_keys, runs_of
 from utils.config.load import load_config
-from utils.experiments.plan import PlannedRun, plan_experiment
+from utils.experiments.plan import PlannedRun, RunState, plan_experiment
 from utils.experiments.run import run_experiment as make_runs
 from utils.selection.methods.table import METHODS
 
@@ -479,7 +479,8 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res
 
     def planned(name: str, code: str) -> PlannedRun:
         own = config.model_copy(update={"run_name": name})
-        return PlannedRun(own, [["-c", code]], 1, 1, 1.0, 1.0, is_reference=False)
+        nothing = RunState(is_begun=False, is_trained=False, is_measured=False)
+        return PlannedRun(own, [["-c", code]], 1, 1, 1.0, 1.0, is_reference=False, state=nothing)
 
     class Plan:
         references = [planned("proxy", "print('proxy')")]  # noqa: RUF012

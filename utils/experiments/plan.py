@@ -30,6 +30,25 @@ _PROJECT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
+class RunState:
+    """What of a run is there.
+
+    Attributes:
+        is_begun: it has a folder.
+        is_trained: to the end.
+        is_measured: a reference is scored, another run is evaluated.
+    """
+
+    is_begun: bool
+    is_trained: bool
+    is_measured: bool
+
+    @property
+    def is_done(self) -> bool:
+        return self.is_trained and self.is_measured
+
+
+@dataclass(frozen=True)
 class PlannedRun:
     """A run of the experiment.
 
@@ -41,6 +60,7 @@ class PlannedRun:
         operations: floating-point operations of its training and scoring, about.
         training_operations: those of its training.
         is_reference: whether it is scored, for others, and not evaluated.
+        state: what of it was there when this was planned.
     """
 
     config: RunConfig
@@ -50,29 +70,14 @@ class PlannedRun:
     operations: float
     training_operations: float
     is_reference: bool
-
-    @property
-    def state(self) -> str:
-        """What is there already."""
-        paths = RunPaths(self.config.run_name)
-        states = ["trained"] if is_complete(paths.manifest, TrainingManifest) else []
-        if self.is_reference:
-            states += ["scored"] * is_complete(paths.trajectories_manifest, TrajectoriesManifest)
-        else:
-            states += ["evaluated"] * is_complete(paths.evaluation_manifest, EvaluationManifest)
-        return ", ".join(states) or ("begun" if paths.root.is_dir() else "to do")
-
-    @property
-    def is_done(self) -> bool:
-        return len(self.state.split(", ")) == 2
+    state: RunState
 
     @property
     def operations_left(self) -> float:
         """The part of `operations` that is to do. All of a scoring that is begun counts."""
-        if self.is_done:
+        if self.state.is_done:
             return 0.0
-        is_trained = "trained" in self.state.split(", ")
-        return self.operations - (self.training_operations if is_trained else 0.0)
+        return self.operations - self.training_operations if self.state.is_trained else self.operations
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class ExperimentPlan:
 
     @property
     def left(self) -> list[PlannedRun]:
-        return [run for run in self.all_runs if not run.is_done]
+        return [run for run in self.all_runs if not run.state.is_done]
 
     @property
     def seconds_left(self) -> float | None:
@@ -174,7 +179,12 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
         if run.config.subset is not None:
             checks.selection(run.config, work.num_selectable)
     return ExperimentPlan(
-        experiment, replaced_keys(experiment), references, runs, [run.label for run in named], budgets
+        experiment=experiment,
+        replaced=replaced_keys(experiment),
+        references=references,
+        runs=runs,
+        labels=[run.label for run in named],
+        budgets=budgets,
     )
 
 
@@ -208,6 +218,7 @@ def _reference(path: str, experiment: ExperimentConfig, checks: StageChecks) -> 
         operations=training + scoring,
         training_operations=training,
         is_reference=True,
+        state=_state_of(config.run_name, is_reference=True),
     )
 
 
@@ -231,6 +242,20 @@ def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> 
         operations=operations,
         training_operations=operations,
         is_reference=False,
+        state=_state_of(run.config.run_name, is_reference=False),
+    )
+
+
+def _state_of(run_name: str, is_reference: bool) -> RunState:
+    paths = RunPaths(run_name)
+    if is_reference:
+        is_measured = is_complete(paths.trajectories_manifest, TrajectoriesManifest)
+    else:
+        is_measured = is_complete(paths.evaluation_manifest, EvaluationManifest)
+    return RunState(
+        is_begun=paths.root.is_dir(),
+        is_trained=is_complete(paths.manifest, TrainingManifest),
+        is_measured=is_measured,
     )
 
 

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING
 from ...terminal import table, unbroken, wrapped
 
 if TYPE_CHECKING:
-    from ...experiments.plan import ExperimentPlan
+    from ...experiments.plan import ExperimentPlan, PlannedRun
+
+_WIDEST_NAME = 120  # runs of an experiment have long names, and they are to be copied whole
 
 
 def experiment_text(plan: "ExperimentPlan") -> str:
-    experiment, runs = plan.experiment, plan.all_runs
-    lines = [
-        f"experiment {experiment.name}: {len(plan.runs)} runs, after {len(plan.references)} whose trajectories they use"
-    ]
+    experiment = plan.experiment
+    runs = plan.all_runs
+    after = f"after {len(plan.references)} whose trajectories they use"
+    lines = [f"experiment {experiment.name}: {len(plan.runs)} runs, {after}"]
     if plan.replaced:
         given = ", ".join(f"{key} {value}" for key, value in plan.replaced.items())
         lines += wrapped(
@@ -20,17 +22,25 @@ def experiment_text(plan: "ExperimentPlan") -> str:
             indent="    ",
         )
     rows = [
-        (run.config.run_name, f"{run.num_examples:,}", f"{run.steps:,}", f"{run.operations:.2g}", run.state)
+        (run.config.run_name, f"{run.num_examples:,}", f"{run.steps:,}", f"{run.operations:.2g}", _state(run))
         for run in runs
     ]
-    lines += table(
-        ["run", "examples", "steps", "operations", "state"], rows, align="<>>><", indent="  ", widest_name=120
-    )
-    operations, still = sum(run.operations for run in runs), sum(run.operations_left for run in plan.left)
-    lines.append(f"  in all {operations:.3g} floating-point operations, {still:.3g} of them to do")
+    heading = ["run", "examples", "steps", "operations", "state"]
+    lines += table(heading, rows, align="<>>><", indent="  ", widest_name=_WIDEST_NAME)
+    operations = sum(run.operations for run in runs)
+    operations_left = sum(run.operations_left for run in plan.left)
+    lines.append(f"  in all {operations:.3g} floating-point operations, {operations_left:.3g} of them to do")
     if plan.seconds_left is None:
         lines.append("  device time: not known before the first run of each model is trained")
     else:
         hours = f"about {plan.seconds_left / 3600:.2g} hours to do"
         lines.append(f"  device time: {hours}, at the pace of what is trained, evaluation not counted")
     return "\n".join(lines)
+
+
+def _state(run: "PlannedRun") -> str:
+    state = run.state
+    words = ["trained"] if state.is_trained else []
+    if state.is_measured:
+        words.append("scored" if run.is_reference else "evaluated")
+    return ", ".join(words) or ("begun" if state.is_begun else "to do")

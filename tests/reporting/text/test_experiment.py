@@ -1,0 +1,59 @@
+"""A planned experiment in words, from data made by hand."""
+
+import pytest
+
+from utils.config.experiment import ExperimentConfig
+from utils.config.schema import RunConfig
+from utils.experiments.plan import ExperimentPlan, PlannedRun, RunState
+from utils.reporting.text.experiment import experiment_text
+
+EXPERIMENT = ExperimentConfig.model_validate(
+    {
+        "name": "exp",
+        "proxy": "proxy.yml",
+        "target": "target.yml",
+        "methods": ["s2l"],
+        "budgets": [10],
+        "seeds": [0],
+    }
+)
+
+
+def run_of(name: str, is_reference: bool, is_begun: bool, is_trained: bool, is_measured: bool) -> PlannedRun:
+    return PlannedRun(
+        config=RunConfig.model_validate({"run_name": name}),
+        commands=[],
+        num_examples=1000,
+        steps=20,
+        operations=3e9,
+        training_operations=2e9,
+        is_reference=is_reference,
+        state=RunState(is_begun, is_trained, is_measured),
+    )
+
+
+@pytest.mark.parametrize(
+    ("is_reference", "state", "words"),
+    [
+        (True, (False, False, False), "to do"),
+        (True, (True, False, False), "begun"),
+        (True, (True, True, False), "trained"),
+        (True, (True, True, True), "trained, scored"),
+        (False, (True, True, True), "trained, evaluated"),
+    ],
+)
+def test_the_state_of_each_run_is_said(res_dir, is_reference, state, words):
+    run = run_of("one", is_reference, *state)
+    plan = ExperimentPlan(EXPERIMENT, {}, [run], [], [], [])
+    assert f"3e+09  {words}\n" in experiment_text(plan)
+
+
+def test_what_is_done_is_not_counted_as_left(res_dir):
+    references = [run_of("proxy", True, True, True, False)]
+    runs = [run_of("first", False, True, True, True), run_of("second", False, True, False, False)]
+    plan = ExperimentPlan(EXPERIMENT, {"seed": 9}, references, runs, ["s2l", "s2l"], [10, 10])
+    text = experiment_text(plan)
+    assert text.startswith("experiment exp: 2 runs, after 1 whose trajectories they use\n")
+    assert "of target.yml not used, as the experiment sets it in every run: seed 9" in text
+    assert "in all 9e+09 floating-point operations, 4e+09 of them to do" in text
+    assert "device time: not known before the first run of each model is trained" in text
