@@ -2,10 +2,11 @@
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
 
 from tqdm import tqdm
 
-from ..terminal import counted, duration
+from ..terminal import counted, duration, table
 
 # Seconds between the lines of a progress. Each pause is twice the one before, so that a long log stays short.
 _FIRST_PAUSE = 10.0
@@ -22,6 +23,10 @@ class Reporter:
     def warn(self, text: str) -> None:
         """News that a person should see even where standard output goes to a file."""
         print(text, file=sys.stderr, flush=True)
+
+    def table(self, heading: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Numbers of the work, as `terminal.table` takes them."""
+        self.say("\n".join(table(heading, rows, indent="  ")))
 
     def progress(self, title: str, noun: str, total: int | None) -> "Progress":
         """The progress of a piece of work.

@@ -1,5 +1,8 @@
-"""The processes of a launch: one alone, torchrun's ranks, or the ranks of a training. torchrun's share a counter in
-torch.distributed's store; those of a training that is under way take turns."""
+"""The processes of a launch: one alone, torchrun's ranks, or the ranks of a training.
+
+torchrun's ranks share a counter in torch.distributed's store. Those of a training that is under way take
+turns.
+"""
 
 import datetime
 import logging
@@ -9,7 +12,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -27,12 +31,34 @@ _SECONDS_TO_STOP = 5
 _SECONDS_BETWEEN_LOOKS = 0.01
 _CHATTY = ("torch.distributed.elastic.multiprocessing.api", "torch.distributed.elastic.agent.server.api")
 
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a piece of work that one rank does for all.
+
+    Attributes:
+        value: that it gave; None where it failed.
+        failed: whether it raised an error.
+    """
+
+    value: Any
+    failed: bool
+
 
 class Launch:
-    """Attributes: rank; size: number of processes; device: of this process."""
+    """The processes that work together.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: number of processes.
+        device: of this process.
+    """
 
     def __init__(self) -> None:
-        self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.rank = int(os.environ.get("RANK", 0))
+        self.size = int(os.environ.get("WORLD_SIZE", 1))
         self.device = own_device()
         self._taken = 0
         self._counter: PrefixStore | None = None
@@ -44,22 +70,31 @@ class Launch:
             )
             self._counter = PrefixStore("units", store)
 
-    def first(self, work: Callable[[], Any]) -> Any:
-        """Do `work` on rank 0 and hand its result to all. Its error is raised there and ends the others silently."""
-        answer: list[Any] = [None, False]
-        error: Exception | None = None
-        if self.rank == 0:
-            try:
-                answer[0] = work()
-            except (ValueError, OSError) as caught:
-                error, answer[1] = caught, True
+    def first(self, work: Callable[[], Result]) -> Result:
+        """Do `work` on rank 0 and hand its result to all. Its error is raised there and ends the others."""
+        if self.rank != 0:
+            outcome = self._from_first(None)
+            if outcome.failed:
+                raise SystemExit(1)  # the first rank says why
+            return outcome.value
+        try:
+            result = work()
+        except (ValueError, OSError):
+            self._from_first(Outcome(None, failed=True))  # the others wait for an answer, whatever happens
+            raise
+        self._from_first(Outcome(result, failed=False))
+        return result
+
+    def _from_first(self, outcome: Outcome | None) -> Outcome:
+        """The first rank's outcome, on every rank. Args: outcome: None on the others."""
+        box = [outcome]
         if self.size > 1:
-            dist.broadcast_object_list(answer, device=self.device if dist.get_backend() == "nccl" else None)
-        if error is not None:
-            raise error
-        if answer[1]:
-            raise SystemExit(1)  # the first rank says why
-        return answer[0]
+            # nccl moves nothing that is not on its device.
+            device = self.device if dist.get_backend() == "nccl" else None
+            dist.broadcast_object_list(box, device=device)
+        (answer,) = box
+        assert answer is not None
+        return answer
 
     def take(self) -> int:
         """The next number, 0, 1, 2, ...; no two workers of this launch get the same."""
@@ -68,13 +103,13 @@ class Launch:
         self._taken += 1
         return (self._taken - 1) * self.size + self.rank
 
-    def gather(self, value: dict[int, str]) -> dict[int, str]:
+    def gather(self, value: dict[int, Result]) -> dict[int, Result]:
         """The union of every rank's dictionary."""
         if self.size == 1:
             return value
         parts: list[Any] = [None] * self.size
         dist.all_gather_object(parts, value)
-        return {key: text for part in parts for key, text in part.items()}
+        return {key: item for part in parts for key, item in part.items()}
 
     def close(self) -> None:
         """Leave the group, if this launch made it."""
@@ -85,9 +120,10 @@ class Launch:
 def _name_of_attempt(store: Store, rank: int, size: int) -> str:
     """A name that the ranks of this attempt share and those of no earlier one had.
 
-    torchrun's store outlives its workers, so the names in it must be new after a restart. The environment names no
-    attempt: each machine counts its own restarts, and one that joins late has counted none. So every rank asks under a
-    name of its own, and the first answers all of them, those of the dead too, until the living have their answer.
+    torchrun's store outlives its workers, so the names in it must be new after a restart. The environment
+    names no attempt: each machine counts its own restarts, and one that joins late has counted none. So every
+    rank asks under a name of its own. The first answers all of them, those of the dead too, until the living
+    have an answer.
     """
     if rank != 0:
         asked = secrets.token_hex(8)
@@ -113,19 +149,25 @@ def num_workers(settings: TrajectoriesConfig) -> int:
         return settings.workers or 1
     if settings.workers is not None:
         raise ValueError(
-            f"trajectories.workers: found {settings.workers}, but GPUs are visible here and each gets one worker: leave the "
-            "key out (it is for CPUs), and choose GPUs with CUDA_VISIBLE_DEVICES"
+            f"trajectories.workers: found {settings.workers}, but GPUs are visible here and each gets one "
+            "worker: leave the key out (it is for CPUs), and choose GPUs with CUDA_VISIBLE_DEVICES"
         )
     return torch.cuda.device_count()
 
 
 def launch_workers(script: str, words: list[str], workers: int) -> int:
-    """Run `script` with the same arguments as the ranks of one launch on this machine, under torch's elastic launcher.
+    """Run `script` as the ranks of one launch on this machine, under torch's elastic launcher.
 
-    If a worker is killed (for want of memory, say), all start again and go on from what is on disk, three times at most.
-    A worker that ends by itself with an error ends the launch: it would do the same again.
+    If a worker is killed (for want of memory, say), all start again and go on from what is on disk, three
+    times at most. A worker that ends by itself with an error ends the launch: it would do the same again.
 
-    Returns: the exit code. Raises: KeyboardInterrupt on Ctrl-C or SIGTERM, once no worker is left.
+    Args:
+        script: its file.
+        words: its arguments.
+        workers: how many ranks.
+
+    Returns: the exit code.
+    Raises: KeyboardInterrupt on Ctrl-C or SIGTERM, once no worker is left.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -1,24 +1,44 @@
 """How far a scoring is and how fast it goes: said now and then, and as a table at its end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ..modeling.operations import matrix_rate, scoring_operations
 from ..process.reporter import reporter
-from ..terminal import table
 from .plan import ScoringPlan
 
 AfterBatch = Callable[[np.ndarray], None]  # told the row numbers of a batch that is done
+
+
+@dataclass(frozen=True)
+class WorkerSpeed:
+    """How fast one worker was.
+
+    Attributes:
+        device: that it worked on.
+        num_examples: that it scored, counted at each checkpoint.
+        num_tokens: of these.
+        seconds: that scoring them took.
+        share_of_rate: of the operations that the device does in large matrix products in the same time.
+    """
+
+    device: str
+    num_examples: int
+    num_tokens: int
+    seconds: float
+    share_of_rate: float
 
 
 class Speed:
     """Of one worker. Args: num_tokens: of its share of what the launch has to do."""
 
     def __init__(self, plan: ScoringPlan, device: torch.device, num_tokens: int):
-        self._plan, self._device = plan, device
+        self._plan = plan
+        self._device = device
         self._progress = reporter.progress(str(device), "token", num_tokens)
         self._begun = time.monotonic()
         self._examples = self._tokens = self._units = self._told = 0
@@ -65,16 +85,26 @@ class Speed:
         assert self._rate is not None
         return self._operations / self._seconds / self._rate
 
-    def row(self) -> str:
-        """This worker's row of the table at the end, its cells joined by tabs; empty if it had nothing to do."""
+    def result(self) -> WorkerSpeed | None:
+        """None if it had nothing to do."""
         if not self._units:
-            return ""
-        examples, tokens = self._examples / self._seconds, self._tokens / self._seconds
-        amounts = f"{self._examples:,}\t{self._tokens:,}\t{self._seconds:.1f}"
-        return f"{self._device}\t{amounts}\t{examples:,.0f}\t{tokens:,.0f}\t{self._fraction:.0%}"
+            return None
+        return WorkerSpeed(str(self._device), self._examples, self._tokens, self._seconds, self._fraction)
 
 
-def speed_table(rows: list[str]) -> list[str]:
-    """Args: rows: `Speed.row` of each worker."""
+def say_speeds(speeds: Iterable[WorkerSpeed]) -> None:
     heading = ["device", "examples", "tokens", "seconds", "examples/s", "tokens/s", "of matrix rate"]
-    return table(heading, [row.split("\t") for row in rows], indent="  ")
+    rows = [
+        (
+            speed.device,
+            f"{speed.num_examples:,}",
+            f"{speed.num_tokens:,}",
+            f"{speed.seconds:.1f}",
+            f"{speed.num_examples / speed.seconds:,.0f}",
+            f"{speed.num_tokens / speed.seconds:,.0f}",
+            f"{speed.share_of_rate:.0%}",
+        )
+        for speed in speeds
+    ]
+    if rows:
+        reporter.table(heading, rows)

@@ -1,10 +1,11 @@
-"""One worker per device takes units until none is left. It keeps its checkpoint loaded as long as units of it come.
+"""One worker per device takes units until none is left.
 
-A checkpoint that fails is left out with its reason; the others go on. A device that runs out of memory halves its
-batches and does the unit again.
+It keeps its checkpoint loaded as long as units of it come. A checkpoint that fails is left out with its
+reason; the others go on. A device that runs out of memory halves its batches and does the unit again.
 """
 
 import contextlib
+import itertools
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -27,7 +28,7 @@ from ..process.output import copied_to
 from ..process.reporter import reporter
 from .launch import Launch
 from .plan import ScoringPlan, begin
-from .progress import AfterBatch, Speed, speed_table
+from .progress import AfterBatch, Speed, WorkerSpeed, say_speeds
 from .units import Units
 
 _CPU_ACTIVATIONS = 2**20  # tokens x hidden size of a batch that stays near the cache
@@ -62,9 +63,8 @@ def run_scoring(
     keep_freed_memory()
     with contextlib.ExitStack() as held:
         if launch.rank == 0:
-            for (
-                step
-            ) in plan.fingerprints:  # per checkpoint, so that jobs for different ones may run side by side
+            # One lock for each checkpoint, so that jobs for different ones may run side by side.
+            for step in plan.fingerprints:
                 lock = parts_folder(plan.folder) / f"{checkpoint_name(step)}.lock"
                 held.enter_context(locked(lock, f"another launch is scoring checkpoint {step}"))
         steps = launch.first(lambda: begin(plan, overwrite, launch.device))
@@ -73,11 +73,11 @@ def run_scoring(
             keep_config(paths, config)
             held.enter_context(copied_to(paths.log, log_heading))
         held.enter_context(float32_products(in_tf32=config.trajectories.precision == "tf32"))
-        failed_here, line = _score_units(config, plan, launch, steps)
+        failed_here, speed = _score_units(config, plan, launch, steps)
         failed = {**plan.unreadable, **launch.gather(failed_here)}
-        lines = list(filter(None, launch.gather({launch.rank: line}).values()))
-        if launch.rank == 0 and lines:
-            reporter.say("\n".join(speed_table(lines)))
+        speeds = launch.gather({launch.rank: speed}).values()
+        if launch.rank == 0:
+            say_speeds(speed for speed in speeds if speed is not None)
     missing = set(plan.checkpoints) - set(scored_steps(plan.folder)) - failed.keys()
     assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
     return dict(sorted(failed.items()))
@@ -85,10 +85,10 @@ def run_scoring(
 
 def _score_units(
     config: RunConfig, plan: ScoringPlan, launch: Launch, steps: list[int]
-) -> tuple[dict[int, str], str]:
+) -> tuple[dict[int, str], WorkerSpeed | None]:
     """This worker's share of what is not on disk of these checkpoints.
 
-    Returns: step -> why it failed here; a line on how fast it went.
+    Returns: step -> why it failed here; how fast it went, None without work.
     """
     max_tokens = launch.first(lambda: _recorded_tokens_per_batch(config, plan, launch.device))
     units = Units(plan, config.trajectories.examples_per_unit)
@@ -100,6 +100,7 @@ def _score_units(
         )
         for step in steps:  # whole in parts, when killed before they were put together
             units.assemble(step)
+    step_after = dict(itertools.pairwise(dict.fromkeys(unit.step for unit in todo)))
     failed: dict[int, str] = {}
     scorer = _CheckpointScorer(config, plan, launch.device)
     num_tokens = sum(plan.num_tokens(units.rows(unit)) for unit in todo)
@@ -110,11 +111,9 @@ def _score_units(
             continue
         rows = units.rows(unit)
         try:
-            scorer.load(
-                unit.step, next((later.step for later in todo[number:] if later.step != unit.step), None)
-            )
+            scorer.load(unit.step, step_after.get(unit.step))
             begun = time.monotonic()
-            # A GPU is handed its batches before it has done them: only the unit as a whole says how fast it is.
+            # A GPU is handed its batches before it has done them: only a whole unit says how fast it is.
             after_batch = speed.within_unit(unit.step) if launch.device.type == "cpu" else None
             scores, max_tokens = _score_within_memory(scorer, rows, max_tokens, after_batch)
             seconds = time.monotonic() - begun
@@ -125,13 +124,13 @@ def _score_units(
             speed.after_unit(unit.step, rows, seconds, scorer.model)
     scorer.close()
     speed.close()
-    return failed, speed.row()
+    return failed, speed.result()
 
 
 def _score_within_memory(
     scorer: "_CheckpointScorer", rows: np.ndarray, max_tokens: int, after_batch: AfterBatch | None
 ) -> tuple[dict[str, np.ndarray], int]:
-    """The unit's scores, and the batch size they were had with. Raises: ValueError if one example is too much."""
+    """The unit's scores, and the tokens a batch that fit. Raises: ValueError if one example is too much."""
     while True:
         try:
             return scorer.score(rows, max_tokens, after_batch), max_tokens
@@ -176,7 +175,8 @@ def _replace_weights(model: Any, other: Any) -> None:
 
     Raises: ValueError if they are not of one architecture, as the checkpoints of a run are.
     """
-    targets, sources = model.state_dict(), other.state_dict()
+    targets = model.state_dict()
+    sources = other.state_dict()
     shared = targets.keys() & sources.keys()
     check_weights(
         "beside the other checkpoints",
@@ -187,8 +187,8 @@ def _replace_weights(model: Any, other: Any) -> None:
     differing = _differing_settings(model.config, other.config)
     if differing:  # weights of the same shapes may still be meant for another computation
         raise ValueError(
-            f"its config.json differs from the other checkpoints' in {', '.join(differing)}: expected one architecture. "
-            "Score it as a run of its own"
+            f"its config.json differs from the other checkpoints' in {', '.join(differing)}: "
+            "expected one architecture. Score it as a run of its own"
         )
     for name, target in targets.items():
         target.copy_(sources[name])
@@ -196,17 +196,23 @@ def _replace_weights(model: Any, other: Any) -> None:
 
 def _differing_settings(one: PretrainedConfig, other: PretrainedConfig) -> list[str]:
     """Names of what two configs say differently and a loss may depend on."""
-    ones, others = one.to_dict(), other.to_dict()
+    ones = one.to_dict()
+    others = other.to_dict()
     names = (ones.keys() | others.keys()) - _SETTINGS_WITHOUT_EFFECT
     return sorted(name for name in names if ones.get(name) != others.get(name))
 
 
 class _CheckpointScorer:
-    """The checkpoint on this worker's device. While it is scored the next one is read into memory in the background;
-    its weights then replace the old ones in place."""
+    """The checkpoint on this worker's device.
+
+    While it is scored the next one is read into memory in the background. Its weights then replace the old
+    ones in place.
+    """
 
     def __init__(self, config: RunConfig, plan: ScoringPlan, device: torch.device):
-        self._config, self._plan, self._device = config, plan, device
+        self._config = config
+        self._plan = plan
+        self._device = device
         self._step: int | None = None
         self.model: Any = None
         self._scorer: ResponseScorer | None = None
@@ -217,7 +223,11 @@ class _CheckpointScorer:
         self._probe = [plan.tokens.row(row) for row in probe]
 
     def load(self, step: int, next_step: int | None) -> None:
-        """Args: next_step: the checkpoint that comes after this one, if any. Raises: ValueError if it cannot be loaded."""
+        """Bring a checkpoint to the device, and begin to read the next.
+
+        Args: next_step: None after the last.
+        Raises: ValueError if it cannot be loaded.
+        """
         if step == self._step:
             return
         self._step = None
@@ -254,15 +264,17 @@ class _CheckpointScorer:
         self._reader.shutdown(cancel_futures=True)
 
     def _take_read(self, step: int) -> Any:
-        if self._next is not None and self._next[0] == step:
-            (_, future), self._next = self._next, None
-            return future.result()
-        return self._read(step)
+        if self._next is None or self._next[0] != step:
+            return self._read(step)
+        _, future = self._next
+        self._next = None
+        return future.result()
 
     def _read(self, step: int) -> Any:
         """The checkpoint in main memory, in the precision it is scored in."""
-        settings = self._config.model_section
-        config, folder = self._config, self._plan.checkpoints[step]
+        config = self._config
+        settings = config.model_section
+        folder = self._plan.checkpoints[step]
         dtype = torch.bfloat16 if config.trajectories.precision == "bfloat16" else torch.float32
         if folder is None:
             model: Any = load_base_model(settings, load_tokenizer(settings), config.seed).eval()
@@ -302,7 +314,7 @@ class _CheckpointScorer:
         bad = rows[~np.isfinite(results["loss"])]
         if len(bad):
             raise ValueError(
-                f"the losses of {len(bad)} examples are no numbers (rows {bad[:5].tolist()}, ...): the checkpoint's "
-                "weights or its arithmetic at this precision overflow"
+                f"the losses of {len(bad)} examples are no numbers (rows {bad[:5].tolist()}, ...): "
+                "the checkpoint's weights or its arithmetic at this precision overflow"
             )
         return results

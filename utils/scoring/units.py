@@ -1,7 +1,8 @@
-"""Pieces of work: a range of the length-sorted pool at one checkpoint. What is done of them lies in parts/ until a
-checkpoint is whole, so that a killed run loses the units in flight and nothing else.
+"""Pieces of work: a range of the length-sorted pool at one checkpoint.
 
-Neither the units nor the batches inside them depend on the number of devices: the same bits on one as on many.
+What is done of them lies in parts/ until a checkpoint is whole, so that a killed run loses the units in
+flight and nothing else. Neither the units nor the batches inside them depend on the number of devices: the
+same bits on one as on many.
 """
 
 import hashlib
@@ -36,7 +37,8 @@ class Units:
     """The units of a plan, and the results that are on disk."""
 
     def __init__(self, plan: ScoringPlan, examples_per_unit: int):
-        self._plan, self._examples_per_unit = plan, examples_per_unit
+        self._plan = plan
+        self._examples_per_unit = examples_per_unit
         rows = plan.scorable_rows
         lengths = scoring_lengths(plan.tokens)[rows]
         longest = int(lengths.max(initial=0))
@@ -56,7 +58,13 @@ class Units:
         return [unit for unit in units if not (folders[unit.step] / unit.file_name).is_file()]
 
     def finish(self, unit: Unit, scores: dict[str, np.ndarray], seconds: float) -> None:
-        """Keep what a unit gave: quantity -> array, in the order of its rows; and the seconds it took its device."""
+        """Keep what a unit gave.
+
+        Args:
+            unit: that is done.
+            scores: quantity -> array, in the order of its rows.
+            seconds: that it took its device.
+        """
         save_arrays(self._folder(unit.step) / unit.file_name, {**scores, _SECONDS: np.asarray(seconds)})
         self.assemble(unit.step)
 
@@ -64,9 +72,8 @@ class Units:
         """If all units of a checkpoint are there, put its results in place and drop the parts."""
         folder = self._folder(step)
         units = [Unit(step, number) for number in range(self.per_checkpoint)]
-        if not all(
-            (folder / unit.file_name).is_file() for unit in reversed(units)
-        ):  # the likeliest to lack first
+        # From the last, which is the likeliest to be missing.
+        if not all((folder / unit.file_name).is_file() for unit in reversed(units)):
             return
         with locked(parts_folder(self._plan.folder) / ".lock"):
             if not folder.is_dir():  # another worker was faster
