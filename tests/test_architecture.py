@@ -164,6 +164,21 @@ def test_stages_print_nothing(path):
     )
 
 
+COMPUTING = [f"utils/{room}" for room in sorted({"data", "modeling", *STAGES})]
+LAYOUT = {"table", "tables", "labelled", "wrapped"}  # of utils/terminal.py
+
+
+@pytest.mark.parametrize("path", python_files(*COMPUTING), ids=str)
+def test_what_computes_lays_out_no_text(path):
+    """It returns data; utils/reporting/text puts that into words, lines and tables."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == "terminal":
+            assert not {alias.name for alias in node.names} & LAYOUT, f"{path} lays out text"
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    assert not {name for name in functions if name.startswith("describe")}, f"{path} words what it computes"
+
+
 @pytest.mark.parametrize("path", python_files("utils"), ids=str)
 def test_a_section_that_is_needed_is_asked_for_and_not_asserted(path):
     """`config.model_section` names the section that is missing."""
