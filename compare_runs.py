@@ -1,10 +1,10 @@
-"""Set evaluated runs side by side: arms, the seeds of one arm together; which differences are more than chance; costs.
+"""Set evaluated runs side by side: arms, which differences are more than chance, costs.
 
     python compare_runs.py quickstart_s2l quickstart_random
     python compare_runs.py exp_s2l_1000_seed0 exp_s2l_1000_seed1 exp_random_1000_seed0 exp_random_1000_seed1
 
-Name a run of the arm first that the others are set against. All of it, with every run's values, goes to
-res/comparisons/<name>/comparison.json.
+Runs that differ in their seeds alone are one arm. Name a run of the arm first that the others are set
+against. All of it, with every run's values, goes to res/comparisons/<name>/comparison.json.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Ask one trained model and judge it: response loss and accuracy on held-out rows per source, accuracy on question sets.
+"""Ask one trained model and judge it: loss and accuracy on held-out rows, accuracy on question sets.
 
-    python evaluate_run.py --config_file configs/quickstart/target_s2l.yml
-    python evaluate_run.py --config_file configs/quickstart/target_s2l.yml --ckpt 0 run_name=quickstart_untrained
+    python evaluate_run.py --config_file configs/quickstart/target_s2l.yml python evaluate_run.py
+    --config_file configs/quickstart/target_s2l.yml --ckpt 0 run_name=quickstart_untrained
 
-The YAML's `evaluation:` section says what is asked. Results go to res/<run_name>/evaluation; the same command continues
-after a kill. `compare_runs.py` sets evaluated runs side by side.
+The YAML's `evaluation:` section says what is asked. Results go to res/<run_name>/evaluation; the same command
+continues after a kill. `compare_runs.py` sets evaluated runs side by side.
 """
 
 import sys

@@ -1,9 +1,11 @@
-"""Score the pool with one checkpoint: the loss of every example, to res/<run_name>/trajectories/checkpoint-<step>.npy.
+"""Score the pool with one checkpoint: the loss of every example.
 
 python get_trajectories.py --config_file configs/pythia-70m-deduped_checkpoints.yml --ckpt 1000
 python get_trajectories.py --config_file C --ckpt 0      the base model, before fine-tuning
 python get_trajectories.py --config_file C --ckpt -1     the newest checkpoint
 python get_trajectories.py --config_file C --ckpt 1000 --model_path /path/to/checkpoints
+
+The losses go to res/<run_name>/trajectories/checkpoint-<step>.npy.
 """
 
 import sys

@@ -1,12 +1,13 @@
-"""Score the pool with many checkpoints, on every GPU of every machine; the same command continues after a kill.
+"""Score the pool with many checkpoints on every GPU of every machine; the same command goes on after a kill.
 
     python run_distributed_trajectories.py --config_file configs/pythia-70m-deduped_checkpoints.yml
     python run_distributed_trajectories.py --config_file C --model_path res/RUN --checkpoints 1000,2000
     python run_distributed_trajectories.py --config_file C --checkpoints 1000:5000:1000      (5000 included)
     torchrun --nnodes=4 --nproc_per_node=8 run_distributed_trajectories.py --config_file C
 
-Started plainly it runs one worker on each visible GPU (CUDA_VISIBLE_DEVICES is respected), or `trajectories.workers` of
-them on the CPU (default one). A worker that is killed is started again, three times at most.
+Started plainly it runs one worker on each visible GPU (CUDA_VISIBLE_DEVICES is respected), or
+`trajectories.workers` of them on the CPU (default one). A worker that is killed is started again, three times
+at most.
 """
 
 import os

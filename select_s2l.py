@@ -9,12 +9,12 @@
     python select_s2l.py --config_file configs/<target>.yml --inspect --export never_learnt rows.txt
 
 The config's subset section says how. Before it, the proxy's trajectories must be there
-(run_distributed_trajectories.py), or an .npy file of losses, one row per example and one column per checkpoint.
-A smaller budget chooses a part of what a larger one chooses.
+(run_distributed_trajectories.py), or an .npy file of losses, one row per example and one column per
+checkpoint. A smaller budget chooses a part of what a larger one chooses.
 
-Three ways to look instead of choosing: --stability asks whether other seeds or checkpoints would have chosen the same
-(writes subset/stability.json), --explain why one row is in the subset or not, --inspect which trajectories were never
-learnt, forgotten, known from the start, identical or unscorable (needs no subset).
+Three ways to look instead of choosing: --stability asks whether other seeds or checkpoints would have chosen
+the same (writes subset/stability.json), --explain why one row is in the subset or not, --inspect which
+trajectories were never learnt, forgotten, known from the start, identical or unscorable (needs no subset).
 """
 
 import argparse
@@ -119,15 +119,10 @@ def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) ->
     origin = subset.same_as
     if origin is not None:
         found = resolve_subset(config)
-        print(
-            remarks_text(unused_remarks(subset, used={"same_as"}, by=f"same_as: {origin}")),
-            file=sys.stderr,
-            end="",
-        )
-        print(
-            f"run {config.run_name} uses the subset of run {origin}: {len(found.indices):,} rows, {named_subset(origin)}; "
-            "nothing to select"
-        )
+        unused = unused_remarks(subset, used={"same_as"}, by=f"same_as: {origin}")
+        print(remarks_text(unused), file=sys.stderr, end="")
+        rows = f"{len(found.indices):,} rows, {named_subset(origin)}"
+        print(f"run {config.run_name} uses the subset of run {origin}: {rows}; nothing to select")
         return
     plan = plan_selection(config, overwrite=overwrite)
     print(remarks_text(plan.remarks, plan.warnings), file=sys.stderr, end="")

@@ -14,7 +14,8 @@ def choose_checkpoints(run_name: str, model_path: str | None, checkpoints: str) 
     """Step -> folder, ascending; None for the base model.
 
     Args:
-        model_path: a folder of checkpoint-<step> folders (or with an output/ of them); None = the run's own folder.
+        model_path: a folder of checkpoint-<step> folders (or with an output/ of them); None = the run's own
+            folder.
         checkpoints: as `choose_steps` reads it; "0" is the base model, "-1" the newest.
 
     Raises: ValueError, FileNotFoundError.
@@ -47,6 +48,7 @@ def _check_training_is_complete(run_name: str, found: list[int]) -> None:
     scored = scored_steps(RunPaths(run_name).trajectories)  # in training, with checkpoints.keep: last
     if not manifest.is_complete or not set(planned) <= {*found, *scored}:
         raise ValueError(
-            f"run {run_name}: training is {manifest.status} with checkpoints {found} of {planned}: train it to the "
-            "end first (the same train.py command continues), or name the ones to score with --checkpoints"
+            f"run {run_name}: training is {manifest.status} with checkpoints {found} of {planned}: "
+            "train it to the end first (the same train.py command continues), "
+            "or name the ones to score with --checkpoints"
         )

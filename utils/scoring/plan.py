@@ -34,7 +34,10 @@ from .summary import ScoringSummary, TokenizerOrigin
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """Made by the first rank (`Launch.first`), since it reads every weight file and every row; small to hand to the others.
+    """Which checkpoints are scored, on what.
+
+    The first rank makes it (`Launch.first`), since that reads every weight file and every row. It is small to
+    hand to the others.
 
     Attributes:
         folder: res/<run_name>/trajectories.
@@ -143,7 +146,7 @@ def plan_scoring(
 
 
 def _unrecorded_tokenizer(chosen: dict[int, Path | None]) -> TokenizerOrigin | None:
-    """Whose tokenizer is taken for checkpoints made elsewhere; None where all say what they were trained with."""
+    """Whose tokenizer is taken for checkpoints made elsewhere, None where all say what trained them."""
     foreign = [folder for folder in chosen.values() if folder and training_inputs(folder) is None]
     if not foreign:
         return None
@@ -172,21 +175,25 @@ def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]
 
 
 def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:
-    fingerprints, unreadable = {}, {}
+    """Step -> the checkpoint's fingerprint; step -> why it cannot be read."""
+    fingerprints: dict[int, str] = {}
+    unreadable: dict[int, str] = {}
     for step, folder in chosen.items():
         try:
-            fingerprints[step] = (
-                base_fingerprint(config.model_section, config.seed)
-                if folder is None
-                else checkpoint_fingerprint(folder)
-            )
+            if folder is None:
+                fingerprints[step] = base_fingerprint(config.model_section, config.seed)
+            else:
+                fingerprints[step] = checkpoint_fingerprint(folder)
         except (ValueError, OSError) as error:  # reported at the end; the other checkpoints are scored
             unreadable[step] = str(error)
     return fingerprints, unreadable
 
 
 def _check_fit(config: RunConfig, chosen: dict[int, Path | None], tokens: TokenizedPool) -> None:
-    """Refuse checkpoints that were trained with something else, or have no row for a token id. Raises: ValueError."""
+    """Refuse checkpoints that were trained with something else, or have no row for a token id.
+
+    Raises: ValueError.
+    """
     settings = config.model_section
     largest = int(tokens.tokens_S.max(initial=0))
     for folder in filter(None, chosen.values()):
@@ -196,8 +203,8 @@ def _check_fit(config: RunConfig, chosen: dict[int, Path | None], tokens: Tokeni
         size = None if is_adapter else _vocabulary_size(folder, settings)
         if size is not None and largest >= size:
             raise ValueError(
-                f"{folder}: the tokenizer gives ids up to {largest}, but the model's vocabulary has {size} entries: "
-                "expected the tokenizer that it was trained with"
+                f"{folder}: the tokenizer gives ids up to {largest}, but the model's vocabulary has {size} "
+                "entries: expected the tokenizer that it was trained with"
             )
 
 
@@ -210,15 +217,16 @@ def _vocabulary_size(folder: Path, model: ModelConfig) -> int | None:
 
 
 def _common_tokenizer(model: ModelConfig, chosen: dict[int, Path | None]) -> Any:
-    """The one tokenizer of all chosen checkpoints. Raises: ValueError if they differ: their losses would not compare."""
+    """The one tokenizer of all chosen checkpoints.
+
+    Raises: ValueError if they differ: their losses would not compare.
+    """
     loaded: dict[str, tuple[str, Any]] = {}
     for step, folder in chosen.items():
         file = None if folder is None else folder / "tokenizer.json"
-        contents = (
-            hashlib.sha256(file.read_bytes()).hexdigest()
-            if file is not None and file.is_file()
-            else "base model"
-        )
+        contents = "base model"
+        if file is not None and file.is_file():
+            contents = hashlib.sha256(file.read_bytes()).hexdigest()
         if contents not in loaded:
             tokenizer = load_tokenizer(model) if folder is None else load_checkpoint_tokenizer(folder, model)
             loaded[contents] = (f"checkpoint {step}", tokenizer)

@@ -2,10 +2,11 @@
 
     python -m utils.scoring.released_losses FOLDER losses.npz
 
-FOLDER holds checkpoint-<step>/losses.pt (or output/checkpoint-<step>/losses.pt) of one run: a list of one number per row
-of the training data, in order. They are read by torch with weights_only=True, so a file cannot run code; therefore this lives
-here and not with selection, which does without torch. In those losses rows without a response token are NaN, which
-means the same here; note that the released code overwrites the end-of-sequence token before it scores.
+FOLDER holds checkpoint-<step>/losses.pt (or output/checkpoint-<step>/losses.pt) of one run: a list of one
+number per row of the training data, in order. They are read by torch with weights_only=True, so a file cannot
+run code. Therefore this lives here and not with selection, which does without torch. In those losses rows
+without a response token are NaN, which means the same here. Note that the released code overwrites the
+end-of-sequence token before it scores.
 """
 
 import pickle
@@ -42,8 +43,10 @@ def main(argv: list[str] | None = None) -> int:
 def read_released_losses(folder: Path) -> tuple[list[int], np.ndarray]:
     """Steps, ascending, and float32 (N, T).
 
-    Raises: FileNotFoundError if there is none; ValueError for checkpoints of several runs, for a checkpoint without losses,
-        for a file that is not such a list, or of another length.
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: checkpoints of several runs, a checkpoint without losses, a file that is not such a list
+            or of another length.
     """
     places = [path for path in folder.glob("**/checkpoint-*/") if step_of(path) is not None]
     scored = [place for place in places if (place / "losses.pt").is_file()]
@@ -54,13 +57,14 @@ def read_released_losses(folder: Path) -> tuple[list[int], np.ndarray]:
     runs = sorted({str(place.parent) for place in scored})
     if len(runs) > 1:
         raise ValueError(
-            f"{folder} holds the losses of several runs, expected one: found {', '.join(runs)}: give one of these folders"
+            f"{folder} holds the losses of several runs, expected one: found {', '.join(runs)}: "
+            "give one of these folders"
         )
     without = sorted(place.name for place in places if str(place.parent) == runs[0] and place not in scored)
     if without:
         raise ValueError(
-            f"{runs[0]}: {', '.join(without)} without losses.pt, expected losses at every checkpoint: score them, or move "
-            "them elsewhere to do without"
+            f"{runs[0]}: {', '.join(without)} without losses.pt, expected losses at every checkpoint: "
+            "score them, or move them elsewhere to do without"
         )
     files = {step: place / "losses.pt" for place in scored if (step := step_of(place)) is not None}
     steps = sorted(files)
@@ -68,8 +72,8 @@ def read_released_losses(folder: Path) -> tuple[list[int], np.ndarray]:
     for step, column in zip(steps, columns, strict=True):
         if len(column) != len(columns[0]):
             raise ValueError(
-                f"{files[step]} holds {len(column)} losses, but {files[steps[0]]} {len(columns[0])}: expected one for each "
-                "row in every file"
+                f"{files[step]} holds {len(column)} losses, but {files[steps[0]]} {len(columns[0])}: "
+                "expected one for each row in every file"
             )
     return steps, np.stack(columns, axis=1)
 

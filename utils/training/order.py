@@ -1,7 +1,7 @@
 """Which examples each optimizer step takes: a function of the seed, the rows and the global batch size alone.
 
-Trainer cuts the order into per-device batches and deals them out in turn, so that one global batch is one optimizer
-step on any number of devices. For that every global batch is filled up with rows that have no label.
+Trainer cuts the order into per-device batches and deals them out in turn. So one global batch is one
+optimizer step on any number of devices, if it is filled up with rows that have no label.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ class TrainingRows(Dataset):
     """The rows to train on, by position; FILLER gives one token without label."""
 
     def __init__(self, tokens: TokenizedPool, rows: np.ndarray):
-        self._tokens, self._rows = tokens, rows
+        self._tokens = tokens
+        self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -47,8 +48,10 @@ class GlobalBatchOrder(Sampler[int]):
     ):
         assert padded_batch_size >= global_batch_size
         self._lengths = lengths
-        self._global_batch_size, self._padded_batch_size = global_batch_size, padded_batch_size
-        self._strategy, self._seed = strategy, seed
+        self._global_batch_size = global_batch_size
+        self._padded_batch_size = padded_batch_size
+        self._strategy = strategy
+        self._seed = seed
         self.steps_per_epoch = steps_per_epoch(len(lengths), global_batch_size)
         self.epoch = 0
 
@@ -66,9 +69,11 @@ class GlobalBatchOrder(Sampler[int]):
         """int64 (rows,): the order of one epoch, without fillers."""
         if self._strategy == "sequential":
             return np.arange(len(self._lengths))
-        order = np.random.Generator(np.random.PCG64([self._seed, epoch])).permutation(len(self._lengths))
-        if self._strategy == "group_by_length":
-            group = self._global_batch_size * _BATCHES_PER_LENGTH_GROUP
-            parts = [order[start : start + group] for start in range(0, len(order), group)]
-            order = np.concatenate([part[np.argsort(-self._lengths[part], kind="stable")] for part in parts])
-        return order
+        # The bit generator by name: numpy may change its default one.
+        generator = np.random.Generator(np.random.PCG64([self._seed, epoch]))
+        order = generator.permutation(len(self._lengths))
+        if self._strategy != "group_by_length":
+            return order
+        group = self._global_batch_size * _BATCHES_PER_LENGTH_GROUP
+        parts = [order[start : start + group] for start in range(0, len(order), group)]
+        return np.concatenate([part[np.argsort(-self._lengths[part], kind="stable")] for part in parts])

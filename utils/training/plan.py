@@ -1,4 +1,4 @@
-"""What a training will do. It is checked from the config, counts and what is on disk before any weight is loaded."""
+"""What a training will do, checked from config, counts and what is on disk before any weight is loaded."""
 
 import hashlib
 import os
@@ -148,15 +148,16 @@ def plan_training(
         rows: int64, ascending row numbers of the pool.
         subset_manifest: of the subset they come from, if any.
 
-    Raises: as `set_up_training`; ValueError if the rows teach nothing, or if the run's folder holds what this plan can
-    neither reuse nor continue (unless overwrite).
+    Raises: as `set_up_training`, and ValueError if the rows teach nothing, or if the run's folder holds what
+    this plan can neither reuse nor continue (unless overwrite).
     """
     setup = set_up_training(config, pool, len(rows))
     tokens = setup.tokens
     if not tokens.num_response_tokens[rows].any():
         max_length = config.data_section.max_length
         raise ValueError(
-            f"data.max_length: none of the {len(rows)} rows keeps a response token at {max_length} tokens: raise it"
+            f"data.max_length: none of the {len(rows)} rows keeps a response token at {max_length} tokens: "
+            "raise it"
         )
     inputs = {
         **setup.inputs,
@@ -200,8 +201,8 @@ def check_folder(paths: RunPaths, plan: TrainingPlan) -> None:
         )
     if saved and not all_steps_are_trained(paths, plan) and newest_resumable_checkpoint(paths) is None:
         raise ValueError(
-            f"{paths.root} holds checkpoints {saved}, but none with the optimizer, scheduler and trainer state that training "
-            f"continues from. {WAYS_OUT}"
+            f"{paths.root} holds checkpoints {saved}, but none with the optimizer, scheduler and trainer "
+            f"state that training continues from. {WAYS_OUT}"
         )
 
 
@@ -215,7 +216,7 @@ def all_steps_are_trained(paths: RunPaths, plan: TrainingPlan) -> bool:
 
 
 def missing_checkpoints(paths: RunPaths, plan: TrainingPlan) -> list[int]:
-    """The scheduled steps whose checkpoint is not there; with checkpoints.keep: last its losses count for it."""
+    """The scheduled steps without a checkpoint. With checkpoints.keep: last, its losses stand for it."""
     *earlier, last = plan.save_steps
     scored = scored_steps(paths.trajectories) if plan.keeps_last_only else []
     return [

@@ -27,7 +27,7 @@ from ..process.reporter import reporter
 from .order import GlobalBatchOrder, TrainingRows
 from .plan import TrainingPlan, all_steps_are_trained, check_folder, missing_checkpoints
 from .settings import launch_state
-from .trainer import S2LTrainer, remove_older_training_state
+from .trainer import S2LTrainer, Saving, TrainingData, remove_older_training_state
 
 
 def run_training(
@@ -45,7 +45,8 @@ def run_training(
     launch is at work in it.
     """
     keep_freed_memory()
-    state, paths = launch_state(), RunPaths(config.run_name)
+    state = launch_state()
+    paths = RunPaths(config.run_name)
     with contextlib.ExitStack() as held:
         if state.is_main_process:
             held.enter_context(locked(paths.root / ".lock", "another launch is training this run"))
@@ -59,17 +60,18 @@ def run_training(
             return
         newest = None if plan.starts_over else newest_resumable_checkpoint(paths)
         held.enter_context(float32_products(in_tf32=bool(config.train_args.get("tf32"))))
-        _train(config, plan, state, paths, newest, callbacks)
+        _train(config, plan, state, newest, callbacks)
 
 
 def _train(
     config: RunConfig,
     plan: TrainingPlan,
     state: PartialState,
-    paths: RunPaths,
     newest: Path | None,
     callbacks: Sequence[TrainerCallback],
 ) -> None:
+    """Args: newest: the checkpoint to continue from, None to begin."""
+    paths = RunPaths(config.run_name)
     tokenizer = load_tokenizer(config.model_section)
     model = _model_to_train(config, tokenizer, newest)
     state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
@@ -80,9 +82,11 @@ def _train(
             status="running", inputs=plan.inputs, data=plan.data, provenance=_provenance(plan)
         )
         manifest.write(paths.manifest)
+        batches = plan.batches
+        continuing = f"; continuing from {newest.name}" if newest else ""
         reporter.say(
-            f"  {plan.batches.devices} device(s) x {plan.batches.per_device} examples x {plan.batches.accumulation} "
-            "accumulation" + (f"; continuing from {newest.name}" if newest else "")
+            f"  {batches.devices} device(s) x {batches.per_device} examples x {batches.accumulation} "
+            f"accumulation{continuing}"
         )
     state.wait_for_everyone()
     order = GlobalBatchOrder(
@@ -93,8 +97,10 @@ def _train(
         config.seed,
     )
     work = _work_of_epoch(model, plan, order.steps_per_epoch)
-    rows = TrainingRows(plan.tokens, plan.rows)
-    trainer = S2LTrainer(model, tokenizer, plan.arguments, rows, order, paths, plan.save_steps, callbacks)
+    data = TrainingData(TrainingRows(plan.tokens, plan.rows), order)
+    trainer = S2LTrainer(model, tokenizer, plan.arguments, data, Saving(paths, plan.save_steps))
+    for callback in callbacks:  # after Trainer's and ours: they find a saved checkpoint in its place
+        trainer.add_callback(callback)
     begun = time.monotonic()
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     assert trainer.state.global_step == plan.steps, (
@@ -113,7 +119,7 @@ def _train(
 
 
 def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
-    """Remove half-written saves; without a checkpoint to continue from, everything that was made of the old weights."""
+    """Remove half-written saves, and what was made of weights that training does not continue from."""
     shutil.rmtree(paths.training_parts, ignore_errors=True)
     if newest is not None:
         remove_older_training_state(paths, newest=step_of(newest) or 0)
@@ -126,7 +132,7 @@ def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
 
 
 def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> Any:
-    """The base model, or the newest checkpoint's weights; under LoRA the base with a new or the saved adapter."""
+    """The base model or the newest checkpoint; under LoRA the base with a new or the saved adapter."""
     if newest is not None and config.model_section.lora is None:
         # As saved: FSDP keeps and saves float32 weights also for a model that was loaded in bfloat16.
         model = load_checkpoint(newest, config.model_section, dtype="auto", seed=config.seed)

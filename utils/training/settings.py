@@ -1,5 +1,7 @@
-"""`train_args` of a YAML -> transformers.TrainingArguments, tried out before a model is loaded. Everything that must not
-differ between machines is fixed."""
+"""`train_args` of a YAML -> transformers.TrainingArguments, tried out before a model is loaded.
+
+Everything that must not differ between machines is fixed.
+"""
 
 import datetime
 import math
@@ -20,9 +22,23 @@ from ..process.reporter import reporter
 
 # How a run is executed, not what it computes: these may differ between a run and its continuation.
 _EXECUTION_ONLY_PREFIXES = (
-    "per_device_", "logging_", "log_", "dataloader_", "fsdp", "ddp_", "gradient_checkpointing", "torch_compile",
-    "disable_tqdm", "use_cpu", "torch_empty_cache_steps", "skip_memory_metrics", "include_num_input_tokens_seen",
-)  # fmt: skip
+    "per_device_",
+    "logging_",
+    "log_",
+    "dataloader_",
+    "fsdp",
+    "ddp_",
+    "gradient_checkpointing",
+    "torch_compile",
+    "disable_tqdm",
+    "use_cpu",
+    "torch_empty_cache_steps",
+    "skip_memory_metrics",
+    "include_num_input_tokens_seen",
+)
+
+# Settings by which an optimizer is handed the model itself.
+_WEIGHTS_OF_THE_MODEL = {"model", "params", "optimizer_dict"}
 
 # What libraries raise for a setting that they do not take.
 _REFUSALS = (ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError, NotImplementedError)
@@ -30,7 +46,13 @@ _REFUSALS = (ValueError, TypeError, KeyError, AttributeError, ImportError, Runti
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How a global batch is spread: devices x per_device x accumulation >= global_batch_size."""
+    """How a global batch is spread.
+
+    Attributes:
+        devices: of this launch.
+        per_device: examples on one of them at once.
+        accumulation: forward and backward passes of an optimizer step.
+    """
 
     devices: int
     per_device: int
@@ -38,31 +60,38 @@ class BatchPlan:
 
     @property
     def padded(self) -> int:
+        """Rows of an optimizer step, at least the global batch size."""
         return self.devices * self.per_device * self.accumulation
 
 
 def plan_batches(global_batch_size: int, devices: int, per_device_limit: int) -> BatchPlan:
-    """Fewest accumulation steps with at most per_device_limit examples on a device at once, then the smallest batch
-    that still covers the global one; the difference is filled with rows that have no label."""
+    """Fewest accumulation steps, then the smallest batch on a device that still covers the global one.
+
+    The difference is filled with rows that have no label.
+
+    Args:
+        per_device_limit: examples that a device takes at once, at most.
+    """
     accumulation = math.ceil(global_batch_size / (devices * per_device_limit))
-    return BatchPlan(devices, math.ceil(global_batch_size / (devices * accumulation)), accumulation)
+    per_device = math.ceil(global_batch_size / (devices * accumulation))
+    return BatchPlan(devices, per_device, accumulation)
 
 
 def _check_precision(train_args: dict[str, Any]) -> None:
-    """bf16 and tf32 are part of a result: on a device without them they are refused, never dropped. Raises: ValueError."""
-    if train_args.get("tf32") and not (
-        torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8
-    ):
+    """What is part of a result is refused on a device without it, never dropped. Raises: ValueError."""
+    has_gpu = torch.cuda.is_available()
+    is_ampere = has_gpu and torch.cuda.get_device_capability()[0] >= 8
+    if train_args.get("tf32") and not is_ampere:
         raise ValueError(
-            "train_args.tf32: this machine has no device with TF32 (NVIDIA Ampere or newer). To train without it, add "
-            "train_args.tf32=false to the command"
+            "train_args.tf32: this machine has no device with TF32 (NVIDIA Ampere or newer). "
+            "To train without it, add train_args.tf32=false to the command"
         )
-    if train_args.get("bf16") and torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8:
+    if train_args.get("bf16") and has_gpu and not is_ampere:
         raise ValueError(
-            "train_args.bf16: this GPU has no bfloat16 (NVIDIA Ampere or newer has). To train without it, add "
-            "train_args.bf16=false to the command"
+            "train_args.bf16: this GPU has no bfloat16 (NVIDIA Ampere or newer has). "
+            "To train without it, add train_args.bf16=false to the command"
         )
-    if train_args.get("fp16") and not torch.cuda.is_available():
+    if train_args.get("fp16") and not has_gpu:
         raise ValueError(
             "train_args.fp16: fp16 needs a GPU. To train without it, add train_args.fp16=false to the command"
         )
@@ -85,20 +114,21 @@ def num_devices() -> int:
 def launch_state() -> PartialState:
     """The processes of this launch, joined.
 
-    accelerate must be told of a machine without a GPU, else each rank takes itself for the only one. The others wait
-    while the first tokenizes and selects, hence the long timeout.
+    accelerate must be told of a machine without a GPU, else each rank takes itself for the only one.
 
     Raises:
         ValueError: if there are more processes on this machine than GPUs.
     """
-    return PartialState(cpu=own_device().type == "cpu", timeout=datetime.timedelta(hours=6))
+    timeout = datetime.timedelta(hours=6)  # the others wait while the first tokenizes and selects
+    return PartialState(cpu=own_device().type == "cpu", timeout=timeout)
 
 
 def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:
     """Trainer's arguments for this machine. Says on stderr what of `fsdp` cannot be honoured here, and why.
 
-    Needs train_args without problems of their own (utils/config/train_args.py). Raises: ValueError for those that
-    transformers or this machine refuses.
+    Needs train_args without problems of their own (utils/config/train_args.py).
+
+    Raises: ValueError for those that transformers or this machine refuses.
     """
     _check_precision(config.train_args)
     settings = dict(config.train_args)
@@ -137,16 +167,19 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
     except _REFUSALS as error:
         raise ValueError(f"train_args: transformers refuses them: {error}") from error
     if plan.devices == 1:
-        arguments._n_gpu = min(
-            arguments.n_gpu, 1
-        )  # one process drives one GPU; DataParallel is no one's wish
+        # One process drives one GPU: with more, Trainer would take DataParallel.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments, plan
 
 
 def try_out(arguments: TrainingArguments, model: torch.nn.Module, steps: int) -> None:
     """Make of the settings what Trainer will make of them, around a single weight.
 
-    Args: model: that is to be trained, its weights may be empty. Raises: ValueError for settings that do not work.
+    Args:
+        model: that is to be trained; its weights may be empty.
+        steps: of the optimizer.
+
+    Raises: ValueError for settings that do not work.
     """
     try:
         arguments.get_process_log_level()
@@ -172,12 +205,8 @@ def try_out(arguments: TrainingArguments, model: torch.nn.Module, steps: int) ->
 
 def _try_optimizer(arguments: TrainingArguments, model: torch.nn.Module, steps: int) -> None:
     kind, settings = Trainer.get_optimizer_cls_and_kwargs(arguments, cast(PreTrainedModel, model))
-    if settings.keys() & {
-        "model",
-        "params",
-        "optimizer_dict",
-    }:  # these take the model's own weights, which are not there
-        return
+    if settings.keys() & _WEIGHTS_OF_THE_MODEL:
+        return  # it takes the model's own weights, which are not there
     optimizer = kind([torch.nn.Parameter(torch.zeros(1))], **settings)
     get_scheduler(
         arguments.lr_scheduler_type,
@@ -199,8 +228,8 @@ def check_sharding(train_args: dict[str, Any], model: torch.nn.Module) -> None:
     if missing:
         layers = ", ".join(sorted(name for name in there if name.endswith(("Layer", "Block"))))
         raise ValueError(
-            f"train_args.fsdp_config.transformer_layer_cls_to_wrap: found {', '.join(missing)}, which this model has not; its "
-            f"layers are {layers}"
+            "train_args.fsdp_config.transformer_layer_cls_to_wrap: "
+            f"found {', '.join(missing)}, which this model has not; its layers are {layers}"
         )
 
 

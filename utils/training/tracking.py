@@ -1,4 +1,4 @@
-"""Experiment tracking that never asks, never hangs and never leaks: local unless a key and a network are there."""
+"""Experiment tracking that never asks, hangs or leaks: local unless a key and a network are there."""
 
 import importlib.util
 import os
@@ -16,8 +16,8 @@ _DEFAULT_SERVER = "https://api.wandb.ai"
 def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
     """Set the environment that the tracker reads, before anything imports it.
 
-    A key given on the command line asks for wandb even where the YAML does not. Without a key, or without a network,
-    wandb writes to res/<run_name>/wandb and `wandb sync` sends it later.
+    A key given on the command line asks for wandb even where the YAML does not. Without a key, or without a
+    network, wandb writes to res/<run_name>/wandb and `wandb sync` sends it later.
 
     Returns: the config, its tracking section as it will be used.
     Raises: ValueError if the tracker is not installed.

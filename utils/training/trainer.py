@@ -1,15 +1,19 @@
-"""transformers' Trainer with S2L's loss, order of examples, checkpoint schedule and log."""
+"""transformers' Trainer with S2L's loss, order of examples, checkpoint schedule and log.
+
+Legend: B examples of a batch, L tokens of the longest, R response tokens of the batch.
+"""
 
 import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
@@ -25,11 +29,34 @@ from .order import GlobalBatchOrder, TrainingRows
 _SECONDS_BETWEEN_LINES = 5.0
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """Attributes: rows: that are trained on; order: in which each epoch takes them."""
+
+    rows: TrainingRows
+    order: GlobalBatchOrder
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Attributes: paths: of the run; steps: after which a checkpoint is saved."""
+
+    paths: RunPaths
+    steps: list[int]
+
+
 class S2LTrainer(Trainer):
     """Trainer whose result does not depend on the number of devices.
 
-    The loss of a step is the mean over all response tokens of its global batch, for every family (T5's own forward
-    ignores `num_items_in_batch`). A step without a single label changes no weight.
+    The loss of a step is the mean over all response tokens of its global batch, for every family (T5's own
+    forward ignores `num_items_in_batch`). A step without a single label changes no weight.
+
+    Args:
+        model: that is trained.
+        tokenizer: saved beside each checkpoint.
+        arguments: Trainer's own.
+        data: the rows, in which order.
+        saving: which steps leave a checkpoint, and where.
     """
 
     def __init__(
@@ -37,12 +64,10 @@ class S2LTrainer(Trainer):
         model: Any,
         tokenizer: PreTrainedTokenizerBase,
         arguments: TrainingArguments,
-        rows: TrainingRows,
-        order: GlobalBatchOrder,
-        paths: RunPaths,
-        save_steps: list[int],
-        callbacks: Sequence[TrainerCallback] = (),
+        data: TrainingData,
+        saving: Saving,
     ):
+        order = data.order
         self._order = order
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self._pad_id = pad_id_of(tokenizer)
@@ -50,7 +75,7 @@ class S2LTrainer(Trainer):
         super().__init__(
             model=model,
             args=arguments,
-            train_dataset=rows,
+            train_dataset=data.rows,
             processing_class=tokenizer,
             data_collator=self._collate,
             compute_loss_func=self._mean_token_loss,
@@ -58,11 +83,9 @@ class S2LTrainer(Trainer):
         for chatty in (PrinterCallback, ProgressCallback):
             self.remove_callback(chatty)
         self.add_callback(_StartEpoch(order))
-        self.add_callback(_SaveOnSchedule(paths, save_steps))
-        self.add_callback(_LogMetrics(paths.metrics))
+        self.add_callback(_SaveOnSchedule(saving))
+        self.add_callback(_LogMetrics(saving.paths.metrics))
         self.add_callback(_SkipEmptyStep(self))
-        for callback in callbacks:  # after ours: they find a saved checkpoint in its place
-            self.add_callback(callback)
 
     @property
     def step_has_labels(self) -> bool:
@@ -97,11 +120,17 @@ class S2LTrainer(Trainer):
         return samples, num_items_in_batch
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """The weights are there already: `run` loads them through modeling.loading, whose key conversion Trainer lacks."""
+        """The weights are there already.
+
+        `run` loads them through modeling.loading, whose key conversion Trainer lacks.
+        """
 
 
 class _StartEpoch(TrainerCallback):
-    """Tells the order its epoch. (accelerate's own set_epoch misses a sampler behind a skipped multi-process loader.)"""
+    """Tells the order its epoch.
+
+    accelerate's own set_epoch misses a sampler behind a skipped multi-process loader.
+    """
 
     def __init__(self, order: GlobalBatchOrder):
         self._order = order
@@ -111,7 +140,11 @@ class _StartEpoch(TrainerCallback):
 
 
 class _SkipEmptyStep(TrainerCallback):
-    """Without gradients the optimizer leaves weights and moments alone; with zero ones Adam would still move them."""
+    """Takes the gradients of a step without a label away.
+
+    Without gradients the optimizer leaves weights and moments alone. With zero ones Adam would still move
+    them.
+    """
 
     def __init__(self, trainer: S2LTrainer):
         self._trainer = trainer
@@ -123,17 +156,18 @@ class _SkipEmptyStep(TrainerCallback):
 
 
 class _SaveOnSchedule(TrainerCallback):
-    """Asks for a save at the scheduled steps and gives the saved folder its name once it is whole."""
+    """Asks for a save at the scheduled steps, and gives the saved folder its name once it is whole."""
 
-    def __init__(self, paths: RunPaths, save_steps: list[int]):
-        self._paths, self._save_steps = paths, frozenset(save_steps)
+    def __init__(self, saving: Saving):
+        self._paths = saving.paths
+        self._save_steps = frozenset(saving.steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> Any:
         control.should_save = state.global_step in self._save_steps
         if control.should_save and not _is_finite(model):
             raise ValueError(
-                f"the weights after step {state.global_step} are no longer numbers, and are not saved: training diverged. "
-                "Lower train_args.learning_rate; the checkpoints that are there are whole"
+                f"the weights after step {state.global_step} are no longer numbers, and are not saved: "
+                "training diverged. Lower train_args.learning_rate; the checkpoints that are there are whole"
             )
         return control
 
@@ -141,23 +175,25 @@ class _SaveOnSchedule(TrainerCallback):
         _barrier()  # every rank has written its part
         if args.should_save:
             saved = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (saved / "training_args.bin").unlink(
-                missing_ok=True
-            )  # a pickle of this machine's paths; config.yml says it
+            # A pickle of this machine's paths; config.yml says what is in it.
+            (saved / "training_args.bin").unlink(missing_ok=True)
             publish_folder(saved, self._paths.checkpoint(state.global_step))
             remove_older_training_state(self._paths, newest=state.global_step)
         _barrier()
 
 
 class _LogMetrics(TrainerCallback):
-    """Appends each log to metrics.jsonl, prints a line now and then, and stops a run whose loss is no number."""
+    """Appends each log to metrics.jsonl, says a line now and then, stops a run whose loss is no number."""
 
     def __init__(self, path: Path):
         self._path = path
-        self._begun, self._begun_at_step, self._last_line = 0.0, 0, -math.inf
+        self._begun = 0.0
+        self._begun_at_step = 0
+        self._last_line = -math.inf
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._begun, self._begun_at_step = time.monotonic(), state.global_step
+        self._begun = time.monotonic()
+        self._begun_at_step = state.global_step
         if state.is_world_process_zero:
             _keep_metrics_until(self._path, state.global_step)
 
@@ -168,8 +204,9 @@ class _LogMetrics(TrainerCallback):
             return
         if not math.isfinite(logs["loss"]):
             raise ValueError(
-                f"the training loss is {logs['loss']} at step {state.global_step}: training diverged. Lower "
-                "train_args.learning_rate, or look at the rows of this step; the checkpoints that are there are whole"
+                f"the training loss is {logs['loss']} at step {state.global_step}: training diverged. "
+                "Lower train_args.learning_rate, or look at the rows of this step; "
+                "the checkpoints that are there are whole"
             )
         if not state.is_world_process_zero:
             return
@@ -188,8 +225,11 @@ class _LogMetrics(TrainerCallback):
 
 def _is_finite(model: torch.nn.Module) -> bool:
     """Whether every weight is a number; under FSDP each rank looks at its own part."""
-    parts = (getattr(weight, "to_local", lambda weight=weight: weight)() for weight in model.parameters())
-    return all(bool(torch.isfinite(part).all()) for part in parts)
+    for weight in model.parameters():
+        part = weight.to_local() if isinstance(weight, DTensor) else weight
+        if not torch.isfinite(part).all():
+            return False
+    return True
 
 
 def remove_older_training_state(paths: RunPaths, newest: int) -> None:

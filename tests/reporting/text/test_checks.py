@@ -24,7 +24,7 @@ from utils.selection.checks.explain import (
     Reason,
     Standing,
 )
-from utils.selection.checks.inspection import KINDS, Case, Inspection, RowsOfKind
+from utils.selection.checks.inspection import KINDS, Case, Inspection, Kind, RowsOfKind
 from utils.selection.checks.stability import Agreement, Stability
 from utils.terminal import WIDTH
 
@@ -36,7 +36,7 @@ CHOSEN = Explanation(
     pool_name="pool.jsonl",
     source="books",
     example=Example("Why?\n" * 20, "Because\x1b[31m.", "A sky."),
-    settings=SubsetConfig(),
+    settings=SubsetConfig.model_validate({}),
     reason="random order",
     standing=Standing(Group("cluster", "12"), np.arange(40), taken=5, place=3),
     quotas=Quotas(chosen=60, selectable=298, chosen_of_source=20, selectable_of_source=99),
@@ -136,7 +136,8 @@ def test_stability_says_warnings_and_that_a_sample_was_measured():
 def test_an_inspection_counts_kinds_and_draws_the_clearest():
     none = RowsOfKind(np.empty(0, np.int64), {"a": 0, "b": 0}, [])
     cases = [Case(4, np.array([2.0, 1.0, np.nan]), "Why? " * 40)]
-    kinds = dict.fromkeys(KINDS, none) | {"known": RowsOfKind(np.array([4]), {"a": 1, "b": 0}, cases)}
+    kinds: dict[Kind, RowsOfKind] = dict.fromkeys(KINDS, none)
+    kinds |= {"known": RowsOfKind(np.array([4]), {"a": 1, "b": 0}, cases)}
     inspection = Inspection(
         num_examples=10,
         num_selectable=9,

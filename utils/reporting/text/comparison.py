@@ -3,12 +3,14 @@
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 
 from ...artifacts.comparisons import (
     NO_DIFFERENCE,
     NOT_TESTED,
     ArmCost,
     ComparedArm,
+    ComparedRun,
     Comparison,
     Cost,
     Difference,
@@ -20,14 +22,17 @@ from ...artifacts.evaluations import HELDOUT
 from ...terminal import WIDTH, counted, tables, wrapped
 
 _RULES = {"accuracy": "paper", "accuracy_strict": "strict"}
+_UNITS = {
+    "device_seconds": "cost in device-seconds",
+    "operations": "cost in floating-point operations",
+}
 _HEAD_WIDTH = 20  # of a column, where its words allow it
 _NOTES = (
-    "Over questions: paired bootstrap of these runs' answers, runs held fixed. Over runs: Welch's interval, which needs two "
-    "runs in both arms. Exact McNemar p of each pair of runs of one seed, smallest..largest. A difference is called shown if "
-    "no interval that is there holds 0."
+    "Over questions: paired bootstrap of these runs' answers, runs held fixed. "
+    "Over runs: Welch's interval, which needs two runs in both arms. "
+    "Exact McNemar p of each pair of runs of one seed, smallest..largest. "
+    "A difference is called shown if no interval that is there holds 0."
 )
-
-Row = tuple[str, Sequence[str]]  # a label and the cells beside it
 
 
 def comparison_text(comparison: Comparison, width: int = WIDTH) -> str:
@@ -68,14 +73,14 @@ def _verdict(comparison: Comparison) -> list[str]:
     if len(tested) > 1:
         expected = len(tested) * (1 - comparison.confidence)
         lines.append(
-            f"{len(tested)} differences were tested; were there none at all, about {expected:.1f} would still be called "
-            "shown by chance."
+            f"{len(tested)} differences were tested; "
+            f"were there none at all, about {expected:.1f} would still be called shown by chance."
         )
     return lines
 
 
 def _legend(comparison: Comparison) -> list[str]:
-    seeds = {run.name: run for run in comparison.runs}
+    compared = {run.name: run for run in comparison.runs}
     lines = []
     for arm in comparison.arms:
         step = f"step {arm.step:,}"
@@ -83,13 +88,17 @@ def _legend(comparison: Comparison) -> list[str]:
             step += " of an unfinished training" if arm.last_step is None else f" of {arm.last_step:,}"
         runs = []
         for name in arm.runs:
-            seed, subset_seed = seeds[name].seed, seeds[name].subset_seed
-            words = "untrained" if seed is None else f"seed {seed}"
-            words += "" if subset_seed in (None, seed) else f", subset seed {subset_seed}"
-            runs.append(f"{name} ({words})")
+            runs.append(f"{name} ({_seeds(compared[name])})")
         made_of = f"{arm.num_examples:,} examples, {step}; {counted(len(arm.runs), 'run')}"
         lines.append(f"{arm.title}: {made_of}: {'; '.join(runs)}")
     return lines
+
+
+def _seeds(run: ComparedRun) -> str:
+    words = "untrained" if run.seed is None else f"seed {run.seed}"
+    if run.subset_seed not in (None, run.seed):
+        words += f", subset seed {run.subset_seed}"
+    return words
 
 
 def _differences(comparison: Comparison, width: int) -> list[str]:
@@ -146,23 +155,18 @@ def _sections(measures: Sequence[Measure]) -> Iterator[tuple[str, list[tuple[str
     """(title, its rows)."""
     heldout = [measure for measure in measures if measure.question_set == HELDOUT and not measure.is_metric]
     others = [measure for measure in measures if measure.question_set != HELDOUT and not measure.is_metric]
-    for name, title in (("loss", "loss"), *((name, f"accuracy, {rule}") for name, rule in _RULES.items())):
-        of_sources = [
-            (measure.source or "(no source)", measure) for measure in heldout if measure.source is not None
+    accuracies = {name: f"accuracy, {rule}" for name, rule in _RULES.items()}
+    for name, title in {"loss": "loss", **accuracies}.items():
+        of_name = [measure for measure in heldout if measure.name == name]
+        averages = [measure for measure in heldout if measure.name == f"{name}_average"]
+        rows = [
+            (measure.source or "(no source)", measure) for measure in of_name if measure.source is not None
         ]
-        rows = [(label, measure) for label, measure in of_sources if measure.name == name]
-        rows += [
-            ("average over sources", measure) for measure in heldout if measure.name == f"{name}_average"
-        ]
-        rows += [
-            ("all rows", measure) for measure in heldout if measure.name == name and measure.source is None
-        ]
+        rows += [("average over sources", measure) for measure in averages]
+        rows += [("all rows", measure) for measure in of_name if measure.source is None]
         yield f"held-out {title}", rows
-    for name, rule in _RULES.items():
-        yield (
-            f"accuracy, {rule}",
-            [(measure.question_set, measure) for measure in others if measure.name == name],
-        )
+    for name, title in accuracies.items():
+        yield title, [(measure.question_set, measure) for measure in others if measure.name == name]
     metrics = [measure for measure in measures if measure.is_metric]
     yield "metrics", [(f"{measure.question_set}, {measure.name}", measure) for measure in metrics]
     cut_off = [measure for measure in measures if measure.name == "cut_off_share" and not measure.is_metric]
@@ -185,10 +189,10 @@ def _cells(comparison: Comparison, measure: Measure) -> list[str]:
 
 def _heads(arms: Sequence[ComparedArm]) -> list[list[str]]:
     """The heading's lines: an arm's title over several, none of it cut."""
-    heads = [wrapped(arm.title, indent="", width=_HEAD_WIDTH) for arm in arms]
-    height = max(map(len, heads))
-    return [["", *("" if line < height - len(head) else head[line - height + len(head)] for head in heads)]
-            for line in range(height)]  # fmt: skip
+    titles = [wrapped(arm.title, indent="", width=_HEAD_WIDTH) for arm in arms]
+    height = max(map(len, titles))
+    columns = [[""] * (height - len(title)) + title for title in titles]
+    return [["", *cells] for cells in zip(*columns, strict=True)]
 
 
 def _costs(comparison: Comparison, width: int) -> list[str]:
@@ -197,22 +201,15 @@ def _costs(comparison: Comparison, width: int) -> list[str]:
         return []
     rows: list[Sequence[str]] = []
     stages = list(dict.fromkeys(stage for cost in costs for stage in cost.stages))
-    for unit, of_cost, of_payback in (
-        ("cost in device-seconds", lambda cost: cost.device_seconds, lambda payback: payback.device_seconds),
-        (
-            "cost in floating-point operations",
-            lambda cost: cost.operations,
-            lambda payback: payback.operations,
-        ),
-    ):
-        rows += [[], [unit]] if rows else [[unit]]
-        rows += [
-            [f"  {stage}", *(_cost(cost.stages.get(stage), of_cost) for cost in costs)] for stage in stages
-        ]
-        rows.append(["  in all", *(_cost(cost.total, of_cost) for cost in costs)])
-        rows.append(["  training on everything", *(_cost(cost.everything, of_cost) for cost in costs)])
-        rows.append(["  share of that", *(_share(cost, of_cost) for cost in costs)])
-        rows.append(["  pays from a pool of", *(_payback(cost.pays_from, of_payback) for cost in costs)])
+    for unit in ("device_seconds", "operations"):
+        of_unit = attrgetter(unit)  # a cost and a payback have the same units
+        rows += [[], [_UNITS[unit]]] if rows else [[_UNITS[unit]]]
+        for stage in stages:
+            rows.append([f"  {stage}", *(_cost(cost.stages.get(stage), of_unit) for cost in costs)])
+        rows.append(["  in all", *(_cost(cost.total, of_unit) for cost in costs)])
+        rows.append(["  training on everything", *(_cost(cost.everything, of_unit) for cost in costs)])
+        rows.append(["  share of that", *(_share(cost, of_unit) for cost in costs)])
+        rows.append(["  pays from a pool of", *(_payback(cost.pays_from, of_unit) for cost in costs)])
     notes = [line for note in comparison.cost_remarks for line in wrapped(note, width=width)]
     return ["", *tables(_heads(comparison.arms), rows, width), "", *notes]
 
@@ -227,7 +224,8 @@ def _cost(cost: Cost | None, measure: Callable[[Cost], float | None]) -> str:
 
 
 def _share(cost: ArmCost, measure: Callable[[Cost], float | None]) -> str:
-    total, everything = measure(cost.total), cost.everything and measure(cost.everything)
+    total = measure(cost.total)
+    everything = None if cost.everything is None else measure(cost.everything)
     return f"{total / everything:.0%}" if total is not None and everything else "-"
 
 

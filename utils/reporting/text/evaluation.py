@@ -20,6 +20,14 @@ _COLUMNS = {  # heading -> the entries of a result that it shows
     "no answer": ("without_answer", "without_answer_strict"),
     "hopeless": ("unmatchable", "unmatchable_strict"),
 }
+_COLUMNS_EXPLAINED = (
+    "loss: nats per response token. "
+    "paper, strict: share of questions with the right answer, "
+    "generated greedily, by the paper's rules and exactly. "
+    "cut off: by the token limit. "
+    "no answer, hopeless (paper/strict): responses without a value, "
+    "and gold answers that the rule can never find right."
+)
 
 
 def evaluation_plan_text(plan: "EvaluationPlan") -> str:
@@ -75,25 +83,24 @@ def results_text(evaluated: EvaluationResults) -> str:
     lines += [
         _metric_line(name, result["metrics"]) for name, result in results.items() if "metrics" in result
     ]
-    remarks = [
-        "loss: nats per response token. paper, strict: share of questions with the right answer, generated greedily, by "
-        "the paper's rules and exactly. cut off: by the token limit. no answer, hopeless (paper/strict): "
-        "responses without a value, and gold answers that the rule can never find right."
-    ]
+    remarks = [_COLUMNS_EXPLAINED]
     for name, result in results.items():
-        remarks += [f"{name}: {note}" for note in result["notes"]]
-        if result.get("undecided_strict"):
-            remarks.append(
-                f"{name}: whether {result['undecided_strict']} formulas are right was not found out within the limits of "
-                "processor time and memory: counted as wrong under strict"
-            )
-        if result.get("prompt_too_long"):
-            remarks.append(
-                f"{name}: {result['prompt_too_long']} prompts leave no room for a response: their beginning was cut off"
-            )
+        remarks += [f"{name}: {remark}" for remark in _remarks(result)]
     lines += ["", *(textwrap.fill(remark, _WIDTH, subsequent_indent="  ") for remark in remarks)]
     lines.append(f"results in {evaluated.folder}")
     return "\n".join(lines)
+
+
+def _remarks(result: dict[str, Any]) -> list[str]:
+    remarks = list(result["notes"])
+    if num_undecided := result.get("undecided_strict"):
+        remarks.append(
+            f"whether {num_undecided} formulas are right was not found out "
+            "within the limits of processor time and memory: counted as wrong under strict"
+        )
+    if num_too_long := result.get("prompt_too_long"):
+        remarks.append(f"{num_too_long} prompts leave no room for a response: their beginning was cut off")
+    return remarks
 
 
 def _line(label: str, row: dict[str, Any]) -> str:
@@ -109,7 +116,10 @@ def _metric_line(name: str, metrics: dict[str, Any]) -> str:
 
 
 def _label(label: str) -> str:
-    return f"{label if len(label) < _LABEL_WIDTH else f'...{label[-(_LABEL_WIDTH - 4) :]}':<{_LABEL_WIDTH}}"
+    """In the width of the first column; the end of a long name says more than its beginning."""
+    if len(label) >= _LABEL_WIDTH:
+        label = f"...{label[-(_LABEL_WIDTH - 4) :]}"
+    return f"{label:<{_LABEL_WIDTH}}"
 
 
 def _cell(value: Any) -> str:

@@ -22,15 +22,15 @@ REASONS: "dict[Reason, str]" = {
     "repeated response": "it is not selectable: an earlier row has the same response (subset.deduplicate)",
     "required": "it has to be in (subset.include, or subset.extend)",
     "pruned": "its loss falls by less than {min_slope:g} nats per checkpoint (subset.min_slope): pruned",
-    "score of the method": "method {method} ranks rows by a score of its own and {took} it",
+    "score of the method": "method {method} ranks rows by a score of its own, and {took} this one",
     "limits of sources": (
-        "it is number {place:,} in the random order of {group}, of which {taken:,} are taken, but not in this "
-        "order: each source has its limits (subset.min_per_source, subset.max_per_source)"
+        "it is number {place:,} in the random order of {group}, of which {taken:,} are taken, "
+        "but not in this order: each source has its limits (subset.min_per_source, subset.max_per_source)"
     ),
     "whole group": "{group} is taken whole",
     "small cluster": (
-        "{group} has {size} rows, and clusters of fewer than {min_cluster_size} get nothing until all others are "
-        "spent (subset.min_cluster_size)"
+        "{group} has {size} rows, and clusters of fewer than {min_cluster_size} get nothing "
+        "until all others are spent (subset.min_cluster_size)"
     ),
     "random order": (
         "it is number {place:,} in the random order of {group}, of which the first {taken:,} are taken"
@@ -125,16 +125,19 @@ def _losses_lines(explanation: "Explanation", losses: "Losses") -> list[str]:
 
 
 def _plot_lines(losses: "Losses", group: "GroupLosses") -> list[str]:
-    """The row's loss at each checkpoint beside the mean and the band of its group, as numbers and as a plot."""
+    """The row's loss at each checkpoint beside its group's mean and band, as numbers and as a plot."""
     every_loss = np.concatenate([losses.losses_T, group.low_T, group.high_T])
     scale = Scale(float(np.nanmin(every_loss)), float(np.nanmax(every_loss)))
     ends = f"{scale.lowest:.2f}".ljust(_PLOT_WIDTH - 5) + f"{scale.highest:5.2f}"
     lines = [f"{'step':>10}{'row':>8}{'mean':>8}{'10-90 % band':>16}    {ends}"]
     for column in spread_evenly(len(losses.checkpoints), _NUM_PLOTTED_CHECKPOINTS):
         loss = losses.losses_T[column]
-        low, mean, high = group.low_T[column], group.mean_T[column], group.high_T[column]
+        low = group.low_T[column]
+        mean = group.mean_T[column]
+        high = group.high_T[column]
         plot = band_line(loss, (low, mean, high), scale, _PLOT_WIDTH)
-        numbers = f"{losses.checkpoints[column]:>10}{loss:>8.3f}{mean:>8.3f}{f'{low:.2f} - {high:.2f}':>16}"
+        band = f"{low:.2f} - {high:.2f}"
+        numbers = f"{losses.checkpoints[column]:>10}{loss:>8.3f}{mean:>8.3f}{band:>16}"
         lines.append(f"{numbers}    {plot}".rstrip())
     return [*lines, f"{'':<46}o this row   | mean   ... band   @ row at the mean"]
 

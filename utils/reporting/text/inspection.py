@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 MEANINGS: "dict[Kind, str]" = {
     "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",
-    "forgotten": "the loss falls by 5 % or more, then half of that or more comes back (at least 5 % of the first)",
+    "forgotten": (
+        "the loss falls by 5 % or more, then half of that or more comes back (at least 5 % of the first)"
+    ),
     "known": "first and last loss are at most {known_below:.2f}, where only the best tenth of the rows ends",
     "identical": "the same losses, to the bit, as a row with a lower number",
-    "unscorable": "no loss (NaN) at some checkpoint, as of a response that max_length cut off whole; never chosen",
+    "unscorable": (
+        "no loss (NaN) at some checkpoint, as of a response that max_length cut off whole; never chosen"
+    ),
 }
 _QUANTILE_NAMES = ("90 % below", "half below", "10 % below")
 _NUM_SHOWN_SOURCES = 30

@@ -1,4 +1,4 @@
-"""The lines that the plans of training and scoring share: the model, the time, what is cut off the examples."""
+"""The lines that the plans of training and scoring share: model, time, what is cut off the examples."""
 
 from typing import TYPE_CHECKING
 

@@ -7,6 +7,7 @@ from ...config.names import LIMITS
 from ...terminal import counted, labelled, table, unbroken
 
 if TYPE_CHECKING:
+    from ...artifacts.trajectories.read import Trajectories
     from ...selection.plan import SelectionPlan
     from ...selection.run import SelectionResult
 
@@ -27,52 +28,72 @@ def remarks_text(remarks: Iterable[str], warnings: Iterable[str] = ()) -> str:
 
 
 def selection_plan_text(plan: "SelectionPlan") -> str:
-    settings, candidates, pool = plan.settings, plan.candidates, plan.pool
-    num_sources, num_selectable, trajectories = (
-        len(pool.source_names),
-        len(candidates.rows),
-        candidates.trajectories,
-    )
-    said = [f"{name} {getattr(settings, name)}" for name in plan.method.settings if name != "num_clusters"]
     words = {
-        "pool": f"{unbroken(pool.name)}: {len(pool):,} rows, {num_selectable:,} selectable, sources: {num_sources:,}",
-        "method": ", ".join([f"{settings.method} (seed {plan.config.seed})", *said]),
-        "budget": "; ".join(
-            f"{budget:,} rows, {100 * budget / num_selectable:.1f} % of the selectable rows"
-            for budget in plan.budgets
-        ),
+        "pool": _pool(plan),
+        "method": _method(plan),
+        "budget": _budget(plan),
+        "limits": _limits(plan),
+        "checkpoints": _checkpoints(plan.candidates.trajectories),
+        "clusters": "" if plan.most_clusters is None else _clusters(plan, plan.most_clusters),
     }
-    if settings.budget_tokens is not None:
-        words["budget"] = f"{settings.budget_tokens:,} response tokens"
-    limits = [name for name in LIMITS if name in plan.requests[0].inputs]
-    limits += ["extend"] if settings.extend is not None else []
-    if limits:
-        counts = {name: f" ({counted(count, 'row')})" for name, count in plan.listed.counts.items()}
-        words["limits"] = ", ".join(
-            f"{name} {getattr(settings, name)}{counts.get(name, '')}" for name in limits
-        )
-    if trajectories is not None and trajectories.steps is not None:
-        words["checkpoints"] = f"{', '.join(map(str, trajectories.steps))} of {unbroken(trajectories.origin)}"
-    elif trajectories is not None:
-        words["checkpoints"] = f"the {len(trajectories.columns)} columns of {unbroken(trajectories.origin)}"
-    if plan.most_clusters is not None:
-        words["clusters"] = _clusters(plan, plan.most_clusters)
     lines = [f"subset of run {plan.config.run_name}"]
     for name, text in words.items():
-        lines += labelled(name, text)
-    done = [request.folder for request in plan.requests if request not in plan.pending]
-    lines += [
-        f"already there, made from the same inputs: {folder} (--overwrite chooses again)" for folder in done
-    ]
+        if text:
+            lines += labelled(name, text)
+    for request in plan.requests:
+        if request not in plan.pending:
+            overwrite = "(--overwrite chooses again)"
+            lines.append(f"already there, made from the same inputs: {request.folder} {overwrite}")
     return "\n".join(lines)
 
 
+def _pool(plan: "SelectionPlan") -> str:
+    pool = plan.pool
+    selectable = f"{len(plan.candidates.rows):,} selectable"
+    return f"{unbroken(pool.name)}: {len(pool):,} rows, {selectable}, sources: {len(pool.source_names):,}"
+
+
+def _method(plan: "SelectionPlan") -> str:
+    settings = plan.settings
+    names = [name for name in plan.method.settings if name != "num_clusters"]  # which has a line of its own
+    said = [f"{name} {getattr(settings, name)}" for name in names]
+    return ", ".join([f"{settings.method} (seed {plan.config.seed})", *said])
+
+
+def _budget(plan: "SelectionPlan") -> str:
+    if plan.settings.budget_tokens is not None:
+        return f"{plan.settings.budget_tokens:,} response tokens"
+    num_selectable = len(plan.candidates.rows)
+    shares = [f"{100 * budget / num_selectable:.1f} % of the selectable rows" for budget in plan.budgets]
+    return "; ".join(f"{budget:,} rows, {share}" for budget, share in zip(plan.budgets, shares, strict=True))
+
+
+def _limits(plan: "SelectionPlan") -> str:
+    """Empty without any."""
+    settings = plan.settings
+    names = [name for name in LIMITS if name in plan.requests[0].inputs]
+    if settings.extend is not None:
+        names.append("extend")
+    counts = {name: f" ({counted(count, 'row')})" for name, count in plan.listed.counts.items()}
+    return ", ".join(f"{name} {getattr(settings, name)}{counts.get(name, '')}" for name in names)
+
+
+def _checkpoints(trajectories: "Trajectories | None") -> str:
+    """Empty without trajectories."""
+    if trajectories is None:
+        return ""
+    origin = unbroken(trajectories.origin)
+    if trajectories.steps is None:
+        return f"the {len(trajectories.columns)} columns of {origin}"
+    return f"{', '.join(map(str, trajectories.steps))} of {origin}"
+
+
 def _clusters(plan: "SelectionPlan", most_clusters: int) -> str:
-    settings, subset = plan.settings, plan.config.subset
+    settings = plan.settings
     num_sources = len(plan.pool.source_names)
     per_source = f" in each of {num_sources:,} sources" if settings.per_source else ""
-    derived = subset is not None and subset.num_clusters is None
-    origin = " (a hundredth of the rows of the largest, 100 at most)" if derived else ""
+    is_derived = plan.config.subset_section.num_clusters is None
+    origin = " (a hundredth of the rows of the largest, 100 at most)" if is_derived else ""
     words = f"at most {settings.num_clusters:,}{per_source}{origin}"
     if settings.budget_tokens is None:
         shares = ", ".join(f"{budget / most_clusters:,.1f}" for budget in plan.budgets)
@@ -130,8 +151,7 @@ def _measures_table(measures: dict[str, dict[str, float]]) -> list[str]:
     for name, words in _MEASURES.items():
         if name in measures:
             digits = 1 if name == "response_tokens" else 3
-            chosen, at_random, error = (
-                measures[name][key] for key in ("chosen", "at_random", "standard_error")
-            )
-            rows.append((words, *(f"{value:.{digits}f}" for value in (chosen, at_random, 2 * error))))
+            measure = measures[name]
+            values = (measure["chosen"], measure["at_random"], 2 * measure["standard_error"])
+            rows.append((words, *(f"{value:.{digits}f}" for value in values)))
     return table(["mean over rows", "chosen", "at random, same sources", "± by chance"], rows)

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from ...selection.checks.stability import Stability, StabilityPlan
 
 _MEASURES = (
-    "clusters: adjusted Rand index, 1 = the same clusters, 0 = no more alike than by chance. subset: rows in both "
-    "over rows in either (Jaccard); the random order of the rows is the same throughout."
+    "clusters: adjusted Rand index, 1 = the same clusters, 0 = no more alike than by chance. "
+    "subset: rows in both over rows in either (Jaccard); the random order of the rows is the same throughout."
 )
 _NO_WARNING = "No warning: the clusters hold under another seed and say more than the mean loss does."
 _NAME_WIDTH = 64
@@ -36,11 +36,12 @@ def stability_text(stability: "Stability") -> str:
 
 
 def _notes(stability: "Stability") -> list[str]:
-    level = 100 * stability.share_of_level
+    level = f"{100 * stability.share_of_level:.1f} %"
+    shape = f"{100 * (1 - stability.share_of_level):.1f} %"
     notes = [
         _MEASURES,
-        f"{level:.1f} % of the differences that k-means sees are the level of a row (its mean loss); the shape of the "
-        f"trajectory makes {100 * (1 - stability.share_of_level):.1f} %.",
+        f"{level} of the differences that k-means sees are the level of a row (its mean loss); "
+        f"the shape of the trajectory makes {shape}.",
     ]
     measured = stability.rows_measured
     if measured < stability.selectable:

@@ -1,7 +1,8 @@
-"""Why one row is in a subset or not: its place in its cluster's order, the quotas of its source and cluster, its losses
-beside the cluster's, and its nearest neighbours.
+"""Why one row is in a subset or not.
 
-All facts are read from the subset on disk, the pool and the trajectories; nothing is chosen again.
+Told are its place in its cluster's order, the quotas of its source and cluster, its losses beside the
+cluster's, and its nearest neighbours. All facts are read from the subset on disk, the pool and the
+trajectories. Nothing is chosen again.
 
 Legend: n candidates, m members of a cluster, T checkpoints.
 """
@@ -176,11 +177,17 @@ class Explanation:
 
 
 def explain_row(config: RunConfig, row: int) -> Explanation:
-    """Raises: ValueError for a row that the pool does not have; FileNotFoundError where there is no subset yet."""
+    """Read the subset of a run, and explain one row of its pool.
+
+    Raises:
+        FileNotFoundError: there is no subset yet.
+        ValueError: the pool does not have the row.
+    """
     made = open_subset(config)
     if not 0 <= row < len(made.pool):
         raise ValueError(
-            f"--explain: found row {row}, expected 0 to {len(made.pool) - 1} (rows of {made.pool.name}, from 0)"
+            f"--explain: found row {row}, expected 0 to {len(made.pool) - 1} "
+            f"(rows of {made.pool.name}, from 0)"
         )
     return explanation(row, made, config.subset_section, config.seed)
 
@@ -233,7 +240,7 @@ def standing_of(row: int, made: ExistingSubset, by_source: bool, seed: int) -> S
 
 
 def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: Standing) -> Reason:
-    """Why a selectable row is in or not. A rule that overrides the random order is asked for before it."""
+    """Why a selectable row is in or not: the random order, unless a rule before it overrules."""
     is_cluster = standing.group.kind == "cluster"
     size = len(standing.members)
     if _contains(made.candidates.included, row):
@@ -314,8 +321,10 @@ def _neighbours(row: int, made: ExistingSubset) -> list[Neighbour]:
 def nearest_rows(
     candidates: Candidates, row: int, count: int = NUM_NEIGHBOURS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The candidates with the trajectories most like this row's, itself left out: row numbers and Euclidean distances
-    (nats), nearest first, ties by lowest row. The trajectories are read in pieces."""
+    """The candidates with the trajectories most like this row's, itself left out. They are read in pieces.
+
+    Returns: row numbers and Euclidean distances (nats), nearest first, ties by lowest row.
+    """
     query_1T = candidates.losses(np.array([row]))
     rows = np.empty(0, np.int64)
     distances = np.empty(0, np.float32)

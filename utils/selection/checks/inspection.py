@@ -1,18 +1,20 @@
-"""The trajectory debugger: which rows were never learnt, forgotten, known from the start, identical or unscorable.
+"""The trajectory debugger: which rows were never learnt, forgotten, known, identical or unscorable.
 
-Kinds, by the losses of a row at the checkpoints that selection uses (first, last, and the lowest of all). Shares are of
-the row's own first loss, so that they mean the same for easy and hard rows and for any pool:
+Kinds, by the losses of a row at the checkpoints that selection uses (first, last, and the lowest of all).
+Shares are of the row's own first loss, so that they mean the same for easy and hard rows and for any pool:
 
-    never_learnt  the loss never falls: lowest > 95 % of the first, and not known
-    forgotten     the loss falls by 5 % of the first or more, then at least half of that fall comes back, and at
-                  least 5 % of the first: last - lowest >= max((first - lowest) / 2, first / 20); and not known
-    known         known from the start and still: first and last <= the loss that only the best tenth of the rows get
-                  at the last checkpoint (the 10 % quantile there; the one threshold that follows from the data)
-    identical     the same losses, bit for bit, as a row with a lower number: without these rows one of each remains
+    never_learnt  the loss never falls: lowest > 95 % of the first; and the row is not known
+    forgotten     the loss falls by 5 % of the first or more, then at least half of that fall comes back, and
+                  at least 5 % of the first: last - lowest >= max((first - lowest) / 2, first / 20); and the
+                  row is not known
+    known         known from the start and still: first and last <= the loss that only the best tenth of the
+                  rows get at the last checkpoint (the one threshold that follows from the data)
+    identical     the same losses, bit for bit, as a row with a lower number
     unscorable    no loss (NaN) at some checkpoint; never chosen
 
-The first three exclude each other; `identical` may overlap them. A single checkpoint shows no learning and no forgetting.
-Toneva et al. (arXiv:1812.05159) count forgetting in correct answers that turn wrong; here it is counted in losses.
+The first three exclude each other. `identical` may overlap them. A single checkpoint shows no learning and no
+forgetting. Toneva et al. (arXiv:1812.05159) count forgetting in correct answers that turn wrong; here it is
+counted in losses.
 
 Legend: n candidates, m some of them, T checkpoints.
 """
@@ -50,8 +52,9 @@ class SortedRows:
 
     Attributes:
         rows: kind -> int64, ascending row numbers of the pool.
-        clearest: kind -> a few of its rows, the clearest case first (known: lowest loss; forgotten: largest share of
-            the first loss that comes back; never_learnt: highest last loss as a share of the first; others: lowest row).
+        clearest: kind -> a few of its rows, the clearest case first. Of known the lowest loss, of forgotten
+            the largest share of the first loss that comes back, of never_learnt the highest last loss as a
+            share of the first, of the others the lowest row.
         known_below: the loss (nats per response token) that `known` compares with.
     """
 
@@ -208,7 +211,7 @@ def _quantiles(candidates: Candidates) -> dict[str, list[float]]:
 
 
 def sort_rows(candidates: Candidates) -> SortedRows:
-    """Sort the candidates' trajectories into `KINDS`, reading them in pieces: a few numbers a row stay in memory."""
+    """Sort the candidates into `KINDS`. The losses are read in pieces: a few numbers a row stay in memory."""
     assert candidates.trajectories is not None
     rows_n = candidates.rows
     known_below = float(np.quantile(candidates.trajectories.columns[-1][rows_n], _BEST))
@@ -254,7 +257,10 @@ def _kinds_of_rows(losses_mT: np.ndarray, known_below: float) -> dict[Kind, tupl
 
 
 def _hash_rows(losses_mT: np.ndarray) -> np.ndarray:
-    """uint64 (m,), equal for equal rows (0 and -0 are equal): each loss mixed in by one round of splitmix64."""
+    """uint64 (m,), equal for equal rows (0 and -0 are equal).
+
+    Each loss is mixed in by one round of splitmix64.
+    """
     bits_mT = (losses_mT + np.float32(0)).view(np.uint32).astype(np.uint64)
     hash_m = np.zeros(len(bits_mT), np.uint64)
     for bits_m in bits_mT.T:
@@ -266,8 +272,10 @@ def _hash_rows(losses_mT: np.ndarray) -> np.ndarray:
 
 
 def _identical_to_an_earlier_row(candidates: Candidates, hash_n: np.ndarray) -> np.ndarray:
-    """int64, ascending: rows whose trajectory a row with a lower number has too. Equal hashes are only a suspicion;
-    the losses decide."""
+    """int64, ascending: rows whose trajectory a row with a lower number has too.
+
+    Equal hashes are only a suspicion. The losses decide.
+    """
     order_n = np.argsort(hash_n, kind="stable")  # rows of one hash lie together, ascending
     starts_n = np.append(True, hash_n[order_n[1:]] != hash_n[order_n[:-1]])
     first_n = order_n[np.maximum.accumulate(np.where(starts_n, np.arange(len(order_n)), 0))]

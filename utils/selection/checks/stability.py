@@ -1,9 +1,9 @@
-"""Whether other k-means seeds or checkpoints would have chosen the same subset. And do its clusters say more than the mean
-loss does?
+"""Whether other seeds or checkpoints would have chosen the same, and clusters say more than the mean loss.
 
-Everything is measured by clustering and spending again: with other k-means seeds, without one of the checkpoints, with
-the mean or the last loss instead of the trajectory. The random order of the rows is the subset's own every time, so what
-differs is due to the clusters alone. Where clusters are made per source, rows are compared with rows of their own source.
+Everything is measured by clustering and spending again: with other k-means seeds, without one of the
+checkpoints, with the mean or the last loss instead of the trajectory. The random order of the rows is the
+subset's own every time, so what differs is due to the clusters alone. Where clusters are made per source,
+rows are compared with rows of their own source.
 
 Legend: n candidates (or a sample of them), T checkpoints, P parts that are clustered by themselves.
 """
@@ -106,13 +106,15 @@ class Stability:
 def plan_stability(config: RunConfig) -> StabilityPlan:
     """Open the subset of a run.
 
-    Raises: FileNotFoundError where there is no subset yet; ValueError for one that was not made from clusters of losses.
+    Raises:
+        FileNotFoundError: there is no subset yet.
+        ValueError: it was not made from clusters of losses.
     """
     settings = config.subset_section
     if settings.method != "s2l" or settings.clusters != "trajectories":
         raise ValueError(
-            f"--stability: found subset.method {settings.method} with clusters {settings.clusters}, expected s2l with "
-            "clusters of trajectories: nothing else has clusters of losses to compare"
+            f"--stability: found subset.method {settings.method} with clusters {settings.clusters}, "
+            "expected s2l with clusters of trajectories: nothing else has clusters of losses to compare"
         )
     made = open_subset(config)
     assert made.candidates.trajectories is not None
@@ -173,8 +175,8 @@ def measure_stability(made: ExistingSubset, settings: SubsetConfig, seed: int) -
 class Remade:
     """A subset that is made again from other numbers or with another seed of k-means.
 
-    Of more than MAX_ROWS candidates a seeded sample is taken. The subset is made on that sample with the budget in
-    proportion and without limits per source, and everything is compared with this; else with the subset on disk.
+    It is compared with the subset on disk. Of more than MAX_ROWS candidates a seeded sample is taken instead:
+    a subset is made on it, with the budget in proportion and without limits per source, and compared with.
 
     Attributes:
         candidates: that it is chosen from.
@@ -244,13 +246,16 @@ class Remade:
 def adjusted_rand_index(part_n: np.ndarray, first_n: np.ndarray, second_n: np.ndarray) -> float:
     """Agreement of two clusterings (Hubert and Arabie, 1985): 1 = the same, 0 = no more than chance.
 
-    (index - expected) / (maximum - expected), where index counts the pairs of rows that lie together in both, maximum
-    is the mean of the pairs together in either, and expected is what shuffled labels would give. Pairs are counted
-    and labels shuffled inside the parts only: with one part, this is the usual index; with several, clusters that
-    agree for no other reason than that no cluster crosses a source earn nothing. Two clusterings that no shuffling
-    could tell apart (one cluster each, or all rows alone) agree: 1.
+    (index - expected) / (maximum - expected), where index counts the pairs of rows that lie together in both,
+    maximum is the mean of the pairs together in either, and expected is what shuffled labels would give.
+    Pairs are counted and labels shuffled inside the parts only. With one part, this is the usual index. With
+    several, clusters that agree for no other reason than that no cluster crosses a source earn nothing. Two
+    clusterings that no shuffling could tell apart (one cluster each, or all rows alone) agree: 1.
 
-    Args: part_n, first_n, second_n: int (n,): the part and the two clusters of each row.
+    Args:
+        part_n: int (n,), the part of each row.
+        first_n: int (n,), its cluster in one of the two.
+        second_n: int (n,), its cluster in the other.
     """
     part_n, first_n, second_n = (
         np.unique(values_n, return_inverse=True)[1] for values_n in (part_n, first_n, second_n)
@@ -263,7 +268,8 @@ def adjusted_rand_index(part_n: np.ndarray, first_n: np.ndarray, second_n: np.nd
         return np.bincount(labels // (label_n.max() + 1), pairs, num_parts)
 
     both = pairs_P(first_n * (second_n.max() + 1) + second_n).sum()
-    first_P, second_P = pairs_P(first_n), pairs_P(second_n)
+    first_P = pairs_P(first_n)
+    second_P = pairs_P(second_n)
     all_P = pairs_P(np.zeros_like(part_n))
     expected = np.divide(first_P * second_P, all_P, out=np.zeros(num_parts), where=all_P > 0).sum()
     maximum = (first_P.sum() + second_P.sum()) / 2
@@ -277,10 +283,10 @@ def jaccard(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def share_of_level(part_n: np.ndarray, losses_nT: np.ndarray) -> float:
-    """Share of the squared distances that k-means sees which is due to the mean loss of the rows, inside the parts.
+    """The share of k-means's squared distances that is due to the mean loss of the rows, inside the parts.
 
-    With the mean trajectory of its part taken off, a row splits into its mean over the checkpoints (level) and the
-    rest (shape), which are orthogonal: their squares add up. 1 where nothing varies.
+    With the mean trajectory of its part taken off, a row splits into its mean over the checkpoints (level)
+    and the rest (shape). These are orthogonal, so their squares add up. 1 where nothing varies.
     """
     _, part_n = np.unique(part_n, return_inverse=True)
     sizes_P = np.bincount(part_n)
@@ -295,7 +301,7 @@ def share_of_level(part_n: np.ndarray, losses_nT: np.ndarray) -> float:
 
 
 def warnings_of(stability: Stability) -> list[str]:
-    """What should keep a user from reading much into the clusters, in plain words; empty where nothing should."""
+    """What should keep a user from reading much into the clusters; empty where nothing should."""
     seeds = stability.mean_of_seeds
     mean_alone = stability.mean_loss_alone.clusters
     no_clusters = stability.no_clusters
@@ -303,20 +309,24 @@ def warnings_of(stability: Stability) -> list[str]:
     warnings = []
     if seeds.clusters < _POOR:
         warnings.append(
-            f"the clusters depend on chance: k-means from another seed agrees with them at {seeds.clusters:.2f} only "
-            f"(below {_POOR} is poor). Ways out: fewer clusters (subset.num_clusters), several restarts "
+            "the clusters depend on chance: "
+            f"k-means from another seed agrees with them at {seeds.clusters:.2f} only "
+            f"(below {_POOR} is poor). "
+            "Ways out: fewer clusters (subset.num_clusters), several restarts "
             "(subset.num_restarts=10 subset.init=kmeans++)"
         )
     elif fragile:
         warnings.append(f"the clusters hang on single checkpoints: {', '.join(fragile)}")
     if mean_alone >= seeds.clusters - _CLOSE:
         warnings.append(
-            f"the clusters say no more than the mean loss does: clusters of the mean loss alone agree with them at "
-            f"{mean_alone:.2f}, those of another k-means seed at {seeds.clusters:.2f}"
+            "the clusters say no more than the mean loss does: "
+            f"clusters of the mean loss alone agree with them at {mean_alone:.2f}, "
+            f"those of another k-means seed at {seeds.clusters:.2f}"
         )
     if no_clusters >= seeds.subset - _CLOSE:
         warnings.append(
-            f"the clusters hardly decide what is chosen: without clusters, in the same random order, the subset would be "
-            f"as close to this one ({no_clusters:.2f}) as that of another k-means seed is ({seeds.subset:.2f})"
+            "the clusters hardly decide what is chosen: without clusters, in the same random order, "
+            f"the subset would be as close to this one ({no_clusters:.2f}) "
+            f"as that of another k-means seed is ({seeds.subset:.2f})"
         )
     return warnings
