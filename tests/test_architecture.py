@@ -38,6 +38,7 @@ SCRIPTS = [
     "compare_runs",
     "run_experiment",
 ]
+SCRIPT_FILES = [f"{script}.py" for script in SCRIPTS]
 OF_A_CONFIG = [script for script in SCRIPTS if script != "compare_runs"]
 VAGUE = {"misc", "helpers", "common", "consts"}
 
@@ -199,3 +200,27 @@ def test_each_file_and_folder_says_what_lives_there(path):
 def test_no_vague_names():
     files = python_files("utils", "tests", "benchmarks")
     assert not {path.stem for path in files} & VAGUE
+
+
+MANIFESTS = {"manifest", "provenance", "recorded"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in python_files("utils", *SCRIPT_FILES) if "artifacts" not in path.parts],
+    ids=str,
+)
+def test_manifests_are_read_by_the_classes_of_artifacts(path):
+    """By the field of a class, never by a string; and nothing else knows what the file is called."""
+    tree = ast.parse(path.read_text())
+    read_by_string = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+        and (node.value.attr if isinstance(node.value, ast.Attribute) else ast.unparse(node.value))
+        in MANIFESTS
+    ]
+    assert not read_by_string
+    assert "manifest.json" not in [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]

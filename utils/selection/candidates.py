@@ -12,11 +12,9 @@ from ..artifacts.differences import pool_record, why_another_pool
 from ..artifacts.trajectories.read import Trajectories
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
-from ..terminal import first_of
 from .methods.random_order import random_keys
+from .unscorable import count_losses, listed, loss_remarks, refuse_losses
 
-_LARGEST_LOSS = np.float32(1e15)  # nats; beyond it squared distances would leave the range of float32
-_ROWS_AT_ONCE = 2**16
 _SORTED_AT_ONCE = 2**22
 
 
@@ -85,11 +83,11 @@ def positions_by_group(group_n: np.ndarray, num_groups: int) -> list[np.ndarray]
     ends = np.cumsum(sizes)
     next_place = ends - sizes
     position_n = np.empty(len(group_n), np.int32)
-    for start in range(0, len(group_n), _SORTED_AT_ONCE):  # numpy's argsort takes eight bytes a row, twice
+    # In pieces: numpy's argsort takes eight bytes a row, twice.
+    for start in range(0, len(group_n), _SORTED_AT_ONCE):
         group_m = group_n[start : start + _SORTED_AT_ONCE]
-        narrow_m = (
-            group_m.astype(np.uint16) if num_groups <= 2**16 else group_m
-        )  # for 16 bits it has a radix sort
+        # numpy sorts 16 bits by radix, several times faster.
+        narrow_m = group_m.astype(np.uint16) if num_groups <= 2**16 else group_m
         order_m = np.argsort(narrow_m, kind="stable")
         sizes_here = np.bincount(group_m, minlength=num_groups)
         begins_here = np.cumsum(sizes_here) - sizes_here
@@ -155,20 +153,24 @@ def find_candidates(
     Raises: ValueError if the trajectories belong to another pool, hold infinite losses, or leave no row selectable; or
     if a row that must be in is not selectable.
     """
-    usable_N, remarks = ~pool.excluded, []
+    usable_N = ~pool.excluded
+    remarks = []
     if pool.excluded.any():
         remarks.append(f"{pool.excluded.sum():,} rows without instruction or response are not selectable")
     scorable_N = usable_N
     if trajectories is not None:
         _refuse_another_pool(pool, trajectories)
-        scorable_N, unscorable_remarks = _scorable(usable_N, trajectories)
-        remarks += unscorable_remarks
+        counts = count_losses(usable_N, trajectories)
+        refuse_losses(counts, trajectories)
+        remarks += loss_remarks(counts, trajectories)
+        scorable_N = counts.scorable_N
     unscorable = np.flatnonzero(usable_N & ~scorable_N)
     if included is not None:
         lost = included[~scorable_N[included]]
         if len(lost):
             raise ValueError(
-                f"subset.include: {len(lost):,} of its rows have no loss or no text: {listed(lost)}; take them out of it"
+                f"subset.include: {len(lost):,} of its rows have no loss or no text: {listed(lost)}; take them "
+                "out of it"
             )
     if barred is not None and len(barred):
         scorable_N = scorable_N.copy()
@@ -177,20 +179,21 @@ def find_candidates(
         raise ValueError(
             "no row is selectable: the settings that leave rows out (subset.exclude, ...) leave out all"
         )
-    # Half the memory of numpy's own row numbers, where a hundred million rows make that count.
-    rows = (
-        np.arange(len(pool), dtype=np.int32)
-        if scorable_N.all()
-        else np.flatnonzero(scorable_N).astype(np.int32)
-    )
+    # 32 bits, half the memory of numpy's own row numbers: a hundred million rows make that count.
+    if scorable_N.all():
+        rows = np.arange(len(pool), dtype=np.int32)
+        source_codes_n = pool.source_codes
+    else:
+        rows = np.flatnonzero(scorable_N).astype(np.int32)
+        source_codes_n = pool.source_codes[rows]
     candidates = Candidates(
-        rows,
-        pool.source_codes if len(rows) == len(pool) else pool.source_codes[rows],
-        pool.source_names,
-        len(pool),
-        trajectories,
-        unscorable,
-        np.empty(0, np.int64) if included is None else included,
+        rows=rows,
+        source_codes_n=source_codes_n,
+        source_names=pool.source_names,
+        num_examples=len(pool),
+        trajectories=trajectories,
+        unscorable=unscorable,
+        included=np.empty(0, np.int64) if included is None else included,
     )
     return candidates, remarks
 
@@ -199,7 +202,8 @@ def _refuse_another_pool(pool: Pool | NumberedRows, trajectories: Trajectories) 
     if trajectories.num_examples != len(pool):
         raise ValueError(
             f"{trajectories.origin} holds losses of {trajectories.num_examples} examples, but the pool "
-            f"{pool.name} has {len(pool)} rows: select from the pool that was scored (data.path, data.split, data.limit)"
+            f"{pool.name} has {len(pool)} rows: select from the pool that was scored (data.path, data.split, "
+            "data.limit)"
         )
     manifest = trajectories.manifest
     if manifest is not None and manifest.pool != pool.fingerprint:
@@ -209,70 +213,3 @@ def _refuse_another_pool(pool: Pool | NumberedRows, trajectories: Trajectories) 
             f"{trajectories.origin} was made from another pool than {pool.name}: found fingerprint {manifest.pool[:12]}..., "
             f"expected {pool.fingerprint[:12]}... ({why}). Select from the pool that was scored, or score this one"
         )
-
-
-def _scorable(usable_N: np.ndarray, trajectories: Trajectories) -> tuple[np.ndarray, list[str]]:
-    """bool (N,), the usable rows with a loss at every checkpoint; remarks on the other usable rows."""
-    num_checkpoints, num_examples = len(trajectories.columns), len(usable_N)
-    num_nan_N = np.zeros(num_examples, np.uint16)
-    num_nan_T = np.zeros(num_checkpoints, np.int64)
-    num_partial_T = np.zeros(num_checkpoints, np.int64)
-    negative_N = np.zeros(num_examples, bool)
-    too_large = []
-    for start in range(0, num_examples, _ROWS_AT_ONCE):
-        losses_mT = trajectories.rows(slice(start, start + _ROWS_AT_ONCE))
-        negative_N[start : start + _ROWS_AT_ONCE] = (losses_mT < 0).any(1)
-        if np.abs(losses_mT).max() <= _LARGEST_LOSS:  # false if any is NaN
-            continue
-        usable_m = usable_N[start : start + _ROWS_AT_ONCE]
-        nan_mT = np.isnan(losses_mT) & usable_m[:, None]
-        num_nan_m = nan_mT.sum(1)
-        num_nan_N[start : start + _ROWS_AT_ONCE] = num_nan_m
-        num_nan_T += nan_mT.sum(0)
-        num_partial_T += nan_mT[num_nan_m < num_checkpoints].sum(0)
-        too_large_m = (np.abs(losses_mT) > _LARGEST_LOSS).any(1) & usable_m
-        too_large.append(start + np.flatnonzero(too_large_m))
-    names = _column_names(trajectories)
-    infinite = np.concatenate([*too_large, np.empty(0, np.int64)]).astype(np.int64)
-    if len(infinite):
-        raise ValueError(
-            f"{trajectories.origin}: {len(infinite):,} rows have an infinite loss (or one beyond {_LARGEST_LOSS:g}), "
-            f"expected finite numbers: {listed(infinite)}. The model of that checkpoint has diverged: leave it out "
-            "(subset.steps), or write NaN for rows that are to be left out"
-        )
-    scorable_N = usable_N & (num_nan_N == 0)
-    if not scorable_N.any():
-        counts = ", ".join(f"{name}: {num_nan:,}" for name, num_nan in zip(names, num_nan_T, strict=True))
-        raise ValueError(
-            f"{trajectories.origin}: each of {usable_N.sum():,} rows is NaN somewhere, expected rows with a loss at "
-            f"every checkpoint (NaN at {counts}): leave such checkpoints out (subset.steps), or score again"
-        )
-    remarks = []
-    negative = np.flatnonzero(scorable_N & negative_N)
-    if len(negative):
-        remarks.append(
-            f"{len(negative):,} rows have a loss below 0 ({listed(negative)}), which minus a log-probability never is: are "
-            "these losses, with that sign?"
-        )
-    unscorable = np.flatnonzero(usable_N & ~scorable_N)
-    if len(unscorable):
-        remarks.append(
-            f"{len(unscorable):,} rows have no loss (NaN) and are not selectable: {listed(unscorable)}"
-        )
-    partial = unscorable[num_nan_N[unscorable] < num_checkpoints]
-    if len(partial):
-        where = ", ".join(name for name, num_nan in zip(names, num_partial_T, strict=True) if num_nan)
-        remarks.append(
-            f"{len(partial):,} of those are NaN at some checkpoints only ({where}): {listed(partial)}"
-        )
-    return scorable_N, remarks
-
-
-def _column_names(trajectories: Trajectories) -> list[str]:
-    if trajectories.steps is None:
-        return [f"column {number}" for number in range(len(trajectories.columns))]
-    return [f"checkpoint {step}" for step in trajectories.steps]
-
-
-def listed(rows: np.ndarray) -> str:
-    return f"rows {first_of(rows)}"

@@ -21,8 +21,9 @@ from ..config.schema import SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
 from ..data.text_files import read_text
-from .candidates import Candidates, listed
+from .candidates import Candidates
 from .contamination import find_contamination
+from .unscorable import listed
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
 _LONGEST_NUMBER = 18  # digits of a row number that fits into 64 bits

@@ -15,7 +15,8 @@ import numpy as np
 from ...artifacts.trajectories.read import read_num_response_tokens, read_quantity
 from ...artifacts.trajectories.write import LOSS
 from ...config.schema import SubsetConfig
-from ..candidates import Candidates, Choice, listed
+from ..candidates import Candidates, Choice
+from ..unscorable import listed
 from .kmeans import ReadRows
 from .random_order import in_random_order
 from .s2l import check_fit, choose_from_clusters, take_turns

@@ -7,7 +7,8 @@ import numpy as np
 
 from ...artifacts.trajectories.read import read_quantity
 from ...config.schema import SubsetConfig
-from ..candidates import Candidates, listed
+from ..candidates import Candidates
+from ..unscorable import listed
 from .kmeans import ReadRows
 
 _ROWS_AT_ONCE = 2**16

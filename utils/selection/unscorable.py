@@ -1,0 +1,122 @@
+"""The rows that have no loss at some checkpoint: counted, refused where nothing is left, said.
+
+Legend: N examples of the pool, m some of them, T checkpoints.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..artifacts.trajectories.read import Trajectories
+from ..terminal import first_of
+
+_LARGEST_LOSS = np.float32(1e15)  # nats; beyond it squared distances would leave the range of float32
+_ROWS_AT_ONCE = 2**16
+
+
+@dataclass(frozen=True)
+class LossCounts:
+    """What the losses of the usable rows are like.
+
+    Attributes:
+        usable_N: bool, the rows that have a text.
+        num_nan_N: int, at how many checkpoints the loss of a usable row is NaN.
+        num_nan_T: int, how many usable rows are NaN at a checkpoint.
+        num_partial_T: int, those of them that have a loss at another checkpoint.
+        negative_N: bool, rows with a loss below 0.
+        infinite: row numbers, ascending: usable rows with a loss that is infinite, or as good as.
+    """
+
+    usable_N: np.ndarray
+    num_nan_N: np.ndarray
+    num_nan_T: np.ndarray
+    num_partial_T: np.ndarray
+    negative_N: np.ndarray
+    infinite: np.ndarray
+
+    @property
+    def scorable_N(self) -> np.ndarray:
+        """bool: the usable rows with a loss at every checkpoint."""
+        return self.usable_N & (self.num_nan_N == 0)
+
+    @property
+    def unscorable(self) -> np.ndarray:
+        """Row numbers of the other usable rows, ascending."""
+        return np.flatnonzero(self.usable_N & (self.num_nan_N > 0))
+
+
+def count_losses(usable_N: np.ndarray, trajectories: Trajectories) -> LossCounts:
+    """Read all losses once, in pieces."""
+    num_examples = len(usable_N)
+    num_checkpoints = len(trajectories.columns)
+    num_nan_N = np.zeros(num_examples, np.uint16)
+    num_nan_T = np.zeros(num_checkpoints, np.int64)
+    num_partial_T = np.zeros(num_checkpoints, np.int64)
+    negative_N = np.zeros(num_examples, bool)
+    infinite = [np.empty(0, np.int64)]
+    for start in range(0, num_examples, _ROWS_AT_ONCE):
+        piece = slice(start, start + _ROWS_AT_ONCE)
+        losses_mT = trajectories.rows(piece)
+        negative_N[piece] = (losses_mT < 0).any(1)
+        if np.abs(losses_mT).max() <= _LARGEST_LOSS:  # false if any is NaN
+            continue
+        nan_mT = np.isnan(losses_mT) & usable_N[piece, None]
+        num_nan_m = nan_mT.sum(1)
+        num_nan_N[piece] = num_nan_m
+        num_nan_T += nan_mT.sum(0)
+        num_partial_T += nan_mT[num_nan_m < num_checkpoints].sum(0)
+        too_large_m = (np.abs(losses_mT) > _LARGEST_LOSS).any(1) & usable_N[piece]
+        infinite.append(start + np.flatnonzero(too_large_m))
+    return LossCounts(usable_N, num_nan_N, num_nan_T, num_partial_T, negative_N, np.concatenate(infinite))
+
+
+def refuse_losses(counts: LossCounts, trajectories: Trajectories) -> None:
+    """Raises: ValueError for infinite losses, or if no row has a loss at every checkpoint."""
+    if len(counts.infinite):
+        raise ValueError(
+            f"{trajectories.origin}: {len(counts.infinite):,} rows have an infinite loss (or one beyond "
+            f"{_LARGEST_LOSS:g}), expected finite numbers: {listed(counts.infinite)}. The model of that checkpoint "
+            "has diverged: leave it out (subset.steps), or write NaN for rows that are to be left out"
+        )
+    if not counts.scorable_N.any():
+        names = _column_names(trajectories)
+        where = ", ".join(f"{name}: {number:,}" for name, number in zip(names, counts.num_nan_T, strict=True))
+        raise ValueError(
+            f"{trajectories.origin}: each of {counts.usable_N.sum():,} rows is NaN somewhere, expected rows with a "
+            f"loss at every checkpoint (NaN at {where}): leave such checkpoints out (subset.steps), or score again"
+        )
+
+
+def loss_remarks(counts: LossCounts, trajectories: Trajectories) -> list[str]:
+    """What a person is told of the losses."""
+    remarks = []
+    negative = np.flatnonzero(counts.scorable_N & counts.negative_N)
+    if len(negative):
+        remarks.append(
+            f"{len(negative):,} rows have a loss below 0 ({listed(negative)}), which minus a log-probability "
+            "never is: are these losses, with that sign?"
+        )
+    unscorable = counts.unscorable
+    if len(unscorable):
+        remarks.append(
+            f"{len(unscorable):,} rows have no loss (NaN) and are not selectable: {listed(unscorable)}"
+        )
+    partial = unscorable[counts.num_nan_N[unscorable] < len(trajectories.columns)]
+    if len(partial):
+        names = _column_names(trajectories)
+        where = ", ".join(name for name, number in zip(names, counts.num_partial_T, strict=True) if number)
+        remarks.append(
+            f"{len(partial):,} of those are NaN at some checkpoints only ({where}): {listed(partial)}"
+        )
+    return remarks
+
+
+def listed(rows: np.ndarray) -> str:
+    """The first of some row numbers, for a message."""
+    return f"rows {first_of(rows)}"
+
+
+def _column_names(trajectories: Trajectories) -> list[str]:
+    if trajectories.steps is None:
+        return [f"column {number}" for number in range(len(trajectories.columns))]
+    return [f"checkpoint {step}" for step in trajectories.steps]
