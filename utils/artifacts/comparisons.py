@@ -21,7 +21,14 @@ Verdict = Literal["higher", "lower", "no difference shown", "not tested"]
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """Attributes: seed: of the training, None for the base model; subset_seed: of the choice of its rows, None without."""
+    """A run of the comparison.
+
+    Attributes:
+        name: of its folder.
+        arm: letter of its arm.
+        seed: of the training; None for the base model.
+        subset_seed: of the choice of its rows; None where none were chosen.
+    """
 
     name: str
     arm: str
@@ -34,10 +41,15 @@ class ComparedArm:
     """Runs that differ in nothing but their seeds.
 
     Attributes:
-        letter: what the rest of the comparison calls it; label: what a reader does: the method and `told_apart_by`.
+        letter: what the rest of the comparison calls it.
+        label: what a reader calls it: the method and `told_apart_by`.
+        method: how its rows were chosen, "whole pool" or "base model".
         told_apart_by: the fewest settings that tell it from the other arms of its method.
-        runs: their names. What follows is of each run: the step that was evaluated, the last one of its training (None:
-        not finished), the rows and tokens (None: not recorded) that it was trained on.
+        runs: their names.
+        step: that was evaluated, of each run.
+        last_step: of the training of each run; None: not finished.
+        num_examples: rows that each run was trained on.
+        num_tokens: that each run was trained on, the mean over the runs; None: not recorded.
     """
 
     letter: str
@@ -60,9 +72,10 @@ class Measure:
     """What one number of each run says.
 
     Attributes:
-        question_set: "heldout", or a benchmark's name; source: of held-out rows, None for all of the set.
-        name: an entry of the results: loss, accuracy (by the paper's rule), accuracy_strict, each with _average for the plain
-        average over the sources, cut_off_share; or a metric.
+        question_set: "heldout", or a benchmark's name.
+        source: of held-out rows; None for all of the set.
+        name: an entry of the results: loss, accuracy (by the paper's rule), accuracy_strict, each with _average for
+            the plain average over the sources, cut_off_share; or a metric.
         is_metric: whether it is one of several metrics that the set has instead of judged answers.
         values: run -> value, without the runs that have none.
     """
@@ -79,9 +92,14 @@ class Difference:
     """The first arm's value minus another's.
 
     Attributes:
-        arm: letter of the other; measure: as `Measure.name`; question_sets: one, or several whose plain average it is.
-        over_questions, over_runs: intervals, None where there is none; p_values: McNemar's, one per pair of runs
-        of one seed, in the order of the arms' runs; mean: the first arm's minus the other's.
+        arm: letter of the other.
+        question_sets: one, or several whose plain average it is.
+        measure: as `Measure.name`.
+        mean: the first arm's minus the other's.
+        over_questions: interval; None where there is none.
+        over_runs: interval; None where there is none.
+        p_values: McNemar's, one per pair of runs of one seed, in the order of the arms' runs.
+        verdict: what a reader may conclude.
     """
 
     arm: str
@@ -115,8 +133,11 @@ class ArmCost:
     """Means over the runs of an arm.
 
     Attributes:
+        arm: letter.
         stages: "proxy training", "scoring", "selection", "target": those that the arm has.
-        everything: training on the whole pool, measured or reckoned; None with pays_from for an arm that chooses no rows.
+        total: of the stages.
+        everything: training on the whole pool, measured or reckoned; None for an arm that chooses no rows.
+        pays_from: from what pool on choosing pays; None for an arm that chooses no rows.
     """
 
     arm: str
@@ -128,10 +149,19 @@ class ArmCost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Attributes:
-    unlike: in what the arms differ besides their data and length, a sentence each.
-    remarks, cost_remarks: what a reader must know before the numbers, and of the costs.
-    confidence: of the intervals.
+    """Evaluated runs side by side.
+
+    Attributes:
+        name: of its folder.
+        arms: the first is set against each of the others.
+        runs: of all arms.
+        measures: every value of every run.
+        differences: between the first arm and the others.
+        costs: of each arm; empty where no arm is known to have chosen rows.
+        unlike: in what the arms differ besides their data and length, a sentence each.
+        remarks: what a reader must know before the numbers.
+        cost_remarks: what a reader must know of the costs.
+        confidence: of the intervals.
     """
 
     name: str

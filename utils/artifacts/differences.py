@@ -15,7 +15,8 @@ def differing_leaves(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[s
     """Dotted key -> (there, now) of the innermost entries that differ, in the order of their keys; None = not there."""
     leaves: dict[str, tuple[Any, Any]] = {}
     for name in sorted(recorded.keys() | wanted.keys()):
-        there, now = recorded.get(name), wanted.get(name)
+        there = recorded.get(name)
+        now = wanted.get(name)
         if isinstance(there, dict) and isinstance(now, dict):
             leaves |= {f"{name}.{leaf}": values for leaf, values in differing_leaves(there, now).items()}
         elif there != now:

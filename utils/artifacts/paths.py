@@ -101,7 +101,8 @@ def named_subset(name: str) -> Path:
 
 def _below_results(text: str) -> tuple[str, ...]:
     """The parts of a path below the folder of results; none for a plain name, which is no path."""
-    path, root = Path(os.path.abspath(text)), Path(os.path.abspath(results_root()))
+    path = Path(os.path.abspath(text))
+    root = Path(os.path.abspath(results_root()))
     return path.relative_to(root).parts if "/" in text and path.is_relative_to(root) else ()
 
 

@@ -13,8 +13,10 @@ from ..config.schema import RunConfig, SubsetConfig
 class SubsetRequest:
     """One of the subsets that a run asks for.
 
-    Attributes: folder: where it goes; num_rows: its budget, or with `budget_tokens` all rows that it may be cut from;
-    inputs: all that it is made from.
+    Attributes:
+        folder: where it goes.
+        num_rows: its budget, or with `budget_tokens` all rows that it may be cut from.
+        inputs: all that it is made from.
     """
 
     folder: Path
@@ -29,7 +31,8 @@ def subset_requests(config: RunConfig, inputs: dict[str, Any], num_selectable: i
 
     Raises: ValueError for a budget beyond the selectable rows, or two that are the same number of rows.
     """
-    subset, paths = config.subset_section, RunPaths(config.run_name)
+    subset = config.subset_section
+    paths = RunPaths(config.run_name)
     if isinstance(subset.budget, list):
         rows_of = {budget: budget_in_rows(budget, num_selectable) for budget in subset.budget}
         budgets = sorted(rows_of[budget] for budget in subset.budget)

@@ -70,12 +70,12 @@ def measure(candidates: Candidates, chosen_N: np.ndarray) -> dict[str, dict[str,
     columns_N = _measured(candidates.trajectories)
     num_sources = len(candidates.source_names)
     num_S, taken_S = np.zeros((2, num_sources))
-    sums = {
-        name: np.zeros((3, num_sources)) for name in columns_N
-    }  # of all rows, of their squares, of the chosen rows
+    # Of all rows, of their squares, of the chosen rows.
+    sums = {name: np.zeros((3, num_sources)) for name in columns_N}
     for start in range(0, len(candidates.rows), _ROWS_AT_ONCE):
         rows_m = candidates.rows[start : start + _ROWS_AT_ONCE]
-        code_m, chosen_m = candidates.source_codes_n[start : start + _ROWS_AT_ONCE], chosen_N[rows_m]
+        code_m = candidates.source_codes_n[start : start + _ROWS_AT_ONCE]
+        chosen_m = chosen_N[rows_m]
         num_S += np.bincount(code_m, minlength=num_sources)
         taken_S += np.bincount(code_m[chosen_m], minlength=num_sources)
         for name, (later_N, earlier_N) in columns_N.items():
@@ -86,7 +86,8 @@ def measure(candidates: Candidates, chosen_N: np.ndarray) -> dict[str, dict[str,
             sums[name][1] += np.bincount(code_m, value_m**2, num_sources)
             sums[name][2] += np.bincount(code_m[chosen_m], value_m[chosen_m], num_sources)
     measures = {}
-    some_S, total = np.maximum(num_S, 1), float(taken_S.sum())
+    some_S = np.maximum(num_S, 1)
+    total = float(taken_S.sum())
     for name, (sum_S, squares_S, chosen_S) in sums.items():
         mean_S = sum_S / some_S
         variance_S = np.maximum(squares_S - sum_S * mean_S, 0) / np.maximum(num_S - 1, 1)
@@ -100,7 +101,8 @@ def measure(candidates: Candidates, chosen_N: np.ndarray) -> dict[str, dict[str,
 
 def _measured(trajectories: Trajectories) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
     """Name -> the numbers (N,) that are averaged, or two columns whose difference is: the second minus the first."""
-    first_N, last_N = trajectories.columns[0], trajectories.columns[-1]
+    first_N = trajectories.columns[0]
+    last_N = trajectories.columns[-1]
     measured: dict[str, tuple[np.ndarray, np.ndarray | None]] = {"last_loss": (last_N, None)}
     if len(trajectories.columns) > 1:
         measured |= {"first_loss": (first_N, None), "fall_of_loss": (last_N, first_N)}
@@ -112,7 +114,8 @@ def _measured(trajectories: Trajectories) -> dict[str, tuple[np.ndarray, np.ndar
 def _count_members(cluster_m: np.ndarray, chosen_m: np.ndarray) -> dict[str, list[int]]:
     clustered_m = cluster_m >= 0
     if not clustered_m.all():
-        cluster_m, chosen_m = cluster_m[clustered_m], chosen_m[clustered_m]
+        cluster_m = cluster_m[clustered_m]
+        chosen_m = chosen_m[clustered_m]
     if not len(cluster_m):
         return {}
     lowest = int(cluster_m.min())

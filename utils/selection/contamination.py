@@ -38,10 +38,8 @@ def find_contamination(pool: Pool, files: list[str]) -> list[dict[str, Any]]:
 
     hits = []
     for row, example in enumerate(pool):
-        instruction, other_texts = (
-            _words(example.instruction),
-            [_words(example.input), _words(example.response)],
-        )
+        instruction = _words(example.instruction)
+        other_texts = [_words(example.input), _words(example.response)]
         found = [" ".join(instruction)] if " ".join(instruction) in short_questions else []
         for words in (instruction, *other_texts):
             found += [window for window in _windows(words, first_words) if window in windows]

@@ -47,7 +47,10 @@ class Extension:
 
     def __init__(self, stored: StoredClusters):
         self.stored = stored
-        self._num_old, self._num_agreeing, self._num_new, self._num_beyond = 0, 0, 0, 0
+        self._num_old = 0
+        self._num_agreeing = 0
+        self._num_new = 0
+        self._num_beyond = 0
 
     def check_dimensions(self, num_dimensions: int) -> None:
         """Raises: ValueError if what is clustered now has not as many numbers a row as the stored centroids."""

@@ -31,8 +31,15 @@ _LONGEST_NUMBER = 18  # digits of a row number that fits into 64 bits
 
 @dataclass(frozen=True)
 class ListedRows:
-    """Attributes: included, barred: int64, ascending row numbers that must be in, or out; remarks: for the user;
-    reports: JSON files to lie beside the subset; counts: setting -> rows that it names."""
+    """The rows that the settings name one by one.
+
+    Attributes:
+        included: int64, ascending row numbers that must be in.
+        barred: int64, ascending row numbers that must be out.
+        remarks: for the user.
+        reports: name -> JSON file to lie beside the subset.
+        counts: setting -> rows that it names.
+    """
 
     included: np.ndarray
     barred: np.ndarray
@@ -73,7 +80,8 @@ def without_duplicates(candidates: Candidates, pool: Pool | NumberedRows) -> Can
     Raises: ValueError if two rows that must be in have the same response.
     """
     pool = _with_texts(pool, "deduplicate")
-    must, position_of = set(candidates.included.tolist()), {}
+    must = set(candidates.included.tolist())
+    position_of = {}
     kept = np.ones(len(candidates.rows), bool)
     is_included_n = np.isin(candidates.rows, candidates.included)
     for position in [*np.flatnonzero(is_included_n).tolist(), *np.flatnonzero(~is_included_n).tolist()]:
@@ -126,7 +134,8 @@ class Limits:
 
 def find_limits(candidates: Candidates, subset: SubsetConfig) -> Limits:
     """Raises: ValueError naming the two settings that are in conflict, or an unknown source."""
-    names, num_sources = candidates.source_names, len(candidates.source_names)
+    names = candidates.source_names
+    num_sources = len(names)
     rows_S = np.bincount(candidates.source_codes_n, minlength=num_sources)
     minimum_S = np.minimum(rows_S, _per_source(subset.min_per_source, "min_per_source", names, 0))
     maximum_S = _per_source(subset.max_per_source, "max_per_source", names, candidates.num_examples)
@@ -147,7 +156,8 @@ def find_limits(candidates: Candidates, subset: SubsetConfig) -> Limits:
 
 def check_budget(budget: int, limits: Limits) -> None:
     """Args: budget: in rows. Raises: ValueError naming the two settings that are in conflict."""
-    num_included, num_required = int(limits.included_S.sum()), int(limits.least_S.sum())
+    num_included = int(limits.included_S.sum())
+    num_required = int(limits.least_S.sum())
     if budget < num_included:
         raise ValueError(
             f"subset.budget and subset.include (or subset.extend) are in conflict: {num_included:,} rows must be in, the "
@@ -184,7 +194,8 @@ def check_token_budget(
         fewest += int(of_source[: missing_S[code]].sum())
         most += int(of_source[-missing_S[code] :].sum())
     if not limits.least_S.any():
-        fewest, most = int(tokens_n.min()), int(tokens_n.max())
+        fewest = int(tokens_n.min())
+        most = int(tokens_n.max())
     if fewest > budget_tokens:
         raise ValueError(
             f"subset.budget_tokens: found {budget_tokens:,}, expected at least {fewest:,}: the rows that must be in "
@@ -201,11 +212,10 @@ def order_within(limits: Limits, order: np.ndarray, candidates: Candidates) -> n
 
     Returns: the rows that may be taken; those that must be come first.
     """
-    code_N, is_included_N = (
-        np.zeros(candidates.num_examples, np.int32),
-        np.zeros(candidates.num_examples, bool),
-    )
-    code_N[candidates.rows], is_included_N[candidates.included] = candidates.source_codes_n, True
+    code_N = np.zeros(candidates.num_examples, np.int32)
+    code_N[candidates.rows] = candidates.source_codes_n
+    is_included_N = np.zeros(candidates.num_examples, bool)
+    is_included_N[candidates.included] = True
     order = np.concatenate([order[is_included_N[order]], order[~is_included_N[order]]])
     place_n = _place_in_group(code_N[order])
     is_least_n = place_n < limits.least_S[code_N[order]]

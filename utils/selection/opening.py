@@ -61,9 +61,10 @@ def find_selectable(
     candidates, remarks = find_candidates(pool, trajectories, listed.barred, listed.included)
     remarks += listed.remarks
     if subset.deduplicate == "exact":
-        before, candidates = len(candidates.rows), without_duplicates(candidates, pool)
+        num_before = len(candidates.rows)
+        candidates = without_duplicates(candidates, pool)
         remarks.append(
-            f"{before - len(candidates.rows):,} rows repeat the response of an earlier row: not selectable"
+            f"{num_before - len(candidates.rows):,} rows repeat the response of an earlier row: not selectable"
         )
     return candidates, listed, remarks
 

@@ -72,7 +72,8 @@ def plan_selection(
             infinite, or NaN in all rows; two settings in conflict; a budget beyond the selectable rows; a subset there
             made from other inputs.
     """
-    subset, stopwatch = config.subset_section, Stopwatch({})
+    subset = config.subset_section
+    stopwatch = Stopwatch({})
     method = look_up(METHODS, subset.method, "subset.method")
     pool = open_pool(config) if pool is None else pool
     stopwatch.lap("reading the pool")

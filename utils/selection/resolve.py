@@ -148,7 +148,8 @@ def open_subset(config: RunConfig) -> ExistingSubset:
             f"(subset.budget={subset.budget[0]} run_name=<another run>), then look at that"
         )
     pool = open_pool(config)
-    found, folder = resolve_subset(config, pool), RunPaths(config.run_name).subset
+    found = resolve_subset(config, pool)
+    folder = RunPaths(config.run_name).subset
     method = look_up(METHODS, subset.method, "subset.method")
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
     extended, _ = read_extended(subset.extend)

@@ -58,7 +58,8 @@ def run_selection(plan: SelectionPlan) -> SelectionResult:
 
 def _choose(plan: SelectionPlan) -> Choice:
     """The choice in an order of which each budget takes the first rows; a budget of tokens takes all that is left of it."""
-    settings, candidates = plan.settings, plan.candidates
+    settings = plan.settings
+    candidates = plan.candidates
     whole_order = needs_whole_order(settings, candidates)
     num_rows = len(candidates.rows) if whole_order else max(plan.budgets)
     choice = plan.method.choose(candidates, settings, num_rows, plan.config.seed)
@@ -67,10 +68,8 @@ def _choose(plan: SelectionPlan) -> Choice:
     order = order_within(plan.limits, choice.order, candidates)
     if settings.budget_tokens is not None:
         assert candidates.trajectories is not None
-        tokens_N, num_required = (
-            read_num_response_tokens(candidates.trajectories),
-            int(plan.limits.least_S.sum()),
-        )
+        tokens_N = read_num_response_tokens(candidates.trajectories)
+        num_required = int(plan.limits.least_S.sum())
         order = order[: rows_within_tokens(order, tokens_N, settings.budget_tokens, num_required)]
     return replace(choice, order=order)
 
@@ -78,7 +77,9 @@ def _choose(plan: SelectionPlan) -> Choice:
 def _write(
     plan: SelectionPlan, request: SubsetRequest, choice: Choice, seconds: dict[str, float]
 ) -> SubsetFiles:
-    pool, candidates, subset = plan.pool, plan.candidates, plan.config.subset_section
+    pool = plan.pool
+    candidates = plan.candidates
+    subset = plan.config.subset_section
     rows = np.sort(choice.order[: request.num_rows]).astype(np.int64)
     composition = compose(pool, candidates, rows, choice.clusters_N)
     used = candidates.trajectories

@@ -42,9 +42,12 @@ def read_imported(path: Path, num_examples: int | None = None) -> ImportedLosses
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist (current folder: {Path.cwd()})")
     if path.suffix == ".npy":
-        losses_NT, rows, steps, tokens = load_array(path), None, None, None
+        losses_NT = load_array(path)
+        rows = steps = tokens = None
+    elif path.suffix == ".npz":
+        losses_NT, rows, steps, tokens = _read_npz(path)
     else:
-        losses_NT, rows, steps, tokens = (_read_npz if path.suffix == ".npz" else _read_parquet)(path)
+        losses_NT, rows, steps, tokens = _read_parquet(path)
     if losses_NT.ndim != 2 or not np.issubdtype(losses_NT.dtype, np.floating) or 0 in losses_NT.shape:
         raise ValueError(
             f"{path}: found {losses_NT.dtype} {losses_NT.shape}, expected floating-point losses (N, T): one row per "
@@ -57,7 +60,8 @@ def read_imported(path: Path, num_examples: int | None = None) -> ImportedLosses
             raise ValueError(
                 f"{path}: found steps {steps.tolist()}, expected one for each of the {losses_NT.shape[1]} columns"
             )
-        losses_NT, steps = losses_NT[:, np.argsort(steps)], np.sort(steps).tolist()
+        losses_NT = losses_NT[:, np.argsort(steps)]
+        steps = np.sort(steps).tolist()
     return ImportedLosses(losses_NT, steps, tokens)
 
 
@@ -85,7 +89,8 @@ def _read_parquet(path: Path) -> _Arrays:
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is not a readable parquet file ({error})") from None
     columns = {name: table.column(name) for name in table.column_names}
-    rows, tokens = columns.pop("row", None), columns.pop("num_response_tokens", None)
+    rows = columns.pop("row", None)
+    tokens = columns.pop("num_response_tokens", None)
     matches = [_STEP_NAME.match(name) for name in columns]
     if (
         not columns
@@ -98,7 +103,10 @@ def _read_parquet(path: Path) -> _Arrays:
         )
     losses_nT = np.stack([column.to_numpy().astype(np.float32) for column in columns.values()], axis=1)
     steps = np.array([int(match[1]) for match in matches if match])
-    return losses_nT, rows and rows.to_numpy(), steps, tokens and tokens.to_numpy()
+    # A column of no rows is false, as every empty sequence is: ask for None.
+    rows_n = None if rows is None else rows.to_numpy()
+    tokens_n = None if tokens is None else tokens.to_numpy()
+    return losses_nT, rows_n, steps, tokens_n
 
 
 def _in_pool_order(
