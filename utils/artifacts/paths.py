@@ -76,6 +76,11 @@ class RunPaths:
         return self.root / f"subset-{budget}"
 
     @property
+    def inspection(self) -> Path:
+        """What the trajectories of the run's pool are like."""
+        return self.root / "inspection.json"
+
+    @property
     def evaluation(self) -> Path:
         return self.root / "evaluation"
 
@@ -109,6 +114,11 @@ def _below_results(text: str) -> tuple[str, ...]:
 def comparison_path(name: str) -> Path:
     """Where the comparison of several runs lies."""
     return results_root() / "comparisons" / name / "comparison.json"
+
+
+def cached_pool(key: str) -> Path:
+    """Where what was read of a large text file is kept."""
+    return cache_root() / "pools" / f"{key}.npz"
 
 
 def cache_root() -> Path:

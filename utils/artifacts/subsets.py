@@ -17,6 +17,7 @@ from .paths import manifest_in
 
 FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
 TEXTS = "subset.jsonl"
+CONTAMINATION = "contamination.json"  # the report on rows that contain benchmark questions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +151,11 @@ def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContent
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def stability_path(folder: Path) -> Path:
+    """How far the clusters of a subset can be trusted."""
+    return folder / "stability.json"
 
 
 def read_subset(folder: Path) -> Subset:

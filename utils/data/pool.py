@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..artifacts.files import read_arrays, save_arrays
-from ..artifacts.paths import cache_root
+from ..artifacts.paths import cached_pool
 from ..config.schema import DataConfig
 from ..terminal import counted, first_of
 from .formats import Example, row_reader
@@ -191,4 +191,4 @@ def _cache_path(data: DataConfig) -> Path | None:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     settings = data.model_dump(include={"format", "columns", "source_column", "limit", "invalid_rows"})
     digest.update(json.dumps(settings, sort_keys=True).encode())
-    return cache_root() / "pools" / f"{digest.hexdigest()}.npz"
+    return cached_pool(digest.hexdigest())

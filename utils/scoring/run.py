@@ -17,7 +17,7 @@ from transformers import PretrainedConfig
 from ..artifacts.files import locked, read_json, write_json
 from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths, checkpoint_name
-from ..artifacts.trajectories.write import parts_folder, scored_steps
+from ..artifacts.trajectories.write import batching_path, parts_folder, scored_steps
 from ..config.schema import RunConfig, TrajectoriesConfig
 from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
 from ..modeling.loading import base_config, check_weights, load_base_model, load_checkpoint, load_tokenizer
@@ -161,7 +161,7 @@ def tokens_per_batch(
 
 def _recorded_tokens_per_batch(config: RunConfig, plan: ScoringPlan, device: torch.device) -> int:
     """Written down before the first unit and read again on a restart: other batches give other last bits."""
-    path = parts_folder(plan.folder) / "batching.json"
+    path = batching_path(plan.folder)
     if path.is_file() and config.trajectories.max_tokens_per_batch is None:
         return read_json(path)["max_tokens_per_batch"]
     max_tokens = tokens_per_batch(config.trajectories, base_config(config.model_section), device)

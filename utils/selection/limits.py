@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.files import load_array
+from ..artifacts.subsets import CONTAMINATION
 from ..config.names import LIMITS, look_up
 from ..config.schema import SubsetConfig
 from ..data.numbered_rows import NumberedRows
@@ -68,7 +69,7 @@ def list_rows(subset: SubsetConfig, pool: Pool | NumberedRows, kept: np.ndarray 
         contaminated = np.array([hit["row"] for hit in hits], np.int64)
         _refuse_both(in_name, included, "decontaminate", contaminated)
         barred = np.union1d(barred, contaminated)
-        reports["contamination.json"] = hits
+        reports[CONTAMINATION] = hits
         rows = f"are not selectable: {listed(contaminated)}" if hits else "would not be selectable"
         remarks.append(f"{len(hits):,} rows contain benchmark questions and {rows}")
     return ListedRows(included, barred, remarks, reports, counts)

@@ -47,6 +47,11 @@ def parts_folder(folder: Path) -> Path:
     return folder / "parts"
 
 
+def batching_path(folder: Path) -> Path:
+    """With what batches the unfinished checkpoints are scored, which a restart keeps to."""
+    return parts_folder(folder) / "batching.json"
+
+
 def scored_steps(folder: Path, quantities: Iterable[str] = (LOSS,)) -> list[int]:
     """Steps of which all these quantities are whole on disk, ascending."""
     steps = [step for path in folder.glob("checkpoint-*.npy") if (step := step_of(path)) is not None]

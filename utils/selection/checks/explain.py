@@ -14,6 +14,7 @@ from typing import Literal
 import faiss
 import numpy as np
 
+from ...artifacts.subsets import CONTAMINATION
 from ...config.schema import RunConfig, SubsetConfig
 from ...data.formats import Example
 from ...data.pool import Pool
@@ -261,7 +262,7 @@ def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: 
 def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
     if made.pool.excluded[row]:
         return "no text"
-    if row in {hit["row"] for hit in made.listed.reports.get("contamination.json", ())}:
+    if row in {hit["row"] for hit in made.listed.reports.get(CONTAMINATION, ())}:
         return "benchmark question"
     if _contains(made.listed.barred, row):
         return "excluded"

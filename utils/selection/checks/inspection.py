@@ -171,7 +171,7 @@ def write_inspection(config: RunConfig, inspection: Inspection) -> Path:
             "by_source": of_kind.by_source,
             "clearest": [case.row for case in of_kind.clearest],
         }
-    path = RunPaths(config.run_name).root / "inspection.json"
+    path = RunPaths(config.run_name).inspection
     content = {
         "num_examples": inspection.num_examples,
         "known_below": inspection.known_below,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...artifacts.files import write_json
+from ...artifacts.subsets import stability_path
 from ...config.schema import RunConfig, SubsetConfig
 from ...terminal import spread_evenly
 from ..candidates import Choice
@@ -125,7 +126,7 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
         seed=config.seed,
         num_rows=min(len(made.candidates.rows), MAX_ROWS),
         num_clusterings=NUM_SEEDS + num_left_out + 2,  # the mean and the last loss
-        path=made.folder / "stability.json",
+        path=stability_path(made.folder),
     )
 
 
