@@ -42,7 +42,9 @@ def find_checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def choose_steps(available: list[int], wanted: str) -> list[int]:
-    """Read `--checkpoints`: all, a comma list, or start:end:step (end included). Result ascending, no repeats.
+    """Read `--checkpoints`: all, a comma list, or start:end:step (end included).
+
+    Returns: ascending, no repeats.
 
     Raises: ValueError for a malformed list, or naming every step that is not there.
     """
@@ -67,7 +69,9 @@ def choose_steps(available: list[int], wanted: str) -> list[int]:
 
 
 def checkpoint_fingerprint(folder: Path) -> str:
-    """sha256 over the architecture and the weight files, so that a retrained proxy in the same folder is noticed.
+    """sha256 over the architecture and the weight files.
+
+    So a proxy that was trained again in the same folder is noticed.
 
     Raises: ValueError if the folder holds no weights.
     """
@@ -89,7 +93,7 @@ def checkpoint_fingerprint(folder: Path) -> str:
 def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterable[int]) -> None:
     """Remove the checkpoints before `newest` whose losses are on disk.
 
-    Each is first moved out of its name, so that a kill leaves it whole there or not at all; training clears the rest.
+    Each is first moved out of its name, so that a kill leaves it whole there or not at all. Training clears the rest.
     """
     for step in (step for step in scored if step < newest and paths.checkpoint(step).is_dir()):
         going = paths.training_parts / f"removed-{checkpoint_name(step)}"
@@ -100,7 +104,7 @@ def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterab
 
 
 def training_inputs(checkpoint: Path) -> dict[str, Any] | None:
-    """What a checkpoint of ours was trained with, as its run's manifest says; None for one that was made elsewhere."""
+    """The inputs of the training that left this checkpoint; None for a checkpoint that was made elsewhere."""
     path = manifest_in(checkpoint.parent)
     if not path.is_file() or kind_of(path) != TrainingManifest.KIND:
         return None
@@ -108,16 +112,21 @@ def training_inputs(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def check_trained_with(checkpoint: Path, found: dict[str, str | None]) -> None:
-    """Args: found: fingerprints of what it is about to be used with, named as in a training's inputs; None = unused.
+    """Refuse a checkpoint of ours that was trained with something else.
 
-    Raises: ValueError where the checkpoint is ours and was trained with something else.
+    Args:
+        checkpoint: its folder.
+        found: fingerprints of what it is about to be used with, named as in a training's inputs. None = unused.
+
+    Raises:
+        ValueError: naming the one that differs.
     """
     recorded = training_inputs(checkpoint) or {}
     for name, fingerprint in found.items():
         if fingerprint is not None and recorded.get(name, fingerprint) != fingerprint:
             raise ValueError(
-                f"{checkpoint}: trained with the {name.replace('_', ' ')} {recorded[name]}, found {fingerprint}. Its losses "
-                "would be those of another model: put back what it was trained with, or train again"
+                f"{checkpoint}: trained with the {name.replace('_', ' ')} {recorded[name]}, found {fingerprint}. "
+                "Its losses would be those of another model: put back what it was trained with, or train again"
             )
 
 

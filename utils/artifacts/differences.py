@@ -12,7 +12,10 @@ _DIGEST = 64  # characters of a sha256
 
 
 def differing_leaves(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Dotted key -> (there, now) of the innermost entries that differ, in the order of their keys; None = not there."""
+    """The innermost entries that differ.
+
+    Returns: dotted key -> (there, now), in the order of the keys. None = not there.
+    """
     leaves: dict[str, tuple[Any, Any]] = {}
     for name in sorted(recorded.keys() | wanted.keys()):
         there = recorded.get(name)
@@ -62,7 +65,7 @@ def _list_shown(value: list[Any], other: list[Any]) -> str:
 
 
 def pool_record(data: DataConfig | None) -> dict[str, Any] | None:
-    """Where the rows came from, for a manifest: what their fingerprint follows from, and the file's absolute path."""
+    """Where the rows came from: what their fingerprint follows from, and the file's absolute path."""
     if data is None:
         return None
     record = data.model_dump(mode="json", exclude={"template", "max_length"})

@@ -18,7 +18,10 @@ _SECONDS_TO_LET_GO = 2.0  # a killed process holds its locks until the system ha
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A temporary neighbour of `path` to write; on success it takes the name, on any error (a full disk) it is removed."""
+    """A temporary neighbour of `path` to write.
+
+    On success it takes the name. On any error (a full disk) it is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
@@ -35,7 +38,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """A file to write under the name `path`; it is there whole when the context ends without an error, or not at all."""
+    """A file to write under the name `path`: there whole when the context ends without an error, or not at all."""
     with _beside(path) as temporary, open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
         yield file
 
@@ -84,7 +87,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def array_in_place(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
-    """A new .npy file as a memory-mapped array to fill; it takes its name when the context ends without an error."""
+    """A new .npy file as a memory-mapped array to fill.
+
+    It takes its name when the context ends without an error.
+    """
     with _beside(path) as temporary:
         # Reserve the whole file: writing a mapped page of a file with holes on a full disk kills the process.
         array = np.lib.format.open_memmap(temporary, "w+", dtype=dtype, shape=shape)

@@ -39,7 +39,7 @@ _RECORDED_PACKAGES = (
 class Record:
     """A part of a manifest. Its fields are named as on disk and lie there in this order.
 
-    A field with a default may be absent: earlier versions of this code did not write it, or it is not known yet.
+    A field with a default may be absent: an earlier version did not write it, or it is not known yet.
     """
 
     def as_json(self) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class Manifest(Record):
 
     Attributes:
         status: whether the result is whole.
-        inputs: what the result depends on. `check_inputs` compares them entry by entry before anything is reused; the
-            properties of each kind read those that have a meaning elsewhere.
+        inputs: what the result depends on. `check_inputs` compares them entry by entry before anything is reused.
+            The properties of each kind read those that have a meaning elsewhere.
     """
 
     KIND: ClassVar[str]
@@ -123,13 +123,19 @@ class Manifest(Record):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises: FileNotFoundError; ValueError for another kind, another format, or a field that is missing."""
+        """The manifest in this file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: another kind, another format, or a field that is missing.
+        """
         values = read_json(path)
         if not isinstance(values, dict) or values.get("kind") != cls.KIND:
             raise ValueError(f"{path}: expected a manifest of kind {cls.KIND!r}, found {str(values)[:80]}")
         if values.get("format_version") != FORMAT_VERSION:
             raise ValueError(
-                f"{path}: format version {values.get('format_version')}, this code reads {FORMAT_VERSION}: make it again"
+                f"{path}: format version {values.get('format_version')}, this code reads {FORMAT_VERSION}: "
+                "make it again"
             )
         try:
             manifest = _reader(cls).validate_python(cls.from_json(values))
@@ -142,13 +148,16 @@ class Manifest(Record):
     @classmethod
     def _damaged(cls, path: Path, problems: list[str]) -> ValueError:
         return ValueError(
-            f"{path}: {', '.join(problems)}; expected all that a manifest of kind {cls.KIND!r} has: it is damaged or "
-            "edited, make it again"
+            f"{path}: {', '.join(problems)}; expected all that a manifest of kind {cls.KIND!r} has: it is "
+            "damaged or edited, make it again"
         )
 
 
 def kind_of(path: Path) -> str | None:
-    """Of a JSON file; None where it is no manifest. Raises: FileNotFoundError; ValueError for a damaged file."""
+    """The kind that a JSON file says it is; None where it is no manifest.
+
+    Raises: FileNotFoundError; ValueError for a damaged file.
+    """
     values = read_json(path)
     return values.get("kind") if isinstance(values, dict) else None
 
@@ -192,7 +201,10 @@ def check_inputs(
 
 
 def keep_config(paths: RunPaths, config: RunConfig) -> None:
-    """Write the config of a run that is scored, selected for or evaluated; a trained run keeps that of its training."""
+    """Write the config of a run that is scored, selected for or evaluated.
+
+    A trained run keeps that of its training.
+    """
     if not paths.manifest.is_file():
         write_config(paths, config)
 

@@ -93,13 +93,16 @@ class RunPaths:
 
 
 def run_named(text: str) -> str:
-    """The run that a person means by its name or by the path of its folder (`res/NAME`); other text as it is."""
+    """The run that a person means by its name or its folder's path (`res/NAME`); other text as it is."""
     parts = _below_results(text)
     return parts[0] if len(parts) == 1 else text
 
 
 def named_subset(name: str) -> Path:
-    """The folder of `RUN` (its one subset) or `RUN/subset-<rows>` (one of several); paths below res/ mean the same."""
+    """The folder of `RUN` (its one subset) or `RUN/subset-<rows>` (one of several).
+
+    Paths below res/ mean the same.
+    """
     run_name, *folder = _below_results(name) or name.rstrip("/").split("/")
     return RunPaths(run_name).root.joinpath(*(folder or ["subset"]))
 

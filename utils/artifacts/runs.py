@@ -40,7 +40,8 @@ class Work:
         kind: training, trajectories, subset or evaluation.
         status: as its manifest says: running or complete.
         time: when the manifest was written, ISO 8601 in UTC; "" where it does not say.
-        done, planned: checkpoints, scored checkpoints, rows or results; planned is None where all is there at once.
+        done: how many checkpoints, scored checkpoints, rows or results are there.
+        planned: how many are to be; None where all is there at once.
         made_from: the model and pool, the trajectories or the method.
     """
 
@@ -54,7 +55,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Run:
-    """Attributes: num_bytes: of all its files."""
+    """A folder below res/.
+
+    Attributes:
+        name: of the folder.
+        num_bytes: of all its files.
+        works: what was done, in the order of the stages.
+    """
 
     name: str
     num_bytes: int

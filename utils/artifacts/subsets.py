@@ -31,10 +31,10 @@ class SubsetManifest(Manifest):
         num_unscorable: rows of the pool without a loss at some checkpoint.
         unscorable_rows: the numbers of these, ascending.
         data: the `pool_record` of the pool; None where the rows have no texts.
-        trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does not say);
-            None without losses.
-        clustering: what computed the clusters, and how many there were to be; None where nothing was clustered.
-        needs_trajectories: whether the method looks at losses; the cost of the proxy is part of its cost then.
+        trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does not
+            say). None without losses.
+        clustering: what computed the clusters, how many there were to be. None where nothing was clustered.
+        needs_trajectories: whether the method looks at losses. The cost of the proxy is part of its cost then.
         seconds: name -> seconds, by what they were spent on.
     """
 
@@ -114,7 +114,7 @@ class SubsetContents:
         indices: int64, ascending row numbers.
         clusters_N: int32 (N,), -1 where not clustered.
         composition: what the subset consists of.
-        lines: the chosen rows as lines of JSONL without their newline, in pool order; None where there are no texts.
+        lines: the chosen rows as lines of JSONL without their newline, in pool order. None without texts.
         centroids_KT: float32, row k of cluster k; None where nothing was clustered.
         reports: file name -> JSON to lie beside.
     """

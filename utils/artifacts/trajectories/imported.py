@@ -26,8 +26,13 @@ _STEP_NAME = re.compile(r"^(?:step[_-]?|checkpoint[_-])?(\d+)$")
 
 @dataclass(frozen=True)
 class ImportedLosses:
-    """Attributes: losses_NT: floating point, in pool order, NaN where the file holds no row; of a .npy memory-mapped.
-    steps: int (T,), ascending, or None where the file does not say; num_response_tokens: int32 (N,) or None."""
+    """What a file of losses holds.
+
+    Attributes:
+        losses_NT: floating point, in pool order, NaN where the file holds no row; of a .npy memory-mapped.
+        steps: ascending; None where the file does not say.
+        num_response_tokens: int32 (N,); None where the file does not say.
+    """
 
     losses_NT: np.ndarray
     steps: list[int] | None = None

@@ -28,7 +28,7 @@ class TrajectoriesManifest(Manifest):
     """The losses of a pool, at some checkpoints or at all that were asked for.
 
     Attributes:
-        checkpoints: step -> fingerprint of its checkpoint, or `unreadable`; ascending, of all that were asked for.
+        checkpoints: step -> fingerprint of its checkpoint, or `unreadable`. Ascending, all that were asked for.
         steps: those of them whose losses are whole.
         provenance: of the launch that wrote last.
         unscorable_rows: row numbers without a response token, ascending.

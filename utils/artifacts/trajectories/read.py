@@ -25,10 +25,10 @@ class Trajectories:
 
     Attributes:
         steps: the optimizer steps, ascending; None for an array that was made elsewhere.
-        columns: per checkpoint a float32 (N,) array in mean nats per response token, memory-mapped; NaN = unscorable.
+        columns: per checkpoint a float32 (N,) array, mean nats per response token, memory-mapped. NaN = unscorable.
         manifest: what made them; None for an array that was made elsewhere.
         origin: the folder or file.
-        num_response_tokens: int32 (N,) where a file made elsewhere holds it (`read_num_response_tokens` reads ours).
+        num_response_tokens: int32 (N,) where a file made elsewhere holds it. `read_num_response_tokens` reads ours.
         table_NT: the columns side by side, where they lie so in one file.
     """
 
@@ -51,9 +51,9 @@ class Trajectories:
         return [str(step) for step in self.steps]
 
     def rows(self, rows_m: np.ndarray | slice) -> np.ndarray:
-        """float32 (m, T): the losses of some rows at every checkpoint; a slice of a whole table is not copied.
+        """float32 (m, T): the losses of some rows at every checkpoint. A slice of a whole table is not copied.
 
-        More than a gigabyte is kept in a temporary file, which the system may write out when memory gets scarce.
+        More than a gigabyte is kept in a temporary file, which the system may write out when memory is scarce.
         """
         if self.table_NT is not None and self.table_NT.dtype == np.float32 and isinstance(rows_m, slice):
             return np.asarray(self.table_NT[rows_m])

@@ -85,13 +85,15 @@ def begin_trajectories(
     Args:
         inputs: pool, tokens and precision.
         checkpoints: step -> checkpoint fingerprint, of the steps about to be scored.
-        unreadable: steps that were asked for and cannot be scored; recorded, so that no selection goes on without them.
+        unreadable: steps that were asked for and cannot be scored. They are recorded, so that no selection goes
+            on without them.
         quantities: what is wanted of each; the losses among them.
         num_response_tokens: whole numbers (N,); the losses of rows with 0 will be NaN.
         overwrite: drop these checkpoints' losses first; all losses, if they were made from other inputs.
         record: kept in the manifest as it is and compared with nothing.
 
-    The caller keeps other launches from scoring the same steps meanwhile. What a killed one left half written goes.
+    The caller keeps other launches from scoring the same steps meanwhile. What a killed launch left half
+    written goes.
 
     Returns: the steps of which some quantity is not there yet, ascending.
 
@@ -123,9 +125,13 @@ def begin_trajectories(
 def check_trajectories(
     folder: Path, inputs: dict[str, Any], checkpoints: dict[int, str], data: dict[str, Any] | None
 ) -> TrajectoriesManifest | None:
-    """Refuse losses that were made from other inputs. Args: as for `begin_trajectories`; data: the `pool_record` of now.
+    """Refuse losses that were made from other inputs.
 
-    Returns: the manifest that is there, None if there is none. Raises: ValueError naming the differing entries.
+    Args: as for `begin_trajectories`; data: the `pool_record` of now.
+
+    Returns: the manifest that is there; None if there is none.
+
+    Raises: ValueError naming the differing entries.
     """
     ways_out = "Ways out: --overwrite scores everything again; another run_name keeps both."
     path = manifest_in(folder)
@@ -166,9 +172,8 @@ def finish_checkpoint(
         targets: dict[str, np.ndarray] = {}
         for rows, scores, seconds in pieces:
             device_seconds += seconds
-            for quantity in sorted(
-                scores, key=lambda quantity: quantity != LOSS
-            ):  # closed in the opposite order
+            # The losses first: the files take their names in the opposite order.
+            for quantity in sorted(scores, key=lambda quantity: quantity != LOSS):
                 values = scores[quantity]
                 if quantity not in targets:
                     place = array_in_place(
