@@ -85,7 +85,7 @@ def candidates_of(
         rng.integers(0, num_sources, num_rows).astype(np.int32),
         [f"source {code}" for code in range(num_sources)],
         num_rows,
-        Trajectories(None, losses, {}, Path("nowhere")),
+        Trajectories(None, losses, None, Path("nowhere")),
         np.empty(0, int),
         np.array(included or [], np.int64),
     )

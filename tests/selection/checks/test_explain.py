@@ -56,7 +56,7 @@ def pool(tmp_path_factory) -> Pool:
 
 
 def choose(pool: Pool, method: str, **settings) -> tuple[Candidates, SubsetConfig, Choice]:
-    trajectories = Trajectories(None, list(make_losses().T), {}, Path("losses.npy"))
+    trajectories = Trajectories(None, list(make_losses().T), None, Path("losses.npy"))
     candidates, _ = find_candidates(pool, trajectories)
     subset = SubsetConfig.model_validate({"method": method, "num_clusters": 5, **settings})
     return candidates, subset, METHODS[method].choose(candidates, subset, BUDGET, SEED)
@@ -174,7 +174,7 @@ def test_without_trajectories_there_are_no_losses(pool):
 def test_nearest_rows_are_those_of_comparing_all(num_rows, count, rows_at_once, data):
     grid = st.lists(st.integers(0, 3), min_size=2, max_size=2)
     losses_NT = np.array(data.draw(st.lists(grid, min_size=num_rows, max_size=num_rows)), np.float32)
-    trajectories = Trajectories(None, list(losses_NT.T), {}, Path("losses.npy"))
+    trajectories = Trajectories(None, list(losses_NT.T), None, Path("losses.npy"))
     rows_n = np.arange(num_rows)
     candidates = Candidates(
         rows_n, np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, np.int64)

@@ -22,7 +22,7 @@ def candidates_of(losses_NT: np.ndarray) -> Candidates:
     losses_NT = np.asarray(losses_NT, np.float32)
     nan_N = np.isnan(losses_NT).any(axis=1)
     rows = np.flatnonzero(~nan_N)
-    trajectories = Trajectories(None, list(losses_NT.T), {}, Path("losses.npy"))
+    trajectories = Trajectories(None, list(losses_NT.T), None, Path("losses.npy"))
     return Candidates(
         rows, np.zeros(len(rows), np.int32), [""], len(losses_NT), trajectories, np.flatnonzero(nan_N)
     )

@@ -116,7 +116,7 @@ def candidates_of(losses_NT: np.ndarray, num_sources: int = 2) -> Candidates:
     columns = list(np.ascontiguousarray(losses_NT.T, np.float32))
     names = [f"source {number}" for number in range(num_sources)]
     sources = (np.arange(num_rows) % num_sources).astype(np.int32)
-    trajectories = Trajectories(None, columns, {}, Path("losses.npy"))
+    trajectories = Trajectories(None, columns, None, Path("losses.npy"))
     return Candidates(np.arange(num_rows), sources, names, num_rows, trajectories, np.empty(0, np.int64))
 
 

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from tests.artifacts.examples import SCORING_INPUTS
 from utils.artifacts.files import save_array
+from utils.artifacts.manifests import Provenance
 from utils.artifacts.paths import RunPaths
+from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.artifacts.trajectories.read import Trajectories, read_trajectories
 from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
 from utils.config.schema import SubsetConfig
@@ -140,7 +142,15 @@ def embedded(embeddings_nd: np.ndarray, place: Path) -> Candidates:
     place.mkdir(exist_ok=True)
     save_array(place / "checkpoint-1.embeddings.npy", embeddings_nd)
     columns = [np.ones(num_rows, np.float32)]
-    trajectories = Trajectories([1], columns, {"inputs": {"num_examples": num_rows}}, place)
+    manifest = TrajectoriesManifest(
+        status="complete",
+        inputs=SCORING_INPUTS | {"num_examples": num_rows},
+        checkpoints={1: "weights"},
+        steps=[1],
+        provenance=Provenance.now(),
+        unscorable_rows=[],
+    )
+    trajectories = Trajectories([1], columns, manifest, place)
     return Candidates(
         np.arange(num_rows), np.zeros(num_rows, np.int32), [""], num_rows, trajectories, np.empty(0, int)
     )

@@ -84,7 +84,7 @@ def test_several_restarts_count_by_their_tightest_result():
 
 def test_global_state_is_left_as_it_was(monkeypatch):
     trajectories = Trajectories(
-        None, list(np.random.default_rng(0).random((4, 50), np.float32)), {}, Path("nowhere")
+        None, list(np.random.default_rng(0).random((4, 50), np.float32)), None, Path("nowhere")
     )
     candidates = Candidates(np.arange(50), np.zeros(50, np.int32), [""], 50, trajectories, np.empty(0, int))
     monkeypatch.setattr(faiss.cvar, "distance_compute_blas_threshold", 12_345)

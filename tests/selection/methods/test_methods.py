@@ -39,7 +39,7 @@ def candidates_of(sources: list[int], seed: int = 0, num_checkpoints: int = 4) -
 
 
 def trajectories_of(losses_NT: np.ndarray) -> Trajectories:
-    return Trajectories(None, list(losses_NT.astype(np.float32).T), {}, Path("nowhere"))
+    return Trajectories(None, list(losses_NT.astype(np.float32).T), None, Path("nowhere"))
 
 
 def subset_config(preset: str = "released", **settings) -> SubsetConfig:
