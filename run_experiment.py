@@ -70,9 +70,9 @@ def stage_checks() -> "StageChecks":
     from utils.data.settings import data_problems, read_pool
     from utils.evaluation.plan import question_sets
     from utils.evaluation.settings import evaluation_problems
-    from utils.experiments.checks import MethodFacts, StageChecks
+    from utils.experiments.checks import StageChecks
     from utils.modeling.settings import model_problems
-    from utils.selection.methods.table import METHODS
+    from utils.selection.methods.table import needed_besides_losses, unused_settings
     from utils.selection.plan import check_before_scoring
     from utils.selection.resolve import chosen_rows
     from utils.training.plan import plan_training, set_up_training
@@ -101,12 +101,13 @@ def stage_checks() -> "StageChecks":
         "tracking": tracking_problems,
     }
     return StageChecks(
-        methods={name: MethodFacts(method.settings, method.reads_with) for name, method in METHODS.items()},
         sections=sections,
         target_sections={"evaluation": evaluation_problems},
         training=check_training,
         selection=lambda config, num_rows: check_before_scoring(config, pool_of(config), num_rows),
         questions=question_sets,
+        unused_settings=unused_settings,
+        needed_besides_losses=needed_besides_losses,
     )
 
 

@@ -228,7 +228,8 @@ class Page:
         if "$ref" in value:
             return "section"
         if "enum" in value:
-            return " or ".join(f"`{choice}`" for choice in value["enum"])
+            *others, last = (f"`{choice}`" for choice in value["enum"])
+            return f"{', '.join(others)} or {last}"
         if value.get("type") == "array":
             return f"list of {self._type(value['items'])}"
         if value.get("type") == "object":

@@ -225,8 +225,6 @@ def test_own_columns_and_formats(tmp_path):
     assert example == Example("a", "b", source="s")
     example = open_pool(tmp_path, [{"prompt": "a", "completion": "b"}], format="prompt_completion")[0]
     assert example == Example("a", "b")
-    with pytest.raises(ValueError, match=r"data\.format.*did you mean 'alpaca'"):
-        open_pool(tmp_path, rows, format="alpacca")
     with pytest.raises(ValueError, match=r"data\.columns.*did you mean 'instruction'"):
         open_pool(tmp_path, rows, columns={"instructions": "question"})
 

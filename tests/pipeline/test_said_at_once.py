@@ -33,7 +33,7 @@ MISTAKES: dict[str, list[tuple[list[str], list[str]]]] = {
             ],
             [
                 "did you mean model", "nowhere.jsonl does not exist",
-                "data.template: unknown name 'alpacca'", "data.format: unknown name 'alpacca'",
+                "data.template: found 'alpacca'", "data.format: found 'alpacca'",
                 "learning_rate: found 'fast'", "weight_decay: found -1", "train_args.max_steps",
                 "/nowhere/tokenizer does not exist", "several subsets",
                 "trackio is not installed", "seed: found -1", "11 problems",

@@ -82,7 +82,7 @@ def load_config(
         config_file: path of the YAML; the released code's flat keys are understood too.
         overrides: `key.sub=value` strings; each value is read as YAML.
         needs: names of sections the calling stage cannot do without, such as "model".
-        checks: what the stage knows of a section's values, made of every section that is whole.
+        checks: what the stage knows of a section's values, made of every section as far as it is right.
 
     Returns:
         the frozen config, and one line per translated key for the user to read (empty for our own YAMLs).
@@ -141,7 +141,7 @@ def validated(
         sections = dict(config)
     except ValidationError as error:
         problems += problems_of(error, schema)
-        sections = _whole_sections(schema, values, checks)
+        sections = _sound_sections(schema, values, checks, error)
     problems += [missing_section(section) for section in needs if values.get(section) is None]
     for name, check in checks.items():
         if sections.get(name) is not None:
@@ -151,15 +151,21 @@ def validated(
     return config
 
 
-def _whole_sections(schema: type[BaseModel], values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Those of the sections that are right by themselves, in a config that is not."""
-    whole = {}
+def _sound_sections(
+    schema: type[BaseModel], values: dict[str, Any], names: Iterable[str], error: ValidationError
+) -> dict[str, Any]:
+    """What can be checked of a config that is not right: its sections, without the keys that the error names."""
+    wrong = {item["loc"][:2] for item in error.errors()}
+    sound = {}
     for name in names:
         field = schema.model_fields[name]
+        section = values.get(name)
+        if isinstance(section, dict):
+            section = {key: value for key, value in section.items() if (name, key) not in wrong}
         if name in values:
             with contextlib.suppress(ValidationError):  # reported with the whole config
-                whole[name] = TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
-    return whole
+                sound[name] = TypeAdapter(field.rebuild_annotation()).validate_python(section)
+    return sound
 
 
 def as_yaml(value: Any) -> str:

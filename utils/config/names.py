@@ -1,8 +1,31 @@
-"""Names a user writes: looked up in the project's tables, or the one that was probably meant."""
+"""Names a user writes: those that the schema takes, and the one that was probably meant."""
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
+
+# The schema takes these names, and the code that knows what each stands for lies where it is used. So a wrong name is
+# refused with the YAML, and no stage needs another's table. tests/config/test_names.py compares names and tables.
+SelectionMethod = Literal[
+    "s2l",
+    "prune_then_select",
+    "random",
+    "random_per_source",
+    "least_confidence",
+    "lowest_max_probability",
+    "middle_perplexity",
+    "high_learnability",
+    "longest",
+    "facility_location",
+    "k_center",
+]
+DataFormat = Literal["alpaca", "prompt_completion"]
+PromptTemplate = Literal["alpaca", "plain", "radiology"]
+SelectionPreset = Literal["released", "paper"]
+KMeansInit = Literal["random", "kmeans++"]
+KeptScore = Literal["confidence", "embeddings"]  # what scoring keeps besides the losses
+# Sets of questions that the paper scores. A benchmark may have any other name: these are read by the paper's rules.
+PaperSet = Literal["gsm8k", "math", "numglue", "svamp", "mathematics", "simuleq"]
 
 # Keys of `subset` that bound a choice.
 LIMITS = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")

@@ -4,9 +4,19 @@ Each class is one section of the YAML. Unknown keys are refused. A stage asks fo
 (`load.load_config(..., needs=...)`), so selection never looks for a model.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from .names import (
+    DataFormat,
+    KeptScore,
+    KMeansInit,
+    PaperSet,
+    PromptTemplate,
+    SelectionMethod,
+    SelectionPreset,
+)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"  # of what becomes the name of a folder
 # Whole numbers only: without `strict`, `limit: true` would be one row.
@@ -14,7 +24,7 @@ PositiveInt = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 NonNegativeInt = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
-SELECTION_PRESETS: dict[str, dict[str, Any]] = {
+SELECTION_PRESETS: dict[SelectionPreset, dict[str, Any]] = {
     # What the released code does, its silent k-means and small-cluster rules included.
     "released": {
         "per_source": True,
@@ -125,14 +135,12 @@ class DataConfig(Section):
         default="train", description="of a dataset on the hub, or of a folder that datasets saved"
     )
     name: str | None = Field(default=None, description="configuration name of a hub dataset")
-    format: str = Field(
+    format: DataFormat = Field(
         default="alpaca",
-        description="which fields a row has: alpaca (instruction, input, output), prompt_completion (prompt, "
-        "completion)",
+        description="which fields a row has; alpaca: instruction, input, output; prompt_completion: prompt, completion",
     )
-    template: str = Field(
-        default="alpaca",
-        description="how a row becomes a prompt: alpaca, plain (the instruction as it is), radiology",
+    template: PromptTemplate = Field(
+        default="alpaca", description="how a row becomes a prompt; plain: the instruction as it is"
     )
     max_length: PositiveInt = Field(
         default=512,
@@ -191,7 +199,7 @@ class TrajectoriesConfig(Section):
         default=8192,
         description="a killed run loses at most one unit per device; part of no result's identity",
     )
-    also: list[Literal["confidence", "embeddings"]] = Field(
+    also: list[KeptScore] = Field(
         default_factory=list,
         description="kept of each checkpoint besides the losses; confidence: the mean probability of the response "
         "tokens, "
@@ -214,7 +222,7 @@ class TrajectoriesConfig(Section):
 class SubsetConfig(Section):
     """Which rows of the pool the target is trained on. Keys left out come from the preset."""
 
-    preset: Literal["released", "paper"] = Field(
+    preset: SelectionPreset = Field(
         default="released", description="where the keys of the clustering come from that the YAML leaves out"
     )
     trajectories_from: str | None = Field(
@@ -225,7 +233,7 @@ class SubsetConfig(Section):
         default=None,
         description="without a data section: each row's source, a .npy of N numbers or texts or a .txt of N lines",
     )
-    method: str = Field(
+    method: SelectionMethod = Field(
         default="s2l", description="s2l, or what it is compared with: see [choosing](choosing.md)"
     )
     same_as: str | None = Field(
@@ -289,7 +297,7 @@ class SubsetConfig(Section):
         description="k-means is fitted on at most so many rows of each cluster; null: on all"
     )
     iterations: PositiveInt = Field(description="of k-means")
-    init: Literal["random", "kmeans++"] = Field(description="how k-means starts")
+    init: KMeansInit = Field(description="how k-means starts")
     num_restarts: PositiveInt = Field(description="k-means runs so often, and the best result counts")
 
     @model_validator(mode="before")
@@ -326,7 +334,7 @@ class EvaluationConfig(Section):
     benchmarks: dict[str, str] = Field(
         default_factory=dict,
         description='name -> a file of the set as published or of lines of {"instruction", "answer"}, or `public`; asked '
-        "with data.template. gsm8k, math, numglue, svamp, mathematics and simuleq are read by the paper's rules for them",
+        f"with data.template. The paper's own rules read {', '.join(get_args(PaperSet))}",
     )
     tasks: list[str] = Field(
         default_factory=list,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from ..config.names import look_up
+from ..config.names import DataFormat, look_up
 from ..config.schema import DataConfig
 from .values import kind_of, source_name, text_of
 
@@ -29,7 +29,7 @@ class Format:
     input: str | None = None
 
 
-FORMATS: dict[str, Format] = {
+FORMATS: dict[DataFormat, Format] = {
     "alpaca": Format(instruction="instruction", response="output", input="input"),
     "prompt_completion": Format(instruction="prompt", response="completion"),
 }
@@ -78,8 +78,8 @@ class RowReader:
 
 
 def row_reader(data: DataConfig) -> RowReader:
-    """Raises: ValueError for an unknown format, columns for fields it does not have, or one column for two fields."""
-    row_format = look_up(FORMATS, data.format, "data.format")
+    """Raises: ValueError for columns of fields that the format does not have, or one column for two fields."""
+    row_format = FORMATS[data.format]
     fields = [field for field in (row_format.instruction, row_format.input, row_format.response) if field]
     for field in data.columns:
         look_up(dict.fromkeys(fields), field, f"data.columns of format {data.format}")

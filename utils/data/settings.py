@@ -3,28 +3,24 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..config.names import look_up
 from ..config.schema import DataConfig, RunConfig
 from .formats import row_reader
 from .pool import Pool
 from .rows import is_local
-from .templates import TEMPLATES
 
 
 def data_problems(data: DataConfig) -> list[str]:
-    """Names that do not exist, a file that does not, and settings that a file cannot honour."""
+    """Columns that cannot be meant, a file that does not exist, and settings that a file cannot honour."""
     return [*reading_problems(data), *_path_problems(data)]
 
 
 def reading_problems(data: DataConfig) -> list[str]:
     """As `data_problems`, for a command that can do without the pool itself."""
-    problems = []
-    for check in (lambda: row_reader(data), lambda: look_up(TEMPLATES, data.template, "data.template")):
-        try:
-            check()
-        except ValueError as error:
-            problems.append(str(error))
-    return problems
+    try:
+        row_reader(data)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def _path_problems(data: DataConfig) -> Iterator[str]:

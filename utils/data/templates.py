@@ -5,6 +5,7 @@ A template renders the prompt; the response follows it at once, with no separato
 
 from collections.abc import Callable
 
+from ..config.names import PromptTemplate
 from .formats import Example
 
 # The standard Alpaca prompts (tatsu-lab/stanford_alpaca), which the paper trains with.
@@ -45,7 +46,7 @@ def radiology_prompt(example: Example) -> str:
     return before + plain_prompt(example) + after
 
 
-TEMPLATES: dict[str, Callable[[Example], str]] = {
+TEMPLATES: dict[PromptTemplate, Callable[[Example], str]] = {
     "alpaca": alpaca_prompt,
     "plain": plain_prompt,
     "radiology": radiology_prompt,

@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..artifacts.files import load_array, locked, publish_folder, save_array
 from ..artifacts.tokens import TokensFolder, TokensManifest
-from ..config.names import look_up
+from ..config.names import PromptTemplate
 from .pool import Pool
 from .templates import TEMPLATES
 
@@ -105,13 +105,16 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def tokenize_pool(
-    pool: Pool, tokenizer: PreTrainedTokenizerBase, template: str, max_length: int, is_encoder_decoder: bool
+    pool: Pool,
+    tokenizer: PreTrainedTokenizerBase,
+    template: PromptTemplate,
+    max_length: int,
+    is_encoder_decoder: bool,
 ) -> TokenizedPool:
     """The pool's tokens, from the cache under res/ or made now. Processes that ask at once make them once.
 
-    Raises: ValueError for an unknown template or an unusable tokenizer.
+    Raises: ValueError for an unusable tokenizer.
     """
-    look_up(TEMPLATES, template, "data.template")
     inputs = {
         "pool": pool.fingerprint,
         "num_examples": len(pool),

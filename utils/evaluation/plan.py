@@ -16,7 +16,6 @@ from ..artifacts.evaluations import HELDOUT, WAYS_OUT, EvaluationManifest, resul
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
-from ..config.names import look_up
 from ..config.schema import EvaluationConfig, RunConfig
 from ..data.formats import Example
 from ..data.pool import Pool
@@ -145,7 +144,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     if evaluation.fewshot and evaluation.num_fewshot:
         shots = read_shots(evaluation.fewshot, evaluation.num_fewshot, data)
     sets, notes = _compared_with_pool(sets, config)
-    render = plain_prompt if evaluation.chat_template else look_up(TEMPLATES, data.template, "data.template")
+    render = plain_prompt if evaluation.chat_template else TEMPLATES[data.template]
     prompting = _Prompting(shots, render, evaluation, tokenizer, architecture)
     inputs = {
         "step": step,

@@ -11,22 +11,7 @@ from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..artifacts.trajectories.write import BASE_MODEL, holds
 from ..config.experiment import ExperimentConfig, ExperimentRun
 from ..config.load import Checks
-from ..config.names import look_up
-from ..config.schema import SELECTION_PRESETS, RunConfig, SubsetConfig
-
-
-@dataclass(frozen=True)
-class MethodFacts:
-    """What an experiment has to know of a selection method.
-
-    Attributes:
-        settings: names of the subset settings that it looks at, beside those that every method does.
-        reads: (subset settings) -> what it needs of the trajectories besides the losses: names of `trajectories.also`, or
-            BASE_MODEL.
-    """
-
-    settings: Collection[str]
-    reads: Callable[[SubsetConfig], Collection[str]]
+from ..config.schema import RunConfig, SubsetConfig
 
 
 @dataclass(frozen=True)
@@ -34,19 +19,23 @@ class StageChecks:
     """What the stages that make the runs would refuse. They are handed in, because stages do not import each other.
 
     Attributes:
-        methods: by name.
-        sections: of every run's config, as for `load_config`; target_sections: of a target's, besides.
+        sections: of every run's config, as for `load_config`.
+        target_sections: of a target's, besides.
         training: (config, rows that it trains on) raises what train.py would.
         selection: (config of a target, rows that will have a loss) raises what select_s2l.py would before there are any.
         questions: (config of a target) raises what is wrong with what it will be asked.
+        unused_settings: (subset, names of its settings) -> those that some methods look at, and its own does not.
+        needed_besides_losses: subset -> what its method needs of the trajectories: names of `trajectories.also`, or
+            BASE_MODEL.
     """
 
-    methods: Mapping[str, MethodFacts]
     sections: Checks
     target_sections: Checks
     training: Callable[[RunConfig, int], object]
     selection: Callable[[RunConfig, int], object]
     questions: Callable[[RunConfig], object]
+    unused_settings: Callable[[SubsetConfig, Collection[str]], list[str]]
+    needed_besides_losses: Callable[[SubsetConfig], Collection[str]]
 
 
 def with_yamls(experiment: ExperimentConfig) -> ExperimentConfig:
@@ -74,27 +63,21 @@ def check_settings_have_an_effect(
     config_file: str,
     experiment: ExperimentConfig,
     runs: Sequence[ExperimentRun],
-    methods: Mapping[str, MethodFacts],
+    checks: StageChecks,
 ) -> None:
-    """Raises: ValueError with all unknown methods, and all settings of subsets that no method of theirs looks at."""
-    of_some_methods = {"preset", *(key for method in methods.values() for key in method.settings)}
-    used_by_any: set[str] = set()
+    """Raises: ValueError with all settings of subsets that no method of theirs looks at."""
+    subsets = {run.label: run.config.subset for run in runs if run.config.subset is not None}
     problems = []
-    for label, subset in {
-        run.label: run.config.subset for run in runs if run.config.subset is not None
-    }.items():
-        try:
-            used = set(look_up(methods, subset.method, f"methods.{label}").settings)
-        except ValueError as error:
-            problems.append(str(error))
-            continue
-        if used & SELECTION_PRESETS["paper"].keys():
-            used.add("preset")
-        used_by_any |= used | (SubsetConfig.model_fields.keys() - of_some_methods)
-        if unused := sorted(experiment.methods[label].keys() & of_some_methods - used):
+    for label, subset in subsets.items():
+        if unused := checks.unused_settings(subset, experiment.methods[label].keys()):
             problems.append(f"methods.{label}: {subset.method} does not use {', '.join(unused)}: remove them")
     of_subset = [key for key in experiment.settings if key.startswith("subset.")]
-    if unused := [key for key in of_subset if key.split(".")[1] not in used_by_any]:
+    unused = [
+        key
+        for key in of_subset
+        if all(checks.unused_settings(subset, [key.split(".")[1]]) for subset in subsets.values())
+    ]
+    if unused:
         problems.append(f"settings: no method here uses {', '.join(unused)}: remove them")
     if problems:
         raise ValueError("\n".join(f"{config_file}: {problem}" for problem in problems))
@@ -121,10 +104,14 @@ def check_kept_quantities(
     config_file: str,
     runs: Sequence[ExperimentRun],
     references: Mapping[str, RunConfig],
-    methods: Mapping[str, MethodFacts],
+    checks: StageChecks,
     score_base_model: bool,
 ) -> None:
-    """Args: references: by run name; score_base_model: whether step 0 of them is scored.
+    """Refuse methods that read what no run leaves.
+
+    Args:
+        references: by run name.
+        score_base_model: whether step 0 of them is scored.
 
     Raises: ValueError for methods that need more of the trajectories than scoring a reference will leave.
     """
@@ -140,7 +127,7 @@ def check_kept_quantities(
             continue
         left = [*reference.trajectories.also, *([BASE_MODEL] if score_base_model else [])]
         folder = RunPaths(reference.run_name).trajectories
-        for name in methods[subset.method].reads(subset):
+        for name in checks.needed_besides_losses(subset):
             if name not in left and not holds(folder, name):
                 way_out = (
                     "set score_base_model: true"

@@ -155,13 +155,13 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     """
     experiment = with_yamls(experiment)
     named = runs_of(experiment, {**checks.sections, **checks.target_sections})
-    check_settings_have_an_effect(config_file, experiment, named, checks.methods)
+    check_settings_have_an_effect(config_file, experiment, named, checks)
     if any(run.config.evaluation.program_of_thought for run in named):
         check_sandbox()
     references = [_reference(path, experiment, checks) for path in (experiment.proxy, *experiment.references)]
     of_references = {run.config.run_name: run.config for run in references}
     check_trajectories(config_file, named, of_references.keys())
-    check_kept_quantities(config_file, named, of_references, checks.methods, experiment.score_base_model)
+    check_kept_quantities(config_file, named, of_references, checks, experiment.score_base_model)
     work = _Work(named[0].config)
     runs = [_target(run, experiment, work) for run in named]
     check_names([run.config.run_name for run in (*references, *runs)])

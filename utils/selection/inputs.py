@@ -8,7 +8,6 @@ from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.read import Trajectories, read_trajectories
-from ..config.names import look_up
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
@@ -27,7 +26,7 @@ def subset_inputs(
     Args: trajectories: their identity; extended: the subset whose rows are kept.
     """
     subset = config.subset_section
-    method = look_up(METHODS, subset.method, "subset.method")
+    method = METHODS[subset.method]
     return {
         **pool_inputs(pool),
         "method": subset.method,

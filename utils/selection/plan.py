@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from ..artifacts.subsets import subset_is_there
 from ..artifacts.trajectories.read import read_num_response_tokens
 from ..config.counts import budget_in_rows
-from ..config.names import look_up
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
@@ -68,13 +67,13 @@ def plan_selection(
 
     Raises:
         FileNotFoundError: no pool, no trajectories, or not what the method needs of them.
-        ValueError: unknown method; trajectories missing for a method that needs them, damaged, of another pool,
+        ValueError: trajectories missing for a method that needs them, damaged, of another pool,
             infinite, or NaN in all rows; two settings in conflict; a budget beyond the selectable rows; a subset there
             made from other inputs.
     """
     subset = config.subset_section
     stopwatch = Stopwatch({})
-    method = look_up(METHODS, subset.method, "subset.method")
+    method = METHODS[subset.method]
     pool = open_pool(config) if pool is None else pool
     stopwatch.lap("reading the pool")
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))

@@ -9,7 +9,6 @@ from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, manifest_in, named_subset
 from ..artifacts.subsets import Subset, SubsetManifest, read_clusters, read_subset
-from ..config.names import look_up
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
@@ -150,7 +149,7 @@ def open_subset(config: RunConfig) -> ExistingSubset:
     pool = open_pool(config)
     found = resolve_subset(config, pool)
     folder = RunPaths(config.run_name).subset
-    method = look_up(METHODS, subset.method, "subset.method")
+    method = METHODS[subset.method]
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
     extended, _ = read_extended(subset.extend)
     candidates, listed, _ = find_selectable(subset, pool, trajectories, extended)

@@ -22,7 +22,7 @@ from .random_order import sample_positions
 _NEVER = 2**31 - 1  # more rows than faiss would ever hand to BLAS
 _KERNEL_DIMENSIONS = 32
 _ROWS_AT_ONCE = 2**18
-_INIT_METHODS = {
+INIT_METHODS = {
     "random": faiss.ClusteringInitMethod_RANDOM,
     "kmeans++": faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
 }
@@ -101,7 +101,7 @@ def cluster_rows(
             num_clusters,
             niter=iterations,
             nredo=num_restarts,
-            init_method=_INIT_METHODS[init],
+            init_method=INIT_METHODS[init],
             seed=seed & 0x7FFFFFFF,
             max_points_per_centroid=_NEVER,  # the sample is ours
             min_points_per_centroid=1,  # only silences a warning

@@ -1,12 +1,13 @@
 """The table of selection methods: `subset.method` names one of `METHODS`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...artifacts.trajectories.write import BASE_MODEL
-from ...config.schema import SubsetConfig
+from ...config.names import SelectionMethod
+from ...config.schema import SELECTION_PRESETS, SubsetConfig
 from ..candidates import Candidates, Choice
 from .baselines import (
     Score,
@@ -64,11 +65,6 @@ class Method:
     reads: tuple[str, ...] = ()
     revision: int = 1
 
-    def reads_with(self, subset: SubsetConfig) -> tuple[str, ...]:
-        """What it needs of the trajectories besides the losses, under these settings."""
-        clusters_embeddings = "clusters" in self.settings and subset.clusters == "embeddings"
-        return (*self.reads, "embeddings") if clusters_embeddings else self.reads
-
 
 def _ranked(score: Score, reads: tuple[str, ...] = (), revision: int = 1) -> Method:
     """Rows by ascending score, ties by the lowest row."""
@@ -79,7 +75,7 @@ def _ranked(score: Score, reads: tuple[str, ...] = (), revision: int = 1) -> Met
     return Method(choose, check=lambda candidates, subset: score(candidates), reads=reads, revision=revision)
 
 
-METHODS: dict[str, Method] = {
+METHODS: dict[SelectionMethod, Method] = {
     "s2l": Method(s2l, check_clusterable, settings=(*_CLUSTERING, "clusters"), takes_at_random=True),
     "prune_then_select": Method(
         prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
@@ -96,3 +92,19 @@ METHODS: dict[str, Method] = {
     "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
     "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
 }
+
+
+def unused_settings(subset: SubsetConfig, names: Iterable[str]) -> list[str]:
+    """Those of these settings that some methods look at, and this subset's does not."""
+    used = set(METHODS[subset.method].settings)
+    if used & SELECTION_PRESETS["paper"].keys():
+        used.add("preset")
+    of_some_methods = {"preset", *(name for method in METHODS.values() for name in method.settings)}
+    return sorted(set(names) & of_some_methods - used)
+
+
+def needed_besides_losses(subset: SubsetConfig) -> tuple[str, ...]:
+    """What a subset's method needs of the trajectories: names of `trajectories.also`, or BASE_MODEL."""
+    method = METHODS[subset.method]
+    clusters_embeddings = "clusters" in method.settings and subset.clusters == "embeddings"
+    return (*method.reads, "embeddings") if clusters_embeddings else method.reads
