@@ -6,6 +6,7 @@ import pytest
 
 from utils.artifacts.trajectories.write import KEPT
 from utils.config import names
+from utils.config.load import load_config
 from utils.config.schema import SELECTION_PRESETS
 from utils.data.formats import FORMATS
 from utils.data.templates import TEMPLATES
@@ -27,3 +28,26 @@ TABLES = {
 @pytest.mark.parametrize("name", TABLES)
 def test_the_schema_takes_the_names_that_the_code_knows(name):
     assert get_args(getattr(names, name)) == tuple(TABLES[name])
+
+
+@pytest.mark.parametrize(
+    ("key", "slip", "meant"),
+    [
+        ("data.format", "alpacca", "alpaca"),
+        ("data.template", "Alpaca", "alpaca"),
+        ("subset.method", "k-center", "k_center"),
+        ("subset.preset", "papers", "paper"),
+        ("subset.init", "k-means++", "kmeans++"),
+    ],
+)
+def test_a_wrong_name_is_refused_beside_what_else_is_wrong_in_its_section(tmp_path, key, slip, meant):
+    config_file = tmp_path / "run.yml"
+    config_file.write_text("run_name: r\ndata: {path: p}\nsubset: {}\n")
+    section = key.split(".")[0]
+    checks = {section: lambda values: [f"{section} was looked at"]}
+    with pytest.raises(ValueError) as refusal:
+        load_config(config_file, [f"{key}={slip}", "seed=-1"], checks=checks)
+    message = str(refusal.value)
+    assert f"{key}: found {slip!r}" in message and message.count("\n") == 3
+    assert f"did you mean {meant!r}?" in message
+    assert f"{section} was looked at" in message and "seed: found -1" in message

@@ -246,7 +246,6 @@ def test_a_fraction_is_of_the_selectable_rows_and_rounded_half_up():
 @pytest.mark.parametrize(
     ("subset", "changes", "words"),
     [
-        ({"method": "s3l"}, {}, ["subset.method", "did you mean 's2l'", "random_per_source"]),
         ({"trajectories_from": None}, {}, ["subset.trajectories_from", "run_name of the proxy", ".npy"]),
         ({"budget": 141}, {}, ["subset.budget", "141", "140", "selectable"]),
         ({"budget": 140}, {"r5_0": np.nan}, ["140", "139"]),

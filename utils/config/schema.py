@@ -24,7 +24,7 @@ PositiveInt = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 NonNegativeInt = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
-SELECTION_PRESETS: dict[SelectionPreset, dict[str, Any]] = {
+SELECTION_PRESETS: dict[str, dict[str, Any]] = {
     # What the released code does, its silent k-means and small-cluster rules included.
     "released": {
         "per_source": True,
@@ -303,9 +303,11 @@ class SubsetConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("preset", "released") in SELECTION_PRESETS:
-            return {**SELECTION_PRESETS[value.get("preset", "released")], **value}
-        return value
+        if not isinstance(value, dict):
+            return value
+        # An unknown preset is refused as such; without the keys of one, each of them would be called missing besides.
+        preset = SELECTION_PRESETS.get(str(value.get("preset")), SELECTION_PRESETS["released"])
+        return {**preset, **value}
 
     @model_validator(mode="after")
     def _one_budget(self) -> "SubsetConfig":
