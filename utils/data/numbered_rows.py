@@ -1,12 +1,14 @@
-"""A pool of which only the number of rows and their sources are known: enough to choose row numbers, not to write texts."""
+"""Rows of which only the number and the sources are known: enough to choose from, not to write texts."""
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ..artifacts.files import load_array
+from .formats import Example
 from .text_files import read_text
 
 _ROWS_AT_ONCE = 2**20
@@ -14,18 +16,21 @@ _LARGEST_NUMBER = 10**7  # of a source given by number
 
 
 class NumberedRows:
-    """What selection asks of a pool, except its texts.
+    """Rows whose examples have a source and no texts.
 
-    Attributes:
-        name: for messages.
+    Attributes: those of `Rows`.
         fingerprint: sha256 over the sources; it does not tell texts apart.
-        source_names, source_codes, excluded: as of a `Pool`; nothing is excluded.
+        excluded: nothing is.
     """
+
+    data = None
+    has_texts = False
 
     def __init__(self, num_rows: int, sources_from: str | None):
         """Raises: FileNotFoundError; ValueError if the file does not name one source for each row."""
         self.name = sources_from or f"{num_rows} rows without texts"
-        self.source_names, self.source_codes = [""], np.zeros(num_rows, np.int32)
+        self.source_names = [""]
+        self.source_codes = np.zeros(num_rows, np.int32)
         if sources_from is not None:
             self.source_names, self.source_codes = _read_sources(Path(sources_from))
         if len(self.source_codes) != num_rows:
@@ -40,6 +45,21 @@ class NumberedRows:
 
     def __len__(self) -> int:
         return len(self.source_codes)
+
+    def __getitem__(self, row: int) -> Example:
+        return Example(instruction="", response="", source=self.source_names[self.source_codes[row]])
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[row] for row in range(len(self)))
+
+    def line(self, row: int) -> bytes:
+        raise self._no_texts()
+
+    def column(self, name: str) -> Iterator[str | None]:
+        raise self._no_texts()
+
+    def _no_texts(self) -> ValueError:
+        return ValueError(f"{self.name}: found row numbers, expected rows with texts: add a `data:` section")
 
 
 def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:

@@ -19,8 +19,8 @@ from ..artifacts.files import read_arrays, save_arrays
 from ..artifacts.paths import cached_pool
 from ..config.schema import DataConfig
 from ..terminal import counted, first_of
+from .containers import TEXT_CONTAINERS, open_rows
 from .formats import Example, row_reader
-from .rows import TEXT_CONTAINERS, open_rows
 from .text_rows import TextRows
 from .values import source_name, text_of
 
@@ -30,18 +30,20 @@ _CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
 class Pool:
     """All rows of `data.path` (up to `data.limit`), checked once on opening.
 
-    Attributes:
+    Attributes: those of `Rows`.
         fingerprint: sha256 over the ordered texts and sources.
-        source_names: distinct sources in ascending order; [""] where rows have none.
-        source_codes: int32 (N,), index into source_names.
-        excluded: bool (N,), invalid rows under `invalid_rows: drop`: without instruction or response, or with a value that
-            is no text; never used, never renumbered.
+        source_names: [""] where rows have no source.
+        excluded: under `invalid_rows: drop`, rows without instruction or response, or with a value that is no text.
+            They keep their numbers.
     """
+
+    has_texts = True
 
     def __init__(self, data: DataConfig):
         """Raises: FileNotFoundError; ValueError for malformed rows (with line numbers), invalid rows (with row
         numbers), unknown formats, or a pool without a usable row."""
         self.data = data
+        self.name = data.path
         self._reader = row_reader(data)
         cache = _cache_path(data)
         if cache is not None and cache.is_file():
@@ -94,10 +96,6 @@ class Pool:
         self.source_names = sorted(codes)
         rank = {name: code for code, name in enumerate(self.source_names)}
         self.source_codes = np.array([rank[name] for name in codes], np.int32)[row_codes]
-
-    @property
-    def name(self) -> str:
-        return self.data.path
 
     def __len__(self) -> int:
         return len(self._rows)

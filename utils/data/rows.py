@@ -1,47 +1,38 @@
-"""Rows by number, from any container; a column's values are read by one rule (`values`)."""
+"""What selection asks of the rows it chooses from: a pool, or rows of which no text is known."""
 
-from array import array
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+import numpy as np
 
 from ..config.schema import DataConfig
-from .csv_rows import CsvRows
-from .dataset_rows import DatasetRows
-from .json_rows import JsonDocument, JsonLines
-from .text_rows import TextRows
-
-TEXT_CONTAINERS: dict[str, type[TextRows]] = {".jsonl": JsonLines, ".json": JsonDocument, ".csv": CsvRows}
-_SUFFIXES = (*TEXT_CONTAINERS, ".parquet")
+from .formats import Example
 
 
 class Rows(Protocol):
-    """Rows as mappings from column to value, and as lines of JSON."""
+    """Rows by number, and where each comes from.
 
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[dict[str, Any]]: ...
-    def read(self, row: int) -> dict[str, Any]: ...
-    def line(self, row: int) -> bytes: ...
-
-
-def open_rows(data: DataConfig, offsets: array | None = None) -> Rows:
-    """Args: offsets: of a text container's rows, where they are known.
-
-    Raises: FileNotFoundError; ValueError for a container that cannot be read, with the line of what is no row.
+    Attributes:
+        name: for messages.
+        data: the section they are read by; None where only their number is known.
+        fingerprint: changes with the rows.
+        source_names: ascending.
+        source_codes: int32 (N,), an index into them.
+        excluded: bool (N,): rows that are never used.
+        has_texts: whether `line` and `column` can be asked, and examples are more than their sources.
     """
-    path = Path(data.path)
-    if not path.exists() and is_local(data.path):
-        raise FileNotFoundError(f"data.path: {path} does not exist (current folder: {Path.cwd()})")
-    if path.is_file() and path.suffix not in _SUFFIXES:
-        raise ValueError(
-            f"data.path: found {path.name}, expected a file whose name ends in {', '.join(_SUFFIXES)}, a folder or a "
-            "dataset's hub name"
-        )
-    if path.is_file() and path.suffix in TEXT_CONTAINERS:
-        return TEXT_CONTAINERS[path.suffix](path, data.limit, offsets)
-    return DatasetRows(data)
 
+    name: str
+    fingerprint: str
+    source_names: list[str]
+    source_codes: np.ndarray
+    excluded: np.ndarray
+    has_texts: bool
 
-def is_local(path: str) -> bool:
-    """Whether a path that does not exist can only have been meant as one: a hub name is NAME or OWNER/NAME."""
-    return path.endswith(_SUFFIXES) or path.startswith(("/", ".", "~")) or path.count("/") > 1
+    @property
+    def data(self) -> DataConfig | None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int) -> Example: ...
+    def __iter__(self) -> Iterator[Example]: ...
+    def line(self, row: int) -> bytes: ...
+    def column(self, name: str) -> Iterator[str | None]: ...

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..config.schema import DataConfig, RunConfig
+from .containers import is_local
 from .formats import row_reader
 from .pool import Pool
-from .rows import is_local
 
 
 def data_problems(data: DataConfig) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..config.schema import ModelConfig
-from ..data.rows import is_local
+from ..data.containers import is_local
 
 
 def model_problems(model: ModelConfig) -> Iterator[str]:

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..artifacts.differences import pool_record, why_another_pool
 from ..artifacts.trajectories.read import Trajectories
-from ..data.numbered_rows import NumberedRows
-from ..data.pool import Pool
+from ..data.rows import Rows
 from .methods.random_order import random_keys
 from .unscorable import count_losses, listed, loss_remarks, refuse_losses
 
@@ -138,7 +137,7 @@ class Choice:
 
 
 def find_candidates(
-    pool: Pool | NumberedRows,
+    pool: Rows,
     trajectories: Trajectories | None,
     barred: np.ndarray | None = None,
     included: np.ndarray | None = None,
@@ -198,7 +197,7 @@ def find_candidates(
     return candidates, remarks
 
 
-def _refuse_another_pool(pool: Pool | NumberedRows, trajectories: Trajectories) -> None:
+def _refuse_another_pool(pool: Rows, trajectories: Trajectories) -> None:
     if trajectories.num_examples != len(pool):
         raise ValueError(
             f"{trajectories.origin} holds losses of {trajectories.num_examples} examples, but the pool "
@@ -207,8 +206,7 @@ def _refuse_another_pool(pool: Pool | NumberedRows, trajectories: Trajectories) 
         )
     manifest = trajectories.manifest
     if manifest is not None and manifest.pool != pool.fingerprint:
-        now = pool_record(pool.data) if isinstance(pool, Pool) else None
-        why = why_another_pool(manifest.data, now)
+        why = why_another_pool(manifest.data, pool_record(pool.data))
         raise ValueError(
             f"{trajectories.origin} was made from another pool than {pool.name}: found fingerprint {manifest.pool[:12]}..., "
             f"expected {pool.fingerprint[:12]}... ({why}). Select from the pool that was scored, or score this one"

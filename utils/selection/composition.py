@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens
-from ..data.numbered_rows import NumberedRows
-from ..data.pool import Pool
+from ..data.rows import Rows
 from .candidates import Candidates
 
 _ROWS_AT_ONCE = 2**20
 
 
 def compose(
-    pool: Pool | NumberedRows, candidates: Candidates, chosen_rows: np.ndarray, clusters_N: np.ndarray
+    pool: Rows, candidates: Candidates, chosen_rows: np.ndarray, clusters_N: np.ndarray
 ) -> dict[str, Any]:
     """composition.json: totals; per source (by name) its rows, shares (of 1) and clusters; and `measures`: what the losses
     say of the chosen rows and of as many rows at random of each source.

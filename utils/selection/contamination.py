@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..data.pool import Pool
+from ..data.rows import Rows
 from ..data.text_files import read_text
 
 _WORDS = 10
 _WORD = re.compile(r"\w+")
 
 
-def find_contamination(pool: Pool, files: list[str]) -> list[dict[str, Any]]:
+def find_contamination(pool: Rows, files: list[str]) -> list[dict[str, Any]]:
     """One entry per contaminated row, ascending: its row, the file and number (from 0) of the question, and the words.
 
     Raises: FileNotFoundError; ValueError for a file that is not made of questions.

@@ -9,8 +9,8 @@ from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.read import Trajectories, read_trajectories
 from ..config.schema import RunConfig, SubsetConfig
-from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
+from ..data.rows import Rows
 from .limits import constraint_inputs
 from .methods.table import METHODS
 
@@ -19,7 +19,7 @@ DERIVED = "a hundredth of the rows of the largest source, or of the pool; 1 to 1
 
 
 def subset_inputs(
-    config: RunConfig, pool: Pool | NumberedRows, trajectories: str | None, extended: Subset | None
+    config: RunConfig, pool: Rows, trajectories: str | None, extended: Subset | None
 ) -> dict[str, Any]:
     """All that the chosen rows depend on except the budget, compared before a subset is reused.
 
@@ -70,7 +70,7 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
     )
 
 
-def pool_inputs(pool: Pool | NumberedRows) -> dict[str, Any]:
+def pool_inputs(pool: Rows) -> dict[str, Any]:
     return {"pool": pool.fingerprint, "num_examples": len(pool)}
 
 

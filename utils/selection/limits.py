@@ -19,8 +19,7 @@ from ..artifacts.files import load_array
 from ..artifacts.subsets import CONTAMINATION
 from ..config.names import LIMITS, look_up
 from ..config.schema import SubsetConfig
-from ..data.numbered_rows import NumberedRows
-from ..data.pool import Pool
+from ..data.rows import Rows
 from ..data.text_files import read_text
 from .candidates import Candidates
 from .contamination import find_contamination
@@ -49,7 +48,7 @@ class ListedRows:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def list_rows(subset: SubsetConfig, pool: Pool | NumberedRows, kept: np.ndarray | None = None) -> ListedRows:
+def list_rows(subset: SubsetConfig, pool: Rows, kept: np.ndarray | None = None) -> ListedRows:
     """The rows that the settings name one by one. Args: kept: rows of a subset that is extended; they must be in too.
 
     Raises: FileNotFoundError; ValueError for files that are not row numbers, or naming two settings in conflict.
@@ -65,7 +64,8 @@ def list_rows(subset: SubsetConfig, pool: Pool | NumberedRows, kept: np.ndarray 
     in_name = "include" if kept is None else "include or subset.extend"
     _refuse_both(in_name, included, "exclude", barred)
     if subset.decontaminate:
-        hits = find_contamination(_with_texts(pool, "decontaminate"), subset.decontaminate)
+        _check_texts(pool, "decontaminate")
+        hits = find_contamination(pool, subset.decontaminate)
         contaminated = np.array([hit["row"] for hit in hits], np.int64)
         _refuse_both(in_name, included, "decontaminate", contaminated)
         barred = np.union1d(barred, contaminated)
@@ -75,12 +75,12 @@ def list_rows(subset: SubsetConfig, pool: Pool | NumberedRows, kept: np.ndarray 
     return ListedRows(included, barred, remarks, reports, counts)
 
 
-def without_duplicates(candidates: Candidates, pool: Pool | NumberedRows) -> Candidates:
+def without_duplicates(candidates: Candidates, pool: Rows) -> Candidates:
     """The candidates without those whose response an earlier one has too; rows that must be in count as earlier than all.
 
     Raises: ValueError if two rows that must be in have the same response.
     """
-    pool = _with_texts(pool, "deduplicate")
+    _check_texts(pool, "deduplicate")
     must = set(candidates.included.tolist())
     position_of = {}
     kept = np.ones(len(candidates.rows), bool)
@@ -267,12 +267,13 @@ def _place_in_group(code_n: np.ndarray) -> np.ndarray:
     return place_n
 
 
-def _read_rows(setting: str | None, key: str, pool: Pool | NumberedRows) -> np.ndarray:
+def _read_rows(setting: str | None, key: str, pool: Rows) -> np.ndarray:
     """int64, ascending: row numbers from a file, or the rows where a column is true."""
     if setting is None:
         return np.empty(0, np.int64)
     if not setting.endswith((".npy", ".txt")):
-        return np.array(list(_rows_of_column(setting, key, _with_texts(pool, key))), np.int64)
+        _check_texts(pool, key)
+        return np.array(list(_rows_of_column(setting, key, pool)), np.int64)
     path = Path(setting)
     if setting.endswith(".npy"):
         rows = load_array(path)
@@ -304,7 +305,7 @@ def _read_rows(setting: str | None, key: str, pool: Pool | NumberedRows) -> np.n
     return np.unique(rows).astype(np.int64)
 
 
-def _rows_of_column(name: str, key: str, pool: Pool) -> Iterator[int]:
+def _rows_of_column(name: str, key: str, pool: Rows) -> Iterator[int]:
     is_there = False
     for row, text in enumerate(pool.column(name)):
         is_there |= text != ""
@@ -331,10 +332,9 @@ def _refuse_both(in_name: str, included: np.ndarray, out_name: str, barred: np.n
         )
 
 
-def _with_texts(pool: Pool | NumberedRows, key: str) -> Pool:
-    if isinstance(pool, NumberedRows):
+def _check_texts(pool: Rows, key: str) -> None:
+    if not pool.has_texts:
         raise ValueError(f"subset.{key} needs the rows themselves: add a `data:` section with their path")
-    return pool
 
 
 def _sha256(path: str, key: str) -> str:

@@ -6,12 +6,13 @@ from ..artifacts.trajectories.read import Trajectories, read_trajectories
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
+from ..data.rows import Rows
 from .candidates import Candidates, find_candidates
 from .limits import ListedRows, list_rows, without_duplicates
 from .methods.table import Method
 
 
-def open_pool(config: RunConfig) -> Pool | NumberedRows:
+def open_pool(config: RunConfig) -> Rows:
     """The pool, or, without a data section, as many rows as there are imported losses.
 
     Raises: ValueError if there is neither.
@@ -52,7 +53,7 @@ def who_needs_trajectories(subset: SubsetConfig, method: Method) -> str | None:
 
 def find_selectable(
     subset: SubsetConfig,
-    pool: Pool | NumberedRows,
+    pool: Rows,
     trajectories: Trajectories | None,
     extended: Subset | None,
 ) -> tuple[Candidates, ListedRows, list[str]]:
@@ -69,7 +70,7 @@ def find_selectable(
     return candidates, listed, remarks
 
 
-def open_candidates(config: RunConfig) -> tuple[Pool | NumberedRows, Candidates]:
+def open_candidates(config: RunConfig) -> tuple[Rows, Candidates]:
     """The pool and its selectable rows, whether a subset has been made or not.
 
     Raises: as `select` for a pool or trajectories that are missing, damaged or do not belong together.

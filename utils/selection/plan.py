@@ -7,8 +7,7 @@ from ..artifacts.subsets import subset_is_there
 from ..artifacts.trajectories.read import read_num_response_tokens
 from ..config.counts import budget_in_rows
 from ..config.schema import RunConfig, SubsetConfig
-from ..data.numbered_rows import NumberedRows
-from ..data.pool import Pool
+from ..data.rows import Rows
 from .budgets import SubsetRequest, subset_requests
 from .candidates import Candidates
 from .extension import read_extended
@@ -38,7 +37,7 @@ class SelectionPlan:
     config: RunConfig
     settings: SubsetConfig
     method: Method
-    pool: Pool | NumberedRows
+    pool: Rows
     candidates: Candidates
     listed: ListedRows
     limits: Limits
@@ -55,9 +54,7 @@ class SelectionPlan:
         return [request.num_rows for request in self.requests]
 
 
-def plan_selection(
-    config: RunConfig, pool: Pool | NumberedRows | None = None, overwrite: bool = False
-) -> SelectionPlan:
+def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool = False) -> SelectionPlan:
     """Open what the subset is chosen from, identify it, and look for every conflict.
 
     Args:
@@ -95,11 +92,10 @@ def plan_selection(
     remarks = [*settings_remarks(config, method), *remarks, *sources_remarks(config, method, pool)]
     remarks += other_tokens_remarks(config, trajectories)
     remarks += _check_budgets(settings, candidates, limits, requests)
-    with_texts = isinstance(pool, Pool)
     pending = [
         request
         for request in requests
-        if overwrite or not subset_is_there(request.folder, request.inputs, with_texts)
+        if overwrite or not subset_is_there(request.folder, request.inputs, pool.has_texts)
     ]
     num_clusters = most_clusters(settings, candidates) if "num_clusters" in method.settings else None
     stopwatch.lap("checking the rows")
@@ -120,7 +116,7 @@ def plan_selection(
     )
 
 
-def check_before_scoring(config: RunConfig, pool: Pool, num_selectable: int) -> None:
+def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> None:
     """What `plan_selection` would refuse already where the losses are not there yet: rows and limits against the pool.
 
     Args: config: with a subset of a single budget, in rows or as a fraction; num_selectable: rows that will have a loss.

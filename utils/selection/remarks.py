@@ -3,8 +3,7 @@
 from ..artifacts.trajectories.read import Trajectories
 from ..config.names import LIMITS
 from ..config.schema import RunConfig, SubsetConfig
-from ..data.numbered_rows import NumberedRows
-from ..data.pool import Pool
+from ..data.rows import Rows
 from ..terminal import counted
 from .methods.table import Method
 
@@ -20,7 +19,7 @@ def settings_remarks(config: RunConfig, method: Method) -> list[str]:
     return unused_remarks(subset, used, by=f"method {subset.method}")
 
 
-def sources_remarks(config: RunConfig, method: Method, pool: Pool | NumberedRows) -> list[str]:
+def sources_remarks(config: RunConfig, method: Method, pool: Rows) -> list[str]:
     """Whether the budget is to be shared out over sources of which there are none."""
     by_source = method.by_source or ("per_source" in method.settings and config.subset_section.per_source)
     if not by_source or pool.source_names != [""]:

@@ -10,8 +10,8 @@ from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, manifest_in, named_subset
 from ..artifacts.subsets import Subset, SubsetManifest, read_clusters, read_subset
 from ..config.schema import RunConfig, SubsetConfig
-from ..data.numbered_rows import NumberedRows
 from ..data.pool import Pool
+from ..data.rows import Rows
 from .budgets import budget_inputs
 from .candidates import Candidates
 from .extension import read_extended
@@ -54,7 +54,7 @@ def rows_of_subset(config: RunConfig, pool: Pool) -> ChosenRows:
     return ChosenRows(subset.indices, subset.manifest, remarks)
 
 
-def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -> Subset:
+def resolve_subset(config: RunConfig, pool: Rows | None = None) -> Subset:
     """The subset that a run trains on: its own, or that of the run in `subset.same_as`.
 
     Before it is handed out it is compared with what is asked for now. Its own: pool, method, seed, budget, settings,
@@ -67,7 +67,7 @@ def resolve_subset(config: RunConfig, pool: Pool | NumberedRows | None = None) -
     return _compared_subset(config, pool)[0]
 
 
-def _compared_subset(config: RunConfig, pool: Pool | NumberedRows | None) -> tuple[Subset, list[str]]:
+def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list[str]]:
     """The subset, and what could not be compared."""
     subset = config.subset_section
     if subset.same_as == config.run_name:
@@ -99,8 +99,7 @@ def _compared_subset(config: RunConfig, pool: Pool | NumberedRows | None) -> tup
         wanted = subset_inputs(config, pool, identity, extended)
         wanted |= budget_inputs(subset)
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
-    data = pool_record(pool.data) if isinstance(pool, Pool) else None
-    check_inputs(manifest_in(folder), recorded, wanted, ways_out, data)
+    check_inputs(manifest_in(folder), recorded, wanted, ways_out, pool_record(pool.data))
     return found, remarks
 
 
@@ -122,7 +121,7 @@ class ExistingSubset:
     where not clustered; folder: where it lies.
     """
 
-    pool: Pool | NumberedRows
+    pool: Rows
     candidates: Candidates
     listed: ListedRows
     indices: np.ndarray

@@ -12,7 +12,6 @@ from ..artifacts.manifests import Provenance, keep_config
 from ..artifacts.paths import RunPaths
 from ..artifacts.subsets import SubsetContents, SubsetManifest, write_subset
 from ..artifacts.trajectories.read import read_num_response_tokens
-from ..data.pool import Pool
 from .budgets import SubsetRequest
 from .candidates import Choice
 from .composition import compose
@@ -91,7 +90,7 @@ def _write(
         indices=rows,
         clusters_N=choice.clusters_N,
         composition=composition,
-        lines=map(pool.line, rows.tolist()) if isinstance(pool, Pool) else None,
+        lines=map(pool.line, rows.tolist()) if pool.has_texts else None,
         centroids_KT=choice.centroids_KT,
         reports=plan.listed.reports,
     )
@@ -103,7 +102,7 @@ def _write(
         num_excluded=int(pool.excluded.sum()),
         num_unscorable=len(candidates.unscorable),
         unscorable_rows=candidates.unscorable.tolist(),
-        data=pool_record(pool.data) if isinstance(pool, Pool) else None,
+        data=pool_record(pool.data),
         trajectories=None if used is None else {"from": subset.trajectories_from, "steps": used.steps},
         clustering=clustering,
         needs_trajectories=plan.method.needs_trajectories,

@@ -17,7 +17,6 @@ import numpy as np
 from ...artifacts.subsets import CONTAMINATION
 from ...config.schema import RunConfig, SubsetConfig
 from ...data.formats import Example
-from ...data.pool import Pool
 from ..candidates import Candidates
 from ..methods.kmeans import reproducible_faiss
 from ..methods.random_order import in_random_order
@@ -204,7 +203,7 @@ def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
         folder=made.folder,
         pool_name=pool.name,
         source=pool.source_names[pool.source_codes[row]],
-        example=pool[row] if isinstance(pool, Pool) else None,
+        example=pool[row] if pool.has_texts else None,
         settings=settings,
         reason=_why_not_selectable(row, made)
         if standing is None
@@ -313,7 +312,7 @@ def _neighbours(row: int, made: ExistingSubset) -> list[Neighbour]:
                 is_chosen=_contains(made.indices, other),
                 cluster=cluster if cluster >= 0 else None,
                 losses_T=losses_T,
-                instruction=pool[other].instruction if isinstance(pool, Pool) else "",
+                instruction=pool[other].instruction,
             )
         )
     return neighbours

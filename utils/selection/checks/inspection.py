@@ -29,8 +29,7 @@ from ...artifacts.files import atomic_write, save_array, write_json
 from ...artifacts.paths import RunPaths
 from ...config.names import look_up
 from ...config.schema import RunConfig
-from ...data.numbered_rows import NumberedRows
-from ...data.pool import Pool
+from ...data.rows import Rows
 from ...terminal import spread_evenly
 from ..candidates import Candidates
 from ..opening import open_candidates
@@ -190,14 +189,14 @@ def export_rows(rows: np.ndarray, path: Path) -> None:
         file.writelines(f"{row}\n" for row in rows.tolist())
 
 
-def _count_by_source(pool: Pool | NumberedRows, rows: np.ndarray | slice) -> dict[str, int]:
+def _count_by_source(pool: Rows, rows: np.ndarray | slice) -> dict[str, int]:
     num_S = np.bincount(pool.source_codes[rows], minlength=len(pool.source_names))
     return dict(zip(pool.source_names, num_S.tolist(), strict=True))
 
 
-def _case(row: int, pool: Pool | NumberedRows, candidates: Candidates) -> Case:
+def _case(row: int, pool: Rows, candidates: Candidates) -> Case:
     losses_T = candidates.losses(np.array([row]))[0]
-    return Case(row, losses_T, pool[row].instruction if isinstance(pool, Pool) else "")
+    return Case(row, losses_T, pool[row].instruction)
 
 
 def _quantiles(candidates: Candidates) -> dict[str, list[float]]:
