@@ -20,11 +20,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 _PROJECT_ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_PROJECT_ROOT))
+
+if TYPE_CHECKING:
+    from utils.config.names import KMeansInit
 
 _NUM_TEXTS = 1000
 _MEAN_CHARACTERS = 250  # of instruction and of response, each; MathInstruct's rows have some 560 bytes
@@ -172,13 +176,13 @@ def compare(losses_NT: np.ndarray) -> None:
     import faiss
 
     from utils.selection.checks.stability import adjusted_rand_index
-    from utils.selection.methods.kmeans import cluster_rows
+    from utils.selection.methods.kmeans import KMeansSettings, cluster_rows
 
     num_rows, num_columns = losses_NT.shape
 
-    def ours(init: str, num_restarts: int, iterations: int, cap: int | None) -> Clustering:
-        read = losses_NT.__getitem__
-        return lambda seed: cluster_rows(read, num_rows, 100, seed, iterations, init, num_restarts, cap)
+    def ours(init: "KMeansInit", num_restarts: int, iterations: int, cap: int | None) -> Clustering:
+        settings = KMeansSettings(100, cap, iterations, init, num_restarts)
+        return lambda seed: cluster_rows(losses_NT.__getitem__, num_rows, settings, seed)
 
     def plain_faiss(seed: int) -> tuple[np.ndarray, np.ndarray]:
         kmeans = faiss.Kmeans(num_columns, 100, niter=20, seed=1234 + seed)

@@ -1,6 +1,7 @@
 """k-means finds what is there, gives each row one cluster, and leaves the process as it was."""
 
 import random
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,27 @@ import numpy as np
 import pytest
 
 from utils.artifacts.trajectories.read import Trajectories
+from utils.config.names import KMeansInit
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates
-from utils.selection.methods.kmeans import cluster_rows
+from utils.selection.methods.kmeans import KMeansSettings, cluster_rows
 from utils.selection.methods.table import METHODS
 
 SIMD_LEVEL_AT_START = faiss.SIMDConfig.get_level()
 
 
 def cluster(
-    losses, num_clusters, seed=0, init="random", num_restarts=1, max_points_per_centroid=None, iterations=20
+    losses,
+    num_clusters,
+    seed=0,
+    init: KMeansInit = "random",
+    num_restarts=1,
+    max_points_per_centroid=None,
+    iterations=20,
 ):
     losses = np.asarray(losses, np.float32)
-    found, centroids = cluster_rows(
-        losses.__getitem__,
-        len(losses),
-        num_clusters,
-        seed,
-        iterations,
-        init,
-        num_restarts,
-        max_points_per_centroid,
-    )
+    settings = KMeansSettings(num_clusters, max_points_per_centroid, iterations, init, num_restarts)
+    found, centroids = cluster_rows(losses.__getitem__, len(losses), settings, seed)
     assert len(centroids) == found.max() + 1
     return found
 
@@ -80,6 +80,12 @@ def test_several_restarts_count_by_their_tightest_result():
         )
 
     assert spread(num_restarts=20) < spread(num_restarts=1)
+
+
+def test_a_subset_is_identified_by_all_that_its_clusters_depend_on():
+    recorded = METHODS["s2l"].settings
+    assert {field.name for field in fields(KMeansSettings)} <= set(recorded)
+    assert set(METHODS["prune_then_select"].settings) >= set(recorded) - {"clusters"}
 
 
 def test_global_state_is_left_as_it_was(monkeypatch):

@@ -97,6 +97,18 @@ def test_the_first_rows_in_turn_are_those_of_algorithm_1(sizes, budget, seed):
         )
 
 
+@given(sizes_lists, st.integers(1, 6), st.integers(0, 99))
+def test_turns_are_taken_in_the_order_that_the_definition_sorts_into(sizes, min_size, seed):
+    groups, keys = groups_of(sizes, seed)
+    position = np.concatenate(groups)
+    group = np.repeat(np.arange(len(groups)), sizes)
+    place = np.concatenate([np.arange(size) for size in sizes])
+    size = np.array(sizes)
+    lowest = np.array([keys[members].min() for members in groups])
+    by_turn = np.lexsort((lowest[group], -size[group], place, size[group] < min_size))
+    assert np.array_equal(take_turns(groups, keys, min_size), position[by_turn])
+
+
 def test_water_filling_follows_the_rule_of_algorithm_1():
     sizes = [1, 1, 2, 5, 10, 50, 100]
     assert quotas_of(take_turns(*groups_of(sizes)), sizes, 40) == [1, 1, 2, 5, 10, 10, 11]

@@ -22,7 +22,7 @@ from ..candidates import Choice
 from ..limits import find_limits, needs_whole_order, order_within
 from ..methods.kmeans import ReadRows
 from ..methods.random_order import derived_seed, sample_positions
-from ..methods.s2l import choose_from_clusters, num_clusters_of
+from ..methods.s2l import SourceClusters, choose_from_clusters, num_clusters_of
 from ..methods.table import METHODS
 from ..resolve import ExistingSubset, open_subset
 
@@ -209,9 +209,9 @@ class Remade:
         self._budget = max(1, len(included), round(self._budget * MAX_ROWS / num_selectable))
         without_limits = {"min_per_source": None, "max_per_source": None}
         self._settings = self._settings.model_copy(update=without_limits)
-        choice = choose_from_clusters(
-            self.candidates, self.candidates.read_losses, self._settings, self._budget, self._seed
-        )
+        read_losses = self.candidates.read_losses
+        clusters = SourceClusters(self.candidates, read_losses, self._settings, self._seed)
+        choice = choose_from_clusters(clusters, self._settings, self._budget, self._seed)
         self.indices = choice.rows
         self._clusters_N = choice.clusters_N
 
@@ -228,14 +228,9 @@ class Remade:
         return self._overlap(choice)
 
     def _choose(self, read_rows: ReadRows, kmeans_seed: int | None) -> Choice:
-        return choose_from_clusters(
-            self.candidates,
-            read_rows,
-            self._settings,
-            self._order_length,
-            self._seed,
-            self._seed if kmeans_seed is None else kmeans_seed,
-        )
+        of_kmeans = self._seed if kmeans_seed is None else kmeans_seed
+        clusters = SourceClusters(self.candidates, read_rows, self._settings, of_kmeans)
+        return choose_from_clusters(clusters, self._settings, self._order_length, self._seed)
 
     def _overlap(self, choice: Choice) -> float:
         order = choice.order

@@ -19,7 +19,7 @@ from ..candidates import Candidates, Choice
 from ..unscorable import listed
 from .kmeans import ReadRows
 from .random_order import in_random_order
-from .s2l import check_fit, choose_from_clusters, take_turns
+from .s2l import SourceClusters, check_fit, choose_from_clusters, take_turns
 
 
 def random(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -97,7 +97,8 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
         )
         return replace(choose_in_order(candidates, pruned, budget), warnings=(words,))
     kept = candidates.only(np.flatnonzero(falls_n))
-    choice = choose_from_clusters(kept, _read_falls(kept), subset, len(kept.rows), seed)
+    clusters = SourceClusters(kept, _read_falls(kept), subset, seed)
+    choice = choose_from_clusters(clusters, subset, len(kept.rows), seed)
     words = (
         f"{len(pruned):,} of {len(falls_n):,} rows are pruned: their loss falls by less than subset.min_slope"
     )

@@ -12,11 +12,14 @@ Legend: n rows, m some of them, T checkpoints (or d dimensions of embeddings), K
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import faiss
 import numpy as np
 
+from ...config.names import KMeansInit
+from ...config.schema import SubsetConfig
 from .random_order import sample_positions
 
 _NEVER = 2**31 - 1  # more rows than faiss would ever hand to BLAS
@@ -31,6 +34,34 @@ INIT_METHODS = {
 ReadRows = Callable[[np.ndarray | slice], np.ndarray]
 
 
+@dataclass(frozen=True)
+class KMeansSettings:
+    """What the clusters depend on besides rows and seed. The manifest of a subset records each of them.
+
+    Attributes:
+        num_clusters: at most so many.
+        max_points_per_centroid: centroids are fitted on a random sample of so many rows per cluster at most. None fits
+            them on all rows. Every row is assigned in either case.
+        num_restarts: k-means runs this often and the tightest result counts.
+    """
+
+    num_clusters: int
+    max_points_per_centroid: int | None
+    iterations: int
+    init: KMeansInit
+    num_restarts: int
+
+    @classmethod
+    def of(cls, subset: SubsetConfig, num_clusters: int) -> "KMeansSettings":
+        return cls(
+            num_clusters=num_clusters,
+            max_points_per_centroid=subset.max_points_per_centroid,
+            iterations=subset.iterations,
+            init=subset.init,
+            num_restarts=subset.num_restarts,
+        )
+
+
 @contextlib.contextmanager
 def reproducible_faiss(num_dimensions: int = _NEVER) -> Iterator[None]:
     """Distances in AVX2 without BLAS, faiss's own global settings restored afterwards.
@@ -39,7 +70,8 @@ def reproducible_faiss(num_dimensions: int = _NEVER) -> Iterator[None]:
     it. The number of threads is left alone: each row's distances and each centroid's sum are computed by one thread,
     in row order.
     """
-    blas_threshold, simd_level = faiss.cvar.distance_compute_blas_threshold, faiss.SIMDConfig.get_level()
+    blas_threshold = faiss.cvar.distance_compute_blas_threshold
+    simd_level = faiss.SIMDConfig.get_level()
     beyond_avx2 = (faiss.SIMDLevel_AVX512, faiss.SIMDLevel_AVX512_SPR, faiss.SIMDLevel_AVX512_VPOPCNT)
     try:
         if simd_level in beyond_avx2 and faiss.SIMDConfig.is_simd_level_available(faiss.SIMDLevel_AVX2):
@@ -62,46 +94,39 @@ def backend() -> dict[str, Any]:
 
 
 def cluster_rows(
-    read_rows: ReadRows,
-    num_rows: int,
-    num_clusters: int,
-    seed: int,
-    iterations: int,
-    init: str,
-    num_restarts: int,
-    max_points_per_centroid: int | None,
+    read_rows: ReadRows, num_rows: int, settings: KMeansSettings, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cluster rows by Euclidean distance; each row belongs to its nearest centroid, ties to the lowest centroid.
 
-    At most `num_clusters` distinct rows are one cluster each, without k-means. Otherwise there may be fewer clusters
+    Up to `num_clusters` distinct rows are one cluster each, without k-means. Otherwise there may be fewer clusters
     than asked for (a centroid that ends without rows is none), never more.
 
     Args:
-        read_rows: rows by position or slice, finite; num_rows: n >= 1.
+        read_rows: rows by position or slice, finite.
+        num_rows: n >= 1.
         seed: any integer >= 0; faiss takes its low 31 bits.
-        num_restarts: k-means runs this often and the tightest result counts.
-        max_points_per_centroid: the centroids are fitted on a random sample of at most this many rows per cluster;
-            None fits them on all rows. Every row is assigned in either case.
 
-    Returns: int32 (n,), clusters numbered from 0 in the order of their lowest rows, hence not by faiss's numbering; and
-    float32 (K, T), their centroids.
+    Returns:
+        int32 (n,), clusters numbered from 0 in the order of their lowest rows, hence not by faiss's numbering; and
+        float32 (K, T), their centroids.
     """
     assert 1 <= num_rows < _NEVER
     if num_rows == 1:  # of a million sources most are so small
         return np.zeros(1, np.int32), read_rows(slice(0, 1)).astype(np.float32)
+    num_clusters = settings.num_clusters
     distinct_KT = _distinct_rows(read_rows, num_rows, num_clusters)
     if distinct_KT is not None:
         return _number_by_lowest_row(_equal_rows(read_rows, num_rows, distinct_KT), distinct_KT)
-    sample_size = min(num_rows, num_clusters * (max_points_per_centroid or num_rows))
+    sample_size = min(num_rows, num_clusters * (settings.max_points_per_centroid or num_rows))
     is_sampled = sample_size < num_rows
     training_mT = read_rows(sample_positions(num_rows, sample_size, seed) if is_sampled else slice(None))
     with reproducible_faiss(training_mT.shape[1]):
         kmeans = faiss.Kmeans(
             training_mT.shape[1],
             num_clusters,
-            niter=iterations,
-            nredo=num_restarts,
-            init_method=INIT_METHODS[init],
+            niter=settings.iterations,
+            nredo=settings.num_restarts,
+            init_method=INIT_METHODS[settings.init],
             seed=seed & 0x7FFFFFFF,
             max_points_per_centroid=_NEVER,  # the sample is ours
             min_points_per_centroid=1,  # only silences a warning
@@ -117,7 +142,8 @@ def nearest_centroids(
     read_rows: ReadRows, num_rows: int, centroids_KT: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """int32 (n,) and float32 (n,): the nearest centroid of each row, ties to the lowest, and its squared distance."""
-    label_n, distance_n = np.empty(num_rows, np.int32), np.empty(num_rows, np.float32)
+    label_n = np.empty(num_rows, np.int32)
+    distance_n = np.empty(num_rows, np.float32)
     with reproducible_faiss(centroids_KT.shape[1]):
         index = faiss.IndexFlatL2(centroids_KT.shape[1])
         index = faiss.index_cpu_to_all_gpus(index) if _num_gpus() else index
@@ -125,7 +151,8 @@ def nearest_centroids(
         for start in range(0, num_rows, _ROWS_AT_ONCE):
             piece = slice(start, min(start + _ROWS_AT_ONCE, num_rows))
             distance_m1, label_m1 = index.search(read_rows(piece), 1)
-            label_n[piece], distance_n[piece] = label_m1[:, 0], distance_m1[:, 0]
+            label_n[piece] = label_m1[:, 0]
+            distance_n[piece] = distance_m1[:, 0]
     assert label_n.min() >= 0, "a row without a nearest centroid: its distances were not finite"
     return label_n, np.maximum(distance_n, 0, out=distance_n)  # rounding may leave it below
 
@@ -156,7 +183,8 @@ def _distinct_rows(read_rows: ReadRows, num_rows: int, at_most: int) -> np.ndarr
 
 def _equal_rows(read_rows: ReadRows, num_rows: int, distinct_KT: np.ndarray) -> np.ndarray:
     """int32 (n,): which of the distinct rows each row is."""
-    labels, num_distinct = [], len(distinct_KT)
+    labels = []
+    num_distinct = len(distinct_KT)
     for losses_mT in _pieces(read_rows, num_rows):
         _, label_m = np.unique(np.concatenate([distinct_KT, losses_mT]), axis=0, return_inverse=True)
         labels.append(label_m[num_distinct:].astype(np.int32))
