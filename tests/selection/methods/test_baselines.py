@@ -19,6 +19,7 @@ from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.artifacts.trajectories.read import Trajectories, read_trajectories
 from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
+from utils.config.names import SelectionMethod
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates
 from utils.selection.methods import greedy
@@ -65,12 +66,12 @@ def candidates(selectable: list[int] | None = None) -> Candidates:
     )
 
 
-def chosen(method: str, budget: int, of: Candidates | None = None, **settings) -> list[int]:
+def chosen(method: SelectionMethod, budget: int, of: Candidates | None = None, **settings) -> list[int]:
     subset = SubsetConfig.model_validate({"preset": "paper", **settings})
     return METHODS[method].choose(of or candidates(), subset, budget, 0).order.tolist()
 
 
-def check(method: str, of: Candidates) -> None:
+def check(method: SelectionMethod, of: Candidates) -> None:
     METHODS[method].check(of, SubsetConfig.model_validate({}))
 
 
