@@ -86,7 +86,7 @@ def test_scores_are_ranked_by_their_definitions(scores, selectable):
     perplexity = np.exp(losses_NT[:, -1].astype(float))
     ascending = sorted(rows, key=lambda row: (perplexity[row], row))
     middle = (len(rows) - 1) / 2
-    definitions = {
+    definitions: dict[SelectionMethod, list[int]] = {
         "least_confidence": sorted(rows, key=lambda row: (scores["probability"][row], row)),
         "lowest_max_probability": sorted(rows, key=lambda row: (scores["max_probability"][row], row)),
         "high_learnability": sorted(rows, key=lambda row: (losses_NT[row, -1] - losses_NT[row, 0], row)),
