@@ -148,10 +148,11 @@ def test_a_launch_that_continued_knows_its_first_step(tmp_path):
     assert found.provenance.first_step == 2
 
 
-@pytest.mark.parametrize("kind", {kind for kind, _ in WRITTEN_NOW.values()}, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", list(dict.fromkeys(kind for kind, _ in WRITTEN_NOW.values())), ids=lambda kind: kind.__name__
+)
 def test_each_field_is_described(kind):
     assert is_dataclass(kind)
     own = kind.__annotations__.keys() - {"KIND", "NAMED_INPUTS", "provenance"}
-    assert not [
-        name for name in own if f"{name}:" not in (kind.__doc__ or "") and f"{name}," not in kind.__doc__
-    ]
+    description = kind.__doc__ or ""
+    assert not [name for name in own if f"{name}:" not in description and f"{name}," not in description]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from tests.conftest import pool_rows, write_jsonl
+from utils.config.names import PromptTemplate
 from utils.config.schema import DataConfig, ModelConfig
 from utils.data import tokenization
 from utils.data.batching import IGNORED, pad_rows
@@ -44,7 +45,9 @@ def open_pool(path, rows, **data) -> Pool:
     return Pool(DataConfig(path=str(write_jsonl(path / "pool.jsonl", rows)), **data))
 
 
-def tokenized(path, rows, tokenizer, max_length=1000, is_encoder_decoder=False, template="alpaca"):
+def tokenized(
+    path, rows, tokenizer, max_length=1000, is_encoder_decoder=False, template: PromptTemplate = "alpaca"
+):
     return tokenize_pool(open_pool(path, rows), tokenizer, template, max_length, is_encoder_decoder)
 
 

@@ -15,10 +15,10 @@ def recorded(res_dir: Path, run_name: str) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in lines if "loss" in line}
 
 
-def train_tracked(make_config, tracker: str, **environment: str) -> None:
+def train_tracked(make_config, tracker: str) -> None:
     """In a process of its own: what a tracker leaves in a process would reach the next test."""
     config = make_config("tracked", num_rows=48, tracking={"report_to": tracker, "project": "small"})
-    run_script("train.py", "--config_file", config, "train_args.logging_steps=1", **environment)
+    run_script("train.py", "--config_file", config, "train_args.logging_steps=1")
 
 
 def test_tensorboard_holds_the_losses_of_metrics_jsonl(make_config, res_dir):
@@ -32,8 +32,9 @@ def test_tensorboard_holds_the_losses_of_metrics_jsonl(make_config, res_dir):
     assert tracked == pytest.approx(expected, rel=1e-6)
 
 
-def test_trackio_holds_the_losses_of_metrics_jsonl(make_config, res_dir, tmp_path):
-    train_tracked(make_config, "trackio", TRACKIO_DIR=str(tmp_path / "trackio"))
+def test_trackio_holds_the_losses_of_metrics_jsonl(make_config, res_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    train_tracked(make_config, "trackio")
     (database,) = (tmp_path / "trackio").glob("small*.db")
     with sqlite3.connect(database) as connection:
         rows = connection.execute("SELECT metrics FROM metrics WHERE run_name = 'tracked'").fetchall()

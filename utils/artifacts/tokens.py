@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ..config.names import PromptTemplate
 from .manifests import Manifest
 from .paths import cache_root, manifest_in
 
@@ -32,7 +33,7 @@ class TokensManifest(Manifest):
         return self.inputs["num_excluded"]
 
     @property
-    def template(self) -> str:
+    def template(self) -> PromptTemplate:
         return self.inputs["template"]
 
     @property

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_jsonl
 from utils.artifacts.trajectories.read import Trajectories
+from utils.config.names import SelectionMethod
 from utils.config.schema import DataConfig, SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates, Choice, find_candidates
@@ -55,7 +56,7 @@ def pool(tmp_path_factory) -> Pool:
     return Pool(DataConfig(path=str(write_jsonl(tmp_path_factory.mktemp("pool") / "pool.jsonl", rows))))
 
 
-def choose(pool: Pool, method: str, **settings) -> tuple[Candidates, SubsetConfig, Choice]:
+def choose(pool: Pool, method: SelectionMethod, **settings) -> tuple[Candidates, SubsetConfig, Choice]:
     trajectories = Trajectories(None, list(make_losses().T), None, Path("losses.npy"))
     candidates, _ = find_candidates(pool, trajectories)
     subset = SubsetConfig.model_validate({"method": method, "num_clusters": 5, **settings})
