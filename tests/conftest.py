@@ -15,9 +15,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import numpy as np
 import pytest
 import yaml
+from hypothesis import HealthCheck
+
+# A slow machine, or one on which hypothesis draws its first text, is no fault of a test.
+hypothesis.settings.register_profile(
+    "s2l", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+hypothesis.settings.load_profile("s2l")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import PROJECT, write_jsonl
@@ -111,7 +111,7 @@ def outcome(path: Path, **data: Any) -> Any:
     return pool.fingerprint, list(pool), pool.source_names, pool.source_codes.tolist(), pool.excluded.tolist()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(table=tables())
 def test_same_rows_are_the_same_pool_in_every_container(tmp_path_factory, table):
     folder = tmp_path_factory.mktemp("containers")
@@ -306,7 +306,7 @@ def test_what_is_no_whole_parquet_file_is_refused(tmp_path, content):
     assert "not a whole Parquet file" in refusal(tmp_path / "pool.parquet", content)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(rows=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6), chunk=st.integers(1, 40))
 def test_a_json_document_does_not_depend_on_how_much_is_read_at_once(tmp_path_factory, rows, chunk):
     from utils.data import json_rows

@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import processors
 
 from tests.conftest import pool_rows, write_jsonl
 from utils.config.names import PromptTemplate
 from utils.config.schema import DataConfig, ModelConfig
-from utils.data import tokenization
 from utils.data.batching import IGNORED, pad_rows
 from utils.data.formats import Example
 from utils.data.pool import Pool
@@ -51,7 +50,7 @@ def tokenized(
     return tokenize_pool(open_pool(path, rows), tokenizer, template, max_length, is_encoder_decoder)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(instruction=TEXT, response=TEXT, bos=st.booleans(), max_length=st.integers(1, 120))
 def test_sequence_is_what_the_model_sees_and_the_mask_starts_at_the_seam(
     tmp_path, res_dir, tokenizer_dir, instruction, response, bos, max_length
@@ -282,7 +281,7 @@ def test_truncation_warns_where_much_is_lost(tmp_path, res_dir, tokenizer):
 def test_tokens_of_an_earlier_layout_are_made_anew(tmp_path, res_dir, tokenizer):
     rows = pool_rows(10)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenization, "_LAYOUT", 1)
+        patch.setattr("utils.artifacts.tokens._LAYOUT", 1)
         earlier = tokenized(tmp_path, rows, tokenizer)
     for name in ("whole_lengths.npy", "whole_responses.npy"):
         (earlier.folder / name).unlink()

@@ -50,7 +50,6 @@ def test_the_bootstrap_is_scipys(questions, shares):
     assert bootstrap_interval([ours - theirs], 2000, seed=3) == pytest.approx(tuple(expected), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(
     counts=st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30)).filter(
         lambda counts: counts[1] + counts[2] > 0
@@ -72,7 +71,7 @@ def test_mcnemar_says_nothing_where_two_runs_agree():
     assert mcnemar_p(same, same) == 1.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     values=st.lists(st.floats(-5, 5), min_size=2, max_size=6),
     others=st.lists(st.floats(-5, 5), min_size=2, max_size=6),

@@ -25,6 +25,7 @@ import train
 from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
 from utils.artifacts.manifests import write_config
 from utils.artifacts.paths import RunPaths, comparison_path
+from utils.artifacts.trainings import TrainingManifest
 from utils.config.experiment import CONTROLLED, load_experiment, replaced_keys, runs_of
 from utils.config.load import load_config
 from utils.experiments.plan import PlannedRun, RunState, plan_experiment
@@ -290,7 +291,6 @@ _TARGET_VALUES = {
 )
 @hypothesis.settings(
     max_examples=10,
-    deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 def test_every_setting_reaches_every_run_and_every_run_is_what_its_name_says(
@@ -424,7 +424,7 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     deadline = time.monotonic() + 240
     first = RunPaths("tiny_s2l_30_seed0")
     second = RunPaths("tiny_random_30_seed0")
-    while not second.root.exists():
+    while not (first.manifest.exists() and TrainingManifest.read(first.manifest).status == "complete"):
         assert process.poll() is None and time.monotonic() < deadline, path.with_suffix(".log").read_text()
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)

@@ -62,9 +62,9 @@ def test_usage_of_the_released_readme(make_config, res_dir):
 
     trajectories = res_dir / "proxy/trajectories"
     words = ("--model_path", res_dir / "proxy", "--config_file", config)
-    run_script("get_trajectories.py", "--config_file", config, "--ckpt", "8")
+    assert run_here(get_trajectories, "--config_file", config, "--ckpt", "8") == 0
     assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-8"}
-    run_script("run_distributed_trajectories.py", *words, "--checkpoints", "4:8:4")
+    assert run_here(run_distributed_trajectories, *words, "--checkpoints", "4:8:4") == 0
     assert {path.stem for path in trajectories.glob("checkpoint-*.npy")} == {"checkpoint-4", "checkpoint-8"}
     assert run_here(run_distributed_trajectories, *words, "--checkpoints", "8,12") == 0
     assert run_here(run_distributed_trajectories, *words, "--checkpoints", "all") == 0

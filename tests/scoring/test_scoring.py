@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
@@ -75,7 +75,7 @@ def batched_losses(scorer: ResponseScorer, tokens: TokenizedPool, batches: list[
 
 
 @pytest.mark.parametrize("tiny", FAMILIES, indirect=True)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6)
 @given(data=st.data())
 def test_losses_do_not_depend_on_batch_shape_or_prefix(tiny, expected, data):
     model, tokens = tiny
@@ -88,7 +88,7 @@ def test_losses_do_not_depend_on_batch_shape_or_prefix(tiny, expected, data):
 
 @pytest.mark.parametrize("padding_side", ["left", "right"])
 @pytest.mark.parametrize("has_bos", [False, True])
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4)
 @given(data=st.data())
 def test_losses_do_not_depend_on_padding_side_with_and_without_bos(
     tmp_path_factory, tokenizer_dir, monkeypatch, padding_side, has_bos, data
@@ -133,7 +133,7 @@ class KilledLaunch(Launch):
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "t5"])
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8)
 @given(data=st.data())
 def test_losses_do_not_depend_on_unit_size_or_interruptions(make_config, res_dir, family, data):
     path = make_config("pool", family, num_rows=40)

@@ -173,7 +173,7 @@ def test_a_token_budget_without_token_counts_names_the_command(place):
 # Sources' limits
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(2, 80),
     st.integers(1, 5),

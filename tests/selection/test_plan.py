@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import select_s2l
@@ -142,7 +142,7 @@ def is_possible(subset: dict[str, Any], meaning: dict[str, Any]) -> bool | None:
     return len(set(rows)) == len(rows) and all(least <= number <= most for number in rows)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_plan_passes_exactly_where_the_run_succeeds(tmp_path, res_dir, data):
     subset, meaning = write_problem(tmp_path, data)

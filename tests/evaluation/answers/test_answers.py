@@ -517,7 +517,6 @@ def test_wall_clock_time_decides_nothing():
     assert strict_same("\\sqrt{44}", "2\\sqrt{11}") is True
 
 
-@settings(deadline=None)
 @given(numerator=st.integers(-(10**9), 10**9), digits=st.integers(0, 6))
 def test_a_number_is_found_however_it_is_written(numerator, digits):
     value = Fraction(numerator, 10**digits)

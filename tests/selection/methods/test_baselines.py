@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.artifacts.examples import SCORING_INPUTS
@@ -158,7 +158,7 @@ def embedded(embeddings_nd: np.ndarray, place: Path) -> Candidates:
 
 
 @pytest.mark.parametrize("method", ["facility_location", "k_center"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     num_rows=st.integers(1, 40),
     num_dimensions=st.integers(1, 12),
@@ -196,7 +196,7 @@ def test_picks_are_those_of_a_greedy_in_float64(
         cover_n = np.maximum(cover_n, similarity_nn[pick])
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(2, 30), st.integers(0, 99))
 def test_similarities_of_whole_numbers_are_exact(tmp_path, num_dimensions, num_rows, seed):
     vectors_nd = np.random.default_rng(seed).normal(size=(num_rows, num_dimensions)).astype(np.float16)

@@ -215,7 +215,7 @@ def test_any_number_of_sources(num_sources):
         assert np.array_equal(rows, METHODS["random"].choose(candidates, subset_config(), 700, 0).rows)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=300))
 def test_positions_by_group_are_a_stable_sort(groups):
     group_n = np.array(groups, np.int32)
@@ -231,7 +231,7 @@ def test_positions_by_group_are_a_stable_sort(groups):
 
 
 @pytest.mark.parametrize(("method", "preset"), SEEDED_METHODS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(st.integers(0, 4), min_size=2, max_size=120), st.integers(1, 12), st.integers(0, 99), st.data()
 )
