@@ -1,5 +1,7 @@
-"""What every command line shares: --config_file, key=value, --overwrite, --dry_run, errors. An error is one that a person
-can act on, instead of a traceback."""
+"""What every command line shares: --config_file, key=value, --overwrite, --dry_run, errors.
+
+An error is one message that a person can act on, instead of a traceback.
+"""
 
 import argparse
 import os
@@ -40,9 +42,16 @@ def make_parser(docstring: str | None) -> argparse.ArgumentParser:
 def parse_arguments(
     parser: argparse.ArgumentParser, argv: list[str] | None, takes_wandb_key: bool = False
 ) -> argparse.Namespace:
-    """Read a command line (None: this process's own, from which a wandb key then goes for good).
+    """Read a command line, and take a wandb key out of it.
 
-    Returns: the parser's arguments; `words`: what was read, without a key; `wandb_key`: the key, None without one.
+    Args:
+        parser: knows the flags.
+        argv: the words; None for this process's own, which lose the key for good.
+        takes_wandb_key: whether this script has a use for the key.
+
+    Returns:
+        The parser's arguments, and with them `words` (the command line without the key) and `wandb_key`
+        (None where there is none).
     """
     try:
         words, key = take_wandb_key(sys.argv[1:] if argv is None else argv)
@@ -53,14 +62,18 @@ def parse_arguments(
     if argv is None:
         sys.argv[1:] = words  # manifests record the command
     arguments = parser.parse_intermixed_args(words)
-    arguments.words, arguments.wandb_key = words, key
+    arguments.words = words
+    arguments.wandb_key = key
     return arguments
 
 
 def read_config(
     arguments: argparse.Namespace, needs: Iterable[str] = (), checks: Checks = NO_CHECKS
 ) -> RunConfig:
-    """The config of a parsed command line, as `load_config`; the first process says how a released-code YAML was read."""
+    """The config of a parsed command line, as `load_config` reads it.
+
+    The first process says how a YAML of the released code was read.
+    """
     config, translations = load_config(arguments.config_file, arguments.overrides, needs, checks)
     if translations and os.environ.get("RANK", "0") == "0":
         print(f"{arguments.config_file} has the released code's keys; read as:", file=sys.stderr)
@@ -70,7 +83,7 @@ def read_config(
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run a script's work; an error that our own code raised for people becomes one message and exit code 1.
+    """Run a script's work. An error that our own code raised for people becomes one message and exit code 1.
 
     An error from inside a library keeps its traceback: somebody has to debug it.
     """
@@ -92,9 +105,8 @@ def run_command(command: Callable[[], int]) -> int:
         print(f"error: found no package {package}: {WAY_OUT}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python complains once more as it ends
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # else Python complains once more as it ends
         return 1
     except OSError as error:  # a full disk, a read-only folder: the system's own words say what to do
         print(f"error: {without_keys(str(error))}", file=sys.stderr)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from .load import NO_CHECKS, Checks, as_yaml, load_config, read_translated, read_values, validated
+from .problems import listing
 from .schema import NAME_PATTERN, PositiveInt, RunConfig, Section, Seed, check_budget
 
 WHOLE_POOL = "full"  # the method that chooses nothing: the whole pool, whatever the budgets
@@ -34,14 +35,21 @@ def _each_once(items: list[Item]) -> list[Item]:
 
 
 def _dotted(settings: Any) -> Any:
-    """A section's settings each by itself: `train_args: {max_steps: 5}` is `train_args.max_steps: 5`, and the target's other
-    train_args stay."""
+    """A section's settings each by itself, so that the target's others stay.
+
+    `train_args: {max_steps: 5}` becomes `train_args.max_steps: 5`.
+
+    Raises: ValueError for the same setting twice.
+    """
     if not isinstance(settings, dict):
         return settings
     pairs: list[tuple[str, Any]] = []
     for key, value in settings.items():
         is_section = isinstance(value, dict) and "." not in str(key)
-        pairs += [(f"{key}.{name}", inner) for name, inner in value.items()] if is_section else [(key, value)]
+        if is_section:
+            pairs += [(f"{key}.{name}", inner) for name, inner in value.items()]
+        else:
+            pairs.append((key, value))
     keys = [str(key) for key, _ in pairs]
     nested = {f"{one} and {other}" for one in keys for other in keys if other.startswith(f"{one}.")}
     if repeated := sorted({key for key in keys if keys.count(key) > 1} | nested):
@@ -95,8 +103,8 @@ class ExperimentConfig(Section):
         pattern=NAME_PATTERN, max_length=100, description="what the names of all its runs begin with"
     )
     proxy: str = Field(
-        description="the run whose trajectories the methods use, by its YAML (or by its name, if it was trained before); "
-        "trained and scored first"
+        description="the run whose trajectories the methods use, by its YAML "
+        "(or by its name, if it was trained before); trained and scored first"
     )
     references: Annotated[list[str], AfterValidator(_each_once)] = Field(
         default_factory=list,
@@ -107,15 +115,16 @@ class ExperimentConfig(Section):
         description="score step 0 of the proxy and the references too, as high_learnability needs",
     )
     target: str = Field(
-        description="the target's YAML; the plan names what the experiment sets in place of it (seed, method, budget, ...)"
+        description="the target's YAML; the plan names what the experiment sets in place of it "
+        "(seed, method, budget, ...)"
     )
     settings: TargetSettings = Field(
         default_factory=dict, description="key.sub -> value, over the target's YAML in every arm"
     )
     methods: Methods = Field(
         min_length=1,
-        description="label -> settings of its subset; the label is the method unless `method` is among them; `full` is "
-        "the whole pool. A list of labels does where no method has settings",
+        description="label -> settings of its subset; the label is the method unless `method` is among them; "
+        "`full` is the whole pool. A list of labels does where no method has settings",
     )
     budgets: Annotated[list[Budget], AfterValidator(_each_once)] = Field(
         default_factory=list, description="each as subset.budget; none if the whole pool is the only method"
@@ -131,8 +140,8 @@ class ExperimentConfig(Section):
         problems = []
         if settings := methods.get(WHOLE_POOL):
             problems.append(
-                f"{WHOLE_POOL}: found {', '.join(settings)}, but it is the whole pool, which is not chosen: remove the "
-                "settings, or use another label"
+                f"{WHOLE_POOL}: found {', '.join(settings)}, but it is the whole pool, which is not chosen: "
+                "remove the settings, or use another label"
             )
         folded = Counter(label.casefold() for label in methods)
         if alike := [label for label in methods if folded[label.casefold()] > 1]:
@@ -142,7 +151,8 @@ class ExperimentConfig(Section):
         for label, settings in methods.items():
             if both := [key for key in settings if f"subset.{key}" in info.data.get("settings", {})]:
                 problems.append(
-                    f"{label}: found {', '.join(both)} here and in `settings`, which hold in every arm: keep one of them"
+                    f"{label}: found {', '.join(both)} here and in `settings`, which hold in every arm: "
+                    "keep one of them"
                 )
         if problems:
             raise ValueError("; ".join(problems))
@@ -167,7 +177,12 @@ class ExperimentConfig(Section):
 class ExperimentRun(Section):
     """One run of an experiment.
 
-    Attributes: overrides: what its command line says after the target's YAML; config: what both come to.
+    Attributes:
+        label: of its method.
+        budget: None for the whole pool.
+        seed: of the run.
+        overrides: what its command line says after the target's YAML.
+        config: what both come to.
     """
 
     label: str
@@ -180,43 +195,51 @@ class ExperimentRun(Section):
 def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
     """Raises: FileNotFoundError; ValueError with all problems of the YAML."""
     path = Path(config_file)
-    return validated(ExperimentConfig, path, read_values(path), overrides)
+    experiment, problems = validated(ExperimentConfig, read_values(path), overrides)
+    if experiment is None:
+        raise ValueError(listing(path, problems))
+    return experiment
 
 
 def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[ExperimentRun]:
     """Every run, all methods and budgets of a seed before the next seed.
 
-    Args: checks: of the sections of their configs, as for `load_config`.
+    Args:
+        experiment: whose runs.
+        checks: of the sections of their configs, as for `load_config`.
 
     Raises:
         FileNotFoundError: no such YAML.
-        ValueError: settings that no run could be made of, of all runs; a proxy that was trained on another pool.
+        ValueError: the settings of all runs that cannot be made, or a proxy that was trained on another pool.
     """
     proxy, _ = load_config(experiment.proxy, needs=("model", "data"))
+    # A key that the target's YAML gives and that excludes what the experiment sets in its place.
     replaced = replaced_keys(experiment)
-    found, problems = [], {}
+    cleared = {key: None for key in ("subset.budget_tokens", "subset.same_as") if key in replaced}
+    runs: list[ExperimentRun] = []
+    problems: dict[str, str] = {}  # what is wrong -> the first place; most mistakes hold in many runs
     for seed in experiment.seeds:
         for label in experiment.methods:
+            subset = {**cleared, "subset.method": label, "subset.trajectories_from": proxy.run_name}
             for budget in [None] if label == WHOLE_POOL else experiment.budgets:
-                overrides = _overrides(experiment, proxy.run_name, label, budget, seed, replaced)
+                overrides = _overrides(experiment, label, budget, seed, subset)
                 try:
                     config, _ = load_config(experiment.target, overrides, ("model", "data"), checks)
                 except ValueError as error:
                     problems.setdefault(str(error), f"methods.{label}")
-                else:
-                    found.append(
-                        ExperimentRun(
-                            label=label, budget=budget, seed=seed, overrides=overrides, config=config
-                        )
-                    )
+                    continue
+                runs.append(
+                    ExperimentRun(label=label, budget=budget, seed=seed, overrides=overrides, config=config)
+                )
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
-    for data in [run.config.data for run in found if run.config.data != proxy.data][:1]:
-        raise ValueError(
-            f"the proxy ({experiment.proxy}) and the target ({experiment.target}) read other pools: found {proxy.data} and "
-            f"{data}, expected the same `data` section in both"
-        )
-    return found
+    for run in runs:
+        if run.config.data != proxy.data:
+            raise ValueError(
+                f"the proxy ({experiment.proxy}) and the target ({experiment.target}) read other pools: "
+                f"found {proxy.data} and {run.config.data}, expected the same `data` section in both"
+            )
+    return runs
 
 
 def replaced_keys(experiment: ExperimentConfig) -> dict[str, Any]:
@@ -224,31 +247,29 @@ def replaced_keys(experiment: ExperimentConfig) -> dict[str, Any]:
     values, _ = read_translated(Path(experiment.target))
     subset = values.get("subset")
     of_subset = {f"subset.{key}": value for key, value in subset.items()} if isinstance(subset, dict) else {}
-    given = {
-        key: value
-        for key, value in {**values, **of_subset}.items()
-        if key in CONTROLLED and value is not None
-    }
-    given.pop("run_name", None)
-    return given
+    sets = CONTROLLED.keys() - {"run_name"}
+    return {key: value for key, value in (values | of_subset).items() if key in sets and value is not None}
 
 
 def _overrides(
-    experiment: ExperimentConfig,
-    proxy: str,
-    label: str,
-    budget: int | float | None,
-    seed: int,
-    replaced: dict[str, Any],
+    experiment: ExperimentConfig, label: str, budget: int | float | None, seed: int, subset: dict[str, Any]
 ) -> tuple[str, ...]:
-    parts = [experiment.name, label, *([] if budget is None else [str(budget)]), f"seed{seed}"]
-    values: dict[str, Any] = {"run_name": "_".join(parts), "seed": seed}
+    """What a run's command line says.
+
+    Args:
+        experiment: whose run.
+        label: of its method.
+        budget: None for the whole pool.
+        seed: of the run.
+        subset: the settings of its subset that those of the method win over.
+    """
+    size = [] if budget is None else [str(budget)]
+    name = "_".join([experiment.name, label, *size, f"seed{seed}"])
+    values: dict[str, Any] = {"run_name": name, "seed": seed}
     if budget is None:
         values |= {key: value for key, value in experiment.settings.items() if not key.startswith("subset.")}
         values["subset"] = None
     else:
-        values |= experiment.settings
-        values |= {key: None for key in ("subset.budget_tokens", "subset.same_as") if key in replaced}
-        own = {"method": label, "trajectories_from": proxy, **experiment.methods[label], "budget": budget}
-        values |= {f"subset.{name}": value for name, value in own.items()}
+        own = {**experiment.methods[label], "budget": budget}
+        values |= experiment.settings | subset | {f"subset.{key}": value for key, value in own.items()}
     return tuple(f"{key}={as_yaml(value)}" for key, value in values.items())

@@ -1,5 +1,7 @@
-"""A command line that names the flag that was meant. It knows another spelling, a flag's beginning, a setting with dashes
-before it, and a YAML without its flag."""
+"""A command line that names the flag that was meant.
+
+It knows another spelling, a flag's beginning, a setting with dashes before it, and a YAML without its flag.
+"""
 
 import argparse
 import re
@@ -24,7 +26,7 @@ _FLAG_SYNONYMS = {  # what other tools call it -> what it may be called here
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse's, with errors of one line and without keys. A flag is known by its whole name only."""
+    """argparse's parser, with errors of one line that show no key. A flag is known by its whole name only."""
 
     def __init__(self, description: str | None):
         super().__init__(
@@ -34,7 +36,7 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] (its overloads)
         self, args: Iterable[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Behind all of argparse's ways to parse."""
+        """All of argparse's ways to parse come through here."""
         words = list(sys.argv[1:] if args is None else args)
         self._refuse_unknown_flags(words)
         self._refuse_yaml_without_flag(words)
@@ -75,10 +77,6 @@ class CommandParser(argparse.ArgumentParser):
         for before, word in zip(["", *words], words, strict=False):
             action = self._option_string_actions.get(before)
             is_value = action is not None and action.nargs != 0
-            if (
-                word.endswith((".yml", ".yaml"))
-                and not is_value
-                and not word.startswith("-")
-                and "=" not in word
-            ):
+            is_yaml = word.endswith((".yml", ".yaml")) and not word.startswith("-") and "=" not in word
+            if is_yaml and not is_value:
                 self.error(f"found {word} without a flag, expected --config_file {word}")

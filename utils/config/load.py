@@ -1,8 +1,8 @@
 """Read a YAML into a `RunConfig`: defaults < YAML < command line, every error at once.
 
-The reader is YAML's safe one with two repairs: a key given twice is an error (PyYAML keeps the last in silence), and
-numbers are those of YAML 1.2: `2e-5` is one (PyYAML, of YAML 1.1, reads a text unless there is a dot), `1:30` and `010` are
-none (PyYAML reads 90 and 8).
+The reader is the safe one of PyYAML with two repairs. A key given twice is an error: PyYAML keeps the last.
+Numbers are those of YAML 1.2: `2e-5` is one, which PyYAML takes for a text unless it has a dot,
+and `1:30` and `010` are none, which PyYAML takes for 90 and 8.
 """
 
 import contextlib
@@ -21,7 +21,9 @@ from .schema import RunConfig, missing_section
 from .wandb_key import is_key_name
 
 Schema = TypeVar("Schema", bound=BaseModel)
-Checks = Mapping[str, Callable[[Any], Iterable[str]]]  # name of a section -> what is wrong with its value
+Checks = Mapping[
+    str, Callable[[Any], Iterable[str]]
+]  # name of a section -> says what is wrong with its value
 NO_CHECKS: Checks = MappingProxyType({})
 
 _NUMBERS = {
@@ -41,6 +43,7 @@ class ConfigDumper(yaml.SafeDumper):
     """SafeDumper that quotes the texts that our loader would read as numbers."""
 
 
+# Both: what the dumper writes, the loader must read as the same kind of value.
 for _side in (_ConfigLoader, ConfigDumper):
     _side.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
@@ -51,13 +54,15 @@ for _side in (_ConfigLoader, ConfigDumper):
 
 
 def _mapping_without_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: dict[Any, int] = {}
+    seen: dict[Any, int] = {}  # key -> its line
     for key_node, _ in node.value:
         if key_node.tag == "tag:yaml.org,2002:merge":
             continue
-        key, line = loader.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+        key = loader.construct_object(key_node, deep=True)
+        line = key_node.start_mark.line + 1
         if not isinstance(key, (str, int, float, bool)) and key is not None:
-            raise ValueError(f"line {line}: found a key of kind {type(key).__name__}, expected a plain name")
+            kind = type(key).__name__
+            raise ValueError(f"line {line}: found a key of kind {kind}, expected a plain name: write a name")
         if key in seen:
             raise ValueError(
                 f"line {line}: key {key!r} was given on line {seen[key]} already: keep one of them"
@@ -79,24 +84,31 @@ def load_config(
     """Read, translate, override and check one YAML.
 
     Args:
-        config_file: path of the YAML; the released code's flat keys are understood too.
-        overrides: `key.sub=value` strings; each value is read as YAML.
+        config_file: path of the YAML. The released code's flat keys are understood too.
+        overrides: `key.sub=value` strings, each value read as YAML.
         needs: names of sections the calling stage cannot do without, such as "model".
-        checks: what the stage knows of a section's values, made of every section as far as it is right.
+        checks: what the stage knows of a section's values; made of every section as far as it is right.
 
     Returns:
-        the frozen config, and one line per translated key for the user to read (empty for our own YAMLs).
+        The frozen config, and one line per translated key for the user to read (none for our own YAMLs).
 
     Raises:
-        FileNotFoundError: no such file. ValueError: everything else, all problems in one message.
+        FileNotFoundError: no such file.
+        ValueError: everything else, all problems in one message.
     """
     path = Path(config_file)
     values, translations = read_translated(path)
-    return validated(RunConfig, path, values, overrides, needs, checks), translations
+    config, problems = validated(RunConfig, values, overrides, needs, checks)
+    if config is None:
+        raise ValueError(listing(path, problems))
+    return config, translations
 
 
 def read_translated(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """The keys of a run's YAML, and one line per key of the released code that was translated. Raises as `read_values`."""
+    """The keys of a run's YAML, and one line per translated key of the released code.
+
+    Raises: as `read_values`.
+    """
     values = read_values(path)
     return translate_released_config(values) if is_released_config(values) else (values, [])
 
@@ -105,7 +117,8 @@ def read_values(path: Path) -> dict[str, Any]:
     """The keys of a YAML. Raises: FileNotFoundError; ValueError for what is no mapping."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"config file {path} does not exist (current folder: {Path.cwd()}): give --config_file the path of a YAML"
+            f"config file {path} does not exist (current folder: {Path.cwd()}): "
+            "give --config_file the path of a YAML"
         )
     values = _parse(_read_text(path), str(path))
     if not isinstance(values, dict):
@@ -114,21 +127,20 @@ def read_values(path: Path) -> dict[str, Any]:
         )
     if secret := list(_key_names(values)):
         raise ValueError(
-            f"{path}: found a wandb key in {', '.join(secret)}, expected none: settings are recorded. Take it out and set "
-            "WANDB_API_KEY in the environment"
+            f"{path}: found a wandb key in {', '.join(secret)}, expected none: settings are recorded. "
+            "Take it out and set WANDB_API_KEY in the environment"
         )
     return values
 
 
 def validated(
     schema: type[Schema],
-    path: Path,
     values: dict[str, Any],
     overrides: Iterable[str],
     needs: Iterable[str] = (),
     checks: Checks = NO_CHECKS,
-) -> Schema:
-    """The values with the overrides, as the schema. Raises: ValueError with all problems."""
+) -> tuple[Schema | None, list[str]]:
+    """The values with the overrides, as the schema, or None and all their problems."""
     problems = []
     for override in overrides:
         try:
@@ -146,15 +158,13 @@ def validated(
     for name, check in checks.items():
         if sections.get(name) is not None:
             problems += check(sections[name])
-    if problems or config is None:
-        raise ValueError(listing(path, problems))
-    return config
+    return None if problems else config, problems
 
 
 def _sound_sections(
     schema: type[BaseModel], values: dict[str, Any], names: Iterable[str], error: ValidationError
 ) -> dict[str, Any]:
-    """What can be checked of a config that is not right: its sections, without the keys that the error names."""
+    """What can be checked of a config that is wrong: its sections, without the keys that the error names."""
     wrong = {item["loc"][:2] for item in error.errors()}
     sound = {}
     for name in names:
@@ -170,11 +180,8 @@ def _sound_sections(
 
 def as_yaml(value: Any) -> str:
     """A value in one line, as the command line takes it after `key=`."""
-    return (
-        yaml.dump(value, Dumper=ConfigDumper, default_flow_style=True, width=10**6)
-        .removesuffix("...\n")
-        .strip()
-    )
+    text = yaml.dump(value, Dumper=ConfigDumper, default_flow_style=True, width=10**6)
+    return text.removesuffix("...\n").strip()  # YAML ends a plain value by three dots
 
 
 def _read_text(path: Path) -> str:
@@ -221,8 +228,10 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
 
 def _key_names(value: Any) -> Iterator[str]:
     """Settings at any depth that hold a wandb key."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, inner in items:
-        if is_key_name(str(name)):
-            yield str(name)
-        yield from _key_names(inner)
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if is_key_name(str(name)):
+                yield str(name)
+            yield from _key_names(inner)

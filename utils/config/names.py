@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Literal, TypeVar
 
-# The schema takes these names, and the code that knows what each stands for lies where it is used. So a wrong name is
-# refused with the YAML, and no stage needs another's table. tests/config/test_names.py compares names and tables.
+# The schema takes these names, and the code that knows what each stands for lies where it is used.
+# So a wrong name is refused with the YAML, and no stage needs another's table.
+# tests/config/test_names.py compares names and tables.
 SelectionMethod = Literal[
     "s2l",
     "prune_then_select",
@@ -24,7 +25,7 @@ PromptTemplate = Literal["alpaca", "plain", "radiology"]
 SelectionPreset = Literal["released", "paper"]
 KMeansInit = Literal["random", "kmeans++"]
 KeptScore = Literal["confidence", "embeddings"]  # what scoring keeps besides the losses
-# Sets of questions that the paper scores. A benchmark may have any other name: these are read by the paper's rules.
+# Sets of questions that the paper scores, read by its rules. A benchmark may have any other name.
 PaperSet = Literal["gsm8k", "math", "numglue", "svamp", "mathematics", "simuleq"]
 
 # Keys of `subset` that bound a choice.
@@ -90,7 +91,7 @@ def look_up(table: Mapping[str, T], name: str, setting: str) -> T:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that differs from this one by case, hyphens or a slip of the pen; None if there is none."""
+    """The known name that differs from this one by case, hyphens or a slip of the pen, if there is one."""
     plain = {_plain(one): one for one in known}
     found = difflib.get_close_matches(_plain(name), plain, n=1)
     return plain[found[0]] if found else None
@@ -101,13 +102,17 @@ def _plain(name: str) -> str:
 
 
 def meant_key(key: str, known: Iterable[str]) -> str | None:
-    """Which of the known keys an unknown one stands for; None if nobody can tell.
+    """Which of the known keys an unknown one stands for.
 
     In this order: the same name in another section of ours, what the name is a synonym of, the same name in
     train_args (many of whose names are ours to set), a slip of the pen in the same section, one in another.
 
-    Args: key, known: dotted, such as "subset.k" and "subset.num_clusters".
-    Returns: one key, or several joined by " or ".
+    Args:
+        key: dotted, such as "subset.k".
+        known: dotted, such as "subset.num_clusters".
+
+    Returns:
+        One key, several joined by " or ", or None if nobody can tell.
     """
     known = list(known)
     section, _, name = key.rpartition(".")

@@ -30,7 +30,9 @@ _EXPECTED = {
     "too_short": "at least {min_length} of them",
     "literal_error": "{expected}",
     # The names of runs and experiments are the only texts with a pattern: they are folder names.
-    "string_pattern_mismatch": "a folder name of letters, digits and . _ + = -, beginning with a letter or digit",
+    "string_pattern_mismatch": (
+        "a folder name of letters, digits and . _ + = -, beginning with a letter or digit"
+    ),
 }
 # pydantic names the branch of a union, and that a key itself is wrong, as if that were a key.
 _UNION_BRANCH = re.compile(
@@ -43,21 +45,20 @@ def problems_of(error: ValidationError, schema: type[BaseModel]) -> list[str]:
     items = [(_key(item["loc"]), item) for item in error.errors()]
     by_key: dict[str, list[Any]] = {}
     for key, item in items:
-        if not any(
-            other.startswith(f"{key}.") for other, _ in items
-        ):  # a union's branch that got further says more
+        # Each branch of a union complains; the one that got further into the value says more.
+        is_outdone = any(other.startswith(f"{key}.") for other, _ in items)
+        if not is_outdone:
             by_key.setdefault(key, []).append(item)
     return [_described(key, found, schema) for key, found in by_key.items()]
 
 
 def listing(origin: Any, problems: list[str]) -> str:
-    return f"{origin}: {counted(len(problems), 'problem')}\n" + "\n".join(
-        f"  - {problem}" for problem in problems
-    )
+    lines = [f"  - {problem}" for problem in problems]
+    return "\n".join([f"{origin}: {counted(len(problems), 'problem')}", *lines])
 
 
 def known_keys(schema: type[BaseModel]) -> list[str]:
-    """All dotted keys, sections included; of train_args those of the installed transformers."""
+    """All dotted keys, sections included, and under train_args the names of the installed transformers."""
     keys = list(_keys(schema))
     return [*keys, *(f"train_args.{name}" for name in train_arg_names())] if "train_args" in keys else keys
 

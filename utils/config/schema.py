@@ -2,6 +2,7 @@
 
 Each class is one section of the YAML. Unknown keys are refused. A stage asks for the sections it needs
 (`load.load_config(..., needs=...)`), so selection never looks for a model.
+The descriptions become docs/config.md.
 """
 
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -34,7 +35,8 @@ SELECTION_PRESETS: dict[str, dict[str, Any]] = {
         "init": "random",
         "num_restarts": 1,
     },
-    # Algorithm 1 of the paper: one clustering of the whole pool on all its points, no exception for small clusters.
+    # Algorithm 1 of the paper: one clustering of the whole pool on all its points, with no exception
+    # for small clusters.
     "paper": {
         "per_source": False,
         "min_cluster_size": 1,
@@ -47,14 +49,17 @@ SELECTION_PRESETS: dict[str, dict[str, Any]] = {
 
 
 def check_budget(value: Any) -> Any:
-    """Rows, a fraction, or a list of those. pydantic would read `budget: true` as 1 and train on one example."""
+    """Rows, a fraction, or a list of those. pydantic would read `budget: true` as 1: one example.
+
+    Raises: ValueError for anything else.
+    """
     for budget in value if isinstance(value, list) and value else [value]:
         is_rows = isinstance(budget, int) and not isinstance(budget, bool) and budget >= 1
         is_fraction = isinstance(budget, float) and 0 < budget <= 1
         if not is_rows and not is_fraction:
             raise ValueError(
-                f"found {budget!r}, expected a whole number of rows (at least 1) or a fraction in (0, 1] such as 0.11, "
-                "or a list of such numbers"
+                f"found {budget!r}, expected a whole number of rows (at least 1) "
+                "or a fraction in (0, 1] such as 0.11, or a list of such numbers"
             )
     return value
 
@@ -67,7 +72,7 @@ class Section(BaseModel):
 
 
 class LoraConfig(Section):
-    """Low-rank adaptation through peft: checkpoints hold the adapter, and are scored merged into the base model."""
+    """Low-rank adaptation through peft: checkpoints hold the adapter, scored merged into the base model."""
 
     r: PositiveInt = Field(default=16, description="rank of the adapter")
     alpha: PositiveInt = Field(default=32, description="scale of the adapter")
@@ -128,8 +133,9 @@ class DataConfig(Section):
     """The pool: where its rows are and how a row becomes a prompt and a response."""
 
     path: str = Field(
-        description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, or a dataset's hub name; "
-        "relative paths, here and everywhere, count from the folder the command is run in"
+        description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, "
+        "or a dataset's hub name; relative paths, here and everywhere, "
+        "count from the folder the command is run in"
     )
     split: str = Field(
         default="train", description="of a dataset on the hub, or of a folder that datasets saved"
@@ -137,16 +143,17 @@ class DataConfig(Section):
     name: str | None = Field(default=None, description="configuration name of a hub dataset")
     format: DataFormat = Field(
         default="alpaca",
-        description="which fields a row has; alpaca: instruction, input, output; prompt_completion: prompt, completion",
+        description="which fields a row has; alpaca: instruction, input, output; "
+        "prompt_completion: prompt, completion",
     )
     template: PromptTemplate = Field(
         default="alpaca", description="how a row becomes a prompt; plain: the instruction as it is"
     )
     max_length: PositiveInt = Field(
         default=512,
-        description="tokens of prompt and response together (of each, with an encoder and a decoder); the rest is cut "
-        "off, "
-        "and the plan says of how many examples and which lengths would keep them whole",
+        description="tokens of prompt and response together (of each, with an encoder and a decoder); "
+        "the rest is cut off, and the plan says of how many examples "
+        "and which lengths would keep them whole",
     )
     columns: dict[str, str] = Field(
         default_factory=dict, description="field of the format -> your column's name"
@@ -157,9 +164,8 @@ class DataConfig(Section):
     )
     invalid_rows: Literal["error", "drop"] = Field(
         default="error",
-        description="a row without instruction or response, or with a list, object, date or NaN in a column that is "
-        "read; a "
-        "dropped row keeps its number but is never used",
+        description="a row without instruction or response, or with a list, object, date or NaN "
+        "in a column that is read; a dropped row keeps its number but is never used",
     )
 
 
@@ -171,9 +177,8 @@ class CheckpointsConfig(Section):
     every: PositiveInt | None = Field(default=None, description="at every so many steps")
     keep: Literal["all", "last"] = Field(
         default="all",
-        description="last: train.py removes a checkpoint once a newer one is saved and the losses at both are on disk; "
-        "needs "
-        "trajectories.during_training",
+        description="last: train.py removes a checkpoint once a newer one is saved "
+        "and the losses at both are on disk; needs trajectories.during_training",
     )
 
     @model_validator(mode="after")
@@ -201,9 +206,8 @@ class TrajectoriesConfig(Section):
     )
     also: list[KeptScore] = Field(
         default_factory=list,
-        description="kept of each checkpoint besides the losses; confidence: the mean probability of the response "
-        "tokens, "
-        "and that of the likeliest tokens at their places",
+        description="kept of each checkpoint besides the losses; confidence: the mean probability "
+        "of the response tokens, and that of the likeliest tokens at their places",
     )
     compile: bool = Field(
         default=False,
@@ -214,8 +218,8 @@ class TrajectoriesConfig(Section):
     )
     workers: PositiveInt | None = Field(
         default=None,
-        description="processes on a machine without GPUs, when started plainly (default: one); each visible GPU has one "
-        "worker",
+        description="processes on a machine without GPUs, when started plainly (default: one); "
+        "each visible GPU has one worker",
     )
 
 
@@ -231,14 +235,16 @@ class SubsetConfig(Section):
     )
     sources_from: str | None = Field(
         default=None,
-        description="without a data section: each row's source, a .npy of N numbers or texts or a .txt of N lines",
+        description="without a data section: each row's source, "
+        "a .npy of N numbers or texts or a .txt of N lines",
     )
     method: SelectionMethod = Field(
         default="s2l", description="s2l, or what it is compared with: see [choosing](choosing.md)"
     )
     same_as: str | None = Field(
         default=None,
-        description="train on the subset of this run (RUN, or RUN/subset-<rows> of several) instead of making one",
+        description="train on the subset of this run (RUN, or RUN/subset-<rows> of several) "
+        "instead of making one",
     )
     extend: str | None = Field(
         default=None,
@@ -246,17 +252,16 @@ class SubsetConfig(Section):
     )
     budget: Annotated[int | float | list[int | float], BeforeValidator(check_budget)] = Field(
         default=1.0,
-        description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up); a list "
-        "makes one subset of each",
+        description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up); "
+        "a list makes one subset of each",
     )
     budget_tokens: PositiveInt | None = Field(
         default=None, description="instead of budget: as many rows as fit into this many response tokens"
     )
     num_clusters: PositiveInt | None = Field(
         default=None,
-        description="of each source (or of the pool) at most; default: a hundredth of the rows of the largest source (or "
-        "of the "
-        "pool), at least 1 and at most 100, whatever the budget",
+        description="of each source (or of the pool) at most; default: a hundredth of the rows "
+        "of the largest source (or of the pool), at least 1 and at most 100, whatever the budget",
     )
     clusters: Literal["trajectories", "embeddings"] = Field(
         default="trajectories",
@@ -285,7 +290,8 @@ class SubsetConfig(Section):
     )
     decontaminate: list[str] = Field(
         default_factory=list,
-        description="files of benchmark questions (.jsonl or .txt): rows that share ten words in a row are out",
+        description="files of benchmark questions (.jsonl or .txt): "
+        "rows that share ten words in a row are out",
     )
     per_source: bool = Field(
         description="share the budget over the sources first, and cluster each source by itself"
@@ -305,7 +311,8 @@ class SubsetConfig(Section):
     def _fill_from_preset(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        # An unknown preset is refused as such; without the keys of one, each of them would be called missing besides.
+        # An unknown preset is refused as such. Without the keys of some preset, each of them would be
+        # called missing besides.
         preset = SELECTION_PRESETS.get(str(value.get("preset")), SELECTION_PRESETS["released"])
         return {**preset, **value}
 
@@ -313,7 +320,8 @@ class SubsetConfig(Section):
     def _one_budget(self) -> "SubsetConfig":
         if self.budget_tokens is not None and "budget" in self.model_fields_set:
             raise ValueError(
-                f"found both budget ({self.budget}) and budget_tokens ({self.budget_tokens}): keep one of them"
+                f"found both budget ({self.budget}) and budget_tokens ({self.budget_tokens}): "
+                "keep one of them"
             )
         return self
 
@@ -335,8 +343,9 @@ class EvaluationConfig(Section):
     )
     benchmarks: dict[str, str] = Field(
         default_factory=dict,
-        description='name -> a file of the set as published or of lines of {"instruction", "answer"}, or `public`; asked '
-        f"with data.template. The paper's own rules read {', '.join(get_args(PaperSet))}",
+        description='name -> a file of the set as published or of lines of {"instruction", "answer"}, '
+        "or `public`; asked with data.template. "
+        f"The paper's own rules read {', '.join(get_args(PaperSet))}",
     )
     tasks: list[str] = Field(
         default_factory=list,
@@ -351,7 +360,8 @@ class EvaluationConfig(Section):
     )
     program_of_thought: bool = Field(
         default=False,
-        description="ask benchmarks for programs, run them shut off from the machine (Linux), fall back on words",
+        description="ask benchmarks for programs, run them shut off from the machine (Linux), "
+        "fall back on words",
     )
     backend: Literal["hf", "vllm"] = Field(default="hf", description="what generates; vllm is an extra")
     tensor_parallel: PositiveInt = Field(default=1, description="GPUs that share the model, with vllm")
@@ -374,21 +384,23 @@ class EvaluationConfig(Section):
     )
     limit: PositiveInt | dict[str, PositiveInt] | None = Field(
         default=None,
-        description="use the first n questions only: of everything, or by name (heldout, a benchmark, a task)",
+        description="use the first n questions only: of everything, "
+        "or by name (heldout, a benchmark, a task)",
     )
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "EvaluationConfig":
         if self.num_fewshot and self.fewshot is None and (self.heldout or self.benchmarks):
             raise ValueError(
-                f"found num_fewshot {self.num_fewshot} without examples: set fewshot to a file like the pool's"
+                f"found num_fewshot {self.num_fewshot} without examples: "
+                "set fewshot to a file like the pool's"
             )
         if self.text_metrics and self.heldout is None:
             raise ValueError("found text_metrics without heldout, whose responses they compare: set heldout")
         if self.program_of_thought and self.num_fewshot:
             raise ValueError(
-                f"found program_of_thought with num_fewshot {self.num_fewshot}, whose solved examples are in words: "
-                "remove one of them"
+                f"found program_of_thought with num_fewshot {self.num_fewshot}, "
+                "whose solved examples are in words: remove one of them"
             )
         if self.tensor_parallel > 1 and self.backend != "vllm":
             raise ValueError(
@@ -445,8 +457,8 @@ class RunConfig(Section):
     )
     evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="what evaluate_run.py asks")
 
-    # The sections that a stage cannot do without. A script has seen to them already (`needs` of `load_config`); who calls a
-    # stage from a program of their own is told here.
+    # The sections that a stage cannot do without. A script has seen to them by `needs` of `load_config`.
+    # Who calls a stage from a program of their own is told here.
 
     @property
     def model_section(self) -> ModelConfig:
@@ -467,7 +479,7 @@ class RunConfig(Section):
     def _scored_before_removed(self) -> "RunConfig":
         if self.checkpoints.keep == "last" and not self.trajectories.during_training:
             raise ValueError(
-                "checkpoints.keep: found last, which needs trajectories.during_training: true (a checkpoint that is gone "
-                "cannot be scored): set it, or keep: all"
+                "checkpoints.keep: found last, which needs trajectories.during_training: true "
+                "(a checkpoint that is gone cannot be scored): set it, or keep: all"
             )
         return self

@@ -10,14 +10,13 @@ from pathlib import Path
 def train_arg_kinds() -> dict[str, frozenset[str]]:
     """Name -> the kinds of value that its annotation allows, such as {"float", "None"}.
 
-    Of the installed version; empty where transformers is not installed."""
+    Of the installed version. Empty where transformers is not installed.
+    """
     package = importlib.util.find_spec("transformers")
     if package is None or package.origin is None:
         return {}
-    path = Path(package.origin).with_name("training_args.py")
-    classes = [
-        node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
-    ]
+    source = Path(package.origin).with_name("training_args.py").read_text(encoding="utf-8")
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     (arguments,) = (node for node in classes if node.name == "TrainingArguments")
     return {
         node.target.id: frozenset(ast.unparse(node.annotation).split(" | "))

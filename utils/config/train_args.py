@@ -57,6 +57,7 @@ _OWNED_PREFIXES = {
 }
 _SAMPLING_STRATEGIES = ("random", "group_by_length", "sequential")
 
+# Kind -> what to expect, and whether a value is of it.
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "float": (
@@ -69,6 +70,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "str": ("a text", lambda value: isinstance(value, str)),
     "None": ("nothing (null)", lambda value: value is None),
 }
+# Setting -> the range to expect, and whether a number lies in it.
 _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "num_train_epochs": ("above 0", lambda value: value > 0),
     "max_steps": ("of at least 1, or -1", lambda value: value >= 1 or value == -1),
@@ -93,9 +95,10 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 
 
 def train_args_problems(train_args: dict[str, Any]) -> list[str]:
-    """Every name that is unknown or ours, and every value that cannot be honoured; empty where all is well.
+    """Every name that is unknown or ours, and every value that cannot be honoured. Empty where all is well.
 
-    What depends on the device or on transformers' own rules is checked when the training is planned."""
+    What depends on the device or on transformers' own rules is checked when the training is planned.
+    """
     problems = [problem for name, value in train_args.items() if (problem := _problem(name, value))]
     return [f"train_args.{problem}" for problem in problems + _fsdp_problems(train_args)]
 
@@ -113,9 +116,8 @@ def _problem(name: str, value: Any) -> str | None:
         return f"{name}: not set here; {_OWNED_PREFIXES[prefix]}"
     if name == "train_sampling_strategy" and value not in _SAMPLING_STRATEGIES:
         return f"{name}: found {value!r}, expected one of {', '.join(_SAMPLING_STRATEGIES)}"
-    if (
-        name.startswith("fsdp") or not known[name] <= _KINDS.keys()
-    ):  # tables, or names that transformers looks up
+    # The settings of fsdp are tables, and other kinds are names that transformers looks up.
+    if name.startswith("fsdp") or not known[name] <= _KINDS.keys():
         return None
     return _value_problem(name, value, known[name])
 
@@ -124,11 +126,10 @@ def _value_problem(name: str, value: Any, kinds: frozenset[str]) -> str | None:
     expected, holds = _RANGES.get(name, ("", lambda value: True))
     if any(_KINDS[kind][1](value) for kind in kinds) and (value is None or holds(value)):
         return None
-    words = [_KINDS[kind][0] for kind in sorted(kinds - {"None"})]
+    words = " or ".join(_KINDS[kind][0] for kind in sorted(kinds - {"None"}))
+    in_range = f" {expected}" if expected else ""
     quotes = ", without quotes" if isinstance(value, str) and _reads_as_number(value) else ""
-    return (
-        f"{name}: found {value!r}, expected {' or '.join(words)}{' ' + expected if expected else ''}{quotes}"
-    )
+    return f"{name}: found {value!r}, expected {words}{in_range}{quotes}"
 
 
 def _reads_as_number(text: str) -> bool:
@@ -145,6 +146,7 @@ def _fsdp_problems(train_args: dict[str, Any]) -> list[str]:
     kind = settings.get("state_dict_type", settings.get("fsdp_state_dict_type", "FULL_STATE_DICT"))
     if kind != "FULL_STATE_DICT":
         return [
-            f"fsdp_config.state_dict_type: found {kind!r}, expected FULL_STATE_DICT: checkpoints are saved whole"
+            f"fsdp_config.state_dict_type: found {kind!r}, expected FULL_STATE_DICT: "
+            "checkpoints are saved whole"
         ]
     return []

@@ -1,6 +1,6 @@
-"""A wandb key on a command line: taken out before anything can record, import or print it, however it is spelt.
+"""A wandb key on a command line: taken out before anything can record, import or print it.
 
-No message of this module holds a word that may be a key.
+However the flag is spelt, no message of this module holds a word that may be a key.
 """
 
 import os
@@ -12,16 +12,20 @@ _NAME = r"(?:[\w-]+\.)*wandb[-_]?(?:api[-_]?)?key"
 _SPELLING = re.compile(rf"(?P<name>-{{0,2}}{_NAME})(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _KEY = re.compile(r"\w[\w-]*")  # no flag, no setting, no path
 _LONE_KEY = re.compile(r"(?:local-)?[0-9a-f]{40}|wandb_v1_\w+", re.IGNORECASE)  # what wandb hands out
-_KEY_IN_TEXT = re.compile(
-    rf"({_NAME}\W{{1,6}})[\w-]{{16,}}", re.IGNORECASE
-)  # no word of a message is that long
+# No word of a message of ours is as long as a key.
+_KEY_IN_TEXT = re.compile(rf"({_NAME}\W{{1,6}})[\w-]{{16,}}", re.IGNORECASE)
 
 
 def take_wandb_key(words: list[str]) -> tuple[list[str], str | None]:
-    """Remove `--wandb_key K` or `--wandb_key=K` from a command line. A flag or a setting is never taken for the key.
+    """Remove `--wandb_key K` or `--wandb_key=K` from a command line.
 
-    Returns: (the command line without it, the key or None).
-    Raises: ValueError for a flag without a key, and for a key given in any other way.
+    A flag or a setting is never taken for the key.
+
+    Returns:
+        The command line without it, and the key or None.
+
+    Raises:
+        ValueError: a flag without a key, or a key given in any other way.
     """
     rest: list[str] = []
     keys: list[str] = []
@@ -56,7 +60,7 @@ def is_key_name(name: str) -> bool:
 
 
 def without_keys(text: str) -> str:
-    """The text with each wandb key in it replaced: what stands behind such a name, and the environment's own."""
+    """The text with each wandb key in it replaced: what follows such a name, and the environment's own."""
     own = os.environ.get("WANDB_API_KEY", "")
     text = text.replace(own, "***") if len(own) >= 16 else text
     return _KEY_IN_TEXT.sub(r"\1***", text)
