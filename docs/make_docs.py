@@ -1,4 +1,6 @@
-"""Make the documents that follow from the code: docs/config.md from the schema, the README's tree from the docstrings.
+"""Make the documents that follow from the code.
+
+docs/config.md comes from the schema, and the README's tree from the docstrings of the modules:
 
     python docs/make_docs.py           write both
     python docs/make_docs.py --tree    print the tree
@@ -22,8 +24,10 @@ sys.path.insert(0, str(PROJECT))
 from utils.config.experiment import ExperimentConfig  # noqa: E402
 from utils.config.schema import SELECTION_PRESETS, RunConfig  # noqa: E402
 
-README, CONFIG_PAGE = PROJECT / "README.md", PROJECT / "docs/config.md"
-TREE_BEGIN, TREE_END = "<!-- tree -->", "<!-- /tree -->"
+README = PROJECT / "README.md"
+CONFIG_PAGE = PROJECT / "docs/config.md"
+TREE_BEGIN = "<!-- tree -->"
+TREE_END = "<!-- /tree -->"
 TREE_WIDTH = PAGE_WIDTH = 120
 # Each stage after the one whose results it reads.
 SCRIPTS = (
@@ -36,17 +40,20 @@ SCRIPTS = (
     "run_experiment.py",
 )
 
-# Descriptions of keys that say nothing of themselves in the schema.
 # One example of each key that no YAML under configs/ uses. Every text is a part of a run's YAML that loads.
 EXAMPLES = {
     "model.revision": "model: {name_or_path: EleutherAI/pythia-70m-deduped, revision: step3000}",
     "model.cache_dir": "model: {name_or_path: EleutherAI/pythia-70m-deduped, cache_dir: /scratch/hub}",
     "model.dtype": "model: {name_or_path: EleutherAI/pythia-70m-deduped, dtype: bfloat16}",
-    "model.attn_implementation": "model: {name_or_path: EleutherAI/pythia-70m-deduped, attn_implementation: sdpa}",
+    "model.attn_implementation": (
+        "model: {name_or_path: EleutherAI/pythia-70m-deduped, attn_implementation: sdpa}"
+    ),
     "model.lora.r": "model: {name_or_path: microsoft/phi-2, lora: {r: 64}}",
     "model.lora.alpha": "model: {name_or_path: microsoft/phi-2, lora: {r: 64, alpha: 128}}",
     "model.lora.dropout": "model: {name_or_path: microsoft/phi-2, lora: {dropout: 0.05}}",
-    "model.lora.target_modules": "model: {name_or_path: microsoft/phi-2, lora: {target_modules: [q_proj, v_proj]}}",
+    "model.lora.target_modules": (
+        "model: {name_or_path: microsoft/phi-2, lora: {target_modules: [q_proj, v_proj]}}"
+    ),
     "model.trust_remote_code": "model: {name_or_path: my_models/custom, trust_remote_code: true}",
     "data.split": "data: {path: TIGER-Lab/MathInstruct, split: train}",
     "data.name": "data: {path: openai/gsm8k, name: main, columns: {instruction: question, output: answer}}",
@@ -66,14 +73,20 @@ EXAMPLES = {
     "subset.extend": "subset: {trajectories_from: my_proxy, extend: my_first_run, budget: 2000}",
     "subset.budget_tokens": "subset: {trajectories_from: my_proxy, budget_tokens: 2000000}",
     "subset.clusters": "subset: {trajectories_from: my_proxy, clusters: embeddings, budget: 0.1}",
-    "subset.min_slope": "subset: {trajectories_from: my_proxy, method: prune_then_select, min_slope: 0.05, budget: 0.1}",
+    "subset.min_slope": (
+        "subset: {trajectories_from: my_proxy, method: prune_then_select, min_slope: 0.05, budget: 0.1}"
+    ),
     "subset.steps": "subset: {trajectories_from: my_proxy, steps: [500, 1000, 1500], budget: 0.1}",
     "subset.min_per_source": "subset: {trajectories_from: my_proxy, budget: 1000, min_per_source: 20}",
-    "subset.max_per_source": "subset: {trajectories_from: my_proxy, budget: 1000, max_per_source: {forum: 100}}",
+    "subset.max_per_source": (
+        "subset: {trajectories_from: my_proxy, budget: 1000, max_per_source: {forum: 100}}"
+    ),
     "subset.include": "subset: {trajectories_from: my_proxy, budget: 1000, include: checked_by_hand.txt}",
     "subset.exclude": "subset: {trajectories_from: my_proxy, budget: 1000, exclude: never_learnt.txt}",
     "subset.deduplicate": "subset: {trajectories_from: my_proxy, budget: 1000, deduplicate: exact}",
-    "subset.decontaminate": "subset: {trajectories_from: my_proxy, budget: 1000, decontaminate: [gsm8k.jsonl]}",
+    "subset.decontaminate": (
+        "subset: {trajectories_from: my_proxy, budget: 1000, decontaminate: [gsm8k.jsonl]}"
+    ),
     "subset.per_source": "subset: {trajectories_from: my_proxy, budget: 1000, per_source: false}",
     "subset.min_cluster_size": "subset: {trajectories_from: my_proxy, budget: 1000, min_cluster_size: 1}",
     "subset.max_points_per_centroid": (
@@ -81,7 +94,9 @@ EXAMPLES = {
     ),
     "subset.iterations": "subset: {trajectories_from: my_proxy, budget: 1000, iterations: 100}",
     "subset.init": "subset: {trajectories_from: my_proxy, budget: 1000, init: kmeans++}",
-    "subset.num_restarts": "subset: {trajectories_from: my_proxy, budget: 1000, init: kmeans++, num_restarts: 10}",
+    "subset.num_restarts": (
+        "subset: {trajectories_from: my_proxy, budget: 1000, init: kmeans++, num_restarts: 10}"
+    ),
     "tracking.report_to": "tracking: {report_to: tensorboard}",
     "tracking.project": "tracking: {report_to: wandb, project: my_project}",
     "evaluation.tasks": "evaluation: {tasks: [arc_easy]}",
@@ -90,7 +105,9 @@ EXAMPLES = {
     ),
     "evaluation.backend": "evaluation: {tasks: [arc_easy], backend: vllm}",
     "evaluation.tensor_parallel": "evaluation: {tasks: [arc_easy], backend: vllm, tensor_parallel: 2}",
-    "evaluation.num_fewshot": "evaluation: {benchmarks: {gsm8k: public}, num_fewshot: 4, fewshot: solved.jsonl}",
+    "evaluation.num_fewshot": (
+        "evaluation: {benchmarks: {gsm8k: public}, num_fewshot: 4, fewshot: solved.jsonl}"
+    ),
     "evaluation.fewshot": "evaluation: {benchmarks: {gsm8k: public}, num_fewshot: 4, fewshot: solved.jsonl}",
     "evaluation.chat_template": "evaluation: {benchmarks: {gsm8k: public}, chat_template: true}",
     "evaluation.max_tokens_per_batch": "evaluation: {heldout: heldout.jsonl, max_tokens_per_batch: 4096}",
@@ -100,12 +117,13 @@ EXAMPLES = {
 CONFIG_HEAD = """\
 # Every key of a YAML
 
-This page is made from the schema: `utils/config/schema.py` (a run) and `utils/config/experiment.py` (an experiment).
-`make docs` writes it, so edit those files and not this one.
+This page is made from the schema: `utils/config/schema.py` (a run) and `utils/config/experiment.py`
+(an experiment). `make docs` writes it, so edit those files and not this one.
 
-One YAML is one run. Defaults are overruled by the YAML, and the YAML by `key.sub=value` on the command line. Unknown
-keys are refused, and all errors are shown at once. A training needs `run_name`, `model` and `data.path`; selection
-needs `run_name` and `subset`. Relative paths count from the folder in which the command is run.
+One YAML is one run. Defaults are overruled by the YAML, and the YAML by `key.sub=value` on the command line.
+Unknown keys are refused, and all errors are shown at once. A training needs `run_name`, `model` and
+`data.path`. Selection needs `run_name` and `subset`.
+Relative paths count from the folder in which the command is run.
 
 A key that no YAML under [configs](../configs) uses has an example here.
 """
@@ -119,7 +137,7 @@ def first_sentence(path: Path) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    """The longest beginning that fits and ends with a clause; if there is none, behind a whole word."""
+    """The longest beginning that fits and ends with a clause, or else with a word."""
     if len(text) <= width:
         return text
     for ends in (r"[:;]\s", r",\s", r"\s"):
@@ -182,10 +200,12 @@ def dotted_keys(values: dict[str, Any], prefix: str = "") -> set[str]:
 
 
 class Page:
-    """One model of the schema as lists, a section after the other; `schema` is the JSON schema of the model."""
+    """The JSON schema of one model as lists, a section after the other."""
 
     def __init__(self, schema: dict[str, Any]):
-        self._schema, self._definitions, self._used = schema, schema.get("$defs", {}), used_keys()
+        self._schema = schema
+        self._definitions = schema.get("$defs", {})
+        self._used = used_keys()
 
     def text(self, title: str) -> str:
         return "\n".join(self._section(title, "", self._schema))
@@ -207,11 +227,9 @@ class Page:
         return lines
 
     def _item(self, name: str, key: str, value: dict[str, Any], schema: dict[str, Any]) -> list[str]:
-        kind, limits = self._type(value), self._limits(value)
-        facts = f"{kind}, {limits}" if limits else kind
-        return _wrapped(
-            f"**`{name}`** ({facts}; {self._default(key, value, schema)}): {_description(key, value)}", "- "
-        )
+        facts = ", ".join(filter(None, [self._type(value), self._limits(value)]))
+        default = self._default(key, value, schema)
+        return _wrapped(f"**`{name}`** ({facts}; {default}): {_description(key, value)}", "- ")
 
     def _section_of(self, value: dict[str, Any]) -> dict[str, Any] | None:
         for option in (value, *value.get("anyOf", [])):
@@ -269,9 +287,8 @@ def _limits_of(value: dict[str, Any]) -> list[str]:
     if "minimum" in value:
         found.append(f"at least {value['minimum']:g}")
     if value.get("exclusiveMaximum", 2**63) < 2**63:
-        found.append(
-            "below 2^32" if value["exclusiveMaximum"] == 2**32 else f"below {value['exclusiveMaximum']:g}"
-        )
+        is_word = value["exclusiveMaximum"] == 2**32  # which would read 4.29497e+09
+        found.append("below 2^32" if is_word else f"below {value['exclusiveMaximum']:g}")
     if "maxLength" in value:
         found.append(f"at most {value['maxLength']} characters")
     if "pattern" in value:

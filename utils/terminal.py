@@ -22,8 +22,11 @@ def terminal_width() -> int:
 
 
 def wrapped(text: str, indent: str = "  ", width: int = WIDTH) -> list[str]:
-    """The text in lines, all but the first indented. No line ends inside a word, a path or `unbroken` text, or between
-    a number and its unit; what is longer than the width stands on a line of its own, whole."""
+    """The text in lines, all but the first indented.
+
+    No line ends inside a word, a path or `unbroken` text, or between a number and its unit.
+    What is longer than the width stands whole on a line of its own.
+    """
     glued = _NUMBER_AND_UNIT.sub(rf"\1{_UNBROKEN}", text)
     lines = textwrap.wrap(
         glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -39,7 +42,7 @@ def unbroken(text: Any) -> str:
 def labelled(
     label: str, text: str, indent: str = "  ", label_width: int = 12, max_lines: int = 100
 ) -> list[str]:
-    """A text of one or several paragraphs, wrapped beside its label; lines above `max_lines` are counted, not shown."""
+    """A text of one or several paragraphs, wrapped beside its label. Lines after `max_lines` are counted."""
     margin = " " * (len(indent) + label_width)
     lines: list[str] = []
     for paragraph in text.split("\n"):
@@ -49,10 +52,8 @@ def labelled(
     if num_left > 1:
         lines = [*lines[:max_lines], f"... {num_left} more lines"]
     first, *others = lines
-    return [
-        line.rstrip()
-        for line in (f"{indent}{label:<{label_width}}{first}", *(margin + line for line in others))
-    ]
+    shown_lines = [f"{indent}{label:<{label_width}}{first}", *(margin + line for line in others)]
+    return [line.rstrip() for line in shown_lines]
 
 
 def table(
@@ -62,19 +63,18 @@ def table(
     indent: str = "",
     widest_name: int = 42,
 ) -> list[str]:
-    """The lines of a table; each column is as wide as its widest cell, and two spaces part them.
+    """The lines of a table. Each column is as wide as its widest cell, and two spaces part them.
 
     Args:
         heading: one cell a column.
-        rows: cells; a row of fewer cells than the heading leaves the others empty.
-        align: "<" or ">" for each column; default: the first to the left, the others to the right.
+        rows: cells. A row of fewer cells than the heading leaves the others empty.
+        align: "<" or ">" for each column. By default the first is to the left, the others to the right.
+        indent: of every line.
         widest_name: a first cell that is longer stands on a line of its own, before the others.
     """
     align = align or "<" + ">" * (len(heading) - 1)
     assert len(align) == len(heading), "one alignment a column"
-    cells = [
-        [visible(cell) for cell in (*row, *[""] * (len(heading) - len(row)))] for row in (heading, *rows)
-    ]
+    cells = [[*map(visible, row), *[""] * (len(heading) - len(row))] for row in (heading, *rows)]
     widths = [max((columns(row[0]) for row in cells if columns(row[0]) <= widest_name), default=0)]
     widths += [max(columns(row[number]) for row in cells) for number in range(1, len(heading))]
     lines = []
@@ -84,9 +84,7 @@ def table(
             if not any(others):
                 continue
             name = ""
-        padded = [
-            _padded(cell, size, side) for cell, size, side in zip([name, *others], widths, align, strict=True)
-        ]
+        padded = [_padded(*column) for column in zip([name, *others], widths, align, strict=True)]
         lines.append((indent + "  ".join(padded)).rstrip())
     return lines
 
@@ -94,10 +92,15 @@ def table(
 def tables(
     heading: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], width: int, align: str = ""
 ) -> list[str]:
-    """A table of which any number of columns may be wanted: in parts below one another, each of the first column and as
-    many of the others as the width holds, at least one.
+    """A table of any number of columns, in parts below one another.
 
-    Args: heading: its lines, of one cell a column; rows, align: as for `table`.
+    Each part has the first column and as many of the others as the width holds, at least one.
+
+    Args:
+        heading: its lines, of one cell a column.
+        rows: as for `table`.
+        width: of a line.
+        align: as for `table`.
     """
     num_columns = len(heading[0])
     align = align or "<" + ">" * (num_columns - 1)
@@ -108,7 +111,7 @@ def tables(
     while start < num_columns:
         part: list[str] = []
         stop = num_columns
-        for stop in range(num_columns, start, -1):
+        for stop in range(num_columns, start, -1):  # as many columns as there are, then one fewer at a time
             heads = [[row[0], *row[start:stop]] for row in heading]
             body = [[*row[:1], *row[start:stop]] for row in rows]
             head, *cells = [*([row for row in heads if any(row)] or heads[:1]), *body]
@@ -126,17 +129,20 @@ def _padded(cell: str, size: int, side: str) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal a text takes: two for a wide character, none for an accent on the one before."""
+    """How many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        for character in text
-    )
+    return sum(map(_columns_of_character, text))
+
+
+def _columns_of_character(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0  # an accent on the character before
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def first_of(items: Iterable[Any], at_most: int = _NUM_SHOWN) -> str:
-    """ "3, 8, 12": the first items of a list; "..." stands for the others."""
+    """ "3, 8, 12": the first items of a list. "..." stands for the others."""
     shown = [str(item) for _, item in zip(range(at_most + 1), items, strict=False)]
     return ", ".join([*shown[:at_most], "..."] if len(shown) > at_most else shown)
 
@@ -175,16 +181,14 @@ def size(num_bytes: float) -> str:
 
 
 def one_line(text: str, width: int = WIDTH) -> str:
-    """The beginning of a text on one line; a cut shows as "..."."""
+    """The beginning of a text on one line. A cut shows as "..."."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= width else line[: width - 3] + "..."
 
 
 def visible(text: str) -> str:
-    r"""The text with its control characters as `\n`, `\x1b` and so on: they would break a table or colour the terminal."""
+    r"""The text with control characters as `\n`, `\x1b` and so on. They would break or colour a table."""
     if text.isprintable():
         return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)

@@ -20,7 +20,7 @@ _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_parser(docstring: str | None) -> argparse.ArgumentParser:
-    """The arguments that every script takes; a script adds its own."""
+    """The arguments that every script takes. A script adds its own."""
     parser = CommandParser(docstring)
     parser.add_argument("--config_file", required=True, metavar="YAML", help="the run, see configs/")
     parser.add_argument(

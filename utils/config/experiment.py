@@ -217,7 +217,7 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
     replaced = replaced_keys(experiment)
     cleared = {key: None for key in ("subset.budget_tokens", "subset.same_as") if key in replaced}
     runs: list[ExperimentRun] = []
-    problems: dict[str, str] = {}  # what is wrong -> the first place; most mistakes hold in many runs
+    problems: dict[str, str] = {}  # what is wrong -> where first: most mistakes hold in many runs
     for seed in experiment.seeds:
         for label in experiment.methods:
             subset = {**cleared, "subset.method": label, "subset.trajectories_from": proxy.run_name}

@@ -45,7 +45,7 @@ def problems_of(error: ValidationError, schema: type[BaseModel]) -> list[str]:
     items = [(_key(item["loc"]), item) for item in error.errors()]
     by_key: dict[str, list[Any]] = {}
     for key, item in items:
-        # Each branch of a union complains; the one that got further into the value says more.
+        # Each branch of a union complains. The one that got further into the value says more.
         is_outdone = any(other.startswith(f"{key}.") for other, _ in items)
         if not is_outdone:
             by_key.setdefault(key, []).append(item)

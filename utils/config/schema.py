@@ -170,7 +170,7 @@ class DataConfig(Section):
 
 
 class CheckpointsConfig(Section):
-    """Which optimizer steps leave a checkpoint; exactly one of the three. The last step is always saved."""
+    """Which optimizer steps leave a checkpoint, by one of the first three. The last step is always saved."""
 
     count: PositiveInt | None = Field(default=None, description="so many, evenly spaced over the training")
     steps: list[PositiveInt] | None = Field(default=None, description="at these steps")

@@ -16,10 +16,16 @@ IGNORED = -100  # the label of a position that no loss is taken over
 def pad_rows(
     rows: Iterable[tuple[np.ndarray, int]], pad_id: int, is_encoder_decoder: bool
 ) -> dict[str, torch.Tensor]:
-    """Right-pad rows (token ids, response start) into the tensors a model takes.
+    """Right-pad rows into the tensors a model takes.
 
-    Returns: input_ids_BL, attention_mask_BL and labels_BL (int64; labels are IGNORED on the prompt and on padding;
-    for encoder-decoder models the labels have the responses' own length).
+    Args:
+        rows: of each its token ids and where its response starts.
+        pad_id: the token to pad with.
+        is_encoder_decoder: whether prompts and responses go to two sides.
+
+    Returns:
+        input_ids, attention_mask and labels, int64 (B, L). Labels are IGNORED on the prompt and on padding.
+        For encoder-decoder models they have the responses' own length.
     """
     rows = list(rows)
     starts_B = np.array([start for _, start in rows])[:, None]
@@ -38,7 +44,7 @@ def pad_rows(
 
 
 def _pad(rows: Sequence[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:
-    """int64 (B, L) the rows, filled up with `value`; bool (B, L) where a row's own entries are."""
+    """The rows filled up with `value`, int64 (B, L), and where their own entries are, bool (B, L)."""
     lengths_B = np.array([len(row) for row in rows])
     is_own_BL = np.arange(max(1, lengths_B.max())) < lengths_B[:, None]
     padded_BL = np.full(is_own_BL.shape, value, np.int64)
@@ -47,11 +53,14 @@ def _pad(rows: Sequence[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray
 
 
 def token_budget_batches(rows: np.ndarray, lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Group rows of similar length so that a padded batch holds at most max_tokens tokens (a longer row goes alone).
+    """Group rows of similar length, at most `max_tokens` a padded batch. A longer row goes alone.
 
-    Args: rows: row numbers; lengths: tokens of each of them. Longest first, so that a batch too large for the memory
-    shows at once; ties keep the order of rows.
+    Args:
+        rows: row numbers.
+        lengths: tokens of each of them.
+        max_tokens: of a batch, padding included.
     """
+    # Longest first, so that a batch too large for the memory shows at once. Ties keep the order of rows.
     order = np.argsort(-lengths, kind="stable")
     batches: list[np.ndarray] = []
     start = 0
@@ -71,10 +80,13 @@ def scoring_lengths(tokens: TokenizedPool) -> np.ndarray:
 
 
 def rows_of_all_lengths(rows: np.ndarray, lengths: np.ndarray) -> list[int]:
-    """Some of the rows for trying something out: one in fifty, but four at least and eight at most. The shortest and the
-    longest are among them, the others lie evenly between in the order of length.
+    """Some of the rows for trying something out: one in fifty, but four at least and eight at most.
 
-    Args: rows: row numbers; lengths: of each of them.
+    The shortest and the longest are among them. The others lie evenly between in the order of length.
+
+    Args:
+        rows: row numbers.
+        lengths: of each of them.
     """
     if not len(rows):
         return []

@@ -28,6 +28,7 @@ def open_rows(data: DataConfig, offsets: array | None = None) -> Container:
     """Open the rows of a pool.
 
     Args:
+        data: where they are.
         offsets: of a text container's rows, where they are known.
 
     Raises:
@@ -39,8 +40,8 @@ def open_rows(data: DataConfig, offsets: array | None = None) -> Container:
         raise FileNotFoundError(f"data.path: {path} does not exist (current folder: {Path.cwd()})")
     if path.is_file() and path.suffix not in _SUFFIXES:
         raise ValueError(
-            f"data.path: found {path.name}, expected a file whose name ends in {', '.join(_SUFFIXES)}, a folder or a "
-            "dataset's hub name"
+            f"data.path: found {path.name}, expected a file whose name ends in {', '.join(_SUFFIXES)}, "
+            "a folder or a dataset's hub name"
         )
     if path.is_file() and path.suffix in TEXT_CONTAINERS:
         return TEXT_CONTAINERS[path.suffix](path, data.limit, offsets)
@@ -48,5 +49,5 @@ def open_rows(data: DataConfig, offsets: array | None = None) -> Container:
 
 
 def is_local(path: str) -> bool:
-    """Whether a path that does not exist can only have been meant as one: a hub name is NAME or OWNER/NAME."""
+    """Whether a name that does not exist here can only be a path. A hub name is NAME or OWNER/NAME."""
     return path.endswith(_SUFFIXES) or path.startswith(("/", ".", "~")) or path.count("/") > 1

@@ -16,7 +16,7 @@ csv.field_size_limit(sys.maxsize)  # the module's own limit is 131,072 character
 
 
 class CsvRows(TextRows):
-    """Records are found by reading the file once as `csv` does, since a quoted cell may hold line breaks."""
+    """Records, found by reading the file once as `csv` does: a quoted cell may hold line breaks."""
 
     def __init__(self, path: Path, limit: int | None, offsets: array | None = None):
         self._header: list[str] = []
@@ -35,15 +35,10 @@ class CsvRows(TextRows):
             raise ValueError(
                 f"{self._path}: found nothing in the first line, expected the names of the columns"
             )
-        other = next((mark for mark in ";\t|" if len(self._header) == 1 and mark in self._header[0]), None)
-        if other:
-            raise self._error(
-                1, f"has {other!r} between the names of the columns, expected commas: save it with commas"
-            )
-        for name, times in Counter(self._header).items():
-            if times > 1:
-                raise self._error(1, f"names the column {name!r} {times} times: rename or remove one")
-        offsets, line, blank = array("q", [lines.offset]), lines.number + 1, None
+        self._check_header()
+        offsets = array("q", [lines.offset])
+        line = lines.number + 1  # of the record that comes next
+        blank: int | None = None  # the first blank line behind the last record
         for cells in records:
             if len(offsets) > limit:
                 break
@@ -54,16 +49,28 @@ class CsvRows(TextRows):
             elif len(cells) != len(self._header):
                 raise self._error(
                     line,
-                    f"has {counted(len(cells), 'cell')}, the header has {len(self._header)}: put a cell that holds a comma, a "
-                    "quote or a line break into double quotes",
+                    f"has {counted(len(cells), 'cell')}, the header has {len(self._header)}: "
+                    "put a cell that holds a comma, a quote or a line break into double quotes",
                 )
             else:
                 offsets.append(lines.offset)
             line = lines.number + 1
         return offsets
 
+    def _check_header(self) -> None:
+        """Raises: ValueError for names between other marks than commas, and for a name given twice."""
+        if len(self._header) == 1:
+            for mark in ";\t|":
+                if mark in self._header[0]:
+                    found = f"has {mark!r} between the names of the columns"
+                    raise self._error(1, f"{found}, expected commas: save it with commas")
+        for name, times in Counter(self._header).items():
+            if times > 1:
+                raise self._error(1, f"names the column {name!r} {times} times: rename or remove one")
+
     def _records(self, lines: "_Lines") -> Iterator[list[str]]:
-        line, reader = 1, csv.reader(lines, strict=True)
+        reader = csv.reader(lines, strict=True)
+        line = 1  # where the record that comes next begins
         while True:
             try:
                 cells = next(reader)
@@ -73,11 +80,13 @@ class CsvRows(TextRows):
                 raise self._error(lines.number, NOT_UTF8.format(error.start)) from None
             except csv.Error as error:
                 fault = (
-                    "opens a quote that is never closed: close it, and double quotes inside a quoted cell"
+                    "opens a quote that is never closed"
                     if lines.at_end
-                    else f"has a quote out of place ({error}): close each, and double those inside a quoted cell"
+                    else f"has a quote out of place ({error})"
                 )
-                raise self._error(line, fault) from None
+                raise self._error(
+                    line, f"{fault}: close each, and double those inside a quoted cell"
+                ) from None
             yield cells
             line = lines.number + 1
 
@@ -87,19 +96,24 @@ class CsvRows(TextRows):
 
 
 class _Lines:
-    """Lines of a file with their ends, which may be \\n, \\r\\n or \\r, as text.
+    r"""Lines of a file with their ends, which may be \n, \r\n or \r, as text.
 
-    Attributes: offset: bytes before the next line; number: lines so far; at_end: whether all were read.
+    Attributes:
+        offset: bytes before the next line.
+        number: lines so far.
+        at_end: whether all were read.
     """
 
     def __init__(self, path: Path, start: int):
-        self.offset, self.number, self.at_end = start, 0, False
+        self.offset = start
+        self.number = 0
+        self.at_end = False
         self._path = path
 
     def __iter__(self) -> Iterator[str]:
         with open(self._path, "rb") as file:
             file.seek(self.offset)
-            for to_line_feed in file:
+            for to_line_feed in file:  # bytes know no other line end than \n
                 parts = to_line_feed.splitlines(keepends=True) if b"\r" in to_line_feed else [to_line_feed]
                 for line in parts:
                     self.offset += len(line)

@@ -48,16 +48,15 @@ class DatasetRows:
 
 
 def _converter(feature: Any) -> Callable[[Any], Any] | None:
-    """What makes of a column's values what a person would have written; None where they are that already."""
+    """What turns a column's values into what a person would have written. None where nothing has to."""
     import datasets
 
     if isinstance(feature, datasets.ClassLabel):
         return lambda code: feature.int2str(code) if code >= 0 else None  # -1 stands for "no label"
     short_float = _SHORT_FLOATS.get(getattr(feature, "dtype", ""))
     if short_float is not None:
-        return lambda value: float(
-            str(short_float(value))
-        )  # 0.1, not the 0.10000000149 that it is as a double
+        # Through its text: 0.1, not the 0.10000000149 that it is as a double.
+        return lambda value: float(str(short_float(value)))
     return None
 
 
@@ -80,22 +79,21 @@ def _load(data: DataConfig) -> Any:
         look_for(data.path, "data.path")
         return datasets.load_dataset(data.path, data.name, split=data.split)
     except (DatasetGenerationError, ValueError, OSError) as error:
-        found = (
-            "cannot be read"
-            if path.exists()
-            else "is no file or folder here and cannot be loaded from the hub"
-        )
+        found = "is no file or folder here and cannot be loaded from the hub"
+        if path.exists():
+            found = "cannot be read"
         raise ValueError(f"data.path: {data.path} {found}: {error.__cause__ or error}") from error
 
 
 def _refuse_other_files(path: Path) -> None:
-    """Raises: ValueError for what is no whole Parquet file by its two ends."""
+    """Raises: ValueError for what is no whole Parquet file: one has its mark at both ends."""
     with open(path, "rb") as file:
         beginning = file.read(4)
         file.seek(max(0, path.stat().st_size - 4))
         if not beginning == file.read() == b"PAR1":
             raise ValueError(
-                f"data.path: {path} is not a whole Parquet file: copy or write it again, or let its name say what it is"
+                f"data.path: {path} is not a whole Parquet file: copy or write it again, "
+                "or let its name say what it is"
             )
 
 

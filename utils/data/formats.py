@@ -40,7 +40,10 @@ class RowReader:
     """Reads the rows of one format.
 
     Attributes:
-        instruction, input, response, source: the columns of an example's texts; some formats have no input.
+        instruction: the column of an example's instruction, as `response` and `source` are of theirs.
+        input: None for a format without it.
+        response: a column.
+        source: a column.
         named_columns: those that at least one row must have.
     """
 
@@ -51,10 +54,13 @@ class RowReader:
     named_columns: frozenset[str]
 
     def texts(self, row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-        """Instruction, input, response and source as written; without instruction and response if one of the four is no
-        text."""
-        instruction, response = text_of(row.get(self.instruction)), text_of(row.get(self.response))
+        """Instruction, input, response and source as written.
+
+        Where one of the four is no text, only the source is left: a row without the others is invalid.
+        """
+        instruction = text_of(row.get(self.instruction))
         context = text_of(row.get(self.input)) if self.input else ""
+        response = text_of(row.get(self.response))
         source = text_of(row.get(self.source))
         if instruction is None or context is None or response is None or source is None:
             return "", "", "", source or ""
@@ -69,16 +75,13 @@ class RowReader:
         for column in (self.instruction, self.input, self.response, self.source):
             if column and text_of(row.get(column)) is None:
                 return f"{kind_of(row.get(column))} in {column!r}"
-        empty = [
-            column
-            for column in (self.instruction, self.response)
-            if not (text_of(row.get(column)) or "").strip()
-        ]
+        needed = (self.instruction, self.response)
+        empty = [column for column in needed if not (text_of(row.get(column)) or "").strip()]
         return f"no text in {' and '.join(map(repr, empty))}"
 
 
 def row_reader(data: DataConfig) -> RowReader:
-    """Raises: ValueError for columns of fields that the format does not have, or one column for two fields."""
+    """Raises: ValueError for a field that the format does not have, or one column for two fields."""
     row_format = FORMATS[data.format]
     fields = [field for field in (row_format.instruction, row_format.input, row_format.response) if field]
     for field in data.columns:
@@ -87,7 +90,8 @@ def row_reader(data: DataConfig) -> RowReader:
     for field, other in combinations(fields, 2):
         if column_of[field] == column_of[other]:
             raise ValueError(
-                f"data.columns: {field} and {other} are both read from column {column_of[field]!r}: name two columns"
+                f"data.columns: {field} and {other} are both read from column {column_of[field]!r}: "
+                "name two columns"
             )
     return RowReader(
         instruction=column_of[row_format.instruction],

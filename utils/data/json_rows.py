@@ -11,12 +11,13 @@ from .text_rows import NOT_UTF8, TextRows
 
 _CHUNK = 2**22  # bytes of a .json file decoded at once; a longer object takes as many as it needs
 _LONGEST_PART = (
-    16  # characters; an error this near the end of a chunk may come of a literal or escape cut in two
+    16  # characters; so near the end of a chunk, an error may come of a literal or escape cut in two
 )
 _TEXT_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|\s+', re.DOTALL)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises: ValueError for a key given twice, of which `dict` would keep the last in silence."""
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
@@ -27,7 +28,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # One decoder for all rows: json.loads would look at its options once a row.
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str)
-
 
 _KINDS = {
     list: "a list",
@@ -59,12 +59,12 @@ class JsonLines(TextRows):
                 if len(offsets) > limit:
                     break
                 offsets.append(offsets[-1] + len(line))
-        while (
-            len(offsets) > 1
-            and not os.pread(self._file.fileno(), offsets[-1] - offsets[-2], offsets[-2]).strip()
-        ):
+        while len(offsets) > 1 and self._is_blank(offsets[-2], offsets[-1]):
             offsets.pop()  # blank lines at the end are no rows
         return offsets
+
+    def _is_blank(self, start: int, end: int) -> bool:
+        return not os.pread(self._file.fileno(), end - start, start).strip()
 
     def _parse(self, row: int, content: bytes) -> dict[str, Any]:
         try:
@@ -72,16 +72,15 @@ class JsonLines(TextRows):
         except UnicodeDecodeError as error:
             raise self._error(row + 1, NOT_UTF8.format(error.start)) from None
         except json.JSONDecodeError as error:
-            fault = f"is not JSON ({error.msg} at column {error.colno}): expected one object on each line{_hint(content)}"
-            raise self._error(row + 1, fault) from None
+            found = f"is not JSON ({error.msg} at column {error.colno})"
+            raise self._error(row + 1, f"{found}: expected one object on each line{_hint(content)}") from None
         except RecursionError:
             raise self._error(row + 1, "is nested too deeply: remove that column") from None
         except ValueError as error:
             raise self._error(row + 1, str(error)) from None
         if not isinstance(value, dict):
-            raise self._error(
-                row + 1, f"holds {_KINDS[type(value)]}, expected an object with named columns{_hint(content)}"
-            )
+            fault = f"holds {_KINDS[type(value)]}, expected an object with named columns{_hint(content)}"
+            raise self._error(row + 1, fault)
         return value
 
 
@@ -110,7 +109,10 @@ class JsonDocument(TextRows):
 
 
 def _find_objects(text: "_JsonText", limit: int) -> array:
-    """int64 (n + 1,): where each object begins and the last one ends. Raises: ValueError for what `text.line` holds."""
+    """Where each object begins and where the last one ends, int64 (n + 1,).
+
+    Raises: ValueError for what is no row, on the line `text.line`.
+    """
     offsets = array("q", [text.offset])
     is_array = text.peek() == "["
     closing = "]" if is_array else ""
@@ -119,7 +121,9 @@ def _find_objects(text: "_JsonText", limit: int) -> array:
     while len(offsets) <= limit and text.peek() != closing:
         if text.peek() != "{":
             raise ValueError(f"{text.found()}, expected an object with named columns")
-        offsets[-1] = text.offset
+        offsets[-1] = (
+            text.offset
+        )  # no longer where the object before ended: what lies between is no part of it
         text.skip_value()
         offsets.append(text.offset)
         if is_array and text.peek() == ",":
@@ -138,29 +142,34 @@ def _find_objects(text: "_JsonText", limit: int) -> array:
 class _JsonText:
     """A file's text, decoded piece by piece as it is read on.
 
-    Attributes: offset: bytes before the place that is read next; line: its line, from 1.
+    Attributes:
+        offset: bytes before the place that is read next.
+        line: the line of that place, from 1.
     """
 
     def __init__(self, file: IO[bytes], start: int):
-        self.offset, self.line = start, 1
+        self.offset = start
+        self.line = 1
         self._file = file
         self._file.seek(start)
+        # Not `bytes.decode`: a piece may end within a character.
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text, self._place = "", 0
+        self._text = ""  # decoded so far, without what lies far behind
+        self._place = 0  # in the text
 
     def peek(self) -> str:
-        """The next character that is not white space; empty at the end of the file."""
+        """The next character that is not white space, which stays the next. Empty at the end of the file."""
         while True:
-            rest = len(self._text)
-            for place in range(self._place, rest):
+            for place in range(self._place, len(self._text)):
                 if self._text[place] not in " \t\r\n":
                     self.skip(place - self._place)
                     return self._text[self._place]
-            self.skip(rest - self._place)
+            self.skip(len(self._text) - self._place)
             if not self._read_on():
                 return ""
 
     def found(self) -> str:
+        """What comes next, for a message."""
         return f"has {self.peek()!r}" if self.peek() else "is the end of the file"
 
     def skip(self, num_characters: int) -> None:
@@ -184,13 +193,14 @@ class _JsonText:
             return
 
     def _read_on(self) -> bool:
-        """Read as much again as is there, so that a long object is not decoded from its beginning over and over."""
+        """Read as much again as is there: a long object is not decoded from its beginning over and over."""
         rest = self._text[self._place :]
         content = self._file.read(max(_CHUNK, len(rest)))
         try:
             more = self._decoder.decode(content, final=not content)
         except UnicodeDecodeError as error:
-            self.line += rest.count("\n") + error.object.count(b"\n", 0, error.start)
+            self.line += rest.count("\n") + error.object.count(b"\n", 0, error.start)  # where the fault is
             raise ValueError("is not UTF-8: save the file as UTF-8") from None
-        self._text, self._place = rest + more, 0
+        self._text = rest + more
+        self._place = 0
         return bool(content)

@@ -18,9 +18,10 @@ _LARGEST_NUMBER = 10**7  # of a source given by number
 class NumberedRows:
     """Rows whose examples have a source and no texts.
 
-    Attributes: those of `Rows`.
-        fingerprint: sha256 over the sources; it does not tell texts apart.
-        excluded: nothing is.
+    Attributes:
+        fingerprint: sha256 over the sources. It does not tell texts apart.
+        excluded: no row is.
+        others: as in `Rows`.
     """
 
     data = None
@@ -35,8 +36,8 @@ class NumberedRows:
             self.source_names, self.source_codes = _read_sources(Path(sources_from))
         if len(self.source_codes) != num_rows:
             raise ValueError(
-                f"subset.sources_from: {sources_from} names the sources of {len(self.source_codes)} rows, but there are "
-                f"losses of {num_rows}: give one source for each row"
+                f"subset.sources_from: {sources_from} names the sources of {len(self.source_codes)} rows, "
+                f"but there are losses of {num_rows}: give one source for each row"
             )
         self.excluded = np.zeros(num_rows, bool)
         digest = hashlib.sha256(json.dumps(self.source_names).encode())
@@ -63,7 +64,7 @@ class NumberedRows:
 
 
 def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:
-    """(names ascending, int32 (N,) index into them)."""
+    """The names, ascending, and each row's index into them, int32 (N,)."""
     if path.suffix == ".npy":
         source_N = load_array(path)
         if source_N.ndim == 1 and np.issubdtype(source_N.dtype, np.integer):
@@ -79,7 +80,7 @@ def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _by_number(path: Path, source_N: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """A hundred million numbers piece by piece: sorting them would take a minute and gigabytes."""
+    """As `_read_sources`, piece by piece: sorting a hundred million numbers takes a minute and gigabytes."""
     if len(source_N) and not 0 <= source_N.min() <= source_N.max() < _LARGEST_NUMBER:
         raise ValueError(
             f"{path}: found sources from {source_N.min()} to {source_N.max()}, expected numbers from 0 to "
@@ -89,7 +90,7 @@ def _by_number(path: Path, source_N: np.ndarray) -> tuple[list[str], np.ndarray]
     rows_S = np.zeros(int(source_N.max(initial=0)) + 1, np.int64)
     for start in starts:
         rows_S += np.bincount(source_N[start : start + _ROWS_AT_ONCE], minlength=len(rows_S))
-    names = sorted(map(str, np.flatnonzero(rows_S).tolist()))
+    names = sorted(map(str, np.flatnonzero(rows_S).tolist()))  # as texts: "10" lies before "9"
     code_S = np.zeros(len(rows_S), np.int32)
     code_S[np.array(names, np.int64)] = np.arange(len(names))
     code_N = np.empty(len(source_N), np.int32)

@@ -1,14 +1,16 @@
 """The pool: rows on disk read as examples, in order, with a fingerprint of their texts.
 
-Text containers stay on disk (only their rows' offsets are kept); others go through `datasets`, imported only then. A
-row's number in the file is its identity in every artifact.
+The rows of text containers stay on disk, and only their offsets are kept. Other containers go through
+`datasets`, imported only then. A row's number in the file is its identity in every artifact.
 
-What was read of a large text file is kept under res/.cache, by the sha256 of the file, of the settings and of the code
-that reads: hashing a file takes a tenth of the time of parsing it, and a changed file is never taken for the old one.
+What was read of a large text file is kept under res/.cache. Its key is the sha256 of the file, the settings
+and the code that reads. Hashing takes a tenth of the time of parsing, and a changed file is never taken
+for the old one.
 """
 
 import hashlib
 import json
+import zipfile
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,46 +32,71 @@ _CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
 class Pool:
     """All rows of `data.path` (up to `data.limit`), checked once on opening.
 
-    Attributes: those of `Rows`.
+    Attributes:
         fingerprint: sha256 over the ordered texts and sources.
         source_names: [""] where rows have no source.
-        excluded: under `invalid_rows: drop`, rows without instruction or response, or with a value that is no text.
-            They keep their numbers.
+        excluded: under `invalid_rows: drop`, rows without instruction or response,
+            or with a value that is no text. They keep their numbers.
+        others: as in `Rows`.
     """
 
     has_texts = True
 
     def __init__(self, data: DataConfig):
-        """Raises: FileNotFoundError; ValueError for malformed rows (with line numbers), invalid rows (with row
-        numbers), unknown formats, or a pool without a usable row."""
+        """Read every row, or recall what was read of the same file before.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: malformed rows (with line numbers), invalid rows (with row numbers),
+                unknown columns, or no usable row.
+        """
         self.data = data
         self.name = data.path
         self._reader = row_reader(data)
         cache = _cache_path(data)
-        if cache is not None and cache.is_file():
-            read = read_arrays(cache)
-            texts = json.loads(read["texts"].tobytes())
-            self._rows = open_rows(data, array("q", read["offsets"].tobytes()))
-            self.fingerprint, self.source_names = texts["fingerprint"], texts["source_names"]
-            self.source_codes, self.excluded = read["source_codes"], read["excluded"]
+        if cache is not None and self._recall(cache):
             return
         self._rows = open_rows(data)
         self._read_all()
         if cache is not None:
-            assert isinstance(self._rows, TextRows)
-            texts = json.dumps({"fingerprint": self.fingerprint, "source_names": self.source_names}).encode()
-            arrays = {
-                "texts": np.frombuffer(texts, np.uint8),
-                "offsets": np.frombuffer(self._rows.offsets, np.int64),
-                "source_codes": self.source_codes,
-                "excluded": self.excluded,
-            }
-            save_arrays(cache, arrays)
+            self._keep(cache)
+
+    def _recall(self, cache: Path) -> bool:
+        """Take over what was read before. False where there is nothing, or nothing whole."""
+        try:
+            arrays = read_arrays(cache)
+        except (
+            FileNotFoundError,
+            ValueError,
+            zipfile.BadZipFile,
+        ):  # a damaged file is read and written again
+            return False
+        texts = json.loads(arrays["texts"].tobytes())
+        self._rows = open_rows(self.data, array("q", arrays["offsets"].tobytes()))
+        self.fingerprint = texts["fingerprint"]
+        self.source_names = texts["source_names"]
+        self.source_codes = arrays["source_codes"]
+        self.excluded = arrays["excluded"]
+        return True
+
+    def _keep(self, cache: Path) -> None:
+        assert isinstance(self._rows, TextRows), "only text containers are kept"
+        texts = {"fingerprint": self.fingerprint, "source_names": self.source_names}
+        arrays = {
+            # One file holds all, so that one rename makes it whole and processes may write it at once.
+            # As JSON, since an array of texts takes as much for each as for the longest.
+            "texts": np.frombuffer(json.dumps(texts).encode(), np.uint8),
+            "offsets": np.frombuffer(self._rows.offsets, np.int64),
+            "source_codes": self.source_codes,
+            "excluded": self.excluded,
+        }
+        save_arrays(cache, arrays)
 
     def _read_all(self) -> None:
         """Read every row once. Raises: ValueError."""
-        reader, digest = self._reader, hashlib.sha256()
-        codes: dict[str, int] = {}
+        reader = self._reader
+        digest = hashlib.sha256()
+        codes: dict[str, int] = {}  # name of a source -> its number, in the order of appearance
         row_codes = np.empty(len(self._rows), np.int32)
         self.excluded = np.zeros(len(self._rows), bool)
         faults: dict[str, list[int]] = {}  # what is wrong -> rows
@@ -81,7 +108,7 @@ class Pool:
             instruction, _, response, source = texts
             for text in texts:
                 content = self._as_utf8(row, text)
-                digest.update(len(content).to_bytes(8, "little"))
+                digest.update(len(content).to_bytes(8, "little"))  # so that "a", "bc" is not "ab", "c"
                 digest.update(content)
             row_codes[row] = codes.setdefault(source_name(source), len(codes))
             if not instruction.strip() or not response.strip():
@@ -111,7 +138,7 @@ class Pool:
         return self._rows.line(row)
 
     def column(self, name: str) -> Iterator[str | None]:
-        """The texts of any column; empty where a row lacks it, None where its value is no text."""
+        """The texts of any column. Empty where a row lacks it, None where its value is no text."""
         return (text_of(row.get(name)) for row in self._rows)
 
     @property
@@ -139,30 +166,26 @@ class Pool:
     def _refuse_near_names(self) -> None:
         """Refuse to leave a column unread because of spaces or the case of its name."""
         there = list(self._rows.read(0)) if len(self) else []
-        for wanted, setting in (
-            (self._reader.input, "data.columns.input"),
-            (self._reader.source, "data.source_column"),
-        ):
-            near = next(
-                (name for name in there if name != wanted and _plain(name) == _plain(wanted or "")), None
-            )
-            if wanted and near and wanted not in there:
-                raise ValueError(
-                    f"{self.data.path}: found the column {near!r}, expected {wanted!r}: set {setting}={near!r}, or give a "
-                    "column that is not meant another name"
-                )
+        expected = {"data.columns.input": self._reader.input, "data.source_column": self._reader.source}
+        for setting, column in expected.items():
+            if not column or column in there:
+                continue
+            for near in there:
+                if _plain(near) == _plain(column):
+                    raise ValueError(
+                        f"{self.data.path}: found the column {near!r}, expected {column!r}: "
+                        f"set {setting}={near!r}, or give a column that is not meant another name"
+                    )
 
     def _refuse_invalid_rows(self, faults: dict[str, list[int]]) -> None:
         num_invalid = int(self.excluded.sum())
         if num_invalid and self.data.invalid_rows == "error":
-            raise ValueError(
-                f"{self.data.path}: {num_invalid} of {counted(len(self), 'row')} cannot be used (rows count from 0):\n"
-                + "".join(
-                    f"  {fault}: {counted(len(rows), 'row')} ({first_of(rows)})\n"
-                    for fault, rows in faults.items()
-                )
-                + "Repair them, or set data.invalid_rows=drop to leave them unused"
-            )
+            found = f"{num_invalid} of {counted(len(self), 'row')} cannot be used (rows count from 0)"
+            lines = [
+                f"  {fault}: {counted(len(rows), 'row')} ({first_of(rows)})" for fault, rows in faults.items()
+            ]
+            way_out = "Repair them, or set data.invalid_rows=drop to leave them unused"
+            raise ValueError("\n".join([f"{self.data.path}: {found}:", *lines, way_out]))
         if not len(self):
             raise ValueError(
                 f"{self.data.path}: found no rows, expected some: is the file the right one, and whole?"
@@ -179,7 +202,7 @@ def _plain(name: str) -> str:
 
 
 def _cache_path(data: DataConfig) -> Path | None:
-    """Where what is read of this pool is kept; None where it is not."""
+    """Where what was read of this pool is kept. None where it is not."""
     path = Path(data.path)
     if path.suffix not in TEXT_CONTAINERS or not path.is_file() or path.stat().st_size < _CACHED_FROM:
         return None

@@ -14,11 +14,11 @@ class Rows(Protocol):
 
     Attributes:
         name: for messages.
-        data: the section they are read by; None where only their number is known.
+        data: the section they are read by, None where only their number is known.
         fingerprint: changes with the rows.
         source_names: ascending.
-        source_codes: int32 (N,), an index into them.
-        excluded: bool (N,): rows that are never used.
+        source_codes: each row's index into them, int32 (N,).
+        excluded: whether a row is never used, bool (N,).
         has_texts: whether `line` and `column` can be asked, and examples are more than their sources.
     """
 

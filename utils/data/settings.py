@@ -32,8 +32,8 @@ def _path_problems(data: DataConfig) -> Iterator[str]:
         for name, value, default in (("split", data.split, "train"), ("name", data.name, None)):
             if value != default:
                 yield (
-                    f"data.{name}: found {value!r}, which a file cannot honour ({path} is read whole): remove it, or give "
-                    "data.path a file of these rows"
+                    f"data.{name}: found {value!r}, which a file cannot honour ({path} is read whole): "
+                    "remove it, or give data.path a file of these rows"
                 )
 
 
@@ -52,6 +52,6 @@ def _check_sources(pool: Pool) -> None:
     column = pool.data.source_column
     if "source_column" in pool.data.model_fields_set and pool.source_names == [""]:
         raise ValueError(
-            f"data.source_column: found {column!r}, but no row of {pool.name} has a text in such a column: name one that is "
-            "there, or remove the key"
+            f"data.source_column: found {column!r}, but no row of {pool.name} has a text in such a column: "
+            "name one that is there, or remove the key"
         )

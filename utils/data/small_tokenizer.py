@@ -11,13 +11,13 @@ from ..artifacts.files import publish_folder
 END_OF_SEQUENCE = "<|endoftext|>"
 VOCAB_SIZE = 1024
 
-# Letters with the space before them, single digits (so that numbers can be computed with), runs of other signs. "Response:"
-# and what follows it never share a token, whatever the response begins with.
+# Letters with the space before them, single digits (so that numbers can be computed with), other signs.
+# "Response:" and what follows it never share a token, whatever the response begins with.
 _PIECES = r" ?[A-Za-z]+|\d| ?[^\sA-Za-z\d]+|\s+"
 
 
 def train_tokenizer(texts: list[str], folder: Path) -> None:
-    """Byte-pair encoding over bytes: every text can be written; the same texts give the same tokenizer."""
+    """Byte-pair encoding over bytes, which can write every text. The same texts give the same tokenizer."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

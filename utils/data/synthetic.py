@@ -3,14 +3,14 @@ r"""Make the quickstart's data offline: seeded math word problems with worked an
     python -m utils.data.synthetic --output_dir res/quickstart_data \
         [--num_examples 4000] [--num_heldout 400] [--seed 0]
 
-Two files appear in the output directory, one JSON object a line with the keys source, instruction, output:
+The output directory then holds, with one JSON object a line of the keys source, instruction, output:
 
-- ``pool.jsonl``: the examples to select from, of sources with very different sizes and difficulty, shuffled;
-- ``heldout.jsonl``: equally many examples of every source, none of whose instructions occurs in the pool;
+- ``pool.jsonl``: the examples to select from, shuffled, of sources with very different sizes and difficulty.
+- ``heldout.jsonl``: equally many examples of every source. None of their instructions occurs in the pool.
+- ``tokenizer/``: a small tokenizer trained on the pool, for models that start from random weights.
 
-and ``tokenizer/``, a small tokenizer trained on the pool, for models that start from random weights.
-
-The same arguments give the same bytes on every machine; files that already hold them are left alone.
+The same arguments give the same bytes on every machine. Files that already hold them are left alone.
+So the order of the draws below is part of the data.
 """
 
 import json
@@ -66,7 +66,8 @@ def addition_story(rng: random.Random) -> tuple[str, str]:
         "A box holds {total} {things}. {name} takes out {b}. How many {things} stay in the box?",
         "{name} brought {total} {things} to the fair and sold {b}. How many {things} remain?",
     )
-    a, b = rng.randrange(2, 40), rng.randrange(2, 40)
+    a = rng.randrange(2, 40)
+    b = rng.randrange(2, 40)
     total = a + b
     if rng.random() < 0.5:
         return phrase(rng, gains, a=a, b=b), worked(total, f"{a} + {b} = {total}")
@@ -92,8 +93,11 @@ def multiplication_story(rng: random.Random) -> tuple[str, str]:
         "{groups} bags hold {size} {things} each. How many {things} does {name} count in total?",
         "{name} collects {size} {things} a day for {groups} days. How many {things} is that altogether?",
     )
-    groups, tens, ones = rng.randrange(3, 10), 10 * rng.randrange(1, 10), rng.randrange(1, 10)
-    first, second = groups * tens, groups * ones
+    groups = rng.randrange(3, 10)
+    tens = 10 * rng.randrange(1, 10)
+    ones = rng.randrange(1, 10)
+    first = groups * tens
+    second = groups * ones
     total = first + second
     steps = (f"{groups} * {tens} = {first}", f"{groups} * {ones} = {second}", f"{first} + {second} = {total}")
     return phrase(rng, templates, groups=groups, size=tens + ones), worked(total, *steps)
@@ -106,7 +110,9 @@ def number_sequence(rng: random.Random) -> tuple[str, str]:
         "{name} writes {terms}. Which number follows?",
         "The pattern {terms} goes on. Give the next number.",
     )
-    terms, step, growth = [rng.randrange(1, 150)], rng.randrange(2, 20), rng.randrange(4)
+    terms = [rng.randrange(1, 150)]
+    step = rng.randrange(2, 20)
+    growth = rng.randrange(4)
     for _ in range(4):
         terms.append(terms[-1] + step)
         step += growth
@@ -125,12 +131,19 @@ def shopping_change(rng: random.Random) -> tuple[str, str]:
     )
     one = rng.choice(GOODS.split())
     two = rng.choice([good for good in GOODS.split() if good != one])
-    m, n = rng.randrange(2, 7), rng.randrange(2, 7)
-    p_cents, q_cents = rng.randrange(50, 500, 5), rng.randrange(50, 500, 5)
+    m = rng.randrange(2, 7)
+    n = rng.randrange(2, 7)
+    p_cents = rng.randrange(50, 500, 5)
+    q_cents = rng.randrange(50, 500, 5)
     cents = m * p_cents + n * q_cents
     paid = next(value for value in (1000, 2000, 5000, 10000) if value > cents)
-    p, q, first, second = decimal(p_cents), decimal(q_cents), decimal(m * p_cents), decimal(n * q_cents)
-    total, note, change = decimal(cents), decimal(paid), decimal(paid - cents)
+    p = decimal(p_cents)
+    q = decimal(q_cents)
+    first = decimal(m * p_cents)
+    second = decimal(n * q_cents)
+    total = decimal(cents)
+    note = decimal(paid)
+    change = decimal(paid - cents)
     steps = (f"{m} * {p} = {first}", f"{n} * {q} = {second}", f"{first} + {second} = {total}")
     instruction = phrase(rng, templates, m=m, one=one, p=p, n=n, two=two, q=q, note=note)
     return instruction, worked(change, *steps, f"{note} - {total} = {change}")
@@ -147,9 +160,11 @@ def unit_rate(rng: random.Random) -> tuple[str, str]:
         "A mill grinds {amount} kg in {time} hours. How many hours does it need for {goal} kg?",
         "{name} reads {amount} pages in {time} days. At this pace, how many days do {goal} pages take?",
     )
-    rate, time = rng.randrange(3, 60), rng.randrange(2, 10)
+    rate = rng.randrange(3, 60)
+    time = rng.randrange(2, 10)
     other = rng.choice([n for n in range(2, 13) if n != time])
-    amount, goal = rate * time, rate * other
+    amount = rate * time
+    goal = rate * other
     step = f"{amount} / {time} = {rate}"
     if rng.random() < 0.5:
         instruction = phrase(rng, for_amount, amount=amount, time=time, other=other)
@@ -168,8 +183,10 @@ def percentage(rng: random.Random) -> tuple[str, str]:
         "{name} buys a {ware} for {base} dollars and sells it for {percent}% more. What is the new price?",
     )
     templates, operation, sign = rng.choice(((discounts, "-", -1), (raises, "+", 1)))
-    percent, base = rng.randrange(5, 65, 5), rng.randrange(4, 400)
-    part, result = decimal(base * percent), decimal(base * (100 + sign * percent))
+    percent = rng.randrange(5, 65, 5)
+    base = rng.randrange(4, 400)
+    part = decimal(base * percent)
+    result = decimal(base * (100 + sign * percent))
     steps = (f"{base} * {percent} / 100 = {part}", f"{base} {operation} {part} = {result}")
     return phrase(rng, templates, percent=percent, base=base), worked(result, *steps)
 
@@ -181,7 +198,9 @@ def linear_equation(rng: random.Random) -> tuple[str, str]:
         "Given {equation}, what is the value of {x}?",
     )
     x = rng.choice("hknptwxyz")
-    solution, slope, other = rng.randrange(1, 31), rng.randrange(2, 10), rng.randrange(2, 7)
+    solution = rng.randrange(1, 31)
+    slope = rng.randrange(2, 10)
+    other = rng.randrange(2, 7)
     scaled = slope * solution
     shift = rng.randrange(1, scaled)
     if rng.random() < 0.5:
@@ -216,11 +235,15 @@ def equation_system(rng: random.Random) -> tuple[str, str]:
         "Two equations hold: {first} and {second}. Give the value of {asked}.",
     )
     x, y = rng.choice(("xy", "ab", "mn", "pq", "uv"))
-    small, gap = rng.randrange(2, 8), rng.randrange(2, 7)
-    x_value, y_value = rng.randrange(1, 21), rng.randrange(1, 21)
+    small = rng.randrange(2, 8)
+    gap = rng.randrange(2, 7)
+    x_value = rng.randrange(1, 21)
+    y_value = rng.randrange(1, 21)
     total = x_value + y_value
-    scaled, rest = small * total, gap * x_value
-    first, second = f"{small + gap}{x} + {small}{y} = {scaled + rest}", f"{x} + {y} = {total}"
+    scaled = small * total
+    rest = gap * x_value
+    first = f"{small + gap}{x} + {small}{y} = {scaled + rest}"
+    second = f"{x} + {y} = {total}"
     steps = [
         f"{small}{x} + {small}{y} = {small} * {total} = {scaled}",
         f"{gap}{x} = {scaled + rest} - {scaled} = {rest}",
@@ -234,7 +257,13 @@ def equation_system(rng: random.Random) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of problem: its share of the pool in thousandths, and what makes an (instruction, output)."""
+    """A kind of problem.
+
+    Attributes:
+        name: of the source.
+        share: of the pool, in thousandths.
+        make: draws an instruction and its output.
+    """
 
     name: str
     share: int
@@ -266,7 +295,10 @@ def apportion(total: int, shares: Sequence[int]) -> list[int]:
 
 
 def draw_rows(source: Source, rng: random.Random, count: int, seen: set[str]) -> list[Row]:
-    """Make `count` rows of a source whose instructions are not in `seen`, and add these to it."""
+    """Make `count` rows of a source whose instructions are not in `seen`, and add these to it.
+
+    Raises: ValueError where a source has too few.
+    """
     rows = []
     for _ in range(count):
         for _ in range(DRAWS_PER_ROW):
@@ -275,31 +307,31 @@ def draw_rows(source: Source, rng: random.Random, count: int, seen: set[str]) ->
                 break
         else:
             found = f"found only {len(rows)} new instructions, expected {count}"
-            raise ValueError(f"{source.name}: {found}; ask for fewer examples")
+            raise ValueError(f"{source.name}: {found}: ask for fewer examples")
         seen.add(instruction)
         rows.append({"source": source.name, "instruction": instruction, "output": output})
     return rows
 
 
 def make_rows(num_examples: int, num_heldout: int, seed: int) -> tuple[list[Row], list[Row]]:
-    """Make the pool and the held-out rows, each row a dict with the keys source, instruction, output.
+    """Make the pool and the held-out rows, both shuffled. No instruction occurs twice in the two together.
 
-    The pool has `num_examples` rows, divided over `SOURCES` by their shares. The held-out rows are
-    `num_heldout // len(SOURCES)` of every source, so that a plain average over them weighs sources equally.
-    No instruction occurs twice in the two lists taken together, and both are shuffled. With the same seed,
-    the held-out rows are the same for every `num_examples`.
+    Args:
+        num_examples: rows of the pool, divided over `SOURCES` by their shares.
+        num_heldout: rows held out, as many of every source: their plain average weighs all alike.
+        seed: of all draws. The held-out rows are the same for every `num_examples`.
 
-    Raises ValueError if `num_examples` is below one a source, if `num_heldout` is neither 0 nor at least one
-    a source, or if a source cannot make as many different instructions as it is asked for.
+    Raises:
+        ValueError: fewer than one a source, or more different instructions than a source can make.
     """
     least = len(SOURCES)
     if num_examples < least:
         raise ValueError(
-            f"num_examples: found {num_examples}, expected {least} or more; make at least one a source"
+            f"num_examples: found {num_examples}, expected {least} or more: make at least one a source"
         )
     if num_heldout != 0 and num_heldout < least:
         raise ValueError(
-            f"num_heldout: found {num_heldout}, expected 0 or at least {least}; make at least one a source"
+            f"num_heldout: found {num_heldout}, expected 0 or at least {least}: make at least one a source"
         )
     pool: list[Row] = []
     heldout: list[Row] = []
@@ -316,7 +348,7 @@ def make_rows(num_examples: int, num_heldout: int, seed: int) -> tuple[list[Row]
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> bool:
-    """Write the rows as JSON lines, all or nothing; return False, touching nothing, if they are there."""
+    """Write the rows as JSON lines, all or nothing. False, and nothing written, if they are there already."""
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if path.is_file() and path.read_bytes() == content.encode():
         return False
@@ -326,7 +358,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line: write pool.jsonl and heldout.jsonl; 0 on success, 2 if the arguments cannot be met."""
+    """Write the files. The exit code is 0, or 2 where the arguments cannot be met."""
     parser = CommandParser("Make the quickstart's pool and held-out examples.")
     parser.add_argument("--output_dir", type=Path, required=True, help="where the two files go")
     parser.add_argument("--num_examples", type=int, default=4000, help="rows of the pool")

@@ -1,6 +1,6 @@
 """How an example becomes the text a model sees; `data.template` names one of `TEMPLATES`.
 
-A template renders the prompt; the response follows it at once, with no separator of ours in between.
+A template renders the prompt. The response follows it at once, with no separator of ours in between.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ _ALPACA_WITH_INPUT = (
     "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
 )
 _ALPACA_WITHOUT_INPUT = (
-    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{instruction}\n\n### Response:"
 )
 
@@ -23,17 +24,17 @@ _ALPACA_WITHOUT_INPUT = (
 def alpaca_prompt(example: Example) -> str:
     """The Alpaca prompt, with its input section only where the input is not empty."""
     template = _ALPACA_WITH_INPUT if example.input else _ALPACA_WITHOUT_INPUT
-    # str.format would read braces in an instruction as fields; replacing in this order cannot touch inserted text twice.
+    # Split before the instruction is put in: it may hold "{input}", which `replace` would fill.
     before, after = template.split("{instruction}")
     return before + example.instruction + after.replace("{input}", example.input, 1)
 
 
 def plain_prompt(example: Example) -> str:
-    """The instruction as it is, the input after a blank line: for rows whose prompt is written out already."""
+    """The instruction as it is, and the input after a blank line: for rows with a prompt of their own."""
     return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
 
 
-# Summaries of radiology reports (MIMIC-III): the findings are the instruction, the impression is the response.
+# Summaries of radiology reports (MIMIC-III): the instructions are findings, the responses impressions.
 _RADIOLOGY = (
     "Below are the findings of a radiology report. Write the impression that summarizes them.\n\n"
     "### Findings:\n{findings}\n\n### Impression:"
@@ -41,7 +42,7 @@ _RADIOLOGY = (
 
 
 def radiology_prompt(example: Example) -> str:
-    """Findings -> impression. The paper's experiment in our words: its own prompt has a typing error in its heading."""
+    """Findings -> impression: the paper's experiment in our words, as its own prompt has a typing error."""
     before, after = _RADIOLOGY.split("{findings}")
     return before + plain_prompt(example) + after
 

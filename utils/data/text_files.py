@@ -1,4 +1,7 @@
-"""Text files that people give: UTF-8, with or without a byte-order mark, and any line ends; anything else is named."""
+"""Text files that people give: UTF-8, with or without a byte-order mark, and any line ends.
+
+Anything else is named in the refusal.
+"""
 
 import codecs
 from pathlib import Path
@@ -25,9 +28,7 @@ def text_start(path: Path) -> int:
     for other, fault in _OTHER_BEGINNINGS:
         if beginning.startswith(other):
             raise ValueError(f"{path}: found a file that is {fault}")
-    if (
-        b"\0" in beginning[:4]
-    ):  # no UTF-8 file of ours begins with a NUL, every ASCII text in UTF-16 or UTF-32 does
+    if b"\0" in beginning[:4]:  # as in every ASCII text in UTF-16 or UTF-32
         raise ValueError(
             f"{path}: found NUL bytes at its beginning, as in UTF-16 or UTF-32: save it as UTF-8"
         )
@@ -35,7 +36,10 @@ def text_start(path: Path) -> int:
 
 
 def read_text(path: Path) -> str:
-    """All of a small file, with `\\n` at the end of every line. Raises: FileNotFoundError; ValueError for other than UTF-8."""
+    r"""All of a small file, with `\n` at the end of every line.
+
+    Raises: FileNotFoundError, and ValueError for what is not UTF-8.
+    """
     text_start(path)
     try:
         return path.read_text(encoding="utf-8-sig")

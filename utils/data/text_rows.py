@@ -15,19 +15,29 @@ NOT_UTF8 = "is not UTF-8 (byte {} of it): save the file as UTF-8"
 
 
 class TextRows(ABC):
-    """Attributes: offsets: int64 (N + 1,), row i lies in bytes offsets[i]:offsets[i + 1] of the file."""
+    """The rows of one file.
+
+    Attributes:
+        offsets: int64 (N + 1,). Row i lies in bytes offsets[i]:offsets[i + 1] of the file.
+    """
 
     def __init__(self, path: Path, limit: int | None, offsets: array | None = None):
-        """Args: limit: rows at most; offsets: where they are known already.
+        """Find the rows, unless it is known where they are.
 
-        Raises: ValueError naming the file and the line of what is no row.
+        Args:
+            path: of the file.
+            limit: rows at most.
+            offsets: where they are known already.
+
+        Raises:
+            ValueError: names the file and the line of what is no row.
         """
         self._path = path
         self._start = text_start(path)
         self._file = open(path, "rb")  # noqa: SIM115 (lives as long as the pool)
-        self.offsets = (
-            self._find_rows(sys.maxsize if limit is None else limit) if offsets is None else offsets
-        )
+        if offsets is None:
+            offsets = self._find_rows(sys.maxsize if limit is None else limit)
+        self.offsets = offsets
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -52,7 +62,8 @@ class TextRows(ABC):
     def _parse(self, row: int, content: bytes) -> dict[str, Any]: ...
 
     def _bytes(self, row: int) -> bytes:
-        start, end = self.offsets[row], self.offsets[row + 1]
+        start = self.offsets[row]
+        end = self.offsets[row + 1]
         # Not seek and read: forked data loader workers share this file's position.
         return os.pread(self._file.fileno(), end - start, start)
 

@@ -1,7 +1,7 @@
 """A pool's tokens: made once per (pool, template, tokenizer, length) and memory-mapped by every stage.
 
-A row is stored as its prompt tokens followed by its response tokens and the position where the response starts. For
-causal models that is the sequence itself; for encoder-decoder models the two parts go to the two sides.
+A row is stored as its prompt tokens followed by its response tokens, and where the response starts.
+For causal models that is the sequence itself. For encoder-decoder models the two parts go to the two sides.
 
 Legend: N examples of the pool, S tokens of all examples.
 """
@@ -37,13 +37,13 @@ class TokenizedPool:
     """To another process it travels as the name of its folder, and is memory-mapped there.
 
     Attributes:
-    folder: where it lies in the cache.
-    tokens_S: all rows' token ids end to end, memory-mapped.
-    offsets: int64 (N + 1,), row i is tokens_S[offsets[i]:offsets[i + 1]]; empty for an excluded row.
-    response_starts: int32 (N,), position in the row of its first response token (= its length where there is none).
-    whole_lengths: int32 (N,), the least max_length that would cut nothing off the row; 0 for an excluded row.
-    whole_responses: int32 (N,), response tokens of the row before anything is cut off.
-    manifest: what these tokens were made from.
+        folder: where it lies in the cache.
+        tokens_S: all rows' token ids end to end, memory-mapped.
+        offsets: int64 (N + 1,). Row i is tokens_S[offsets[i]:offsets[i + 1]], empty where it is excluded.
+        response_starts: where a row's first response token is, or its length without one, int32 (N,).
+        whole_lengths: the least max_length that cuts nothing off a row, 0 if it is excluded, int32 (N,).
+        whole_responses: response tokens of a row before anything is cut off, int32 (N,).
+        manifest: what these tokens were made from.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ class TokenizedPool:
         return open_tokens, (self.folder,)
 
     def row(self, row: int) -> tuple[np.ndarray, int]:
-        """(token ids int64 (length,), response start)."""
+        """The token ids of a row, int64 (length,), and where its response starts."""
         start, end = self.offsets[row : row + 2]
         return self.tokens_S[start:end].astype(np.int64), int(self.response_starts[row])
 
@@ -77,12 +77,12 @@ class TokenizedPool:
 
     @cached_property
     def num_response_tokens(self) -> np.ndarray:
-        """int64 (N,): tokens that the loss is taken over; 0 = unscorable."""
+        """int64 (N,): tokens that the loss is taken over. A row of 0 cannot be scored."""
         return self.lengths - self.response_starts
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """sha256 over the tokenizer's whole definition and its end-of-sequence token. Raises: as `check_tokenizer`."""
+    """sha256 of the tokenizer's definition and end-of-sequence token. Raises: as `check_tokenizer`."""
     check_tokenizer(tokenizer)
     definition = json.loads(cast(Tokenizer, tokenizer.backend_tokenizer).to_str())
     for state in ("truncation", "padding"):  # left behind by earlier calls, no part of the tokenizer
@@ -95,8 +95,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
     """Raises: ValueError for a tokenizer without character offsets or end-of-sequence token."""
     if not tokenizer.is_fast:
         raise ValueError(
-            f"{type(tokenizer).__name__} gives no character offsets, which the prompt mask needs: use the model's fast "
-            "tokenizer (a tokenizer.json in its folder)"
+            f"{type(tokenizer).__name__} gives no character offsets, which the prompt mask needs: "
+            "use the model's fast tokenizer (a tokenizer.json in its folder)"
         )
     if tokenizer.eos_token_id is None:
         raise ValueError(
@@ -137,8 +137,8 @@ def open_tokens(folder: Path) -> TokenizedPool:
     """What `tokenize_pool` left in a folder. Raises: FileNotFoundError where the folder cannot be seen."""
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder.absolute()} cannot be seen from {platform.node()}: put res/ on a disk that all machines see "
-            "(S2L_RES_DIR) and start them in the same folder"
+            f"{folder.absolute()} cannot be seen from {platform.node()}: put res/ on a disk that all "
+            "machines see (S2L_RES_DIR) and start them in the same folder"
         )
     files = TokensFolder(folder)
     manifest = TokensManifest.read(files.manifest)
@@ -159,13 +159,13 @@ def open_tokens(folder: Path) -> TokenizedPool:
 
 
 def shared_prefix(tokens: TokenizedPool, rows: np.ndarray) -> np.ndarray:
-    """The longest run of tokens that all these rows begin with and that leaves at least one token before each response,
-    since that token predicts the first of it. For causal models.
+    """The longest run of tokens that all these rows begin with, int64. For causal models.
 
-    Args: rows: row numbers. Returns: int64, empty if there are no rows.
+    At least one token is left before each response.
     """
     if not len(rows):
         return np.zeros(0, np.int64)
+    # The token before a response predicts the response's first: it is computed with the row.
     prefix = tokens.row(int(rows[0]))[0][: int(tokens.response_starts[rows].min()) - 1]
     start = 0
     while start < len(rows) and len(prefix):
@@ -200,11 +200,12 @@ def _write_tokens(
             examples = [pool[row] for row in used]
             prompts = [TEMPLATES[manifest.template](example) for example in examples]
             responses = [example.response for example in examples]
-            for row, encoded in zip(
-                used, encode(tokenizer, prompts, responses, manifest.max_length), strict=True
-            ):
-                lengths[row], starts[row] = len(encoded.ids), encoded.start
-                whole_lengths[row], whole_responses[row] = encoded.whole_length, encoded.whole_response
+            rows_of_tokens = encode(tokenizer, prompts, responses, manifest.max_length)
+            for row, encoded in zip(used, rows_of_tokens, strict=True):
+                lengths[row] = len(encoded.ids)
+                starts[row] = encoded.start
+                whole_lengths[row] = encoded.whole_length
+                whole_responses[row] = encoded.whole_response
                 file.write(np.array(encoded.ids, _token_dtype(tokenizer)).tobytes())
             progress.update(len(rows))
         progress.close()
@@ -219,21 +220,21 @@ def _write_tokens(
 
 
 class _Encoded(NamedTuple):
-    """A row cut to max_length and where its response starts; of the uncut row, what `TokenizedPool` keeps."""
+    """A row cut to max_length."""
 
     ids: list[int]
-    start: int
-    whole_length: int
+    start: int  # of the response
+    whole_length: int  # before the cut, as in `TokenizedPool`
     whole_response: int
 
 
 def _encode_one_sequence(
     tokenizer: PreTrainedTokenizerBase, prompts: list[str], responses: list[str], max_length: int
 ) -> Iterator[_Encoded]:
-    """Causal: [beginning-of-sequence if the tokenizer adds one] + prompt and response + one end-of-sequence, cut right.
+    """Causal: [beginning of sequence, if the tokenizer adds one] + prompt + response + one end of sequence.
 
-    Prompt and response are tokenized together, as a model sees them. A token that crosses the seam belongs to the
-    response, since it ends there. The first token of all has no context to be predicted from and counts as prompt.
+    It is cut on the right. Prompt and response are tokenized together, as a model sees them.
+    A token that crosses the seam belongs to the response, since it ends there.
     """
     if not prompts:
         return
@@ -242,11 +243,12 @@ def _encode_one_sequence(
     encodings = cast(list[Encoding], tokenizer(texts, add_special_tokens=False, verbose=False).encodings)
     for prompt, encoding in zip(prompts, encodings, strict=True):
         ids = encoding.ids
+        # How many tokens end in the prompt.
         seam = bisect_right(encoding.offsets, len(prompt), key=lambda span: span[1])
         if not ids or ids[-1] != tokenizer.eos_token_id:
             ids = [*ids, tokenizer.eos_token_id]
         ids = [*prefix, *ids]
-        start = max(len(prefix) + seam, 1)
+        start = max(len(prefix) + seam, 1)  # the very first token has no context to be predicted from
         kept = ids[:max_length]
         yield _Encoded(kept, min(start, len(kept)), len(ids), len(ids) - start)
 
@@ -254,8 +256,10 @@ def _encode_one_sequence(
 def _encode_two_sides(
     tokenizer: PreTrainedTokenizerBase, prompts: list[str], responses: list[str], max_length: int
 ) -> Iterator[_Encoded]:
-    """Encoder-decoder: the prompt with the tokenizer's own special tokens, then the response + one end-of-sequence;
-    each cut on the right to max_length."""
+    """Encoder-decoder: the prompt with the tokenizer's special tokens, then response + one end of sequence.
+
+    Each is cut on the right to max_length.
+    """
     if not prompts:
         return
     prefix, suffix = special_tokens_around_text(tokenizer)

@@ -18,7 +18,7 @@ class Truncation:
     Attributes:
         max_length: in tokens.
         num_examples: those with text, whose truncation this is.
-        num_lost: examples without a response token left; they teach nothing and cannot be scored.
+        num_lost: examples without a response token left. They teach nothing and cannot be scored.
         num_cut: examples that keep a part of their response (of an encoder-decoder, or of their prompt).
         response_tokens_kept: the share of the examples' response tokens that is left.
         lengths: share of the examples -> the least max_length at which that many are whole.
@@ -40,7 +40,7 @@ class Truncation:
 
 
 def truncation_of(tokens: TokenizedPool, rows: np.ndarray) -> Truncation:
-    """Args: rows: row numbers; those without text do not count, and at least one has text."""
+    """What `max_length` did to these rows, by number. Rows without text do not count. One has text."""
     rows = rows[tokens.whole_lengths[rows] > 0]
     max_length = tokens.manifest.max_length
     whole_lengths = tokens.whole_lengths[rows]

@@ -1,8 +1,8 @@
 """The one rule for values in all containers: what text a value is.
 
-A text is itself. A number is its text as written; in a binary container, the shortest text that reads back as the same
-number. True and false are `true` and `false`. Null, a missing column and an empty cell are the empty text. A list, an
-object, NaN, an infinity, a date and binary data are no text, and their row is invalid.
+A text is itself. A number is its text as written, or in a binary container the shortest text that reads back
+as the same number. True and false are `true` and `false`. Null, a missing column and an empty cell are the
+empty text. A list, an object, NaN, an infinity, a date and binary data are no text, and their row is invalid.
 """
 
 import math
@@ -15,7 +15,7 @@ _KINDS = {list: "a list", dict: "an object", bytes: "binary data", float: "NaN o
 
 
 def text_of(value: Any) -> str | None:
-    """The text of a value; None where it has none."""
+    """The text of a value. None where it has none."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -37,6 +37,6 @@ def kind_of(value: Any) -> str:
 
 
 def source_name(text: str) -> str:
-    """The name of a source. 1.0 is the source 1: a column of whole numbers with gaps becomes floating point in pandas."""
+    """The name of a source. 1.0 is the source 1: pandas turns whole numbers with gaps into floating point."""
     whole = _WHOLE_WITH_DECIMALS.fullmatch(text)
     return whole[1] if whole else text
