@@ -273,3 +273,16 @@ def test_a_large_pool_is_parsed_once_and_again_when_anything_changed(tmp_path, l
     assert len(changed) == len(text)
     (tmp_path / "pool.jsonl").write_text(changed)
     assert Pool(data).fingerprint != first.fingerprint and len(parsed) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-40], lambda content: b"x"])
+def test_a_damaged_cache_of_a_pool_is_made_again(tmp_path, res_dir, losses_NT, monkeypatch, damage):
+    monkeypatch.setattr(pool_module, "_CACHED_FROM", 0)
+    data = DataConfig(path=str(tmp_path / "pool.jsonl"))
+    first = Pool(data)
+    (cache,) = (res_dir / ".cache/pools").iterdir()
+    whole = cache.read_bytes()
+    cache.write_bytes(damage(whole))
+    again = Pool(data)
+    assert again.fingerprint == first.fingerprint and list(again) == list(first)
+    assert cache.stat().st_size == len(whole)

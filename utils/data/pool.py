@@ -63,13 +63,11 @@ class Pool:
 
     def _recall(self, cache: Path) -> bool:
         """Take over what was read before. False where there is nothing, or nothing whole."""
+        if not cache.is_file():
+            return False
         try:
             arrays = read_arrays(cache)
-        except (
-            FileNotFoundError,
-            ValueError,
-            zipfile.BadZipFile,
-        ):  # a damaged file is read and written again
+        except (EOFError, ValueError, zipfile.BadZipFile):  # damaged
             return False
         texts = json.loads(arrays["texts"].tobytes())
         self._rows = open_rows(self.data, array("q", arrays["offsets"].tobytes()))
