@@ -21,9 +21,7 @@ from .schema import RunConfig, missing_section
 from .wandb_key import is_key_name
 
 Schema = TypeVar("Schema", bound=BaseModel)
-Checks = Mapping[
-    str, Callable[[Any], Iterable[str]]
-]  # name of a section -> says what is wrong with its value
+Checks = Mapping[str, Callable[[Any], Iterable[str]]]  # name of a section -> what is wrong with its value
 NO_CHECKS: Checks = MappingProxyType({})
 
 _NUMBERS = {
@@ -62,7 +60,7 @@ def _mapping_without_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode)
         line = key_node.start_mark.line + 1
         if not isinstance(key, (str, int, float, bool)) and key is not None:
             kind = type(key).__name__
-            raise ValueError(f"line {line}: found a key of kind {kind}, expected a plain name: write a name")
+            raise ValueError(f"line {line}: found a key of kind {kind}, expected a plain name")
         if key in seen:
             raise ValueError(
                 f"line {line}: key {key!r} was given on line {seen[key]} already: keep one of them"

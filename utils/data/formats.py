@@ -1,4 +1,4 @@
-"""How a row of the pool becomes an example; `data.format` names one of `FORMATS`."""
+"""How a row of the pool becomes an example. `data.format` names one of `FORMATS`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -10,9 +10,8 @@ from typing import IO, Any
 from .text_rows import NOT_UTF8, TextRows
 
 _CHUNK = 2**22  # bytes of a .json file decoded at once; a longer object takes as many as it needs
-_LONGEST_PART = (
-    16  # characters; so near the end of a chunk, an error may come of a literal or escape cut in two
-)
+# Characters. So near the end of a chunk, an error may come of a literal or escape cut in two.
+_LONGEST_PART = 16
 _TEXT_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|\s+', re.DOTALL)
 
 
@@ -121,9 +120,7 @@ def _find_objects(text: "_JsonText", limit: int) -> array:
     while len(offsets) <= limit and text.peek() != closing:
         if text.peek() != "{":
             raise ValueError(f"{text.found()}, expected an object with named columns")
-        offsets[-1] = (
-            text.offset
-        )  # no longer where the object before ended: what lies between is no part of it
+        offsets[-1] = text.offset  # what lies between two objects is no part of either
         text.skip_value()
         offsets.append(text.offset)
         if is_array and text.peek() == ",":

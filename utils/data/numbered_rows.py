@@ -16,12 +16,11 @@ _LARGEST_NUMBER = 10**7  # of a source given by number
 
 
 class NumberedRows:
-    """Rows whose examples have a source and no texts.
+    """Rows whose examples have a source and no texts. Attributes not named are as in `Rows`.
 
     Attributes:
         fingerprint: sha256 over the sources. It does not tell texts apart.
         excluded: no row is.
-        others: as in `Rows`.
     """
 
     data = None

@@ -30,14 +30,13 @@ _CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
 
 
 class Pool:
-    """All rows of `data.path` (up to `data.limit`), checked once on opening.
+    """All rows of `data.path` (up to `data.limit`), checked on opening. Attributes not named are as in `Rows`.
 
     Attributes:
         fingerprint: sha256 over the ordered texts and sources.
         source_names: [""] where rows have no source.
         excluded: under `invalid_rows: drop`, rows without instruction or response,
             or with a value that is no text. They keep their numbers.
-        others: as in `Rows`.
     """
 
     has_texts = True

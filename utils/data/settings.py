@@ -1,4 +1,4 @@
-"""What is wrong with a `data` section by itself, before a row is read; and the pool of one that is right."""
+"""What is wrong with a `data` section before a row is read, and the pool of one that is right."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How an example becomes the text a model sees; `data.template` names one of `TEMPLATES`.
+"""How an example becomes the text a model sees. `data.template` names one of `TEMPLATES`.
 
 A template renders the prompt. The response follows it at once, with no separator of ours in between.
 """
