@@ -32,52 +32,44 @@ PaperSet = Literal["gsm8k", "math", "numglue", "svamp", "mathematics", "simuleq"
 LIMITS = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
 T = TypeVar("T")
 
-# What a setting is called elsewhere -> what it is called here.
+# What a setting is called here -> what it is called elsewhere.
+_CALLED_ELSEWHERE = {
+    "subset.num_clusters": "k n_clusters clusters n_components",
+    "subset.num_restarts": "n_init restarts",
+    "subset.iterations": "niter n_iter max_iter num_iterations",
+    "subset.budget": "size subset_size fraction ratio num_rows",
+    "subset.method": "strategy algorithm selection_method",
+    "subset.trajectories_from": "trajectories_path losses ref_model reference",
+    "train_args.learning_rate": "lr",
+    "train_args.num_train_epochs": "epochs num_epochs n_epochs",
+    "train_args.max_steps": "num_steps total_steps",
+    "train_args.lr_scheduler_type": "scheduler lr_scheduler",
+    "global_batch_size": "batch_size train_batch_size gradient_accumulation_steps grad_accum accumulation",
+    "train_args.per_device_train_batch_size": "batch_size train_batch_size",
+    "data.max_length": (
+        "max_len max_seq_length max_seq_len model_max_length cutoff_len seq_len sequence_length"
+    ),
+    "data.path": "dataset data_path train_file full_data_path file",
+    "data.template": "prompt_template prompt",
+    "data.source_column": "source_key source_field category",
+    "data.limit": "max_samples num_samples max_rows",
+    "model.name_or_path": "model_name model_name_or_path base_model pretrained",
+    "model.tokenizer": "tokenizer_name tokenizer_path",
+    "model.dtype": "torch_dtype",
+    "model.lora.r": "lora_r lora_rank rank",
+    "model.lora.alpha": "lora_alpha",
+    "checkpoints.count": "num_checkpoints n_checkpoints num_loss_ckpts",
+    "checkpoints.every": "save_steps save_every",
+    "seed": "random_seed random_state",
+    "run_name": "output_dir result_dir experiment_name",
+    "tracking.project": "wandb_project project_name",
+    "evaluation.max_new_tokens": "max_tokens max_gen_toks",
+    "evaluation.num_fewshot": "n_shot num_shots few_shot",
+}
+# What a setting is called elsewhere -> what it may be called here.
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("k", "n_clusters", "clusters", "n_components"), ("subset.num_clusters",)),
-    **dict.fromkeys(("n_init", "restarts"), ("subset.num_restarts",)),
-    **dict.fromkeys(("niter", "n_iter", "max_iter", "num_iterations"), ("subset.iterations",)),
-    **dict.fromkeys(("size", "subset_size", "fraction", "ratio", "num_rows"), ("subset.budget",)),
-    **dict.fromkeys(("strategy", "algorithm", "selection_method"), ("subset.method",)),
-    **dict.fromkeys(("trajectories_path", "losses", "ref_model", "reference"), ("subset.trajectories_from",)),
-    **dict.fromkeys(("lr",), ("train_args.learning_rate",)),
-    **dict.fromkeys(("epochs", "num_epochs", "n_epochs"), ("train_args.num_train_epochs",)),
-    **dict.fromkeys(("num_steps", "total_steps"), ("train_args.max_steps",)),
-    **dict.fromkeys(("scheduler", "lr_scheduler"), ("train_args.lr_scheduler_type",)),
-    **dict.fromkeys(
-        ("batch_size", "train_batch_size"), ("global_batch_size", "train_args.per_device_train_batch_size")
-    ),
-    **dict.fromkeys(("gradient_accumulation_steps", "grad_accum", "accumulation"), ("global_batch_size",)),
-    **dict.fromkeys(
-        (
-            "max_len",
-            "max_seq_length",
-            "max_seq_len",
-            "model_max_length",
-            "cutoff_len",
-            "seq_len",
-            "sequence_length",
-        ),
-        ("data.max_length",),
-    ),
-    **dict.fromkeys(("dataset", "data_path", "train_file", "full_data_path", "file"), ("data.path",)),
-    **dict.fromkeys(("prompt_template", "prompt"), ("data.template",)),
-    **dict.fromkeys(("source_key", "source_field", "category"), ("data.source_column",)),
-    **dict.fromkeys(("max_samples", "num_samples", "max_rows"), ("data.limit",)),
-    **dict.fromkeys(
-        ("model_name", "model_name_or_path", "base_model", "pretrained"), ("model.name_or_path",)
-    ),
-    **dict.fromkeys(("tokenizer_name", "tokenizer_path"), ("model.tokenizer",)),
-    **dict.fromkeys(("torch_dtype",), ("model.dtype",)),
-    **dict.fromkeys(("lora_r", "lora_rank", "rank"), ("model.lora.r",)),
-    **dict.fromkeys(("lora_alpha",), ("model.lora.alpha",)),
-    **dict.fromkeys(("num_checkpoints", "n_checkpoints", "num_loss_ckpts"), ("checkpoints.count",)),
-    **dict.fromkeys(("save_steps", "save_every"), ("checkpoints.every",)),
-    **dict.fromkeys(("random_seed", "random_state"), ("seed",)),
-    **dict.fromkeys(("output_dir", "result_dir", "experiment_name"), ("run_name",)),
-    **dict.fromkeys(("wandb_project", "project_name"), ("tracking.project",)),
-    **dict.fromkeys(("max_tokens", "max_gen_toks"), ("evaluation.max_new_tokens",)),
-    **dict.fromkeys(("n_shot", "num_shots", "few_shot"), ("evaluation.num_fewshot",)),
+    name: tuple(key for key, names in _CALLED_ELSEWHERE.items() if name in names.split())
+    for name in " ".join(_CALLED_ELSEWHERE.values()).split()
 }
 
 

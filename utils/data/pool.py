@@ -30,7 +30,7 @@ _CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
 
 
 class Pool:
-    """All rows of `data.path` (up to `data.limit`), checked on opening. Attributes not named are as in `Rows`.
+    """All rows of `data.path` up to `data.limit`, checked on opening. Attributes not named are as in `Rows`.
 
     Attributes:
         fingerprint: sha256 over the ordered texts and sources.
