@@ -15,13 +15,15 @@ from .schema import RunConfig
 from .wandb_key import without_keys
 
 _FLAG = re.compile(r"(--?[A-Za-z][\w.-]*)(=.*)?", re.DOTALL)
-_FLAG_SYNONYMS = {  # what other tools call it -> what it may be called here
-    **dict.fromkeys(("config", "cfg", "yaml"), ("config_file",)),
-    **dict.fromkeys(("ckpt", "ckpts", "checkpoint", "checkpoints", "step", "steps"), ("ckpt", "checkpoints")),
-    **dict.fromkeys(("model", "model_name_or_path", "checkpoint_dir"), ("model_path",)),
-    **dict.fromkeys(("force", "restart"), ("overwrite",)),
-    **dict.fromkeys(("check", "plan"), ("dry_run",)),
-    **dict.fromkeys(("output_path", "out", "output"), ("output_dir",)),
+# What a flag is called here -> what it is called elsewhere, and in our other scripts.
+_CALLED_ELSEWHERE = {
+    "config_file": "config cfg yaml",
+    "ckpt": "ckpts checkpoint checkpoints step steps",
+    "checkpoints": "ckpt ckpts checkpoint step steps",
+    "model_path": "model model_name_or_path checkpoint_dir",
+    "overwrite": "force restart",
+    "dry_run": "check plan",
+    "output_dir": "output_path out output",
 }
 
 
@@ -61,7 +63,9 @@ class CommandParser(argparse.ArgumentParser):
         keys = known_keys(RunConfig) if takes_settings else []
         is_setting = plain in keys or plain in SYNONYMS or any(key.endswith(f".{plain}") for key in keys)
         meant = [name for name in known if name.startswith(plain)]
-        meant += [name for name in _FLAG_SYNONYMS.get(plain, ()) if name in known]
+        meant += [
+            name for name, others in _CALLED_ELSEWHERE.items() if name in known and plain in others.split()
+        ]
         if not meant and not is_setting:
             meant = [name for name in [nearest(plain, known)] if name is not None]
         if meant:
