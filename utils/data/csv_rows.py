@@ -85,7 +85,7 @@ class CsvRows(TextRows):
                     else f"has a quote out of place ({error})"
                 )
                 raise self._error(
-                    line, f"{fault}: close each, and double those inside a quoted cell"
+                    line, f"{fault}: close it, and double quotes inside a quoted cell"
                 ) from None
             yield cells
             line = lines.number + 1
