@@ -254,7 +254,8 @@ class Page:
             inner = value.get("additionalProperties")
             return f"mapping to {self._type(inner)}" if isinstance(inner, dict) and inner else "mapping"
         kinds = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
-        return kinds.get(value.get("type", ""), value.get("type", "any"))
+        kind = str(value.get("type", "any"))
+        return kinds.get(kind, kind)
 
     def _default(self, key: str, value: dict[str, Any], schema: dict[str, Any]) -> str:
         name = key.rsplit(".", 1)[-1]
