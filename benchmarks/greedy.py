@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.artifacts.trajectories.read import read_trajectories
-from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates
 from utils.selection.methods.table import METHODS
@@ -68,13 +68,15 @@ def make_embeddings(num_examples: int, num_dimensions: int) -> np.ndarray:
 
 
 def make_candidates(embeddings_Nd: np.ndarray) -> Candidates:
-    num_examples, rows = len(embeddings_Nd), np.arange(len(embeddings_Nd))
-    folder, tokens = RunPaths(_RUN).trajectories, np.ones(num_examples, np.int32)
+    num_examples = len(embeddings_Nd)
+    rows = np.arange(num_examples)
+    folder = TrajectoryFolder(RunPaths(_RUN).trajectories)
     made_up = dict.fromkeys(TrajectoriesManifest.NAMED_INPUTS, "made up")
     inputs = {**made_up, "num_examples": num_examples}
-    begin_trajectories(folder, inputs, {_STEP: "made up"}, [], tokens, ("loss", "embeddings"))
+    tokens = np.ones(num_examples, np.int32)
+    folder.begin(ScoringRequest(inputs, {_STEP: "made up"}, tokens, ("loss", "embeddings")))
     scores = {"loss": np.ones(num_examples, np.float32), "embeddings": embeddings_Nd}
-    finish_checkpoint(folder, _STEP, num_examples, [(rows, scores, 0.0)])
+    folder.finish(_STEP, num_examples, [(rows, scores, 0.0)])
     trajectories = read_trajectories(_RUN, None, num_examples)
     return Candidates(
         rows, np.zeros(num_examples, np.int32), [""], num_examples, trajectories, np.empty(0, np.int64)

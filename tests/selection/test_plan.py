@@ -18,7 +18,7 @@ import select_s2l
 from tests.artifacts.examples import SCORING_INPUTS
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
-from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
 from utils.selection.limits import check_token_budget, find_limits
@@ -208,15 +208,14 @@ def config_file(make_target: Callable[..., Path], tmp_path: Path) -> Path:
         "num_examples": NUM_ROWS,
         "max_length": config.data.max_length,
     }
-    folder = RunPaths("proxy").trajectories
+    folder = TrajectoryFolder(RunPaths("proxy").trajectories)
     steps = [0, 500, 1000]
-    begin_trajectories(
-        folder, inputs, {step: f"at {step}" for step in steps}, [], np.full(NUM_ROWS, 3, np.int32)
-    )
+    weights = {step: f"at {step}" for step in steps}
+    folder.begin(ScoringRequest(inputs, weights, np.full(NUM_ROWS, 3, np.int32)))
     for step, losses_N in zip(steps, losses_NT.astype(np.float32).T, strict=True):
         kept = {"probability": losses_N, "max_probability": losses_N, "loss": losses_N}
         kept["embeddings"] = rng.normal(size=(NUM_ROWS, 4)).astype(np.float16)
-        finish_checkpoint(folder, step, NUM_ROWS, [(np.arange(NUM_ROWS), kept, 0.0)])
+        folder.finish(step, NUM_ROWS, [(np.arange(NUM_ROWS), kept, 0.0)])
     (tmp_path / "in.txt").write_text("\n".join(map(str, range(50))))
     return path
 

@@ -15,7 +15,7 @@ from tests.artifacts.examples import SCORING_INPUTS
 from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import Subset, read_subset
-from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.counts import budget_in_rows
 from utils.config.schema import SELECTION_PRESETS, RunConfig
 from utils.data.pool import Pool
@@ -85,11 +85,11 @@ def write_proxy(place: Path, losses_NT: np.ndarray, steps: list[int], **inputs) 
         "max_length": data.max_length,
         **inputs,
     }
-    folder = RunPaths("proxy").trajectories
+    folder = TrajectoryFolder(RunPaths("proxy").trajectories)
     weights = {step: f"weights at {step}" for step in steps}
-    begin_trajectories(folder, inputs, weights, [], np.ones(len(losses_NT), np.int32))
+    folder.begin(ScoringRequest(inputs, weights, np.ones(len(losses_NT), np.int32)))
     for step, losses_N in zip(steps, losses_NT.T, strict=True):
-        finish_checkpoint(folder, step, len(losses_N), [(np.arange(len(losses_N)), {"loss": losses_N}, 0.0)])
+        folder.finish(step, len(losses_N), [(np.arange(len(losses_N)), {"loss": losses_N}, 0.0)])
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -26,7 +26,7 @@ from .paths import RunPaths, manifest_in, results_root, step_of
 from .subsets import SubsetManifest
 from .trainings import TrainingManifest
 from .trajectories.manifest import TrajectoriesManifest
-from .trajectories.write import scored_steps
+from .trajectories.write import TrajectoryFolder
 
 _Kind = TypeVar("_Kind", bound=Manifest)
 _WithTime = TrainingManifest | TrajectoriesManifest | SubsetManifest | EvaluationManifest
@@ -98,7 +98,7 @@ def _works(run_name: str) -> Iterator[Work]:
         yield _work("training", training, len(saved & set(planned)), len(planned), origin)
     if paths.trajectories_manifest.is_file():
         scoring = _read(TrajectoriesManifest, paths.trajectories_manifest)
-        done = len(scored_steps(paths.trajectories))
+        done = len(TrajectoryFolder(paths.trajectories).scored_steps())
         yield _work("trajectories", scoring, done, len(scoring.checkpoints) if scoring else 0, origin)
     for folder in sorted(paths.root.glob("subset*")):
         if manifest_in(folder).is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..artifacts.manifests import is_complete
 from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
-from ..artifacts.trajectories.write import BASE_MODEL, holds
+from ..artifacts.trajectories.write import BASE_MODEL, TrajectoryFolder
 from ..config.experiment import ExperimentConfig, ExperimentRun
 from ..config.load import Checks
 from ..config.schema import RunConfig, SubsetConfig
@@ -126,9 +126,9 @@ def check_kept_quantities(
         if subset is None or reference is None:
             continue
         left = [*reference.trajectories.also, *([BASE_MODEL] if score_base_model else [])]
-        folder = RunPaths(reference.run_name).trajectories
+        folder = TrajectoryFolder(RunPaths(reference.run_name).trajectories)
         for name in checks.needed_besides_losses(subset):
-            if name not in left and not holds(folder, name):
+            if name not in left and not folder.holds(name):
                 way_out = (
                     "set score_base_model: true"
                     if name == BASE_MODEL

@@ -21,7 +21,7 @@ from transformers import TrainerCallback
 
 from ..artifacts.checkpoints import find_checkpoints, remove_older_scored_checkpoints
 from ..artifacts.paths import RunPaths
-from ..artifacts.trajectories.write import quantities_of, scored_steps
+from ..artifacts.trajectories.write import TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
 from ..data.pool import Pool
 from .checkpoints import choose_checkpoints
@@ -84,4 +84,5 @@ class TrajectoryCallback(TrainerCallback):
         return plan_scoring(self._config, pool, chosen, overwrite=False, num_devices=num_devices)
 
     def _scored_steps(self) -> list[int]:
-        return scored_steps(self._paths.trajectories, quantities_of(self._config.trajectories.also))
+        folder = TrajectoryFolder(self._paths.trajectories)
+        return folder.scored_steps(quantities_of(self._config.trajectories.also))

@@ -5,7 +5,7 @@ from pathlib import Path
 from ..artifacts.checkpoints import choose_steps, find_checkpoints
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
-from ..artifacts.trajectories.write import scored_steps
+from ..artifacts.trajectories.write import TrajectoryFolder
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
 
@@ -45,7 +45,8 @@ def _check_training_is_complete(run_name: str, found: list[int]) -> None:
         return
     manifest = TrainingManifest.read(path)
     planned = manifest.save_steps
-    scored = scored_steps(RunPaths(run_name).trajectories)  # in training, with checkpoints.keep: last
+    # With checkpoints.keep: last, a checkpoint goes once it is scored.
+    scored = TrajectoryFolder(RunPaths(run_name).trajectories).scored_steps()
     if not manifest.is_complete or not set(planned) <= {*found, *scored}:
         raise ValueError(
             f"run {run_name}: training is {manifest.status} with checkpoints {found} of {planned}: "

@@ -13,7 +13,7 @@ from ..artifacts.differences import pool_record
 from ..artifacts.paths import RunPaths
 from ..artifacts.rates import scoring_pace
 from ..artifacts.trajectories.manifest import ScoringRecord
-from ..artifacts.trajectories.write import begin_trajectories, check_trajectories, quantities_of
+from ..artifacts.trajectories.write import ScoringRequest, TrajectoryFolder, quantities_of
 from ..config.schema import ModelConfig, RunConfig
 from ..data.pool import Pool
 from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
@@ -53,7 +53,7 @@ class ScoringPlan:
         summary: for people.
     """
 
-    folder: Path
+    folder: TrajectoryFolder
     checkpoints: dict[int, Path | None]
     fingerprints: dict[int, str]
     unreadable: dict[int, str]
@@ -104,11 +104,11 @@ def plan_scoring(
         "max_length": data.max_length,
         "precision": config.trajectories.precision,
     }
-    folder = RunPaths(config.run_name).trajectories
+    folder = TrajectoryFolder(RunPaths(config.run_name).trajectories)
     model_record = model_settings.model_dump(mode="json")
     record = ScoringRecord(data=pool_record(data), model=model_record)
     if not overwrite:
-        check_trajectories(folder, inputs, fingerprints, record.data)
+        folder.check(inputs, fingerprints, record.data)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     num_tokens = int(tokens.lengths[scorable].sum())
     device = device_name(own_device())
@@ -121,7 +121,7 @@ def plan_scoring(
         steps=list(chosen),
         num_tokens=num_tokens,
         truncation=truncation_of(tokens, np.arange(len(tokens))),
-        folder=folder,
+        folder=folder.path,
         model=model_size(model_settings, model),
         unrecorded_tokenizer=_unrecorded_tokenizer(chosen),
         num_devices=num_devices,
@@ -158,20 +158,16 @@ def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]
 
     Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
     """
-    return begin_trajectories(
-        plan.folder,
-        plan.inputs,
-        plan.fingerprints,
-        plan.unreadable,
-        plan.tokens.num_response_tokens,
-        plan.quantities,
-        overwrite,
-        replace(
-            plan.record,
-            tokens=plan.num_tokens(plan.scorable_rows),
-            device_name=device_name(device),
-        ),
+    num_tokens = plan.num_tokens(plan.scorable_rows)
+    request = ScoringRequest(
+        inputs=plan.inputs,
+        checkpoints=plan.fingerprints,
+        num_response_tokens=plan.tokens.num_response_tokens,
+        quantities=plan.quantities,
+        unreadable=tuple(plan.unreadable),
+        record=replace(plan.record, tokens=num_tokens, device_name=device_name(device)),
     )
+    return plan.folder.begin(request, overwrite)
 
 
 def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:

@@ -17,7 +17,6 @@ from transformers import PretrainedConfig
 from ..artifacts.files import locked, read_json, write_json
 from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths, checkpoint_name
-from ..artifacts.trajectories.write import batching_path, parts_folder, scored_steps
 from ..config.schema import RunConfig, TrajectoriesConfig
 from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
 from ..modeling.loading import base_config, check_weights, load_base_model, load_checkpoint, load_tokenizer
@@ -65,7 +64,7 @@ def run_scoring(
         if launch.rank == 0:
             # One lock for each checkpoint, so that jobs for different ones may run side by side.
             for step in plan.fingerprints:
-                lock = parts_folder(plan.folder) / f"{checkpoint_name(step)}.lock"
+                lock = plan.folder.parts / f"{checkpoint_name(step)}.lock"
                 held.enter_context(locked(lock, f"another launch is scoring checkpoint {step}"))
         steps = launch.first(lambda: begin(plan, overwrite, launch.device))
         if launch.rank == 0:
@@ -78,7 +77,7 @@ def run_scoring(
         speeds = launch.gather({launch.rank: speed}).values()
         if launch.rank == 0:
             say_speeds(speed for speed in speeds if speed is not None)
-    missing = set(plan.checkpoints) - set(scored_steps(plan.folder)) - failed.keys()
+    missing = set(plan.checkpoints) - set(plan.folder.scored_steps()) - failed.keys()
     assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
     return dict(sorted(failed.items()))
 
@@ -161,7 +160,7 @@ def tokens_per_batch(
 
 def _recorded_tokens_per_batch(config: RunConfig, plan: ScoringPlan, device: torch.device) -> int:
     """Written down before the first unit and read again on a restart: other batches give other last bits."""
-    path = batching_path(plan.folder)
+    path = plan.folder.batching
     if path.is_file() and config.trajectories.max_tokens_per_batch is None:
         return read_json(path)["max_tokens_per_batch"]
     max_tokens = tokens_per_batch(config.trajectories, base_config(config.model_section), device)

@@ -14,7 +14,6 @@ import numpy as np
 
 from ..artifacts.files import locked, read_arrays, save_arrays
 from ..artifacts.paths import checkpoint_name
-from ..artifacts.trajectories.write import finish_checkpoint, parts_folder
 from ..data.batching import scoring_lengths
 from .plan import ScoringPlan
 
@@ -75,11 +74,11 @@ class Units:
         # From the last, which is the likeliest to be missing.
         if not all((folder / unit.file_name).is_file() for unit in reversed(units)):
             return
-        with locked(parts_folder(self._plan.folder) / ".lock"):
+        with locked(self._plan.folder.parts / ".lock"):
             if not folder.is_dir():  # another worker was faster
                 return
             pieces = ((self.rows(unit), *_read_part(folder / unit.file_name)) for unit in units)
-            finish_checkpoint(self._plan.folder, step, len(self._plan.tokens), pieces)
+            self._plan.folder.finish(step, len(self._plan.tokens), pieces)
 
     def _folder(self, step: int) -> Path:
         """Parts of other weights, inputs or sizes lie in other folders and are never mixed in."""
@@ -90,7 +89,7 @@ class Units:
             self._examples_per_unit,
         ]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-        return parts_folder(self._plan.folder) / f"{checkpoint_name(step)}-{key}"
+        return self._plan.folder.parts / f"{checkpoint_name(step)}-{key}"
 
 
 def _read_part(path: Path) -> tuple[dict[str, np.ndarray], float]:

@@ -15,7 +15,7 @@ from ..artifacts.paths import RunPaths, step_of
 from ..artifacts.rates import training_pace
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest
-from ..artifacts.trajectories.write import scored_steps
+from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.counts import scheduled_steps, steps_per_epoch, total_steps
 from ..config.schema import RunConfig
 from ..data.pool import Pool
@@ -218,7 +218,7 @@ def all_steps_are_trained(paths: RunPaths, plan: TrainingPlan) -> bool:
 def missing_checkpoints(paths: RunPaths, plan: TrainingPlan) -> list[int]:
     """The scheduled steps without a checkpoint. With checkpoints.keep: last, its losses stand for it."""
     *earlier, last = plan.save_steps
-    scored = scored_steps(paths.trajectories) if plan.keeps_last_only else []
+    scored = TrajectoryFolder(paths.trajectories).scored_steps() if plan.keeps_last_only else []
     return [
         step for step in [*sorted(set(earlier) - set(scored)), last] if not paths.checkpoint(step).is_dir()
     ]

@@ -18,7 +18,7 @@ from utils.artifacts.manifests import Provenance
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.artifacts.trajectories.read import Trajectories, read_trajectories
-from utils.artifacts.trajectories.write import begin_trajectories, finish_checkpoint
+from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.names import SelectionMethod
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates
@@ -42,19 +42,18 @@ def scores(res_dir: Path) -> dict[str, np.ndarray]:
         "embeddings": rng.normal(size=(NUM_ROWS, 6)).astype(np.float16),
         "num_response_tokens": rng.integers(1, 50, NUM_ROWS).astype(np.int32),
     }
-    folder = RunPaths("proxy").trajectories
+    folder = TrajectoryFolder(RunPaths("proxy").trajectories)
     rows = np.arange(NUM_ROWS)
     weights = {step: f"weights {step}" for step in STEPS}
-    begin_trajectories(
-        folder, SCORING_INPUTS | {"num_examples": NUM_ROWS}, weights, [], scores["num_response_tokens"]
-    )
+    inputs = SCORING_INPUTS | {"num_examples": NUM_ROWS}
+    folder.begin(ScoringRequest(inputs, weights, scores["num_response_tokens"]))
     for number, step in enumerate(STEPS):
         kept = (
             {name: scores[name] for name in ("probability", "max_probability", "embeddings")}
             if step == 1000
             else {}
         )
-        finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, number], **kept}, 0.0)])
+        folder.finish(step, NUM_ROWS, [(rows, {"loss": losses_NT[:, number], **kept}, 0.0)])
     return scores
 
 
@@ -225,12 +224,11 @@ def test_what_prune_then_select_clusters_are_the_falls(scores):
     """Two rows of the same falls at different levels share a cluster; S2L keeps them apart."""
     losses_NT = np.array([[9, 8], [5, 4], [9, 5], [5, 1]] * 10, np.float32)
     rows = np.arange(NUM_ROWS)
-    folder = RunPaths("falls").trajectories
-    begin_trajectories(
-        folder, SCORING_INPUTS | {"num_examples": NUM_ROWS}, {1: "a", 2: "b"}, [], np.ones(NUM_ROWS, np.int32)
-    )
+    folder = TrajectoryFolder(RunPaths("falls").trajectories)
+    inputs = SCORING_INPUTS | {"num_examples": NUM_ROWS}
+    folder.begin(ScoringRequest(inputs, {1: "a", 2: "b"}, np.ones(NUM_ROWS, np.int32)))
     for step in (1, 2):
-        finish_checkpoint(folder, step, NUM_ROWS, [(rows, {"loss": losses_NT[:, step - 1]}, 0.0)])
+        folder.finish(step, NUM_ROWS, [(rows, {"loss": losses_NT[:, step - 1]}, 0.0)])
     of = Candidates(
         rows, np.zeros(NUM_ROWS, np.int32), [""], NUM_ROWS, read_trajectories("falls"), np.empty(0, int)
     )

@@ -13,7 +13,7 @@ from ..files import load_array
 from ..paths import RunPaths, manifest_in, results_root, run_named
 from .imported import SUFFIXES, read_imported
 from .manifest import TrajectoriesManifest
-from .write import KEPT, num_response_tokens_path, quantity_path, scored_steps
+from .write import KEPT, TrajectoryFolder
 
 _ROWS_AT_ONCE = 2**16
 _IN_MEMORY = 2**30  # bytes
@@ -100,29 +100,30 @@ def read_trajectories(
     """
     if trajectories_from.endswith(SUFFIXES):
         return _read_file(Path(trajectories_from), steps, num_examples)
-    folder = RunPaths(run_named(trajectories_from)).trajectories
-    if not manifest_in(folder).is_file():
+    folder = TrajectoryFolder(RunPaths(run_named(trajectories_from)).trajectories)
+    if not manifest_in(folder.path).is_file():
         if any(Path(trajectories_from).glob("**/losses.pt")):
             raise ValueError(
                 f"{trajectories_from} holds the released code's losses.pt: turn them into a file first with `python -m "
                 f"utils.scoring.released_losses {trajectories_from} losses.npz` and name that file"
             )
         raise FileNotFoundError(
-            f"run {trajectories_from!r} has no trajectories in {folder}: make them with `python "
+            f"run {trajectories_from!r} has no trajectories in {folder.path}: make them with `python "
             "run_distributed_trajectories.py --config_file <the proxy's YAML>`, or give a file of losses "
             f"({', '.join(SUFFIXES)})"
         )
-    manifest = TrajectoriesManifest.read(manifest_in(folder))
+    manifest = TrajectoriesManifest.read(manifest_in(folder.path))
     steps = _wanted_steps(steps, sorted(manifest.checkpoints))
-    missing = sorted(set(steps) - set(scored_steps(folder)))
+    scored = folder.scored_steps()
+    missing = sorted(set(steps) - set(scored))
     if missing:
         raise ValueError(
-            f"{folder} lacks the losses of checkpoints {missing}: run the trajectories command for them, or name the "
-            f"checkpoints to use in subset.steps (whole: {scored_steps(folder)})"
+            f"{folder.path} lacks the losses of checkpoints {missing}: run the trajectories command for them, or name the "
+            f"checkpoints to use in subset.steps (whole: {scored})"
         )
     shape = (manifest.num_examples,)
-    columns = [_load(quantity_path(folder, step), shape) for step in steps]
-    return Trajectories(steps, columns, manifest, folder)
+    columns = [_load(folder.quantity(step), shape) for step in steps]
+    return Trajectories(steps, columns, manifest, folder.path)
 
 
 def read_quantity(trajectories: Trajectories, quantity: str, step: int) -> np.ndarray:
@@ -135,7 +136,7 @@ def read_quantity(trajectories: Trajectories, quantity: str, step: int) -> np.nd
             f"{trajectories.origin} holds losses only, and {quantity} at step {step} is needed: score the pool with "
             f"{_scoring_command(quantity)}"
         )
-    path = quantity_path(trajectories.origin, step, quantity)
+    path = TrajectoryFolder(trajectories.origin).quantity(step, quantity)
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist: score the pool with {_scoring_command(quantity, step)}"
@@ -150,7 +151,7 @@ def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
     """
     if trajectories.num_response_tokens is not None:
         return trajectories.num_response_tokens
-    path = num_response_tokens_path(trajectories.origin)
+    path = TrajectoryFolder(trajectories.origin).num_response_tokens
     if trajectories.manifest is None or not path.is_file():
         raise FileNotFoundError(
             f"{trajectories.origin} does not say how many tokens each response has: run `python "

@@ -39,7 +39,7 @@ def scoring_plan_text(summary: "ScoringSummary") -> str:
 def scored_text(plan: "ScoringPlan", failed: Mapping[int, str]) -> str:
     """Args: failed: step -> reason, of the checkpoints that could not be scored."""
     whole = [step for step in plan.checkpoints if step not in failed]
-    return f"losses of {len(whole)} of {len(plan.checkpoints)} checkpoints are whole in {plan.folder}"
+    return f"losses of {len(whole)} of {len(plan.checkpoints)} checkpoints are whole in {plan.summary.folder}"
 
 
 def failed_text(failed: Mapping[int, str]) -> str:
