@@ -1,13 +1,13 @@
-"""Loss trajectories against the plain way: one example at a time, a fresh process and tokenization per checkpoint.
+"""Loss trajectories against the plain way: example by example, a fresh process for each checkpoint.
 
     python benchmarks/trajectories.py --model DIR --pool POOL.jsonl [--num_examples 200] [--num_checkpoints 1]
         [--precision float32] [--plain_precision float32] [--compile] [--device cuda]
 
-DIR holds a config.json and a tokenizer; the checkpoints are random weights of that shape. Both ways score the same rows
-of the same checkpoints in one run, and their losses are compared. The floor is the work that must be done, 2 x
-(parameters outside the embeddings) x tokens + 2 x hidden x vocabulary x response tokens, at the rate of large matrix
-products, measured between batches at least a second apart, since a shared machine's changes all the time and a product
-that large drives a small model out of the caches.
+DIR holds a config.json and a tokenizer. The checkpoints are random weights of that shape. Both ways score the
+same rows of the same checkpoints in one run, and their losses are compared. The floor is the work that must
+be done at the rate of large matrix products: 2 x (parameters outside the embeddings) x tokens + 2 x hidden x
+vocabulary x response tokens. The rate is measured between batches at least a second apart: a shared
+machine's changes all the time, and a product that large drives a small model out of the caches.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from utils.data.tokenization import shared_prefix, tokenize_pool  # noqa: E402
 from utils.modeling.loading import load_checkpoint, load_tokenizer, pad_id_of  # noqa: E402
 from utils.modeling.operations import matrix_rate, scoring_operations  # noqa: E402
 from utils.modeling.precision import float32_products  # noqa: E402
-from utils.modeling.scorer import ResponseScorer  # noqa: E402
+from utils.modeling.scorer import Probe, ResponseScorer  # noqa: E402
 from utils.process.memory import keep_freed_memory  # noqa: E402
 from utils.scoring.run import tokens_per_batch  # noqa: E402
 
@@ -76,14 +76,17 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     plain = [run_plain(arguments, checkpoint) for checkpoint in checkpoints]
     end_to_end, peak, losses = run_ours(arguments, folder, checkpoints)
     error = np.abs(losses - np.array(plain[0]["losses"], np.float32))
-    plain_seconds, floor = plain[0]["scoring_seconds"], ours["work"] / ours["rate"]
+    plain_seconds = plain[0]["scoring_seconds"]
+    floor = ours["work"] / ours["rate"]
     print(
-        f"{arguments.num_examples} examples, {ours['tokens']:,} tokens, {ours['response_tokens']:,} of them response;"
+        f"{arguments.num_examples} examples, {ours['tokens']:,} tokens, "
+        f"{ours['response_tokens']:,} of them response"
     )
     print(f"{device_name(arguments.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(
-        f"ours in {arguments.precision}, plain in {arguments.plain_precision}; matrix rate {ours['rate'] / 1e9:,.0f} GFLOP/s "
-        f"in {arguments.precision}; floor {floor:.2f} s a checkpoint"
+        f"ours in {arguments.precision}, plain in {arguments.plain_precision}; "
+        f"matrix rate {ours['rate'] / 1e9:,.0f} GFLOP/s in {arguments.precision}; "
+        f"floor {floor:.2f} s a checkpoint"
     )
     print(
         f"scoring one checkpoint: plain {plain_seconds:.2f} s, ours {ours['seconds']:.2f} s: "
@@ -123,8 +126,11 @@ def make_checkpoints(arguments: argparse.Namespace, folder: Path) -> list[Path]:
 
 
 def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
-    """Scoring alone: model loaded, pool tokenized. A pass of a second or less is repeated, and the median taken: what a
-    virtual machine gives to a process that has just begun to compute is less than what the plain loop gets later."""
+    """Scoring alone: model loaded, pool tokenized.
+
+    A pass of a second or less is repeated, and the median taken: a virtual machine gives less to a process
+    that has just begun to compute than what the plain loop gets later.
+    """
     keep_freed_memory()
     model_config = ModelConfig(name_or_path=str(checkpoint))
     tokenizer = load_tokenizer(model_config)
@@ -134,21 +140,18 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     model: Any = load_checkpoint(checkpoint, model_config, dtype)
     model = model.to(arguments.device)
     rows = np.flatnonzero(tokens.num_response_tokens > 0)
-    probe = [tokens.row(row) for row in rows_of_all_lengths(rows, scoring_lengths(tokens)[rows])]
-    scorer = ResponseScorer(
-        model,
-        pad_id_of(tokenizer),
-        probe,
-        shared_prefix(tokens, rows),
-        compiled=arguments.compile,
-    )
+    probed = [tokens.row(row) for row in rows_of_all_lengths(rows, scoring_lengths(tokens)[rows])]
+    probe = Probe(probed, shared_prefix(tokens, rows))
+    scorer = ResponseScorer(model, pad_id_of(tokenizer), probe, compiled=arguments.compile)
     budget = tokens_per_batch(
         TrajectoriesConfig(precision=arguments.precision), model.config, torch.device(arguments.device)
     )
     batches = token_budget_batches(rows, scoring_lengths(tokens)[rows], budget)
-    rates, passes = [], []
+    rates: list[float] = []
+    passes: list[float] = []
     while sum(passes) < _LEAST_SECONDS:
-        seconds, measured = 0.0, -1.0
+        seconds = 0.0
+        measured = -1.0
         for batch in batches:
             if seconds > measured + 1:
                 measured = seconds
@@ -157,7 +160,8 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
             scorer.score([tokens.row(row) for row in batch.tolist()]).losses_B.cpu()
             seconds += time.perf_counter() - begun
         passes.append(seconds)
-    num_tokens, num_response = int(tokens.lengths[rows].sum()), int(tokens.num_response_tokens.sum())
+    num_tokens = int(tokens.lengths[rows].sum())
+    num_response = int(tokens.num_response_tokens.sum())
     return {
         "seconds": statistics.median(passes),
         "tokens": num_tokens,
@@ -214,7 +218,8 @@ def run_ours(
 ) -> tuple[float, int, np.ndarray]:
     """The real command over all checkpoints, its processes, loading and tokenization included.
 
-    Returns: seconds; peak resident memory in bytes; the losses of the first checkpoint.
+    Returns:
+        Seconds, peak resident memory in bytes, and the losses of the first checkpoint.
     """
     config = {
         "run_name": "benchmark",

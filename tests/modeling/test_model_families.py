@@ -24,7 +24,7 @@ from utils.modeling import scorer as scorer_module
 from utils.modeling.loading import load_base_model, load_checkpoint, load_checkpoint_tokenizer, load_tokenizer
 from utils.modeling.logits import LogitOperations
 from utils.modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
-from utils.modeling.scorer import ResponseScorer
+from utils.modeling.scorer import Probe, ResponseScorer
 
 TOLERANCE = 1e-4
 LENGTH = 96
@@ -260,7 +260,7 @@ def scored_rows(tokens: TokenizedPool) -> np.ndarray:
 def scorer_of(model: Any, tokens: TokenizedPool) -> ResponseScorer:
     rows = scored_rows(tokens)
     prefix = None if tokens.is_encoder_decoder else shared_prefix(tokens, rows)
-    return ResponseScorer(model, 0, [tokens.row(row) for row in rows[::2]], prefix)
+    return ResponseScorer(model, 0, Probe([tokens.row(row) for row in rows[::2]], prefix))
 
 
 def losses_of(scorer: ResponseScorer, tokens: TokenizedPool, rows: np.ndarray) -> np.ndarray:
@@ -348,7 +348,7 @@ def test_replaced_weights_bring_their_own_logit_operations(make_model):
     scorer = scorer_of(model, tokens)
     rows = scored_rows(tokens)
     model.final_logits_bias.copy_(torch.linspace(-0.5, 0.5, 300)[None])
-    scorer.refresh(None, [tokens.row(row) for row in rows[:3]])
+    scorer.refresh(Probe([tokens.row(row) for row in rows[:3]]))
     assert scorer.slow_because is None
     np.testing.assert_allclose(
         losses_of(scorer, tokens, rows), plain_losses(model, tokens)[rows], atol=TOLERANCE
@@ -389,7 +389,7 @@ def test_attention_that_a_short_row_would_change_for_good_is_full_from_the_start
     assert tokens.response_starts[short] < 7 * 8 < tokens.response_starts[long], (
         "one on each side of where it gives way"
     )
-    scorer = ResponseScorer(model, 0, [tokens.row(long)], None)
+    scorer = ResponseScorer(model, 0, Probe([tokens.row(long)]))
     before = losses_of(scorer, tokens, np.array([long]))
     losses_of(scorer, tokens, np.array([short]))
     np.testing.assert_array_equal(losses_of(scorer, tokens, np.array([long])), before)

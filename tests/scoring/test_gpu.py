@@ -27,7 +27,7 @@ from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.modeling.precision import float32_products
-from utils.modeling.scorer import ResponseScorer
+from utils.modeling.scorer import Probe, ResponseScorer
 
 pytestmark = pytest.mark.gpu
 
@@ -56,13 +56,14 @@ def scorable(tokens: TokenizedPool) -> np.ndarray:
 def scorer_of(model: Any, tokens: TokenizedPool, **options) -> ResponseScorer:
     rows = scorable(tokens)
     prefix = None if tokens.is_encoder_decoder else shared_prefix(tokens, rows)
-    return ResponseScorer(model, 0, [tokens.row(row) for row in rows[:3]], prefix, **options)
+    return ResponseScorer(model, 0, Probe([tokens.row(row) for row in rows[:3]], prefix), **options)
 
 
 @pytest.mark.parametrize("family", sorted(ARCHITECTURES))
 def test_losses_are_those_of_a_plain_loop_on_the_cpu(make_model, family):
     model, tokens = make_model(ARCHITECTURES[family])
-    rows, expected = scorable(tokens), plain_losses(model, tokens)
+    rows = scorable(tokens)
+    expected = plain_losses(model, tokens)
     with float32_products(in_tf32=False):
         scorer = scorer_of(model.cuda(), tokens)
         assert scorer.slow_because is None
@@ -76,7 +77,8 @@ def test_convolutions_are_exact_in_a_scoring(make_model):
     """torch lets cuDNN round their inputs to TF32 unless told otherwise."""
     architecture = {"model_type": "mamba", "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 2}
     model, tokens = make_model(architecture)
-    rows, expected = scorable(tokens), plain_losses(model, tokens)
+    rows = scorable(tokens)
+    expected = plain_losses(model, tokens)
     with float32_products(in_tf32=False):
         scorer = scorer_of(model.cuda(), tokens)
         losses = scorer.score([tokens.row(row) for row in rows]).losses_B

@@ -28,7 +28,7 @@ from utils.data.settings import read_pool
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from utils.modeling import head
 from utils.modeling.loading import load_base_model, load_tokenizer
-from utils.modeling.scorer import ResponseScorer
+from utils.modeling.scorer import Probe, ResponseScorer
 from utils.scoring.launch import Launch, num_workers
 from utils.scoring.plan import plan_scoring
 from utils.scoring.run import run_scoring
@@ -64,7 +64,7 @@ def scorer_of(model, tokens: TokenizedPool, prefix: bool, **options) -> Response
     shared = None
     if prefix and not tokens.is_encoder_decoder:
         shared = shared_prefix(tokens, np.array(scorable(tokens)))
-    return ResponseScorer(model, 0, rows[:3], shared, **options)
+    return ResponseScorer(model, 0, Probe(rows[:3], shared), **options)
 
 
 def batched_losses(scorer: ResponseScorer, tokens: TokenizedPool, batches: list[np.ndarray]) -> np.ndarray:

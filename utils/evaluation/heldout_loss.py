@@ -12,7 +12,7 @@ from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_b
 from ..data.pool import Pool
 from ..data.tokenization import TokenizedPool
 from ..modeling.precision import float32_products
-from ..modeling.scorer import ResponseScorer
+from ..modeling.scorer import Probe, ResponseScorer
 from ..process.reporter import reporter
 
 
@@ -26,10 +26,10 @@ def heldout_losses(
     """
     losses_N = np.full(len(tokens), np.nan, np.float32)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
-    probe = rows_of_all_lengths(scorable, scoring_lengths(tokens)[scorable])
+    probed = rows_of_all_lengths(scorable, scoring_lengths(tokens)[scorable])
     progress = reporter.progress("held-out loss", "row", len(scorable))
     with float32_products(in_tf32=False):
-        scorer = ResponseScorer(model, pad_id, [tokens.row(row) for row in probe])
+        scorer = ResponseScorer(model, pad_id, Probe([tokens.row(row) for row in probed]))
         for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
             losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B.cpu().numpy()
             progress.advance(len(rows))
@@ -48,8 +48,8 @@ def loss_of_rows(losses: np.ndarray) -> dict[str, Any]:
     """Counts and mean of the losses.
 
     Returns:
-        examples: how many have a loss; loss: their plain mean, None without any; without_response_token:
-            the rest.
+        `examples`: how many have a loss, `without_response_token`: how many have none,
+        `loss`: their plain mean, None without any.
     """
     scored = losses[np.isfinite(losses)]
     return {

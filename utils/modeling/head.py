@@ -4,6 +4,7 @@ Legend: R response tokens, H hidden size, V vocabulary, Q rows of a tile, U colu
 K tiles side by side.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,11 +14,11 @@ from .logits import LogitOperations
 
 # (rows, vocabulary entries) of a tile.
 _TILE = {"cpu": (1024, 1024)}  # 4 MiB as float32, which stays in the cache
-_GPU_TILE = (8192, 16384)  # fills the matrix units; 512 MiB as float32
+_GPU_TILE = (8192, 16384)  # fills the matrix units. 512 MiB as float32
 
 
 def output_head(model: Any) -> torch.nn.Linear | None:
-    """The linear layer that turns hidden states into logits; None where no module of its own does that."""
+    """The linear layer that turns hidden states into logits, None where no module of its own does that."""
     head = model.get_output_embeddings()
     # FSMT multiplies by its embedding's weight, without a module for it.
     return None if isinstance(head, torch.nn.Embedding) else head
@@ -27,15 +28,15 @@ class TiledHead:
     """Scores tokens without ever holding the (R, V) logits.
 
     Args:
-        head: the model's own; its weights are read at each call, so they may change in place.
+        head: the model's own. Its weights are read at each call, so they may change in place.
         operations: what the model does to the head's output.
         compiled: fuse what is done to a tile with torch.compile.
     """
 
     def __init__(self, head: torch.nn.Linear, operations: LogitOperations, compiled: bool = False):
         self._head = head
-        self._operations = operations
-        self._tile = torch.compile(_tile, dynamic=True) if compiled else _tile
+        reduce_tile = _tile_reduction(operations)
+        self._reduce_tile = torch.compile(reduce_tile, dynamic=True) if compiled else reduce_tile
 
     def score(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """float32 (R,) -log p of each label in nats, float32 (R,) probability of the likeliest token."""
@@ -57,36 +58,41 @@ class TiledHead:
         for start in range(0, len(weight_VH), size):
             part = slice(start, start + size)
             bias_U = None if bias_V is None else bias_V[part]
-            tiles.append(
-                self._tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, self._operations, start)
-            )
+            tiles.append(self._reduce_tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, start))
         largest_KQ, sums_KQ, of_label_KQ = (torch.stack(values) for values in zip(*tiles, strict=True))
         # Each tile's sum is relative to its own largest logit, so that no exponential overflows.
         log_sum_Q = torch.logsumexp(largest_KQ + sums_KQ.log(), dim=0)
         return log_sum_Q - of_label_KQ.sum(dim=0), torch.exp(largest_KQ.amax(dim=0) - log_sum_Q)
 
 
-def _tile(
-    hidden_QH: torch.Tensor,
-    weight_UH: torch.Tensor,
-    bias_U: torch.Tensor | None,
-    labels_Q: torch.Tensor,
-    operations: LogitOperations,
-    start: int,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One tile of logits, reduced. A function of tensors alone, so that torch.compile fuses all of it.
+def _tile_reduction(operations: LogitOperations) -> Callable[..., tuple[torch.Tensor, ...]]:
+    """What is done to a tile of logits: a function of tensors, so that torch.compile fuses all of it."""
 
-    Args:
-        labels_Q: counted from the tile's first column; a label may lie outside the tile.
-        start: the tile's first column.
+    def reduce_tile(
+        hidden_QH: torch.Tensor,
+        weight_UH: torch.Tensor,
+        bias_U: torch.Tensor | None,
+        labels_Q: torch.Tensor,
+        start: int,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The tile with this first column, reduced.
 
-    Returns:
-        float32 (Q,) each: the largest logit m, the sum of exp(logit - m),
-        and the label's logit (0 if it lies outside).
-    """
-    logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), start).float()
-    inside_Q = (labels_Q >= 0) & (labels_Q < logits_QU.shape[1])
-    column_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
-    of_label_Q = logits_QU.gather(1, column_Q[:, None]).squeeze(1).where(inside_Q, 0.0)
-    largest_Q = logits_QU.amax(dim=1)
-    return largest_Q, logits_QU.sub_(largest_Q[:, None]).exp_().sum(dim=1), of_label_Q
+        Args:
+            hidden_QH: what the head reads.
+            weight_UH: of the tile's columns.
+            bias_U: of the tile's columns.
+            labels_Q: counted from the tile's first column. A label may lie outside the tile.
+            start: the tile's first column.
+
+        Returns:
+            float32 (Q,) each: the largest logit m, the sum of exp(logit - m),
+            and the label's logit (0 if it lies outside).
+        """
+        logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), start).float()
+        inside_Q = (labels_Q >= 0) & (labels_Q < logits_QU.shape[1])
+        column_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
+        of_label_Q = logits_QU.gather(1, column_Q[:, None]).squeeze(1).where(inside_Q, 0.0)
+        largest_Q = logits_QU.amax(dim=1)
+        return largest_Q, logits_QU.sub_(largest_Q[:, None]).exp_().sum(dim=1), of_label_Q
+
+    return reduce_tile

@@ -37,10 +37,10 @@ class ResponseScores:
     """The scores of a batch, on the model's device, so that nobody waits for a GPU before they are read.
 
     Attributes:
-        losses_B: float32, mean -log p over a row's response tokens in nats; NaN for a row without one.
+        losses_B: float32, mean -log p over a row's response tokens in nats, NaN for a row without one.
         probability_B: float32, mean probability of a row's response tokens.
         max_probability_B: float32, mean probability of the likeliest token at the same positions.
-        embeddings_BH: float16, mean of what the output head reads at those positions; None unless asked for.
+        embeddings_BH: float16, mean of what the output head reads at those positions, None unless asked for.
     """
 
     losses_B: torch.Tensor
@@ -58,6 +58,20 @@ class ResponseScores:
         )
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What is known of the rows to come, and tells which way of scoring them is right.
+
+    Attributes:
+        rows: some of them, with response tokens, of many lengths, as `TokenizedPool.row` gives them.
+        prefix: token ids that every row begins with and that end before its first prediction,
+            for a causal model (see `utils.data.tokenization.shared_prefix`). None = not to be shared.
+    """
+
+    rows: Sequence[Row]
+    prefix: np.ndarray | None = None
+
+
 class ResponseScorer:
     """Scores batches of rows with one model, exactly and fast.
 
@@ -68,9 +82,7 @@ class ResponseScorer:
     Args:
         model: in evaluation mode, on its device.
         pad_id: what fills a batch.
-        probe: rows with response tokens, of many lengths, as `TokenizedPool.row` gives them.
-        prefix: token ids that every row begins with and that end before its first prediction,
-            for a causal model (see `utils.data.tokenization.shared_prefix`).
+        probe: of the rows to come.
         embeddings: whether to return embeddings.
         compiled: run the model below its head, and what follows the head, through torch.compile.
     """
@@ -79,8 +91,7 @@ class ResponseScorer:
         self,
         model: PreTrainedModel,
         pad_id: int,
-        probe: Sequence[Row],
-        prefix: np.ndarray | None = None,
+        probe: Probe,
         embeddings: bool = False,
         compiled: bool = False,
     ):
@@ -92,22 +103,22 @@ class ResponseScorer:
         self._longest_together = fixed_rotary_length(model)
         if compiled:
             model.base_model.compile(dynamic=True)
-        self.refresh(prefix, probe)
+        self.refresh(probe)
 
-    def refresh(self, prefix: np.ndarray | None, probe: Sequence[Row]) -> None:
+    def refresh(self, probe: Probe) -> None:
         """Choose the fastest way that is right, at the start and when the weights changed in place."""
         self.slow_because: str | None = None
         self._forget_fast_way()
-        if not probe:
+        if not probe.rows:
             return
-        expected_B = _stack([self._score_alone(row) for row in probe]).losses_B
-        if self._can_share(prefix):
-            problem = self._try_fast_way(prefix, probe, expected_B)
+        expected_B = _stack([self._score_alone(row) for row in probe.rows]).losses_B
+        if self._can_share(probe.prefix):
+            problem = self._try_fast_way(probe.prefix, probe.rows, expected_B)
             if problem is None:
                 return
             self._forget_fast_way()
             self.slow_because = f"without the shared prefix ({problem})"
-        problem = self._try_fast_way(None, probe, expected_B)
+        problem = self._try_fast_way(None, probe.rows, expected_B)
         if problem is not None:
             self._forget_fast_way()
             self.slow_because = f"one example at a time through the model's own forward ({problem})"
@@ -209,17 +220,17 @@ class ResponseScorer:
         return prefix is not None and len(prefix) > 0 and not self._is_encoder_decoder
 
     def _try_fast_way(
-        self, prefix: np.ndarray | None, probe: Sequence[Row], expected_B: torch.Tensor
+        self, prefix: np.ndarray | None, rows: Sequence[Row], expected_B: torch.Tensor
     ) -> str | None:
         """Get ready to score with a separate head and with this prefix.
 
         Returns:
-            Why the losses are not as expected; None if they are.
+            Why the losses are not as expected, None if they are.
         """
         try:
-            self._head = self._separate_head(probe[0])
+            self._head = self._separate_head(rows[0])
             self._prefix_length, self._prefix_cache = self._read_prefix(prefix)
-            difference = (self._score_within_memory(probe).losses_B - expected_B).abs().max().item()
+            difference = (self._score_within_memory(rows).losses_B - expected_B).abs().max().item()
         except torch.OutOfMemoryError:  # a RuntimeError, but no fault of the fast way
             raise
         except NotSeparableError as error:
@@ -231,7 +242,7 @@ class ResponseScorer:
                     "set it to false"
                 ) from error
             return f"{type(error).__name__}: {error}"
-        # Losses that are not finite cannot be compared; they are refused where they are written.
+        # Losses that are not finite cannot be compared. They are refused where they are written.
         if difference <= self._tolerance() or not expected_B.isfinite().all():
             return None
         return f"the fast way differs by {difference:.2g} nats"
@@ -310,5 +321,5 @@ def _stack(scores: list[ResponseScores]) -> ResponseScores:
 
 
 def _mean_per_row(values_R: torch.Tensor, counts_B: torch.Tensor) -> torch.Tensor:
-    """Mean of consecutive stretches along the first dimension, in float64; NaN for an empty stretch."""
+    """Mean of consecutive stretches along the first dimension, in float64, NaN for an empty stretch."""
     return torch.segment_reduce(values_R.double(), "mean", lengths=counts_B)

@@ -1,7 +1,7 @@
 """One worker per device takes units until none is left.
 
 It keeps its checkpoint loaded as long as units of it come. A checkpoint that fails is left out with its
-reason; the others go on. A device that runs out of memory halves its batches and does the unit again.
+reason, and the others go on. A device that runs out of memory halves its batches and does the unit again.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from ..config.schema import RunConfig, TrajectoriesConfig
 from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
 from ..modeling.loading import base_config, check_weights, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.precision import float32_products
-from ..modeling.scorer import ResponseScorer
+from ..modeling.scorer import Probe, ResponseScorer
 from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
 from ..process.reporter import reporter
@@ -50,14 +50,18 @@ _SETTINGS_WITHOUT_EFFECT = {
 def run_scoring(
     config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool, log_heading: str = ""
 ) -> dict[int, str]:
-    """Score all of the plan's checkpoints that are not on disk; runs in every process of the launch.
+    """Score all of the plan's checkpoints that are not on disk. Runs in every process of the launch.
 
     Args:
+        config: of the run.
+        plan: what is scored.
+        launch: the processes.
         overwrite: what is there does not count.
         log_heading: what log.txt begins with, such as the plan.
 
     Returns: step -> reason, for the checkpoints that could not be scored (the same on every rank).
-    Raises: ValueError if the folder holds losses of other inputs; OSError for a full disk and the like.
+
+    Raises: ValueError if the folder holds losses of other inputs, OSError for a full disk and the like.
     """
     keep_freed_memory()
     with contextlib.ExitStack() as held:
@@ -87,7 +91,7 @@ def _score_units(
 ) -> tuple[dict[int, str], WorkerSpeed | None]:
     """This worker's share of what is not on disk of these checkpoints.
 
-    Returns: step -> why it failed here; how fast it went, None without work.
+    Returns: step -> why it failed here, and how fast it went, None without work.
     """
     max_tokens = launch.first(lambda: _recorded_tokens_per_batch(config, plan, launch.device))
     units = Units(plan, config.trajectories.examples_per_unit)
@@ -218,13 +222,15 @@ class _CheckpointScorer:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-checkpoint")
         self._next: tuple[int, Future[Any]] | None = None
         rows = plan.scorable_rows
-        probe = rows_of_all_lengths(rows, scoring_lengths(plan.tokens)[rows])
-        self._probe = [plan.tokens.row(row) for row in probe]
+        probed = rows_of_all_lengths(rows, scoring_lengths(plan.tokens)[rows])
+        self._probe = Probe([plan.tokens.row(row) for row in probed], plan.prefix)
 
     def load(self, step: int, next_step: int | None) -> None:
         """Bring a checkpoint to the device, and begin to read the next.
 
-        Args: next_step: None after the last.
+        Args:
+            next_step: None after the last.
+
         Raises: ValueError if it cannot be loaded.
         """
         if step == self._step:
@@ -251,13 +257,12 @@ class _CheckpointScorer:
                 self.model,
                 self._plan.pad_id,
                 self._probe,
-                self._plan.prefix,
                 embeddings="embeddings" in self._plan.quantities,
                 compiled=self._config.trajectories.compile,
             )
         else:
             _replace_weights(self.model, model)
-            self._scorer.refresh(self._plan.prefix, self._probe)
+            self._scorer.refresh(self._probe)
 
     def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
@@ -291,7 +296,10 @@ class _CheckpointScorer:
     ) -> dict[str, np.ndarray]:
         """Quantity -> array in the order of `rows`.
 
-        Args: after_batch: told the rows of each batch. Raises: ValueError if a loss is no number.
+        Args:
+            after_batch: told the rows of each batch.
+
+        Raises: ValueError if a loss is no number.
         """
         assert self._scorer is not None
         batches = token_budget_batches(
