@@ -1,8 +1,8 @@
-"""What S2L is compared with, each by the definition of its own paper. They see the whole pool and are blind to sources (the
-settings min_per_source and max_per_source balance any of them). Ties go to the lowest row.
+"""What S2L is compared with, each by the definition of its own paper.
 
-Rows taken at random come in the same seeded order as in S2L, so that a comparison at one seed is about how the budget is
-shared out and about nothing else.
+They see the whole pool and are blind to sources (the settings min_per_source and max_per_source balance any
+of them). Ties go to the lowest row. Rows taken at random come in the same seeded order as in S2L,
+so that a comparison at one seed is about how the budget is shared out and about nothing else.
 
 Legend: n candidates, T checkpoints.
 """
@@ -30,8 +30,11 @@ def random(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int)
 
 
 def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
-    """The budget shared out over the sources as S2L does, rows at random inside each: S2L per source with a single
-    cluster. The control that tells how much of S2L is the balance of its sources."""
+    """The budget shared out over the sources as S2L does, rows at random inside each.
+
+    It is S2L per source with a single cluster: the control that tells how much of S2L is the balance
+    of sources.
+    """
     key_n = candidates.random_keys(seed)
     sources = [
         in_random_order(position_m, key_n)
@@ -41,37 +44,49 @@ def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int,
     return choose_in_order(candidates, take_turns(sources, key_n), budget)
 
 
-# Scores: float or integer (n,); the rows of the lowest are taken first.
+# Scores: float or integer (n,). The rows of the lowest are taken first.
 Score = Callable[[Candidates], np.ndarray]
 
 
 def least_confidence(candidates: Candidates) -> np.ndarray:
-    """Lowest mean probability of the response tokens under the last checkpoint: the baseline of this name in the S2L paper,
-    after Bhatt et al., 2024, "An Experimental Design Framework for Label-Efficient Supervised Finetuning",
-    arXiv:2401.06692."""
+    """Lowest mean probability of the response tokens under the last checkpoint.
+
+    The baseline of this name in the S2L paper, after Bhatt et al., 2024, "An Experimental Design Framework
+    for Label-Efficient Supervised Finetuning", arXiv:2401.06692.
+    """
     return _last(candidates, "probability")
 
 
 def lowest_max_probability(candidates: Candidates) -> np.ndarray:
-    """Lowest mean, over the places of the response tokens, of the probability of the likeliest token there, under the last
-    checkpoint: how sure the model is of whatever it would say, not of the response. Least confidence as active learning has
-    it (Settles, 2009), averaged over tokens as DiverseEvol does (Wu et al., 2023, arXiv:2311.08182)."""
+    """Lowest mean probability of the likeliest token at each place of the response, at the last checkpoint.
+
+    It says how sure the model is of whatever it would say, not of the response.
+    Least confidence as active learning has it (Settles, 2009), averaged over tokens as in DiverseEvol
+    (Wu et al., 2023, arXiv:2311.08182).
+    """
     return _last(candidates, "max_probability")
 
 
 def middle_perplexity(candidates: Candidates) -> np.ndarray:
-    """Perplexity nearest to the middle of the pool's ranking (Marion et al., 2023, "When Less is More", arXiv:2309.04564,
-    which keeps the middle of the distribution), under the last checkpoint. The ranking by perplexity is the ranking by
-    mean loss; of rows equally far from the middle the more perplexing comes second."""
+    """Perplexity nearest to the middle of the pool's ranking, under the last checkpoint.
+
+    Marion et al., 2023, "When Less is More", arXiv:2309.04564, keep the middle of the distribution.
+    The ranking by perplexity is the ranking by mean loss.
+    """
     rank_n = np.empty(len(candidates.rows))
     rank_n[np.argsort(_last(candidates, LOSS), kind="stable")] = np.arange(len(rank_n))
     from_middle_n = rank_n - (len(rank_n) - 1) / 2
-    return np.abs(from_middle_n) + 0.25 * (from_middle_n > 0)  # distances differ by a half or more
+    # Distances differ by a half or more: of rows equally far from the middle the more perplexing
+    # comes second.
+    return np.abs(from_middle_n) + 0.25 * (from_middle_n > 0)
 
 
 def high_learnability(candidates: Candidates) -> np.ndarray:
-    """Largest loss of the base model (step 0) minus loss at the last checkpoint (Zhou et al., 2023, "LoBaSS: Gauging
-    Learnability in Supervised Fine-tuning Data", arXiv:2310.13008), without that paper's further normalisation."""
+    """Largest loss of the base model (step 0) minus loss at the last checkpoint.
+
+    Zhou et al., 2023, "LoBaSS: Gauging Learnability in Supervised Fine-tuning Data", arXiv:2310.13008,
+    without that paper's further normalisation.
+    """
     return _last(candidates, LOSS) - _at_step(candidates, LOSS, 0)
 
 
@@ -84,16 +99,17 @@ def longest(candidates: Candidates) -> np.ndarray:
 def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """S2L on the falls of the loss from checkpoint to checkpoint, without rows whose loss does not fall.
 
-    After "Prune, Then Select" (submitted to ICLR 2026, withdrawn): a row is pruned if the slope of a straight line fitted
-    to its trajectory by least squares is above -`min_slope` nats per checkpoint. How that paper measures a slope and a
-    reduction is known from its description only. Pruned rows are taken, at random, once all others are spent.
+    After "Prune, Then Select" (submitted to ICLR 2026, withdrawn). A straight line is fitted to a trajectory
+    by least squares, and the row is pruned if its slope is above -`min_slope` nats per checkpoint.
+    How that paper measures a slope and a reduction is known from its description only.
+    Pruned rows are taken, at random, once all others are spent.
     """
     falls_n = _falls(candidates, subset.min_slope)
     pruned = in_random_order(np.flatnonzero(~falls_n), candidates.random_keys(seed))
     if not falls_n.any():
         words = (
-            f"no loss falls by subset.min_slope ({subset.min_slope:g}) nats per checkpoint: all {len(pruned):,} rows are "
-            "pruned, and the subset is taken at random: lower it"
+            f"no loss falls by subset.min_slope ({subset.min_slope:g}) nats per checkpoint: "
+            f"all {len(pruned):,} rows are pruned, and the subset is taken at random: lower it"
         )
         return replace(choose_in_order(candidates, pruned, budget), warnings=(words,))
     kept = candidates.only(np.flatnonzero(falls_n))
@@ -107,7 +123,10 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
 
 
 def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
-    """Raises: ValueError with a single checkpoint, or if the clusters of a subset to extend were made of something else."""
+    """Refuse trajectories without a slope, or an extension that `check_fit` refuses.
+
+    Raises: ValueError.
+    """
     assert candidates.trajectories is not None
     if len(candidates.trajectories.columns) < 2:
         raise ValueError(
@@ -143,25 +162,35 @@ def _positions(candidates: Candidates) -> np.ndarray:
 def _last(candidates: Candidates, quantity: str) -> np.ndarray:
     """(n,): a quantity of the candidates at the last of the checkpoints used."""
     assert candidates.trajectories is not None
-    steps, columns = candidates.trajectories.steps, candidates.trajectories.columns
     if quantity == LOSS:
-        return columns[-1][candidates.rows]
+        return candidates.trajectories.columns[-1][candidates.rows]
+    steps = candidates.trajectories.steps
     return _at_step(candidates, quantity, steps[-1] if steps else -1)
 
 
 def _at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
-    """Raises: FileNotFoundError naming the command that makes it; ValueError for rows without."""
+    """(n,): a quantity of the candidates at one step.
+
+    Raises:
+        FileNotFoundError: naming the command that makes it.
+        ValueError: for rows without.
+    """
     assert candidates.trajectories is not None
     value_n = read_quantity(candidates.trajectories, quantity, step)[candidates.rows]
     without = candidates.rows[np.isnan(value_n)]
     if len(without):
         raise ValueError(
-            f"{candidates.trajectories.origin}: {len(without):,} rows with losses have no {quantity} at step {step}: "
-            f"{listed(without)}: score that checkpoint again (--overwrite --checkpoints {step})"
+            f"{candidates.trajectories.origin}: {len(without):,} rows with losses have no {quantity} "
+            f"at step {step}: {listed(without)}: "
+            f"score that checkpoint again (--overwrite --checkpoints {step})"
         )
     return value_n
 
 
 def choose_in_order(candidates: Candidates, order: np.ndarray, budget: int) -> Choice:
-    """Args: order: positions among the candidates, as a growing budget takes them."""
+    """The first rows of an order.
+
+    Args:
+        order: positions among them, as a growing budget takes them.
+    """
     return Choice(candidates.rows[order[:budget]], np.full(candidates.num_examples, -1, np.int32))

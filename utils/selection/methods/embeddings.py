@@ -24,9 +24,12 @@ def check_embeddings(candidates: Candidates, subset: SubsetConfig) -> None:
 def unit_embeddings(candidates: Candidates) -> ReadRows:
     """Reads float32 (m, d) by position among the candidates, from a memory-mapped file.
 
-    Raises: FileNotFoundError naming the command that makes the file; ValueError for rows without a direction.
+    Raises:
+        FileNotFoundError: naming the command that makes the file.
+        ValueError: for rows without a direction.
     """
     assert candidates.trajectories is not None
+    origin = candidates.trajectories.origin
     steps = candidates.trajectories.steps
     embeddings_Nd = read_quantity(candidates.trajectories, "embeddings", steps[-1] if steps else -1)
 
@@ -37,8 +40,8 @@ def unit_embeddings(candidates: Candidates) -> ReadRows:
         without = ~((norm_m > 0) & np.isfinite(norm_m))
         if without.any():
             raise ValueError(
-                f"{candidates.trajectories and candidates.trajectories.origin}: embeddings that are zero or not finite: "
-                f"{listed(rows_m[without])}: score them again, or leave them out (subset.exclude)"
+                f"{origin}: found embeddings that are zero or not finite: {listed(rows_m[without])}: "
+                "score them again, or leave them out (subset.exclude)"
             )
         return (embeddings_md / norm_m[:, None]).astype(np.float32)
 

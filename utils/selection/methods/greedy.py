@@ -1,9 +1,10 @@
-"""Two baselines that cover the embeddings of the pool greedily; a larger budget contains a smaller one.
+"""Two baselines that cover the embeddings of the pool greedily. A larger budget contains a smaller one.
 
-Similarities are products of vectors of whole numbers: unit vectors, lengthened and rounded. They are as long as keeps
-every product and every sum of products below 2**53, where float64 is exact. So a matrix product gives the same bits on
-every machine, at any number of threads, whatever order it adds in, and rows of equal gain are equal to the bit. Rounding
-changes a cosine by about 1e-6 at 50,000 rows and less at fewer; that embeddings are kept as float16 changes it by more.
+Similarities are products of vectors of whole numbers: unit vectors, lengthened and rounded. Their length is
+the largest that keeps every product and every sum of products below 2**53, up to where float64 is exact.
+So a matrix product gives the same bits on every machine, at any number of threads, in whatever order it adds,
+and rows of equal gain are equal to the bit. Rounding changes a cosine by about 1e-6 at 50,000 rows, and by
+less at fewer. Keeping embeddings as float16 changes it by more.
 
 Legend: n candidates, d dimensions, b rows looked at together, P pairs of rows.
 """
@@ -21,25 +22,28 @@ _LARGEST_SUM = 2**53
 _ROWS_AT_ONCE = 512
 _TILE = 2**14
 _MANY_PAIRS = 2**25  # kept twice, 0.8 gigabytes
-_MANY_OF_ALL = 1 / 8  # of all pairs; below it going through them is faster than a matrix product
+_MANY_OF_ALL = 1 / 8  # of all pairs. Below it going through them is faster than a matrix product
 _SAMPLED_ROWS = 512
 
 
 def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
-    """Greedy maximisation of the sum over all rows of 1 + the cosine similarity to their nearest chosen row (the facility
-    location function; greedy by Nemhauser et al., 1978). Ties, of the rounded
-    vectors, to the lowest row.
+    """Greedy maximisation of the facility location function (greedy by Nemhauser et al., 1978).
 
-    Exact: no sampling, no graph of neighbours that leaves similarities out, no rounding of sums. The gain of every row is
-    kept up to date: a pick lowers the gains only through the rows that it covers better than before, some n / p of them
-    at the p-th pick. Once few pairs of rows are left that are more similar than the first of them is covered, only those
-    are kept.
+    The function is the sum over all rows of 1 + the cosine similarity to their nearest chosen row.
+    Ties, of the rounded vectors, go to the lowest row.
+
+    Exact: no sampling, no graph of neighbours that leaves similarities out, no rounding of sums. The gain of
+    every row is kept up to date. A pick lowers gains only through the rows that it covers better than before,
+    some n / p of them at the p-th pick. Once few pairs of rows (i, j) are more similar than i is covered,
+    only those are kept.
     """
     vectors_nd, length = _whole_vectors(candidates, num_summed=2 * len(candidates.rows))
-    num_rows, one = len(vectors_nd), float(length**2)
+    num_rows = len(vectors_nd)
+    one = float(length**2)  # a cosine of 1, in products of whole numbers
     cover_n = np.full(num_rows, -one)  # nothing chosen: similarity 1 + cos = 0
     gain_n = num_rows * one + vectors_nd @ vectors_nd.sum(0)
-    order, closer = np.empty(budget, np.int64), None
+    order = np.empty(budget, np.int64)
+    closer = None
     for place in range(budget):
         best = int(np.argmax(gain_n))
         order[place] = best
@@ -67,11 +71,20 @@ def _lower_gains(
     old_cover_b: np.ndarray,
     new_cover_b: np.ndarray,
 ) -> None:
-    """Take from each row's gain what the rows `better` would have got from it between their old and new cover."""
+    """Take from each row's gain what it no longer gains: these rows are covered better now.
+
+    Args:
+        gain_n: changed in place.
+        better: integers (b,), the rows that are covered better.
+        old_cover_b: their similarity to the nearest row chosen before.
+        new_cover_b: their similarity to the row chosen now.
+    """
     for start in range(0, len(better), _ROWS_AT_ONCE):
         piece = slice(start, start + _ROWS_AT_ONCE)
-        old_b1, new_b1 = old_cover_b[piece, None], new_cover_b[piece, None]
+        old_b1 = old_cover_b[piece, None]
+        new_b1 = new_cover_b[piece, None]
         for tile in _tiles(len(gain_n)):
+            # A similarity above the cover is gain. The part of it up to the new cover is lost.
             lost_bt = vectors_nd[better[piece]] @ vectors_nd[tile].T
             np.clip(lost_bt, old_b1, new_b1, out=lost_bt)
             lost_bt -= old_b1
@@ -114,7 +127,8 @@ class _CloserPairs:
     def better_covered(self, pick: int, cover_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows that are more similar to `pick` than to any row chosen before, and these similarities."""
         pairs = slice(*self._by_gaining.indptr[pick : pick + 2])
-        covered, similarity = self._by_gaining.indices[pairs], self._by_gaining.data[pairs]
+        covered = self._by_gaining.indices[pairs]
+        similarity = self._by_gaining.data[pairs]
         better = similarity > cover_n[covered]
         return covered[better], similarity[better]
 
@@ -124,18 +138,24 @@ class _CloserPairs:
         """As `_lower_gains`."""
         pairs = self._by_covered[better]
         counts_b = np.diff(pairs.indptr)
-        old, new = np.repeat(old_cover_b, counts_b), np.repeat(new_cover_b, counts_b)
+        old = np.repeat(old_cover_b, counts_b)
+        new = np.repeat(new_cover_b, counts_b)
         np.subtract.at(gain_n, pairs.indices, np.clip(pairs.data, old, new) - old)
 
 
 def _closer(
     vectors_nd: np.ndarray, cover_n: np.ndarray, start: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs of which one row is among those from `start` on and the other is not before them: each product of two rows
-    tells of a pair both ways. Returns: int32 i, int32 j, float64 similarity."""
+    """The closer pairs of one of the rows from `start` on and a row that is not before them.
+
+    Returns:
+        int32 i, int32 j, and float64 similarity, each (P,).
+    """
     rows = slice(start, start + _ROWS_AT_ONCE)
     similarity_bt = vectors_nd[rows] @ vectors_nd[start:].T
-    num_rows, found = len(similarity_bt), []
+    num_rows = len(similarity_bt)
+    found = []
+    # Each product of two rows tells of a pair both ways, so half of all products are enough.
     for is_closer_bt, is_turned in (
         (similarity_bt > cover_n[rows, None], False),
         (similarity_bt[:, num_rows:] > cover_n[start + num_rows :], True),
@@ -149,9 +169,11 @@ def _closer(
 
 
 def k_center(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
-    """Greedy k-center (Gonzalez, 1985; for choosing data: Sener and Savarese, 2018, arXiv:1708.00489): each pick is the
-    row farthest from all chosen ones, in Euclidean distance of unit vectors. The first is drawn by the seed. Ties to the
-    lowest row."""
+    """Greedy k-center (Gonzalez, 1985). For choosing data: Sener and Savarese, 2018, arXiv:1708.00489.
+
+    Each pick is the row farthest from all chosen ones, in Euclidean distance of unit vectors.
+    The first is drawn by the seed. Ties go to the lowest row.
+    """
     vectors_nd, _ = _whole_vectors(candidates, num_summed=4)
     square_n = np.einsum("nd,nd->n", vectors_nd, vectors_nd)
     nearest_n = np.full(len(vectors_nd), np.inf)
@@ -169,9 +191,11 @@ def k_center(candidates: Candidates, subset: SubsetConfig, budget: int, seed: in
 def _whole_vectors(candidates: Candidates, num_summed: int) -> tuple[np.ndarray, int]:
     """float64 (n, d) of whole numbers, and how long a unit vector became.
 
-    Args: num_summed: of so many products of two vectors the sum must be exact.
+    Args:
+        num_summed: of so many products of two vectors the sum must be exact.
     """
-    read_rows, num_rows = unit_embeddings(candidates), len(candidates.rows)
+    read_rows = unit_embeddings(candidates)
+    num_rows = len(candidates.rows)
     vectors_nd = np.empty((num_rows, read_rows(slice(0, 1)).shape[1]))
     # Rounding lengthens a vector by at most half the square root of its number of dimensions.
     length = math.isqrt(_LARGEST_SUM // num_summed) - math.isqrt(vectors_nd.shape[1]) - 1

@@ -1,11 +1,12 @@
 """k-means over loss trajectories, bit-identical at any thread count and on any x86 CPU with AVX2 or better.
 
-faiss does the work. Left to itself it computes distances of many rows through OpenBLAS, whose rounding depends on CPU
-and thread count, or in kernels that differ between AVX2 and AVX-512. Of up to 32 dimensions it has kernels of its own
-that need no BLAS and are several times faster than its plain sums of squared differences.
+faiss does the work. Left to itself it computes distances of many rows through OpenBLAS, whose rounding
+depends on CPU and thread count, or in kernels that differ between AVX2 and AVX-512. Up to 32 dimensions
+it has kernels of its own. They need no BLAS and are several times faster than its plain sums of squared
+differences.
 
-With faiss-gpu installed the GPUs do it; the clusters then agree with the CPU's to rounding only, and the
-manifest says which it was.
+With faiss-gpu installed the GPUs do it. Their clusters agree with the CPU's to rounding only,
+and the manifest says which it was.
 
 Legend: n rows, m some of them, T checkpoints (or d dimensions of embeddings), K clusters.
 """
@@ -30,7 +31,7 @@ INIT_METHODS = {
     "kmeans++": faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
 }
 
-# Rows m -> float32 (m, T). Asked piece by piece, so that not all of a hundred million rows are in memory at once.
+# Rows m -> float32 (m, T). Asked piece by piece: a hundred million rows never are in memory at once.
 ReadRows = Callable[[np.ndarray | slice], np.ndarray]
 
 
@@ -40,8 +41,8 @@ class KMeansSettings:
 
     Attributes:
         num_clusters: at most so many.
-        max_points_per_centroid: centroids are fitted on a random sample of so many rows per cluster at most. None fits
-            them on all rows. Every row is assigned in either case.
+        max_points_per_centroid: centroids are fitted on a random sample of so many rows per cluster at most.
+            None fits them on all rows. Every row is assigned in either case.
         num_restarts: k-means runs this often and the tightest result counts.
     """
 
@@ -64,11 +65,11 @@ class KMeansSettings:
 
 @contextlib.contextmanager
 def reproducible_faiss(num_dimensions: int = _NEVER) -> Iterator[None]:
-    """Distances in AVX2 without BLAS, faiss's own global settings restored afterwards.
+    """Distances in AVX2 without BLAS. faiss's own global settings are restored afterwards.
 
-    Where there is no AVX2 (another processor, or FAISS_SIMD_LEVEL says so) the level stays as it is; `backend` names
-    it. The number of threads is left alone: each row's distances and each centroid's sum are computed by one thread,
-    in row order.
+    Where there is no AVX2 (another processor, or FAISS_SIMD_LEVEL says so) the level stays as it is,
+    and `backend` names it. The number of threads is left alone: each row's distances and each centroid's sum
+    are computed by one thread, in row order.
     """
     blas_threshold = faiss.cvar.distance_compute_blas_threshold
     simd_level = faiss.SIMDConfig.get_level()
@@ -96,19 +97,19 @@ def backend() -> dict[str, Any]:
 def cluster_rows(
     read_rows: ReadRows, num_rows: int, settings: KMeansSettings, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster rows by Euclidean distance; each row belongs to its nearest centroid, ties to the lowest centroid.
+    """Cluster rows by Euclidean distance: each belongs to its nearest centroid, ties to the lowest.
 
-    Up to `num_clusters` distinct rows are one cluster each, without k-means. Otherwise there may be fewer clusters
-    than asked for (a centroid that ends without rows is none), never more.
+    Up to `num_clusters` distinct rows are one cluster each, without k-means. Otherwise there may be fewer
+    clusters than asked for (a centroid that ends without rows is none), never more.
 
     Args:
         read_rows: rows by position or slice, finite.
         num_rows: n >= 1.
-        seed: any integer >= 0; faiss takes its low 31 bits.
+        seed: any integer >= 0, of which faiss takes the low 31 bits.
 
     Returns:
-        int32 (n,), clusters numbered from 0 in the order of their lowest rows, hence not by faiss's numbering; and
-        float32 (K, T), their centroids.
+        int32 (n,), clusters numbered from 0 in the order of their lowest rows (not by faiss's numbering),
+        and float32 (K, T), their centroids.
     """
     assert 1 <= num_rows < _NEVER
     if num_rows == 1:  # of a million sources most are so small
@@ -141,7 +142,11 @@ def cluster_rows(
 def nearest_centroids(
     read_rows: ReadRows, num_rows: int, centroids_KT: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """int32 (n,) and float32 (n,): the nearest centroid of each row, ties to the lowest, and its squared distance."""
+    """The nearest centroid of each row, ties to the lowest.
+
+    Returns:
+        int32 (n,), the centroids, and float32 (n,), the squared distances.
+    """
     label_n = np.empty(num_rows, np.int32)
     distance_n = np.empty(num_rows, np.float32)
     with reproducible_faiss(centroids_KT.shape[1]):
@@ -170,7 +175,7 @@ def _distinct_rows(read_rows: ReadRows, num_rows: int, at_most: int) -> np.ndarr
     """(K, T): the distinct rows, if there are no more than `at_most`."""
     distinct_KT = None
     for losses_mT in _pieces(read_rows, num_rows):
-        # Counting one checkpoint's distinct losses takes a hundredth of the time and nearly always settles it.
+        # Counting one checkpoint's distinct losses takes a hundredth of the time and nearly always is enough.
         if len(np.unique(losses_mT[:, 0])) > at_most:
             return None
         distinct_KT = np.unique(

@@ -1,8 +1,9 @@
-"""Seeded chance. Everything random in selection comes from the run's seed through sha256 and from nothing else: not
-from the budget, not from global random state, not from the version of numpy (only raw bits of PCG64 are used, which
-numpy promises never to change).
+"""Seeded chance: all that is random in selection follows from the run's seed and from nothing else.
 
-Legend: N examples of the pool, n the rows at hand, G groups.
+Not from the budget, not from global random state, not from the version of numpy: only raw bits of PCG64
+are used, which numpy promises never to change.
+
+Legend: N examples of the pool, n the rows at hand, m some of them.
 """
 
 import hashlib
@@ -17,20 +18,23 @@ def derived_seed(seed: int, *purpose: str) -> int:
 
 
 def random_keys(seed: int, num_examples: int) -> np.ndarray:
-    """uint64 (N,): one random number for each row of the pool. Ascending keys are the random order in which every
-    method takes rows, so the methods of one seed differ only in how they share the budget out, and a smaller budget
-    takes a beginning of what a larger one takes."""
+    """uint64 (N,): one random number for each row of the pool.
+
+    Ascending keys are the random order in which every method takes rows. So the methods of one seed differ
+    only in how they share the budget out, and a smaller budget takes a beginning of what a larger one takes.
+    """
     entropy = np.random.SeedSequence(derived_seed(seed, "order"))
     return np.random.PCG64(entropy).random_raw(num_examples)
 
 
 def in_random_order(position_m: np.ndarray, key_n: np.ndarray) -> np.ndarray:
-    """Positions by ascending keys; keys that agree in their high bits keep their order.
+    """Positions by ascending keys. Keys that agree in their high bits keep their order.
 
-    Key and place share one number, because numpy sorts numbers many times faster than it finds their order.
-
-    Args: position_m: integers (m,), positions of keys.
+    Args:
+        position_m: integers (m,), positions of keys.
     """
+    # numpy sorts numbers many times faster than it finds their order (argsort). So the low bits of each key
+    # make room for its place, the keys are sorted, and the places are read off.
     bits = max(1, (len(position_m) - 1).bit_length())
     low = np.uint64((1 << bits) - 1)
     key_and_place_m = key_n[position_m] & ~low
@@ -43,7 +47,9 @@ def in_random_order(position_m: np.ndarray, key_n: np.ndarray) -> np.ndarray:
 def sample_positions(num_positions: int, size: int, seed: int) -> np.ndarray:
     """int64 (size,), ascending: a random sample without repetition, in memory that goes with `size` alone."""
     assert size <= num_positions
-    bits, drawn = np.random.PCG64(np.random.SeedSequence(seed)), np.empty(0, np.uint64)
+    bits = np.random.PCG64(np.random.SeedSequence(seed))
+    drawn = np.empty(0, np.uint64)
+    # Drawn with repetition until enough are distinct. The first of those count, as if drawn one by one.
     while True:
         drawn = np.concatenate([drawn, bits.random_raw(2 * size) % np.uint64(num_positions)])
         distinct, first = np.unique(drawn, return_index=True)

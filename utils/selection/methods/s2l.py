@@ -1,6 +1,6 @@
-"""SmallToLarge (arXiv:2403.07384), Algorithm 1: cluster the loss trajectories, spend the budget evenly on the clusters.
+"""SmallToLarge, Algorithm 1: cluster the loss trajectories, spend the budget evenly on the clusters.
 
-    Algorithm 1, of the paper                           here
+    Algorithm 1 of arXiv:2403.07384                     here
     cluster the trajectories into C_1 ... C_K           cluster_rows
     sort the clusters by size, ascending                take_turns
     for k = 1 ... K:
@@ -8,18 +8,19 @@
         S += all of C_k if |C_k| <= R_k,
              else R_k of C_k at random                  in_random_order
 
-The algorithm is written for one budget B. Taking turns, one row of each cluster that has rows left, puts all rows into
-one order whose first B rows are what Algorithm 1 takes, for every B: an equal share for each cluster, small ones spent.
-Therefore a smaller subset is contained in a larger one, and one clustering serves all budgets.
+The algorithm is written for one budget B. Here clusters take turns: in each turn every cluster
+that has rows left gives one. That puts all rows into one order. Its first B rows are what Algorithm 1 takes,
+for every B: small clusters are spent, the others have given equal shares.
+So a smaller subset is contained in a larger one, and one clustering serves all budgets.
 
 Deviations, each for a reason:
-- `per_source` (preset released): sources take turns by the same rule and each source is clustered by itself, as the
-  released code does; the paper's Algorithm 1 knows no sources.
-- `min_cluster_size: 3` (preset released): smaller clusters are passed over until all others are spent, as in the
-  released code; 1 (preset paper) makes no exception.
-- R_k is rounded down, so in the last, incomplete turn the larger clusters are served. Clusters of equal size come in a
-  random order, so that what rounding leaves over does not always go to the rows at the end of the pool.
-- `clusters: embeddings` clusters the last checkpoint's mean response embeddings, brought to unit length, instead.
+- `per_source` (preset released): each source is clustered by itself, as in the released code, and sources
+  take turns by the same rule. The paper's Algorithm 1 knows no sources.
+- `min_cluster_size: 3` (preset released): smaller clusters are passed over until all others are spent,
+  as in the released code. 1 (preset paper) makes no exception.
+- R_k is rounded down, so in the last, incomplete turn the larger clusters are served. Clusters of equal size
+  come in a random order, so that what rounding leaves over does not always go to the end of the pool.
+- `clusters: embeddings` clusters the last checkpoint's mean response embeddings instead, at unit length.
 
 Legend: N examples of the pool, n candidates, m those of one source, K clusters, T checkpoints.
 """
@@ -60,7 +61,10 @@ def check_clusterable(candidates: Candidates, subset: SubsetConfig) -> None:
 
 
 def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig) -> None:
-    """Raises: ValueError if the clusters of the subset that is extended, where there is one, were made of something else."""
+    """Refuse an extension by other numbers than the subset to extend was clustered by.
+
+    Raises: ValueError.
+    """
     if candidates.stored is None:
         return
     extension = Extension(candidates.stored)
@@ -75,9 +79,10 @@ def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig)
 def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int:
     """K: the given one, or one that follows from the pool.
 
-    One cluster for every hundred rows of the largest source (of the pool, if sources are not clustered apart), at most
-    the paper's 100. Sources share a budget evenly, so one K gives about as many rows of a cluster in each of them. K does
-    not depend on the budget: so a smaller subset is contained in a larger one, also where each is a run of its own.
+    One cluster for every hundred rows of the largest source (of the pool,
+    if sources are not clustered apart), at most the paper's 100. Sources share a budget evenly,
+    so one K gives about as many rows of a cluster in each of them. K does not depend on the budget,
+    so a smaller subset is contained in a larger one even where each is a run of its own.
     """
     if subset.num_clusters is not None:
         return subset.num_clusters
@@ -90,7 +95,7 @@ def most_clusters(subset: SubsetConfig, candidates: Candidates) -> int:
 
 
 def _parts(subset: SubsetConfig, candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and positions of each part that is clustered by itself: the sources that have rows, or all rows."""
+    """Name and positions of what is clustered by itself: the sources that have rows, or all rows."""
     if subset.per_source:
         named = zip(candidates.source_names, candidates.positions_by_source(), strict=True)
         yield from ((name, position_m) for name, position_m in named if len(position_m))
@@ -106,8 +111,9 @@ def _part_sizes(subset: SubsetConfig, candidates: Candidates) -> np.ndarray:
 class SourceClusters:
     """Clusters the candidates of one source after the other, each apart.
 
-    Cluster numbers are unique over all sources: those of the first source (by name) come first, inside a source they
-    follow the clusters' lowest rows. Where a subset is extended, its clusters keep their numbers and come before.
+    Cluster numbers are unique over all sources. Those of the first source (by name) come first,
+    inside a source they follow the clusters' lowest rows.
+    Where a subset is extended, its clusters keep their numbers and come before all others.
     """
 
     def __init__(self, candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig, seed: int):
@@ -138,7 +144,7 @@ class SourceClusters:
         return cluster_m
 
     def choice(self, order: np.ndarray, clusters_N: np.ndarray) -> Choice:
-        """What was chosen, with the centroids and what there is to say of rows that joined stored clusters."""
+        """What was chosen, with the centroids and a word on rows that joined stored clusters."""
         choice = Choice(self.candidates.rows[order], clusters_N, np.concatenate(self._centroids), backend())
         fit = None if self._extension is None else self._extension.fit()
         if fit is None:
@@ -160,7 +166,7 @@ def choose_from_clusters(clusters: SourceClusters, subset: SubsetConfig, budget:
     for source, position_m in _parts(subset, candidates):
         cluster_m = clusters.cluster(source, position_m)
         clusters_N[candidates.rows[position_m]] = cluster_m
-        cluster_m -= cluster_m.min()
+        cluster_m -= cluster_m.min()  # numbered from 0 again: the groups of this source alone
         members = positions_by_group(cluster_m, int(cluster_m.max()) + 1)
         del cluster_m  # of a hundred million rows each array counts
         members = [in_random_order(position_m[places], key_n) for places in members if len(places)]
@@ -171,24 +177,26 @@ def choose_from_clusters(clusters: SourceClusters, subset: SubsetConfig, budget:
 def take_turns(groups: list[np.ndarray], key_n: np.ndarray, min_size: int = 1) -> np.ndarray:
     """Merge groups of positions, each in an order of its own, into one order.
 
-    In every turn each group that has any left gives its next one, larger groups first. Of groups of equal size the one
-    that holds the lowest key comes first. Groups smaller than `min_size` come after all others, in the same manner. With
-    arrays of all positions' groups, of the groups' sizes and lowest keys, and of each position's place in its group:
+    In every turn each group that has any left gives its next one, larger groups first.
+    Of groups of equal size the one that holds the lowest key comes first.
+    Groups smaller than `min_size` come after all others, in the same manner. With arrays of all positions'
+    groups, of the groups' sizes and lowest keys, and of each position's place in its group:
 
         by_turn = np.lexsort((lowest[group], -size[group], place, size[group] < min_size))
 
-    Sorting takes eight times as long as what is done here, at ten million rows.
+    At ten million rows, sorting so takes eight times as long as what is done here.
 
-    The first B positions are the water-filling of budget B: with the groups ascending by size, the k-th of K gives
-    min(its size, what is left // (K - k + 1)). So n groups of one row each are served exactly like one group of n rows
-    in the order of their keys.
+    The first B positions are the water-filling of budget B. With the groups ascending by size, the k-th of K
+    gives min(its size, what is left // (K - k + 1)). So n groups of one row each are served exactly like one
+    group of n rows in the order of their keys.
 
     Args:
         groups: integers, all disjoint, none empty.
         key_n: uint64 (n,).
+        min_size: of the groups that are not passed over.
 
     Returns:
-        all positions of all groups.
+        All positions of all groups.
     """
     if len(groups) == 1:
         return groups[0]
@@ -215,7 +223,10 @@ def take_turns(groups: list[np.ndarray], key_n: np.ndarray, min_size: int = 1) -
 
 
 def _of_part(read_rows: ReadRows, position_m: np.ndarray, num_candidates: int) -> ReadRows:
-    """The rows of one source by their place in it; of all sources together as they are, which saves a copy."""
+    """The rows of one source by their place in it.
+
+    All sources together are read as they are, which saves a copy.
+    """
     if len(position_m) == num_candidates:
         return read_rows
     return lambda piece: read_rows(position_m[piece])

@@ -46,14 +46,17 @@ class Method:
     """A way to choose rows.
 
     Attributes:
-        choose: (candidates, settings, budget in rows, seed) -> the choice; a larger budget contains a smaller one.
-        check: (candidates, settings): reads what `choose` will read; raises what is wrong with it.
+        choose: (candidates, settings, budget in rows, seed) -> the choice.
+            A larger budget contains a smaller one.
+        check: (candidates, settings): reads what `choose` will read, raises what is wrong with it.
         settings: names of the subset settings that its result depends on.
-        needs_trajectories: whether it cannot do without; given to others, they only say which rows are unscorable.
+        needs_trajectories: whether it cannot do without. Given to other methods, they only say which rows are
+            unscorable.
         by_source: whether it always shares the budget out over the sources first (S2L: if per_source is set).
         takes_at_random: whether a group's rows are taken in the seeded random order, not by a score.
-        reads: what it needs of the trajectories besides the losses: names of `trajectories.also`, or BASE_MODEL.
-        revision: of its definition; a subset that an earlier one chose is not taken for what this one would choose.
+        reads: what it needs of the trajectories besides the losses: names of `trajectories.also`,
+            or BASE_MODEL.
+        revision: of its definition. What an earlier one chose is not taken for what this one would choose.
     """
 
     choose: Callable[[Candidates, SubsetConfig, int, int], Choice]
