@@ -402,7 +402,10 @@ def test_new_rows_that_do_not_fit_the_clusters_are_warned_of(place, capsys):
     chosen(place, "old")
     grow(place, shift=50)
     chosen(place, "new", extend="old", budget=110)
-    assert "warning: 120 new rows joined the clusters; 100.0 % of them are farther" in capsys.readouterr().err
+    assert (
+        "warning: 120 new rows joined the clusters, and 100.0 % of them are farther"
+        in capsys.readouterr().err
+    )
 
 
 def test_few_new_rows_far_away_are_an_accident_and_many_are_not():

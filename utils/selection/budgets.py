@@ -27,9 +27,11 @@ class SubsetRequest:
 def subset_requests(config: RunConfig, inputs: dict[str, Any], num_selectable: int) -> list[SubsetRequest]:
     """The subset of a run, or of a list of budgets one each, the smallest first.
 
-    Args: inputs: what they are made from, except the budget.
+    Args:
+        inputs: what they are made from, except the budget.
 
-    Raises: ValueError for a budget beyond the selectable rows, or two that are the same number of rows.
+    Raises:
+        ValueError: for a budget beyond the selectable rows, or two that are the same number of rows.
     """
     subset = config.subset_section
     paths = RunPaths(config.run_name)
@@ -39,7 +41,8 @@ def subset_requests(config: RunConfig, inputs: dict[str, Any], num_selectable: i
         if repeated := sorted({rows for rows in budgets if budgets.count(rows) > 1}):
             same = [str(budget) for budget in subset.budget if rows_of[budget] in repeated]
             raise ValueError(
-                f"subset.budget: found {' and '.join(same)}, which are the same number of rows, expected each once: keep one"
+                f"subset.budget: found {' and '.join(same)}, which are the same number of rows, "
+                "expected each once: keep one"
             )
         return [
             SubsetRequest(paths.subset_of(rows), rows, inputs | {"budget_rows": rows}) for rows in budgets

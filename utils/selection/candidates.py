@@ -26,8 +26,9 @@ class Candidates:
         source_codes_n: int32 (n,), index into source_names.
         source_names: sources of the pool, ascending.
         num_examples: N.
-        trajectories: of the whole pool; None without.
-        unscorable: ascending: rows that are NaN at some checkpoint and not excluded; none without trajectories.
+        trajectories: of the whole pool, None without.
+        unscorable: ascending: rows that are NaN at some checkpoint and not excluded.
+            None without trajectories.
         included: int64, ascending: the rows of these that have to be chosen.
         stored: the clusters of a subset that is extended.
     """
@@ -54,7 +55,10 @@ class Candidates:
         )
 
     def random_keys(self, seed: int) -> np.ndarray:
-        """uint64 (n,): ascending keys are the random order in which rows are taken; rows that have to be in come first."""
+        """uint64 (n,): ascending keys are the random order in which rows are taken.
+
+        Rows that have to be in come first.
+        """
         key_N = random_keys(seed, self.num_examples)
         if len(self.included):
             key_N >>= np.uint64(1)
@@ -68,16 +72,20 @@ class Candidates:
         return replace(self, rows=self.rows[position_m], source_codes_n=self.source_codes_n[position_m])
 
     def positions_by_source(self) -> list[np.ndarray]:
-        """Ascending positions (0 to n - 1) per source, in the order of source_names; some may be empty."""
+        """Ascending positions (0 to n - 1) per source, in the order of source_names. Some may be empty."""
         return positions_by_group(self.source_codes_n, len(self.source_names))
 
     def rows_by_source(self) -> list[np.ndarray]:
-        """Ascending row numbers per source, in the order of source_names; some may be empty."""
+        """Ascending row numbers per source, in the order of source_names. Some may be empty."""
         return [self.rows[position_m] for position_m in self.positions_by_source()]
 
 
 def positions_by_group(group_n: np.ndarray, num_groups: int) -> list[np.ndarray]:
-    """Ascending positions per group. Args: group_n: integers in [0, num_groups)."""
+    """Ascending positions per group.
+
+    Args:
+        group_n: integers in [0, num_groups).
+    """
     sizes = np.bincount(group_n, minlength=num_groups)
     ends = np.cumsum(sizes)
     next_place = ends - sizes
@@ -101,9 +109,9 @@ class StoredClusters:
     """The clusters of a subset whose pool is the beginning of this one.
 
     Attributes:
-        clusters: int32 (M,), of the first M rows of the pool; -1 where not clustered.
+        clusters: int32 (M,), of the first M rows of the pool, -1 where not clustered.
         centroids_KT: float32 (K, T).
-        numbers: source -> its clusters' numbers; "" -> all of them where sources were not clustered apart.
+        numbers: source -> its clusters' numbers, or "" -> all of them where sources were not clustered apart.
     """
 
     clusters: np.ndarray
@@ -116,10 +124,11 @@ class Choice:
     """What a method answers.
 
     Attributes:
-        order: integers (budget,), rows of the pool as a growing budget takes them: the first b are the choice for b.
+        order: integers (budget,), rows of the pool as a growing budget takes them: the first b are the choice
+            for b.
         clusters_N: int32 (N,), -1 where not clustered.
-        centroids_KT: float32 (K, T), row k of cluster k; None where nothing was clustered.
-        backend: what computed the clusters, for the manifest; None where nothing did.
+        centroids_KT: float32 (K, T), row k of cluster k, None where nothing was clustered.
+        backend: what computed the clusters, for the manifest, None where nothing did.
         remarks, warnings: for the user.
     """
 
@@ -144,13 +153,16 @@ def find_candidates(
 ) -> tuple[Candidates, list[str]]:
     """The selectable rows of the pool, and remarks for the user about rows that are not.
 
-    A row is unscorable if its loss is NaN at any of the checkpoints: it is left out, and counts in no source or
-    cluster size.
+    A row is unscorable if its loss is NaN at any of the checkpoints: it is left out,
+    and counts in no source or cluster size.
 
-    Args: barred: row numbers that must not be chosen; included: row numbers that must.
+    Args:
+        barred: row numbers that must not be chosen.
+        included: row numbers that must.
 
-    Raises: ValueError if the trajectories belong to another pool, hold infinite losses, or leave no row selectable; or
-    if a row that must be in is not selectable.
+    Raises:
+        ValueError: if the trajectories belong to another pool, hold infinite losses,
+            or leave no row selectable. Or if a row that must be in is not selectable.
     """
     usable_N = ~pool.excluded
     remarks = []
@@ -168,8 +180,8 @@ def find_candidates(
         lost = included[~scorable_N[included]]
         if len(lost):
             raise ValueError(
-                f"subset.include: {len(lost):,} of its rows have no loss or no text: {listed(lost)}; take them "
-                "out of it"
+                f"subset.include: found {len(lost):,} rows without a loss or text: {listed(lost)}: "
+                "take them out of it"
             )
     if barred is not None and len(barred):
         scorable_N = scorable_N.copy()
@@ -208,6 +220,7 @@ def _refuse_another_pool(pool: Rows, trajectories: Trajectories) -> None:
     if manifest is not None and manifest.pool != pool.fingerprint:
         why = why_another_pool(manifest.data, pool_record(pool.data))
         raise ValueError(
-            f"{trajectories.origin} was made from another pool than {pool.name}: found fingerprint {manifest.pool[:12]}..., "
-            f"expected {pool.fingerprint[:12]}... ({why}). Select from the pool that was scored, or score this one"
+            f"{trajectories.origin} was made from another pool than {pool.name}: "
+            f"found fingerprint {manifest.pool[:12]}..., expected {pool.fingerprint[:12]}... ({why}). "
+            "Select from the pool that was scored, or score this one"
         )

@@ -19,9 +19,10 @@ _ROWS_AT_ONCE = 2**20
 def compose(
     pool: Rows, candidates: Candidates, chosen_rows: np.ndarray, clusters_N: np.ndarray
 ) -> dict[str, Any]:
-    """composition.json: totals; per source (by name) its rows, shares (of 1) and clusters; and `measures`: what the losses
-    say of the chosen rows and of as many rows at random of each source.
+    """composition.json: what the subset consists of.
 
+    Totals, per source (by name) its rows, shares (of 1) and clusters, and `measures`:
+    what the losses say of the chosen rows, and of as many rows at random of each source.
     `clusters` maps a cluster's number to [its members in this source, those of them chosen].
     """
     chosen_N = np.zeros(len(pool), bool)
@@ -58,11 +59,13 @@ def compose(
 
 
 def measure(candidates: Candidates, chosen_N: np.ndarray) -> dict[str, dict[str, float]]:
-    """What a method chose beyond its sources: means over the chosen rows, beside what random rows would give of which
-    each source has as many.
+    """What a method chose beyond its sources: means over the chosen rows and over random ones.
 
-    Returns: name -> the mean over the `chosen` rows; the expected mean `at_random`; its `standard_error` from draw to draw
-    (stratified sampling without replacement: Cochran, 1977, Sampling Techniques, chapter 5).
+    The random rows are as many of each source as are chosen.
+
+    Returns:
+        Name -> the mean over the `chosen` rows, the expected mean `at_random`, and its `standard_error` from
+        draw to draw (stratified sampling without replacement: Cochran, 1977, Sampling Techniques, chapter 5).
     """
     if candidates.trajectories is None:
         return {}
@@ -99,7 +102,7 @@ def measure(candidates: Candidates, chosen_N: np.ndarray) -> dict[str, dict[str,
 
 
 def _measured(trajectories: Trajectories) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """Name -> the numbers (N,) that are averaged, or two columns whose difference is: the second minus the first."""
+    """Name -> the numbers (N,) that are averaged, or two columns of which the second minus the first is."""
     first_N = trajectories.columns[0]
     last_N = trajectories.columns[-1]
     measured: dict[str, tuple[np.ndarray, np.ndarray | None]] = {"last_loss": (last_N, None)}

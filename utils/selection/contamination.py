@@ -1,9 +1,10 @@
 """Rows of the pool that contain benchmark questions.
 
-A question is contained if ten of its words in a row also stand in a row in the prompt or in the response; a question of
-fewer words only if it is the whole instruction. Words are runs of letters and digits, without case and in one Unicode
-form. Ten is fewer than the 13 of GPT-3 (Brown et al., 2020) and also finds questions that were shortened or lightly edited.
-A phrase of ten words that questions share with much else is found too, so the report says which words matched.
+A question is contained if ten of its words in a row also stand in a row in the prompt or in the response.
+A question of fewer words is contained only if it is the whole instruction. Words are runs of letters and
+digits, without case and in one Unicode form. Ten is fewer than the 13 of GPT-3 (Brown et al., 2020) and also
+finds questions that were shortened or lightly edited. A phrase of ten words that questions share with much
+else is found too, so the report says which words matched.
 """
 
 import json
@@ -21,9 +22,9 @@ _WORD = re.compile(r"\w+")
 
 
 def find_contamination(pool: Rows, files: list[str]) -> list[dict[str, Any]]:
-    """One entry per contaminated row, ascending: its row, the file and number (from 0) of the question, and the words.
+    """One entry per contaminated row, ascending: its row, the question's file and number (from 0), the words.
 
-    Raises: FileNotFoundError; ValueError for a file that is not made of questions.
+    Raises: FileNotFoundError, or ValueError for a file that is not made of questions.
     """
     windows: dict[str, tuple[str, int]] = {}  # to the question they come from
     short_questions: dict[str, tuple[str, int]] = {}
@@ -50,7 +51,7 @@ def find_contamination(pool: Rows, files: list[str]) -> list[dict[str, Any]]:
 
 
 def _windows(words: list[str], first_words: set[str] | None = None) -> Iterator[str]:
-    """Runs of ten words, joined; where first_words is given, those that begin with one of them."""
+    """Runs of ten words, joined. Where first_words is given, those that begin with one of them."""
     for start in range(len(words) - _WORDS + 1):
         if first_words is None or words[start] in first_words:
             yield " ".join(words[start : start + _WORDS])
@@ -74,8 +75,8 @@ def _read_questions(path: Path) -> list[str]:
             question = row["instruction"] if "instruction" in row else row["question"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(
-                f"subset.decontaminate: {path}, line {number + 1}: {error!r}; expected an object with a field "
-                "`instruction` or `question` on each line"
+                f"subset.decontaminate: {path}, line {number + 1}: found {error!r}, "
+                "expected an object with a field `instruction` or `question` on each line"
             ) from None
         questions.append(str(question))
     return questions

@@ -1,4 +1,4 @@
-"""New rows of a pool join the clusters of a subset that is there; rows that were chosen stay chosen.
+"""New rows of a pool join the clusters of a subset that is there. Rows that were chosen stay chosen.
 
 Legend: m rows of one source (or of the whole pool), K clusters, T checkpoints.
 """
@@ -19,7 +19,10 @@ _AGREEMENT = 0.99  # of old rows that are nearest to their own cluster's centroi
 def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None]:
     """The subset to extend, where there is one to extend, and its clusters, where its method has any.
 
-    Args: run: as in `subset.extend`. Raises: FileNotFoundError, ValueError.
+    Args:
+        run: as in `subset.extend`.
+
+    Raises: FileNotFoundError, ValueError.
     """
     if run is None:
         return None, None
@@ -28,8 +31,8 @@ def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None
         subset = read_subset(folder)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"subset.extend: run {run!r} has no subset in {folder}: make it first with `python select_s2l.py --config_file "
-            f"<the YAML of {run}>`"
+            f"subset.extend: run {run!r} has no subset in {folder}: "
+            f"make it first with `python select_s2l.py --config_file <the YAML of {run}>`"
         ) from None
     clusters, centroids_KT, composition = read_clusters(folder)
     if centroids_KT is None:
@@ -53,16 +56,17 @@ class Extension:
         self._num_beyond = 0
 
     def check_dimensions(self, num_dimensions: int) -> None:
-        """Raises: ValueError if what is clustered now has not as many numbers a row as the stored centroids."""
+        """Refuse rows of another length than the stored centroids. Raises: ValueError."""
         num_stored = self.stored.centroids_KT.shape[1]
         if num_dimensions != num_stored:
             raise ValueError(
-                f"subset.extend: found {num_dimensions} numbers a row to cluster by (one for each checkpoint, or of its "
-                f"embedding), expected {num_stored} as in the subset to extend: name its checkpoints in subset.steps"
+                f"subset.extend: found {num_dimensions} numbers a row to cluster by (one a checkpoint, or "
+                f"of its embedding), expected {num_stored} as in the subset to extend: "
+                "name its checkpoints in subset.steps"
             )
 
     def assign(self, source: str, rows_m: np.ndarray, read_rows: ReadRows) -> np.ndarray:
-        """int32 (m,): old rows keep their cluster, new ones get that of the nearest centroid of their source."""
+        """int32 (m,): old rows keep their cluster, new ones get the nearest centroid of their source."""
         numbers_K = self.stored.numbers[source]
         label_m, distance_m = nearest_centroids(read_rows, len(rows_m), self.stored.centroids_KT[numbers_K])
         cluster_m = numbers_K[label_m]
@@ -79,22 +83,24 @@ class Extension:
         return cluster_m
 
     def fit(self) -> tuple[str, bool] | None:
-        """How the new rows fit, in words, and whether well; None where there are none.
+        """How the new rows fit, in words, and whether well, None where there are none.
 
-        Raises: ValueError if the old rows do not fit their own clusters.
+        Raises:
+            ValueError: if the old rows do not fit their own clusters.
         """
         if self._num_agreeing < _AGREEMENT * self._num_old:
             raise ValueError(
-                f"subset.extend: only {self._num_agreeing:,} of {self._num_old:,} old rows are nearest to the centroid of "
-                "their cluster, expected all: these trajectories are not those the subset was made from; score the new "
-                "pool with the same checkpoints of the same proxy"
+                f"subset.extend: found {self._num_agreeing:,} of {self._num_old:,} old rows nearest to the "
+                "centroid of their cluster, expected all: "
+                "these trajectories are not those the subset was made from. "
+                "Score the new pool with the same checkpoints of the same proxy"
             )
         if self._num_new == 0:
             return None
         share = self._num_beyond / self._num_new
         words = (
-            f"{self._num_new:,} new rows joined the clusters; {100 * share:.1f} % of them are farther from their centroid "
-            "than 99 % of the old rows"
+            f"{self._num_new:,} new rows joined the clusters, and {100 * share:.1f} % of them "
+            "are farther from their centroid than 99 % of the old rows"
         )
         if by_chance(self._num_beyond, self._num_new) >= _SURELY:
             return words, True
@@ -102,8 +108,10 @@ class Extension:
 
 
 def by_chance(num_beyond: int, num_new: int) -> float:
-    """How likely so many or more of the new rows are that far away, if each is with probability `_MANY_BEYOND`: 3 of 50
-    rows say nothing, 3,000 of 50,000 a lot."""
+    """How likely so many or more of the new rows are that far away by chance, each with `_MANY_BEYOND`.
+
+    3 of 50 rows say nothing, 3,000 of 50,000 a lot.
+    """
     from scipy.special import bdtrc  # a tenth of a second to import, and hardly ever needed
 
     return float(bdtrc(num_beyond - 1, num_new, _MANY_BEYOND)) if num_beyond else 1.0

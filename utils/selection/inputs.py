@@ -14,7 +14,8 @@ from ..data.rows import Rows
 from .limits import constraint_inputs
 from .methods.table import METHODS
 
-# What an unset num_clusters is recorded as: with the pool and the limits, which are inputs too, it says how many.
+# What an unset num_clusters is recorded as: with the pool and the limits, which are inputs too,
+# it says how many.
 DERIVED = "a hundredth of the rows of the largest source, or of the pool; 1 to 100"
 
 
@@ -23,7 +24,9 @@ def subset_inputs(
 ) -> dict[str, Any]:
     """All that the chosen rows depend on except the budget, compared before a subset is reused.
 
-    Args: trajectories: their identity; extended: the subset whose rows are kept.
+    Args:
+        trajectories: their identity.
+        extended: the subset whose rows are kept.
     """
     subset = config.subset_section
     method = METHODS[subset.method]
@@ -54,8 +57,8 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
     num_old = extended.manifest.num_examples
     if num_old > inputs["num_examples"]:
         raise ValueError(
-            f"subset.extend: the pool of {subset.extend} has {num_old:,} rows, this one {inputs['num_examples']:,}: "
-            "expected the old rows followed by new ones"
+            f"subset.extend: the pool of {subset.extend} has {num_old:,} rows, "
+            f"this one {inputs['num_examples']:,}: expected the old rows followed by new ones"
         )
     beginning = inputs["pool"]
     if config.data is not None:
@@ -94,7 +97,7 @@ def _sha256(value: Any) -> str:
 
 
 def identity_if_there(subset: SubsetConfig, found: Subset, num_examples: int) -> tuple[str | None, list[str]]:
-    """Identity of the configured trajectories; if they are gone since the subset was made, the recorded one.
+    """Identity of the configured trajectories, or the recorded one if they are gone by now.
 
     Returns: it, and what to say of it.
     """

@@ -1,8 +1,9 @@
-"""What people ask of a subset besides its size: rows in, rows out, duplicates once, so many rows of each source.
+"""What people ask of a subset besides its size: rows in, rows out, no duplicates, so many rows of a source.
 
-Rows that are out are no candidates. The rest works on the order in which a growing budget takes rows: rows that must be
-in come first, then each source's minimum, then all others, passing over sources at their maximum. So a smaller subset
-stays inside a larger one, and S2L over sources with a maximum is water-filling with that cap.
+Rows that are out are no candidates. The rest works on the order in which a growing budget takes rows:
+first rows that must be in, then each source's minimum, then all others, passing over sources at their
+maximum. So a smaller subset stays inside a larger one, and S2L over sources with a maximum is water-filling
+with that cap.
 
 Legend: N examples of the pool, n candidates, S sources.
 """
@@ -49,9 +50,12 @@ class ListedRows:
 
 
 def list_rows(subset: SubsetConfig, pool: Rows, kept: np.ndarray | None = None) -> ListedRows:
-    """The rows that the settings name one by one. Args: kept: rows of a subset that is extended; they must be in too.
+    """The rows that the settings name one by one.
 
-    Raises: FileNotFoundError; ValueError for files that are not row numbers, or naming two settings in conflict.
+    Args:
+        kept: rows of a subset that is extended. They must be in too.
+
+    Raises: FileNotFoundError, or ValueError for files that are not row numbers or two settings in conflict.
     """
     included = _read_rows(subset.include, "include", pool)
     counts = {"include": len(included)}
@@ -76,7 +80,9 @@ def list_rows(subset: SubsetConfig, pool: Rows, kept: np.ndarray | None = None) 
 
 
 def without_duplicates(candidates: Candidates, pool: Rows) -> Candidates:
-    """The candidates without those whose response an earlier one has too; rows that must be in count as earlier than all.
+    """The candidates without those whose response an earlier one has too.
+
+    Rows that must be in count as earlier than all.
 
     Raises: ValueError if two rows that must be in have the same response.
     """
@@ -90,8 +96,9 @@ def without_duplicates(candidates: Candidates, pool: Rows) -> Candidates:
         first = position_of.setdefault(hashlib.sha256(pool[row].response.encode()).digest(), position)
         if first != position and row in must:
             raise ValueError(
-                f"subset.deduplicate and subset.include (or subset.extend) are in conflict: rows {candidates.rows[first]} "
-                f"and {row} must both be in and have the same response: take one out"
+                "subset.deduplicate and subset.include (or subset.extend) are in conflict: "
+                f"rows {candidates.rows[first]} and {row} must both be in and have the same response: "
+                "take one out"
             )
         kept[position] = first == position
     return candidates.only(np.flatnonzero(kept))
@@ -124,8 +131,10 @@ def needs_whole_order(subset: SubsetConfig, candidates: Candidates) -> bool:
 class Limits:
     """How many rows of each source must be chosen and may be: known from counts, before any row is.
 
-    Attributes: int64 (S,): included_S: rows that were named one by one; least_S: rows that must be chosen, those among
-    them; most_S: rows that may be.
+    Attributes:
+        included_S: int64 (S,), rows that were named one by one.
+        least_S: int64 (S,), rows that must be chosen, those among them.
+        most_S: int64 (S,), rows that may be.
     """
 
     included_S: np.ndarray
@@ -142,8 +151,8 @@ def find_limits(candidates: Candidates, subset: SubsetConfig) -> Limits:
     maximum_S = _per_source(subset.max_per_source, "max_per_source", names, candidates.num_examples)
     for code in np.flatnonzero(minimum_S > maximum_S)[:1]:
         raise ValueError(
-            f"subset.min_per_source and subset.max_per_source are in conflict for source {names[code]!r}: at least "
-            f"{minimum_S[code]:,}, at most {maximum_S[code]:,}: lower the one or raise the other"
+            f"subset.min_per_source and subset.max_per_source are in conflict for source {names[code]!r}: "
+            f"at least {minimum_S[code]:,}, at most {maximum_S[code]:,}: lower the one or raise the other"
         )
     included = np.searchsorted(candidates.rows, candidates.included)
     included_S = np.bincount(candidates.source_codes_n[included], minlength=num_sources)
@@ -156,33 +165,37 @@ def find_limits(candidates: Candidates, subset: SubsetConfig) -> Limits:
 
 
 def check_budget(budget: int, limits: Limits) -> None:
-    """Args: budget: in rows. Raises: ValueError naming the two settings that are in conflict."""
+    """Refuse a budget (in rows) that the limits do not allow. Raises: ValueError naming the two settings."""
     num_included = int(limits.included_S.sum())
     num_required = int(limits.least_S.sum())
     if budget < num_included:
         raise ValueError(
-            f"subset.budget and subset.include (or subset.extend) are in conflict: {num_included:,} rows must be in, the "
-            f"budget is {budget:,} rows: raise it or take rows out"
+            "subset.budget and subset.include (or subset.extend) are in conflict: "
+            f"{num_included:,} rows must be in, the budget is {budget:,} rows: raise it or take rows out"
         )
     if budget < num_required:
         raise ValueError(
-            f"subset.budget and subset.min_per_source are in conflict: with the minimum of each source {num_required:,} "
-            f"rows must be in, the budget is {budget:,} rows: raise it or lower the minimum"
+            "subset.budget and subset.min_per_source are in conflict: with the minimum of each source "
+            f"{num_required:,} rows must be in, the budget is {budget:,} rows: raise it or lower the minimum"
         )
     num_allowed = int(limits.most_S.sum())
     if budget > num_allowed:
         raise ValueError(
-            f"subset.budget and subset.max_per_source are in conflict: at most {num_allowed:,} rows may be chosen, the "
-            f"budget is {budget:,} rows: lower it or raise the maximum"
+            "subset.budget and subset.max_per_source are in conflict: "
+            f"at most {num_allowed:,} rows may be chosen, the budget is {budget:,} rows: "
+            "lower it or raise the maximum"
         )
 
 
 def check_token_budget(
     budget_tokens: int, tokens_N: np.ndarray, candidates: Candidates, limits: Limits
 ) -> bool:
-    """Whether the budget holds whatever the order of the rows. If not, it may turn out too small once they are ordered.
+    """Whether the budget holds whatever the order of the rows.
 
-    Args: tokens_N: response tokens of each row of the pool.
+    If not, it may turn out too small once they are ordered.
+
+    Args:
+        tokens_N: response tokens of each row of the pool.
 
     Raises: ValueError if it is too small for any order.
     """
@@ -199,19 +212,21 @@ def check_token_budget(
         most = int(tokens_n.max())
     if fewest > budget_tokens:
         raise ValueError(
-            f"subset.budget_tokens: found {budget_tokens:,}, expected at least {fewest:,}: the rows that must be in "
-            "(subset.include, subset.extend, subset.min_per_source), or the shortest response, have as many: raise it or "
-            "take rows out"
+            f"subset.budget_tokens: found {budget_tokens:,}, expected at least {fewest:,} for the rows that "
+            "must be in (subset.include, subset.extend, subset.min_per_source) or the shortest response: "
+            "raise it or take rows out"
         )
     return most <= budget_tokens
 
 
 def order_within(limits: Limits, order: np.ndarray, candidates: Candidates) -> np.ndarray:
-    """The order in which a growing budget takes rows, brought into line with what must be in and with sources' limits.
+    """The order in which a growing budget takes rows, brought into line with the limits.
 
-    Args: order: all candidates' rows.
+    Args:
+        order: all candidates' rows.
 
-    Returns: the rows that may be taken; those that must be come first.
+    Returns:
+        The rows that may be taken. Those that must be come first.
     """
     code_N = np.zeros(candidates.num_examples, np.int32)
     code_N[candidates.rows] = candidates.source_codes_n
@@ -225,9 +240,11 @@ def order_within(limits: Limits, order: np.ndarray, candidates: Candidates) -> n
 
 
 def rows_within_tokens(order: np.ndarray, tokens_N: np.ndarray, budget_tokens: int, num_required: int) -> int:
-    """How many rows of the order fit into this many response tokens; the next one would not.
+    """How many rows of the order fit into this many response tokens. The next one would not.
 
-    Args: num_required: rows at the beginning of the order that must be in.
+    Args:
+        tokens_N: response tokens of each row of the pool.
+        num_required: rows at the beginning of the order that must be in.
 
     Raises: ValueError if not even those fit, or no row does.
     """
@@ -235,14 +252,15 @@ def rows_within_tokens(order: np.ndarray, tokens_N: np.ndarray, budget_tokens: i
     num_rows = int(np.searchsorted(tokens_of_first, budget_tokens, side="right"))
     if num_rows < num_required:
         raise ValueError(
-            "subset.budget_tokens and the rows that must be in (subset.include, subset.extend, subset.min_per_source) are "
-            f"in conflict: those have {tokens_of_first[num_required - 1]:,} response tokens, the budget is "
-            f"{budget_tokens:,}: raise it or take rows out"
+            "subset.budget_tokens and the rows that must be in (subset.include, subset.extend, "
+            "subset.min_per_source) are in conflict: those have "
+            f"{tokens_of_first[num_required - 1]:,} response tokens, the budget is {budget_tokens:,}: "
+            "raise it or take rows out"
         )
     if num_rows == 0:
         raise ValueError(
-            f"subset.budget_tokens: found {budget_tokens:,}, but the first row to choose has {tokens_of_first[0]:,} "
-            "response tokens: raise it"
+            f"subset.budget_tokens: found {budget_tokens:,}, but the first row to choose has "
+            f"{tokens_of_first[0]:,} response tokens: raise it"
         )
     return num_rows
 
@@ -294,8 +312,8 @@ def _read_rows(setting: str | None, key: str, pool: Rows) -> np.ndarray:
         )
     if len(rows) == len(pool) > 2 and set(np.unique(rows)) == {0, 1}:
         raise ValueError(
-            f"subset.{key}: {path}: found {len(rows):,} numbers for {len(pool):,} rows, all 0 or 1, which is a mask; expected "
-            "row numbers, as numpy.flatnonzero gives them of a mask"
+            f"subset.{key}: {path}: found a mask ({len(rows):,} numbers for {len(pool):,} rows, all 0 or 1), "
+            "expected row numbers, as numpy.flatnonzero gives them of a mask"
         )
     outside = rows[(rows < 0) | (rows >= len(pool))]
     if len(outside):
@@ -318,8 +336,8 @@ def _rows_of_column(name: str, key: str, pool: Rows) -> Iterator[int]:
             yield row
     if not is_there:
         raise ValueError(
-            f"subset.{key}: no row of {pool.name} has a column {name!r}; expected such a column of true and false, or a "
-            ".npy or .txt of row numbers"
+            f"subset.{key}: no row of {pool.name} has a column {name!r}, "
+            "expected such a column of true and false, or a .npy or .txt of row numbers"
         )
 
 
@@ -327,8 +345,8 @@ def _refuse_both(in_name: str, included: np.ndarray, out_name: str, barred: np.n
     both = np.intersect1d(included, barred)
     if len(both):
         raise ValueError(
-            f"subset.{in_name} and subset.{out_name} are in conflict: {len(both):,} rows must be both in and out: "
-            f"{listed(both)}; take them out of one"
+            f"subset.{in_name} and subset.{out_name} are in conflict: "
+            f"{len(both):,} rows must be both in and out: {listed(both)}: take them out of one"
         )
 
 

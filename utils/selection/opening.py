@@ -22,8 +22,8 @@ def open_pool(config: RunConfig) -> Rows:
         return Pool(config.data)
     if subset.trajectories_from is None or not subset.trajectories_from.endswith(SUFFIXES):
         raise ValueError(
-            "data: missing, and this command needs it: add a `data:` section; row numbers alone can be chosen without it "
-            f"from a file of losses ({', '.join(SUFFIXES)}) in subset.trajectories_from"
+            "data: missing, and this command needs it: add a `data:` section. Without it, row numbers alone "
+            f"can be chosen from a file of losses ({', '.join(SUFFIXES)}) in subset.trajectories_from"
         )
     return NumberedRows(
         read_trajectories(subset.trajectories_from, subset.steps).num_examples, subset.sources_from
@@ -31,10 +31,7 @@ def open_pool(config: RunConfig) -> Rows:
 
 
 def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | None) -> Trajectories | None:
-    """The losses, where the settings name any. Args: needed_by: who cannot do without.
-
-    Raises: ValueError if none are named and someone needs them.
-    """
+    """The losses, where the settings name any. Raises: ValueError if not, and `needed_by` needs them."""
     if subset.trajectories_from is not None:
         return read_trajectories(subset.trajectories_from, subset.steps, num_examples)
     if needed_by is not None:
@@ -64,9 +61,8 @@ def find_selectable(
     if subset.deduplicate == "exact":
         num_before = len(candidates.rows)
         candidates = without_duplicates(candidates, pool)
-        remarks.append(
-            f"{num_before - len(candidates.rows):,} rows repeat the response of an earlier row: not selectable"
-        )
+        num_repeated = num_before - len(candidates.rows)
+        remarks.append(f"{num_repeated:,} rows repeat the response of an earlier row: not selectable")
     return candidates, listed, remarks
 
 

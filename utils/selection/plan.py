@@ -1,4 +1,4 @@
-"""What a selection will do: everything that is known before a row is chosen, and every conflict between settings."""
+"""What a selection will do: all that is known before a row is chosen, and every conflict of settings."""
 
 import time
 from dataclasses import dataclass, replace
@@ -26,11 +26,18 @@ class SelectionPlan:
     """Nothing in it contradicts anything else, and all that choosing will read has been read.
 
     Attributes:
-        config: of the run; settings: its subset section, the number of clusters filled in.
-        method, pool, candidates, limits: what is chosen, how, and from what; listed: rows named one by one.
-        requests: the subsets that are asked for, the smallest first; pending: those of them that are to be made.
-        most_clusters: how many clusters there may be; None for a method without.
-        remarks, warnings: for the user.
+        config: of the run.
+        settings: its subset section, the number of clusters filled in.
+        method: of choosing.
+        pool: what is chosen from.
+        candidates: the rows of it that are selectable.
+        limits: how many rows of each source.
+        listed: rows named one by one.
+        requests: the subsets that are asked for, the smallest first.
+        pending: those of them that are to be made.
+        most_clusters: how many clusters there may be, None for a method without.
+        remarks: for the user.
+        warnings: for the user.
         seconds: by what they were spent on.
     """
 
@@ -50,7 +57,7 @@ class SelectionPlan:
 
     @property
     def budgets(self) -> list[int]:
-        """Rows of each subset; with a budget of tokens, all rows that it may be cut from."""
+        """Rows of each subset. With a budget of tokens, all rows that it may be cut from."""
         return [request.num_rows for request in self.requests]
 
 
@@ -64,9 +71,9 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
 
     Raises:
         FileNotFoundError: no pool, no trajectories, or not what the method needs of them.
-        ValueError: trajectories missing for a method that needs them, damaged, of another pool,
-            infinite, or NaN in all rows; two settings in conflict; a budget beyond the selectable rows; a subset there
-            made from other inputs.
+        ValueError: trajectories that are missing for a method that needs them, damaged, of another pool,
+            infinite, or NaN in all rows. Two settings in conflict, a budget beyond the selectable rows,
+            a subset there made from other inputs.
     """
     subset = config.subset_section
     stopwatch = Stopwatch({})
@@ -117,9 +124,12 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
 
 
 def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> None:
-    """What `plan_selection` would refuse already where the losses are not there yet: rows and limits against the pool.
+    """What `plan_selection` would refuse before the losses are there: rows and limits against the pool.
 
-    Args: config: with a subset of a single budget, in rows or as a fraction; num_selectable: rows that will have a loss.
+    Args:
+        config: with a subset of a single budget, in rows or as a fraction.
+        num_selectable: rows that will have a loss.
+
     Raises: ValueError, FileNotFoundError.
     """
     subset = config.subset_section
@@ -163,7 +173,7 @@ def _warnings(
 
 
 class Stopwatch:
-    """Seconds by what they were spent on. Args: seconds: to begin with."""
+    """Seconds by what they were spent on, after those that it begins with."""
 
     def __init__(self, seconds: dict[str, float]) -> None:
         self.seconds = dict(seconds)

@@ -43,7 +43,8 @@ def other_tokens_remarks(config: RunConfig, trajectories: Trajectories | None) -
         return []
     now = ", ".join(f"data.{name} {value}" for name, value in here.items())
     return [
-        f"losses and numbers of tokens are those of the scoring, at {' and '.join(other)}; a training on this subset has {now}"
+        f"losses and numbers of tokens are those of the scoring, at {' and '.join(other)}: "
+        f"a training on this subset has {now}"
     ]
 
 
@@ -63,6 +64,7 @@ def few_rows_of_each(settings: SubsetConfig, budget: int, num_clusters: int, num
     num_parts = num_sources if settings.per_source else 1
     fewer = max(1, budget // (10 * num_parts))
     return (
-        f"most of {num_clusters:,} clusters give one row or none for a budget of {counted(budget, 'row')}: chance, more than the "
-        f"clusters, decides which rows; about ten of each come from subset.num_clusters={fewer}, or take more rows"
+        f"most of {num_clusters:,} clusters give one row or none for a budget of {counted(budget, 'row')}: "
+        "chance, more than the clusters, decides which rows. "
+        f"About ten of each come from subset.num_clusters={fewer}, or take more rows"
     )

@@ -27,7 +27,7 @@ class ChosenRows:
 
     Attributes:
         rows: int64, ascending row numbers of the pool.
-        subset_manifest: of the subset they are; None for the whole pool.
+        subset_manifest: of the subset they are, None for the whole pool.
         remarks: for the user.
     """
 
@@ -37,7 +37,7 @@ class ChosenRows:
 
 
 def chosen_rows(config: RunConfig, pool: Pool) -> ChosenRows | None:
-    """The whole pool, or the subset; None where the run's own subset is yet to be made.
+    """The whole pool, or the subset, None where the run's own subset is yet to be made.
 
     Raises: as `resolve_subset`.
     """
@@ -57,8 +57,9 @@ def rows_of_subset(config: RunConfig, pool: Pool) -> ChosenRows:
 def resolve_subset(config: RunConfig, pool: Rows | None = None) -> Subset:
     """The subset that a run trains on: its own, or that of the run in `subset.same_as`.
 
-    Before it is handed out it is compared with what is asked for now. Its own: pool, method, seed, budget, settings,
-    and the trajectories where they are still there (a subset may outlive them). Another run's: the pool.
+    Before it is handed out it is compared with what is asked for now. Its own: pool, method, seed,
+    budget, settings, and the trajectories where they are still there (a subset may outlive them).
+    Another run's: the pool.
 
     Raises:
         FileNotFoundError: there is none yet.
@@ -72,7 +73,7 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
     subset = config.subset_section
     if subset.same_as == config.run_name:
         raise ValueError(
-            f"subset.same_as: found {subset.same_as!r}, this run itself; expected another run: remove the key"
+            f"subset.same_as: found {subset.same_as!r}, this run itself, expected another run: remove the key"
         )
     if problems := single_subset_problems(subset):
         raise ValueError("; ".join(problems))
@@ -104,11 +105,11 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
 
 
 def single_subset_problems(subset: SubsetConfig) -> list[str]:
-    """What keeps a run from being trained on its one subset; the config alone says so."""
+    """What keeps a run from being trained on its one subset. The config alone says so."""
     if subset.same_as is None and isinstance(subset.budget, list):
         return [
-            f"subset.budget: found {subset.budget}, several subsets; a run is trained on one: make them with select_s2l.py, "
-            "and name one in another run as subset.same_as: RUN/subset-<rows>"
+            f"subset.budget: found {subset.budget}, several subsets, but a run is trained on one: "
+            "make them with select_s2l.py, and name one in another run as subset.same_as: RUN/subset-<rows>"
         ]
     return []
 
@@ -117,8 +118,13 @@ def single_subset_problems(subset: SubsetConfig) -> list[str]:
 class ExistingSubset:
     """A subset that is there and all that it was chosen from.
 
-    Attributes: pool; candidates; listed: rows named one by one; indices: int64, ascending; clusters_N: int32 (N,), -1
-    where not clustered; folder: where it lies.
+    Attributes:
+        pool: the rows.
+        candidates: those that were selectable.
+        listed: rows named one by one.
+        indices: int64, ascending.
+        clusters_N: int32 (N,), -1 where not clustered.
+        folder: where it lies.
     """
 
     pool: Rows
@@ -132,18 +138,21 @@ class ExistingSubset:
 def open_subset(config: RunConfig) -> ExistingSubset:
     """The subset of a run, checked against its settings, with pool and candidates opened again.
 
-    Raises: FileNotFoundError naming the command that makes it; ValueError if it was made from something else, or is
-    another run's (subset.same_as).
+    Raises:
+        FileNotFoundError: naming the command that makes it.
+        ValueError: if it was made from something else, or is another run's (subset.same_as).
     """
     subset = config.subset_section
     if subset.same_as is not None:
         raise ValueError(
-            f"run {config.run_name} uses the subset of run {subset.same_as} (subset.same_as): give the YAML of that run"
+            f"run {config.run_name} uses the subset of run {subset.same_as} (subset.same_as): "
+            "give the YAML of that run"
         )
     if isinstance(subset.budget, list):
         raise ValueError(
-            f"subset.budget: found {subset.budget}, several subsets, expected one to look at: choose it for a run of its own "
-            f"(subset.budget={subset.budget[0]} run_name=<another run>), then look at that"
+            f"subset.budget: found {subset.budget}, several subsets, expected one to look at: "
+            f"choose it for a run of its own (subset.budget={subset.budget[0]} run_name=<another run>), "
+            "then look at that"
         )
     pool = open_pool(config)
     found = resolve_subset(config, pool)

@@ -22,7 +22,7 @@ from .remarks import few_rows_of_each
 
 @dataclass(frozen=True)
 class SubsetFiles:
-    """Attributes: folder: where it lies; composition: as on disk."""
+    """A subset that was written: its folder, and its composition as on disk."""
 
     folder: Path
     composition: dict[str, Any]
@@ -30,7 +30,14 @@ class SubsetFiles:
 
 @dataclass(frozen=True)
 class SelectionResult:
-    """Attributes: subsets: those that were made; remarks, warnings: for the user; seconds: by what they were spent on."""
+    """What a selection left.
+
+    Attributes:
+        subsets: those that were made.
+        remarks: for the user.
+        warnings: for the user.
+        seconds: by what they were spent on.
+    """
 
     subsets: list[SubsetFiles]
     remarks: list[str]
@@ -39,9 +46,9 @@ class SelectionResult:
 
 
 def run_selection(plan: SelectionPlan) -> SelectionResult:
-    """Choose once, write each subset that is pending; at least one is.
+    """Choose once, write each subset that is pending (at least one is).
 
-    Raises: ValueError for what only the order of the rows shows: a budget of tokens too small for the first of them.
+    Raises: ValueError for a budget of tokens too small for the first row, which only their order shows.
     """
     keep_config(RunPaths(plan.config.run_name), plan.config)
     stopwatch = Stopwatch(plan.seconds)
@@ -56,7 +63,7 @@ def run_selection(plan: SelectionPlan) -> SelectionResult:
 
 
 def _choose(plan: SelectionPlan) -> Choice:
-    """The choice in an order of which each budget takes the first rows; a budget of tokens takes all that is left of it."""
+    """The choice, in an order of which each budget takes the first rows and a budget of tokens takes all."""
     settings = plan.settings
     candidates = plan.candidates
     whole_order = needs_whole_order(settings, candidates)
@@ -114,9 +121,11 @@ def _write(
 
 
 def _warnings(plan: SelectionPlan, subsets: list[SubsetFiles]) -> Iterator[str]:
-    """Where most clusters gave one row or none although there were rows enough: they are of very different sizes."""
+    """Where most clusters gave one row or none although there were rows enough: their sizes differ much."""
     for subset in subsets:
-        made, few = subset.composition["num_clusters"], subset.composition["num_clusters_of_one_or_none"]
-        if made and 2 * few > made and subset.composition["chosen"] < subset.composition["selectable"]:
+        composition = subset.composition
+        num_clusters = composition["num_clusters"]
+        most_have_few = 2 * composition["num_clusters_of_one_or_none"] > num_clusters > 0
+        if most_have_few and composition["chosen"] < composition["selectable"]:
             num_sources = len(plan.candidates.source_names)
-            yield few_rows_of_each(plan.settings, subset.composition["chosen"], made, num_sources)
+            yield few_rows_of_each(plan.settings, composition["chosen"], num_clusters, num_sources)

@@ -10,7 +10,7 @@ import numpy as np
 from ..artifacts.trajectories.read import Trajectories
 from ..terminal import first_of
 
-_LARGEST_LOSS = np.float32(1e15)  # nats; beyond it squared distances would leave the range of float32
+_LARGEST_LOSS = np.float32(1e15)  # nats. Beyond it squared distances would leave the range of float32
 _ROWS_AT_ONCE = 2**16
 
 
@@ -75,15 +75,17 @@ def refuse_losses(counts: LossCounts, trajectories: Trajectories) -> None:
     if len(counts.infinite):
         raise ValueError(
             f"{trajectories.origin}: {len(counts.infinite):,} rows have an infinite loss (or one beyond "
-            f"{_LARGEST_LOSS:g}), expected finite numbers: {listed(counts.infinite)}. The model of that checkpoint "
-            "has diverged: leave it out (subset.steps), or write NaN for rows that are to be left out"
+            f"{_LARGEST_LOSS:g}), expected finite numbers: {listed(counts.infinite)}. "
+            "The model of that checkpoint has diverged: leave it out (subset.steps), "
+            "or write NaN for rows that are to be left out"
         )
     if not counts.scorable_N.any():
         names = _column_names(trajectories)
         where = ", ".join(f"{name}: {number:,}" for name, number in zip(names, counts.num_nan_T, strict=True))
         raise ValueError(
-            f"{trajectories.origin}: each of {counts.usable_N.sum():,} rows is NaN somewhere, expected rows with a "
-            f"loss at every checkpoint (NaN at {where}): leave such checkpoints out (subset.steps), or score again"
+            f"{trajectories.origin}: each of {counts.usable_N.sum():,} rows is NaN somewhere (at {where}), "
+            "expected rows with a loss at every checkpoint: "
+            "leave such checkpoints out (subset.steps), or score again"
         )
 
 

@@ -51,7 +51,7 @@ class Group:
 
     Attributes:
         kind: what they have in common.
-        name: the cluster's number, or the source; empty for the pool.
+        name: the cluster's number, or the source, empty for the pool.
     """
 
     kind: Literal["cluster", "source", "pool"]
@@ -115,7 +115,7 @@ class Neighbour:
         row: its number.
         distance: Euclidean, in nats.
         is_chosen: whether it is in the subset.
-        cluster: its number; None where it is not clustered.
+        cluster: its number, None where it is not clustered.
         losses_T: at each checkpoint.
         instruction: empty where the pool has no texts.
     """
@@ -135,8 +135,8 @@ class Losses:
     Attributes:
         checkpoints: their short names.
         losses_T: at each of them.
-        group: of the rows that it competes with; None where it is not selectable.
-        neighbours: the row itself, then the rows nearest to it; none where it is not selectable.
+        group: of the rows that it competes with, None where it is not selectable.
+        neighbours: the row itself, then the rows nearest to it, none where it is not selectable.
     """
 
     checkpoints: list[str]
@@ -154,11 +154,11 @@ class Explanation:
         is_chosen: whether it is in the subset.
         folder: of the subset.
         pool_name: where the pool comes from.
-        source: of the row; empty without.
-        example: its text; None where the pool has none.
+        source: of the row, empty without.
+        example: its text, None where the pool has none.
         settings: of the subset.
         reason: why it was chosen or not.
-        standing: among the rows it competes with; None where it is not selectable.
+        standing: among the rows it competes with, None where it is not selectable.
         quotas: None where it is not selectable.
         losses: None where no trajectories are given.
     """
@@ -215,7 +215,12 @@ def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
 
 
 def standing_of(row: int, made: ExistingSubset, by_source: bool, seed: int) -> Standing:
-    """Args: by_source: whether rows that are not clustered compete with those of their source only."""
+    """The rows that this one competes with, and how it stands among them.
+
+    Args:
+        row: its number, a selectable one.
+        by_source: whether rows that are not clustered compete with those of their source only.
+    """
     candidates = made.candidates
     position = int(np.searchsorted(candidates.rows, row))
     source = candidates.source_codes_n[position]
@@ -323,7 +328,8 @@ def nearest_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The candidates with the trajectories most like this row's, itself left out. They are read in pieces.
 
-    Returns: row numbers and Euclidean distances (nats), nearest first, ties by lowest row.
+    Returns:
+        Row numbers and Euclidean distances (nats), nearest first, ties by lowest row.
     """
     query_1T = candidates.losses(np.array([row]))
     rows = np.empty(0, np.int64)

@@ -3,17 +3,17 @@
 Kinds, by the losses of a row at the checkpoints that selection uses (first, last, and the lowest of all).
 Shares are of the row's own first loss, so that they mean the same for easy and hard rows and for any pool:
 
-    never_learnt  the loss never falls: lowest > 95 % of the first; and the row is not known
+    never_learnt  the loss never falls: lowest > 95 % of the first, and the row is not known
     forgotten     the loss falls by 5 % of the first or more, then at least half of that fall comes back, and
-                  at least 5 % of the first: last - lowest >= max((first - lowest) / 2, first / 20); and the
+                  at least 5 % of the first: last - lowest >= max((first - lowest) / 2, first / 20), and the
                   row is not known
     known         known from the start and still: first and last <= the loss that only the best tenth of the
                   rows get at the last checkpoint (the one threshold that follows from the data)
     identical     the same losses, bit for bit, as a row with a lower number
-    unscorable    no loss (NaN) at some checkpoint; never chosen
+    unscorable    no loss (NaN) at some checkpoint, never chosen
 
 The first three exclude each other. `identical` may overlap them. A single checkpoint shows no learning and no
-forgetting. Toneva et al. (arXiv:1812.05159) count forgetting in correct answers that turn wrong; here it is
+forgetting. Toneva et al. (arXiv:1812.05159) count forgetting in correct answers that turn wrong. Here it is
 counted in losses.
 
 Legend: n candidates, m some of them, T checkpoints.
@@ -101,7 +101,7 @@ class Inspection:
         num_selectable: of them, those with a loss at every checkpoint.
         by_source: how many rows each source has.
         num_checkpoints: of the trajectories.
-        quantiles: short name of a checkpoint -> `QUANTILES` of the losses there; of many checkpoints some.
+        quantiles: short name of a checkpoint -> `QUANTILES` of the losses there, of many checkpoints some.
         known_below: the loss (nats per response token) that `known` compares with.
         kinds: the rows of each.
     """
@@ -129,7 +129,7 @@ class Export:
 
 
 def exports_of(words: list[tuple[str, str]]) -> list[Export]:
-    """Args: words: (kind, file) of each. Raises: ValueError for an unknown kind or another ending."""
+    """What the words (kind, file) ask for. Raises: ValueError for an unknown kind or another ending."""
     known: dict[str, Kind] = {kind: kind for kind in KINDS}
     exports = []
     for name, file in words:

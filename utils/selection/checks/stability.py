@@ -29,7 +29,7 @@ from ..resolve import ExistingSubset, open_subset
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random
 _MAX_LEFT_OUT = 12  # checkpoints left out, one at a time
-_POOR = 0.65  # adjusted Rand index; Steinley (2004, Psychological Methods 9:386) calls less than that poor
+_POOR = 0.65  # adjusted Rand index. Steinley (2004, Psychological Methods 9:386) calls less than that poor
 _CLOSE = 0.05  # a difference between two indices that is none
 
 
@@ -142,12 +142,16 @@ def _as_json(stability: Stability) -> dict[str, Any]:
 
 
 def _left_out(num_checkpoints: int) -> list[int]:
-    """Columns to do without, one at a time; without the only one nothing is left."""
+    """Columns to do without, one at a time. Without the only one nothing is left."""
     return spread_evenly(num_checkpoints, _MAX_LEFT_OUT) if num_checkpoints > 1 else []
 
 
 def measure_stability(made: ExistingSubset, settings: SubsetConfig, seed: int) -> Stability:
-    """Args: settings: with a number of clusters."""
+    """Make the subset again in small variations, and compare.
+
+    Args:
+        settings: with a number of clusters.
+    """
     trajectories = made.candidates.trajectories
     assert trajectories is not None
     remade = Remade(made, settings, seed)
@@ -216,7 +220,7 @@ class Remade:
         self._clusters_N = choice.clusters_N
 
     def from_losses(self, losses_nT: np.ndarray, kmeans_seed: int | None = None) -> Agreement:
-        """The subset by clusters of these losses. Args: kmeans_seed: in place of the run's."""
+        """The subset by clusters of these losses, by another k-means seed where one is given."""
         rows = self.candidates.rows
         choice = self._choose(lambda piece: losses_nT[piece], kmeans_seed)
         clusters = adjusted_rand_index(self.part_n, self._clusters_N[rows], choice.clusters_N[rows])
@@ -297,7 +301,7 @@ def share_of_level(part_n: np.ndarray, losses_nT: np.ndarray) -> float:
 
 
 def warnings_of(stability: Stability) -> list[str]:
-    """What should keep a user from reading much into the clusters; empty where nothing should."""
+    """What should keep a user from reading much into the clusters, empty where nothing should."""
     seeds = stability.mean_of_seeds
     mean_alone = stability.mean_loss_alone.clusters
     no_clusters = stability.no_clusters
