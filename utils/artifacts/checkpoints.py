@@ -1,7 +1,7 @@
 """Checkpoints on disk: which steps are saved, which folders are whole, what identifies one.
 
-A checkpoint is a `checkpoint-<step>/` folder in Hugging Face form. Ours get that name only when whole; for folders
-that somebody else made, a weight file must be there.
+A checkpoint is a `checkpoint-<step>/` folder in Hugging Face form. Ours get that name only when whole.
+In folders that somebody else made, a weight file must be there.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from .manifests import kind_of
 from .paths import RunPaths, checkpoint_name, manifest_in, step_of
 from .trainings import TrainingManifest
 
-# What resuming needs and scoring does not; kept in the newest checkpoint only.
+# What resuming needs and scoring does not. Kept in the newest checkpoint only.
 TRAINING_STATE_PATTERNS = ("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "pytorch_model_fsdp*")
 _WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -36,8 +36,8 @@ def find_checkpoints(folder: Path) -> dict[int, Path]:
         if found:
             return dict(sorted(found.items()))
     raise FileNotFoundError(
-        f"{folder} holds no checkpoint-<step> folders (nor does its output/): train first (train.py), or give "
-        "--model_path the folder that holds them"
+        f"{folder} holds no checkpoint-<step> folders (nor does its output/): "
+        "train first (train.py), or give --model_path the folder that holds them"
     )
 
 
@@ -64,7 +64,7 @@ def choose_steps(available: list[int], wanted: str) -> list[int]:
         ) from None
     absent = sorted(set(steps) - set(available) - {0})  # step 0, the base model, is always there
     if absent:
-        raise ValueError(f"--checkpoints: no checkpoint for steps {absent}; there are {sorted(available)}")
+        raise ValueError(f"--checkpoints: no checkpoint for steps {absent}, there are {sorted(available)}")
     return sorted(set(steps))
 
 
@@ -93,7 +93,8 @@ def checkpoint_fingerprint(folder: Path) -> str:
 def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterable[int]) -> None:
     """Remove the checkpoints before `newest` whose losses are on disk.
 
-    Each is first moved out of its name, so that a kill leaves it whole there or not at all. Training clears the rest.
+    Each is first moved out of its name, so that a kill leaves it whole there or not at all.
+    Training clears the rest.
     """
     for step in (step for step in scored if step < newest and paths.checkpoint(step).is_dir()):
         going = paths.training_parts / f"removed-{checkpoint_name(step)}"
@@ -104,7 +105,7 @@ def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterab
 
 
 def training_inputs(checkpoint: Path) -> dict[str, Any] | None:
-    """The inputs of the training that left this checkpoint; None for a checkpoint that was made elsewhere."""
+    """The inputs of the training that left this checkpoint, None for one that was made elsewhere."""
     path = manifest_in(checkpoint.parent)
     if not path.is_file() or kind_of(path) != TrainingManifest.KIND:
         return None
@@ -116,7 +117,8 @@ def check_trained_with(checkpoint: Path, found: dict[str, str | None]) -> None:
 
     Args:
         checkpoint: its folder.
-        found: fingerprints of what it is about to be used with, named as in a training's inputs. None = unused.
+        found: fingerprints of what it is about to be used with, named as in a training's inputs.
+            None = unused.
 
     Raises:
         ValueError: naming the one that differs.
@@ -125,8 +127,9 @@ def check_trained_with(checkpoint: Path, found: dict[str, str | None]) -> None:
     for name, fingerprint in found.items():
         if fingerprint is not None and recorded.get(name, fingerprint) != fingerprint:
             raise ValueError(
-                f"{checkpoint}: trained with the {name.replace('_', ' ')} {recorded[name]}, found {fingerprint}. "
-                "Its losses would be those of another model: put back what it was trained with, or train again"
+                f"{checkpoint}: trained with the {name.replace('_', ' ')} {recorded[name]}, "
+                f"found {fingerprint}. Its losses would be those of another model: "
+                "put back what it was trained with, or train again"
             )
 
 

@@ -26,8 +26,8 @@ class ComparedRun:
     Attributes:
         name: of its folder.
         arm: letter of its arm.
-        seed: of the training; None for the base model.
-        subset_seed: of the choice of its rows; None where none were chosen.
+        seed: of the training, None for the base model.
+        subset_seed: of the choice of its rows, None where none were chosen.
     """
 
     name: str
@@ -47,9 +47,9 @@ class ComparedArm:
         told_apart_by: the fewest settings that tell it from the other arms of its method.
         runs: their names.
         step: that was evaluated, of each run.
-        last_step: of the training of each run; None: not finished.
+        last_step: of the training of each run. None: not finished.
         num_examples: rows that each run was trained on.
-        num_tokens: that each run was trained on, the mean over the runs; None: not recorded.
+        num_tokens: that each run was trained on, the mean over the runs. None: not recorded.
     """
 
     letter: str
@@ -73,9 +73,9 @@ class Measure:
 
     Attributes:
         question_set: "heldout", or a benchmark's name.
-        source: of held-out rows; None for all of the set.
-        name: an entry of the results: loss, accuracy (by the paper's rule), accuracy_strict, each with _average for
-            the plain average over the sources, cut_off_share; or a metric.
+        source: of held-out rows, None for all of the set.
+        name: an entry of the results: loss, accuracy (by the paper's rule), accuracy_strict (each also
+            with _average, the plain average over the sources), cut_off_share, or a metric.
         is_metric: whether it is one of several metrics that the set has instead of judged answers.
         values: run -> value, without the runs that have none.
     """
@@ -96,8 +96,8 @@ class Difference:
         question_sets: one, or several whose plain average it is.
         measure: as `Measure.name`.
         mean: the first arm's minus the other's.
-        over_questions: interval; None where there is none.
-        over_runs: interval; None where there is none.
+        over_questions: interval, None where there is none.
+        over_runs: interval, None where there is none.
         p_values: McNemar's, one per pair of runs of one seed, in the order of the arms' runs.
         verdict: what a reader may conclude.
     """
@@ -114,7 +114,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Cost:
-    """Device-seconds and floating-point operations; None = no record says."""
+    """Device-seconds and floating-point operations. None = no record says."""
 
     device_seconds: float | None
     operations: float | None
@@ -122,7 +122,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Payback:
-    """Rows of the pool from which on selecting pays, by either cost; None = a cost is not known."""
+    """Rows of the pool from which on selecting pays, by either cost. None = a cost is not known."""
 
     device_seconds: int | Literal["never"] | None
     operations: int | Literal["never"] | None
@@ -136,8 +136,8 @@ class ArmCost:
         arm: letter.
         stages: "proxy training", "scoring", "selection", "target": those that the arm has.
         total: of the stages.
-        everything: training on the whole pool, measured or reckoned; None for an arm that chooses no rows.
-        pays_from: from what pool on choosing pays; None for an arm that chooses no rows.
+        everything: training on the whole pool, measured or reckoned, None for an arm that chooses no rows.
+        pays_from: from what pool on choosing pays, None for an arm that chooses no rows.
     """
 
     arm: str
@@ -157,7 +157,7 @@ class Comparison:
         runs: of all arms.
         measures: every value of every run.
         differences: between the first arm and the others.
-        costs: of each arm; empty where no arm is known to have chosen rows.
+        costs: of each arm, empty where no arm is known to have chosen rows.
         unlike: in what the arms differ besides their data and length, a sentence each.
         remarks: what a reader must know before the numbers.
         cost_remarks: what a reader must know of the costs.
@@ -179,13 +179,13 @@ class Comparison:
         return next(arm for arm in self.arms if arm.letter == letter)
 
     def values(self, measure: Measure, arm: ComparedArm) -> list[float] | None:
-        """One value per run of the arm; None unless all have it."""
+        """One value per run of the arm, None unless all have it."""
         values = [measure.values[run] for run in arm.runs if run in measure.values]
         return values if len(values) == len(arm.runs) else None
 
 
 def comparison_name(run_names: Sequence[str]) -> str:
-    """`a_vs_b_vs_c`; of many runs the first, their number and a few characters that follow from all of them."""
+    """`a_vs_b_vs_c`. Of many runs the first, their number and a few characters that follow from all."""
     name = "_vs_".join(run_names)
     if len(name) <= _LONGEST_NAME:
         return name
@@ -195,9 +195,7 @@ def comparison_name(run_names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonManifest(Manifest):
-    """Attributes:
-    comparison: on disk its fields lie between inputs and provenance.
-    """
+    """A comparison on disk: its fields lie between inputs and provenance."""
 
     KIND: ClassVar[str] = "comparison"
     NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("runs",)

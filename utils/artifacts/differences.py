@@ -1,4 +1,4 @@
-"""What differs between two records, leaf by leaf; and between the rows that two results were made of."""
+"""What differs between two records, leaf by leaf, and between the rows that two results were made of."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def differing_leaves(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[s
 
 
 def difference_lines(recorded: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """The differing leaves for people, one a line; no value is cut before it differs."""
+    """The differing leaves for people, one a line. No value is cut before it differs."""
     return [
         f"  {name}: there {_shown(there, now)}, now {_shown(now, there)}"
         for name, (there, now) in differing_leaves(recorded, wanted).items()
@@ -73,9 +73,11 @@ def pool_record(data: DataConfig | None) -> dict[str, Any] | None:
 
 
 def why_another_pool(recorded: dict[str, Any] | None, now: dict[str, Any] | None) -> str:
-    """Which settings of the data section make another fingerprint; where they agree, the rows themselves changed.
+    """Why a pool has another fingerprint: which settings of the data section differ, or that the rows do.
 
-    Args: the `pool_record` of both; None where there is none.
+    Args:
+        recorded: the `pool_record` of then, None where there is none.
+        now: the `pool_record` of now, likewise.
     """
     if recorded is None or now is None:
         return "no record says which setting of the data section differs"

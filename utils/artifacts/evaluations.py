@@ -1,4 +1,7 @@
-"""The results of an evaluation on disk: <name>.json beside <name>.predictions.jsonl, for held-out rows and each question set."""
+"""The results of an evaluation on disk, of held-out rows and each question set.
+
+<name>.json lies beside <name>.predictions.jsonl.
+"""
 
 import json
 from collections.abc import Iterable
@@ -15,7 +18,7 @@ WAYS_OUT = "Ways out: --overwrite evaluates again; another run_name keeps both."
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationProvenance(Provenance):
-    """How a result was measured; of the evaluation as a whole nothing of it is said.
+    """How a result was measured. Of the evaluation as a whole nothing of it is said.
 
     Attributes:
         device: that the model was on.
@@ -37,12 +40,12 @@ class EvaluationManifest(Manifest):
 
     @property
     def step(self) -> int:
-        """Of the checkpoint; 0 is the base model."""
+        """Of the checkpoint. 0 is the base model."""
         return self.inputs["step"]
 
     @property
     def base_model(self) -> str | None:
-        """Fingerprint; None where the results do not depend on it."""
+        """Fingerprint, None where the results do not depend on it."""
         return self.inputs["base_model"]
 
     @property
@@ -72,7 +75,7 @@ class EvaluationResult(Manifest):
 
     @property
     def pool(self) -> str | None:
-        """Fingerprint of held-out rows; None for questions."""
+        """Fingerprint of held-out rows, None for questions."""
         return self.inputs.get("pool")
 
     @property
@@ -82,7 +85,7 @@ class EvaluationResult(Manifest):
 
     @property
     def by_source(self) -> dict[str, dict[str, Any]]:
-        """Source -> what was measured on its rows; of held-out rows."""
+        """Of held-out rows: source -> what was measured on its rows."""
         return self.measured.get("by_source", {})
 
     @property
@@ -109,7 +112,7 @@ class EvaluationResults:
 
     Attributes:
         run_name: of the run.
-        step: of the checkpoint; 0 = the base model.
+        step: of the checkpoint. 0 = the base model.
         folder: where they lie.
         by_name: as on disk.
     """
@@ -137,7 +140,7 @@ def write_result(folder: Path, name: str, result: EvaluationResult, lines: Itera
 
 
 def read_result(folder: Path, name: str) -> EvaluationResult:
-    """Raises: FileNotFoundError; ValueError for a damaged file."""
+    """Raises: FileNotFoundError, or ValueError for a damaged file."""
     return EvaluationResult.read(result_path(folder, name))
 
 

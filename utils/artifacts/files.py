@@ -38,7 +38,10 @@ def _beside(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """A file to write under the name `path`: there whole when the context ends without an error, or not at all."""
+    """A file to write under the name `path`, which is there whole if the context ends without an error.
+
+    Otherwise it is not there at all.
+    """
     with _beside(path) as temporary, open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
         yield file
 
@@ -50,7 +53,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises: FileNotFoundError; ValueError for a damaged file."""
+    """Raises: FileNotFoundError, or ValueError for a damaged file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -65,7 +68,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 
 def load_array(path: Path) -> np.ndarray:
-    """Memory-mapped, read-only. Raises: FileNotFoundError; ValueError for what is not a whole .npy file."""
+    """Memory-mapped, read-only. Raises: FileNotFoundError, or ValueError for anything but a .npy file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
@@ -77,7 +80,8 @@ def load_array(path: Path) -> np.ndarray:
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Several arrays in one .npz file: all of them or none."""
     with atomic_write(path, "wb") as file:
-        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType] (numpy's stub takes a name for allow_pickle)
+        # numpy's stub takes each name for its argument allow_pickle.
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -113,9 +117,11 @@ def publish_folder(temporary: Path, final: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
-    """Hold an exclusive lock on `path` (made if absent) against other processes; a killed process holds none.
+    """Hold an exclusive lock on `path` (made if absent) against other processes. A killed process holds none.
 
-    Args: refusal: what to say if somebody else holds it for more than a moment; None waits for its turn.
+    Args:
+        refusal: what to say if somebody else holds it for more than a moment. None waits for its turn.
+
     Raises: ValueError with the refusal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What made a result: inputs and provenance. Inputs are compared before anything is reused; provenance is recorded only."""
+"""What made a result: inputs, compared before any reuse, and provenance, only recorded."""
 
 import datetime
 import functools
@@ -62,12 +62,12 @@ class Provenance(Record):
 
     Attributes:
         command: words of the command line. It never holds a key: that is taken out of sys.argv first.
-        folder: where the command ran; relative paths in it and in its YAML count from here.
+        folder: where the command ran. Relative paths in it and in its YAML count from here.
         time: when this was written, ISO 8601 in UTC.
         python: its version.
         packages: name -> version, of those that are installed.
         machine: its architecture.
-        git_commit: the project's commit, with -dirty where the tree differs from it; None outside a checkout.
+        git_commit: the project's commit, with -dirty where the tree differs. None outside a checkout.
     """
 
     command: list[str]
@@ -80,7 +80,7 @@ class Provenance(Record):
 
     @classmethod
     def now(cls, **more: Any) -> Self:
-        """Args: more: the fields that the class has besides."""
+        """The provenance of this process, and the fields that the class has besides."""
         return cls(
             command=[Path(sys.executable).name, *sys.argv],
             folder=os.getcwd(),
@@ -99,8 +99,8 @@ class Manifest(Record):
 
     Attributes:
         status: whether the result is whole.
-        inputs: what the result depends on. `check_inputs` compares them entry by entry before anything is reused.
-            The properties of each kind read those that have a meaning elsewhere.
+        inputs: what the result depends on. `check_inputs` compares them entry by entry before anything
+            is reused. The properties of each kind read those that have a meaning elsewhere.
     """
 
     KIND: ClassVar[str]
@@ -148,15 +148,15 @@ class Manifest(Record):
     @classmethod
     def _damaged(cls, path: Path, problems: list[str]) -> ValueError:
         return ValueError(
-            f"{path}: {', '.join(problems)}; expected all that a manifest of kind {cls.KIND!r} has: it is "
+            f"{path}: {', '.join(problems)}, expected all that a manifest of kind {cls.KIND!r} has: it is "
             "damaged or edited, make it again"
         )
 
 
 def kind_of(path: Path) -> str | None:
-    """The kind that a JSON file says it is; None where it is no manifest.
+    """The kind that a JSON file says it is, None where it is no manifest.
 
-    Raises: FileNotFoundError; ValueError for a damaged file.
+    Raises: FileNotFoundError, or ValueError for a damaged file.
     """
     values = read_json(path)
     return values.get("kind") if isinstance(values, dict) else None
@@ -175,7 +175,7 @@ def _problem(details: ErrorDetails) -> str:
 
 
 def is_complete(path: Path, kind: type[Manifest]) -> bool:
-    """Whether what this manifest is of is whole; False where there is none."""
+    """Whether what this manifest is of is whole, False where there is none."""
     return path.is_file() and kind.read(path).is_complete
 
 
@@ -188,7 +188,9 @@ def check_inputs(
 ) -> None:
     """Refuse to reuse a result made from other inputs, showing the innermost entries that differ.
 
-    Args: data: the `pool_record` of now, to say why the pool is another one.
+    Args:
+        data: the `pool_record` of now, to say why the pool is another one.
+
     Raises: ValueError.
     """
     differing = difference_lines(recorded, wanted)

@@ -29,7 +29,7 @@ def step_of(path: Path) -> int | None:
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Every path of one run; nothing else in the project joins path names."""
+    """Every path of one run. Nothing else in the project joins path names."""
 
     run_name: str
 
@@ -56,7 +56,7 @@ class RunPaths:
 
     @property
     def training_parts(self) -> Path:
-        """Checkpoints being written; renamed into place when whole."""
+        """Checkpoints being written, renamed into place when whole."""
         return self.root / "parts"
 
     @property
@@ -93,7 +93,7 @@ class RunPaths:
 
 
 def run_named(text: str) -> str:
-    """The run that a person means by its name or its folder's path (`res/NAME`); other text as it is."""
+    """The run that a person means by its name or its folder's path (`res/NAME`). Other text as it is."""
     parts = _below_results(text)
     return parts[0] if len(parts) == 1 else text
 
@@ -108,7 +108,7 @@ def named_subset(name: str) -> Path:
 
 
 def _below_results(text: str) -> tuple[str, ...]:
-    """The parts of a path below the folder of results; none for a plain name, which is no path."""
+    """The parts of a path below the folder of results, none for a plain name, which is no path."""
     path = Path(os.path.abspath(text))
     root = Path(os.path.abspath(results_root()))
     return path.relative_to(root).parts if "/" in text and path.is_relative_to(root) else ()
@@ -125,5 +125,5 @@ def cached_pool(key: str) -> Path:
 
 
 def cache_root() -> Path:
-    """What was read of pools and their tokens, shared by all runs; safe to delete."""
+    """What was read of pools and their tokens, shared by all runs. Safe to delete."""
     return results_root() / ".cache"

@@ -46,7 +46,9 @@ class Pace:
 def training_pace(model: dict[str, Any], device: str) -> Pace | None:
     """Of the newest whole training of this model on such a device.
 
-    Args: model: the config's section; device: as `utils.modeling.devices.device_name` calls it.
+    Args:
+        model: the config's section.
+        device: as `utils.modeling.devices.device_name` calls it.
     """
 
     def seconds_per_token(manifest: TrainingManifest) -> float | None:
@@ -86,10 +88,12 @@ def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def _newest(
     kind: type[_Kind], place: Callable[[RunPaths], Path], seconds_per_token: Callable[[_Kind], float | None]
 ) -> Pace | None:
-    """Args:
-    kind: of manifest.
-    place: where it lies.
-    seconds_per_token: None for one that says nothing.
+    """The pace of the newest run that says one.
+
+    Args:
+        kind: of manifest.
+        place: where it lies.
+        seconds_per_token: None for one that says nothing.
     """
     newest_time = ""
     newest: Pace | None = None

@@ -39,9 +39,9 @@ class Work:
     Attributes:
         kind: training, trajectories, subset or evaluation.
         status: as its manifest says: running or complete.
-        time: when the manifest was written, ISO 8601 in UTC; "" where it does not say.
+        time: when the manifest was written, ISO 8601 in UTC, "" where it does not say.
         done: how many checkpoints, scored checkpoints, rows or results are there.
-        planned: how many are to be; None where all is there at once.
+        planned: how many are to be, None where all is there at once.
         made_from: the model and pool, the trajectories or the method.
     """
 

@@ -30,11 +30,12 @@ class SubsetManifest(Manifest):
         num_excluded: rows of the pool without instruction or response.
         num_unscorable: rows of the pool without a loss at some checkpoint.
         unscorable_rows: the numbers of these, ascending.
-        data: the `pool_record` of the pool; None where the rows have no texts.
-        trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does not
-            say). None without losses.
+        data: the `pool_record` of the pool, None where the rows have no texts.
+        trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does
+            not say). None without losses.
         clustering: what computed the clusters, how many there were to be. None where nothing was clustered.
-        needs_trajectories: whether the method looks at losses. The cost of the proxy is part of its cost then.
+        needs_trajectories: whether the method looks at losses.
+            The cost of the proxy is part of its cost then.
         seconds: name -> seconds, by what they were spent on.
     """
 
@@ -78,7 +79,7 @@ class SubsetManifest(Manifest):
 
     @property
     def trajectories_identity(self) -> str | None:
-        """sha256 over what made the losses; None without."""
+        """sha256 over what made the losses, None without."""
         return self.inputs["trajectories"]
 
     @property
@@ -97,9 +98,11 @@ class SubsetManifest(Manifest):
 
 @dataclass(frozen=True)
 class Subset:
-    """Attributes:
-    indices: int64 (budget,), ascending row numbers of the pool.
-    manifest: how they were chosen.
+    """A subset as it is read.
+
+    Attributes:
+        indices: int64 (budget,), ascending row numbers of the pool.
+        manifest: how they were chosen.
     """
 
     indices: np.ndarray
@@ -115,7 +118,7 @@ class SubsetContents:
         clusters_N: int32 (N,), -1 where not clustered.
         composition: what the subset consists of.
         lines: the chosen rows as lines of JSONL without their newline, in pool order. None without texts.
-        centroids_KT: float32, row k of cluster k; None where nothing was clustered.
+        centroids_KT: float32, row k of cluster k, None where nothing was clustered.
         reports: file name -> JSON to lie beside.
     """
 
@@ -159,7 +162,7 @@ def stability_path(folder: Path) -> Path:
 
 
 def read_subset(folder: Path) -> Subset:
-    """Raises: FileNotFoundError; ValueError for a damaged subset."""
+    """Raises: FileNotFoundError, or ValueError for a damaged subset."""
     if not manifest_in(folder).is_file():
         raise FileNotFoundError(
             f"no subset in {folder}: make it with `python select_s2l.py --config_file <this YAML>`"

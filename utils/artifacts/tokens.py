@@ -10,7 +10,7 @@ from ..config.names import PromptTemplate
 from .manifests import Manifest
 from .paths import cache_root, manifest_in
 
-_LAYOUT = 2  # of a folder of tokens, part of its name; another one is made anew, never misread
+_LAYOUT = 2  # of a folder of tokens, part of its name. Another one is made anew, never misread
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ class TrainingManifest(Manifest):
     """A training, running or finished.
 
     Attributes:
-        steps: of the optimizer; None while it runs.
+        steps: of the optimizer, None while it runs.
         data: the `pool_record` of its pool.
         provenance: of the launch that finished it, or that runs.
     """
@@ -106,7 +106,7 @@ class TrainingManifest(Manifest):
 
     @property
     def max_steps(self) -> int | None:
-        """Optimizer steps, where they are set; None where epochs are."""
+        """Optimizer steps, where they are set, None where epochs are."""
         steps = self.train_args.get("max_steps", -1)
         return steps if steps > 0 else None
 
@@ -117,15 +117,15 @@ class TrainingManifest(Manifest):
 
     @property
     def subset(self) -> dict[str, Any] | None:
-        """Inputs of the subset that the rows are; None for the whole pool."""
+        """Inputs of the subset that the rows are, None for the whole pool."""
         return self.inputs["subset"]
 
     @property
     def subset_method(self) -> str | None:
-        """How the rows were chosen; None for the whole pool."""
+        """How the rows were chosen, None for the whole pool."""
         return None if self.subset is None else self.subset["method"]
 
     @property
     def subset_seed(self) -> int | None:
-        """Of the choice of the rows; None for the whole pool."""
+        """Of the choice of the rows, None for the whole pool."""
         return None if self.subset is None else self.subset["seed"]

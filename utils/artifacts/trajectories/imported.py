@@ -1,13 +1,13 @@
 """Losses that were made elsewhere: a .npy of (N, T), or a .npz or .parquet with row numbers.
 
     losses.npy       (N, T), one row per example in pool order, one column per checkpoint in training order
-    losses.npz       losses: (n, T); optional: rows (n,), row numbers of the pool from 0; steps (T,), optimizer steps;
-                     num_response_tokens (n,)
-    losses.parquet   one column of numbers per checkpoint, named by its step (500, step_500 or checkpoint-500); optional:
-                     row, num_response_tokens
+    losses.npz       losses: (n, T). Optional: rows (n,), row numbers of the pool from 0,
+                     steps (T,), optimizer steps, and num_response_tokens (n,)
+    losses.parquet   one column of numbers per checkpoint, named by its step (500, step_500 or
+                     checkpoint-500). Optional: row, num_response_tokens
 
-Rows that a file with row numbers does not hold are unscorable (NaN). A folder of the released code's losses.pt is
-turned into such a .npz by `python -m utils.scoring.released_losses`, which needs torch.
+Rows that a file with row numbers does not hold are unscorable (NaN). A folder of the released code's
+losses.pt is turned into such a .npz by `python -m utils.scoring.released_losses`, which needs torch.
 
 Legend: N examples of the pool, n rows of the file, T checkpoints.
 """
@@ -29,9 +29,9 @@ class ImportedLosses:
     """What a file of losses holds.
 
     Attributes:
-        losses_NT: floating point, in pool order, NaN where the file holds no row; of a .npy memory-mapped.
-        steps: ascending; None where the file does not say.
-        num_response_tokens: int32 (N,); None where the file does not say.
+        losses_NT: floating point, in pool order, NaN where the file holds no row. Memory-mapped of a .npy.
+        steps: ascending, None where the file does not say.
+        num_response_tokens: int32 (N,), None where the file does not say.
     """
 
     losses_NT: np.ndarray
@@ -40,9 +40,12 @@ class ImportedLosses:
 
 
 def read_imported(path: Path, num_examples: int | None = None) -> ImportedLosses:
-    """Args: num_examples: rows of the pool where they are known; else the highest row number decides.
+    """Read any of the three forms above.
 
-    Raises: FileNotFoundError; ValueError for what is not one of the three forms above.
+    Args:
+        num_examples: rows of the pool where they are known, else the highest row number decides.
+
+    Raises: FileNotFoundError, or ValueError for what is none of the three.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist (current folder: {Path.cwd()})")
@@ -55,15 +58,16 @@ def read_imported(path: Path, num_examples: int | None = None) -> ImportedLosses
         losses_NT, rows, steps, tokens = _read_parquet(path)
     if losses_NT.ndim != 2 or not np.issubdtype(losses_NT.dtype, np.floating) or 0 in losses_NT.shape:
         raise ValueError(
-            f"{path}: found {losses_NT.dtype} {losses_NT.shape}, expected floating-point losses (N, T): one row per "
-            "example in pool order, one column per checkpoint in training order"
+            f"{path}: found {losses_NT.dtype} {losses_NT.shape}, expected floating-point losses (N, T): "
+            "one row per example in pool order, one column per checkpoint in training order"
         )
     if rows is not None:
         losses_NT, tokens = _in_pool_order(path, losses_NT, rows, tokens, num_examples)
     if steps is not None:
         if steps.shape != (losses_NT.shape[1],) or len(np.unique(steps)) != len(steps):
             raise ValueError(
-                f"{path}: found steps {steps.tolist()}, expected one for each of the {losses_NT.shape[1]} columns"
+                f"{path}: found steps {steps.tolist()}, "
+                f"expected one for each of the {losses_NT.shape[1]} columns"
             )
         losses_NT = losses_NT[:, np.argsort(steps)]
         steps = np.sort(steps).tolist()
@@ -103,8 +107,8 @@ def _read_parquet(path: Path) -> _Arrays:
         or not all(pyarrow.types.is_floating(column.type) for column in columns.values())
     ):
         raise ValueError(
-            f"{path}: found columns {', '.join(table.column_names)}, expected `row` (optional) and one floating-point "
-            "column per checkpoint, named by its step, such as checkpoint-500"
+            f"{path}: found columns {', '.join(table.column_names)}, expected `row` (optional) "
+            "and one floating-point column per checkpoint, named by its step, such as checkpoint-500"
         )
     losses_nT = np.stack([column.to_numpy().astype(np.float32) for column in columns.values()], axis=1)
     steps = np.array([int(match[1]) for match in matches if match])
@@ -119,13 +123,15 @@ def _in_pool_order(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     if not np.issubdtype(rows.dtype, np.integer) or rows.shape != (len(losses_nT),):
         raise ValueError(
-            f"{path}: found row numbers {rows.dtype} {rows.shape}, expected an integer for each of {len(losses_nT)} rows"
+            f"{path}: found row numbers {rows.dtype} {rows.shape}, "
+            f"expected an integer for each of {len(losses_nT)} rows"
         )
     num_examples = int(rows.max()) + 1 if num_examples is None else num_examples
     outside = rows[(rows < 0) | (rows >= num_examples)]
     if len(outside):
         raise ValueError(
-            f"{path}: found row number {outside[0]}, expected numbers from 0 to {num_examples - 1} (the pool's)"
+            f"{path}: found row number {outside[0]}, "
+            f"expected numbers from 0 to {num_examples - 1} (the pool's)"
         )
     numbers, counts = np.unique(rows, return_counts=True)
     if len(numbers) < len(rows):

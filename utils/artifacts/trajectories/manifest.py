@@ -28,12 +28,16 @@ class TrajectoriesManifest(Manifest):
     """The losses of a pool, at some checkpoints or at all that were asked for.
 
     Attributes:
-        checkpoints: step -> fingerprint of its checkpoint, or `unreadable`. Ascending, all that were asked for.
+        checkpoints: step -> fingerprint of its checkpoint, or `unreadable`.
+            Ascending, all that were asked for.
         steps: those of them whose losses are whole.
         provenance: of the launch that wrote last.
         unscorable_rows: row numbers without a response token, ascending.
         device_seconds: step -> seconds that devices took to score it, added up.
-        data, model, tokens, device_name: as in `ScoringRecord`.
+        data: as in `ScoringRecord`.
+        model: as there.
+        tokens: as there.
+        device_name: as there.
     """
 
     KIND: ClassVar[str] = "trajectories"

@@ -1,6 +1,6 @@
-"""Loss trajectories as they are read: of a run that our scorer filled a folder for, or of a file made elsewhere.
+"""Loss trajectories as they are read: of a run that our scorer wrote, or of a file made elsewhere.
 
-Legend: N examples of the pool, T checkpoints.
+Legend: N examples of the pool, m some of them, T checkpoints.
 """
 
 import tempfile
@@ -24,11 +24,12 @@ class Trajectories:
     """Losses of every example at every checkpoint.
 
     Attributes:
-        steps: the optimizer steps, ascending; None for an array that was made elsewhere.
-        columns: per checkpoint a float32 (N,) array, mean nats per response token, memory-mapped. NaN = unscorable.
-        manifest: what made them; None for an array that was made elsewhere.
+        steps: the optimizer steps, ascending. None for an array that was made elsewhere.
+        columns: per checkpoint float32 (N,), mean nats per response token, memory-mapped. NaN = unscorable.
+        manifest: what made them. None for an array that was made elsewhere.
         origin: the folder or file.
-        num_response_tokens: int32 (N,) where a file made elsewhere holds it. `read_num_response_tokens` reads ours.
+        num_response_tokens: int32 (N,) where a file made elsewhere holds it.
+            Ours: `read_num_response_tokens`.
         table_NT: the columns side by side, where they lie so in one file.
     """
 
@@ -51,9 +52,10 @@ class Trajectories:
         return [str(step) for step in self.steps]
 
     def rows(self, rows_m: np.ndarray | slice) -> np.ndarray:
-        """float32 (m, T): the losses of some rows at every checkpoint. A slice of a whole table is not copied.
+        """float32 (m, T): the losses of some rows at every checkpoint.
 
-        More than a gigabyte is kept in a temporary file, which the system may write out when memory is scarce.
+        A slice of a whole table is not copied. More than a gigabyte is kept in a temporary file,
+        which the system may write out when memory is scarce.
         """
         if self.table_NT is not None and self.table_NT.dtype == np.float32 and isinstance(rows_m, slice):
             return np.asarray(self.table_NT[rows_m])
@@ -69,9 +71,8 @@ class Trajectories:
         losses_mT = _empty_table(num_rows, len(self.columns))
         for first, piece in zip(range(0, num_rows, _ROWS_AT_ONCE), pieces, strict=True):
             target_mT = losses_mT[first : first + _ROWS_AT_ONCE]
-            with np.errstate(
-                over="ignore"
-            ):  # what float32 cannot hold becomes infinite, which is refused by name
+            # What float32 cannot hold becomes infinite, which is refused by name.
+            with np.errstate(over="ignore"):
                 if self.table_NT is not None:
                     target_mT[:] = self.table_NT[piece]
                 else:
@@ -90,13 +91,15 @@ def _empty_table(num_rows: int, num_columns: int) -> np.ndarray:
 def read_trajectories(
     trajectories_from: str, steps: list[int] | None = None, num_examples: int | None = None
 ) -> Trajectories:
-    """Trajectories of a run by its name or folder, or of a file of losses that were made elsewhere (`imported`).
+    """Trajectories of a run by its name or folder, or of a file that was made elsewhere (`imported`).
 
     Args:
-        steps: the checkpoints to use; None = every one after step 0 (S2L's rule).
-        num_examples: rows of the pool; needed only for a file with row numbers that lacks the last ones.
+        steps: the checkpoints to use. None = every one after step 0 (S2L's rule).
+        num_examples: rows of the pool. Only a file with row numbers that lacks the last ones needs it.
 
-    Raises: FileNotFoundError naming the command that makes them; ValueError for damaged or incomplete ones.
+    Raises:
+        FileNotFoundError: naming the command that makes them.
+        ValueError: for damaged or incomplete ones.
     """
     if trajectories_from.endswith(SUFFIXES):
         return _read_file(Path(trajectories_from), steps, num_examples)
@@ -104,8 +107,8 @@ def read_trajectories(
     if not manifest_in(folder.path).is_file():
         if any(Path(trajectories_from).glob("**/losses.pt")):
             raise ValueError(
-                f"{trajectories_from} holds the released code's losses.pt: turn them into a file first with `python -m "
-                f"utils.scoring.released_losses {trajectories_from} losses.npz` and name that file"
+                f"{trajectories_from} holds the released code's losses.pt: turn them into a file first with "
+                f"`python -m utils.scoring.released_losses {trajectories_from} losses.npz` and name that file"
             )
         raise FileNotFoundError(
             f"run {trajectories_from!r} has no trajectories in {folder.path}: make them with `python "
@@ -118,8 +121,9 @@ def read_trajectories(
     missing = sorted(set(steps) - set(scored))
     if missing:
         raise ValueError(
-            f"{folder.path} lacks the losses of checkpoints {missing}: run the trajectories command for them, or name the "
-            f"checkpoints to use in subset.steps (whole: {scored})"
+            f"{folder.path} lacks the losses of checkpoints {missing}: "
+            "run the trajectories command for them, "
+            f"or name the checkpoints to use in subset.steps (whole: {scored})"
         )
     shape = (manifest.num_examples,)
     columns = [_load(folder.quantity(step), shape) for step in steps]
@@ -127,14 +131,14 @@ def read_trajectories(
 
 
 def read_quantity(trajectories: Trajectories, quantity: str, step: int) -> np.ndarray:
-    """(N,) or (N, d): what else the scoring pass kept of a checkpoint, or its losses; memory-mapped.
+    """(N,) or (N, d): what else the scoring pass kept of a checkpoint, or its losses. Memory-mapped.
 
     Raises: FileNotFoundError naming the setting and the command that make it.
     """
     if trajectories.manifest is None:
         raise FileNotFoundError(
-            f"{trajectories.origin} holds losses only, and {quantity} at step {step} is needed: score the pool with "
-            f"{_scoring_command(quantity)}"
+            f"{trajectories.origin} holds losses only, and {quantity} at step {step} is needed: "
+            f"score the pool with {_scoring_command(quantity)}"
         )
     path = TrajectoryFolder(trajectories.origin).quantity(step, quantity)
     if not path.is_file():
@@ -154,9 +158,10 @@ def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
     path = TrajectoryFolder(trajectories.origin).num_response_tokens
     if trajectories.manifest is None or not path.is_file():
         raise FileNotFoundError(
-            f"{trajectories.origin} does not say how many tokens each response has: run `python "
-            "run_distributed_trajectories.py --config_file <the proxy's YAML>`, which writes num_response_tokens.npy "
-            "(scored checkpoints stay as they are), or put num_response_tokens into a .npz or .parquet file"
+            f"{trajectories.origin} does not say how many tokens each response has: "
+            "run `python run_distributed_trajectories.py --config_file <the proxy's YAML>`, "
+            "which writes num_response_tokens.npy (scored checkpoints stay as they are), "
+            "or put num_response_tokens into a .npz or .parquet file"
         )
     tokens_N = load_array(path)
     if tokens_N.dtype != np.int32 or tokens_N.shape != (trajectories.num_examples,):
@@ -188,7 +193,8 @@ def _read_file(path: Path, steps: list[int] | None, num_examples: int | None) ->
     if imported.steps is None:
         if steps is not None:
             raise ValueError(
-                f"subset.steps: {path} does not say which steps its columns are; leave the columns out of the file"
+                f"subset.steps: {path} does not say which steps its columns are: "
+                "leave the columns out of the file"
             )
         steps_used = None
     else:
@@ -203,7 +209,7 @@ def _read_file(path: Path, steps: list[int] | None, num_examples: int | None) ->
 
 
 def _wanted_steps(steps: list[int] | None, begun: list[int]) -> list[int]:
-    """The steps to use, ascending; by default all that were begun after step 0."""
+    """The steps to use, ascending. By default all that were begun after step 0."""
     steps = [step for step in begun if step > 0] if steps is None else steps
     repeated = sorted({step for step in steps if steps.count(step) > 1})
     if repeated or not steps:

@@ -1,4 +1,4 @@
-"""The folder of loss trajectories that scoring fills: losses, numbers of response tokens, unfinished parts, manifest.
+"""The folder that scoring fills: losses, numbers of response tokens, unfinished parts, manifest.
 
 Legend: N examples of the pool.
 """
@@ -59,7 +59,7 @@ class TrajectoryFolder:
     path: Path
 
     def quantity(self, step: int, quantity: str = LOSS) -> Path:
-        """`checkpoint-<step>.npy` for the losses, `checkpoint-<step>.<quantity>.npy` for what else the pass gave."""
+        """`checkpoint-<step>.npy` for the losses, `checkpoint-<step>.<quantity>.npy` for another quantity."""
         suffix = "" if quantity == LOSS else f".{quantity}"
         return self.path / f"{checkpoint_name(step)}{suffix}.npy"
 
@@ -104,7 +104,8 @@ class TrajectoryFolder:
 
         Args:
             request: the checkpoints and what they are scored on.
-            overwrite: drop these checkpoints' losses first, or all losses if they were made from other inputs.
+            overwrite: drop these checkpoints' losses first, or all losses if they were made
+                from other inputs.
 
         Returns:
             The steps of which some quantity is not there yet, ascending.
@@ -157,7 +158,8 @@ class TrajectoryFolder:
         if not path.is_file():
             if done:
                 raise ValueError(
-                    f"{self.path}: found losses, expected a manifest.json that says what made them. {ways_out}"
+                    f"{self.path}: found losses, expected also a manifest.json that says what made them. "
+                    f"{ways_out}"
                 )
             return None
         manifest = TrajectoriesManifest.read(path)
@@ -180,7 +182,6 @@ class TrajectoryFolder:
         """Put one checkpoint's results in place and bring the manifest up to date.
 
         Args:
-            step: of the checkpoint.
             num_examples: N.
             pieces: (row numbers, quantity -> array in their order, seconds that a device took), read one at
                 a time. Rows in no piece are NaN.
