@@ -2,8 +2,9 @@
 
     python benchmarks/generation.py --config_file TARGET.yml [key.sub=value ...]
 
-Both ways go through what evaluate_run.py itself asks with, in one process and on the run's newest checkpoint; every response
-has to be the same. The times are of generation alone. `evaluation.limit=300` takes the first questions only.
+Both ways go through what evaluate_run.py itself asks with, in one process and on the run's newest checkpoint.
+Every response has to be the same. The times are of generation alone.
+`evaluation.limit=300` takes the first questions only.
 """
 
 import argparse
@@ -35,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         if task.lm_eval is None:  # held-out rows without answers
             continue
         longest = max(task.lengths) + config.evaluation.max_new_tokens
-        seconds, responses = [], []
+        seconds: list[float] = []
+        responses = []
         for max_tokens in (config.evaluation.max_tokens_per_batch, 1):
             generation.fit_batches(max_tokens, longest)
             begun = time.perf_counter()
@@ -43,8 +45,8 @@ def main(argv: list[str] | None = None) -> int:
             seconds.append(time.perf_counter() - begun)
         assert responses[0] == responses[1], "a batch changed an answer"
         print(
-            f"{name}: {len(task.lengths)} questions, in batches {seconds[0]:.1f} s, one at a time {seconds[1]:.1f} s: "
-            f"{seconds[1] / seconds[0]:.1f} x",
+            f"{name}: {len(task.lengths)} questions, in batches {seconds[0]:.1f} s, "
+            f"one at a time {seconds[1]:.1f} s: {seconds[1] / seconds[0]:.1f} x",
             flush=True,
         )
     return 0

@@ -2,8 +2,9 @@
 
     python benchmarks/greedy.py [--num_examples 50000] [--num_dimensions 512] [--budget 0.1]
 
-The embeddings lie around topics, in a space where all share a direction and later dimensions vary less, as a language
-model's do. They are written and read as scoring does it; both methods are exact, so the figures depend on the pool.
+The embeddings lie around topics, in a space where all share a direction and later dimensions vary less,
+as a language model's do. They are written and read as scoring does it.
+Both methods are exact, so the figures depend on the pool.
 """
 
 import argparse
@@ -25,7 +26,9 @@ from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates
 from utils.selection.methods.table import METHODS
 
-_RUN, _STEP, _NUM_TOPICS = "made_up", 1, 300
+_RUN = "made_up"
+_STEP = 1
+_NUM_TOPICS = 300
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,16 +44,18 @@ def main(argv: list[str] | None = None) -> int:
         candidates = make_candidates(make_embeddings(arguments.num_examples, arguments.num_dimensions))
         rows = round(arguments.budget * arguments.num_examples)
         print(
-            f"{arguments.num_examples:,} x {arguments.num_dimensions}, budget {rows:,}; {os.cpu_count()} CPUs, "
-            f"load {os.getloadavg()[0]:.1f} at the start"
+            f"{arguments.num_examples:,} x {arguments.num_dimensions}, budget {rows:,}; "
+            f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the start"
         )
         for method in ("facility_location", "k_center"):
             settings = SubsetConfig.model_validate(
                 {"method": method, "trajectories_from": _RUN, "budget": rows}
             )
-            start, processor = time.perf_counter(), time.process_time()
+            start = time.perf_counter()
+            processor_start = time.process_time()
             chosen = METHODS[method].choose(candidates, settings, rows, 0).rows
-            seconds, processor = time.perf_counter() - start, time.process_time() - processor
+            seconds = time.perf_counter() - start
+            processor = time.process_time() - processor_start
             assert len(np.unique(chosen)) == rows
             print(f"{method}: {seconds:.1f} s ({processor:.1f} s of processor)", flush=True)
     return 0

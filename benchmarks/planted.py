@@ -1,9 +1,10 @@
-"""What the presets of S2L find where the answer is known: 20 planted clusters of 8 to 400 rows, K = 20, budget 100.
+"""What the presets of S2L find where the answer is known: 20 planted clusters of 8 to 400 rows.
 
     python benchmarks/planted.py [--num_seeds 10]
 
-The trajectories are those of the tests: centres at least 20 standard deviations of the noise apart. A cluster is found
-if its rows, and no others, are one cluster. Five rows of each would be an even choice.
+K = 20, budget 100: five rows of each would be an even choice. The trajectories are those of the tests:
+centres at least 20 standard deviations of the noise apart.
+A cluster is found if its rows, and no others, are one cluster.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from utils.config.schema import SubsetConfig
 from utils.selection.checks.stability import adjusted_rand_index
 from utils.selection.methods.table import METHODS
 
-_NUM_CLUSTERS, _BUDGET = 20, 100
+_NUM_CLUSTERS = 20
+_BUDGET = 100
 _WAYS: dict[str, dict[str, Any]] = {
     "preset released": {"preset": "released"},
     "preset paper": {"preset": "paper"},
@@ -38,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--num_seeds", type=int, default=10)
     arguments = parser.parse_args(argv)
     print(
-        "means over seeds: clusters found, adjusted Rand index, rows chosen of the rarest and of the commonest cluster"
+        "means over seeds: clusters found, adjusted Rand index, "
+        "rows chosen of the rarest and of the commonest cluster"
     )
     for name, settings in _WAYS.items():
         each = np.mean([recovery(settings, seed) for seed in range(arguments.num_seeds)], axis=0)
@@ -47,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def recovery(settings: dict[str, Any], seed: int) -> tuple[int, float, int, int]:
-    """Clusters found; adjusted Rand index; rows chosen of the cluster with fewest and of that with most of them."""
+    """Clusters found, adjusted Rand index, rows chosen of the cluster with fewest and of that with most."""
     candidates, planted_N = planted(seed, _NUM_CLUSTERS)
     values = {"trajectories_from": "planted", "budget": _BUDGET, "num_clusters": _NUM_CLUSTERS, **settings}
     subset = SubsetConfig.model_validate(values)

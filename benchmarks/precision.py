@@ -5,8 +5,9 @@ r"""What a lower precision does to losses and clusters: the same checkpoints sco
         trajectories.precision=bfloat16
     python benchmarks/precision.py RUN RUN_bf16 [--num_clusters 100]
 
-Prints the differences of the losses, and how well the clusters of both agree (adjusted Rand index), beside how well two
-k-means seeds agree on the float32 losses alone: a precision that disturbs less than another seed does no harm.
+Prints the differences of the losses, and how well the clusters of both agree (adjusted Rand index),
+beside how well two k-means seeds agree on the float32 losses alone: a precision that disturbs less
+than another seed does no harm.
 """
 
 import argparse
@@ -58,9 +59,9 @@ def main() -> int:
         between = [agreement(first, second) for first, second in zip(clusters, others, strict=True)]
         by_seed = [agreement(clusters[0], second) for second in clusters[1:]]
         print(
-            f"  clusters, K = {arguments.num_clusters}, init {init}, {num_restarts} restart(s): adjusted Rand index "
-            f"between the precisions {np.mean(between):.3f} (same seed), between seeds {np.mean(by_seed):.3f} (same "
-            "precision)"
+            f"  clusters, K = {arguments.num_clusters}, init {init}, {num_restarts} restart(s): "
+            f"adjusted Rand index between the precisions {np.mean(between):.3f} (same seed), "
+            f"between seeds {np.mean(by_seed):.3f} (same precision)"
         )
     return 0
 

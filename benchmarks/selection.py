@@ -1,14 +1,14 @@
 """Wall time and peak memory of select_s2l.py on made-up loss trajectories of a given size.
 
-    python benchmarks/selection.py                                        as MathInstruct: 262,039 rows, texts, 14 sources
+    python benchmarks/selection.py                 as MathInstruct: 262,039 rows, texts, 14 sources
     python benchmarks/selection.py --num_examples 1e7 --without_texts --num_sources 1
     python benchmarks/selection.py --num_examples 1e8 --without_texts --num_sources 1 --budget 0.01
-    python benchmarks/selection.py --compare [--num_examples 262039]      k-means beside faiss.Kmeans and scikit-learn
+    python benchmarks/selection.py --compare       k-means beside faiss.Kmeans and scikit-learn
 
-Makes trajectories (and a pool, unless --without_texts) in a temporary folder and runs the real command on them, once per
-preset: with texts twice, since the second run finds the pool read. Peak memory is what the process holds itself
-(anonymous), beside the pages of mapped files, which the system takes back when it needs them. --compare needs
-scikit-learn for its own line, and leaves it out where it is not installed.
+Makes trajectories (and a pool, unless --without_texts) in a temporary folder and runs the real command on
+them, once per preset. With texts it runs twice, since the second run finds the pool read. Peak memory is what
+the process holds itself (anonymous), beside the pages of mapped files, which the system takes back when it
+needs them. --compare needs scikit-learn for its own line, and leaves it out where it is not installed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from utils.config.names import KMeansInit
 
 _NUM_TEXTS = 1000
-_MEAN_CHARACTERS = 250  # of instruction and of response, each; MathInstruct's rows have some 560 bytes
+_MEAN_CHARACTERS = 250  # of instruction and of response, each. MathInstruct's rows have some 560 bytes
 _ROWS_AT_ONCE = 2**20
 
 Clustering = Callable[[int], tuple[np.ndarray, np.ndarray]]  # seed -> each row's cluster, centroids
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--without_texts", action="store_true", help="choose row numbers only")
     parser.add_argument("--compare", action="store_true", help="k-means alone, beside other implementations")
     parser.add_argument(
-        "--folder", type=Path, help="where the files go; default: the system's temporary folder"
+        "--folder", type=Path, help="where the files go, default: the system's temporary folder"
     )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
@@ -62,8 +62,9 @@ def main(argv: list[str] | None = None) -> int:
         np.clip(source_N, 0, arguments.num_sources - 1, out=source_N)
         make_trajectories(folder / "losses.npy", source_N, arguments.num_checkpoints, rng)
         print(
-            f"{arguments.num_examples:,} rows, {arguments.num_sources} sources, {arguments.num_checkpoints} checkpoints, "
-            f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the start"
+            f"{arguments.num_examples:,} rows, {arguments.num_sources} sources, "
+            f"{arguments.num_checkpoints} checkpoints, {os.cpu_count()} CPUs, "
+            f"load {os.getloadavg()[0]:.1f} at the start"
         )
         if arguments.compare:
             compare(np.load(folder / "losses.npy"))
@@ -100,11 +101,10 @@ def make_pool(path: Path, source_N: np.ndarray, rng: np.random.Generator) -> Non
     texts = [" ".join(rng.choice(words, length)) for length in lengths]
     with open(path, "w", encoding="utf-8") as file:
         for row, source in enumerate(source_N.tolist()):
-            instruction, response = texts[row % _NUM_TEXTS], texts[row * 7 // 3 % _NUM_TEXTS]
             example = {
                 "source": f"data/source_{source}.json",
-                "instruction": f"{row} {instruction}",
-                "output": response,
+                "instruction": f"{row} {texts[row % _NUM_TEXTS]}",
+                "output": texts[row * 7 // 3 % _NUM_TEXTS],
             }
             file.write(json.dumps(example) + "\n")
 
@@ -112,7 +112,7 @@ def make_pool(path: Path, source_N: np.ndarray, rng: np.random.Generator) -> Non
 def make_trajectories(
     path: Path, source_N: np.ndarray, num_checkpoints: int, rng: np.random.Generator
 ) -> None:
-    """Losses that fall at a pace of their own from a start that depends on the source; written piece by piece."""
+    """Losses that fall at a pace of their own from a start that depends on the source, piece by piece."""
     num_examples = len(source_N)
     start_S = rng.gamma(4, 0.4, int(source_N.max()) + 1).astype(np.float32)
     times_T = np.linspace(1 / num_checkpoints, 1, num_checkpoints, dtype=np.float32)
@@ -156,8 +156,9 @@ def run_selection(folder: Path, preset: str, budget: float) -> str:
             raise RuntimeError(f"select_s2l.py ended with exit code {process.returncode}")
         output.seek(0)
         return (
-            f"{seconds:.2f} s ({usage.ru_utime + usage.ru_stime:.2f} s of processor), {peak_anonymous / 1e6:.0f} MB own, "
-            f"{usage.ru_maxrss * 1024 / 1e6:.0f} MB with mapped files   ({output.read().splitlines()[-1]})"
+            f"{seconds:.2f} s ({usage.ru_utime + usage.ru_stime:.2f} s of processor), "
+            f"{peak_anonymous / 1e6:.0f} MB own, {usage.ru_maxrss * 1024 / 1e6:.0f} MB with mapped files   "
+            f"({output.read().splitlines()[-1]})"
         )
 
 
@@ -171,8 +172,11 @@ def anonymous_bytes(process: int) -> int:
 
 
 def compare(losses_NT: np.ndarray) -> None:
-    """k-means alone, K = 100, over all rows: the sum of squared distances to the nearest centroid, the same for all in
-    float64, and the adjusted Rand index between the clusters of two seeds."""
+    """k-means alone, K = 100, over all rows.
+
+    Measured are the sum of squared distances to the nearest centroid, the same for all in float64,
+    and the adjusted Rand index between the clusters of two seeds.
+    """
     import faiss
 
     from utils.selection.checks.stability import adjusted_rand_index
@@ -193,7 +197,8 @@ def compare(losses_NT: np.ndarray) -> None:
     def scikit_learn(seed: int) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.cluster import KMeans
 
-        kmeans = KMeans(100, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType] (its default is "auto")
+        # n_init is a number or "auto", of which pyright sees the default only.
+        kmeans = KMeans(100, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
         labels_N = kmeans.fit_predict(losses_NT)
         return labels_N, kmeans.cluster_centers_.astype(np.float32)
 
@@ -211,23 +216,26 @@ def compare(losses_NT: np.ndarray) -> None:
         "scikit-learn KMeans, n_init 10": scikit_learn,
     }
     for name, way in ways.items():
-        start, processor = time.perf_counter(), time.process_time()
+        start = time.perf_counter()
+        processor_start = time.process_time()
         try:
             labels_N, centroids_KT = way(0)
         except ModuleNotFoundError:
             print(f"{name}: scikit-learn is not installed")
             continue
-        seconds, processor = time.perf_counter() - start, time.process_time() - processor
+        seconds = time.perf_counter() - start
+        processor = time.process_time() - processor_start
         agreement = adjusted_rand_index(np.zeros(num_rows, np.int32), labels_N, way(1)[0])
         print(
-            f"{name}: objective {objective(losses_NT, centroids_KT):.6g}, {seconds:.1f} s ({processor:.1f} s of processor), "
-            f"another seed agrees at {agreement:.3f}",
+            f"{name}: objective {objective(losses_NT, centroids_KT):.6g}, "
+            f"{seconds:.1f} s ({processor:.1f} s of processor), another seed agrees at {agreement:.3f}",
             flush=True,
         )
 
 
 def objective(losses_NT: np.ndarray, centroids_KT: np.ndarray) -> float:
-    total, centroids = 0.0, centroids_KT.astype(np.float64)
+    total = 0.0
+    centroids = centroids_KT.astype(np.float64)
     for first in range(0, len(losses_NT), 2**14):
         losses_mT = losses_NT[first : first + 2**14].astype(np.float64)
         squares = (losses_mT**2).sum(1)[:, None] + (centroids**2).sum(1) - 2 * losses_mT @ centroids.T
