@@ -68,6 +68,7 @@ test-vllm: .vllm-venv/.installed
 
 lint: install
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 
 # Newest versions that pyproject.toml admits, into the lock file.
