@@ -1,10 +1,10 @@
 """Ask one trained model and judge it: loss and accuracy on held-out rows, accuracy on question sets.
 
-    python evaluate_run.py --config_file configs/quickstart/target_s2l.yml python evaluate_run.py
-    --config_file configs/quickstart/target_s2l.yml --ckpt 0 run_name=quickstart_untrained
+    python evaluate_run.py --config_file configs/quickstart/target_s2l.yml
+    python evaluate_run.py --config_file C --ckpt 0 run_name=quickstart_untrained
 
-The YAML's `evaluation:` section says what is asked. Results go to res/<run_name>/evaluation; the same command
-continues after a kill. `compare_runs.py` sets evaluated runs side by side.
+The YAML's `evaluation:` section says what is asked. Results go to res/<run_name>/evaluation. After a kill the
+same command goes on. `compare_runs.py` sets evaluated runs side by side.
 """
 
 import sys
@@ -42,7 +42,7 @@ def _evaluate(arguments) -> int:
         checks["model"] = model_problems
     config = read_config(arguments, needs=("model", "data"), checks=checks)
 
-    # What the config alone says has been said; these import torch.
+    # What the config alone says has been said. These import torch.
     from utils.evaluation.plan import plan_evaluation
     from utils.evaluation.run import run_evaluation
     from utils.reporting.text.evaluation import evaluation_plan_text, results_text

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--ckpt", type=int, required=True, help="step of the checkpoint; 0: base model, -1: newest"
     )
-    parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
+    parser.add_argument("--model_path", help="folder of checkpoint-<step> folders, default: the run's own")
     arguments = parse_arguments(parser, argv)
     return run_command(lambda: _score(arguments))
 
@@ -43,7 +43,7 @@ def _score(arguments) -> int:
     pool = read_pool(config)
     chosen = choose_checkpoints(config.run_name, *wanted)
 
-    # All that needs no torch has been said; these import it.
+    # All that needs no torch has been said. These import it.
     from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
     from utils.scoring.launch import Launch
     from utils.scoring.plan import plan_scoring

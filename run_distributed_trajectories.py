@@ -1,4 +1,4 @@
-"""Score the pool with many checkpoints on every GPU of every machine; the same command goes on after a kill.
+"""Score the pool with many checkpoints on every GPU of every machine. The same command goes on after a kill.
 
     python run_distributed_trajectories.py --config_file configs/pythia-70m-deduped_checkpoints.yml
     python run_distributed_trajectories.py --config_file C --model_path res/RUN --checkpoints 1000,2000
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         stop_on_sigterm()
     parser = make_parser(__doc__)
-    parser.add_argument("--model_path", help="folder of checkpoint-<step> folders; default: the run's own")
+    parser.add_argument("--model_path", help="folder of checkpoint-<step> folders, default: the run's own")
     parser.add_argument("--checkpoints", default="all", help="all (default), 1000,2000 or start:end:step")
     arguments = parse_arguments(parser, argv)
     return run_command(lambda: _score(arguments))
@@ -48,7 +48,7 @@ def _score(arguments) -> int:
     plans_for_all = os.environ.get("RANK", "0") == "0"
     pool = read_pool(config) if plans_for_all else None
 
-    # All that needs no torch has been said; these import it.
+    # All that needs no torch has been said. These import it.
     from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
     from utils.scoring.launch import Launch, launch_workers, num_workers
     from utils.scoring.plan import ScoringPlan, plan_scoring

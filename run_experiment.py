@@ -4,7 +4,7 @@
     python run_experiment.py --config_file configs/quickstart/experiment.yml
     python run_experiment.py --config_file configs/quickstart/experiment.yml seeds=[0]
 
-What is there already is not made again; after an interruption the same command goes on. `--dry_run` checks
+What is there already is not made again. After an interruption the same command goes on. `--dry_run` checks
 what every stage of every run would refuse, and lists the runs with their costs.
 """
 
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(parser, argv)
     if arguments.overwrite:
         parser.error(
-            "--overwrite: an experiment reuses what is there; overwrite a run with the script that made it"
+            "--overwrite: an experiment reuses what is there: overwrite a run with the script that made it"
         )
     return run_command(lambda: _run(arguments))
 
@@ -49,7 +49,7 @@ def _run(arguments) -> int:
     failures = run_experiment(plan)
     if failures.reference is not None:
         print(
-            f"error: {failures.reference} failed, see above; the runs that need it were not tried",
+            f"error: {failures.reference} failed, see above, and the runs that need it were not tried",
             file=sys.stderr,
         )
         return 1
@@ -60,7 +60,7 @@ def _run(arguments) -> int:
             print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
     finally:
         for name in failures.runs:
-            print(f"error: run {name} failed, see above; the same command tries it again", file=sys.stderr)
+            print(f"error: run {name} failed, see above. The same command tries it again", file=sys.stderr)
     return 1 if failures.runs else 0
 
 
@@ -78,7 +78,7 @@ def stage_checks() -> "StageChecks":
     from utils.training.plan import plan_training, set_up_training
     from utils.training.tracking import tracking_problems
 
-    pools: dict[str, Pool] = {}  # most runs have one; reading it for each of them would take as often as long
+    pools: dict[str, Pool] = {}  # most runs have one. Reading it for each of them would take as often as long
 
     def pool_of(config: "RunConfig") -> "Pool":
         key = config.data_section.model_dump_json()

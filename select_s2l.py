@@ -92,7 +92,7 @@ def _measure_stability(config: RunConfig, dry_run: bool) -> None:
     plan = plan_stability(config)
     text = stability_plan_text(plan)
     if dry_run:
-        print(f"dry run: nothing measured, nothing written; without --dry_run: {text}, into {plan.path}")
+        print(f"dry run: nothing measured, nothing written. Without --dry_run: {text}, into {plan.path}")
         return
     print(text, file=sys.stderr, flush=True)
     print(f"{stability_text(run_stability(plan))}\n\n{plan.path}")
@@ -114,7 +114,7 @@ def _inspect(config: RunConfig, exports: list[Export], dry_run: bool) -> None:
 
 
 def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) -> None:
-    """Choose the subsets that a config asks for and write them; say what is planned and what was chosen."""
+    """Choose the subsets that a config asks for and write them. Say what is planned and what was chosen."""
     subset = config.subset_section
     origin = subset.same_as
     if origin is not None:
@@ -122,7 +122,7 @@ def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) ->
         unused = unused_remarks(subset, used={"same_as"}, by=f"same_as: {origin}")
         print(remarks_text(unused), file=sys.stderr, end="")
         rows = f"{len(found.indices):,} rows, {named_subset(origin)}"
-        print(f"run {config.run_name} uses the subset of run {origin}: {rows}; nothing to select")
+        print(f"run {config.run_name} uses the subset of run {origin}: {rows}, nothing to select")
         return
     plan = plan_selection(config, overwrite=overwrite)
     print(remarks_text(plan.remarks, plan.warnings), file=sys.stderr, end="")
@@ -131,7 +131,7 @@ def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) ->
         return
     if dry_run:
         where = ", ".join(str(request.folder) for request in plan.pending)
-        print(f"dry run: nothing written; without --dry_run the subset goes to {where}")
+        print(f"dry run: nothing written. Without --dry_run the subset goes to {where}")
         return
     result = run_selection(plan)
     print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")

@@ -1,4 +1,4 @@
-"""Fine-tune one model, proxy or target, from a YAML; the same command continues after a kill.
+"""Fine-tune one model, proxy or target, from a YAML. The same command continues after a kill.
 
     python train.py --config_file configs/pythia-70m-deduped_checkpoints.yml
     torchrun --nproc_per_node=8 train.py --config_file configs/pythia-70m-deduped_checkpoints.yml seed=1
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.config.command_line import make_parser, parse_arguments, run_command
 
     parser = make_parser(__doc__)
-    parser.add_argument("--wandb_key", help="better: set WANDB_API_KEY; torchrun shows arguments in `ps`")
+    parser.add_argument("--wandb_key", help="better: set WANDB_API_KEY. torchrun shows arguments in `ps`")
     arguments = parse_arguments(parser, argv, takes_wandb_key=True)
     return run_command(lambda: _train(arguments))
 
@@ -52,7 +52,7 @@ def _train(arguments: "argparse.Namespace") -> int:
     num_rows = chosen.budgets[0] if isinstance(chosen, SelectionPlan) else len(chosen.rows)
     scheduled_steps(config.checkpoints, total_steps(config, num_rows))
 
-    # All that needs no torch has been said; these import it.
+    # All that needs no torch has been said. These import it.
     from utils.scoring.callback import TrajectoryCallback
     from utils.training.plan import plan_training, set_up_training
     from utils.training.run import run_training

@@ -97,7 +97,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """All tests but those marked gpu run on the CPU, on a machine with GPUs too, and test the same everywhere."""
+    """All tests but those marked gpu run on the CPU, on a machine with GPUs too: the same everywhere."""
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 

@@ -18,7 +18,8 @@ def precisions() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def as_before():
-    before, each = _BACKENDS.fp32_precision, precisions()
+    before = _BACKENDS.fp32_precision
+    each = precisions()
     yield
     _BACKENDS.fp32_precision = before
     for switch, precision in zip(_SWITCHES, each, strict=True):

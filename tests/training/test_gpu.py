@@ -35,7 +35,8 @@ def test_low_precision_is_taken_and_stays_near(make_config, res_dir, settings):
     config = make_config("proxy")
     assert run_here(train, "--config_file", config, "run_name=exact") == 0
     assert run_here(train, "--config_file", config, "run_name=low", *settings) == 0
-    low, exact = losses(res_dir / "low"), losses(res_dir / "exact")
+    low = losses(res_dir / "low")
+    exact = losses(res_dir / "exact")
     assert low != exact
     np.testing.assert_allclose(low, exact, atol=0.05)
 

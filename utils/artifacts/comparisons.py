@@ -136,7 +136,7 @@ class ArmCost:
         arm: letter.
         stages: "proxy training", "scoring", "selection", "target": those that the arm has.
         total: of the stages.
-        everything: training on the whole pool, measured or reckoned, None for an arm that chooses no rows.
+        everything: training on the whole pool, measured or reckoned. None for an arm that chooses no rows.
         pays_from: from what pool on choosing pays, None for an arm that chooses no rows.
     """
 

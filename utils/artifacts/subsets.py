@@ -118,7 +118,7 @@ class SubsetContents:
         clusters_N: int32 (N,), -1 where not clustered.
         composition: what the subset consists of.
         lines: the chosen rows as lines of JSONL without their newline, in pool order. None without texts.
-        centroids_KT: float32, row k of cluster k, None where nothing was clustered.
+        centroids_KT: float32, row k of cluster k. None where nothing was clustered.
         reports: file name -> JSON to lie beside.
     """
 

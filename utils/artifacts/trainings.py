@@ -106,7 +106,7 @@ class TrainingManifest(Manifest):
 
     @property
     def max_steps(self) -> int | None:
-        """Optimizer steps, where they are set, None where epochs are."""
+        """Optimizer steps, where they are set. None where epochs are."""
         steps = self.train_args.get("max_steps", -1)
         return steps if steps > 0 else None
 

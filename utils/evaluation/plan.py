@@ -53,7 +53,7 @@ class QuestionTask:
 
     Attributes:
         question_set: the questions, and where they come from.
-        lm_eval: as lm-eval asks them; None without questions.
+        lm_eval: as lm-eval asks them, None without questions.
         lengths: tokens of each prompt.
         too_long: which prompts leave no room for a response.
         in_words: where `lm_eval` asks for programs, the task that asks some of the questions for an answer
@@ -75,7 +75,7 @@ class EvaluationPlan:
         run_name: of the run.
         folder: where the results go.
         step: of the checkpoint, 0 for the base model.
-        checkpoint: its folder; None for the base model.
+        checkpoint: its folder, None for the base model.
         tokenizer: as the model was trained with.
         max_new_tokens: of each response, at most.
         tasks: name -> the questions that we ask.
@@ -215,9 +215,7 @@ def question_sets(config: RunConfig) -> list[QuestionSet]:
 
 
 def _compared_with_pool(sets: list[QuestionSet], config: RunConfig) -> tuple[list[QuestionSet], list[str]]:
-    """The question sets with the pool's rows that ask the same questions, and a note if the pool cannot
-    be read.
-    """
+    """The question sets with the pool's rows that ask the same, and a note if the pool cannot be read."""
     try:
         pool = Pool(config.data_section)
     except (OSError, ValueError) as error:

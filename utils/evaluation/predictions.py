@@ -16,7 +16,7 @@ class Response:
         text: as generated.
         cut_off: neither an end-of-sequence nor a stop string within the token limit.
         too_long: the prompt left too little room for a response, so its beginning was cut off.
-        output: a sentence with the output of the program in the text, which is judged in place of the text;
+        output: a sentence with the output of the program in the text, which is judged in place of the text.
             None where the text is no program.
     """
 
@@ -57,11 +57,12 @@ def judge_all(questions: Sequence[Question], responses: Sequence[Response]) -> l
 def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
     """Counts over the predictions.
 
+    Entries that end in `_strict` are by the strict rule, those of the same name without it by the paper's.
+
     Returns:
-        Entries that end in `_strict` are by the strict rule, those of the same name without it
-        by the paper's: correct; accuracy (None without questions); without_answer (no value found
-        in the response); unmatchable (gold answers that the rule finds wrong in a response that states them).
-        undecided_strict counts verdicts that ran out of processor time, which are not correct.
+        `correct`, `accuracy` (None without questions), `without_answer` (no value found in the response),
+        `unmatchable` (gold answers that the rule finds wrong in a response that states them).
+        `undecided_strict` counts verdicts that ran out of processor time, which are not correct.
     """
     questions = len(predictions)
     counts: dict[str, Any] = {"questions": questions}
@@ -128,6 +129,6 @@ def response_line(question: Question, response: Response) -> dict[str, Any]:
 
 
 def plain_average(values: Sequence[float | None]) -> float | None:
-    """The mean of the values that are not None; None without any."""
+    """The mean of the values that are not None, None without any."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

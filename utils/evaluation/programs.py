@@ -84,7 +84,7 @@ def program_in(response: str) -> str | None:
 
 
 def text_of_program(program: str, limits: Limits = Limits()) -> str:  # noqa: B008 (frozen)
-    """The output of a program, as a sentence that states an answer; empty if it failed or printed nothing.
+    """The output of a program, as a sentence that states an answer. Empty if it failed or printed nothing.
 
     Raises:
         ValueError: where this machine cannot run programs safely.

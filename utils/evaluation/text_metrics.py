@@ -12,10 +12,11 @@ def text_scores(
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """The scores of all texts together and of each text.
 
+    BLEU is taken over the whole corpus, and sentence by sentence for single texts. The others are means.
+
     Returns:
-        metric -> its value over all texts, with `<metric>_settings` -> what it depends on; metric -> value
-        of each text. BLEU is taken over the whole corpus, and sentence by sentence for single texts.
-        The others are means.
+        Metric -> its value over all texts, with `<metric>_settings` -> what it depends on.
+        And metric -> value of each text.
     """
     overall: dict[str, Any] = {}
     each: dict[str, list[float]] = {}
@@ -68,7 +69,7 @@ def _bert_score(responses: Sequence[str], references: Sequence[str], model: str)
 
 
 def _layers_of(model: str) -> int:
-    """The layer that bert-score finds best, for the models on its list; the last one of any other model."""
+    """The layer that bert-score finds best, for the models on its list. Of any other model the last."""
     from bert_score.utils import model2layers
     from transformers import AutoConfig
 

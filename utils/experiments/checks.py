@@ -1,4 +1,4 @@
-"""What in an experiment would be overruled, have no effect, or keep its runs from being made; all found before the first."""
+"""What in an experiment would be overruled, without effect, or in the way of its runs: found before any."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,17 +16,18 @@ from ..config.schema import RunConfig, SubsetConfig
 
 @dataclass(frozen=True)
 class StageChecks:
-    """What the stages that make the runs would refuse. They are handed in, because stages do not import each other.
+    """What the stages that make the runs would refuse, handed in because stages do not import each other.
 
     Attributes:
         sections: of every run's config, as for `load_config`.
         target_sections: of a target's, besides.
         training: (config, rows that it trains on) raises what train.py would.
-        selection: (config of a target, rows that will have a loss) raises what select_s2l.py would before there are any.
+        selection: (config of a target, rows that will have a loss) raises what select_s2l.py would
+            before there are any.
         questions: (config of a target) raises what is wrong with what it will be asked.
-        unused_settings: (subset, names of its settings) -> those that some methods look at, and its own does not.
-        needed_besides_losses: subset -> what its method needs of the trajectories: names of `trajectories.also`, or
-            BASE_MODEL.
+        unused_settings: (subset, names of its settings) -> those that some methods use, and its own does not.
+        needed_besides_losses: subset -> what its method needs of the trajectories:
+            names of `trajectories.also`, or BASE_MODEL.
     """
 
     sections: Checks
@@ -39,7 +40,7 @@ class StageChecks:
 
 
 def with_yamls(experiment: ExperimentConfig) -> ExperimentConfig:
-    """Each file that it names; a run's name stands for the config.yml in its folder.
+    """Each file that it names. A run's name stands for the config.yml in its folder.
 
     Raises: FileNotFoundError naming all that are neither.
     """
@@ -95,8 +96,9 @@ def check_trajectories(config_file: str, runs: Sequence[ExperimentRun], referenc
     if problems:
         found = ", ".join(f"{label}: {origin}" for label, origin in problems.items())
         raise ValueError(
-            f"{config_file}: found trajectories_from in {found}, which is there neither as scored run nor as file; the "
-            f"experiment makes those of {', '.join(references)}: add the YAML of the run to `references`"
+            f"{config_file}: found trajectories_from in {found}, which is there neither as scored run "
+            f"nor as file, expected those of {', '.join(references)}, which the experiment makes: "
+            "add the YAML of the run to `references`"
         )
 
 
@@ -151,13 +153,13 @@ def check_names(run_names: Sequence[str]) -> None:
     times = Counter(name.casefold() for name in run_names)
     if repeated := sorted({name for name in run_names if times[name.casefold()] > 1}):
         raise ValueError(
-            f"found more than one run named {', '.join(repeated)}, expected each name once: give the experiment another "
-            "name, and name the proxy's and each reference's YAML once"
+            f"found more than one run named {', '.join(repeated)}, expected each name once: "
+            "give the experiment another name, and name the proxy's and each reference's YAML once"
         )
 
 
 def check_budgets(rows_of: Mapping[int | float, int]) -> None:
-    """Raises: ValueError for budgets that come to the same rows. Args: rows_of: budget -> rows."""
+    """Refuse budgets (each with its rows) that come to the same rows. Raises: ValueError."""
     budgets: dict[int, list[str]] = {}
     for budget, rows in rows_of.items():
         budgets.setdefault(rows, []).append(str(budget))

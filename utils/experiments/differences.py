@@ -87,7 +87,8 @@ def _value_difference(
         other: the arm that the first one is compared with.
         question_set: its name.
         measure: its name.
-        values, others: one per run of each arm.
+        values: one per run of the one arm.
+        others: one per run of the other.
     """
     mean = statistics.mean(values) - statistics.mean(others)
     over_runs = _over_runs(values, others)

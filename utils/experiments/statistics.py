@@ -57,7 +57,8 @@ def mcnemar_p(correct_Q: np.ndarray, other_Q: np.ndarray) -> float:
     each run were as likely to be the one. It is 1 where there is no such question.
 
     Args:
-        correct_Q, other_Q: bool, for the same questions in the same order.
+        correct_Q: bool, of the one model.
+        other_Q: bool, of the other, for the same questions in the same order.
     """
     num_first_only = int((correct_Q & ~other_Q).sum())
     num_other_only = int((other_Q & ~correct_Q).sum())
@@ -69,7 +70,8 @@ def welch_interval(values: Sequence[float], others: Sequence[float]) -> Interval
     """Welch's interval of the difference of two means over runs: how it would vary with other seeds.
 
     Args:
-        values, others: one per run, at least two each.
+        values: one per run, at least two.
+        others: likewise.
     """
     assert len(values) > 1 and len(others) > 1
     if np.ptp(values) == np.ptp(others) == 0:  # without variance scipy would divide by a rounding error

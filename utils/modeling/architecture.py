@@ -74,7 +74,7 @@ def num_positions(model: PreTrainedModel) -> int | None:
         None for a model whose positions are computed (rotary, relative).
     """
     sizes = [
-        # OPT and BART keep their first rows free; RoBERTa counts from behind its padding.
+        # OPT and BART keep their first rows free. RoBERTa counts from behind its padding.
         module.num_embeddings
         - getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
         for name, module in model.named_modules()

@@ -19,7 +19,7 @@ class ModelSize:
     Attributes:
         name: a folder or hub name, or the kind of architecture that starts from random weights.
         num_parameters: all of them.
-        num_trained: those that training changes; fewer under LoRA.
+        num_trained: those that training changes, fewer under LoRA.
     """
 
     name: str
@@ -35,11 +35,12 @@ def own_device() -> torch.device:
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    gpus = torch.cuda.device_count()
     if processes > gpus:
         raise ValueError(
-            f"torchrun started {processes} processes on this machine, but {counted(gpus, 'GPU')} can be seen here, and "
-            f"each process takes one: give torchrun --nproc_per_node={gpus}"
+            f"torchrun started {processes} processes on this machine, found {counted(gpus, 'GPU')}, "
+            f"expected one for each process: give torchrun --nproc_per_node={gpus}"
         )
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 

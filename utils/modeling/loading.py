@@ -275,7 +275,7 @@ def load_checkpoint(
         folder: the checkpoint.
         model: what the run was trained from.
         dtype: "auto" for that of the files.
-        seed: the run's; a LoRA checkpoint's base model may have random weights.
+        seed: the run's. A LoRA checkpoint's base model may have random weights.
 
     Raises:
         FileNotFoundError: if the folder holds no config.

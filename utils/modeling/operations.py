@@ -9,7 +9,7 @@ from torch import nn
 
 from ..config.counts import TokenOperations
 
-_LEAST_PRODUCT = 512  # rows and columns; a GPU that lacks 3 MiB can do nothing
+_LEAST_PRODUCT = 512  # rows and columns. A GPU that lacks 3 MiB can do nothing
 _PER_WEIGHT = 2  # a multiplication and an addition
 # The two halves of a backward pass, in forward passes.
 _BACKWARD_TO_INPUTS = 1
@@ -54,7 +54,7 @@ def _token_operations(model: Any, passes: Callable[[torch.Tensor], int]) -> Toke
         if weight is head.weight or weight in tables or weight.ndim < 2 or name.endswith("bias"):
             continue
         operations = _PER_WEIGHT * passes(weight) * weight.numel() * shares.get(weight, 1.0)
-        # The encoder reads the prompt and the decoder the response; a decoder on its own reads both.
+        # The encoder reads the prompt and the decoder the response. A decoder on its own reads both.
         reads_encoder = weight in encoder or _is_cross_attention_key_or_value(name)
         if not encoder or reads_encoder:
             of_prompt += operations

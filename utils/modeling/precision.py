@@ -15,11 +15,11 @@ def products_are_in_tf32(device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def float32_products(in_tf32: bool) -> Iterator[None]:
-    """Products of float32 matrices and convolutions are exact inside, or of TF32's ten bits on a GPU that has them.
+    """Products of float32 matrices and convolutions are exact inside, or of TF32's ten bits on such a GPU.
 
-    A scoring during a training wants its own. torch sets TF32 for convolutions by default, and what Trainer once set
-    stays set in the process. What was set before is set again at the end. Only torch's newer switches are used:
-    reading an older one (`allow_tf32`) after Trainer has set a newer one is an error.
+    A scoring during a training wants its own. torch sets TF32 for convolutions by default, and what Trainer
+    once set stays set in the process. What was set before is set again at the end. Only torch's newer
+    switches are used: reading an older one (`allow_tf32`) after Trainer has set a newer one is an error.
     """
     switches = (_BACKENDS.cuda.matmul, _BACKENDS.cudnn.conv, _BACKENDS.cudnn.rnn)
     before = [switch.fp32_precision for switch in switches]

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def fixed_rotary_length(model: Any) -> int | None:
-    """The most tokens a row may have to get the same rotary table beside any other row; None for no limit."""
+    """The most tokens a row may have to get the same rotary table beside any other row, None for no limit."""
     lengths = []
     for module in model.modules():
         kinds = getattr(module, "rope_type", None)

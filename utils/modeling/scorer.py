@@ -37,10 +37,10 @@ class ResponseScores:
     """The scores of a batch, on the model's device, so that nobody waits for a GPU before they are read.
 
     Attributes:
-        losses_B: float32, mean -log p over a row's response tokens in nats, NaN for a row without one.
+        losses_B: float32, mean -log p over a row's response tokens in nats. NaN for a row without one.
         probability_B: float32, mean probability of a row's response tokens.
         max_probability_B: float32, mean probability of the likeliest token at the same positions.
-        embeddings_BH: float16, mean of what the output head reads at those positions, None unless asked for.
+        embeddings_BH: float16, mean of what the output head reads at those positions. None unless asked for.
     """
 
     losses_B: torch.Tensor
@@ -321,5 +321,5 @@ def _stack(scores: list[ResponseScores]) -> ResponseScores:
 
 
 def _mean_per_row(values_R: torch.Tensor, counts_B: torch.Tensor) -> torch.Tensor:
-    """Mean of consecutive stretches along the first dimension, in float64, NaN for an empty stretch."""
+    """Mean of consecutive stretches along the first dimension, in float64. NaN for an empty stretch."""
     return torch.segment_reduce(values_R.double(), "mean", lengths=counts_B)

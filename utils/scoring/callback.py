@@ -11,7 +11,7 @@ repository installed (`pip install PATH_OF_THIS_REPOSITORY`):
     config, _ = load_config("my_proxy.yml")
     trainer.add_callback(TrajectoryCallback(config))
 
-The YAML needs run_name, model and data; losses go to res/<run_name>/trajectories.
+The YAML needs run_name, model and data. Losses go to res/<run_name>/trajectories.
 """
 
 from pathlib import Path
@@ -33,7 +33,8 @@ from .run import run_scoring
 class TrajectoryCallback(TrainerCallback):
     """Scores every checkpoint that a Trainer saves, on all of its devices.
 
-    Args: config: of the run whose trajectories these are; its precision and batch settings apply.
+    Args:
+        config: of the run whose trajectories these are. Its precision and batch settings apply.
     """
 
     def __init__(self, config: RunConfig):

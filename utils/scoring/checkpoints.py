@@ -1,4 +1,4 @@
-"""Which checkpoints a command scores; needs no torch, so that a wrong path is said at once."""
+"""Which checkpoints a command scores. Needs no torch, so that a wrong path is said at once."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ BASE_MODEL = 0  # step 0: the model before fine-tuning
 
 
 def choose_checkpoints(run_name: str, model_path: str | None, checkpoints: str) -> dict[int, Path | None]:
-    """Step -> folder, ascending; None for the base model.
+    """Step -> folder, ascending. None for the base model.
 
     Args:
-        model_path: a folder of checkpoint-<step> folders (or with an output/ of them); None = the run's own
+        model_path: a folder of checkpoint-<step> folders (or with an output/ of them). None = the run's own
             folder.
-        checkpoints: as `choose_steps` reads it; "0" is the base model, "-1" the newest.
+        checkpoints: as `choose_steps` reads it. "0" is the base model, "-1" the newest.
 
     Raises: ValueError, FileNotFoundError.
     """

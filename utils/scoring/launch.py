@@ -39,7 +39,7 @@ class Outcome:
     """What became of a piece of work that one rank does for all.
 
     Attributes:
-        value: that it gave; None where it failed.
+        value: that it gave, None where it failed.
         failed: whether it raised an error.
     """
 
@@ -86,7 +86,7 @@ class Launch:
         return result
 
     def _from_first(self, outcome: Outcome | None) -> Outcome:
-        """The first rank's outcome, on every rank. Args: outcome: None on the others."""
+        """The first rank's outcome, on every rank. The others hand in None."""
         box = [outcome]
         if self.size > 1:
             # nccl moves nothing that is not on its device.
@@ -97,7 +97,7 @@ class Launch:
         return answer
 
     def take(self) -> int:
-        """The next number, 0, 1, 2, ...; no two workers of this launch get the same."""
+        """The next number, 0, 1, 2, ... No two workers of this launch get the same."""
         if self._counter is not None:
             return self._counter.add("next", 1) - 1
         self._taken += 1
@@ -173,7 +173,7 @@ def launch_workers(script: str, words: list[str], workers: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in _CHATTY:  # workers say themselves what is wrong; what kills them is said below
+    for name in _CHATTY:  # workers say themselves what is wrong. What kills them is said below
         logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Which checkpoints are scored, on what tokens, into which folder; all checked before a model is loaded."""
+"""Which checkpoints are scored, on what tokens, into which folder: all checked before a model is loaded."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ class ScoringPlan:
 
     Attributes:
         folder: res/<run_name>/trajectories.
-        checkpoints: step -> folder, ascending; None for the base model.
+        checkpoints: step -> folder, ascending. None for the base model.
         fingerprints: step -> checkpoint fingerprint.
         unreadable: step -> why the checkpoint cannot be read.
         tokens: of the whole pool.
@@ -171,7 +171,7 @@ def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]
 
 
 def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:
-    """Step -> the checkpoint's fingerprint; step -> why it cannot be read."""
+    """Step -> the checkpoint's fingerprint, and step -> why it cannot be read."""
     fingerprints: dict[int, str] = {}
     unreadable: dict[int, str] = {}
     for step, folder in chosen.items():
@@ -180,7 +180,7 @@ def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[di
                 fingerprints[step] = base_fingerprint(config.model_section, config.seed)
             else:
                 fingerprints[step] = checkpoint_fingerprint(folder)
-        except (ValueError, OSError) as error:  # reported at the end; the other checkpoints are scored
+        except (ValueError, OSError) as error:  # reported at the end. The other checkpoints are scored
             unreadable[step] = str(error)
     return fingerprints, unreadable
 

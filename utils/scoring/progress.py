@@ -34,7 +34,7 @@ class WorkerSpeed:
 
 
 class Speed:
-    """Of one worker. Args: num_tokens: of its share of what the launch has to do."""
+    """Of one worker, which has `num_tokens` to score."""
 
     def __init__(self, plan: ScoringPlan, device: torch.device, num_tokens: int):
         self._plan = plan
@@ -46,7 +46,13 @@ class Speed:
         self._rate: float | None = None
 
     def after_unit(self, step: int, rows: np.ndarray, seconds: float, model: torch.nn.Module) -> None:
-        """Args: rows: its row numbers; seconds: what scoring them took; model: that did it."""
+        """Count a unit that is done.
+
+        Args:
+            rows: its row numbers.
+            seconds: what scoring them took.
+            model: that did it.
+        """
         if self._rate is None:
             self._rate = matrix_rate(self._device, next(model.parameters()).dtype)
         tokens = self._plan.num_tokens(rows)
@@ -70,7 +76,7 @@ class Speed:
         return after_batch
 
     def _tell(self, step: int, tokens: int) -> None:
-        """Args: tokens: done by this worker."""
+        """Say how far this worker is: the tokens that are done."""
         speed = tokens / (time.monotonic() - self._begun)
         of_rate = f", {self._fraction:.0%} of the matrix rate" if self._units else ""
         self._progress.advance(tokens - self._told, f"checkpoint {step}, {speed:,.0f} tokens/s{of_rate}")

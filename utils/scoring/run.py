@@ -53,9 +53,6 @@ def run_scoring(
     """Score all of the plan's checkpoints that are not on disk. Runs in every process of the launch.
 
     Args:
-        config: of the run.
-        plan: what is scored.
-        launch: the processes.
         overwrite: what is there does not count.
         log_heading: what log.txt begins with, such as the plan.
 

@@ -26,11 +26,11 @@ class ScoringSummary:
         folder: where the losses go.
         model: that scores.
         unrecorded_tokenizer: whose tokenizer is taken, where nothing records which one the checkpoints were
-            trained with; None where it is recorded.
+            trained with, None where it is recorded.
         num_devices: of this launch.
         device_name: of each.
         precision: of the arithmetic.
-        time: that all checkpoints will take; None before this model has run on such a device.
+        time: that all checkpoints will take, None before this model has run on such a device.
         remarks: for the user.
     """
 

@@ -28,7 +28,7 @@ class Candidates:
         num_examples: N.
         trajectories: of the whole pool, None without.
         unscorable: ascending: rows that are NaN at some checkpoint and not excluded.
-            None without trajectories.
+            Empty without trajectories.
         included: int64, ascending: the rows of these that have to be chosen.
         stored: the clusters of a subset that is extended.
     """
@@ -127,8 +127,8 @@ class Choice:
         order: integers (budget,), rows of the pool as a growing budget takes them: the first b are the choice
             for b.
         clusters_N: int32 (N,), -1 where not clustered.
-        centroids_KT: float32 (K, T), row k of cluster k, None where nothing was clustered.
-        backend: what computed the clusters, for the manifest, None where nothing did.
+        centroids_KT: float32 (K, T), row k of cluster k. None where nothing was clustered.
+        backend: what computed the clusters, for the manifest. None where nothing did.
         remarks, warnings: for the user.
     """
 

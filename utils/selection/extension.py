@@ -83,7 +83,7 @@ class Extension:
         return cluster_m
 
     def fit(self) -> tuple[str, bool] | None:
-        """How the new rows fit, in words, and whether well, None where there are none.
+        """How the new rows fit, in words, and whether well. None where there are none.
 
         Raises:
             ValueError: if the old rows do not fit their own clusters.

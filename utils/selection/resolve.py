@@ -37,7 +37,7 @@ class ChosenRows:
 
 
 def chosen_rows(config: RunConfig, pool: Pool) -> ChosenRows | None:
-    """The whole pool, or the subset, None where the run's own subset is yet to be made.
+    """The whole pool, or the subset. None where the run's own subset is yet to be made.
 
     Raises: as `resolve_subset`.
     """

@@ -17,7 +17,7 @@ _BATCHES_PER_LENGTH_GROUP = 50  # as transformers' LengthGroupedSampler: shuffle
 
 
 class TrainingRows(Dataset):
-    """The rows to train on, by position; FILLER gives one token without label."""
+    """The rows to train on, by position. FILLER gives one token without label."""
 
     def __init__(self, tokens: TokenizedPool, rows: np.ndarray):
         self._tokens = tokens

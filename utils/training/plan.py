@@ -148,8 +148,9 @@ def plan_training(
         rows: int64, ascending row numbers of the pool.
         subset_manifest: of the subset they come from, if any.
 
-    Raises: as `set_up_training`, and ValueError if the rows teach nothing, or if the run's folder holds what
-    this plan can neither reuse nor continue (unless overwrite).
+    Raises:
+        as `set_up_training`, and ValueError if the rows teach nothing, or if the run's folder holds what this
+            plan can neither reuse nor continue (unless overwrite).
     """
     setup = set_up_training(config, pool, len(rows))
     tokens = setup.tokens

@@ -41,8 +41,9 @@ def run_training(
         callbacks: told of each checkpoint once it is in its place.
         log_heading: what log.txt begins with, such as the plan.
 
-    Raises: ValueError if the folder holds a run with other inputs or one that cannot be continued, or if another
-    launch is at work in it.
+    Raises:
+        ValueError: if the folder holds a run with other inputs or one that cannot be continued, or if another
+            launch is at work in it.
     """
     keep_freed_memory()
     state = launch_state()
@@ -70,7 +71,7 @@ def _train(
     newest: Path | None,
     callbacks: Sequence[TrainerCallback],
 ) -> None:
-    """Args: newest: the checkpoint to continue from, None to begin."""
+    """Train in this process, from the newest checkpoint or from the beginning (None)."""
     paths = RunPaths(config.run_name)
     tokenizer = load_tokenizer(config.model_section)
     model = _model_to_train(config, tokenizer, newest)
@@ -132,7 +133,7 @@ def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
 
 
 def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> Any:
-    """The base model or the newest checkpoint; under LoRA the base with a new or the saved adapter."""
+    """The base model or the newest checkpoint, under LoRA the base with a new or the saved adapter."""
     if newest is not None and config.model_section.lora is None:
         # As saved: FSDP keeps and saves float32 weights also for a model that was loaded in bfloat16.
         model = load_checkpoint(newest, config.model_section, dtype="auto", seed=config.seed)
@@ -179,7 +180,7 @@ def _finish(paths: RunPaths, plan: TrainingPlan, launch: TrainingProvenance | No
 
 
 def _provenance(plan: TrainingPlan, **of_ended: Any) -> TrainingProvenance:
-    """Args: of_ended: what is known once the launch has ended."""
+    """Of this launch, with what is known once it has ended."""
     return TrainingProvenance.now(
         devices=plan.batches.devices,
         device=str(plan.arguments.device.type),

@@ -107,7 +107,7 @@ def result_settings(train_args: dict[str, Any]) -> dict[str, Any]:
 
 
 def num_devices() -> int:
-    """Processes of this launch; one process drives one device."""
+    """Processes of this launch. One process drives one device."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
@@ -160,7 +160,7 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
         "eval_strategy": "no",
         "report_to": config.tracking.report_to,
         "remove_unused_columns": False,
-        "use_cache": True,  # of the saved config; no forward pass of ours makes one
+        "use_cache": True,  # of the saved config. No forward pass of ours makes one
     }
     try:
         arguments = TrainingArguments(**settings)
@@ -176,7 +176,7 @@ def try_out(arguments: TrainingArguments, model: torch.nn.Module, steps: int) ->
     """Make of the settings what Trainer will make of them, around a single weight.
 
     Args:
-        model: that is to be trained; its weights may be empty.
+        model: that is to be trained. Its weights may be empty.
         steps: of the optimizer.
 
     Raises: ValueError for settings that do not work.
@@ -229,13 +229,13 @@ def check_sharding(train_args: dict[str, Any], model: torch.nn.Module) -> None:
         layers = ", ".join(sorted(name for name in there if name.endswith(("Layer", "Block"))))
         raise ValueError(
             "train_args.fsdp_config.transformer_layer_cls_to_wrap: "
-            f"found {', '.join(missing)}, which this model has not; its layers are {layers}"
+            f"found {', '.join(missing)}, which this model has not. Its layers are {layers}"
         )
 
 
 def _why_not_fsdp(devices: int) -> str | None:
     if not torch.cuda.is_available():
-        return "accelerate shards on accelerators only; on the CPU this run is data parallel (DDP)"
+        return "accelerate shards on accelerators only. On the CPU this run is data parallel (DDP)"
     if devices == 1:
-        return "one device has nothing to shard; running unsharded"
+        return "one device has nothing to shard, running unsharded"
     return None

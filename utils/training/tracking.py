@@ -42,12 +42,12 @@ def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
         if reason and "WANDB_MODE" not in os.environ:
             os.environ["WANDB_MODE"] = "offline"
             if int(os.environ.get("RANK", 0)) == 0:
-                reporter.warn(f"wandb: {reason}; tracking to {folder}/wandb, send it later with `wandb sync`")
+                reporter.warn(f"wandb: {reason}: tracking to {folder}/wandb, send it later with `wandb sync`")
     return config
 
 
 def tracking_problems(tracking: TrackingConfig) -> list[str]:
-    """A tracker that is not installed; needs no import of it."""
+    """A tracker that is not installed. Needs no import of it."""
     tracker = tracking.report_to
     if tracker == "none" or importlib.util.find_spec(tracker) is not None:
         return []

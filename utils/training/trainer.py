@@ -31,7 +31,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Attributes: rows: that are trained on; order: in which each epoch takes them."""
+    """The rows that are trained on, and the order in which each epoch takes them."""
 
     rows: TrainingRows
     order: GlobalBatchOrder
@@ -39,7 +39,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Saving:
-    """Attributes: paths: of the run; steps: after which a checkpoint is saved."""
+    """Of which run a checkpoint is saved, after which steps."""
 
     paths: RunPaths
     steps: list[int]
@@ -111,7 +111,7 @@ class S2LTrainer(Trainer):
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         inputs = super()._prepare_inputs(inputs)
         model = self.accelerator.unwrap_model(self.model)
-        # The saved config keeps use_cache on for generation; training itself wants no cache.
+        # The saved config keeps use_cache on for generation. Training itself wants no cache.
         return {**model_inputs(model, inputs), "labels": inputs["labels"], "use_cache": False}
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
@@ -152,7 +152,7 @@ class _SkipEmptyStep(TrainerCallback):
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not self._trainer.step_has_labels:
             cast(torch.nn.Module, self._trainer.model_wrapped).zero_grad(set_to_none=True)
-            reporter.warn(f"step {state.global_step + 1}: no response token in the whole batch; no update")
+            reporter.warn(f"step {state.global_step + 1}: no response token in the whole batch, no update")
 
 
 class _SaveOnSchedule(TrainerCallback):
@@ -167,7 +167,7 @@ class _SaveOnSchedule(TrainerCallback):
         if control.should_save and not _is_finite(model):
             raise ValueError(
                 f"the weights after step {state.global_step} are no longer numbers, and are not saved: "
-                "training diverged. Lower train_args.learning_rate; the checkpoints that are there are whole"
+                "training diverged. Lower train_args.learning_rate. The checkpoints that are there are whole"
             )
         return control
 
@@ -175,7 +175,7 @@ class _SaveOnSchedule(TrainerCallback):
         _barrier()  # every rank has written its part
         if args.should_save:
             saved = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            # A pickle of this machine's paths; config.yml says what is in it.
+            # A pickle of this machine's paths: config.yml says what is in it.
             (saved / "training_args.bin").unlink(missing_ok=True)
             publish_folder(saved, self._paths.checkpoint(state.global_step))
             remove_older_training_state(self._paths, newest=state.global_step)
@@ -224,7 +224,7 @@ class _LogMetrics(TrainerCallback):
 
 
 def _is_finite(model: torch.nn.Module) -> bool:
-    """Whether every weight is a number; under FSDP each rank looks at its own part."""
+    """Whether every weight is a number. Under FSDP each rank looks at its own part."""
     for weight in model.parameters():
         part = weight.to_local() if isinstance(weight, DTensor) else weight
         if not torch.isfinite(part).all():
@@ -233,7 +233,7 @@ def _is_finite(model: torch.nn.Module) -> bool:
 
 
 def remove_older_training_state(paths: RunPaths, newest: int) -> None:
-    """Optimizer state stays in the newest checkpoint only; the older ones keep what scoring needs."""
+    """Optimizer state stays in the newest checkpoint only. The older ones keep what scoring needs."""
     for folder in paths.root.glob("checkpoint-*"):
         step = step_of(folder)
         if step is None or step >= newest:

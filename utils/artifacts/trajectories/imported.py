@@ -31,7 +31,7 @@ class ImportedLosses:
     Attributes:
         losses_NT: floating point, in pool order, NaN where the file holds no row. Memory-mapped of a .npy.
         steps: ascending, None where the file does not say.
-        num_response_tokens: int32 (N,), None where the file does not say.
+        num_response_tokens: int32 (N,). None where the file does not say.
     """
 
     losses_NT: np.ndarray

@@ -13,7 +13,7 @@ from .values import Collection, Comparison, Equation, Named, Value
 
 
 def same_value(one: Value, other: Value) -> bool | None:
-    """Whether two answers are the same; None if algebra ran into one of its limits."""
+    """Whether two answers are the same, None if algebra ran into one of its limits."""
     if isinstance(one, Named) and isinstance(other, Named):
         return same_value(one.value, other.value) if one.name == other.name else False
     if isinstance(one, Equation) or isinstance(other, Equation):
@@ -89,7 +89,7 @@ def _all_among(items: tuple[Value, ...], others: tuple[Value, ...]) -> bool | No
 
 
 def _only_name(items: tuple[Value, ...]) -> str:
-    """The name that the values belong to; empty where there is none, or more than one."""
+    """The name that the values belong to, empty where there is none, or more than one."""
     names = {item.name for item in items if isinstance(item, Named)}
     return names.pop() if len(names) == 1 else ""
 

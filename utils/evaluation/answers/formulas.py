@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-_SECONDS = 3  # of processor time for one pair; the kernel counts whole seconds
+_SECONDS = 3  # of processor time for one pair. The kernel counts whole seconds
 _MEMORY = 2 << 30  # bytes
 _OUT_OF_MEMORY = 3  # exit status
 # How the process ends at a limit. SIGSEGV is that of the stack.
@@ -34,10 +34,10 @@ _SYMBOLS = "pi alpha beta gamma delta theta lambda mu phi omega rho sigma"
 _COMMANDS = "|".join(f"{_FUNCTIONS} {_SYMBOLS} frac sqrt cdot times div binom".split())
 _TOKEN = re.compile(
     rf"\\(?:{_COMMANDS})(?![A-Za-z])|[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
-    r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z])|(?<=[A-Za-z])_"  # x, xy and the index of x; words are none
+    r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z])|(?<=[A-Za-z])_"  # x, xy and the index of x, but no words
     r"|[-+*/^{}()|!\[\]\s]"
 )
-# Words of two letters, which are no products; ranges, dates and telephone numbers,
+# Words of two letters, which are no products. Ranges, dates and telephone numbers,
 # which are no differences or quotients.
 _NO_FORMULA = re.compile(
     r"(?<![A-Za-z\\])(?:am|as|at|by|go|he|if|in|is|it|me|my|no|of|on|or|so|to|up|us|we)(?![A-Za-z])"
@@ -55,12 +55,12 @@ def is_formula(text: str) -> bool:
 
 
 def equal_formulas(left: str, right: str) -> bool | None:
-    """Whether two formulas have the same value everywhere; None at a limit."""
+    """Whether two formulas have the same value everywhere, None at a limit."""
     return _equality("formulas", *sorted((left, right)))
 
 
 def equal_equations(left: tuple[str, str], right: tuple[str, str]) -> bool | None:
-    """Whether two equations, given by their sides, differ in a constant factor alone; None at a limit."""
+    """Whether two equations, given by their sides, differ in a constant factor alone. None at a limit."""
     return _equality("equations", *sorted((left, right)))
 
 
@@ -183,7 +183,7 @@ def _expression(text: str) -> Any:
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 
     settings = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=False)
-    # A decimal becomes the fraction that it is; as a float 0.1 + 0.2 would not be 0.3.
+    # A decimal becomes the fraction that it is. As a float 0.1 + 0.2 would not be 0.3.
     exact = _DECIMAL.sub(lambda match: rf"\frac{{{match[1]}{match[2]}}}{{{10 ** len(match[2])}}}", text)
     exact = re.sub(r"(?<=[0-9])\s*\(", r"\\cdot (", exact)  # else 2(3) is read as the mixed number 2 + 3
     expression: Any = latex2sympy(exact, normalization_config=None, conversion_config=settings)

@@ -55,7 +55,7 @@ def kind_of(gold: str) -> Kind:
 
 
 def paper_answer(text: str, kind: Kind) -> str:
-    """The answer that the rule finds in a text; empty if it finds none."""
+    """The answer that the rule finds in a text, empty if it finds none."""
     if kind is Kind.LATEX:
         return _latex_answer(text)
     if any(text.count(trigger) > 1 for trigger in _TRIGGERS):
@@ -176,7 +176,7 @@ def _with_braced_fractions(text: str) -> str:
 
 
 def _number(text: str) -> int | float | None:
-    """The number that Python makes of an answer, a whole one as int; None if it makes none."""
+    """The number that Python makes of an answer, a whole one as int. None if it makes none."""
     if "frac" in text:
         text = _FRACTION.sub(r"\1/\2", text)
         with contextlib.suppress(ValueError):  # the text may be a number without it

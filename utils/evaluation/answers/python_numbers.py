@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-_MAX_BITS = 1 << 16  # of an intermediate integer; the result becomes a float, which holds 1,024
+_MAX_BITS = 1 << 16  # of an intermediate integer. The result becomes a float, which holds 1,024
 _MAX_ITEMS = 10_000  # of an intermediate text or list, and characters of the expression
 
 

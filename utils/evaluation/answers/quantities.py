@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from .formulas import is_formula
 
-MAX_CHARACTERS = 1000  # of an answer; a longer one is compared as text
+MAX_CHARACTERS = 1000  # of an answer. A longer one is compared as text
 _DIGITS = r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)"
 _POWER_OF_TEN = (
     r"(?:[eE]([-+]?[0-9]{1,4})"
@@ -108,7 +108,7 @@ def _unit(word: str) -> str:
 
 
 def _number(text: str) -> Fraction | None:
-    """The exact value of a number; None for anything else."""
+    """The exact value of a number, None for anything else."""
     try:
         if match := _NUMBER.fullmatch(text):
             exponent = int(match[3] or match[4] or 0)

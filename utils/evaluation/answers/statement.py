@@ -55,7 +55,7 @@ def whole_statement(text: str) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed{...} of a text; None without a whole one."""
+    r"""The content of the last \boxed{...} of a text, None without a whole one."""
     boxes = _last_boxes(text)
     return boxes[-1] if boxes else None
 
@@ -117,7 +117,7 @@ def _without_boxes(text: str) -> str:
 
 
 def closing_brace(text: str, begin: int) -> int:
-    """The position behind the brace that closes the one at `begin`; 0 without one."""
+    """The position behind the brace that closes the one at `begin`, 0 without one."""
     depth = 0
     for position in range(begin, len(text)):
         depth += {"{": 1, "}": -1}.get(text[position], 0)

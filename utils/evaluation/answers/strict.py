@@ -25,7 +25,7 @@ _COMMAND_WITH_WORDS = re.compile(r"\\(?:text|mbox|mathrm|textbf|begin|end|operat
 
 
 def strict_answer(text: str) -> str:
-    """The answer that a text gives; empty if it gives none."""
+    """The answer that a text gives, empty if it gives none."""
     stated = _stated(text)
     if stated is not None:
         return stated
@@ -34,7 +34,7 @@ def strict_answer(text: str) -> str:
 
 
 def stated_answer(response: str) -> str:
-    """The answer that a reference response states; empty if it states none."""
+    """The answer that a reference response states, empty if it states none."""
     stated = _stated(response)
     if stated is not None:
         return stated
@@ -50,7 +50,7 @@ def given_answer(answer: str) -> str:
 
 
 def strict_same(answer: str, gold: str) -> bool | None:
-    """Whether two answers are the same; None if algebra ran into one of its limits."""
+    """Whether two answers are the same, None if algebra ran into one of its limits."""
     if not answer or not gold:
         return False
     return same_text(answer, gold) or same_value(read_value(answer), read_value(gold))

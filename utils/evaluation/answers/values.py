@@ -64,7 +64,7 @@ _NAME = re.compile(
     r"|\(\s*(?:[A-Za-z](?:_\w)?|\\[a-z]+)(?:\s*,\s*(?:[A-Za-z](?:_\w)?|\\[a-z]+))+\s*\)"  # (x, y)
 )
 _NOT_A_LETTER = re.compile(r"\\(?:frac|times|cdot|sqrt|div)|[^A-Za-z\\]")
-_MAX_DEPTH = 20  # of brackets in brackets; a model may write thousands, and Python's stack ends
+_MAX_DEPTH = 20  # of brackets in brackets. A model may write thousands, and Python's stack ends
 
 
 def read_value(text: str) -> Value:

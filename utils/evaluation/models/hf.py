@@ -43,7 +43,7 @@ def encode_prompts(
 
 
 def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int | None:
-    """Tokens that a prompt may have; None where positions are unlimited.
+    """Tokens that a prompt may have, None where positions are unlimited.
 
     Raises:
         ValueError: if max_new_tokens leaves no position for the prompt.

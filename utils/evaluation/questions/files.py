@@ -22,7 +22,7 @@ from ..answers.strict import given_answer, stated_answer
 from .published import answer_in, question_in
 
 PUBLIC = "public"  # in place of a benchmark's file: its dataset on the hub
-# The sets that the paper scores and how it reads their answers; tasks/ holds each as a task of lm-eval.
+# The sets that the paper scores and how it reads their answers. Each is a task of lm-eval in tasks/.
 MATH_SETS = {
     "gsm8k": Kind.NUMBER,
     "math": Kind.LATEX,
@@ -60,7 +60,7 @@ class QuestionSet:
         sha256: of the file's bytes, or of a public set's texts.
         questions: in the order of the file.
         notes: for the user, a sentence each.
-        pool: the held-out rows, whose response loss is measured too; None for a benchmark.
+        pool: the held-out rows, whose response loss is measured too. None for a benchmark.
     """
 
     name: str

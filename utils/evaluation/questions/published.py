@@ -22,14 +22,14 @@ _CLEANED = ("gsm8k", "svamp")  # sets whose golds MAmmoTH writes as it writes th
 
 
 def question_in(row: Mapping[str, Any]) -> str:
-    """The question of a row; empty if there is none."""
+    """The question of a row, empty if there is none."""
     if _is_text(row.get("Body")) and _is_text(row.get("Question")):
         return f"{row['Body'].strip()} {row['Question'].strip()}"
     return next((row[field] for field in _QUESTION_FIELDS if _is_text(row.get(field))), "")
 
 
 def answer_in(row: Mapping[str, Any], name: str) -> str:
-    """The answer of a row; empty if there is none.
+    """The answer of a row, empty if there is none.
 
     Args:
         row: a row as published.

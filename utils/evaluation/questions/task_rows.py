@@ -46,7 +46,7 @@ def rows_of_question_set(benchmark: str, path: str | None = None, **_: Any) -> d
 
     Args:
         benchmark: from the task's `dataset_kwargs`.
-        path: from its metadata; None for the hub.
+        path: from its metadata, None for the hub.
 
     Raises:
         FileNotFoundError, ValueError: see `read_question_set` and `public_rows`.

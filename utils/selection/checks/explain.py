@@ -51,7 +51,7 @@ class Group:
 
     Attributes:
         kind: what they have in common.
-        name: the cluster's number, or the source, empty for the pool.
+        name: the cluster's number, or the source. Empty for the pool.
     """
 
     kind: Literal["cluster", "source", "pool"]
@@ -136,7 +136,7 @@ class Losses:
         checkpoints: their short names.
         losses_T: at each of them.
         group: of the rows that it competes with, None where it is not selectable.
-        neighbours: the row itself, then the rows nearest to it, none where it is not selectable.
+        neighbours: the row itself, then the rows nearest to it. Empty where it is not selectable.
     """
 
     checkpoints: list[str]
