@@ -106,7 +106,7 @@ def test_a_subset_of_losses_that_were_made_otherwise_or_are_gone_says_so(make_co
     target = make_config("target", **target_settings())
     assert run_here(select_s2l, "--config_file", target, "data.max_length=200") == 0
     assert (
-        "at data.max_length 160; a training on this subset has data.max_length 200" in capsys.readouterr().err
+        "at data.max_length 160: a training on this subset has data.max_length 200" in capsys.readouterr().err
     )
     assert run_here(train, "--config_file", target, "--dry_run") == 0
     assert "are not there" not in capsys.readouterr().err
