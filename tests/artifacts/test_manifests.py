@@ -79,7 +79,7 @@ def test_a_manifest_that_lacks_a_field_is_refused_by_name(name, place, tmp_path)
     write_json(path, values)
     with pytest.raises(ValueError) as refusal:
         kind.read(path)
-    assert f"{path}: {'.'.join(place)} is missing; expected " in str(refusal.value)
+    assert f"{path}: {'.'.join(place)} is missing, expected " in str(refusal.value)
     assert "make it again" in str(refusal.value)
 
 
