@@ -150,6 +150,7 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "model": other.get("model", "m"),
             "pool": "p",
             "save_steps": [],
+            "global_batch_size": other.get("global_batch_size", 5),
             "train_args": other.get("train_args", {"num_train_epochs": 3}),
         }
         launch = other.get(
@@ -607,11 +608,22 @@ def test_training_on_everything_is_charged_for_the_rows_of_the_pool(evaluated, w
     """A method that prefers long rows: those of the pool are half as long."""
     costs = {}
     for name, train_args in (("epochs", {"num_train_epochs": 3}), ("steps", {"max_steps": 30})):
-        run = with_proxy(train_args=train_args, work={"pool_training_operations": 3e6 * 1000 / 2})
-        cost = compare([run, evaluated("random", "random", 1, 0.5, 0.6, train_args=train_args)]).costs[0]
+        settings = {"train_args": train_args, "global_batch_size": 10}
+        run = with_proxy(**settings, work={"pool_training_operations": 3e6 * 1000 / 2})
+        cost = compare([run, evaluated("random", "random", 1, 0.5, 0.6, **settings)]).costs[0]
         assert cost.everything is not None and cost.everything.operations is not None
         costs[name] = cost.everything.operations / (cost.stages["target"].operations or 0)
     assert costs == {"epochs": pytest.approx(5), "steps": pytest.approx(0.5)}
+
+
+def test_as_many_steps_on_everything_take_as_many_batches(evaluated, with_proxy):
+    """100 rows in batches of 60: every second batch is filled up. On the pool of 1,000 rows one in 17 is."""
+    settings = {"train_args": {"max_steps": 30}, "global_batch_size": 60, "steps_per_epoch": 2}
+    run = with_proxy(**settings, work={"pool_training_operations": 3e6 * 1000})
+    cost = compare([run, evaluated("random", "random", 1, 0.5, 0.6, **settings)]).costs[0]
+    assert cost.everything is not None and cost.everything.operations is not None
+    ratio = cost.everything.operations / (cost.stages["target"].operations or 0)
+    assert ratio == pytest.approx((30 / 17 * 1000) / (30 / 2 * 100))
 
 
 def test_training_on_everything_is_measured_where_it_was_run(evaluated, with_proxy):

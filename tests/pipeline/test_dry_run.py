@@ -61,7 +61,10 @@ BROKEN: dict[str, tuple[list[str], str]] = {
     "budgets": ([*SUBSET, "subset.budget=[10, 20]"], "several subsets"),
     "budget above the pool": ([*SUBSET, "subset.budget=5000"], "5,000 rows"),
     "no losses": (["subset.trajectories_from=nowhere.npy"], "nowhere.npy"),
-    "too few steps of a subset": ([*SUBSET, "subset.budget=16", "checkpoints.count=3"], "at most 1"),
+    "too few steps of a subset": (
+        [*SUBSET, "subset.budget=16", "checkpoints.count=3"],
+        "training has 1 optimizer step",
+    ),
     "a subset's learning_rate": ([*SUBSET, "subset.budget=16", "train_args.learning_rate=fast"], "'fast'"),
     "a subset's optimizer": ([*SUBSET, "subset.budget=30", "train_args.optim=adam"], "adam"),
     "a subset's architecture": (

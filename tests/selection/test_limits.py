@@ -438,6 +438,22 @@ def test_subsets_without_clusters_can_be_extended_too(place, method):
     assert set(old) < set(chosen(place, "new", method=method, extend="old", budget=110))
 
 
+def test_a_clustered_subset_without_its_centroids_is_refused(place):
+    """Not clustered anew: its rows would change their clusters."""
+    chosen(place, "old")
+    (RunPaths("old").subset / "centroids.npy").unlink()
+    grow(place)
+    with pytest.raises(ValueError, match=r"centroids.npy is gone"):
+        chosen(place, "new", extend="old", budget=110)
+
+
+def test_of_several_subsets_one_is_to_be_named(place):
+    select(config_of(place, "old", budget=[20, 40]))
+    grow(place)
+    with pytest.raises(FileNotFoundError, match=r"name one of its several, old/subset-20, old/subset-40"):
+        chosen(place, "new", extend="old", budget=110)
+
+
 def test_what_cannot_be_extended_is_refused(place):
     with pytest.raises(FileNotFoundError, match=r"subset.extend: run 'old' has no subset.*select_s2l.py"):
         chosen(place, extend="old")

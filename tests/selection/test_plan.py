@@ -365,6 +365,14 @@ def test_small_pools_have_fewer_clusters_whatever_the_budget(tmp_path, res_dir, 
         )
 
 
+def test_one_cluster_is_warned_of_as_chance(tmp_path, res_dir):
+    (warning,) = plan_of(tmp_path, [60] * 3, budget=20).warnings
+    assert warning.startswith("one cluster in each source")
+    assert not plan_of(tmp_path, [60] * 3, budget=20, num_clusters=3).warnings
+    (warning,) = plan_of(tmp_path, [60] * 3, budget=20, num_clusters=40).warnings
+    assert "Take more rows" in warning, "one cluster a source is no advice"
+
+
 def test_most_clusters_giving_one_row_or_none_is_warned_of_before_and_after(tmp_path, res_dir):
     plan = plan_of(tmp_path, [1000] * 20, budget=1000, num_clusters=100)
     assert (

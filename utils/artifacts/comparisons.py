@@ -195,7 +195,11 @@ def comparison_name(run_names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonManifest(Manifest):
-    """A comparison on disk: its fields lie between inputs and provenance."""
+    """A comparison on disk.
+
+    Attributes:
+        comparison: its fields lie between inputs and provenance.
+    """
 
     KIND: ClassVar[str] = "comparison"
     NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("runs",)

@@ -54,6 +54,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Raises: FileNotFoundError, or ValueError for a damaged file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: run the command that makes it again")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .files import load_array, locked, publish_folder, read_json, save_array, write_json
 from .manifests import Manifest, Provenance, check_inputs
-from .paths import manifest_in
+from .paths import RunPaths, manifest_in, run_named
 
 FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
 TEXTS = "subset.jsonl"
@@ -174,6 +174,14 @@ def read_subset(folder: Path) -> Subset:
             f"{folder / 'indices.npy'}: found {indices.dtype} {indices.shape}, expected ascending int64 rows"
         )
     return Subset(np.asarray(indices), manifest)
+
+
+def how_to_make_subset(run: str) -> str:
+    """What to do where a run that is named has no subset of its own name: it may have several."""
+    several = sorted(path.name for path in RunPaths(run_named(run)).root.glob("subset-*") if path.is_dir())
+    if several:
+        return f"name one of its several, {', '.join(f'{run_named(run)}/{name}' for name in several)}"
+    return f"make it first with `python select_s2l.py --config_file <the YAML of {run}>`"
 
 
 def read_clusters(folder: Path) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:

@@ -73,7 +73,8 @@ class TrainingManifest(Manifest):
 
     KIND: ClassVar[str] = "training"
     NAMED_INPUTS: ClassVar[tuple[str, ...]] = (
-        "pool", "model", "num_rows", "rows", "seed", "train_args", "save_steps", "subset",
+        "pool", "model", "num_rows", "rows", "seed", "global_batch_size", "train_args", "save_steps",
+        "subset",
     )  # fmt: skip
 
     steps: int | None = None
@@ -89,6 +90,11 @@ class TrainingManifest(Manifest):
     def num_rows(self) -> int:
         """Rows of the pool that it is trained on."""
         return self.inputs["num_rows"]
+
+    @property
+    def global_batch_size(self) -> int:
+        """Examples of an optimizer step."""
+        return self.inputs["global_batch_size"]
 
     @property
     def rows(self) -> str:

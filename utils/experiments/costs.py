@@ -18,6 +18,7 @@ from ..artifacts.paths import RunPaths, manifest_in, named_subset, run_named
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
+from ..config.counts import steps_per_epoch
 from .runs import Arm, EvaluatedRun
 
 STAGES = ("proxy training", "scoring", "selection", "target")
@@ -100,7 +101,13 @@ def _more_work(training: TrainingManifest, num_pool: int, epochs_are_fixed: bool
     more_per_row = 1.0  # where no record says how long the rows of the pool are
     if work is not None and work.pool_training_operations and work.training_operations:
         more_per_row = work.pool_training_operations / work.training_operations / more_rows
-    return more_rows * more_per_row if epochs_are_fixed else more_per_row
+    if epochs_are_fixed:
+        return more_rows * more_per_row
+    if work is None:
+        return more_per_row
+    # As many steps are fewer epochs of more rows. The last batch of an epoch need not be full.
+    epochs_of_pool = work.steps_per_epoch / steps_per_epoch(num_pool, training.global_batch_size)
+    return more_rows * more_per_row * epochs_of_pool
 
 
 def training_cost(training: TrainingManifest | None) -> Cost:

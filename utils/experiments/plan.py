@@ -280,10 +280,9 @@ class _Work:
         data = config.data_section
         pool = Pool(data)
         is_encoder_decoder = bool(base_config(config.model_section).is_encoder_decoder)
-        tokens = tokenize_pool(
-            pool, load_tokenizer(config.model_section), data.template, data.max_length, is_encoder_decoder
-        )
-        model = empty_model(config.model_section)
+        tokenizer = load_tokenizer(config.model_section)
+        tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
+        model = empty_model(config.model_section, tokenizer)
         training_N = training_operations(model).of(tokens.lengths, tokens.num_response_tokens)
         scoring_N = scoring_operations(model).of(tokens.lengths, tokens.num_response_tokens)
         selectable_N = tokens.num_response_tokens > 0

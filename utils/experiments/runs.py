@@ -79,14 +79,20 @@ class EvaluatedRun:
             ValueError: for predictions that do not belong to the result.
         """
         path = predictions_path(RunPaths(self.name).evaluation, question_set)
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        again = "evaluate the run again with --overwrite"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: {again}")
+        lines = path.read_text(encoding="utf-8").splitlines()
         num_questions = self.results[question_set].num_questions
         if len(lines) != num_questions:
             raise ValueError(
                 f"{path}: found {len(lines)} predictions, expected {num_questions} as the result says: "
-                "evaluate the run again with --overwrite"
+                f"{again}"
             )
-        return np.array([float(line[f"correct{RULES[rule]}"]) for line in lines])
+        try:
+            return np.array([float(json.loads(line)[f"correct{RULES[rule]}"]) for line in lines])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): {again}") from error
 
     @property
     def measurement(self) -> dict[str, Any]:

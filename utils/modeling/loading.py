@@ -193,13 +193,19 @@ def checkpoint_config(folder: Path, model: ModelConfig) -> PretrainedConfig:
     )
 
 
-def empty_model(model: ModelConfig) -> PreTrainedModel:
+def empty_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     """The modules that a run trains, adapters included, with the shapes of their weights and no values.
+
+    Args:
+        tokenizer: the vocabulary grows to its ids, as in `load_base_model`.
 
     Raises:
         ValueError: for settings of which no such model can be built.
     """
     config = base_config(model)
+    text = config.get_text_config()
+    if len(tokenizer) > getattr(text, "vocab_size", len(tokenizer)):
+        text.vocab_size = len(tokenizer)
     options = {} if model.attn_implementation is None else {"attn_implementation": model.attn_implementation}
     try:
         with torch.device("meta"):

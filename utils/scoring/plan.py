@@ -91,7 +91,7 @@ def plan_scoring(
     data = config.data_section
     fingerprints, unreadable = _fingerprints(config, chosen)
     tokenizer = _common_tokenizer(model_settings, chosen)
-    model = empty_model(model_settings)
+    model = empty_model(model_settings, tokenizer)
     remarks = check_length(model, data.max_length)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)

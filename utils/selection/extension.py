@@ -6,7 +6,7 @@ Legend: m rows of one source (or of the whole pool), K clusters, T checkpoints.
 import numpy as np
 
 from ..artifacts.paths import named_subset
-from ..artifacts.subsets import Subset, read_clusters, read_subset
+from ..artifacts.subsets import Subset, how_to_make_subset, read_clusters, read_subset
 from .candidates import StoredClusters
 from .methods.kmeans import ReadRows, nearest_centroids
 
@@ -31,11 +31,15 @@ def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None
         subset = read_subset(folder)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"subset.extend: run {run!r} has no subset in {folder}: "
-            f"make it first with `python select_s2l.py --config_file <the YAML of {run}>`"
+            f"subset.extend: run {run!r} has no subset in {folder}: {how_to_make_subset(run)}"
         ) from None
     clusters, centroids_KT, composition = read_clusters(folder)
     if centroids_KT is None:
+        if subset.manifest.clustering is not None:
+            raise ValueError(
+                f"subset.extend: {folder} was clustered, but its centroids.npy is gone: choose {run} again "
+                "(select_s2l.py --overwrite), or extend another subset"
+            )
         return subset, None
     numbers = {"": np.arange(len(centroids_KT), dtype=np.int32)}
     if subset.manifest.per_source:

@@ -16,7 +16,7 @@ from .limits import Limits, ListedRows, check_budget, check_token_budget, find_l
 from .methods.s2l import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
 from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
-from .remarks import few_rows_of_each, other_tokens_remarks, settings_remarks, sources_remarks
+from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
 
 _FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none
 
@@ -160,11 +160,11 @@ def _check_budgets(
 def _warnings(
     settings: SubsetConfig, candidates: Candidates, requests: list[SubsetRequest], num_clusters: int | None
 ) -> list[str]:
-    if (
-        num_clusters is None
-        or settings.budget_tokens is not None
-        or requests[0].num_rows == len(candidates.rows)
-    ):
+    if num_clusters is None or requests[0].num_rows == len(candidates.rows):
+        return []
+    if settings.num_clusters == 1:
+        return [one_cluster(settings.per_source)]
+    if settings.budget_tokens is not None:
         return []
     smallest = requests[0].num_rows
     if smallest >= _FEW_ROWS * num_clusters:

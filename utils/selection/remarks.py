@@ -62,9 +62,20 @@ def unused_remarks(subset: SubsetConfig, used: set[str], by: str) -> list[str]:
 def few_rows_of_each(settings: SubsetConfig, budget: int, num_clusters: int, num_sources: int) -> str:
     """What to say where most clusters give one row or none: chance decides then, not the clusters."""
     num_parts = num_sources if settings.per_source else 1
-    fewer = max(1, budget // (10 * num_parts))
+    fewer = budget // (10 * num_parts)
+    # One cluster would be chance alone.
+    advice = f"About ten of each come from subset.num_clusters={fewer}, or take" if fewer > 1 else "Take"
     return (
         f"most of {num_clusters:,} clusters give one row or none for a budget of {counted(budget, 'row')}: "
         "chance, more than the clusters, decides which rows. "
-        f"About ten of each come from subset.num_clusters={fewer}, or take more rows"
+        f"{advice} more rows"
+    )
+
+
+def one_cluster(per_source: bool) -> str:
+    """What to say where nothing is set apart by its losses."""
+    return (
+        f"one cluster{' in each source' if per_source else ''}: its rows are taken at random, "
+        "and the losses decide nothing. Set subset.num_clusters "
+        "(left out, it is a hundredth of the rows of the largest source)"
     )

@@ -8,7 +8,7 @@ import numpy as np
 from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, manifest_in, named_subset
-from ..artifacts.subsets import Subset, SubsetManifest, read_clusters, read_subset
+from ..artifacts.subsets import Subset, SubsetManifest, how_to_make_subset, read_clusters, read_subset
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
@@ -84,8 +84,8 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
         if subset.same_as is None:
             raise
         raise FileNotFoundError(
-            f"subset.same_as: run {subset.same_as!r} has no subset in {folder}: make it first with `python "
-            f"select_s2l.py --config_file <the YAML of {subset.same_as}>`"
+            f"subset.same_as: run {subset.same_as!r} has no subset in {folder}: "
+            f"{how_to_make_subset(subset.same_as)}"
         ) from None
     pool = open_pool(config) if pool is None else pool
     recorded = found.manifest.inputs

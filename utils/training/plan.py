@@ -83,14 +83,14 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     data = config.data_section
     steps = total_steps(config, num_rows)
     save_steps = scheduled_steps(config.checkpoints, steps)
-    model = empty_model(model_settings)
+    tokenizer = load_tokenizer(model_settings)
+    model = empty_model(model_settings, tokenizer)
     size = model_size(model_settings, model)
     check_decoder(model)
     remarks = check_length(model, data.max_length)
     arguments, batches = training_arguments(config, RunPaths(config.run_name).training_parts)
     try_out(arguments, model, steps)
     check_sharding(config.train_args, model)
-    tokenizer = load_tokenizer(model_settings)
     tokenizer_note = check_saved_tokenizer(tokenizer, model_settings)
     if tokenizer_note is not None:
         remarks = [*remarks, tokenizer_note]

@@ -114,7 +114,7 @@ def test_truncation_rounds_no_share_to_nothing_or_to_all():
 def test_a_scoring_says_what_it_scores_where_and_how_long_it_takes():
     text = scoring_plan_text(SCORING)
     assert "90 examples x 2 checkpoints [5, 10], 4,000 tokens each" in text
-    assert "2 examples without a response token (1 of them cannot be used at all)" in text
+    assert "2 examples without a response token (1 of them invalid rows)" in text
     assert "losses go to res/run/trajectories" in text and "1 x a GPU, float32" in text
     assert "not known before this model has run on such a device" in text and "tokenizer" not in text
 

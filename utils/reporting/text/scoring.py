@@ -21,8 +21,7 @@ def scoring_plan_text(summary: "ScoringSummary") -> str:
     lines = [
         f"run {summary.run_name}: {work}, {summary.num_tokens:,} tokens each",
         f"  {counted(summary.num_unscorable, 'example')} without a response token "
-        f"({summary.num_excluded} of them cannot be used at all): "
-        "their losses are NaN, and selection leaves them out",
+        f"({summary.num_excluded} of them invalid rows): their losses are NaN, and selection leaves them out",
         *(f"  {line}" for line in truncation_lines(summary.truncation)),
         f"  losses go to {summary.folder}",
         *model_lines(summary.model),

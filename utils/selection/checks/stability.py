@@ -24,6 +24,7 @@ from ..methods.kmeans import ReadRows
 from ..methods.random_order import derived_seed, sample_positions
 from ..methods.s2l import SourceClusters, choose_from_clusters, num_clusters_of
 from ..methods.table import METHODS
+from ..remarks import one_cluster
 from ..resolve import ExistingSubset, open_subset
 
 NUM_SEEDS = 3  # other than the subset's own
@@ -174,6 +175,8 @@ def measure_stability(made: ExistingSubset, settings: SubsetConfig, seed: int) -
         no_clusters=remade.without_clusters(),
         warnings=[],
     )
+    if settings.num_clusters == 1:  # all agree then, for no reason of the losses
+        return replace(stability, warnings=[one_cluster(settings.per_source)])
     return replace(stability, warnings=warnings_of(stability))
 
 
