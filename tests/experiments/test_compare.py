@@ -472,6 +472,24 @@ def test_predictions_of_another_result_are_refused(evaluated):
         compare(runs)
 
 
+def test_a_damaged_evaluation_is_one_error(evaluated, capsys):
+    """Of the command: none of its files may end it in a traceback."""
+    runs = [evaluated("a", "s2l", 1, 0.5, 0.6), evaluated("b", "random", 1, 0.5, 0.6)]
+    predictions = predictions_path(RunPaths("b").evaluation, "gsm8k")
+    whole = predictions.read_text()
+    for damaged in (whole[:-9], whole.replace("correct", "right"), None):
+        if damaged is None:
+            predictions.unlink()
+        else:
+            predictions.write_text(damaged)
+        assert compare_runs.main(runs) == 1
+        assert "gsm8k.predictions.jsonl" in capsys.readouterr().err
+    predictions.write_text(whole)
+    (RunPaths("b").evaluation / "gsm8k.json").unlink()
+    assert compare_runs.main(runs) == 1
+    assert "gsm8k.json does not exist" in capsys.readouterr().err
+
+
 def test_comparing_loads_no_torch(evaluated):
     evaluated("a", "s2l", 1, 0.5, 0.6)
     evaluated("b", "random", 1, 0.5, 0.6)

@@ -21,6 +21,7 @@ from utils.modeling import loading
 from utils.modeling.loading import (
     add_lora,
     check_saved_tokenizer,
+    empty_model,
     load_adapter,
     load_base_model,
     load_checkpoint,
@@ -154,6 +155,15 @@ def test_loading_draws_no_random_number_of_a_training(saved, tmp_path):
     settings = ModelConfig(architecture=ARCHITECTURES["gpt2"], tokenizer=str(saved))
     load_base_model(settings, load_tokenizer(settings), seed=5)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_plan_counts_the_vocabulary_as_it_will_be(tokenizer_dir):
+    settings = {**ARCHITECTURES["gpt_neox"], "vocab_size": 100}
+    model = ModelConfig(architecture=settings, tokenizer=str(tokenizer_dir))
+    tokenizer = load_tokenizer(model)
+    planned = sum(weight.numel() for weight in empty_model(model, tokenizer).parameters())
+    loaded = sum(weight.numel() for weight in load_base_model(model, tokenizer, seed=0).parameters())
+    assert planned == loaded
 
 
 def test_rows_that_the_vocabulary_gains_are_the_same_in_training_and_scoring(saved, tmp_path):
