@@ -20,7 +20,7 @@ DATA: dict[str, Any] = {
     "source_column": "source",
     "limit": None,
     "invalid_rows": "error",
-    "absolute_path": "/work/pool.jsonl",
+    "absolute_path": "/data/pool.jsonl",
 }
 MODEL: dict[str, Any] = {"name_or_path": "m", "architecture": None, "dtype": "float32", "lora": None}
 
