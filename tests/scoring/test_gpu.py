@@ -22,12 +22,12 @@ from tests.conftest import (
     run_script,
     write_jsonl,
 )
+from tests.scoring.test_scoring import scorable, scorer_of
 from utils.config.schema import DataConfig, ModelConfig
 from utils.data.pool import Pool
-from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
+from utils.data.tokenization import TokenizedPool, tokenize_pool
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.modeling.precision import float32_products
-from utils.modeling.scorer import Probe, ResponseScorer
 
 pytestmark = pytest.mark.gpu
 
@@ -49,23 +49,13 @@ def make_model(tmp_path, res_dir, tokenizer_dir):
     return make
 
 
-def scorable(tokens: TokenizedPool) -> np.ndarray:
-    return np.flatnonzero(tokens.num_response_tokens > 0)
-
-
-def scorer_of(model: Any, tokens: TokenizedPool, **options) -> ResponseScorer:
-    rows = scorable(tokens)
-    prefix = None if tokens.is_encoder_decoder else shared_prefix(tokens, rows)
-    return ResponseScorer(model, 0, Probe([tokens.row(row) for row in rows[:3]], prefix), **options)
-
-
 @pytest.mark.parametrize("family", sorted(ARCHITECTURES))
 def test_losses_are_those_of_a_plain_loop_on_the_cpu(make_model, family):
     model, tokens = make_model(ARCHITECTURES[family])
     rows = scorable(tokens)
     expected = plain_losses(model, tokens)
     with float32_products(in_tf32=False):
-        scorer = scorer_of(model.cuda(), tokens)
+        scorer = scorer_of(model.cuda(), tokens, prefix=True)
         assert scorer.slow_because is None
         for size in (1, 7, len(rows)):
             for some in np.array_split(rows, max(1, len(rows) // size)):
@@ -80,7 +70,7 @@ def test_convolutions_are_exact_in_a_scoring(make_model):
     rows = scorable(tokens)
     expected = plain_losses(model, tokens)
     with float32_products(in_tf32=False):
-        scorer = scorer_of(model.cuda(), tokens)
+        scorer = scorer_of(model.cuda(), tokens, prefix=True)
         losses = scorer.score([tokens.row(row) for row in rows]).losses_B
     np.testing.assert_allclose(losses.cpu(), expected[rows], atol=EXACT)
 
@@ -88,7 +78,7 @@ def test_convolutions_are_exact_in_a_scoring(make_model):
 def test_copies_under_way_bring_each_batch_its_own_rows(make_model):
     """A GPU that is far behind: hundreds of batches are copied to it before it has begun with the first."""
     model, tokens = make_model(ARCHITECTURES["llama"])
-    scorer = scorer_of(model.cuda(), tokens)
+    scorer = scorer_of(model.cuda(), tokens, prefix=True)
     batches = [scorable(tokens)[start::7] for start in range(7)] * 40
     one_by_one = []
     for batch in batches:
@@ -197,8 +187,8 @@ def test_more_processes_than_gpus_are_one_error_of_training_and_scoring(make_con
 def test_quantities_for_the_baselines_are_those_of_the_cpu(make_model):
     model, tokens = make_model(ARCHITECTURES["gpt_neox"])
     rows = [tokens.row(row) for row in scorable(tokens)]
-    expected = scorer_of(model, tokens, embeddings=True).score(rows)
-    found = scorer_of(model.cuda(), tokens, embeddings=True).score(rows)
+    expected = scorer_of(model, tokens, prefix=True, embeddings=True).score(rows)
+    found = scorer_of(model.cuda(), tokens, prefix=True, embeddings=True).score(rows)
     for name in ("losses_B", "probability_B", "max_probability_B", "embeddings_BH"):
         np.testing.assert_allclose(
             getattr(found, name).cpu(), getattr(expected, name), atol=2e-3 if "emb" in name else EXACT

@@ -1,22 +1,15 @@
 """Training on a GPU is the training of a CPU, in the precision that is asked for."""
 
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import train
 from tests.conftest import run_here, run_script
-from tests.training.test_training import kill_once_there
+from tests.training.test_training import kill_once_there, losses
 
 pytestmark = pytest.mark.gpu
-
-
-def losses(run: Path) -> list[float]:
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    return [line["loss"] for line in lines if "loss" in line]
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "t5"])

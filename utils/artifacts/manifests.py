@@ -162,6 +162,20 @@ def kind_of(path: Path) -> str | None:
     return values.get("kind") if isinstance(values, dict) else None
 
 
+class PoolManifest(Manifest):
+    """Of what was made from a whole pool: its tokens, trajectories or a subset."""
+
+    @property
+    def pool(self) -> str:
+        """Fingerprint."""
+        return self.inputs["pool"]
+
+    @property
+    def num_examples(self) -> int:
+        """Rows of the pool."""
+        return self.inputs["num_examples"]
+
+
 @functools.cache
 def _reader(kind: type[Manifest]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)

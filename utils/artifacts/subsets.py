@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .files import load_array, locked, publish_folder, read_json, save_array, write_json
-from .manifests import Manifest, Provenance, check_inputs
+from .manifests import PoolManifest, Provenance, check_inputs
 from .paths import RunPaths, manifest_in, run_named
 
 FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
@@ -21,7 +21,7 @@ CONTAMINATION = "contamination.json"  # the report on rows that contain benchmar
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubsetManifest(Manifest):
+class SubsetManifest(PoolManifest):
     """How a subset was chosen.
 
     Attributes:
@@ -53,16 +53,6 @@ class SubsetManifest(Manifest):
     needs_trajectories: bool = True
     seconds: dict[str, float]
     provenance: Provenance
-
-    @property
-    def pool(self) -> str:
-        """Fingerprint."""
-        return self.inputs["pool"]
-
-    @property
-    def num_examples(self) -> int:
-        """Rows of the pool."""
-        return self.inputs["num_examples"]
 
     @property
     def method(self) -> str:

@@ -7,25 +7,20 @@ from pathlib import Path
 from typing import ClassVar
 
 from ..config.names import PromptTemplate
-from .manifests import Manifest
+from .manifests import PoolManifest
 from .paths import cache_root, manifest_in
 
 _LAYOUT = 2  # of a folder of tokens, part of its name. Another one is made anew, never misread
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokensManifest(Manifest):
+class TokensManifest(PoolManifest):
     """What a pool's tokens were made from."""
 
     KIND: ClassVar[str] = "tokens"
     NAMED_INPUTS: ClassVar[tuple[str, ...]] = (
         "pool", "num_examples", "num_excluded", "template", "tokenizer", "max_length", "is_encoder_decoder",
     )  # fmt: skip
-
-    @property
-    def pool(self) -> str:
-        """Fingerprint."""
-        return self.inputs["pool"]
 
     @property
     def num_excluded(self) -> int:

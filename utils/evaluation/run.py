@@ -41,7 +41,9 @@ def run_evaluation(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> 
         for name in pending:
             begun = time.monotonic()
             lines, measured = measure(models, config, plan, name)
-            made = EvaluationProvenance.now(device=models.device, seconds=round(time.monotonic() - begun, 1))
+            made = EvaluationProvenance.now(
+                device=models.device.type, seconds=round(time.monotonic() - begun, 1)
+            )
             result = EvaluationResult(
                 status="complete", inputs=plan.each_inputs[name], measured=measured, provenance=made
             )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..manifests import Manifest, Provenance, Record
+from ..manifests import PoolManifest, Provenance, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class ScoringRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoriesManifest(Manifest):
+class TrajectoriesManifest(PoolManifest):
     """The losses of a pool, at some checkpoints or at all that were asked for.
 
     Attributes:
@@ -52,16 +52,6 @@ class TrajectoriesManifest(Manifest):
     model: dict[str, Any] | None = None
     tokens: int | None = None
     device_name: str | None = None
-
-    @property
-    def pool(self) -> str:
-        """Fingerprint."""
-        return self.inputs["pool"]
-
-    @property
-    def num_examples(self) -> int:
-        """Rows of the pool."""
-        return self.inputs["num_examples"]
 
     @property
     def template(self) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from ...artifacts.paths import RunPaths
 from ...config.schema import RunConfig
+from ...modeling.devices import own_device
 from ...modeling.loading import load_base_model, load_checkpoint
 from ..plan import EvaluationPlan
 from .hf import TransformersModel
@@ -32,7 +33,7 @@ class Models:
         self._config = config
         self._plan = plan
         self._generation: Any = None
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = own_device()
         self.losses = self._load() if with_losses or config.evaluation.backend == "hf" else None
         if self.losses is None:
             self._generation = self._start_vllm()
