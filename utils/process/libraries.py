@@ -1,0 +1,56 @@
+"""Errors of libraries turned into ours: what was tried, what the library says of it, what to do."""
+
+import contextlib
+import errno
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..terminal import one_line
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_LONGEST = 300  # characters of a library's own words
+_OURS = (ValueError, FileNotFoundError, FileExistsError, AssertionError)  # what our code raises
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+
+
+@contextlib.contextmanager
+def explained(what: str, way_out: str) -> Iterator[None]:
+    """Around calls into a library: its errors become one that a person can act on.
+
+    Errors of our own code pass as they are, and so do those of the machine and those that end a process.
+
+    Args:
+        what: was tried, such as "model.lora: peft cannot adapt this model".
+        way_out: what to do.
+
+    Raises:
+        ValueError: "what (KeyError: the library's words): way_out".
+    """
+    try:
+        yield
+    except Exception as error:  # a library raises whatever it likes
+        if is_of_the_machine(error) or is_ours(error):
+            raise
+        raise ValueError(f"{what} ({in_words(error)}): {way_out}") from error
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether memory, the disk or open files ran out: nothing that is read is at fault."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _OF_THE_MACHINE)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether our own code raised it, for people or as a broken invariant."""
+    # No class derived from these: compiled code raises its own without a frame, as if our line had done it.
+    if type(error) not in _OURS:
+        return False
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return Path(innermost).is_relative_to(_PACKAGE)
+
+
+def in_words(error: BaseException) -> str:
+    """The error in one line: "KeyError: the library's words"."""
+    name = type(error).__name__
+    words = one_line(str(error), _LONGEST)
+    return f"{name}: {words}" if words else name
