@@ -12,7 +12,7 @@ from tests.conftest import PROJECT
 STAGES = {"training", "scoring", "selection", "evaluation", "experiments"}
 # A room imports from itself and from the layers before its own.
 LAYERS = [
-    {"terminal", "process", "sandbox"},
+    {"terminal", "reading", "process", "sandbox"},
     {"config"},
     {"artifacts"},
     {"data", "modeling"},

@@ -145,7 +145,7 @@ def test_a_losses_file_cannot_run_code(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"loss": np.ones((NUM_ROWS, 2))}, ["arrays loss", "an array `losses`"]),
+        ({"loss": np.ones((NUM_ROWS, 2))}, ["arrays loss", "`losses` (n, T)"]),
         ({"losses": np.ones(NUM_ROWS)}, ["(120,)", "expected floating-point losses (N, T)"]),
         ({"losses": np.ones((NUM_ROWS, 2), int)}, ["int64", "floating-point"]),
         ({"losses": np.ones((2, 2)), "rows": np.array([0, 120])}, ["found row number 120", "0 to 119"]),
@@ -153,7 +153,7 @@ def test_a_losses_file_cannot_run_code(tmp_path, capsys):
         ({"losses": np.ones((2, 2)), "rows": np.array([7, 7])}, ["row number 7", "more than once"]),
         ({"losses": np.ones((2, 2)), "rows": np.array([0.0, 1.0])}, ["float64", "an integer for each"]),
         ({"losses": np.ones((NUM_ROWS, 2)), "steps": np.array([5, 5])}, ["found steps [5, 5]"]),
-        ({"losses": np.array([[object()]])}, ["expected a .npz of plain numbers"]),
+        ({"losses": np.array([[object()]])}, ["no readable .npz of plain numbers"]),
         ({"losses": np.full((NUM_ROWS, 2), np.inf)}, ["120 rows have an infinite loss"]),
     ],
 )

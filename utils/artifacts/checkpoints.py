@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..reading import open_bytes
 from .manifests import kind_of
 from .paths import RunPaths, checkpoint_name, manifest_in, step_of
 from .trainings import TrainingManifest
@@ -85,7 +86,7 @@ def checkpoint_fingerprint(folder: Path) -> str:
         *weights,
     ]:
         digest.update(path.name.encode())
-        with open(path, "rb") as file:
+        with open_bytes(path) as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 

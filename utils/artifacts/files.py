@@ -13,6 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..reading import parse_json, read_text
+
 _SECONDS_TO_LET_GO = 2.0  # a killed process holds its locks until the system has taken down its memory
 
 
@@ -54,11 +56,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Raises: FileNotFoundError, or ValueError for a damaged file."""
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: run the command that makes it again")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return parse_json(read_text(path))
+    except ValueError as error:
         raise ValueError(
             f"{path} is damaged ({error}): remove it and run the command that makes it again"
         ) from None
@@ -69,26 +71,11 @@ def save_array(path: Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def load_array(path: Path) -> np.ndarray:
-    """Memory-mapped, read-only. Raises: FileNotFoundError, or ValueError for anything but a .npy file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a readable .npy file of plain numbers ({error})") from None
-
-
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Several arrays in one .npz file: all of them or none."""
     with atomic_write(path, "wb") as file:
         # numpy's stub takes each name for its argument allow_pickle.
         np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from ..config.load import ConfigDumper
 from ..config.schema import RunConfig
+from ..reading import parse_yaml, read_text
 from ..terminal import one_line
 from .differences import difference_lines, why_another_pool
 from .files import atomic_write, read_json, write_json
@@ -229,6 +230,19 @@ def write_config(paths: RunPaths, config: RunConfig) -> None:
     """The resolved config, every default written out: the first file of a run."""
     with atomic_write(paths.config) as file:
         yaml.dump(config.model_dump(mode="json"), file, ConfigDumper, sort_keys=False, allow_unicode=True)
+
+
+def recorded_config(paths: RunPaths) -> dict[str, Any]:
+    """What `write_config` wrote, empty where it is not there. Raises: ValueError for a damaged one."""
+    if not paths.config.exists():
+        return {}
+    try:
+        values = parse_yaml(read_text(paths.config))
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{paths.config} is damaged ({error}): copy the run's YAML there") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{paths.config} is damaged (it holds no keys): copy the run's YAML there")
+    return values
 
 
 def _version(package: str) -> str | None:

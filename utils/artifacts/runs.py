@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from ..process import environment  # noqa: F401 (first, for its message)
 
 # isort: split
@@ -21,7 +19,7 @@ from ..config.command_line import run_command
 from ..config.flags import CommandParser
 from ..terminal import counted, size, table
 from .evaluations import EvaluationManifest
-from .manifests import Manifest
+from .manifests import Manifest, recorded_config
 from .paths import RunPaths, manifest_in, results_root, step_of
 from .subsets import SubsetManifest
 from .trainings import TrainingManifest
@@ -136,10 +134,9 @@ def _choice_of(subset: SubsetManifest | None) -> str:
 def _config_of(paths: RunPaths) -> dict[str, Any]:
     """Empty where it is not there or not readable."""
     try:
-        values = yaml.safe_load(paths.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        return recorded_config(paths)
+    except (OSError, ValueError):
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _model_of(config: dict[str, Any]) -> str:

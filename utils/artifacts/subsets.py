@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .files import load_array, locked, publish_folder, read_json, save_array, write_json
+from ..reading import load_npy
+from .files import locked, publish_folder, read_json, save_array, write_json
 from .manifests import PoolManifest, Provenance, check_inputs
 from .paths import RunPaths, manifest_in, run_named
 
@@ -158,7 +159,7 @@ def read_subset(folder: Path) -> Subset:
             f"no subset in {folder}: make it with `python select_s2l.py --config_file <this YAML>`"
         )
     manifest = SubsetManifest.read(manifest_in(folder))
-    indices = load_array(folder / "indices.npy")
+    indices = load_npy(folder / "indices.npy")
     if indices.dtype != np.int64 or indices.ndim != 1 or np.any(np.diff(indices) <= 0):
         raise ValueError(
             f"{folder / 'indices.npy'}: found {indices.dtype} {indices.shape}, expected ascending int64 rows"
@@ -177,8 +178,8 @@ def how_to_make_subset(run: str) -> str:
 def read_clusters(folder: Path) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
     """clusters.npy, centroids.npy (None where nothing was clustered) and composition.json of a subset."""
     centroids = folder / "centroids.npy"
-    centroids_KT = np.asarray(load_array(centroids)) if centroids.is_file() else None
-    return load_array(folder / "clusters.npy"), centroids_KT, read_json(folder / "composition.json")
+    centroids_KT = np.asarray(load_npy(centroids)) if centroids.is_file() else None
+    return load_npy(folder / "clusters.npy"), centroids_KT, read_json(folder / "composition.json")
 
 
 def subset_is_there(folder: Path, inputs: dict[str, Any], with_texts: bool) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from ..reading import parse_yaml, read_text
 from .problems import listing, problems_of
 from .released import is_released_config, translate_released_config
 from .schema import RunConfig, missing_section
@@ -113,12 +114,12 @@ def read_translated(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 def read_values(path: Path) -> dict[str, Any]:
     """The keys of a YAML. Raises: FileNotFoundError; ValueError for what is no mapping."""
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"config file {path} does not exist (current folder: {Path.cwd()}): "
             "give --config_file the path of a YAML"
         )
-    values = _parse(_read_text(path), str(path))
+    values = _parse(read_text(path), str(path))
     if not isinstance(values, dict):
         raise ValueError(
             f"{path}: found {type(values).__name__}, expected a mapping of keys (run_name, model, ...)"
@@ -182,16 +183,9 @@ def as_yaml(value: Any) -> str:
     return text.removesuffix("...\n").strip()  # YAML ends a plain value by three dots
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from None
-
-
 def _parse(text: str, origin: str) -> Any:
     try:
-        return yaml.load(text, Loader=_ConfigLoader)  # noqa: S506 (a subclass of SafeLoader)
+        return parse_yaml(text, _ConfigLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{origin}: not readable as YAML: {_yaml_problem(error)}") from None
     except ValueError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from ..artifacts.paths import cache_root
 from ..config.schema import DataConfig
 from ..process.hub import look_for
+from ..reading import open_bytes
 
 _ROWS_AT_ONCE = 1000
 _SHORT_FLOATS = {"float16": np.float16, "float32": np.float32}
@@ -87,7 +88,7 @@ def _load(data: DataConfig) -> Any:
 
 def _refuse_other_files(path: Path) -> None:
     """Raises: ValueError for what is no whole Parquet file: one has its mark at both ends."""
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         beginning = file.read(4)
         file.seek(max(0, path.stat().st_size - 4))
         if not beginning == file.read() == b"PAR1":

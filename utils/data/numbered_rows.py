@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.files import load_array
+from ..reading import load_npy, read_text
 from .formats import Example
-from .text_files import read_text
 
 _ROWS_AT_ONCE = 2**20
 _LARGEST_NUMBER = 10**7  # of a source given by number
@@ -65,7 +64,7 @@ class NumberedRows:
 def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:
     """The names, ascending, and each row's index into them, int32 (N,)."""
     if path.suffix == ".npy":
-        source_N = load_array(path)
+        source_N = load_npy(path)
         if source_N.ndim == 1 and np.issubdtype(source_N.dtype, np.integer):
             return _by_number(path, source_N)
         if source_N.ndim == 1 and source_N.dtype.kind == "U":

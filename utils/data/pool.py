@@ -10,16 +10,16 @@ for the old one.
 
 import hashlib
 import json
-import zipfile
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.files import read_arrays, save_arrays
+from ..artifacts.files import save_arrays
 from ..artifacts.paths import cached_pool
 from ..config.schema import DataConfig
+from ..reading import load_npz
 from ..terminal import counted, first_of
 from .containers import TEXT_CONTAINERS, open_rows
 from .formats import Example, row_reader
@@ -65,8 +65,8 @@ class Pool:
         if not cache.is_file():
             return False
         try:
-            arrays = read_arrays(cache)
-        except (EOFError, ValueError, zipfile.BadZipFile):  # damaged
+            arrays = load_npz(cache)
+        except ValueError:  # damaged
             return False
         texts = json.loads(arrays["texts"].tobytes())
         self._rows = open_rows(self.data, array("q", arrays["offsets"].tobytes()))

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .text_files import text_start
+from ..reading import text_start
 
 NOT_UTF8 = "is not UTF-8 (byte {} of it): save the file as UTF-8"
 

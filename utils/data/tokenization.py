@@ -22,9 +22,10 @@ from tokenizers import Encoding, Tokenizer
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from ..artifacts.files import load_array, locked, publish_folder, save_array
+from ..artifacts.files import locked, publish_folder, save_array
 from ..artifacts.tokens import TokensFolder, TokensManifest
 from ..config.names import PromptTemplate
+from ..reading import load_npy
 from .pool import Pool
 from .templates import TEMPLATES
 
@@ -142,7 +143,7 @@ def open_tokens(folder: Path) -> TokenizedPool:
         )
     files = TokensFolder(folder)
     manifest = TokensManifest.read(files.manifest)
-    offsets = np.asarray(load_array(files.offsets))
+    offsets = np.asarray(load_npy(files.offsets))
     num_tokens = int(offsets[-1])
     num_bytes = files.tokens.stat().st_size
     dtype = np.uint16 if num_bytes == max(1, num_tokens) * 2 else np.uint32  # see `_token_dtype`
@@ -151,9 +152,9 @@ def open_tokens(folder: Path) -> TokenizedPool:
         folder=folder,
         tokens_S=np.asarray(tokens_S),  # a plain array is faster to slice
         offsets=offsets,
-        response_starts=np.asarray(load_array(files.response_starts)),
-        whole_lengths=np.asarray(load_array(files.whole_lengths)),
-        whole_responses=np.asarray(load_array(files.whole_responses)),
+        response_starts=np.asarray(load_npy(files.response_starts)),
+        whole_lengths=np.asarray(load_npy(files.whole_lengths)),
+        whole_responses=np.asarray(load_npy(files.whole_responses)),
         manifest=manifest,
     )
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from ..artifacts.comparisons import NEVER, ArmCost, Cost, Payback
+from ..artifacts.manifests import recorded_config
 from ..artifacts.paths import RunPaths, manifest_in, named_subset, run_named
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest
@@ -156,9 +155,7 @@ def _times(cost: Cost, factor: float) -> Cost:
 def _subset_folder(run_name: str) -> Path:
     """The folder of a run's subset: its own, or the one in its `subset.same_as` (RUN, or RUN/<folder>)."""
     paths = RunPaths(run_name)
-    if not paths.config.is_file():
-        return paths.subset
-    subset = yaml.safe_load(paths.config.read_text(encoding="utf-8")).get("subset") or {}
+    subset = recorded_config(paths).get("subset") or {}
     return named_subset(subset.get("same_as") or run_name)
 
 

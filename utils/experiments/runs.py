@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ..artifacts.evaluations import EvaluationManifest, EvaluationResult, predictions_path, read_result
+from ..artifacts.manifests import recorded_config
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
 
@@ -202,8 +202,7 @@ def read_run(name: str) -> EvaluatedRun:
             "compare runs of train.py"
         )
     training = TrainingManifest.read(paths.manifest)
-    config = yaml.safe_load(paths.config.read_text(encoding="utf-8")) if paths.config.is_file() else {}
-    return EvaluatedRun(name, results, evaluation, training, config.get("subset") or {})
+    return EvaluatedRun(name, results, evaluation, training, recorded_config(paths).get("subset") or {})
 
 
 def group_into_arms(runs: Sequence[EvaluatedRun]) -> list[Arm]:

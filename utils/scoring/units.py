@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.files import locked, read_arrays, save_arrays
+from ..artifacts.files import locked, save_arrays
 from ..artifacts.paths import checkpoint_name
 from ..data.batching import scoring_lengths
+from ..reading import load_npz
 from .plan import ScoringPlan
 
 _SECONDS = "seconds"  # in a unit's file, beside its quantities
@@ -94,6 +95,6 @@ class Units:
 
 def _read_part(path: Path) -> tuple[dict[str, np.ndarray], float]:
     """What a unit gave, and the seconds it took its device."""
-    arrays = read_arrays(path)
+    arrays = load_npz(path)
     seconds = float(arrays.pop(_SECONDS))
     return arrays, seconds

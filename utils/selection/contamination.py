@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.rows import Rows
-from ..data.text_files import read_text
+from ..reading import read_text
 
 _WORDS = 10
 _WORD = re.compile(r"\w+")

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.files import load_array
 from ..artifacts.subsets import CONTAMINATION
 from ..config.names import LIMITS, look_up
 from ..config.schema import SubsetConfig
 from ..data.rows import Rows
-from ..data.text_files import read_text
+from ..reading import load_npy, read_text
 from .candidates import Candidates
 from .contamination import find_contamination
 from .unscorable import listed
@@ -294,7 +293,7 @@ def _read_rows(setting: str | None, key: str, pool: Rows) -> np.ndarray:
         return np.array(list(_rows_of_column(setting, key, pool)), np.int64)
     path = Path(setting)
     if setting.endswith(".npy"):
-        rows = load_array(path)
+        rows = load_npy(path)
     elif path.is_file():
         words = read_text(path).split()
         wrong = [word for word in words if not word.isdecimal() or len(word) > _LONGEST_NUMBER]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import load_array
+from ...reading import load_npy, load_npz
 
 SUFFIXES = (".npy", ".npz", ".parquet")
 _STEP_NAME = re.compile(r"^(?:step[_-]?|checkpoint[_-])?(\d+)$")
@@ -50,7 +50,7 @@ def read_imported(path: Path, num_examples: int | None = None) -> ImportedLosses
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist (current folder: {Path.cwd()})")
     if path.suffix == ".npy":
-        losses_NT = load_array(path)
+        losses_NT = load_npy(path)
         rows = steps = tokens = None
     elif path.suffix == ".npz":
         losses_NT, rows, steps, tokens = _read_npz(path)
@@ -78,15 +78,12 @@ _Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | N
 
 
 def _read_npz(path: Path) -> _Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "losses" not in arrays:
-                raise KeyError(f"arrays {', '.join(arrays)}")
-            return arrays["losses"], *(arrays.get(name) for name in ("rows", "steps", "num_response_tokens"))
-    except (KeyError, ValueError, OSError) as error:
+    arrays = load_npz(path)
+    if "losses" not in arrays:
         raise ValueError(
-            f"{path}: found {error}, expected a .npz of plain numbers with an array `losses` (n, T)"
-        ) from None
+            f"{path}: found arrays {', '.join(arrays) or 'none'}, expected `losses` (n, T) among them"
+        )
+    return arrays["losses"], arrays.get("rows"), arrays.get("steps"), arrays.get("num_response_tokens")
 
 
 def _read_parquet(path: Path) -> _Arrays:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import load_array
+from ...reading import load_npy
 from ..paths import RunPaths, manifest_in, results_root, run_named
 from .imported import SUFFIXES, read_imported
 from .manifest import TrajectoriesManifest
@@ -163,7 +163,7 @@ def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
             "which writes num_response_tokens.npy (scored checkpoints stay as they are), "
             "or put num_response_tokens into a .npz or .parquet file"
         )
-    tokens_N = load_array(path)
+    tokens_N = load_npy(path)
     if tokens_N.dtype != np.int32 or tokens_N.shape != (trajectories.num_examples,):
         raise ValueError(
             f"{path}: found {tokens_N.dtype} {tokens_N.shape}, expected int32 ({trajectories.num_examples},)"
@@ -179,7 +179,7 @@ def _scoring_command(quantity: str, step: int | None = None) -> str:
 
 
 def _load(path: Path, leading_shape: tuple[int, ...]) -> np.ndarray:
-    array = load_array(path)
+    array = load_npy(path)
     is_losses_like = array.ndim == 1 and array.dtype == np.float32
     is_embeddings = array.ndim == 2 and np.issubdtype(array.dtype, np.floating)
     if array.shape[:1] != leading_shape or not (is_losses_like or is_embeddings):

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..files import array_in_place, load_array, locked
+from ...reading import load_npy
+from ..files import array_in_place, locked
 from ..manifests import Provenance, check_inputs
 from ..paths import checkpoint_name, manifest_in, step_of
 from .manifest import ScoringRecord, TrajectoriesManifest
@@ -247,7 +248,7 @@ class TrajectoryFolder:
 
     def _save_num_response_tokens(self, num_response_tokens: np.ndarray) -> None:
         path = self.num_response_tokens
-        if path.is_file() and np.array_equal(load_array(path), num_response_tokens):
+        if path.is_file() and np.array_equal(load_npy(path), num_response_tokens):
             return
         with array_in_place(path, num_response_tokens.shape, np.dtype(np.int32)) as array:
             array[:] = num_response_tokens
