@@ -115,7 +115,7 @@ def test_the_key_of_the_environment_is_in_no_error(monkeypatch, capsys):
     monkeypatch.setenv("WANDB_API_KEY", KEYS[0])
 
     def fail() -> int:
-        raise OSError(f"cannot send {KEYS[0]}")
+        raise OSError(5, f"cannot send {KEYS[0]}")
 
     assert run_command(fail) == 1
     assert "cannot send ***" in capsys.readouterr().err

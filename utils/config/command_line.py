@@ -8,15 +8,20 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from io import TextIOWrapper
 
 from ..process.environment import WAY_OUT
+from ..process.libraries import in_words, is_ours, is_out_of_memory
+from ..terminal import visible
 from .flags import CommandParser
 from .load import NO_CHECKS, Checks, load_config
 from .schema import RunConfig
 from .wandb_key import FLAG, take_wandb_key, without_keys
 
-_PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_FAULT_OF_OURS = (
+    "error: this is a fault of the program, not of what you gave it. What it finished is whole on disk.\n"
+    "Please report it to the project with the lines above, the command and its YAML"
+)
 
 
 def make_parser(docstring: str | None) -> argparse.ArgumentParser:
@@ -83,31 +88,42 @@ def read_config(
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run a script's work. An error that our own code raised for people becomes one message and exit code 1.
+    """Run a script's work and turn its end into an exit code.
 
-    An error from inside a library keeps its traceback: somebody has to debug it.
+    Whatever goes wrong with what a person gave, or with the machine, becomes one message and exit code 1.
+    What is left is a fault of ours: that alone keeps its traceback, and is called so.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that knows ASCII alone, a lone surrogate in a name
+            stream.reconfigure(errors="backslashreplace")
     try:
         return command()
     except KeyboardInterrupt:
         print("interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-        if not innermost.is_relative_to(_PROJECT_ROOT) or "site-packages" in innermost.parts:
-            raise
-        print(f"error: {without_keys(str(error))}", file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in ("", "utils"):
-            raise
-        print(f"error: found no package {package}: {WAY_OUT}", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # else Python complains once more as it ends
         return 1
-    except OSError as error:  # a full disk, a read-only folder: the system's own words say what to do
-        print(f"error: {without_keys(str(error))}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 (a library raises whatever it likes)
+        message = _message_for_people(error)
+        if message is None:
+            print(without_keys(traceback.format_exc()), _FAULT_OF_OURS, sep="", file=sys.stderr)
+        else:
+            lines = without_keys(message).split("\n")
+            print("error:", "\n".join(map(visible, lines)), file=sys.stderr)
         return 1
+
+
+def _message_for_people(error: Exception) -> str | None:
+    """What a person can act on, None if the error is a fault of ours."""
+    if isinstance(error, (ValueError, FileNotFoundError, FileExistsError)) and is_ours(error):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return str(error)  # a full disk, a read-only folder: the system's own words say what to do
+    if is_out_of_memory(error):
+        return f"out of memory ({in_words(error)}): docs/out_of_memory.md says what to make smaller"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        return None if package == "utils" else f"found no package {package}: {WAY_OUT}"
+    return None

@@ -37,7 +37,17 @@ def explained(what: str, way_out: str) -> Iterator[None]:
 
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether memory, the disk or open files ran out: nothing that is read is at fault."""
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _OF_THE_MACHINE)
+    return is_out_of_memory(error) or (isinstance(error, OSError) and error.errno in _OF_THE_MACHINE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, the process's or a GPU's."""
+    if isinstance(error, MemoryError):
+        return True
+    # torch's errors by their names: this module is imported where torch is not.
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    )
 
 
 def is_ours(error: BaseException) -> bool:
