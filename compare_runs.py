@@ -13,6 +13,9 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 
 def main(argv: list[str] | None = None) -> int:
+    from utils.process.lifetime import end_on_signals
+
+    end_on_signals()
     from utils.config.command_line import run_command
     from utils.config.flags import CommandParser
 

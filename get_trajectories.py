@@ -14,10 +14,11 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, parse_arguments, run_command
-    from utils.process.lifetime import stop_on_sigterm
+    from utils.process.lifetime import end_on_signals
 
-    stop_on_sigterm()
+    end_on_signals()
+    from utils.config.command_line import make_parser, parse_arguments, run_command
+
     parser = make_parser(__doc__)
     parser.add_argument(
         "--ckpt", type=int, required=True, help="step of the checkpoint; 0: base model, -1: newest"

@@ -17,13 +17,11 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 
 
 def main(argv: list[str] | None = None) -> int:
-    from utils.config.command_line import make_parser, parse_arguments, run_command
-    from utils.process.lifetime import end_with_launcher, is_worker, stop_on_sigterm
+    from utils.process.lifetime import end_on_signals
 
-    if is_worker():
-        end_with_launcher()
-    else:
-        stop_on_sigterm()
+    end_on_signals()
+    from utils.config.command_line import make_parser, parse_arguments, run_command
+
     parser = make_parser(__doc__)
     parser.add_argument("--model_path", help="folder of checkpoint-<step> folders, default: the run's own")
     parser.add_argument("--checkpoints", default="all", help="all (default), 1000,2000 or start:end:step")

@@ -17,35 +17,26 @@ the same (writes subset/stability.json), --explain why one row is in the subset 
 trajectories were never learnt, forgotten, known from the start, identical or unscorable (needs no subset).
 """
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 import utils.process.environment  # noqa: F401 (first, for its message)
-from utils.artifacts.paths import named_subset
-from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
-from utils.config.schema import RunConfig
-from utils.data.settings import data_problems
-from utils.reporting.text.explanation import explanation_text
-from utils.reporting.text.inspection import export_text, inspection_text
-from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
-from utils.reporting.text.stability import stability_plan_text, stability_text
-from utils.selection.checks.explain import explain_row
-from utils.selection.checks.inspection import (
-    KINDS,
-    Export,
-    export_rows,
-    exports_of,
-    inspect_pool,
-    write_inspection,
-)
-from utils.selection.checks.stability import plan_stability, run_stability
-from utils.selection.plan import plan_selection
-from utils.selection.remarks import unused_remarks
-from utils.selection.resolve import resolve_subset
-from utils.selection.run import run_selection
+
+if TYPE_CHECKING:
+    import argparse
+
+    from utils.config.schema import RunConfig
+    from utils.selection.checks.inspection import Export
 
 
 def main(argv: list[str] | None = None) -> int:
+    from utils.process.lifetime import end_on_signals
+
+    end_on_signals()
+    from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
+    from utils.data.settings import data_problems
+    from utils.selection.checks.inspection import KINDS
+
     parser = make_parser(__doc__)
     look = parser.add_mutually_exclusive_group()
     look.add_argument(
@@ -77,7 +68,11 @@ def main(argv: list[str] | None = None) -> int:
     return run_command(command)
 
 
-def _run(arguments: argparse.Namespace, config: RunConfig) -> None:
+def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
+    from utils.reporting.text.explanation import explanation_text
+    from utils.selection.checks.explain import explain_row
+    from utils.selection.checks.inspection import exports_of
+
     if arguments.stability:
         _measure_stability(config, arguments.dry_run)
     elif arguments.explain is not None:
@@ -88,7 +83,10 @@ def _run(arguments: argparse.Namespace, config: RunConfig) -> None:
         select(config, arguments.overwrite, arguments.dry_run)
 
 
-def _measure_stability(config: RunConfig, dry_run: bool) -> None:
+def _measure_stability(config: "RunConfig", dry_run: bool) -> None:
+    from utils.reporting.text.stability import stability_plan_text, stability_text
+    from utils.selection.checks.stability import plan_stability, run_stability
+
     plan = plan_stability(config)
     text = stability_plan_text(plan)
     if dry_run:
@@ -98,7 +96,10 @@ def _measure_stability(config: RunConfig, dry_run: bool) -> None:
     print(f"{stability_text(run_stability(plan))}\n\n{plan.path}")
 
 
-def _inspect(config: RunConfig, exports: list[Export], dry_run: bool) -> None:
+def _inspect(config: "RunConfig", exports: "list[Export]", dry_run: bool) -> None:
+    from utils.reporting.text.inspection import export_text, inspection_text
+    from utils.selection.checks.inspection import export_rows, inspect_pool, write_inspection
+
     inspection = inspect_pool(config)
     print(inspection_text(inspection))
     if not dry_run:
@@ -113,8 +114,15 @@ def _inspect(config: RunConfig, exports: list[Export], dry_run: bool) -> None:
             print(f"\n{text}")
 
 
-def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) -> None:
+def select(config: "RunConfig", overwrite: bool = False, dry_run: bool = False) -> None:
     """Choose the subsets that a config asks for and write them. Say what is planned and what was chosen."""
+    from utils.artifacts.paths import named_subset
+    from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
+    from utils.selection.plan import plan_selection
+    from utils.selection.remarks import unused_remarks
+    from utils.selection.resolve import resolve_subset
+    from utils.selection.run import run_selection
+
     subset = config.subset_section
     origin = subset.same_as
     if origin is not None:

@@ -1,15 +1,12 @@
 """Experiments: each YAML names runs that can be made, what is there is reused, interruptions lose little."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -22,7 +19,7 @@ import evaluate_run
 import run_distributed_trajectories
 import run_experiment
 import train
-from tests.conftest import PROJECT, pool_rows, run_script, write_jsonl
+from tests.conftest import PROJECT, pool_rows, processes_with, run_script, write_jsonl
 from utils.artifacts.manifests import write_config
 from utils.artifacts.paths import RunPaths, comparison_path
 from utils.artifacts.trainings import TrainingManifest
@@ -405,15 +402,15 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     )
 
 
-def in_this_process(command: list[str], **options: Any) -> subprocess.CompletedProcess:
+def in_this_process(command: list[str]) -> int:
     """What an experiment runs, without a start of Python for each script."""
-    _, script, *words = command
+    script, *words = command
     scripts = {
         "train": train,
         "run_distributed_trajectories": run_distributed_trajectories,
         "evaluate_run": evaluate_run,
     }
-    return subprocess.CompletedProcess(command, scripts[Path(script).stem].main(words))
+    return scripts[Path(script).stem].main(words)
 
 
 def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir, capsys, monkeypatch):
@@ -427,8 +424,11 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     while not (first.manifest.exists() and TrainingManifest.read(first.manifest).status == "complete"):
         assert process.poll() is None and time.monotonic() < deadline, path.with_suffix(".log").read_text()
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
+    while processes_with(path) or processes_with(path.with_name("target.yml")):
+        assert time.monotonic() < deadline, "a script of the experiment outlives it"
+        time.sleep(0.01)
     modified_ns = {
         file: file.stat().st_mtime_ns
         for paths in (RunPaths("proxy"), first)
@@ -436,7 +436,7 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     }
     assert len(modified_ns) == 3 and not (second.evaluation / "manifest.json").exists()
 
-    monkeypatch.setattr("utils.experiments.run.subprocess", SimpleNamespace(run=in_this_process))
+    monkeypatch.setattr("utils.experiments.run._run", in_this_process)
     assert run_experiment.main(["--config_file", str(path)]) == 0
     shown = capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in modified_ns} == modified_ns, (

@@ -29,13 +29,17 @@ from tests.conftest import (
     run_script,
     write_jsonl,
 )
+from utils.artifacts.paths import step_of
 from utils.config.counts import scheduled_steps
 from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_base_model, load_tokenizer
+from utils.process.lifetime import INTERRUPTED
 from utils.training.order import FILLER, GlobalBatchOrder
 from utils.training.settings import plan_batches
+
+SECONDS_TO_END = 10.0
 
 
 def metrics(run: Path) -> list[dict]:
@@ -187,18 +191,33 @@ def test_one_and_two_processes_train_the_same_adapter(make_lora, res_dir):
     assert_same_weights(res_dir / "one/checkpoint-12", res_dir / "two/checkpoint-12", 1e-4)
 
 
-def kill_once_there(command: list[str], path: Path) -> None:
-    """Start a command in its own process group and SIGKILL the whole group as soon as `path` exists."""
+def started_until_there(command: list[str], path: Path) -> subprocess.Popen[str]:
+    """Start a command in its own process group and wait until `path` exists."""
     process = subprocess.Popen(
-        command, cwd=PROJECT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=PROJECT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None, f"{command} ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    return process
+
+
+def kill_once_there(command: list[str], path: Path) -> None:
+    """SIGKILL the command and its process group as soon as `path` exists."""
+    process = started_until_there(command, path)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
+
+
+def under_torchrun(*words: str) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *words]
 
 
 def test_killed_training_ends_in_the_weights_of_an_uninterrupted_one(make_config, res_dir):
@@ -220,17 +239,42 @@ def test_killed_training_ends_in_the_weights_of_an_uninterrupted_one(make_config
 def test_one_process_continues_what_two_began(make_config, res_dir):
     config = make_config("whole", train_args={"num_train_epochs": 6}, checkpoints={"count": 9})
     assert run_here(train, "--config_file", config) == 0
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     script = ["train.py", "--config_file", str(config), "run_name=killed"]
-    kill_once_there([*launcher, *script], res_dir / "killed/checkpoint-8")
-    # torchrun puts its workers into sessions of their own; they end when their agent is gone.
-    deadline = time.monotonic() + 60
-    while processes_with(config):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    # torchrun puts its workers into sessions of their own, which the kill does not reach.
+    kill_once_there(under_torchrun(*script), res_dir / "killed/checkpoint-8")
+    assert_all_end(config)
     assert run_here(train, *script[1:]) == 0
     np.testing.assert_allclose(losses(res_dir / "killed"), losses(res_dir / "whole"), atol=1e-4)
     assert_same_weights(res_dir / "whole/checkpoint-36", res_dir / "killed/checkpoint-36", 1e-4)
+
+
+def assert_all_end(config: Path) -> None:
+    """No process with this config outlives a few seconds."""
+    deadline = time.monotonic() + SECONDS_TO_END
+    while processes_with(config):
+        assert time.monotonic() < deadline, "an orphan goes on"
+        time.sleep(0.05)
+
+
+def test_interrupted_training_ends_at_once_and_continues(make_config, res_dir):
+    """A scheduler ends one process, a terminal the group, and torchrun its workers."""
+    config = make_config("whole", train_args={"num_train_epochs": 20}, checkpoints={"count": 40})
+    script = ["train.py", "--config_file", str(config), "run_name=stopped"]
+    alone = [sys.executable, *script]
+    launches = ((3, alone, signal.SIGTERM), (6, under_torchrun(*script), signal.SIGINT))
+    for step, command, number in launches:
+        process = started_until_there(command, res_dir / f"stopped/checkpoint-{step}")
+        begun = time.monotonic()
+        os.killpg(process.pid, number)
+        output, _ = process.communicate(timeout=60)
+        assert time.monotonic() - begun < SECONDS_TO_END, output
+        assert_all_end(config)
+        assert process.returncode != 0
+        if command is alone:
+            assert process.returncode == 130 and output.endswith(f"{INTERRUPTED}\n"), output
+            assert "Traceback" not in output
+    saved = sorted(step for path in (res_dir / "stopped").iterdir() if (step := step_of(path)) is not None)
+    assert 6 <= max(saved) < 120, "each was interrupted half way"
 
 
 def test_step_without_any_label_changes_no_weight(make_config, res_dir, tmp_path):

@@ -12,6 +12,7 @@ from io import TextIOWrapper
 
 from ..process.environment import WAY_OUT
 from ..process.libraries import in_words, is_ours, is_out_of_memory
+from ..process.lifetime import EXIT_CODE, INTERRUPTED
 from ..terminal import visible
 from .flags import CommandParser
 from .load import NO_CHECKS, Checks, load_config
@@ -99,8 +100,8 @@ def run_command(command: Callable[[], int]) -> int:
     try:
         return command()
     except KeyboardInterrupt:
-        print("interrupted; the same command continues where it stopped", file=sys.stderr)
-        return 130
+        print(INTERRUPTED, file=sys.stderr)
+        return EXIT_CODE
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # else Python complains once more as it ends

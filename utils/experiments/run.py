@@ -4,9 +4,9 @@ The scripts themselves reuse what is there and continue what was interrupted.
 """
 
 import subprocess
-import sys
 from dataclasses import dataclass
 
+from ..process.lifetime import tied_to_this_process
 from ..process.reporter import reporter
 from .plan import ExperimentPlan, PlannedRun
 
@@ -35,6 +35,17 @@ def run_experiment(plan: ExperimentPlan) -> Failures:
 def _make(run: PlannedRun) -> bool:
     for command in run.commands:
         reporter.say(f"\n$ {' '.join(command)}")
-        if subprocess.run([sys.executable, *command], check=False).returncode != 0:
+        if _run(command) != 0:
             return False
     return True
+
+
+def _run(command: list[str]) -> int:
+    """The exit code of Python with these words. It ends with this process, however that ends."""
+    process = subprocess.Popen(tied_to_this_process(command))
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()  # whoever interrupts this process alone means the script too
+        process.wait()
+        raise
