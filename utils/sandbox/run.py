@@ -2,7 +2,8 @@
 
 What the program finds:
 - namespaces of its own: user, mount, network, process, IPC, host name
-- a file system of libraries and Python's folders, read-only, and one small empty folder in memory
+- a file system of libraries and Python's folders, and an empty folder to be in, all of it read-only:
+  even empty files take memory of the kernel that no limit counts
 - no /etc, /home, /proc, /sys, /dev
 - no capabilities, and no way to gain any
 - no system call that makes a process, a socket, a namespace, a mount, or memory that the limits do not count
@@ -37,7 +38,6 @@ ENVIRONMENT = {
 }
 _NOBODY = "65534"
 _WORK = "/s2l-program"  # a name that no bound folder has
-_WORK_BYTES = 1 << 20
 _LIBRARIES = (
     "/lib",
     "/lib32",
@@ -58,6 +58,7 @@ _FORBIDDEN_CALLS = """
     open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr
     shmget semget msgget mq_open memfd_create memfd_secret
     bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register fanotify_init
+    io_setup io_submit io_getevents
     keyctl add_key request_key open_by_handle_at name_to_handle_at
     kexec_load kexec_file_load init_module finit_module delete_module reboot
     swapon swapoff acct quotactl syslog
@@ -78,7 +79,7 @@ class Limits:
         cpu_seconds: of processor time.
         wall_seconds: from start to end.
         memory_bytes: of address space.
-        file_bytes: of each file it writes, and of what it prints.
+        file_bytes: of what it prints, and of what it prints to standard error.
     """
 
     cpu_seconds: int = 5
@@ -202,7 +203,7 @@ def _bubblewrap_command() -> list[str]:
     for folder in visible_folders():
         words += ["--ro-bind", folder, folder]  # a link's target appears under the link's name
     # The root is a file system in memory that holds the mount points.
-    return [*words, "--size", str(_WORK_BYTES), "--tmpfs", _WORK, "--remount-ro", "/", "--chdir", _WORK]
+    return [*words, "--dir", _WORK, "--remount-ro", "/", "--chdir", _WORK]
 
 
 def _executable(name: str) -> str:
