@@ -34,6 +34,7 @@ def _train(arguments: "argparse.Namespace") -> int:
     from utils.config.train_args import train_args_problems
     from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
+    from utils.reporting.text.scoring import failed_text
     from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
     from utils.reporting.text.training import training_plan_text
     from utils.selection.plan import SelectionPlan, plan_selection
@@ -87,9 +88,13 @@ def _train(arguments: "argparse.Namespace") -> int:
         return 0
     callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
     run_training(config, plan, callbacks, log_heading=text)
+    failed: dict[int, str] = {}
     for callback in callbacks:
         callback.score_missing()
-    return 0
+        failed |= callback.failed
+    if state.is_main_process:
+        print(failed_text(failed), file=sys.stderr, end="")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tests.conftest import ARCHITECTURES, run_here, run_script
 from utils.artifacts.checkpoints import find_checkpoints
 from utils.config.load import load_config
 from utils.scoring import callback
+from utils.training import trainer
 
 WITH_DROPOUT = {
     "architecture": {**ARCHITECTURES["gpt_neox"], "attention_dropout": 0.1, "hidden_dropout": 0.1}
@@ -89,7 +90,7 @@ def test_callback_in_a_trainer_of_ones_own(make_config, res_dir, tmp_path):
         def __getitem__(self, row):
             return {"input_ids": [row % 9 + 1] * 8, "labels": [row % 9 + 1] * 8}
 
-    trainer = Trainer(
+    own = Trainer(
         model=AutoModelForCausalLM.from_pretrained(folder),
         args=TrainingArguments(
             str(tmp_path / "output"),
@@ -104,8 +105,8 @@ def test_callback_in_a_trainer_of_ones_own(make_config, res_dir, tmp_path):
         processing_class=AutoTokenizer.from_pretrained(folder),
     )
     config, _ = load_config(tmp_path / "my_proxy.yml")
-    trainer.add_callback(TrajectoryCallback(config))
-    trainer.train()
+    own.add_callback(TrajectoryCallback(config))
+    own.train()
     by_name = losses(res_dir / "mine")
     assert list(by_name) == ["checkpoint-2.npy", "checkpoint-4.npy"]
     assert all(values.shape == (30,) and np.isfinite(values).all() for values in by_name.values())
@@ -170,3 +171,42 @@ def test_keeping_the_last_only_without_scoring_is_refused(make_config, capsys):
     config = make_config("run", checkpoints={"count": 3, "keep": "last"})
     assert train.main(["--config_file", str(config)]) == 1
     assert "needs trajectories.during_training" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_scored_ends_no_training(make_config, res_dir, monkeypatch, capsys):
+    whole = make_config("whole", trajectories={"during_training": True})
+    assert run_here(train, "--config_file", whole) == 0
+    publish = trainer.publish_folder
+
+    def publish_damaged(temporary, final) -> None:
+        publish(temporary, final)
+        if final.name == "checkpoint-4":
+            weights = final / "model.safetensors"
+            weights.write_bytes(weights.read_bytes()[:1000])
+
+    monkeypatch.setattr(trainer, "publish_folder", publish_damaged)
+    config = make_config("damaged", trajectories={"during_training": True})
+    for _ in range(2):  # and the same command says it again
+        capsys.readouterr()
+        assert run_here(train, "--config_file", config) == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert [line[:26] for line in lines if line.startswith("error")] == ["error: checkpoint 4 failed"]
+    expected = losses(res_dir / "whole")
+    del expected["checkpoint-4.npy"]
+    found = losses(res_dir / "damaged")
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, expected[name])
+
+
+def test_two_ranks_agree_on_what_cannot_be_scored(make_config, res_dir):
+    config = make_config("two")
+    assert run_here(train, "--config_file", config) == 0
+    (res_dir / "two/checkpoint-8/config.json").write_text("[]")
+    words = ("train.py", "--config_file", config, "trajectories.during_training=true")
+    answer = run_script(*words, torchrun=2, check=False)
+    assert answer.returncode == 1
+    assert (
+        answer.stderr.count("error: checkpoint 8 failed") == 1 and "error: checkpoint 4" not in answer.stderr
+    )
+    assert list(losses(res_dir / "two")) == ["checkpoint-12.npy", "checkpoint-4.npy"]

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -32,7 +30,8 @@ from transformers.utils import logging as transformers_logging
 from ..artifacts.checkpoints import checkpoint_fingerprint
 from ..config.schema import LoraConfig, ModelConfig
 from ..data.tokenization import tokenizer_fingerprint
-from ..process.hub import look_for, why_not_found
+from ..process.hub import looked_for
+from ..process.libraries import explained
 from ..process.reporter import reporter
 from .architecture import config_of_architecture
 
@@ -42,6 +41,7 @@ transformers_logging.disable_progress_bar()
 # Tables that families once saved beside their weights and now compute: nothing is lost with them.
 _OLD_BUFFERS = re.compile(r"(^|\.)(attn\.bias|attention\.bias|masked_bias|inv_freq|position_ids)$")
 _NUM_SHOWN = 5
+_DAMAGED = "copy it again, or make it again if it never was whole"
 # Numbers, spaces, scripts and signs that tokenizers cut differently.
 _PROBES = (
     "It's 12,345.67 + 89 = ?\n\n  naïve  Ünïcode, 日本語 and \U0001f9ee",
@@ -133,12 +133,8 @@ def _load_tokenizer(kind: Any, name: str, setting: str, **options: Any) -> PreTr
         kind: the class whose from_pretrained reads it.
         setting: the key of the config that holds the name.
     """
-    look_for(name, setting)
-    try:
+    with looked_for("tokenizer", name, setting):
         return kind.from_pretrained(name, **options)
-    except (OSError, ValueError, KeyError) as error:
-        why = why_not_found(name, error)
-        raise ValueError(f"{setting}: no tokenizer can be loaded from {name!r}: {why}") from error
 
 
 def base_config(model: ModelConfig) -> PretrainedConfig:
@@ -146,17 +142,13 @@ def base_config(model: ModelConfig) -> PretrainedConfig:
     if model.architecture is not None:
         return _with_full_attention(config_of_architecture(model.architecture))
     name = str(model.name_or_path)
-    look_for(name, "model.name_or_path")
-    try:
+    with looked_for("model", name, "model.name_or_path"):
         config = AutoConfig.from_pretrained(
             name,
             revision=model.revision,
             cache_dir=model.cache_dir,
             trust_remote_code=model.trust_remote_code,
         )
-    except (OSError, ValueError, StrictDataclassError) as error:
-        why = why_not_found(name, error)
-        raise ValueError(f"model.name_or_path: no model can be loaded from {name!r}: {why}") from error
     return _with_full_attention(config)
 
 
@@ -338,14 +330,12 @@ def load_adapter(base: PreTrainedModel, folder: Path, is_trainable: bool = False
     """
     import peft  # see add_lora
 
-    try:
+    with explained(f"{folder}: the adapter cannot be loaded", _DAMAGED):
         settings = peft.PeftConfig.from_pretrained(str(folder))
         settings.inference_mode = not is_trainable
         with seeded(0):  # peft draws an adapter before it reads ours
             adapted = peft.get_peft_model(base, settings)
         report = adapted.load_adapter(str(folder), "default", is_trainable=is_trainable)
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder}: the adapter cannot be loaded: {error}") from error
     check_weights(str(folder), missing=report.missing_keys, surplus=report.unexpected_keys)
     return adapted
 
@@ -369,17 +359,17 @@ def _from_pretrained(
     Raises:
         ValueError: if it cannot be read, or lacks weights, which would be random ones.
     """
-    try:
-        with seeded(0):  # weights that it lacks or has in another shape are drawn, and refused below
-            loaded, report = _auto_class(config).from_pretrained(
-                name, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **options
-            )
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{name}: the model cannot be loaded: {error}") from error
+    with (
+        explained(f"{name}: the model cannot be loaded", _DAMAGED),
+        seeded(0),  # weights that it lacks or has in another shape are drawn, and refused below
+    ):
+        model, report = _auto_class(config).from_pretrained(
+            name, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
     # transformers leaves out of this report weights tied to others and those that the family computes.
     mismatched = {str(key) for key, *_ in report["mismatched_keys"]}
     check_weights(name, missing=report["missing_keys"], mismatched=mismatched)
-    return loaded, [key for key in report["unexpected_keys"] if not _OLD_BUFFERS.search(key)]
+    return model, [key for key in report["unexpected_keys"] if not _OLD_BUFFERS.search(key)]
 
 
 def check_weights(

@@ -1,11 +1,35 @@
 """The Hugging Face hub as this process sees it: asked once whether it answers, else the cache alone."""
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from .libraries import explained
 
 _PATIENCE = 5.0  # seconds for the one try; the library's own retries take a minute for each file
 _reasons: list[str] = []  # why it did not answer
+
+
+@contextlib.contextmanager
+def looked_for(what: str, name: str, setting: str) -> Iterator[None]:
+    """Around a library that loads something from a folder or from a name on the hub.
+
+    Args:
+        what: it loads, such as "tokenizer".
+        name: of the folder, or on the hub.
+        setting: the key of the config that holds the name.
+
+    Raises:
+        FileNotFoundError, ValueError: with the setting to correct.
+    """
+    look_for(name, setting)
+    failed = f"{setting}: no {what} can be loaded from {name!r}"
+    is_reachable = Path(name).is_dir() or hub_answers()
+    way_out = "give another, or copy its files again if they are damaged"
+    with explained(failed, way_out if is_reachable else _way_to_the_hub()):
+        yield
 
 
 def look_for(name: str, setting: str) -> None:
@@ -40,10 +64,8 @@ def hub_answers() -> bool:
     return True
 
 
-def why_not_found(name: str, error: Exception) -> str:
-    """Why a library found nothing under a name, and what to do."""
-    if Path(name).is_dir() or hub_answers():
-        return str(error)
+def _way_to_the_hub() -> str:
+    """Why a name on the hub is not found, and what to do."""
     from huggingface_hub import constants
 
     reason = f"cannot be reached ({_reasons[0]})" if _reasons else "is not asked (HF_HUB_OFFLINE is set)"

@@ -11,7 +11,7 @@ from ..terminal import one_line
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LONGEST = 300  # characters of a library's own words
 _OURS = (ValueError, FileNotFoundError, FileExistsError, AssertionError)  # what our code raises
-_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE}
 
 
 @contextlib.contextmanager

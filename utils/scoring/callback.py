@@ -11,7 +11,8 @@ repository installed (`pip install PATH_OF_THIS_REPOSITORY`):
     config, _ = load_config("my_proxy.yml")
     trainer.add_callback(TrajectoryCallback(config))
 
-The YAML needs run_name, model and data. Losses go to res/<run_name>/trajectories.
+The YAML needs run_name, model and data. Losses go to res/<run_name>/trajectories. A checkpoint that cannot
+be scored is named, the training goes on, and selection refuses to choose without it.
 """
 
 from pathlib import Path
@@ -24,6 +25,7 @@ from ..artifacts.paths import RunPaths
 from ..artifacts.trajectories.write import TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
 from ..data.pool import Pool
+from ..process.reporter import reporter
 from .checkpoints import choose_checkpoints
 from .launch import Launch
 from .plan import ScoringPlan, plan_scoring
@@ -35,9 +37,13 @@ class TrajectoryCallback(TrainerCallback):
 
     Args:
         config: of the run whose trajectories these are. Its precision and batch settings apply.
+
+    Attributes:
+        failed: step -> why this checkpoint could not be scored (the same on every rank).
     """
 
     def __init__(self, config: RunConfig):
+        self.failed: dict[int, str] = {}
         self._config = config
         self._paths = RunPaths(config.run_name)
 
@@ -60,7 +66,7 @@ class TrajectoryCallback(TrainerCallback):
 
     def score_missing(self) -> None:
         """Score the checkpoints without losses, as a kill after the last save leaves one."""
-        saved = set(find_checkpoints(self._paths.root))
+        saved = find_checkpoints(self._paths.root).keys() - self.failed.keys()
         self._score(self._paths.root, saved - set(self._scored_steps()))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -73,8 +79,10 @@ class TrajectoryCallback(TrainerCallback):
         launch = Launch()
         plan = launch.first(lambda: self._plan(folder, steps, launch.size))
         failed = run_scoring(self._config, plan, launch, overwrite=False)
-        if failed:
-            raise ValueError(f"checkpoints could not be scored: {failed}")
+        self.failed |= failed
+        if launch.rank == 0:
+            for step, reason in failed.items():
+                reporter.warn(f"  checkpoint {step} cannot be scored, the training goes on: {reason}")
         if self._config.checkpoints.keep == "last" and launch.rank == 0:
             remove_older_scored_checkpoints(self._paths, max(steps), self._scored_steps())
 

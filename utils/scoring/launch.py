@@ -79,7 +79,7 @@ class Launch:
             return outcome.value
         try:
             result = work()
-        except (ValueError, OSError):
+        except Exception:
             self._from_first(Outcome(None, failed=True))  # the others wait for an answer, whatever happens
             raise
         self._from_first(Outcome(result, failed=False))

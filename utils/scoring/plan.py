@@ -1,6 +1,5 @@
 """Which checkpoints are scored, on what tokens, into which folder: all checked before a model is loaded."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,27 +7,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, training_inputs
+from ..artifacts.checkpoints import training_inputs
 from ..artifacts.differences import pool_record
 from ..artifacts.paths import RunPaths
 from ..artifacts.rates import scoring_pace
 from ..artifacts.trajectories.manifest import ScoringRecord
 from ..artifacts.trajectories.write import ScoringRequest, TrajectoryFolder, quantities_of
-from ..config.schema import ModelConfig, RunConfig
+from ..config.schema import RunConfig
 from ..data.pool import Pool
-from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
+from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
 from ..modeling.devices import device_name, model_size, own_device
-from ..modeling.loading import (
-    base_fingerprint,
-    checkpoint_config,
-    empty_model,
-    holds_tokenizer,
-    load_checkpoint_tokenizer,
-    load_tokenizer,
-    pad_id_of,
-)
+from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
+from .readable import check_fit, common_tokenizer, read_checkpoints
 from .summary import ScoringSummary, TokenizerOrigin
 
 
@@ -43,7 +35,7 @@ class ScoringPlan:
         folder: res/<run_name>/trajectories.
         checkpoints: step -> folder, ascending. None for the base model.
         fingerprints: step -> checkpoint fingerprint.
-        unreadable: step -> why the checkpoint cannot be read.
+        unreadable: step -> why the checkpoint cannot be scored.
         tokens: of the whole pool.
         pad_id: what fills a batch.
         prefix: token ids that all scorable rows begin with.
@@ -89,13 +81,14 @@ def plan_scoring(
     """
     model_settings = config.model_section
     data = config.data_section
-    fingerprints, unreadable = _fingerprints(config, chosen)
-    tokenizer = _common_tokenizer(model_settings, chosen)
+    readable, unreadable = read_checkpoints(config, chosen)
+    tokenizer = common_tokenizer(readable) or load_tokenizer(model_settings)
     model = empty_model(model_settings, tokenizer)
     remarks = check_length(model, data.max_length)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
-    _check_fit(config, chosen, tokens)
+    unreadable |= check_fit(config, readable, tokens)
+    fingerprints = {step: found.fingerprint for step, found in readable.items() if step not in unreadable}
     inputs = {
         "pool": tokens.manifest.pool,
         "num_examples": len(tokens),
@@ -168,67 +161,3 @@ def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]
         record=replace(plan.record, tokens=num_tokens, device_name=device_name(device)),
     )
     return plan.folder.begin(request, overwrite)
-
-
-def _fingerprints(config: RunConfig, chosen: dict[int, Path | None]) -> tuple[dict[int, str], dict[int, str]]:
-    """Step -> the checkpoint's fingerprint, and step -> why it cannot be read."""
-    fingerprints: dict[int, str] = {}
-    unreadable: dict[int, str] = {}
-    for step, folder in chosen.items():
-        try:
-            if folder is None:
-                fingerprints[step] = base_fingerprint(config.model_section, config.seed)
-            else:
-                fingerprints[step] = checkpoint_fingerprint(folder)
-        except (ValueError, OSError) as error:  # reported at the end. The other checkpoints are scored
-            unreadable[step] = str(error)
-    return fingerprints, unreadable
-
-
-def _check_fit(config: RunConfig, chosen: dict[int, Path | None], tokens: TokenizedPool) -> None:
-    """Refuse checkpoints that were trained with something else, or have no row for a token id.
-
-    Raises: ValueError.
-    """
-    settings = config.model_section
-    largest = int(tokens.tokens_S.max(initial=0))
-    for folder in filter(None, chosen.values()):
-        is_adapter = (folder / "adapter_config.json").is_file()
-        base_model = base_fingerprint(settings, config.seed) if is_adapter else None
-        check_trained_with(folder, {"tokenizer": tokens.manifest.tokenizer, "base_model": base_model})
-        size = None if is_adapter else _vocabulary_size(folder, settings)
-        if size is not None and largest >= size:
-            raise ValueError(
-                f"{folder}: the tokenizer gives ids up to {largest}, but the model's vocabulary has {size} "
-                "entries: expected the tokenizer that it was trained with"
-            )
-
-
-def _vocabulary_size(folder: Path, model: ModelConfig) -> int | None:
-    """None where the config does not say, or cannot be read (which is told when the checkpoint is loaded)."""
-    try:
-        return getattr(checkpoint_config(folder, model).get_text_config(), "vocab_size", None)
-    except (ValueError, FileNotFoundError):
-        return None
-
-
-def _common_tokenizer(model: ModelConfig, chosen: dict[int, Path | None]) -> Any:
-    """The one tokenizer of all chosen checkpoints.
-
-    Raises: ValueError if they differ: their losses would not compare.
-    """
-    loaded: dict[str, tuple[str, Any]] = {}
-    for step, folder in chosen.items():
-        file = None if folder is None else folder / "tokenizer.json"
-        contents = "base model"
-        if file is not None and file.is_file():
-            contents = hashlib.sha256(file.read_bytes()).hexdigest()
-        if contents not in loaded:
-            tokenizer = load_tokenizer(model) if folder is None else load_checkpoint_tokenizer(folder, model)
-            loaded[contents] = (f"checkpoint {step}", tokenizer)
-    kinds = {tokenizer_fingerprint(tokenizer): where for where, tokenizer in loaded.values()}
-    if len(kinds) > 1:
-        raise ValueError(
-            f"{' and '.join(kinds.values())} have different tokenizers: score them as separate runs"
-        )
-    return next(iter(loaded.values()))[1]

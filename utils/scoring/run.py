@@ -28,6 +28,7 @@ from ..process.reporter import reporter
 from .launch import Launch
 from .plan import ScoringPlan, begin
 from .progress import AfterBatch, Speed, WorkerSpeed, say_speeds
+from .readable import check_architecture, left_out
 from .units import Units
 
 _CPU_ACTIVATIONS = 2**20  # tokens x hidden size of a batch that stays near the cache
@@ -41,10 +42,6 @@ _FIELDS = {  # quantity -> attribute of ResponseScores
     "max_probability": "max_probability_B",
     "embeddings": "embeddings_BH",
 }
-_SETTINGS_WITHOUT_EFFECT = {
-    "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache",
-    "bos_token_id", "eos_token_id", "pad_token_id",
-}  # fmt: skip
 
 
 def run_scoring(
@@ -110,7 +107,7 @@ def _score_units(
         if unit.step in failed:
             continue
         rows = units.rows(unit)
-        try:
+        with left_out(failed, unit.step):
             scorer.load(unit.step, step_after.get(unit.step))
             begun = time.monotonic()
             # A GPU is handed its batches before it has done them: only a whole unit says how fast it is.
@@ -118,9 +115,6 @@ def _score_units(
             scores, max_tokens = _score_within_memory(scorer, rows, max_tokens, after_batch)
             seconds = time.monotonic() - begun
             units.finish(unit, scores, seconds)
-        except (ValueError, OSError) as error:  # an unreadable checkpoint, a full disk
-            failed[unit.step] = str(error)
-        else:
             speed.after_unit(unit.step, rows, seconds, scorer.model)
     scorer.close()
     speed.close()
@@ -184,22 +178,9 @@ def _replace_weights(model: Any, other: Any) -> None:
         mismatched={name for name in shared if targets[name].shape != sources[name].shape},
         surplus=sources.keys() - shared,
     )
-    differing = _differing_settings(model.config, other.config)
-    if differing:  # weights of the same shapes may still be meant for another computation
-        raise ValueError(
-            f"its config.json differs from the other checkpoints' in {', '.join(differing)}: "
-            "expected one architecture. Score it as a run of its own"
-        )
+    check_architecture(other.config, model.config)
     for name, target in targets.items():
         target.copy_(sources[name])
-
-
-def _differing_settings(one: PretrainedConfig, other: PretrainedConfig) -> list[str]:
-    """Names of what two configs say differently and a loss may depend on."""
-    ones = one.to_dict()
-    others = other.to_dict()
-    names = (ones.keys() | others.keys()) - _SETTINGS_WITHOUT_EFFECT
-    return sorted(name for name in names if ones.get(name) != others.get(name))
 
 
 class _CheckpointScorer:
@@ -280,10 +261,7 @@ class _CheckpointScorer:
         if folder is None:
             model: Any = load_base_model(settings, load_tokenizer(settings), config.seed).eval()
             return model.to(dtype)
-        try:
-            return load_checkpoint(folder, settings, dtype, config.seed)
-        except FileNotFoundError as error:
-            raise ValueError(str(error)) from error
+        return load_checkpoint(folder, settings, dtype, config.seed)
 
     def longest(self, rows: np.ndarray) -> int:
         return int(scoring_lengths(self._plan.tokens)[rows].max())

@@ -1,0 +1,179 @@
+"""What a plan reads of each checkpoint. One that cannot be scored is left out with its reason."""
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
+from ..config.schema import RunConfig
+from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
+from ..modeling.loading import (
+    base_fingerprint,
+    checkpoint_config,
+    load_checkpoint_tokenizer,
+    load_tokenizer,
+)
+from ..process.libraries import explained
+from ..terminal import first_of
+
+_SETTINGS_WITHOUT_EFFECT = {
+    "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache",
+    "bos_token_id", "eos_token_id", "pad_token_id",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer and what identifies it."""
+
+    itself: PreTrainedTokenizerBase
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Readable:
+    """What is read of a checkpoint.
+
+    Attributes:
+        folder: None for the base model.
+        fingerprint: of its weights and architecture.
+        tokenizer: its own, or the base model's where it holds none.
+        architecture: None for the base model and for an adapter to it.
+    """
+
+    folder: Path | None
+    fingerprint: str
+    tokenizer: Tokenizer
+    architecture: PretrainedConfig | None
+
+
+@contextlib.contextmanager
+def left_out(failed: dict[int, str], step: int) -> Iterator[None]:
+    """Around work on one checkpoint: what is wrong with it is put into `failed`, and the others go on.
+
+    A full disk ends the launch, and so does a broken invariant of ours: the next one would fare no better.
+    """
+    try:
+        with explained("it cannot be scored", "make it again, or name the others with --checkpoints"):
+            yield
+    except (ValueError, FileNotFoundError) as error:
+        failed[step] = str(error)
+
+
+def read_checkpoints(
+    config: RunConfig, chosen: dict[int, Path | None]
+) -> tuple[dict[int, Readable], dict[int, str]]:
+    """Those that can be scored, as far as their files tell, and step -> reason of the others.
+
+    Args:
+        chosen: step -> folder, None for the base model.
+    """
+    readable: dict[int, Readable] = {}
+    failed: dict[int, str] = {}
+    tokenizers: dict[str, Tokenizer] = {}
+    for step, folder in chosen.items():
+        with left_out(failed, step):
+            readable[step] = _read(config, folder, tokenizers)
+    if readable:
+        _check_alike(readable, failed)
+    return {step: found for step, found in readable.items() if step not in failed}, failed
+
+
+def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenizer]) -> Readable:
+    """Args: tokenizers: those that were loaded, by the contents of their file. A new one joins them."""
+    settings = config.model_section
+    file = None if folder is None else folder / "tokenizer.json"
+    contents = "base model"
+    if file is not None and file.is_file():
+        contents = hashlib.sha256(file.read_bytes()).hexdigest()
+    if contents not in tokenizers:
+        loaded = load_tokenizer(settings) if folder is None else load_checkpoint_tokenizer(folder, settings)
+        tokenizers[contents] = Tokenizer(loaded, tokenizer_fingerprint(loaded))
+    if folder is None:
+        return Readable(None, base_fingerprint(settings, config.seed), tokenizers[contents], None)
+    is_adapter = (folder / "adapter_config.json").is_file()
+    architecture = None if is_adapter else checkpoint_config(folder, settings)
+    return Readable(folder, checkpoint_fingerprint(folder), tokenizers[contents], architecture)
+
+
+def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
+    """Leave out those with another tokenizer or architecture than most: their losses would not compare."""
+    tokenizers = Counter(found.tokenizer.fingerprint for found in readable.values())
+    usual_tokenizer = max(tokenizers, key=tokenizers.__getitem__)
+    architectures = [found.architecture for found in readable.values() if found.architecture is not None]
+    computations = Counter(map(_computation, architectures))
+    usual = max(architectures, key=lambda one: computations[_computation(one)], default=None)
+    for step, found in readable.items():
+        with left_out(failed, step):
+            if found.tokenizer.fingerprint != usual_tokenizer:
+                raise ValueError(
+                    "its tokenizer differs from the other checkpoints': score it as a run of its own"
+                )
+            if found.architecture is not None and usual is not None:
+                check_architecture(found.architecture, usual)
+
+
+def common_tokenizer(readable: dict[int, Readable]) -> PreTrainedTokenizerBase | None:
+    """That of all, None where no checkpoint can be scored."""
+    return next((found.tokenizer.itself for found in readable.values()), None)
+
+
+def check_architecture(found: PretrainedConfig, usual: PretrainedConfig) -> None:
+    """Raises: ValueError for a config.json that asks for another computation than the usual one."""
+    ours = _settings(found)
+    theirs = _settings(usual)
+    differing = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    if differing:  # weights of the same shapes may still be meant for another computation
+        raise ValueError(
+            f"its config.json differs from the other checkpoints' in {first_of(differing)}: "
+            "expected one architecture. Score it as a run of its own"
+        )
+
+
+def _settings(architecture: PretrainedConfig) -> dict[str, Any]:
+    """What a loss may depend on."""
+    settings = architecture.to_dict()
+    return {name: value for name, value in settings.items() if name not in _SETTINGS_WITHOUT_EFFECT}
+
+
+def _computation(architecture: PretrainedConfig) -> str:
+    """A text that is the same for architectures of the same settings."""
+    return json.dumps(_settings(architecture), sort_keys=True, default=str)
+
+
+def check_fit(config: RunConfig, readable: dict[int, Readable], tokens: TokenizedPool) -> dict[int, str]:
+    """Refuse checkpoints that were trained with something else.
+
+    Returns: step -> reason, of those that have no row for a token id.
+
+    Raises: ValueError.
+    """
+    failed: dict[int, str] = {}
+    largest = int(tokens.tokens_S.max(initial=0))
+    for step, found in readable.items():
+        if found.folder is None:
+            continue
+        is_adapter = found.architecture is None
+        base_model = base_fingerprint(config.model_section, config.seed) if is_adapter else None
+        check_trained_with(found.folder, {"tokenizer": found.tokenizer.fingerprint, "base_model": base_model})
+        with left_out(failed, step):
+            _check_vocabulary(found, largest)
+    return failed
+
+
+def _check_vocabulary(found: Readable, largest: int) -> None:
+    """Raises: ValueError if the largest token id has no row in the embeddings."""
+    text = None if found.architecture is None else found.architecture.get_text_config()
+    size = getattr(text, "vocab_size", None)
+    if size is not None and largest >= size:
+        raise ValueError(
+            f"{found.folder}: the tokenizer gives ids up to {largest}, but the model's vocabulary has {size} "
+            "entries: expected the tokenizer that it was trained with"
+        )
