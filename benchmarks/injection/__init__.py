@@ -1,0 +1,1 @@
+"""The parts of faults.py: commands that can be killed, stages, trials, and what is compared at their ends."""
