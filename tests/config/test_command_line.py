@@ -33,6 +33,11 @@ def ended(error: BaseException, capsys: pytest.CaptureFixture[str]) -> str:
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), "docs/out_of_memory.md"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "docs/out_of_memory.md"),
         (ModuleNotFoundError("No module named 'vllm'", name="vllm"), "found no package vllm"),
+        (
+            RuntimeError("[x/gloo/transport/tcp/pair.cc:553] Connection closed"),
+            "another process of this launch",
+        ),
+        (torch.distributed.DistBackendError("NCCL error"), "another process of this launch"),
     ],
 )
 def test_what_the_machine_lacks_is_one_line(error, words, capsys):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from io import TextIOWrapper
 
 from ..process.environment import WAY_OUT
-from ..process.libraries import in_words, is_ours, is_out_of_memory
+from ..process.libraries import in_words, is_of_another_process, is_ours, is_out_of_memory
 from ..process.lifetime import EXIT_CODE, INTERRUPTED
 from ..terminal import visible
 from .flags import CommandParser
@@ -124,6 +124,11 @@ def _message_for_people(error: Exception) -> str | None:
         return str(error)  # a full disk, a read-only folder: the system's own words say what to do
     if is_out_of_memory(error):
         return f"out of memory ({in_words(error)}): docs/out_of_memory.md says what to make smaller"
+    if is_of_another_process(error):
+        return (
+            f"another process of this launch has ended, and this one with it ({in_words(error)}): "
+            "that one says why, or was killed. The same command continues where it stopped"
+        )
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         return None if package == "utils" else f"found no package {package}: {WAY_OUT}"

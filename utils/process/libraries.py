@@ -50,6 +50,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def is_of_another_process(error: BaseException) -> bool:
+    """Whether another process of the same launch is gone, as torch tells those that wait for it."""
+    if not isinstance(error, RuntimeError):
+        return False
+    # "Connection closed by peer" has no class of its own under gloo.
+    return type(error).__name__.startswith("Dist") or "/gloo/transport/" in str(error)
+
+
 def is_ours(error: BaseException) -> bool:
     """Whether our own code raised it, for people or as a broken invariant."""
     # No class derived from these: compiled code raises its own without a frame, as if our line had done it.
