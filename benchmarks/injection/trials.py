@@ -1,6 +1,7 @@
 """A trial: disturb a command, run it again to its end, and look for all that is not as without the fault."""
 
 import contextlib
+import copyreg
 import ctypes
 import datetime
 import os
@@ -337,8 +338,12 @@ def _let_clock_jump(moments: list[float], jumps: list[float]) -> None:
     class JumpingDatetime(real_datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
-            return real_datetime.fromtimestamp(time.time(), tz)
+            return cls.fromtimestamp(time.time(), tz)
 
+    # What was made by the real class, which modules may have imported before, is still found when pickled.
+    JumpingDatetime.__module__ = real_datetime.__module__
+    JumpingDatetime.__qualname__ = real_datetime.__qualname__
+    copyreg.pickle(real_datetime, lambda value: (JumpingDatetime, value.__reduce_ex__(2)[1]))
     time.time = lambda: real_time() + offset()
     time.time_ns = lambda: int(time.time() * 1e9)
     datetime.datetime = JumpingDatetime  # pyright: ignore[reportAttributeAccessIssue]
