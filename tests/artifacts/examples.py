@@ -1,6 +1,10 @@
 """A manifest of each kind as it lies on disk, by this version and by the first one of format 1."""
 
+import json
+from pathlib import Path
 from typing import Any
+
+from utils.artifacts.files import write_json
 
 PROVENANCE: dict[str, Any] = {
     "command": ["python", "train.py", "--config_file", "c.yml"],
@@ -74,8 +78,21 @@ EVALUATION_INPUTS: dict[str, Any] = {
 }
 
 
-def manifest_json(kind: str, status: str, inputs: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    return {"kind": kind, "format_version": 1, "status": status, "inputs": inputs, **rest}
+def forget_checksums(manifest: Path) -> None:
+    """Make a manifest one of an earlier version, for tests that change what lies beside it or in it."""
+    values = json.loads(manifest.read_text(encoding="utf-8"))
+    known = {name: value for name, value in values.items() if name not in ("sha256", "checksums")}
+    write_json(manifest, known)
+
+
+def manifest_json(
+    kind: str, status: str, inputs: dict[str, Any], checksums: tuple[str, ...] = (), **rest: Any
+) -> dict[str, Any]:
+    """Args: checksums: names of files that the manifest has them of."""
+    of_files = {"checksums": dict.fromkeys(checksums, "8" * 64)} if checksums else {}
+    return {
+        "kind": kind, "format_version": 1, "status": status, "inputs": inputs, **of_files, **rest,
+    }  # fmt: skip
 
 
 RUNNING_TRAINING = manifest_json("training", "running", TRAINING_INPUTS, data=DATA, provenance=LAUNCH)
@@ -99,6 +116,7 @@ TRAJECTORIES = manifest_json(
     "trajectories",
     "running",
     SCORING_INPUTS,
+    ("checkpoint-10.npy", "checkpoint-2.npy", "num_response_tokens.npy"),
     checkpoints={"2": "f" * 64, "6": "unreadable", "10": "e" * 64},
     steps=[2, 10],
     provenance=PROVENANCE,
@@ -122,6 +140,7 @@ SUBSET = manifest_json(
         "trajectories": "9" * 64,
         "budget_rows": 30,
     },
+    ("clusters.npy", "composition.json", "indices.npy"),
     budget=30,
     num_selectable=87,
     num_excluded=1,
@@ -160,6 +179,7 @@ RESULT = manifest_json(
     "evaluation result",
     "complete",
     {**EVALUATION_INPUTS, "limit": None, "file": "1" * 64, "pool": "3" * 64, "max_length": 160},
+    ("heldout.predictions.jsonl",),
     questions=5,
     correct=4,
     accuracy=0.8,
@@ -180,6 +200,7 @@ TOKENS = manifest_json(
         "max_length": 160,
         "is_encoder_decoder": False,
     },
+    ("offsets.npy", "tokens.bin"),
 )
 COMPARISON = manifest_json(
     "comparison",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.artifacts import examples
+from utils.artifacts.checksums import checksum_of_json
 from utils.artifacts.comparisons import ComparisonManifest
 from utils.artifacts.evaluations import EvaluationManifest, EvaluationResult
 from utils.artifacts.files import write_json
@@ -37,7 +38,7 @@ FULL = ("training", "trajectories", "subset", "evaluation", "result", "tokens", 
 @pytest.mark.parametrize("name", WRITTEN_NOW)
 def test_what_is_read_is_written_bit_for_bit(name, tmp_path):
     kind, values = WRITTEN_NOW[name]
-    write_json(tmp_path / "there.json", values)
+    write_json(tmp_path / "there.json", {**values, "sha256": checksum_of_json(values)})
     kind.read(tmp_path / "there.json").write(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "there.json").read_bytes()
 
@@ -99,6 +100,45 @@ def test_a_manifest_of_another_kind_format_or_type_is_refused(tmp_path):
         TrainingManifest.read(path)
     with pytest.raises(FileNotFoundError):
         TrainingManifest.read(tmp_path / "nowhere.json")
+
+
+def leaves(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the innermost entries of a JSON value lie."""
+    entries = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, entry in entries:
+        yield from leaves(entry, (*place, key))
+    if not entries:
+        yield place
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_a_manifest_is_refused_if_anything_in_it_has_changed(name, tmp_path):
+    kind, values = WRITTEN_NOW[name]
+    path = tmp_path / "manifest.json"
+    write_json(path, values)
+    kind.read(path).write(path)
+    written = json.loads(path.read_text())
+    for place in leaves(written):
+        changed = copy.deepcopy(written)
+        section = changed
+        for key in place[:-1]:
+            section = section[key]
+        section[place[-1]] = 7 if section[place[-1]] != 7 else 8
+        write_json(path, changed)
+        with pytest.raises(ValueError, match=str(path)):
+            kind.read(path)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_named_inputs_of_another_type_are_refused_by_name(name, tmp_path):
+    kind, values = WRITTEN_NOW[name]
+    path = tmp_path / "manifest.json"
+    for entry in kind.NAMED_INPUTS:
+        write_json(path, {**values, "inputs": {**values["inputs"], entry: [[1.5]]}})
+        with pytest.raises(ValueError, match=rf"inputs\.{entry}\b.*: found"):
+            kind.read(path)
 
 
 def test_whether_something_is_whole_is_asked_of_its_manifest(tmp_path):

@@ -147,7 +147,7 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "rows": f"{name}",
             "base_model": f"random weights of seed {seed}",
             "subset": subset,
-            "model": other.get("model", "m"),
+            "model": {"name_or_path": other.get("model", "m")},
             "pool": "p",
             "save_steps": [],
             "global_batch_size": other.get("global_batch_size", 5),

@@ -443,7 +443,7 @@ def test_a_clustered_subset_without_its_centroids_is_refused(place):
     chosen(place, "old")
     (RunPaths("old").subset / "centroids.npy").unlink()
     grow(place)
-    with pytest.raises(ValueError, match=r"centroids.npy is gone"):
+    with pytest.raises(FileNotFoundError, match=r"centroids.npy is gone"):
         chosen(place, "new", extend="old", budget=110)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from select_s2l import select
-from tests.artifacts.examples import SCORING_INPUTS
+from tests.artifacts.examples import SCORING_INPUTS, forget_checksums
 from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import Subset, read_subset
@@ -323,6 +323,7 @@ def test_a_retrained_proxy_is_noticed(place):
     write_proxy(place, losses_NT, [500, 750, 1000])
     select(config_of(place, trajectories_from="proxy", steps=[500, 750]))
     manifest = RunPaths("proxy").trajectories_manifest
+    forget_checksums(manifest)
     manifest.write_text(manifest.read_text().replace("weights at 1000", "other weights"))
     select(config_of(place, trajectories_from="proxy", steps=[500, 750]))  # not one of the checkpoints used
     manifest.write_text(manifest.read_text().replace("weights at 750", "other weights"))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -202,7 +202,7 @@ class ComparisonManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "comparison"
-    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("runs",)
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {"runs": list[str]}
 
     comparison: Comparison
     provenance: Provenance

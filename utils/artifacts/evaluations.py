@@ -4,11 +4,14 @@
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import BaseModel, NonNegativeInt
+
+from .checksums import check_contents, checksums_of
 from .files import atomic_write
 from .manifests import Manifest, Provenance, check_inputs
 
@@ -34,7 +37,11 @@ class EvaluationManifest(Manifest):
     """The evaluation of one checkpoint: which results lie beside it, or will."""
 
     KIND: ClassVar[str] = "evaluation"
-    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("step", "base_model", "files")
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
+        "step": NonNegativeInt,
+        "base_model": str | None,
+        "files": dict[str, str],
+    }
 
     provenance: EvaluationProvenance
 
@@ -54,6 +61,14 @@ class EvaluationManifest(Manifest):
         return self.inputs["files"]
 
 
+class _Measured(BaseModel, strict=True):
+    """Entries of a result that others are read by."""
+
+    questions: NonNegativeInt = 0
+    by_source: dict[str, dict[str, Any]] = {}
+    metrics: dict[str, Any] = {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult(Manifest):
     """What was measured on held-out rows, on a question set or by a task of lm-eval.
@@ -63,7 +78,7 @@ class EvaluationResult(Manifest):
     """
 
     KIND: ClassVar[str] = "evaluation result"
-    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("file",)
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {"file": str}
 
     measured: dict[str, Any]
     provenance: EvaluationProvenance
@@ -81,7 +96,7 @@ class EvaluationResult(Manifest):
     @property
     def num_questions(self) -> int:
         """Answers that were judged, or responses that were compared."""
-        return self.measured["questions"]
+        return self.measured.get("questions", 0)
 
     @property
     def by_source(self) -> dict[str, dict[str, Any]]:
@@ -93,6 +108,10 @@ class EvaluationResult(Manifest):
         """Name -> value, where the result has metrics instead of judged answers."""
         return self.measured.get("metrics", {})
 
+    def check_parts(self) -> None:
+        super().check_parts()
+        _Measured.model_validate(self.measured)
+
     def as_json(self) -> dict[str, Any]:
         values = super().as_json()
         del values["measured"]
@@ -101,7 +120,7 @@ class EvaluationResult(Manifest):
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
-        of_all = {"kind", "format_version", "status", "inputs", "provenance"}
+        of_all = {"kind", "format_version", "status", "inputs", "checksums", "provenance"}
         measured = {name: value for name, value in values.items() if name not in of_all}
         return {**values, "measured": measured}
 
@@ -133,10 +152,11 @@ def predictions_path(folder: Path, name: str) -> Path:
 
 def write_result(folder: Path, name: str, result: EvaluationResult, lines: Iterable[dict[str, Any]]) -> None:
     """The predictions (one line each) first: where the result is, they are."""
-    with atomic_write(predictions_path(folder, name)) as file:
+    path = predictions_path(folder, name)
+    with atomic_write(path) as file:
         for line in lines:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    result.write(result_path(folder, name))
+    replace(result, checksums=checksums_of([path])).write(result_path(folder, name))
 
 
 def read_result(folder: Path, name: str) -> EvaluationResult:
@@ -145,9 +165,17 @@ def read_result(folder: Path, name: str) -> EvaluationResult:
 
 
 def result_is_there(folder: Path, name: str, inputs: dict[str, Any]) -> bool:
-    """Whether this file's result was made from exactly these inputs. Raises: ValueError if from others."""
+    """Whether this file's result was made from exactly these inputs.
+
+    Raises: ValueError if from others, or if it or its predictions have changed since.
+    """
     path = result_path(folder, name)
     if not path.is_file():
         return False
-    check_inputs(path, read_result(folder, name).inputs, inputs, WAYS_OUT)
-    return predictions_path(folder, name).is_file()
+    result = read_result(folder, name)
+    check_inputs(path, result.inputs, inputs, WAYS_OUT)
+    predictions = predictions_path(folder, name)
+    if not predictions.is_file():
+        return False
+    check_contents(predictions, result.checksums, WAYS_OUT)
+    return True

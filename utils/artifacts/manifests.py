@@ -7,23 +7,27 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ..config.load import ConfigDumper
 from ..config.schema import RunConfig
 from ..reading import parse_yaml, read_text
 from ..terminal import one_line
+from .checksums import checksum_of_json
 from .differences import difference_lines, why_another_pool
 from .files import atomic_write, read_json, write_json
 from .paths import RunPaths
 
 FORMAT_VERSION = 1
+_CHECKSUM = "sha256"  # of all else in a manifest
+_INPUTS = "inputs"
 _RECORDED_PACKAGES = (
     "torch",
     "transformers",
@@ -102,25 +106,33 @@ class Manifest(Record):
         status: whether the result is whole.
         inputs: what the result depends on. `check_inputs` compares them entry by entry before anything
             is reused. The properties of each kind read those that have a meaning elsewhere.
+        checksums: of the files beside it, as `checksums` takes them. None where there are none, or where
+            an earlier version wrote them.
     """
 
     KIND: ClassVar[str]
-    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ()  # that every manifest of the kind has
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {}  # those that every manifest of the kind has -> their types
 
     status: Literal["running", "complete"]
     inputs: dict[str, Any]
+    checksums: dict[str, str] | None = None
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
         """The fields by name, of a manifest as it lies on disk."""
         return values
 
+    def check_parts(self) -> None:
+        """Look at the types inside dictionaries. Raises: ValidationError."""
+        _reader_of_inputs(type(self)).model_validate(self.inputs)
+
     @property
     def is_complete(self) -> bool:
         return self.status == "complete"
 
     def write(self, path: Path) -> None:
-        write_json(path, {"kind": self.KIND, "format_version": FORMAT_VERSION, **self.as_json()})
+        values = {"kind": self.KIND, "format_version": FORMAT_VERSION, **self.as_json()}
+        write_json(path, {**values, _CHECKSUM: checksum_of_json(values)})
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -128,7 +140,8 @@ class Manifest(Record):
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: another kind, another format, or a field that is missing.
+            ValueError: another kind, another format, other contents than were written, or a field that is
+                missing or of another type.
         """
         values = read_json(path)
         if not isinstance(values, dict) or values.get("kind") != cls.KIND:
@@ -138,12 +151,15 @@ class Manifest(Record):
                 f"{path}: format version {values.get('format_version')}, this code reads {FORMAT_VERSION}: "
                 "make it again"
             )
+        written = values.pop(_CHECKSUM, None)  # earlier versions wrote none
+        if written is not None and written != checksum_of_json(values):
+            raise cls._damaged(path, ["other contents than were written (sha256)"])
         try:
             manifest = _reader(cls).validate_python(cls.from_json(values))
+            manifest.check_parts()
         except ValidationError as error:
-            raise cls._damaged(path, [_problem(details) for details in error.errors()]) from None
-        if absent := [f"inputs.{name}" for name in cls.NAMED_INPUTS if name not in manifest.inputs]:
-            raise cls._damaged(path, [f"{name} is missing" for name in absent])
+            inside = "inputs." if error.title == _INPUTS else ""
+            raise cls._damaged(path, [inside + _problem(details) for details in error.errors()]) from None
         return manifest
 
     @classmethod
@@ -166,6 +182,8 @@ def kind_of(path: Path) -> str | None:
 class PoolManifest(Manifest):
     """Of what was made from a whole pool: its tokens, trajectories or a subset."""
 
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {"pool": str, "num_examples": NonNegativeInt}
+
     @property
     def pool(self) -> str:
         """Fingerprint."""
@@ -180,6 +198,13 @@ class PoolManifest(Manifest):
 @functools.cache
 def _reader(kind: type[Manifest]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+@functools.cache
+def _reader_of_inputs(kind: type[Manifest]) -> type[BaseModel]:
+    """Of the named ones. Strict: what a record would take for a number is handed out as it is."""
+    types: Any = {name: (entry, ...) for name, entry in kind.NAMED_INPUTS.items()}
+    return create_model(_INPUTS, __config__=ConfigDict(strict=True), **types)
 
 
 def _problem(details: ErrorDetails) -> str:
@@ -243,6 +268,17 @@ def recorded_config(paths: RunPaths) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{paths.config} is damaged (it holds no keys): copy the run's YAML there")
     return values
+
+
+def recorded_section(paths: RunPaths, name: str) -> dict[str, Any]:
+    """A section of what `write_config` wrote, empty where it is not there.
+
+    Raises: ValueError for a damaged one.
+    """
+    section = recorded_config(paths).get(name) or {}
+    if not isinstance(section, dict):
+        raise ValueError(f"{paths.config} is damaged ({name} holds no keys): copy the run's YAML there")
+    return section
 
 
 def _version(package: str) -> str | None:

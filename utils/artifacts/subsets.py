@@ -5,19 +5,22 @@ Legend: N examples of the pool.
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from ..reading import load_npy
+from .checksums import check_contents, checksums_of
 from .files import locked, publish_folder, read_json, save_array, write_json
 from .manifests import PoolManifest, Provenance, check_inputs
 from .paths import RunPaths, manifest_in, run_named
 
 FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
 TEXTS = "subset.jsonl"
+_AGAIN = "choose it again (select_s2l.py --overwrite)"
 CONTAMINATION = "contamination.json"  # the report on rows that contain benchmark questions
 
 
@@ -41,7 +44,12 @@ class SubsetManifest(PoolManifest):
     """
 
     KIND: ClassVar[str] = "subset"
-    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("pool", "num_examples", "method", "seed", "trajectories")
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
+        **PoolManifest.NAMED_INPUTS,
+        "method": str,
+        "seed": int,
+        "trajectories": str | None,
+    }
 
     budget: int
     num_selectable: int
@@ -140,7 +148,8 @@ def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContent
             if contents.lines is not None:
                 with open(temporary / TEXTS, "wb") as file:
                     file.writelines(line + b"\n" for line in contents.lines)
-            manifest.write(manifest_in(temporary))
+            checksums = checksums_of(temporary.iterdir())
+            replace(manifest, checksums=checksums).write(manifest_in(temporary))
             publish_folder(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -159,12 +168,20 @@ def read_subset(folder: Path) -> Subset:
             f"no subset in {folder}: make it with `python select_s2l.py --config_file <this YAML>`"
         )
     manifest = SubsetManifest.read(manifest_in(folder))
-    indices = load_npy(folder / "indices.npy")
-    if indices.dtype != np.int64 or indices.ndim != 1 or np.any(np.diff(indices) <= 0):
+    path = folder / "indices.npy"
+    check_contents(path, manifest.checksums, _AGAIN)
+    indices = np.asarray(load_npy(path))
+    is_right = indices.dtype == np.int64 and indices.shape == (manifest.budget,)
+    if not is_right or np.any(np.diff(indices) <= 0) or not _are_rows(indices, manifest.num_examples):
         raise ValueError(
-            f"{folder / 'indices.npy'}: found {indices.dtype} {indices.shape}, expected ascending int64 rows"
+            f"{path}: found {indices.dtype} {indices.shape}, expected {manifest.budget} ascending int64 row "
+            f"numbers below {manifest.num_examples}: {_AGAIN}"
         )
-    return Subset(np.asarray(indices), manifest)
+    return Subset(indices, manifest)
+
+
+def _are_rows(ascending: np.ndarray, num_examples: int) -> bool:
+    return not len(ascending) or bool(ascending[0] >= 0 and ascending[-1] < num_examples)
 
 
 def how_to_make_subset(run: str) -> str:
@@ -175,21 +192,71 @@ def how_to_make_subset(run: str) -> str:
     return f"make it first with `python select_s2l.py --config_file <the YAML of {run}>`"
 
 
-def read_clusters(folder: Path) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
-    """clusters.npy, centroids.npy (None where nothing was clustered) and composition.json of a subset."""
-    centroids = folder / "centroids.npy"
-    centroids_KT = np.asarray(load_npy(centroids)) if centroids.is_file() else None
-    return load_npy(folder / "clusters.npy"), centroids_KT, read_json(folder / "composition.json")
+def read_clusters(folder: Path, manifest: SubsetManifest) -> np.ndarray:
+    """int32 (N,): the cluster of each row, -1 where not clustered. Raises: ValueError for a damaged file."""
+    path = folder / "clusters.npy"
+    check_contents(path, manifest.checksums, _AGAIN)
+    clusters_N = load_npy(path)
+    if clusters_N.dtype != np.int32 or clusters_N.shape != (manifest.num_examples,):
+        raise ValueError(
+            f"{path}: found {clusters_N.dtype} {clusters_N.shape}, "
+            f"expected int32 ({manifest.num_examples},): {_AGAIN}"
+        )
+    return clusters_N
+
+
+def read_centroids(folder: Path, manifest: SubsetManifest) -> np.ndarray | None:
+    """float32 (K, T): row k of cluster k. None where nothing was clustered.
+
+    Raises: FileNotFoundError, or ValueError for a damaged file.
+    """
+    path = folder / "centroids.npy"
+    if manifest.clustering is None and not path.is_file():
+        return None
+    check_contents(path, manifest.checksums, _AGAIN)
+    centroids_KT = np.asarray(load_npy(path))
+    if centroids_KT.dtype != np.float32 or centroids_KT.ndim != 2:
+        raise ValueError(
+            f"{path}: found {centroids_KT.dtype} {centroids_KT.shape}, expected float32 (K, T): {_AGAIN}"
+        )
+    return centroids_KT
+
+
+def clusters_of_sources(folder: Path, manifest: SubsetManifest) -> dict[str, list[int]]:
+    """Source -> the numbers of its clusters, ascending, as composition.json says.
+
+    Raises: FileNotFoundError, or ValueError for a damaged file.
+    """
+    path = folder / "composition.json"
+    check_contents(path, manifest.checksums, _AGAIN)
+    try:
+        sources = _Composition.model_validate(read_json(path)).sources
+    except ValidationError:
+        raise ValueError(f"{path}: found no clusters of each source, expected them: {_AGAIN}") from None
+    return {name: sorted(source.clusters) for name, source in sources.items()}
+
+
+class _Source(BaseModel):
+    clusters: dict[int, Any]
+
+
+class _Composition(BaseModel):
+    """What is read of composition.json."""
+
+    sources: dict[str, _Source]
 
 
 def subset_is_there(folder: Path, inputs: dict[str, Any], with_texts: bool) -> bool:
     """Whether a subset made from exactly these inputs lies in `folder`.
 
-    Raises: ValueError if one made from other inputs does.
+    Raises: ValueError if one made from other inputs does, or one that has changed since.
     """
     if not all((folder / name).is_file() for name in (*FILES, *([TEXTS] if with_texts else []))):
         return False
     path = manifest_in(folder)
     ways_out = "Ways out: --overwrite chooses again; another run_name keeps both."
-    check_inputs(path, SubsetManifest.read(path).inputs, inputs, ways_out)
+    manifest = SubsetManifest.read(path)
+    check_inputs(path, manifest.inputs, inputs, ways_out)
+    for name in manifest.checksums or ():
+        check_contents(folder / name, manifest.checksums, _AGAIN)
     return True

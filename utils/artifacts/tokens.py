@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pydantic import NonNegativeInt, PositiveInt
 
 from ..config.names import PromptTemplate
 from .manifests import PoolManifest
 from .paths import cache_root, manifest_in
 
-_LAYOUT = 2  # of a folder of tokens, part of its name. Another one is made anew, never misread
+_LAYOUT = 3  # of a folder of tokens, part of its name. Another one is made anew, never misread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +21,14 @@ class TokensManifest(PoolManifest):
     """What a pool's tokens were made from."""
 
     KIND: ClassVar[str] = "tokens"
-    NAMED_INPUTS: ClassVar[tuple[str, ...]] = (
-        "pool", "num_examples", "num_excluded", "template", "tokenizer", "max_length", "is_encoder_decoder",
-    )  # fmt: skip
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
+        **PoolManifest.NAMED_INPUTS,
+        "num_excluded": NonNegativeInt,
+        "template": str,
+        "tokenizer": str,
+        "max_length": PositiveInt,
+        "is_encoder_decoder": bool,
+    }
 
     @property
     def num_excluded(self) -> int:

@@ -1,8 +1,11 @@
 """What the manifest of a training says: res/<run_name>/manifest.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+
+from pydantic import BaseModel, PositiveInt
 
 from .manifests import Manifest, Provenance, Record
 from .paths import step_of
@@ -61,6 +64,15 @@ class TrainingProvenance(Provenance):
         return super().absent() - ({"continued_from"} if self.seconds is not None else set())
 
 
+class _TrainArgs(BaseModel):
+    max_steps: int = -1
+
+
+class _SubsetInputs(BaseModel):
+    method: str
+    seed: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingManifest(Manifest):
     """A training, running or finished.
@@ -72,10 +84,17 @@ class TrainingManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "training"
-    NAMED_INPUTS: ClassVar[tuple[str, ...]] = (
-        "pool", "model", "num_rows", "rows", "seed", "global_batch_size", "train_args", "save_steps",
-        "subset",
-    )  # fmt: skip
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
+        "pool": str,
+        "model": dict[str, Any],
+        "num_rows": PositiveInt,
+        "rows": str,
+        "seed": int,
+        "global_batch_size": PositiveInt,
+        "train_args": _TrainArgs,
+        "save_steps": list[PositiveInt],
+        "subset": _SubsetInputs | None,
+    }
 
     steps: int | None = None
     data: dict[str, Any] | None = None

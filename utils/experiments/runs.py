@@ -8,16 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.evaluations import EvaluationManifest, EvaluationResult, predictions_path, read_result
-from ..artifacts.manifests import recorded_config
+from ..artifacts.checksums import check_contents
+from ..artifacts.evaluations import (
+    EvaluationManifest,
+    EvaluationResult,
+    predictions_path,
+    read_result,
+    result_path,
+)
+from ..artifacts.manifests import recorded_section
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
+from ..process.libraries import explained
+from ..reading import read_text
+from ..terminal import one_line
 
 NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
 RULES = {
     "paper": "",
     "strict": "_strict",
 }  # rule of answers -> ending of its entries in results and predictions
+_AGAIN = "evaluate the run again with --overwrite"
 _BUDGETS = ("budget_rows", "budget_fraction", "budget_tokens")  # in a manifest; `budget` in a YAML
 _NOT_OF_THE_METHOD = ("pool", "num_examples", "method", "seed")  # of a subset's inputs
 _MODEL_INPUTS = (
@@ -68,7 +79,12 @@ class EvaluatedRun:
         """The entry under these keys of a result; None if it was not measured."""
         entry: Any = self.results[question_set].measured if question_set in self.results else None
         for key in keys:
-            entry = (entry or {}).get(key)
+            entry = entry.get(key) if isinstance(entry, dict) else None
+        if not isinstance(entry, int | float | None):
+            path = result_path(RunPaths(self.name).evaluation, question_set)
+            raise ValueError(
+                f"{path}: {'.'.join(keys)}: found {one_line(repr(entry), 60)}, expected a number: {_AGAIN}"
+            )
         return entry
 
     @functools.cache  # noqa: B019 (a handful of runs in a process that ends after one table)
@@ -79,20 +95,16 @@ class EvaluatedRun:
             ValueError: for predictions that do not belong to the result.
         """
         path = predictions_path(RunPaths(self.name).evaluation, question_set)
-        again = "evaluate the run again with --overwrite"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist: {again}")
-        lines = path.read_text(encoding="utf-8").splitlines()
-        num_questions = self.results[question_set].num_questions
-        if len(lines) != num_questions:
+        result = self.results[question_set]
+        check_contents(path, result.checksums, _AGAIN)
+        lines = read_text(path).split("\n")[:-1]
+        if len(lines) != result.num_questions:
             raise ValueError(
-                f"{path}: found {len(lines)} predictions, expected {num_questions} as the result says: "
-                f"{again}"
+                f"{path}: found {len(lines)} predictions, "
+                f"expected {result.num_questions} as the result says: {_AGAIN}"
             )
-        try:
+        with explained(f"{path} is damaged", _AGAIN):
             return np.array([float(json.loads(line)[f"correct{RULES[rule]}"]) for line in lines])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): {again}") from error
 
     @property
     def measurement(self) -> dict[str, Any]:
@@ -202,7 +214,7 @@ def read_run(name: str) -> EvaluatedRun:
             "compare runs of train.py"
         )
     training = TrainingManifest.read(paths.manifest)
-    return EvaluatedRun(name, results, evaluation, training, recorded_config(paths).get("subset") or {})
+    return EvaluatedRun(name, results, evaluation, training, recorded_section(paths, "subset"))
 
 
 def group_into_arms(runs: Sequence[EvaluatedRun]) -> list[Arm]:

@@ -6,7 +6,14 @@ Legend: m rows of one source (or of the whole pool), K clusters, T checkpoints.
 import numpy as np
 
 from ..artifacts.paths import named_subset
-from ..artifacts.subsets import Subset, how_to_make_subset, read_clusters, read_subset
+from ..artifacts.subsets import (
+    Subset,
+    clusters_of_sources,
+    how_to_make_subset,
+    read_centroids,
+    read_clusters,
+    read_subset,
+)
 from .candidates import StoredClusters
 from .methods.kmeans import ReadRows, nearest_centroids
 
@@ -33,20 +40,14 @@ def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None
         raise FileNotFoundError(
             f"subset.extend: run {run!r} has no subset in {folder}: {how_to_make_subset(run)}"
         ) from None
-    clusters, centroids_KT, composition = read_clusters(folder)
+    centroids_KT = read_centroids(folder, subset.manifest)
     if centroids_KT is None:
-        if subset.manifest.clustering is not None:
-            raise ValueError(
-                f"subset.extend: {folder} was clustered, but its centroids.npy is gone: choose {run} again "
-                "(select_s2l.py --overwrite), or extend another subset"
-            )
         return subset, None
     numbers = {"": np.arange(len(centroids_KT), dtype=np.int32)}
     if subset.manifest.per_source:
-        sources = composition["sources"].items()
-        numbers = {name: np.array(sorted(map(int, source["clusters"])), np.int32) for name, source in sources}
-        numbers = {name: number_K for name, number_K in numbers.items() if len(number_K)}
-    return subset, StoredClusters(clusters, centroids_KT, numbers)
+        sources = clusters_of_sources(folder, subset.manifest).items()
+        numbers = {name: np.array(clusters, np.int32) for name, clusters in sources if clusters}
+    return subset, StoredClusters(read_clusters(folder, subset.manifest), centroids_KT, numbers)
 
 
 class Extension:

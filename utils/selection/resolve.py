@@ -161,4 +161,5 @@ def open_subset(config: RunConfig) -> ExistingSubset:
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
     extended, _ = read_extended(subset.extend)
     candidates, listed, _ = find_selectable(subset, pool, trajectories, extended)
-    return ExistingSubset(pool, candidates, listed, found.indices, read_clusters(folder)[0], folder)
+    clusters_N = read_clusters(folder, found.manifest)
+    return ExistingSubset(pool, candidates, listed, found.indices, clusters_N, folder)

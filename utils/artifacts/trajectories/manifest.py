@@ -1,7 +1,10 @@
 """What the manifest of a folder of loss trajectories says: trajectories/manifest.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from pydantic import PositiveInt
 
 from ..manifests import PoolManifest, Provenance, Record
 
@@ -41,7 +44,12 @@ class TrajectoriesManifest(PoolManifest):
     """
 
     KIND: ClassVar[str] = "trajectories"
-    NAMED_INPUTS: ClassVar[tuple[str, ...]] = ("pool", "num_examples", "template", "max_length", "precision")
+    NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
+        **PoolManifest.NAMED_INPUTS,
+        "template": str,
+        "max_length": PositiveInt,
+        "precision": str,
+    }
 
     checkpoints: dict[int, str]
     steps: list[int]

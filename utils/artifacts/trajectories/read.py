@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...reading import load_npy
+from ..checksums import check_contents
 from ..paths import RunPaths, manifest_in, results_root, run_named
 from .imported import SUFFIXES, read_imported
 from .manifest import TrajectoriesManifest
@@ -17,6 +18,7 @@ from .write import KEPT, TrajectoryFolder
 
 _ROWS_AT_ONCE = 2**16
 _IN_MEMORY = 2**30  # bytes
+_AGAIN = "run the trajectories command again, which scores what is damaged"
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,7 @@ def read_trajectories(
             "run the trajectories command for them, "
             f"or name the checkpoints to use in subset.steps (whole: {scored})"
         )
-    shape = (manifest.num_examples,)
-    columns = [_load(folder.quantity(step), shape) for step in steps]
+    columns = [_load(folder.quantity(step), manifest) for step in steps]
     return Trajectories(steps, columns, manifest, folder.path)
 
 
@@ -145,7 +146,7 @@ def read_quantity(trajectories: Trajectories, quantity: str, step: int) -> np.nd
         raise FileNotFoundError(
             f"{path} does not exist: score the pool with {_scoring_command(quantity, step)}"
         )
-    return _load(path, (trajectories.num_examples,))
+    return _load(path, trajectories.manifest)
 
 
 def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
@@ -163,10 +164,12 @@ def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
             "which writes num_response_tokens.npy (scored checkpoints stay as they are), "
             "or put num_response_tokens into a .npz or .parquet file"
         )
+    check_contents(path, trajectories.manifest.checksums, _AGAIN)
     tokens_N = load_npy(path)
     if tokens_N.dtype != np.int32 or tokens_N.shape != (trajectories.num_examples,):
         raise ValueError(
-            f"{path}: found {tokens_N.dtype} {tokens_N.shape}, expected int32 ({trajectories.num_examples},)"
+            f"{path}: found {tokens_N.dtype} {tokens_N.shape}, "
+            f"expected int32 ({trajectories.num_examples},): {_AGAIN}"
         )
     return tokens_N
 
@@ -178,12 +181,16 @@ def _scoring_command(quantity: str, step: int | None = None) -> str:
     return f"`python run_distributed_trajectories.py --config_file <the proxy's YAML>{checkpoints}{setting}`"
 
 
-def _load(path: Path, leading_shape: tuple[int, ...]) -> np.ndarray:
+def _load(path: Path, manifest: TrajectoriesManifest) -> np.ndarray:
+    check_contents(path, manifest.checksums, _AGAIN)
     array = load_npy(path)
     is_losses_like = array.ndim == 1 and array.dtype == np.float32
     is_embeddings = array.ndim == 2 and np.issubdtype(array.dtype, np.floating)
-    if array.shape[:1] != leading_shape or not (is_losses_like or is_embeddings):
-        raise ValueError(f"{path}: found {array.dtype} {array.shape}, expected float32 {leading_shape}")
+    if array.shape[:1] != (manifest.num_examples,) or not (is_losses_like or is_embeddings):
+        raise ValueError(
+            f"{path}: found {array.dtype} {array.shape}, "
+            f"expected float32 ({manifest.num_examples},): {_AGAIN}"
+        )
     return array
 
 

@@ -5,14 +5,16 @@ Legend: N examples of the pool.
 
 import contextlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...process.reporter import reporter
 from ...reading import load_npy
+from ..checksums import checksum, checksums_of
 from ..files import array_in_place, locked
 from ..manifests import Provenance, check_inputs
 from ..paths import checkpoint_name, manifest_in, step_of
@@ -119,6 +121,8 @@ class TrajectoryFolder:
             if overwrite:
                 self._drop(request.inputs, checkpoints)
             there = self.check(request.inputs, checkpoints, request.record.data)
+            recorded_files = {} if there is None else there.checksums or {}
+            self._remove_changed(recorded_files, checkpoints)
             pending = sorted(checkpoints.keys() - set(self.scored_steps(request.quantities)))
             self._remove_leftovers(checkpoints, checkpoints.keys() - pending)
             self._save_num_response_tokens(request.num_response_tokens)
@@ -129,6 +133,7 @@ class TrajectoryFolder:
                 checkpoints={step: recorded[step] for step in sorted(recorded)},
                 unscorable_rows=np.flatnonzero(request.num_response_tokens == 0).tolist(),
                 device_seconds={} if there is None else there.device_seconds,
+                checksums=self._checksums(recorded_files, written_anew=pending),
                 **self._state(recorded),
                 **vars(request.record),
             )
@@ -203,8 +208,10 @@ class TrajectoryFolder:
                     targets[quantity][rows] = values
         with locked(self._lock):
             manifest = TrajectoriesManifest.read(manifest_in(self.path))
+            written = checksums_of(self._files(step))
             manifest = replace(
                 manifest,
+                checksums=dict(sorted({**(manifest.checksums or {}), **written}.items())),
                 device_seconds={**manifest.device_seconds, step: round(device_seconds, 3)},
                 **self._state(manifest.checkpoints),
             )
@@ -216,12 +223,31 @@ class TrajectoryFolder:
     def _lock(self) -> Path:
         return self.path / ".lock"
 
+    def _files(self, step: int) -> list[Path]:
+        """All quantities of a checkpoint that are there."""
+        return list(self.path.glob(f"{checkpoint_name(step)}.*npy"))
+
+    def _remove_changed(self, recorded: Mapping[str, str], steps: Iterable[int]) -> None:
+        """Remove those files of these checkpoints that have changed since they were written."""
+        for file in [self.num_response_tokens, *(file for step in steps for file in self._files(step))]:
+            if file.name in recorded and file.exists() and checksum(file) != recorded[file.name]:
+                reporter.warn(f"  {file}: other contents than were written (sha256), it is made again")
+                file.unlink()
+
+    def _checksums(self, recorded: Mapping[str, str], written_anew: Iterable[int]) -> dict[str, str]:
+        """Of all whole files, taken now where no record has them, and without those that will be replaced."""
+        replaced = {file for step in written_anew for file in self._files(step)}
+        whole = set(self.path.glob("checkpoint-*.npy")) - replaced
+        known = {file.name: recorded[file.name] for file in whole if file.name in recorded}
+        unknown = [file for file in whole if file.name not in recorded]
+        return dict(sorted({**known, **checksums_of([*unknown, self.num_response_tokens])}.items()))
+
     def _drop(self, inputs: dict[str, Any], checkpoints: dict[int, str]) -> None:
         """Remove what is asked for and no more: another job may be scoring other checkpoints of this run."""
         path = manifest_in(self.path)
         same_inputs = path.is_file() and TrajectoriesManifest.read(path).inputs == inputs
         for step in checkpoints if same_inputs else self.scored_steps():
-            for file in self.path.glob(f"{checkpoint_name(step)}.*npy"):
+            for file in self._files(step):
                 file.unlink()
         for parts in (found for found in self.parts.glob("checkpoint-*") if found.is_dir()):
             if not same_inputs or int(parts.name.split("-")[1]) in checkpoints:

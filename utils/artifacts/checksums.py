@@ -1,0 +1,42 @@
+"""What files held when they were written: sha256, kept in the manifest beside them, compared on reading."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..reading import open_bytes
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file."""
+    with open_bytes(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksums_of(paths: Iterable[Path]) -> dict[str, str]:
+    """Name of each file -> its sha256, in the order of the names."""
+    return {path.name: checksum(path) for path in sorted(paths)}
+
+
+def checksum_of_json(values: Mapping[str, Any]) -> str:
+    """sha256 of what JSON makes of these values, in whatever order they stand."""
+    read_again = json.loads(json.dumps(values))  # keys that are numbers become texts
+    return hashlib.sha256(json.dumps(read_again, sort_keys=True).encode()).hexdigest()
+
+
+def check_contents(path: Path, recorded: Mapping[str, str] | None, way_out: str) -> None:
+    """Refuse a file that has changed since it was written. One that an earlier version wrote is not checked.
+
+    Args:
+        recorded: name of a file -> sha256, as its manifest says. None in manifests of earlier versions.
+        way_out: what to do.
+
+    Raises: FileNotFoundError, ValueError.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is gone: {way_out}")
+    expected = (recorded or {}).get(path.name)
+    if expected is not None and checksum(path) != expected:
+        raise ValueError(f"{path}: found other contents than were written (sha256): {way_out}")
