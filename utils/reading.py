@@ -45,6 +45,7 @@ _DAMAGE = (
     EOFError,
     OSError,
     NotImplementedError,
+    RuntimeError,
     struct.error,
     tokenize.TokenError,
     zipfile.BadZipFile,

@@ -19,6 +19,7 @@ import numpy as np
 from ..artifacts.files import save_arrays
 from ..artifacts.paths import cached_pool
 from ..config.schema import DataConfig
+from ..process.reporter import reporter
 from ..reading import load_npz
 from ..terminal import counted, first_of
 from .containers import TEXT_CONTAINERS, open_rows
@@ -66,14 +67,18 @@ class Pool:
             return False
         try:
             arrays = load_npz(cache)
-        except ValueError:  # damaged
+            texts = json.loads(arrays["texts"].tobytes())
+            offsets = array("q", arrays["offsets"].tobytes())
+            source_codes = arrays["source_codes"]
+            excluded = arrays["excluded"]
+        except (ValueError, KeyError):
+            reporter.warn(f"note: {cache} is damaged: {self.name} is read again")
             return False
-        texts = json.loads(arrays["texts"].tobytes())
-        self._rows = open_rows(self.data, array("q", arrays["offsets"].tobytes()))
+        self._rows = open_rows(self.data, offsets)
         self.fingerprint = texts["fingerprint"]
         self.source_names = texts["source_names"]
-        self.source_codes = arrays["source_codes"]
-        self.excluded = arrays["excluded"]
+        self.source_codes = source_codes
+        self.excluded = excluded
         return True
 
     def _keep(self, cache: Path) -> None:

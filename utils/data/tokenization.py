@@ -6,6 +6,7 @@ For causal models that is the sequence itself. For encoder-decoder models the tw
 Legend: N examples of the pool, S tokens of all examples.
 """
 
+import dataclasses
 import hashlib
 import json
 import platform
@@ -22,9 +23,11 @@ from tokenizers import Encoding, Tokenizer
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from ..artifacts.checksums import check_contents, checksums_of
 from ..artifacts.files import locked, publish_folder, save_array
 from ..artifacts.tokens import TokensFolder, TokensManifest
 from ..config.names import PromptTemplate
+from ..process.reporter import reporter
 from ..reading import load_npy
 from .pool import Pool
 from .templates import TEMPLATES
@@ -127,11 +130,24 @@ def tokenize_pool(
     }
     manifest = TokensManifest(status="complete", inputs=inputs)
     folder = manifest.folder
-    if not folder.is_dir():
+    if not _is_whole(folder):
         with locked(folder.with_name(f".{folder.name}.lock")):
-            if not folder.is_dir():
+            if not _is_whole(folder):  # nor did another process make it meanwhile
+                if folder.is_dir():
+                    reporter.warn(f"note: {folder} is damaged: the pool is tokenized again")
                 _write_tokens(folder, pool, tokenizer, manifest)
     return open_tokens(folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all that was written of the tokens is there, as it was."""
+    try:
+        recorded = TokensManifest.read(TokensFolder(folder).manifest).checksums or {}
+        for name in recorded:
+            check_contents(folder / name, recorded, way_out="")
+    except (ValueError, FileNotFoundError):
+        return False
+    return bool(recorded)
 
 
 def open_tokens(folder: Path) -> TokenizedPool:
@@ -216,7 +232,8 @@ def _write_tokens(
     save_array(files.response_starts, starts)
     save_array(files.whole_lengths, whole_lengths)
     save_array(files.whole_responses, whole_responses)
-    manifest.write(files.manifest)
+    checksums = checksums_of(temporary.iterdir())
+    dataclasses.replace(manifest, checksums=checksums).write(files.manifest)
     publish_folder(temporary, folder)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ..artifacts.files import locked, save_arrays
 from ..artifacts.paths import checkpoint_name
 from ..data.batching import scoring_lengths
+from ..process.reporter import reporter
 from ..reading import load_npz
 from .plan import ScoringPlan
 
@@ -52,10 +53,10 @@ class Units:
         return self._rows[start : start + self._examples_per_unit]
 
     def pending(self, steps: list[int]) -> list[Unit]:
-        """Units of these checkpoints that are not on disk, checkpoint after checkpoint."""
+        """Units of these checkpoints that are not whole on disk, checkpoint after checkpoint."""
         folders = {step: self._folder(step) for step in steps}
         units = [Unit(step, number) for step in steps for number in range(self.per_checkpoint)]
-        return [unit for unit in units if not (folders[unit.step] / unit.file_name).is_file()]
+        return [unit for unit in units if not _is_whole(folders[unit.step] / unit.file_name)]
 
     def finish(self, unit: Unit, scores: dict[str, np.ndarray], seconds: float) -> None:
         """Keep what a unit gave.
@@ -91,6 +92,19 @@ class Units:
         ]
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return self._plan.folder.parts / f"{checkpoint_name(step)}-{key}"
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a unit's file is there. A damaged one goes."""
+    if not path.exists():
+        return False
+    try:
+        _read_part(path)
+    except (ValueError, KeyError):
+        reporter.warn(f"  {path} is damaged: its examples are scored again")
+        path.unlink()
+        return False
+    return True
 
 
 def _read_part(path: Path) -> tuple[dict[str, np.ndarray], float]:
