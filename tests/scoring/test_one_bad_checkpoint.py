@@ -151,6 +151,7 @@ class Proxy:
         for step in STEPS:
             name = f"checkpoint-{step}"
             shutil.copytree(self.folder / "res/proxy" / name, copies / name)
+            (copies / name / "checksums.json").unlink()  # a checkpoint made elsewhere has none
         damage(copies / f"checkpoint-{BAD}")
         return copies
 

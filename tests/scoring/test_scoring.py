@@ -300,9 +300,11 @@ def test_retrained_proxy_in_the_same_folder_is_refused(make_config, res_dir, cap
     config = make_config("proxy")
     assert run_here(train, "--config_file", config) == 0
     assert run_here(get_trajectories, "--config_file", config, "--ckpt", "4") == 0
-    shutil.copy(
-        res_dir / "proxy/checkpoint-8/model.safetensors", res_dir / "proxy/checkpoint-4/model.safetensors"
-    )
+    weights = "model.safetensors"
+    shutil.copy(res_dir / "proxy/checkpoint-8" / weights, res_dir / "proxy/checkpoint-4" / weights)
+    assert run_here(get_trajectories, "--config_file", config, "--ckpt", "4") == 1
+    assert "found other contents than were saved" in capsys.readouterr().err
+    (res_dir / "proxy/checkpoint-4/checksums.json").unlink()
     assert run_here(get_trajectories, "--config_file", config, "--ckpt", "4") == 1
     message = capsys.readouterr().err
     assert "checkpoint-4" in message and "--overwrite" in message

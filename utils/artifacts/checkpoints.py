@@ -7,17 +7,22 @@ In folders that somebody else made, a weight file must be there.
 import hashlib
 import os
 import shutil
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..reading import open_bytes
+from ..process.libraries import explained
+from .checksums import check_contents, checksum, checksums_of
+from .files import read_json, write_json
 from .manifests import kind_of
 from .paths import RunPaths, checkpoint_name, manifest_in, step_of
 from .trainings import TrainingManifest
 
 # What resuming needs and scoring does not. Kept in the newest checkpoint only.
-TRAINING_STATE_PATTERNS = ("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "pytorch_model_fsdp*")
+_OPTIMIZER = "optimizer*"
+TRAINING_STATE_PATTERNS = (_OPTIMIZER, "scheduler.pt", "scaler.pt", "rng_state*.pth", "pytorch_model_fsdp*")
+CHECKSUMS = "checksums.json"  # of the other files of a checkpoint
 _WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -74,21 +79,60 @@ def checkpoint_fingerprint(folder: Path) -> str:
 
     So a proxy that was trained again in the same folder is noticed.
 
-    Raises: ValueError if the folder holds no weights.
+    Raises: ValueError if the folder holds no weights, or others than were saved.
     """
     state = {path for pattern in TRAINING_STATE_PATTERNS for path in folder.glob(pattern)}
     weights = sorted({path for pattern in _WEIGHT_PATTERNS for path in folder.glob(pattern)} - state)
     if not weights:
         raise ValueError(f"{folder} holds no weight files ({', '.join(_WEIGHT_PATTERNS)})")
+    recorded = _checksums_in(folder)
     digest = hashlib.sha256()
     for path in [
         *(p for p in [folder / "config.json", folder / "adapter_config.json"] if p.is_file()),
         *weights,
     ]:
+        contents = checksum(path)
+        if recorded.get(path.name, contents) != contents:
+            raise ValueError(
+                f"{path}: found other contents than were saved ({CHECKSUMS}): put back a copy of it, "
+                f"or remove {CHECKSUMS} from this folder if the change is meant"
+            )
         digest.update(path.name.encode())
-        with open_bytes(path) as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(contents))
     return digest.hexdigest()
+
+
+def save_checksums(checkpoint: Path) -> None:
+    """Leave the sha256 of its files in a checkpoint. torch's own file of the optimizer has its inside."""
+    optimizer = set(checkpoint.glob(_OPTIMIZER))
+    files = [path for path in checkpoint.iterdir() if path.is_file() and path not in optimizer]
+    write_json(checkpoint / CHECKSUMS, checksums_of(files))
+
+
+def check_training_state(checkpoint: Path) -> None:
+    """Refuse to continue from a checkpoint that is not as it was saved.
+
+    Raises: FileNotFoundError, ValueError.
+    """
+    way_out = "put back a copy of it, or start over with --overwrite"
+    recorded = _checksums_in(checkpoint)
+    for name in recorded:
+        check_contents(checkpoint / name, recorded, way_out)
+    for path in filter(Path.is_file, checkpoint.glob(_OPTIMIZER)):
+        # torch writes a ZIP archive with a CRC-32 of each member, and does not look at them on loading.
+        with explained(f"{path} is damaged", way_out), zipfile.ZipFile(path) as archive:
+            member = archive.testzip()
+        if member is not None:
+            raise ValueError(f"{path} is damaged ({member}): {way_out}")
+
+
+def _checksums_in(checkpoint: Path) -> dict[str, str]:
+    """Empty for a checkpoint that an earlier version saved or that was made elsewhere."""
+    path = checkpoint / CHECKSUMS
+    values = read_json(path) if path.exists() else {}
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise ValueError(f"{path} is damaged: put back a copy of it, or remove it: then nothing is checked")
+    return values
 
 
 def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterable[int]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainingArguments
 
-from ..artifacts.checkpoints import newest_resumable_checkpoint
+from ..artifacts.checkpoints import check_training_state, newest_resumable_checkpoint
 from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, step_of
@@ -25,7 +25,7 @@ from ..modeling.architecture import check_length
 from ..modeling.devices import device_name, model_size
 from ..modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
 from ..modeling.responses import check_decoder
-from .settings import BatchPlan, check_sharding, result_settings, training_arguments, try_out
+from .settings import BatchPlan, check_sharding, launch_state, result_settings, training_arguments, try_out
 from .summary import RowsSummary, TrainingSummary
 
 WAYS_OUT = "Ways out: --overwrite trains again from the start; another run_name keeps both."
@@ -171,7 +171,12 @@ def plan_training(
     is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
     known = {**vars(setup), "inputs": inputs, "summary": summary}
     plan = TrainingPlan(**known, rows=rows, starts_over=overwrite and not is_restart)
-    check_folder(RunPaths(config.run_name), plan)
+    paths = RunPaths(config.run_name)
+    check_folder(paths, plan)
+    if launch_state().is_main_process and not plan.starts_over and not all_steps_are_trained(paths, plan):
+        newest = newest_resumable_checkpoint(paths)
+        if newest is not None:
+            check_training_state(newest)
     return plan
 
 

@@ -17,16 +17,18 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from ..artifacts.checkpoints import TRAINING_STATE_PATTERNS
+from ..artifacts.checkpoints import TRAINING_STATE_PATTERNS, save_checksums
 from ..artifacts.files import atomic_write, publish_folder
 from ..artifacts.paths import RunPaths, step_of
 from ..data.batching import pad_rows
 from ..modeling.loading import pad_id_of
 from ..modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
+from ..process.libraries import explained
 from ..process.reporter import reporter
 from .order import GlobalBatchOrder, TrainingRows
 
 _SECONDS_BETWEEN_LINES = 5.0
+_START_OVER = "put back a copy of it, or start over with --overwrite"
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,14 @@ class S2LTrainer(Trainer):
         `run` loads them through modeling.loading, whose key conversion Trainer lacks.
         """
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with explained(f"{checkpoint}: training cannot continue from its state", _START_OVER):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with explained(f"{checkpoint}: training cannot continue from its random state", _START_OVER):
+            super()._load_rng_state(checkpoint)
+
 
 class _StartEpoch(TrainerCallback):
     """Tells the order its epoch.
@@ -177,6 +187,7 @@ class _SaveOnSchedule(TrainerCallback):
             saved = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             # A pickle of this machine's paths: config.yml says what is in it.
             (saved / "training_args.bin").unlink(missing_ok=True)
+            save_checksums(saved)
             publish_folder(saved, self._paths.checkpoint(state.global_step))
             remove_older_training_state(self._paths, newest=state.global_step)
         _barrier()
@@ -251,12 +262,13 @@ def _keep_metrics_until(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except json.JSONDecodeError:  # the half line that a kill leaves at the end
-            break
+            is_before = json.loads(line)["step"] <= step
+        except (ValueError, TypeError, KeyError):  # damaged, or the half line that a kill leaves at the end
+            continue
+        if is_before:
+            kept.append(line)
     with atomic_write(path) as file:
         file.writelines(line + "\n" for line in kept)
 
