@@ -34,7 +34,7 @@ class TrainingWork(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProvenance(Provenance):
-    """By which launch. The last three are known once it has ended.
+    """By which launch. `seconds` and `continued_from` are known once it has ended.
 
     Attributes:
         devices: how many.

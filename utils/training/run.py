@@ -75,12 +75,20 @@ def _train(
     paths = RunPaths(config.run_name)
     tokenizer = load_tokenizer(config.model_section)
     model = _model_to_train(config, tokenizer, newest)
+    order = GlobalBatchOrder(
+        scoring_lengths(plan.tokens)[plan.rows],
+        config.global_batch_size,
+        plan.batches.padded,
+        config.train_args.get("train_sampling_strategy", "random"),
+        config.seed,
+    )
+    work = _work_of_epoch(model, plan, order.steps_per_epoch)
     state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
     if state.is_main_process:
         _clear_folder(paths, newest)
         write_config(paths, config)
         manifest = TrainingManifest(
-            status="running", inputs=plan.inputs, data=plan.data, provenance=_provenance(plan)
+            status="running", inputs=plan.inputs, data=plan.data, provenance=_provenance(plan, work=work)
         )
         manifest.write(paths.manifest)
         batches = plan.batches
@@ -90,14 +98,6 @@ def _train(
             f"accumulation{continuing}"
         )
     state.wait_for_everyone()
-    order = GlobalBatchOrder(
-        scoring_lengths(plan.tokens)[plan.rows],
-        config.global_batch_size,
-        plan.batches.padded,
-        config.train_args.get("train_sampling_strategy", "random"),
-        config.seed,
-    )
-    work = _work_of_epoch(model, plan, order.steps_per_epoch)
     data = TrainingData(TrainingRows(plan.tokens, plan.rows), order)
     trainer = S2LTrainer(model, tokenizer, plan.arguments, data, Saving(paths, plan.save_steps))
     for callback in callbacks:  # after Trainer's and ours: they find a saved checkpoint in its place
@@ -179,12 +179,12 @@ def _finish(paths: RunPaths, plan: TrainingPlan, launch: TrainingProvenance | No
     shutil.rmtree(paths.training_parts, ignore_errors=True)
 
 
-def _provenance(plan: TrainingPlan, **of_ended: Any) -> TrainingProvenance:
-    """Of this launch, with what is known once it has ended."""
+def _provenance(plan: TrainingPlan, **known: Any) -> TrainingProvenance:
+    """Of this launch, with what is known of it so far."""
     return TrainingProvenance.now(
         devices=plan.batches.devices,
         device=str(plan.arguments.device.type),
         device_name=device_name(plan.arguments.device),
         per_device_batch=plan.batches.per_device,
-        **of_ended,
+        **known,
     )
