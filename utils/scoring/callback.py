@@ -94,4 +94,4 @@ class TrajectoryCallback(TrainerCallback):
 
     def _scored_steps(self) -> list[int]:
         folder = TrajectoryFolder(self._paths.trajectories)
-        return folder.scored_steps(quantities_of(self._config.trajectories.also))
+        return folder.recorded_steps(quantities_of(self._config.trajectories.also))

@@ -88,6 +88,12 @@ class TrajectoryFolder:
             step for step in steps if all(self.quantity(step, quantity).is_file() for quantity in quantities)
         )
 
+    def recorded_steps(self, quantities: Iterable[str]) -> list[int]:
+        """As `scored_steps`, without those that a launch was killed over before its manifest had them."""
+        path = manifest_in(self.path)
+        recorded = set(TrajectoriesManifest.read(path).steps) if path.is_file() else set()
+        return [step for step in self.scored_steps(quantities) if step in recorded]
+
     def holds(self, kept: str) -> bool:
         """Whether the checkpoints scored so far have it.
 
@@ -206,13 +212,17 @@ class TrajectoryFolder:
                         targets[quantity] = files.enter_context(place)
                         targets[quantity][:] = np.nan
                     targets[quantity][rows] = values
+            # Before the losses take their name: after a kill the rest can be found out anew, and this cannot.
+            with locked(self._lock):
+                manifest = TrajectoriesManifest.read(manifest_in(self.path))
+                known = {**manifest.device_seconds, step: round(device_seconds, 3)}
+                replace(manifest, device_seconds=known).write(manifest_in(self.path))
         with locked(self._lock):
             manifest = TrajectoriesManifest.read(manifest_in(self.path))
             written = checksums_of(self._files(step))
             manifest = replace(
                 manifest,
                 checksums=dict(sorted({**(manifest.checksums or {}), **written}.items())),
-                device_seconds={**manifest.device_seconds, step: round(device_seconds, 3)},
                 **self._state(manifest.checkpoints),
             )
             manifest.write(manifest_in(self.path))
