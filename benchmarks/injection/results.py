@@ -86,8 +86,11 @@ def _unequal(one: Any, other: Any, where: str = "") -> list[str]:
         lines = []
         for key in sorted(one.keys() | other.keys(), key=str):
             if key in RECORDED:
-                continue
-            if key not in one or key not in other:
+                if isinstance(other.get(key), dict) and set(one.get(key, ())) != set(other[key]):
+                    lines.append(
+                        f"{where}.{key}: of {list(one.get(key, ()))}, expected of {list(other[key])}"
+                    )
+            elif key not in one or key not in other:
                 lines.append(f"{where}.{key}: {'missing' if key in other else 'left over'}")
             else:
                 lines += _unequal(one[key], other[key], f"{where}.{key}")

@@ -4,6 +4,7 @@ import contextlib
 import copyreg
 import ctypes
 import datetime
+import functools
 import os
 import random
 import re
@@ -26,6 +27,7 @@ from .commands import (
     kill_all,
     living_descendants,
 )
+from .operations import die_within_a_write, strike_at
 from .reference import Reference
 from .results import differences, torn
 from .stages import STAGES, Stage, command_of, prepare
@@ -76,15 +78,18 @@ class Outcome:
     """What happened.
 
     Attributes:
-        signals: name, target, seconds after the start, and exit code of each that met a living process.
+        signals: name, target, seconds after the start or number of an operation, and exit code
+            of each that met a living process.
         problems: what was not as without the fault.
         skipped: why nothing was tried, None where it was.
+        undisturbed_seconds: that the command took where no signal came in time.
         seconds: that the trial took.
     """
 
     signals: list[tuple[str, str, float, int | None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     skipped: str | None = None
+    undisturbed_seconds: float | None = None
     seconds: float = 0.0
 
 
@@ -102,6 +107,7 @@ class Bench:
         self.dice = random.Random(f"{trial.seed} {trial.number} moments")
         self.outcome = Outcome()
         self.undisturbed = reference.results / trial.stage / "res"
+        self.operations = reference.operations[trial.stage]
         self.seconds = reference.seconds[trial.stage] + trial.is_fresh * reference.seconds_to_import
         self.command = command_of(self.stage, reference.inputs, place, trial.is_fresh)
         self._reference = reference
@@ -192,30 +198,64 @@ def run_trial(trial: Trial, reference: Reference, place: Path) -> Outcome:
 
 
 def _kills(bench: Bench) -> None:
-    """Several in a row, until the command gets to its end in spite of them."""
+    """Several in a row at moments, until the command gets to its end in spite of them."""
     bench.lay_inputs()
-    for _ in range(1 if bench.trial.is_fresh else bench.dice.randint(3, 8)):
-        running = bench.start()
+    for attempt in range(1 if bench.trial.is_fresh else bench.dice.randint(3, 8)):
         moment = bench.moment()
         number, target, send = _signal(bench)
+        running = bench.start()
+        begun = time.monotonic()
         code = running.wait(moment)
-        if code is not None:
-            cause = "undisturbed"
-        else:
+        cause = "undisturbed"
+        if code is None:
             bench.note(f"{number.name} to {target} after {moment:.3f} s")
             send(running.pid)
             cause = f"{number.name} to {target} at {moment:.2f} s"
             survives = target == "worker" and not bench.stage.torchrun  # our launcher starts it again
             code = bench.end(running, _SECONDS_TO_END if survives else _SECONDS_TO_DIE, cause)
             bench.outcome.signals.append((number.name, target, round(moment, 3), code))
-        bench.no_process_left(cause)
-        bench.check_output(cause)
-        for line in torn(bench.res, bench.undisturbed):
-            bench.found(f"{cause}: {line}")
-        if code == 0:  # all that was asked for is on disk
-            bench.check_results(cause)
+        elif attempt == 0 and not bench.trial.is_fresh:
+            bench.outcome.undisturbed_seconds = time.monotonic() - begun
+        if _is_done(bench, cause, code):
             break
     bench.finish()
+
+
+def _kills_at_operations(bench: Bench) -> None:
+    """Several in a row at operations on files, or within the writes behind them."""
+    bench.lay_inputs()
+    for _ in range(bench.dice.randint(3, 8)):
+        operation = bench.dice.randrange(bench.operations)
+        number = bench.dice.choice((*SIGNALS, signal.SIGXFSZ, signal.SIGXFSZ))
+        strike = functools.partial(_signal_oneself, number)
+        if number == signal.SIGXFSZ:
+            strike = functools.partial(die_within_a_write, int(2 ** bench.dice.uniform(0, 17)))
+        mark = bench.place / "struck"
+        mark.unlink(missing_ok=True)
+        disturb = functools.partial(strike_at, operation, bench.res, mark, strike)
+        running = bench.start(replace(bench.command, disturb=disturb))
+        cause = f"{number.name} at operation {operation} on files"
+        code = bench.end(running, _SECONDS_TO_END, cause)
+        if mark.exists() and (number != signal.SIGXFSZ or code == -signal.SIGXFSZ):
+            bench.outcome.signals.append((number.name, "itself", operation, code))
+        if _is_done(bench, cause, code):
+            break
+    bench.finish()
+
+
+def _signal_oneself(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+def _is_done(bench: Bench, cause: str, code: int | None) -> bool:
+    """Look at what a command left that ended, by itself or not. Whether it says that all is there."""
+    bench.no_process_left(cause)
+    bench.check_output(cause)
+    for line in torn(bench.res, bench.undisturbed):
+        bench.found(f"{cause}: {line}")
+    if code == 0:
+        bench.check_results(cause)
+    return code == 0
 
 
 def _signal(bench: Bench) -> tuple[signal.Signals, str, Callable[[int], None]]:
@@ -343,7 +383,7 @@ def _let_clock_jump(moments: list[float], jumps: list[float]) -> None:
     # What was made by the real class, which modules may have imported before, is still found when pickled.
     JumpingDatetime.__module__ = real_datetime.__module__
     JumpingDatetime.__qualname__ = real_datetime.__qualname__
-    copyreg.pickle(real_datetime, lambda value: (JumpingDatetime, value.__reduce_ex__(2)[1]))
+    copyreg.pickle(real_datetime, lambda value: (JumpingDatetime, tuple(value.__reduce_ex__(2)[1])))
     time.time = lambda: real_time() + offset()
     time.time_ns = lambda: int(time.time() * 1e9)
     datetime.datetime = JumpingDatetime  # pyright: ignore[reportAttributeAccessIssue]
@@ -395,7 +435,8 @@ class Fault:
 
 
 FAULTS: dict[str, Fault] = {
-    "kills": Fault(_kills, 0.8),
+    "kills": Fault(_kills, 0.5),
+    "kills_at_operations": Fault(_kills_at_operations, 0.3),
     "full_disk": Fault(_full_disk, 0.06),
     "short_writes": Fault(_short_writes, 0.05),
     "jumping_clock": Fault(_jumping_clock, 0.04),
