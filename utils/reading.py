@@ -52,20 +52,25 @@ _DAMAGE = (
     zlib.error,
 )  # raised by numpy and zipfile for a file that is none of theirs
 _YAML_BYTES = 4 << 20  # of a file, and of what its aliases stand for
+_LARGEST_NUMBER = 64  # bits: what libraries and files take
 
 
-def check_kind(path: Path) -> None:
+def check_kind(path: Path, setting: str | None = None) -> None:
     """Refuse what is no ordinary file, links followed.
+
+    Args:
+        setting: that names the file, for the message.
 
     Raises: FileNotFoundError, or ValueError for a pipe, a device, a socket or a folder.
     """
+    named = str(path) if setting is None else f"{setting}: {path}"
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"{path} does not exist (current folder: {Path.cwd()})") from None
+        raise FileNotFoundError(f"{named} does not exist (current folder: {Path.cwd()})") from None
     for is_kind, kind in _KINDS:
         if is_kind(mode):
-            raise ValueError(f"{path}: found {kind}, expected an ordinary file: write the data into one")
+            raise ValueError(f"{named}: found {kind}, expected an ordinary file: write the data into one")
 
 
 def open_bytes(path: Path) -> BufferedReader:
@@ -97,7 +102,7 @@ def read_text(path: Path) -> str:
     Raises: FileNotFoundError; ValueError for what is not UTF-8 or does not fit into memory.
     """
     text_start(path)
-    _check_memory(path, path.stat().st_size)
+    check_memory(path, path.stat().st_size)
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -106,6 +111,15 @@ def read_text(path: Path) -> str:
         raise ValueError(
             f"{path}: line {line} is not UTF-8 (byte {error.start}): save the file as UTF-8"
         ) from None
+
+
+def is_encodable(text: str) -> bool:
+    """Whether UTF-8 can hold it, as it can all but halves of surrogate pairs, which JSON can spell."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -122,11 +136,29 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("a number of thousands of digits") from None
 
 
-def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
+class YamlReader(yaml.SafeLoader):
+    """SafeLoader that says where a value is none. PyYAML raises what its own code happens to raise."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if not isinstance(node, yaml.ScalarNode):
+            return super().construct_object(node, deep)
+        kind = node.tag.rpartition(":")[2]
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError):
+            problem = f"found what cannot be read as {kind}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+        if isinstance(value, int) and value.bit_length() > _LARGEST_NUMBER:
+            problem = f"found a whole number of more than {_LARGEST_NUMBER} bits"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return value
+
+
+def parse_yaml(text: str, loader: type[YamlReader] = YamlReader) -> Any:
     """The value of a YAML text.
 
     Args:
-        loader: that makes the values, a subclass of the safe one.
+        loader: that makes the values.
 
     Raises:
         yaml.YAMLError: for what is no YAML.
@@ -195,7 +227,7 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
     with open_bytes(path) as file, _damage_named(path):
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            _check_memory(path, sum(member.file_size for member in members))
+            check_memory(path, sum(member.file_size for member in members))
             for member in members:
                 with archive.open(member) as content:
                     _check_header(content, member.file_size)
@@ -233,7 +265,8 @@ def _check_header(file: IO[bytes], num_bytes: int) -> None:
         raise ValueError(f"its header says {expected:,} bytes of numbers, found {found:,}")
 
 
-def _check_memory(path: Path, num_bytes: int) -> None:
+def check_memory(path: Path, num_bytes: int) -> None:
+    """Raises: ValueError for more bytes than this machine's memory has."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if num_bytes > memory:
         raise ValueError(

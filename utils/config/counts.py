@@ -7,7 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ..terminal import counted
 from .schema import CheckpointsConfig, RunConfig
+
+_MOST_STEPS = 10**9
+_MOST_CHECKPOINTS = 10**6
 
 
 def steps_per_epoch(num_rows: int, global_batch_size: int) -> int:
@@ -17,15 +21,20 @@ def steps_per_epoch(num_rows: int, global_batch_size: int) -> int:
 def total_steps(config: RunConfig, num_rows: int) -> int:
     """Optimizer steps of the whole training, on any devices. The numbers in train_args must be checked ones.
 
-    Raises: ValueError without a row.
+    Raises: ValueError without a row, or for more steps than any machine takes.
     """
     if num_rows == 0:
         raise ValueError("found no row to train on, expected some: the pool or the subset is empty")
-    max_steps = config.train_args.get("max_steps", -1)
-    if max_steps > 0:
-        return max_steps
-    epochs = config.train_args.get("num_train_epochs", 3.0)
-    return math.ceil(epochs * steps_per_epoch(num_rows, config.global_batch_size))
+    steps = config.train_args.get("max_steps", -1)
+    if steps <= 0:
+        epochs = config.train_args.get("num_train_epochs", 3.0)
+        steps = math.ceil(epochs * steps_per_epoch(num_rows, config.global_batch_size))
+    if steps > _MOST_STEPS:
+        raise ValueError(
+            f"train_args: found {steps:.3g} optimizer steps, expected at most {_MOST_STEPS:,}: "
+            "lower max_steps or num_train_epochs"
+        )
+    return steps
 
 
 def scheduled_steps(checkpoints: CheckpointsConfig, total_steps: int) -> list[int]:
@@ -33,13 +42,15 @@ def scheduled_steps(checkpoints: CheckpointsConfig, total_steps: int) -> list[in
 
     They depend on the number of optimizer steps only, hence not on the number of devices.
 
-    Raises: ValueError for more checkpoints than there are steps, or for steps beyond the last.
+    Raises: ValueError for more checkpoints than there are steps or any disk holds, or steps beyond the last.
     """
+    _refuse_too_many(checkpoints.count or total_steps // (checkpoints.every or total_steps))
     if checkpoints.count is not None:
         if checkpoints.count > total_steps:
             raise ValueError(
                 f"checkpoints.count: found {checkpoints.count}, "
-                f"but training has {total_steps} optimizer steps: ask for at most that many, or train longer"
+                f"but training has {counted(total_steps, 'optimizer step')}: "
+                "ask for at most that many, or train longer"
             )
         return [
             math.floor(i * total_steps / checkpoints.count + 0.5) for i in range(1, checkpoints.count + 1)
@@ -54,6 +65,14 @@ def scheduled_steps(checkpoints: CheckpointsConfig, total_steps: int) -> list[in
                 f"{total_steps}: remove them, or train longer"
             )
     return sorted(chosen | {total_steps})
+
+
+def _refuse_too_many(num_checkpoints: int) -> None:
+    if num_checkpoints > _MOST_CHECKPOINTS:
+        raise ValueError(
+            f"checkpoints: found {num_checkpoints:,} of them, expected at most {_MOST_CHECKPOINTS:,}: "
+            "save fewer (checkpoints.count, .every)"
+        )
 
 
 def budget_in_rows(budget: float, num_selectable: int, setting: str = "subset.budget") -> int:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from .load import NO_CHECKS, Checks, as_yaml, load_config, read_translated, read_values, validated
 from .problems import listing
-from .schema import NAME_PATTERN, PositiveInt, RunConfig, Section, Seed, check_budget
+from .schema import NAME_PATTERN, PositiveInt, RunConfig, Section, Seed, Text, check_budget
 
 WHOLE_POOL = "full"  # the method that chooses nothing: the whole pool, whatever the budgets
 # What an experiment sets in each of its runs, and which of its own keys says it.
@@ -102,11 +102,11 @@ class ExperimentConfig(Section):
     name: str = Field(
         pattern=NAME_PATTERN, max_length=100, description="what the names of all its runs begin with"
     )
-    proxy: str = Field(
+    proxy: Text = Field(
         description="the run whose trajectories the methods use, by its YAML "
         "(or by its name, if it was trained before); trained and scored first"
     )
-    references: Annotated[list[str], AfterValidator(_each_once)] = Field(
+    references: Annotated[list[Text], AfterValidator(_each_once)] = Field(
         default_factory=list,
         description="further runs to train and score, for methods with a trajectories_from of their own",
     )
@@ -114,7 +114,7 @@ class ExperimentConfig(Section):
         default=False,
         description="score step 0 of the proxy and the references too, as high_learnability needs",
     )
-    target: str = Field(
+    target: Text = Field(
         description="the target's YAML; the plan names what the experiment sets in place of it "
         "(seed, method, budget, ...)"
     )
@@ -132,7 +132,9 @@ class ExperimentConfig(Section):
     seeds: Annotated[list[Seed], AfterValidator(_each_once)] = Field(
         min_length=1, description="one run of each method and budget for each seed"
     )
-    processes: PositiveInt = Field(default=1, description="of a training, under torchrun: one per GPU")
+    processes: PositiveInt = Field(
+        default=1, le=1024, description="of a training, under torchrun: one per GPU"
+    )
 
     @field_validator("methods")
     @classmethod

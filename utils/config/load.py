@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from ..reading import parse_yaml, read_text
+from ..reading import YamlReader, parse_yaml, read_text
 from .problems import listing, problems_of
 from .released import is_released_config, translate_released_config
 from .schema import RunConfig, missing_section
@@ -34,8 +34,8 @@ _NUMBERS = {
 }
 
 
-class _ConfigLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads the numbers of YAML 1.2."""
+class _ConfigLoader(YamlReader):
+    """YamlReader that refuses duplicate keys and reads the numbers of YAML 1.2."""
 
 
 class ConfigDumper(yaml.SafeDumper):
@@ -52,7 +52,7 @@ for _side in (_ConfigLoader, ConfigDumper):
         _side.add_implicit_resolver(_tag, re.compile(_pattern), list("-+.0123456789"))
 
 
-def _mapping_without_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _mapping_without_duplicates(loader: YamlReader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: dict[Any, int] = {}  # key -> its line
     for key_node, _ in node.value:
         if key_node.tag == "tag:yaml.org,2002:merge":
@@ -109,7 +109,12 @@ def read_translated(path: Path) -> tuple[dict[str, Any], list[str]]:
     Raises: as `read_values`.
     """
     values = read_values(path)
-    return translate_released_config(values) if is_released_config(values) else (values, [])
+    if not is_released_config(values):
+        return values, []
+    try:
+        return translate_released_config(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -197,7 +202,10 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return str(error)
-    return f"{getattr(error, 'problem', None)} in line {mark.line + 1}, column {mark.column + 1}"
+    problem = str(getattr(error, "problem", None))
+    if problem.startswith("but "):
+        problem = f"{getattr(error, 'context', None)}, {problem}"
+    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -210,11 +218,10 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     section = values
     for parent in parents:
         inner = section.get(parent)
-        if inner is None:
-            inner = section[parent] = {}
-        elif not isinstance(inner, dict):
+        if inner is not None and not isinstance(inner, dict):
             raise ValueError(f"{key}: {parent} is a plain value in the YAML, it has no key {last!r}")
-        section = inner
+        section[parent] = dict(inner or {})  # an alias (*name) elsewhere in the YAML keeps its own
+        section = section[parent]
     section[last] = _parse(text, f"command line, {key}")
 
 

@@ -6,12 +6,15 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ..terminal import counted, one_line
+from ..terminal import counted, one_line, visible
 from .names import SYNONYMS, meant_key, nearest
 from .train_arg_names import train_arg_names
 
 _EXPECTED = {
     "string_type": "a text",
+    "string_unicode": "a text without half a surrogate pair",
+    "string_too_short": "a text that is not empty",
+    "string_too_long": "at most {max_length} characters",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -34,6 +37,7 @@ _EXPECTED = {
         "a folder name of letters, digits and . _ + = -, beginning with a letter or digit"
     ),
 }
+_NUM_SHOWN = 50  # problems of one YAML
 # pydantic names the branch of a union, and that a key itself is wrong, as if that were a key.
 _UNION_BRANCH = re.compile(
     r"(int|float|str|bool|constrained-\w+|(list|dict|literal|function-[\w-]+|nullable)\[.*|\[key\])"
@@ -53,7 +57,9 @@ def problems_of(error: ValidationError, schema: type[BaseModel]) -> list[str]:
 
 
 def listing(origin: Any, problems: list[str]) -> str:
-    lines = [f"  - {problem}" for problem in problems]
+    lines = [f"  - {problem}" for problem in problems[:_NUM_SHOWN]]
+    if more := len(problems) - len(lines):
+        lines.append(f"  - and {more:,} more")
     return "\n".join([f"{origin}: {counted(len(problems), 'problem')}", *lines])
 
 
@@ -74,12 +80,13 @@ def hint_for(key: str, schema: type[BaseModel]) -> str:
 
 
 def _key(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if not _UNION_BRANCH.fullmatch(str(part)))
+    names = [visible(str(part)) for part in location if not _UNION_BRANCH.fullmatch(str(part))]
+    return ".".join(name if name.strip() else repr(name) for name in names)
 
 
 def _described(key: str, items: list[Any], schema: type[BaseModel]) -> str:
     first = items[0]
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "invalid_key"):
         return f"{key}: unknown key; {hint_for(key, schema)}"
     if first["type"] == "missing":
         return f"{key}: missing, and it has no default"
@@ -90,6 +97,8 @@ def _described(key: str, items: list[Any], schema: type[BaseModel]) -> str:
     if first["type"] == "literal_error" and isinstance(first["input"], str):
         near = nearest(first["input"], re.findall(r"'([^']*)'", first["ctx"]["expected"]))
         return f"{text}; did you mean {near!r}?" if near else text
+    if first["input"] is None and ":" in key:
+        return f"{text}; YAML wants a space behind a colon"
     meant = [other for other in SYNONYMS.get(key.rpartition(".")[2], ()) if other != key]
     return f"{text}; did you mean {' or '.join(meant)}?" if meant else text
 

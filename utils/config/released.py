@@ -14,6 +14,7 @@ _DEVICES_OF_THE_PAPER = 4
 _NEEDED_KEYS = {"full_data_path", "model_name_or_path", "result_dir_name"}
 _MARKERS = {"full_data_path", "result_dir_name", "schedule_name"}
 _NEEDED_BY_S2L = ("ref_model_path", "n_components", "init_label_num")
+_MANY = 10**9  # of anything: more is a slip
 # What the released code, or its transformers, took for keys that are left out.
 _DEFAULTS = {
     "seed": None,
@@ -21,6 +22,7 @@ _DEFAULTS = {
     "train_args.per_device_train_batch_size": 8,
     "train_args.gradient_accumulation_steps": 1,
     "train_args.save_strategy": "steps",
+    "train_args.num_train_epochs": 3,
 }
 
 Values = dict[str, Any]  # theirs or ours, by dotted key
@@ -43,7 +45,7 @@ def translate_released_config(values: Values) -> tuple[dict[str, Any], list[str]
         ValueError: keys the released code does not know, or values it could not have run with.
     """
     _check_keys(values)
-    left = {f"train_args.{name}": value for name, value in (values.get("train_args") or {}).items()}
+    left = {f"train_args.{name}": value for name, value in _mapping(values, "train_args").items()}
     theirs = _DEFAULTS | values | left
     ours: Values = {}
     lines: list[str] = []
@@ -61,7 +63,7 @@ def translate_released_config(values: Values) -> tuple[dict[str, Any], list[str]
 def _check_keys(values: Values) -> None:
     """Raises: ValueError."""
     schedule = values.get("schedule_name", "Full")
-    if schedule not in _TABLE_OF_SCHEDULE:
+    if str(schedule) not in _TABLE_OF_SCHEDULE:
         raise ValueError(f"schedule_name: found {schedule!r}, expected Full or S2L")
     known = {key for table in (_TABLE, *_TABLE_OF_SCHEDULE.values()) for keys in table for key in keys}
     problems = []
@@ -93,6 +95,24 @@ def _nested(values: Values) -> dict[str, Any]:
     return nested
 
 
+def _mapping(theirs: Values, key: str) -> dict[str, Any]:
+    """The settings under a key, none where it is left out. Raises: ValueError."""
+    found = theirs.get(key)
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"{key}: found {found!r}, expected a mapping of names to values in the YAML itself")
+    return found
+
+
+def _number(theirs: Values, key: str) -> float:
+    """Raises: ValueError."""
+    found = theirs[key]
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 < found < _MANY:
+        raise ValueError(f"{key}: found {found!r}, expected a number above 0")
+    return found
+
+
 def _becomes(old: str, ours: Values, remark: str = "") -> Translation:
     new = [f"{key.removeprefix('train_args.')}: {value}" for key, value in ours.items()]
     return ours, f"{old} -> {', '.join(new) or 'nothing'}{f' ({remark})' if remark else ''}"
@@ -122,8 +142,8 @@ def _seed(theirs: Values) -> Translation:
 
 
 def _batch_size(theirs: Values) -> Translation:
-    per_device = theirs["train_args.per_device_train_batch_size"]
-    accumulation = theirs["train_args.gradient_accumulation_steps"]
+    per_device = _number(theirs, "train_args.per_device_train_batch_size")
+    accumulation = _number(theirs, "train_args.gradient_accumulation_steps")
     return _becomes(
         f"per_device_train_batch_size {per_device} x gradient_accumulation_steps {accumulation}",
         {
@@ -147,7 +167,7 @@ def _checkpoints(theirs: Values) -> Translation:
         ours = {"checkpoints.every": theirs.get("train_args.save_steps", 500)}
         remark = ""
     else:
-        ours = {"checkpoints.count": max(1, round(float(theirs.get("train_args.num_train_epochs", 3))))}
+        ours = {"checkpoints.count": max(1, round(_number(theirs, "train_args.num_train_epochs")))}
         remark = "one an epoch"
     names = [name for name in ("save_steps", "save_total_limit") if f"train_args.{name}" in theirs]
     given = [f"save_strategy {strategy}", *(f"{name} {theirs[f'train_args.{name}']}" for name in names)]
@@ -185,7 +205,7 @@ def _sharding(theirs: Values) -> Translation | None:
     fsdp = theirs.get("train_args.fsdp")
     if not isinstance(fsdp, (str, list)):
         return None
-    words = set(fsdp.split() if isinstance(fsdp, str) else fsdp)
+    words = set(map(str, fsdp.split() if isinstance(fsdp, str) else fsdp))
     if unknown := words - {"full_shard", "shard_grad_op", "auto_wrap", "offload"}:
         raise ValueError(
             f"train_args.fsdp: found {' '.join(sorted(unknown))}, expected full_shard or shard_grad_op, "
@@ -194,7 +214,7 @@ def _sharding(theirs: Values) -> Translation | None:
     old = f"{'fsdp with fsdp_config' if 'train_args.fsdp_config' in theirs else 'fsdp'}: {fsdp}"
     if not words:
         return _becomes(old, {}, "no sharding")
-    given = theirs.get("train_args.fsdp_config") or {}
+    given = _mapping(theirs, "train_args.fsdp_config")
     settings = {name.removeprefix("fsdp_"): value for name, value in given.items()}
     settings["reshard_after_forward"] = "full_shard" in words
     if "offload" in words:

@@ -24,6 +24,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"  # of what becomes the name of 
 PositiveInt = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 NonNegativeInt = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Text = Annotated[str, Field(min_length=1)]  # an empty name or path is a slip, and some libraries take it
 
 SELECTION_PRESETS: dict[str, dict[str, Any]] = {
     # What the released code does, its silent k-means and small-cluster rules included.
@@ -85,22 +86,22 @@ class LoraConfig(Section):
 class ModelConfig(Section):
     """The model to fine-tune: a folder or hub name, or an architecture to start from random weights."""
 
-    name_or_path: str | None = Field(
+    name_or_path: Text | None = Field(
         default=None, description="a folder, or a name on the hub; either this or architecture"
     )
     architecture: dict[str, Any] | None = Field(
         default=None,
         description="keys of a transformers config, `model_type` among them: starts from random weights",
     )
-    tokenizer: str | None = Field(default=None, description="folder or hub name; default: the model's own")
-    revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
-    cache_dir: str | None = Field(
+    tokenizer: Text | None = Field(default=None, description="folder or hub name; default: the model's own")
+    revision: Text | None = Field(default=None, description="branch, tag or commit on the hub")
+    cache_dir: Text | None = Field(
         default=None, description="where files of the hub are kept; default: the hub library's own folder"
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="of the weights as they are loaded for training"
     )
-    attn_implementation: str | None = Field(
+    attn_implementation: Text | None = Field(
         default=None, description="as in from_pretrained; default: what transformers chooses"
     )
     lora: LoraConfig | None = Field(
@@ -132,15 +133,15 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """The pool: where its rows are and how a row becomes a prompt and a response."""
 
-    path: str = Field(
+    path: Text = Field(
         description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, "
         "or a dataset's hub name; relative paths, here and everywhere, "
         "count from the folder the command is run in"
     )
-    split: str = Field(
+    split: Text = Field(
         default="train", description="of a dataset on the hub, or of a folder that datasets saved"
     )
-    name: str | None = Field(default=None, description="configuration name of a hub dataset")
+    name: Text | None = Field(default=None, description="configuration name of a hub dataset")
     format: DataFormat = Field(
         default="alpaca",
         description="which fields a row has; alpaca: instruction, input, output; "
@@ -155,10 +156,10 @@ class DataConfig(Section):
         "the rest is cut off, and the plan says of how many examples "
         "and which lengths would keep them whole",
     )
-    columns: dict[str, str] = Field(
+    columns: dict[str, Text] = Field(
         default_factory=dict, description="field of the format -> your column's name"
     )
-    source_column: str = Field(default="source", description="the tag that says where a row came from")
+    source_column: Text = Field(default="source", description="the tag that says where a row came from")
     limit: PositiveInt | None = Field(
         default=None, description="use the first n rows only; that is a pool of its own"
     )
@@ -229,11 +230,11 @@ class SubsetConfig(Section):
     preset: SelectionPreset = Field(
         default="released", description="where the keys of the clustering come from that the YAML leaves out"
     )
-    trajectories_from: str | None = Field(
+    trajectories_from: Text | None = Field(
         default=None,
         description="a run's name or folder, or a file of losses in pool order: .npy, .npz, .parquet",
     )
-    sources_from: str | None = Field(
+    sources_from: Text | None = Field(
         default=None,
         description="without a data section: each row's source, "
         "a .npy of N numbers or texts or a .txt of N lines",
@@ -241,12 +242,12 @@ class SubsetConfig(Section):
     method: SelectionMethod = Field(
         default="s2l", description="s2l, or what it is compared with: see [choosing](choosing.md)"
     )
-    same_as: str | None = Field(
+    same_as: Text | None = Field(
         default=None,
         description="train on the subset of this run (RUN, or RUN/subset-<rows> of several) "
         "instead of making one",
     )
-    extend: str | None = Field(
+    extend: Text | None = Field(
         default=None,
         description="keep all rows of this run's subset, whose pool is the beginning of this one",
     )
@@ -280,15 +281,15 @@ class SubsetConfig(Section):
     max_per_source: PositiveInt | dict[str, PositiveInt] | None = Field(
         default=None, description="rows at most, of every source or by name"
     )
-    include: str | None = Field(
+    include: Text | None = Field(
         default=None,
         description="rows that must be in: a .npy or .txt of row numbers, or a column of true and false",
     )
-    exclude: str | None = Field(default=None, description="rows that must be out, given in the same way")
+    exclude: Text | None = Field(default=None, description="rows that must be out, given in the same way")
     deduplicate: Literal["none", "exact"] = Field(
         default="none", description="exact: of rows with the same response only the first can be chosen"
     )
-    decontaminate: list[str] = Field(
+    decontaminate: list[Text] = Field(
         default_factory=list,
         description="files of benchmark questions (.jsonl or .txt): "
         "rows that share ten words in a row are out",
@@ -302,9 +303,11 @@ class SubsetConfig(Section):
     max_points_per_centroid: PositiveInt | None = Field(
         description="k-means is fitted on at most so many rows of each cluster; null: on all"
     )
-    iterations: PositiveInt = Field(description="of k-means")
+    iterations: PositiveInt = Field(le=10_000, description="of k-means")
     init: KMeansInit = Field(description="how k-means starts")
-    num_restarts: PositiveInt = Field(description="k-means runs so often, and the best result counts")
+    num_restarts: PositiveInt = Field(
+        le=10_000, description="k-means runs so often, and the best result counts"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -332,22 +335,22 @@ class TrackingConfig(Section):
     report_to: Literal["none", "wandb", "tensorboard", "trackio"] = Field(
         default="none", description="the tracker; it must be installed"
     )
-    project: str = Field(default="s2l", description="its project")
+    project: Text = Field(default="s2l", description="its project")
 
 
 class EvaluationConfig(Section):
     """What evaluate_run.py measures on a trained model, and how it is asked."""
 
-    heldout: str | None = Field(
+    heldout: Text | None = Field(
         default=None, description="rows in the pool's own format: response loss and accuracy per source"
     )
-    benchmarks: dict[str, str] = Field(
+    benchmarks: dict[str, Text] = Field(
         default_factory=dict,
         description='name -> a file of the set as published or of lines of {"instruction", "answer"}, '
         "or `public`; asked with data.template. "
         f"The paper's own rules read {', '.join(get_args(PaperSet))}",
     )
-    tasks: list[str] = Field(
+    tasks: list[Text] = Field(
         default_factory=list,
         description="tasks that lm-eval ships, by name (or a task's YAML), with their own prompts",
     )
@@ -355,7 +358,7 @@ class EvaluationConfig(Section):
         default_factory=list,
         description="compare held-out responses with these as texts, instead of judging answers",
     )
-    bert_score_model: str = Field(
+    bert_score_model: Text = Field(
         default="roberta-large", description="hub name or folder; its scores compare to no other's"
     )
     program_of_thought: bool = Field(
@@ -366,14 +369,14 @@ class EvaluationConfig(Section):
     backend: Literal["hf", "vllm"] = Field(default="hf", description="what generates; vllm is an extra")
     tensor_parallel: PositiveInt = Field(default=1, description="GPUs that share the model, with vllm")
     max_new_tokens: PositiveInt = Field(default=256, description="of a response")
-    stop: list[str] = Field(
+    stop: list[Text] = Field(
         default=["### Instruction"], description="texts that end a response, besides its own end"
     )
     num_fewshot: NonNegativeInt | None = Field(
         default=None,
         description="solved examples before each question; default: none, and what a task of lm-eval says",
     )
-    fewshot: str | None = Field(
+    fewshot: Text | None = Field(
         default=None, description="where they come from: a file like the pool's, its first rows"
     )
     chat_template: bool = Field(

@@ -139,10 +139,24 @@ def _reads_as_number(text: str) -> bool:
         return False
 
 
+def _are_names(value: Any) -> bool:
+    """One name or a list of them."""
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(name, str) for name in value)
+    )
+
+
 def _fsdp_problems(train_args: dict[str, Any]) -> list[str]:
+    fsdp = train_args.get("fsdp")
+    if fsdp is not None and not isinstance(fsdp, bool):
+        return [f"fsdp: found {fsdp!r}, expected true or false: fsdp_config says how to shard"]
     settings = train_args.get("fsdp_config") or {}
-    if not isinstance(settings, dict):
-        return [f"fsdp_config: found {settings!r}, expected a mapping in the YAML itself"]
+    if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
+        return [f"fsdp_config: found {settings!r}, expected a mapping of names to values in the YAML itself"]
+    for name in ("transformer_layer_cls_to_wrap", "fsdp_transformer_layer_cls_to_wrap"):
+        layers = settings.get(name) or []
+        if not _are_names(layers):
+            return [f"fsdp_config.{name}: found {layers!r}, expected names of layers"]
     kind = settings.get("state_dict_type", settings.get("fsdp_state_dict_type", "FULL_STATE_DICT"))
     if kind != "FULL_STATE_DICT":
         return [
