@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     end_on_signals()
     from utils.config.command_line import make_parser, parse_arguments, run_command
 
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, can_overwrite=False)
     arguments = parse_arguments(parser, argv)
     if arguments.overwrite:
         parser.error(

@@ -12,6 +12,7 @@ from typing import Any
 
 WIDTH = 100
 _NUM_SHOWN = 10  # of a list in a message
+_LONGEST_LINE = 1000  # characters of a message
 _UNBROKEN = "\0"  # stands for a space at which no line ends; it occurs in no path and in no visible text
 _NUMBER_AND_UNIT = re.compile(r"(?<![^\s(])([-+~]?\d[\d.,]*) (?=[^\W\d_]|%)")
 
@@ -184,6 +185,17 @@ def one_line(text: str, width: int = WIDTH) -> str:
     """The beginning of a text on one line. A cut shows as "..."."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= width else line[: width - 3] + "..."
+
+
+def readable(text: str) -> str:
+    """Lines for a person, whatever is in them: control characters visible, of a long line its two ends."""
+    lines = map(visible, text.split("\n"))
+    return "\n".join(line if len(line) <= _LONGEST_LINE else _ends_of(line) for line in lines)
+
+
+def _ends_of(line: str) -> str:
+    last = _LONGEST_LINE // 4  # where a message says what to do
+    return f"{line[: _LONGEST_LINE - last]} ... {line[-last:]}"
 
 
 def visible(text: str) -> str:

@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from ..process.environment import WAY_OUT
 from ..process.libraries import in_words, is_of_another_process, is_ours, is_out_of_memory
 from ..process.lifetime import EXIT_CODE, INTERRUPTED
-from ..terminal import visible
+from ..terminal import readable
 from .flags import CommandParser
 from .load import NO_CHECKS, Checks, load_config
 from .schema import RunConfig
@@ -25,14 +25,21 @@ _FAULT_OF_OURS = (
 )
 
 
-def make_parser(docstring: str | None) -> argparse.ArgumentParser:
-    """The arguments that every script takes. A script adds its own."""
+def make_parser(docstring: str | None, can_overwrite: bool = True) -> argparse.ArgumentParser:
+    """The arguments that every script takes. A script adds its own.
+
+    Args:
+        docstring: of the script.
+        can_overwrite: whether --help names --overwrite. A script that cannot says why.
+    """
     parser = CommandParser(docstring)
     parser.add_argument("--config_file", required=True, metavar="YAML", help="the run, see configs/")
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="redo this stage: its earlier results in this run's folder go first",
+        help="redo this stage: its earlier results in this run's folder go first"
+        if can_overwrite
+        else argparse.SUPPRESS,
     )
     parser.add_argument(
         "--dry_run",
@@ -111,8 +118,7 @@ def run_command(command: Callable[[], int]) -> int:
         if message is None:
             print(without_keys(traceback.format_exc()), _FAULT_OF_OURS, sep="", file=sys.stderr)
         else:
-            lines = without_keys(message).split("\n")
-            print("error:", "\n".join(map(visible, lines)), file=sys.stderr)
+            print("error:", readable(without_keys(message)), file=sys.stderr)
         return 1
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from ..terminal import readable
 from .names import SYNONYMS, meant_key, nearest
 from .problems import known_keys
 from .schema import RunConfig
@@ -45,7 +46,7 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {without_keys(message)} (--help lists all flags)\n")
+        self.exit(2, f"error: {readable(without_keys(message))} (--help lists all flags)\n")
 
     def _refuse_unknown_flags(self, words: list[str]) -> None:
         for word in words:

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Literal, TypeVar
 
+from ..terminal import first_of, visible
+
 # The schema takes these names, and the code that knows what each stands for lies where it is used.
 # So a wrong name is refused with the YAML, and no stage needs another's table.
 # tests/config/test_names.py compares names and tables.
@@ -31,6 +33,7 @@ PaperSet = Literal["gsm8k", "math", "numglue", "svamp", "mathematics", "simuleq"
 # Keys of `subset` that bound a choice.
 LIMITS = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
 T = TypeVar("T")
+_NUM_SHOWN = 20  # known names in a message
 
 # What a setting is called here -> what it is called elsewhere.
 _CALLED_ELSEWHERE = {
@@ -79,7 +82,9 @@ def look_up(table: Mapping[str, T], name: str, setting: str) -> T:
         return table[name]
     near = nearest(name, table)
     hint = f"did you mean {near!r}? " if near else ""
-    raise ValueError(f"{setting}: unknown name {name!r}; {hint}known: {', '.join(table)}")
+    raise ValueError(
+        f"{setting}: unknown name {name!r}; {hint}known: {first_of(map(visible, table), _NUM_SHOWN)}"
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -8,12 +8,13 @@ import re
 
 FLAG = "--wandb_key"
 _WAY_OUT = "set WANDB_API_KEY in the environment, which is the better way"
-_NAME = r"(?:[\w-]+\.)*wandb[-_]?(?:api[-_]?)?key"
+_LAST_NAME = r"wandb[-_]?(?:api[-_]?)?key"
+_NAME = rf"(?:[\w-]+\.)*{_LAST_NAME}"
 _SPELLING = re.compile(rf"(?P<name>-{{0,2}}{_NAME})(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _KEY = re.compile(r"\w[\w-]*")  # no flag, no setting, no path
 _LONE_KEY = re.compile(r"(?:local-)?[0-9a-f]{40}|wandb_v1_\w+", re.IGNORECASE)  # what wandb hands out
 # No word of a message of ours is as long as a key.
-_KEY_IN_TEXT = re.compile(rf"({_NAME}\W{{1,6}})[\w-]{{16,}}", re.IGNORECASE)
+_KEY_IN_TEXT = re.compile(rf"({_LAST_NAME}\W{{1,6}})[\w-]{{16,}}", re.IGNORECASE)
 
 
 def take_wandb_key(words: list[str]) -> tuple[list[str], str | None]:
