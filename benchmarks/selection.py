@@ -122,9 +122,8 @@ def make_trajectories(
         starts = start_S[source_m] * np.exp(0.4 * rng.standard_normal(len(source_m), np.float32))
         paces = rng.standard_gamma(2, len(source_m), np.float32) * np.float32(0.4)
         noise_mT = rng.standard_normal((len(source_m), num_checkpoints), np.float32)
-        losses_NT[first : first + _ROWS_AT_ONCE] = (
-            starts[:, None] * np.exp(-paces[:, None] * times_T) + np.float32(0.02) * noise_mT
-        )
+        falling_mT = starts[:, None] * np.exp(-paces[:, None] * times_T)
+        losses_NT[first : first + _ROWS_AT_ONCE] = np.abs(falling_mT + np.float32(0.02) * noise_mT)
     losses_NT.flush()
 
 

@@ -242,7 +242,7 @@ DRY_RUNS = [
     ["--explain", "3"],
     ["--inspect"],
     ["--inspect", "--export", "known", "OUT"],
-    ["--inspect", "--export", "known", "OUT", "--export", "never_learnt", "OUT"],
+    ["--inspect", "--export", "known", "OUT", "--export", "never_learnt", "OTHER.txt"],
 ]
 
 
@@ -267,7 +267,7 @@ def test_a_dry_run_writes_nothing(config_file, tmp_path):
         (["subset.budget=[20, 100]", "subset.max_per_source=40"], "subset.budget and subset.max_per_source"),
         (["subset.max_per_source={c: 20}"], "subset.max_per_source: unknown name 'c'"),
         (["subset.min_per_source={a: 9}", "subset.max_per_source=8"], "for source 'a'"),
-        (["subset.method=least_confidence"], "holds losses only, and probability at step"),
+        (["subset.method=least_confidence"], "holds losses only, and probability at the last checkpoint"),
         (
             ["subset.method=least_confidence", FROM_PROXY, "GONE=probability"],
             "trajectories.also=[confidence]",

@@ -190,7 +190,7 @@ def test_rows_without_a_loss_are_never_chosen_nor_clustered_nor_counted(place, m
     assert subset.manifest.unscorable_rows == [0, 1, 70, 139] and subset.manifest.num_selectable == 136
     remarks = capsys.readouterr().err
     assert "4 rows have no loss (NaN)" in remarks
-    assert "1 of those are NaN at some checkpoints only (column 1): rows 70" in remarks
+    assert "1 of those are NaN at some checkpoints only (column 1): row 70" in remarks
 
 
 def test_without_trajectories_random_methods_may_choose_every_row(place):
@@ -250,7 +250,7 @@ def test_a_fraction_is_of_the_selectable_rows_and_rounded_half_up():
         ({"budget": 141}, {}, ["subset.budget", "141", "140", "selectable"]),
         ({"budget": 140}, {"r5_0": np.nan}, ["140", "139"]),
         ({}, {"r5_0": np.inf, "r7_2": -np.inf}, ["2 rows have an infinite loss", "rows 5, 7"]),
-        ({}, {"r5_0": 1e30}, ["infinite", "rows 5"]),
+        ({}, {"r5_0": 1e30}, ["infinite", "row 5"]),
         ({"steps": [500]}, {}, ["subset.steps", "losses.npy"]),
         ({"same_as": "target"}, {}, ["same_as", "itself"]),
     ],

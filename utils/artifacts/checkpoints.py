@@ -8,11 +8,12 @@ import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..process.libraries import explained
+from ..terminal import first_of
 from .checksums import check_contents, checksum, checksums_of
 from .files import read_json, write_json
 from .manifests import kind_of
@@ -61,16 +62,21 @@ def choose_steps(available: list[int], wanted: str) -> list[int]:
             start, end, stride = (int(part) for part in wanted.split(":"))
             if stride < 1 or end < start:
                 raise ValueError
-            steps = list(range(start, end + 1, stride))
+            steps: Sequence[int] = range(start, end + 1, stride)
         else:
             steps = [int(part) for part in wanted.split(",")]
     except ValueError:
         raise ValueError(
             f"--checkpoints: found {wanted!r}, expected all, a list like 1000,2000, or a range start:end:step"
         ) from None
-    absent = sorted(set(steps) - set(available) - {0})  # step 0, the base model, is always there
+    there = {0, *available}  # step 0, the base model, is always there
+    # One by one: of a range that somebody mistyped there may be more steps than memory holds.
+    absent = first_of(step for step in steps if step not in there)
     if absent:
-        raise ValueError(f"--checkpoints: no checkpoint for steps {absent}, there are {sorted(available)}")
+        raise ValueError(
+            f"--checkpoints: found no checkpoint of step {absent}, "
+            f"expected some of {first_of(sorted(available))}, which are there"
+        )
     return sorted(set(steps))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..config.schema import DataConfig
+from ..reading import check_kind
 from .csv_rows import CsvRows
 from .dataset_rows import DatasetRows
 from .json_rows import JsonDocument, JsonLines
@@ -36,8 +37,8 @@ def open_rows(data: DataConfig, offsets: array | None = None) -> Container:
         ValueError: a container that cannot be read, with the line of what is no row.
     """
     path = Path(data.path)
-    if not path.exists() and is_local(data.path):
-        raise FileNotFoundError(f"data.path: {path} does not exist (current folder: {Path.cwd()})")
+    if (is_local(data.path) or path.exists()) and not path.is_dir():
+        check_kind(path, "data.path")
     if path.is_file() and path.suffix not in _SUFFIXES:
         raise ValueError(
             f"data.path: found {path.name}, expected a file whose name ends in {', '.join(_SUFFIXES)}, "

@@ -10,6 +10,7 @@ import numpy as np
 from ..artifacts.paths import cache_root
 from ..config.schema import DataConfig
 from ..process.hub import look_for
+from ..process.libraries import explained
 from ..reading import open_bytes
 
 _ROWS_AT_ONCE = 1000
@@ -64,12 +65,25 @@ def _converter(feature: Any) -> Callable[[Any], Any] | None:
 def _load(data: DataConfig) -> Any:
     # A second to import, and selection from text files does without.
     import datasets
-    from datasets.exceptions import DatasetGenerationError
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it logs as errors, it raises as well
     path = Path(data.path)
     if path.is_file():
         _refuse_other_files(path)
+    found = (
+        "cannot be read" if path.exists() else "is no file or folder here and cannot be loaded from the hub"
+    )
+    way_out = "expected rows that the library `datasets` reads: docs/own_data.md says which"
+    with explained(f"data.path: {data.path} {found}", way_out):
+        return _loaded(path, data)
+
+
+def _loaded(path: Path, data: DataConfig) -> Any:
+    """What `datasets` makes of a path or a hub name. Raises: whatever it likes."""
+    import datasets
+    from datasets.exceptions import DatasetGenerationError
+
     try:
         if path.is_file():
             return datasets.load_dataset(
@@ -79,11 +93,8 @@ def _load(data: DataConfig) -> Any:
             return _one_split(datasets.load_from_disk(data.path), data)
         look_for(data.path, "data.path")
         return datasets.load_dataset(data.path, data.name, split=data.split)
-    except (DatasetGenerationError, ValueError, OSError) as error:
-        found = "is no file or folder here and cannot be loaded from the hub"
-        if path.exists():
-            found = "cannot be read"
-        raise ValueError(f"data.path: {data.path} {found}: {error.__cause__ or error}") from error
+    except DatasetGenerationError as error:  # the one behind it says what is wrong
+        raise error.__cause__ or error from None
 
 
 def _refuse_other_files(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..reading import load_npy, read_text
+from ..reading import check_kind, load_npy, read_text
 from .formats import Example
 
 _ROWS_AT_ONCE = 2**20
@@ -63,6 +63,7 @@ class NumberedRows:
 
 def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:
     """The names, ascending, and each row's index into them, int32 (N,)."""
+    check_kind(path, "subset.sources_from")
     if path.suffix == ".npy":
         source_N = load_npy(path)
         if source_N.ndim == 1 and np.issubdtype(source_N.dtype, np.integer):
@@ -71,8 +72,6 @@ def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:
             names, code_N = np.unique(source_N, return_inverse=True)
             return names.tolist(), code_N.astype(np.int32)
         raise ValueError(f"{path}: found {source_N.dtype} {source_N.shape}, expected integers or texts (N,)")
-    if not path.is_file():
-        raise FileNotFoundError(f"subset.sources_from: {path} does not exist (current folder: {Path.cwd()})")
     names, code_N = np.unique(read_text(path).removesuffix("\n").split("\n"), return_inverse=True)
     return names.tolist(), code_N.astype(np.int32)
 

@@ -22,7 +22,7 @@ def choose_checkpoints(run_name: str, model_path: str | None, checkpoints: str) 
     """
     if checkpoints == str(BASE_MODEL):
         return {BASE_MODEL: None}
-    found = find_checkpoints(Path(model_path) if model_path else RunPaths(run_name).root)
+    found = find_checkpoints(RunPaths(run_name).root if model_path is None else Path(model_path))
     if checkpoints == "all" and model_path is None:
         _check_training_is_complete(run_name, list(found))
     steps = [max(found)] if checkpoints == "-1" else choose_steps(list(found), checkpoints)

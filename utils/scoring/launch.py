@@ -26,6 +26,7 @@ from ..process.lifetime import LAUNCHER_VARIABLE
 from ..process.reporter import reporter
 
 _TIMEOUT = datetime.timedelta(hours=24)  # a rank without work waits for the slowest unit of the others
+_WORKERS_A_CORE = 8  # on a CPU they share the cores, so more of them do not pay
 _STARTS = 4  # of a launch whose workers are killed
 _SECONDS_TO_STOP = 5
 _SECONDS_BETWEEN_LOOKS = 0.01
@@ -143,10 +144,17 @@ def _name_of_attempt(store: Store, rank: int, size: int) -> str:
 def num_workers(settings: TrajectoriesConfig) -> int:
     """How many workers a plain start of the script means on this machine.
 
-    Raises: ValueError for trajectories.workers where GPUs are visible.
+    Raises: ValueError for trajectories.workers where GPUs are visible, or for far more than there are cores.
     """
     if not torch.cuda.is_available():
-        return settings.workers or 1
+        workers = settings.workers or 1
+        most = _WORKERS_A_CORE * len(os.sched_getaffinity(0))
+        if workers > most:
+            raise ValueError(
+                f"trajectories.workers: found {workers:,}, expected at most {most:,} on this machine, "
+                f"{_WORKERS_A_CORE} for each core: lower it"
+            )
+        return workers
     if settings.workers is not None:
         raise ValueError(
             f"trajectories.workers: found {settings.workers}, but GPUs are visible here and each gets one "

@@ -211,6 +211,12 @@ def find_candidates(
 
 def _refuse_another_pool(pool: Rows, trajectories: Trajectories) -> None:
     if trajectories.num_examples != len(pool):
+        if len(trajectories.columns) == len(pool):
+            raise ValueError(
+                f"{trajectories.origin}: found {trajectories.num_examples} rows and {len(pool)} columns, "
+                f"expected one row for each of the {len(pool)} examples and one column for each checkpoint: "
+                "transpose it"
+            )
         raise ValueError(
             f"{trajectories.origin} holds losses of {trajectories.num_examples} examples, but the pool "
             f"{pool.name} has {len(pool)} rows: select from the pool that was scored (data.path, data.split, "

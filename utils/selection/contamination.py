@@ -7,7 +7,7 @@ finds questions that were shortened or lightly edited. A phrase of ten words tha
 else is found too, so the report says which words matched.
 """
 
-import json
+import contextlib
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..data.rows import Rows
-from ..reading import read_text
+from ..reading import check_kind, parse_json, read_text
+from ..terminal import one_line
 
 _WORDS = 10
 _WORD = re.compile(r"\w+")
@@ -63,20 +64,29 @@ def _words(text: str) -> list[str]:
 
 def _read_questions(path: Path) -> list[str]:
     """Lines of a .txt, or the field `instruction` (or `question`) of a .jsonl."""
-    if not path.is_file():
-        raise FileNotFoundError(f"subset.decontaminate: {path} does not exist (current folder: {Path.cwd()})")
-    lines = [line for line in read_text(path).split("\n") if line.strip()]
-    if path.suffix != ".jsonl":
-        return lines
+    check_kind(path, "subset.decontaminate")
     questions = []
-    for number, line in enumerate(lines):
-        try:
-            row = json.loads(line)
-            question = row["instruction"] if "instruction" in row else row["question"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        question = _question_of(line) if path.suffix == ".jsonl" else line
+        if not _words(question):
             raise ValueError(
-                f"subset.decontaminate: {path}, line {number + 1}: found {error!r}, "
-                "expected an object with a field `instruction` or `question` on each line"
-            ) from None
-        questions.append(str(question))
+                f"subset.decontaminate: {path}, line {number}: found {one_line(line, 60)}, "
+                "expected an object with a field `instruction` or `question` on each line, "
+                "or a question on each line of a .txt"
+            )
+        questions.append(question)
+    if not questions:
+        raise ValueError(f"subset.decontaminate: {path}: found no question, expected one on each line")
     return questions
+
+
+def _question_of(line: str) -> str:
+    """The question of a row of JSON, empty where there is none."""
+    with contextlib.suppress(ValueError):
+        row = parse_json(line)
+        if isinstance(row, dict):
+            question = row.get("instruction", row.get("question"))
+            return question if isinstance(question, str) else ""
+    return ""

@@ -20,7 +20,8 @@ from ..artifacts.subsets import CONTAMINATION
 from ..config.names import LIMITS, look_up
 from ..config.schema import SubsetConfig
 from ..data.rows import Rows
-from ..reading import load_npy, read_text
+from ..reading import check_kind, load_npy, read_text
+from ..terminal import one_line
 from .candidates import Candidates
 from .contamination import find_contamination
 from .unscorable import listed
@@ -292,18 +293,18 @@ def _read_rows(setting: str | None, key: str, pool: Rows) -> np.ndarray:
         _check_texts(pool, key)
         return np.array(list(_rows_of_column(setting, key, pool)), np.int64)
     path = Path(setting)
+    check_kind(path, f"subset.{key}")
     if setting.endswith(".npy"):
         rows = load_npy(path)
-    elif path.is_file():
+    else:
         words = read_text(path).split()
         wrong = [word for word in words if not word.isdecimal() or len(word) > _LONGEST_NUMBER]
         if wrong:
+            found = one_line(repr(wrong[0]), 60)
             raise ValueError(
-                f"subset.{key}: {path}: found {wrong[0]!r}, expected row numbers (from 0), one on each line"
+                f"subset.{key}: {path}: found {found}, expected row numbers (from 0), one on each line"
             )
         rows = np.array(list(map(int, words)), np.int64)
-    else:
-        raise FileNotFoundError(f"subset.{key}: {path} does not exist (current folder: {Path.cwd()})")
     if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
         raise ValueError(
             f"subset.{key}: {path}: found {rows.dtype} {rows.shape}, expected row numbers: integers (n,)"
@@ -355,8 +356,7 @@ def _check_texts(pool: Rows, key: str) -> None:
 
 
 def _sha256(path: str, key: str) -> str:
-    """Raises: FileNotFoundError."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"subset.{key}: {path} does not exist (current folder: {Path.cwd()})")
+    """Raises: FileNotFoundError; ValueError for what is no ordinary file."""
+    check_kind(Path(path), f"subset.{key}")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,8 +5,8 @@ from ..artifacts.trajectories.imported import SUFFIXES
 from ..artifacts.trajectories.read import Trajectories, read_trajectories
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
-from ..data.pool import Pool
 from ..data.rows import Rows
+from ..data.settings import read_pool
 from .candidates import Candidates, find_candidates
 from .limits import ListedRows, list_rows, without_duplicates
 from .methods.table import Method
@@ -19,7 +19,7 @@ def open_pool(config: RunConfig) -> Rows:
     """
     subset = config.subset_section
     if config.data is not None:
-        return Pool(config.data)
+        return read_pool(config)
     if subset.trajectories_from is None or not subset.trajectories_from.endswith(SUFFIXES):
         raise ValueError(
             "data: missing, and this command needs it: add a `data:` section. Without it, row numbers alone "

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..artifacts.trajectories.read import Trajectories
-from ..terminal import first_of
+from ..terminal import counted, first_of
 
 _LARGEST_LOSS = np.float32(1e15)  # nats. Beyond it squared distances would leave the range of float32
+_LEAST_LOSS = np.float32(-1e-3)  # nats. A sum of low precision may end a little below 0
 _ROWS_AT_ONCE = 2**16
 
 
@@ -23,7 +24,7 @@ class LossCounts:
         num_nan_N: int, at how many checkpoints the loss of a usable row is NaN.
         num_nan_T: int, how many usable rows are NaN at a checkpoint.
         num_partial_T: int, those of them that have a loss at another checkpoint.
-        negative_N: bool, rows with a loss below 0.
+        negative_N: bool, rows with a loss below 0 by more than rounding.
         infinite: row numbers, ascending: usable rows with a loss that is infinite, or as good as.
     """
 
@@ -57,7 +58,7 @@ def count_losses(usable_N: np.ndarray, trajectories: Trajectories) -> LossCounts
     for start in range(0, num_examples, _ROWS_AT_ONCE):
         piece = slice(start, start + _ROWS_AT_ONCE)
         losses_mT = trajectories.rows(piece)
-        negative_N[piece] = (losses_mT < 0).any(1)
+        negative_N[piece] = (losses_mT < _LEAST_LOSS).any(1)
         if np.abs(losses_mT).max() <= _LARGEST_LOSS:  # false if any is NaN
             continue
         nan_mT = np.isnan(losses_mT) & usable_N[piece, None]
@@ -71,13 +72,20 @@ def count_losses(usable_N: np.ndarray, trajectories: Trajectories) -> LossCounts
 
 
 def refuse_losses(counts: LossCounts, trajectories: Trajectories) -> None:
-    """Raises: ValueError for infinite losses, or if no row has a loss at every checkpoint."""
+    """Raises: ValueError for infinite or negative losses, or if no row has a loss at every checkpoint."""
     if len(counts.infinite):
         raise ValueError(
-            f"{trajectories.origin}: {len(counts.infinite):,} rows have an infinite loss (or one beyond "
-            f"{_LARGEST_LOSS:g}), expected finite numbers: {listed(counts.infinite)}. "
+            f"{trajectories.origin}: {_rows_have(counts.infinite)} an infinite loss "
+            f"(or one beyond {_LARGEST_LOSS:g}), expected finite numbers: {listed(counts.infinite)}. "
             "The model of that checkpoint has diverged: leave it out (subset.steps), "
             "or write NaN for rows that are to be left out"
+        )
+    negative = np.flatnonzero(counts.scorable_N & counts.negative_N)
+    if len(negative):
+        raise ValueError(
+            f"{trajectories.origin}: {_rows_have(negative)} a loss below 0 "
+            f"({listed(negative)}), expected minus the mean log-probability of a response's tokens, "
+            "which never is: are these losses, with that sign?"
         )
     if not counts.scorable_N.any():
         names = _column_names(trajectories)
@@ -92,17 +100,9 @@ def refuse_losses(counts: LossCounts, trajectories: Trajectories) -> None:
 def loss_remarks(counts: LossCounts, trajectories: Trajectories) -> list[str]:
     """What a person is told of the losses."""
     remarks = []
-    negative = np.flatnonzero(counts.scorable_N & counts.negative_N)
-    if len(negative):
-        remarks.append(
-            f"{len(negative):,} rows have a loss below 0 ({listed(negative)}), which minus a log-probability "
-            "never is: are these losses, with that sign?"
-        )
     unscorable = counts.unscorable
     if len(unscorable):
-        remarks.append(
-            f"{len(unscorable):,} rows have no loss (NaN) and are not selectable: {listed(unscorable)}"
-        )
+        remarks.append(f"{_rows_have(unscorable)} no loss (NaN), not selectable: {listed(unscorable)}")
     partial = unscorable[counts.num_nan_N[unscorable] < len(trajectories.columns)]
     if len(partial):
         names = _column_names(trajectories)
@@ -115,7 +115,11 @@ def loss_remarks(counts: LossCounts, trajectories: Trajectories) -> list[str]:
 
 def listed(rows: np.ndarray) -> str:
     """The first of some row numbers, for a message."""
-    return f"rows {first_of(rows)}"
+    return f"{'row' if len(rows) == 1 else 'rows'} {first_of(rows)}"
+
+
+def _rows_have(rows: np.ndarray) -> str:
+    return counted(len(rows), "row has", "rows have")
 
 
 def _column_names(trajectories: Trajectories) -> list[str]:

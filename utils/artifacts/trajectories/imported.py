@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...reading import load_npy, load_npz
+from ...process.libraries import explained
+from ...reading import check_kind, check_memory, load_npy, load_npz
+from ...terminal import first_of
 
 SUFFIXES = (".npy", ".npz", ".parquet")
-_STEP_NAME = re.compile(r"^(?:step[_-]?|checkpoint[_-])?(\d+)$")
+_STEP_NAME = re.compile(r"^(?:step[_-]?|checkpoint[_-])?(\d{1,18})$")
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,7 @@ def read_imported(path: Path, num_examples: int | None = None) -> ImportedLosses
 
     Raises: FileNotFoundError, or ValueError for what is none of the three.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist (current folder: {Path.cwd()})")
+    check_kind(path)
     if path.suffix == ".npy":
         losses_NT = load_npy(path)
         rows = steps = tokens = None
@@ -61,13 +62,16 @@ def read_imported(path: Path, num_examples: int | None = None) -> ImportedLosses
             f"{path}: found {losses_NT.dtype} {losses_NT.shape}, expected floating-point losses (N, T): "
             "one row per example in pool order, one column per checkpoint in training order"
         )
+    if tokens is not None:
+        _check_tokens(path, tokens, len(losses_NT))
     if rows is not None:
         losses_NT, tokens = _in_pool_order(path, losses_NT, rows, tokens, num_examples)
     if steps is not None:
-        if steps.shape != (losses_NT.shape[1],) or len(np.unique(steps)) != len(steps):
+        _check_numbers(path, "steps", steps, losses_NT.shape[1])
+        if steps.min() < 0 or len(np.unique(steps)) < len(steps):
             raise ValueError(
-                f"{path}: found steps {steps.tolist()}, "
-                f"expected one for each of the {losses_NT.shape[1]} columns"
+                f"{path}: found steps {first_of(steps)}, expected each once and none below 0: "
+                "write the optimizer step of each column"
             )
         losses_NT = losses_NT[:, np.argsort(steps)]
         steps = np.sort(steps).tolist()
@@ -90,10 +94,8 @@ def _read_parquet(path: Path) -> _Arrays:
     import pyarrow
     import pyarrow.parquet
 
-    try:
+    with explained(f"{path} is not a readable parquet file", "write it again"):
         table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} is not a readable parquet file ({error})") from None
     columns = {name: table.column(name) for name in table.column_names}
     rows = columns.pop("row", None)
     tokens = columns.pop("num_response_tokens", None)
@@ -104,7 +106,7 @@ def _read_parquet(path: Path) -> _Arrays:
         or not all(pyarrow.types.is_floating(column.type) for column in columns.values())
     ):
         raise ValueError(
-            f"{path}: found columns {', '.join(table.column_names)}, expected `row` (optional) "
+            f"{path}: found columns {first_of(table.column_names)}, expected `row` (optional) "
             "and one floating-point column per checkpoint, named by its step, such as checkpoint-500"
         )
     losses_nT = np.stack([column.to_numpy().astype(np.float32) for column in columns.values()], axis=1)
@@ -115,14 +117,28 @@ def _read_parquet(path: Path) -> _Arrays:
     return losses_nT, rows_n, steps, tokens_n
 
 
+def _check_tokens(path: Path, tokens: np.ndarray, num_rows: int) -> None:
+    """Raises: ValueError."""
+    _check_numbers(path, "num_response_tokens", tokens, num_rows)
+    if not 0 <= tokens.min() <= tokens.max() < 2**31:
+        raise ValueError(
+            f"{path}: found num_response_tokens from {tokens.min()} to {tokens.max()}, "
+            "expected how many tokens each response has, 0 where it has none"
+        )
+
+
+def _check_numbers(path: Path, name: str, numbers: np.ndarray, length: int) -> None:
+    """Raises: ValueError for anything but so many whole numbers."""
+    if not np.issubdtype(numbers.dtype, np.integer) or numbers.shape != (length,):
+        raise ValueError(
+            f"{path}: found {name} {numbers.dtype} {numbers.shape}, expected whole numbers ({length},)"
+        )
+
+
 def _in_pool_order(
     path: Path, losses_nT: np.ndarray, rows: np.ndarray, tokens: np.ndarray | None, num_examples: int | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    if not np.issubdtype(rows.dtype, np.integer) or rows.shape != (len(losses_nT),):
-        raise ValueError(
-            f"{path}: found row numbers {rows.dtype} {rows.shape}, "
-            f"expected an integer for each of {len(losses_nT)} rows"
-        )
+    _check_numbers(path, "row numbers", rows, len(losses_nT))
     num_examples = int(rows.max()) + 1 if num_examples is None else num_examples
     outside = rows[(rows < 0) | (rows >= num_examples)]
     if len(outside):
@@ -135,6 +151,7 @@ def _in_pool_order(
         raise ValueError(
             f"{path}: row number {numbers[counts > 1][0]} is there more than once: keep one of them"
         )
+    check_memory(path, num_examples * losses_nT.shape[1] * np.dtype(np.float32).itemsize)
     losses_NT = np.full((num_examples, losses_nT.shape[1]), np.nan, np.float32)
     losses_NT[rows] = losses_nT
     if tokens is not None:

@@ -137,9 +137,10 @@ def read_quantity(trajectories: Trajectories, quantity: str, step: int) -> np.nd
     Raises: FileNotFoundError naming the setting and the command that make it.
     """
     if trajectories.manifest is None:
+        where = "the last checkpoint" if step < 0 else f"step {step}"
         raise FileNotFoundError(
-            f"{trajectories.origin} holds losses only, and {quantity} at step {step} is needed: "
-            f"score the pool with {_scoring_command(quantity)}"
+            f"{trajectories.origin} holds losses only, and {quantity} at {where} is needed: "
+            f"score the pool with {_scoring_command(quantity, None if step < 0 else step)}"
         )
     path = TrajectoryFolder(trajectories.origin).quantity(step, quantity)
     if not path.is_file():

@@ -137,6 +137,10 @@ def exports_of(words: list[tuple[str, str]]) -> list[Export]:
         kind = look_up(known, name, "--export")
         if path.suffix not in (".npy", ".txt"):
             raise ValueError(f"--export {name}: found {path}, expected a file ending in .npy or .txt")
+        if path in [export.path for export in exports]:
+            raise ValueError(f"--export: found {path} twice, expected a file for each kind")
+        if path.is_dir():
+            raise ValueError(f"--export {name}: found the folder {path}, expected a file to write")
         exports.append(Export(kind, path))
     return exports
 
