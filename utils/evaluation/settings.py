@@ -13,7 +13,7 @@ from ..config.names import nearest
 from ..config.schema import EvaluationConfig
 from .questions.files import PUBLIC
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 
 
 def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
@@ -43,7 +43,7 @@ def _name_problems(evaluation: EvaluationConfig) -> Iterator[str]:
             yield f"evaluation.tasks: found {name!r} twice (in tasks or benchmarks), expected each name once"
     for setting, found in (("benchmarks", evaluation.benchmarks), ("tasks", names)):
         for name in found:
-            if not _NAME.match(name) or name in (HELDOUT, "manifest"):
+            if not _NAME.fullmatch(name) or name in (HELDOUT, "manifest"):
                 yield (
                     f"evaluation.{setting}: found the name {name!r}, expected one that can name a file "
                     f"(letters, digits, ._+=-) and is neither {HELDOUT!r} nor 'manifest': rename it"

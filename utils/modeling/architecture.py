@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+
+from ..process.libraries import explained
 
 # Read from any config, whether its class declares them or not.
 _SPECIAL_TOKENS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
+_DROPOUT = re.compile(r"dropout|pdrop")
+_MOST_LAYERS = 2000
 _TABLES = (
     "wpe",
     "embed_positions",
@@ -31,10 +34,11 @@ def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
     """
     settings = dict(architecture)
     model_type = settings.pop("model_type")
-    try:
+    for key, value in settings.items():
+        if isinstance(value, (int, float)) and _DROPOUT.search(key) and not 0 <= value < 1:
+            raise ValueError(f"model.architecture: {key}: found {value}, expected a number from 0 to below 1")
+    with explained(f"model.architecture: transformers cannot build {model_type!r}", "correct its keys"):
         config = AutoConfig.for_model(model_type, **settings)
-    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
-        raise ValueError(f"model.architecture: transformers cannot build {model_type!r}: {error}") from error
     known = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map) | _SPECIAL_TOKENS
     # A config class translates old names that it knows (rope_theta, rotary_pct)
     # and keeps any other key as an attribute.
@@ -48,6 +52,13 @@ def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
             f"model.architecture: {model_type!r} has no {', '.join(hints)}: it would be without effect"
         )
     return config
+
+
+def check_layers(config: PretrainedConfig) -> None:
+    """Raises: ValueError for more layers than anybody trains. To list them alone would fill the memory."""
+    for key, value in vars(config).items():
+        if "layers" in key and isinstance(value, int) and value > _MOST_LAYERS:
+            raise ValueError(f"model: {key}: found {value:,}, expected at most {_MOST_LAYERS:,}: correct it")
 
 
 def _code_of(config: PretrainedConfig) -> str:

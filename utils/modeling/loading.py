@@ -33,7 +33,7 @@ from ..data.tokenization import tokenizer_fingerprint
 from ..process.hub import looked_for
 from ..process.libraries import explained
 from ..process.reporter import reporter
-from .architecture import config_of_architecture
+from .architecture import check_layers, config_of_architecture
 
 # A bar for every load and save would break up our lines of progress.
 transformers_logging.disable_progress_bar()
@@ -198,16 +198,11 @@ def empty_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> PreTr
     text = config.get_text_config()
     if len(tokenizer) > getattr(text, "vocab_size", len(tokenizer)):
         text.vocab_size = len(tokenizer)
+    check_layers(text)
     options = {} if model.attn_implementation is None else {"attn_implementation": model.attn_implementation}
-    try:
-        with torch.device("meta"):
-            base = _auto_class(config).from_config(
-                config, trust_remote_code=model.trust_remote_code, **options
-            )
-    except (ValueError, TypeError, AttributeError, ImportError, RuntimeError) as error:
-        raise ValueError(
-            f"model: a {config.model_type} cannot be built of these settings: {error}"
-        ) from error
+    what = f"model: a {config.model_type} cannot be built of these settings"
+    with torch.device("meta"), explained(what, "correct them, or choose another model"):
+        base = _auto_class(config).from_config(config, trust_remote_code=model.trust_remote_code, **options)
     with torch.device("meta"):
         return base if model.lora is None else add_lora(base, model.lora, seed=0)
 
@@ -315,11 +310,8 @@ def add_lora(base: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
         target_modules=lora.target_modules,
         task_type="SEQ_2_SEQ_LM" if base.config.is_encoder_decoder else "CAUSAL_LM",
     )
-    try:
-        with seeded(seed):
-            return peft.get_peft_model(base, settings)
-    except ValueError as error:
-        raise ValueError(f"model.lora: peft cannot adapt this model: {error}") from error
+    with explained("model.lora: peft cannot adapt this model", "correct r and target_modules"), seeded(seed):
+        return peft.get_peft_model(base, settings)
 
 
 def load_adapter(base: PreTrainedModel, folder: Path, is_trainable: bool = False) -> Any:

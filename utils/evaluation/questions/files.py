@@ -15,6 +15,7 @@ from ...artifacts.evaluations import HELDOUT
 from ...config.schema import DataConfig
 from ...data.formats import Example
 from ...data.pool import Pool
+from ...reading import is_encodable, parse_json
 from ...terminal import counted, first_of
 from ..answers.judging import Gold
 from ..answers.paper import Kind
@@ -120,6 +121,10 @@ def read_question_set(name: str, path: str, limit: int | None) -> QuestionSet:
     for row, value in enumerate(_rows_of_file(file, setting, limit)):
         question = question_in(value)
         answer = answer_in(value, name)
+        if not is_encodable(question + answer):
+            raise ValueError(
+                f"{setting}: {path}: row {row} holds half a surrogate pair, which is no text: repair it"
+            )
         if question and given_answer(answer):
             texts.append((question, answer))
         else:
@@ -227,14 +232,16 @@ def _rows_of_file(file: Path, setting: str, limit: int | None) -> Iterable[dict[
 
 def _parsed(text: bytes, where: str) -> Any:
     try:
-        return json.loads(text.decode())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{where} is not JSON in UTF-8 ({error}): repair it") from None
+        return parse_json(text.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: byte {error.start} is not UTF-8: save the file as UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"{where} cannot be read ({error}): repair it") from None
 
 
 def _is_json(text: bytes) -> bool:
     try:
-        json.loads(text)
+        parse_json(text)
     except ValueError:
         return False
     return True

@@ -11,6 +11,7 @@ from datasets import Dataset, load_dataset
 
 from ...data.formats import Example
 from ...data.templates import alpaca_prompt
+from ...process.libraries import explained
 from .files import Question, public_question_set, read_question_set
 from .published import answer_in, question_in
 
@@ -93,7 +94,9 @@ def _public_svamp() -> Iterator[dict[str, Any]]:
 
 
 def _hub_rows(name: str, subset: str | None, split: str) -> Iterator[dict[str, Any]]:
-    yield from cast(Any, load_dataset(name, subset, split=split))
+    with explained(f"{name} cannot be loaded from the hub", "give evaluation.benchmarks a file of the set"):
+        rows = cast(Any, load_dataset(name, subset, split=split))
+    yield from rows
 
 
 _PUBLIC = {"gsm8k": _public_gsm8k, "math": _public_math, "svamp": _public_svamp}
