@@ -115,6 +115,7 @@ def test_all_errors_come_at_once_with_the_nearest_names(yaml_file):
         ("run_name: r\nseed: 1\nseed: 2\n", ["line 3", "'seed'", "line 2"]),
         ("- a\n- b\n", ["found list", "expected a mapping"]),
         ("run_name: [\n", ["not readable as YAML"]),
+        ("run_name: Comparisons\n", ["run_name", "'Comparisons'", "no run in res/", "another name"]),
         ("run_name: r\nmodel: {}\n", ["model", "exactly one of name_or_path"]),
         (MINIMAL + "checkpoints: {count: 3, every: 4}\n", ["count and every"]),
         (MINIMAL + "subset: {budget: -5}\n", ["found -5"]),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 import get_trajectories
+import run_distributed_trajectories
 import train
 from tests.conftest import (
     ARCHITECTURES,
@@ -275,6 +277,18 @@ def test_interrupted_training_ends_at_once_and_continues(make_config, res_dir):
             assert "Traceback" not in output
     saved = sorted(step for path in (res_dir / "stopped").iterdir() if (step := step_of(path)) is not None)
     assert 6 <= max(saved) < 120, "each was interrupted half way"
+
+
+def test_two_folders_of_one_step_are_refused_by_name(make_config, res_dir, capsys):
+    config = make_config("twice", num_rows=20, checkpoints={"count": 1})
+    assert run_here(train, "--config_file", config) == 0
+    (checkpoint,) = (res_dir / "twice").glob("checkpoint-*")
+    step = checkpoint.name.removeprefix("checkpoint-")
+    shutil.copytree(checkpoint, checkpoint.with_name(f"checkpoint-0{step}"))
+    for script in (train, run_distributed_trajectories):
+        capsys.readouterr()
+        assert run_here(script, "--config_file", config) == 1
+        assert f"found checkpoint-0{step} and checkpoint-{step}" in capsys.readouterr().err
 
 
 def test_step_without_any_label_changes_no_weight(make_config, res_dir, tmp_path):

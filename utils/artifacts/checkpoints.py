@@ -4,6 +4,7 @@ A checkpoint is a `checkpoint-<step>/` folder in Hugging Face form. Ours get tha
 In folders that somebody else made, a weight file must be there.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -30,22 +31,36 @@ _WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
 def find_checkpoints(folder: Path) -> dict[int, Path]:
     """Step -> folder, ascending, for the `checkpoint-<step>/` folders in `folder` or in its `output/`.
 
-    Raises: FileNotFoundError if there is no such folder or nothing in it.
+    Raises: FileNotFoundError if there is no such folder or nothing in it, ValueError as `checkpoints_in`.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist: train first (train.py), or give --model_path")
     for place in (folder, folder / "output"):
-        found = {
-            step: path
-            for path in place.glob("checkpoint-*")
-            if path.is_dir() and (step := step_of(path)) is not None
-        }
-        if found:
-            return dict(sorted(found.items()))
+        if found := checkpoints_in(place):
+            return found
     raise FileNotFoundError(
         f"{folder} holds no checkpoint-<step> folders (nor does its output/): "
         "train first (train.py), or give --model_path the folder that holds them"
     )
+
+
+def checkpoints_in(folder: Path) -> dict[int, Path]:
+    """Step -> `checkpoint-<step>/` in this folder, ascending.
+
+    Raises: ValueError for two folders of one step, as checkpoint-19 and checkpoint-019 are.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob("checkpoint-*")):
+        step = step_of(path)
+        if step is None or not path.is_dir():
+            continue
+        if step in found:
+            raise ValueError(
+                f"{folder}: found {found[step].name} and {path.name}, expected one folder of step {step}: "
+                "move the other away"
+            )
+        found[step] = path
+    return dict(sorted(found.items()))
 
 
 def choose_steps(available: list[int], wanted: str) -> list[int]:
@@ -153,6 +168,8 @@ def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterab
         going.parent.mkdir(parents=True, exist_ok=True)
         os.rename(paths.checkpoint(step), going)
         shutil.rmtree(going)
+    with contextlib.suppress(OSError):  # a checkpoint is being saved there, or there is none
+        paths.training_parts.rmdir()
 
 
 def training_inputs(checkpoint: Path) -> dict[str, Any] | None:
@@ -189,7 +206,7 @@ def newest_resumable_checkpoint(paths: RunPaths) -> Path | None:
     needed = ("trainer_state.json", "scheduler.pt", "optimizer*")
     resumable = [
         path
-        for path in paths.root.glob("checkpoint-*")
-        if step_of(path) is not None and all(any(path.glob(pattern)) for pattern in needed)
+        for path in checkpoints_in(paths.root).values()
+        if all(any(path.glob(pattern)) for pattern in needed)
     ]
-    return max(resumable, key=lambda path: step_of(path) or 0, default=None)
+    return resumable[-1] if resumable else None

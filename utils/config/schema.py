@@ -7,7 +7,7 @@ The descriptions become docs/config.md.
 
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from .names import (
     DataFormat,
@@ -20,6 +20,7 @@ from .names import (
 )
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"  # of what becomes the name of a folder
+_OTHERS_IN_RESULTS = ("comparisons", "quickstart_data", "readme.md")  # lie in res/ and are no runs
 # Whole numbers only: without `strict`, `limit: true` would be one row.
 PositiveInt = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 NonNegativeInt = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
@@ -477,6 +478,13 @@ class RunConfig(Section):
     def subset_section(self) -> SubsetConfig:
         """Raises: ValueError where there is none."""
         return _there(self.subset, "subset")
+
+    @field_validator("run_name")
+    @classmethod
+    def _is_no_other_name_of_results(cls, run_name: str) -> str:
+        if run_name.casefold() in _OTHERS_IN_RESULTS:  # some file systems do not tell A from a
+            raise ValueError(f"found {run_name!r}, which is no run in res/, expected another name")
+        return run_name
 
     @model_validator(mode="after")
     def _scored_before_removed(self) -> "RunConfig":

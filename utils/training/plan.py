@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from transformers import TrainingArguments
 
-from ..artifacts.checkpoints import check_training_state, newest_resumable_checkpoint
+from ..artifacts.checkpoints import check_training_state, checkpoints_in, newest_resumable_checkpoint
 from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
-from ..artifacts.paths import RunPaths, step_of
+from ..artifacts.paths import RunPaths
 from ..artifacts.rates import training_pace
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest
@@ -192,7 +192,7 @@ def check_folder(paths: RunPaths, plan: TrainingPlan) -> None:
     """Refuse what this plan can neither reuse nor continue. Raises: ValueError."""
     if plan.starts_over:
         return
-    saved = sorted(step for path in paths.root.glob("checkpoint-*") if (step := step_of(path)) is not None)
+    saved = list(checkpoints_in(paths.root))
     if paths.manifest.is_file():
         manifest = TrainingManifest.read(paths.manifest)
         if not manifest.is_complete and not saved and not _is_used(paths):
