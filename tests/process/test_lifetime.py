@@ -31,6 +31,7 @@ except BaseException:
 print("ready", flush=True)
 time.sleep(60)
 """,
+    "at the end of Python": "pass",
 }
 
 
@@ -39,12 +40,13 @@ time.sleep(60)
 def test_no_interrupt_is_lost(script, number, tmp_path):
     (tmp_path / "slow.py").write_text(LIBRARY)
     program = f"""
-import time
+import atexit, time
 from utils.config.command_line import run_command
 from utils.process import lifetime
 
 lifetime._SECONDS_TO_END = 0.5
 lifetime.end_on_signals()
+atexit.register(lambda: (print("ready", flush=True), time.sleep(60)) if {script == "pass"} else None)
 
 def work():
     {script.strip().replace(chr(10), chr(10) + "    ")}

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 
 from ..process.environment import WAY_OUT
 from ..process.libraries import in_words, is_of_another_process, is_ours, is_out_of_memory
-from ..process.lifetime import EXIT_CODE, INTERRUPTED
+from ..process.lifetime import EXIT_CODE, INTERRUPTED, interruptible
 from ..terminal import readable
 from .flags import CommandParser
 from .load import NO_CHECKS, Checks, load_config
@@ -105,7 +105,8 @@ def run_command(command: Callable[[], int]) -> int:
         if isinstance(stream, TextIOWrapper):  # a terminal that knows ASCII alone, a lone surrogate in a name
             stream.reconfigure(errors="backslashreplace")
     try:
-        return command()
+        with interruptible():
+            return command()
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         return EXIT_CODE

@@ -7,11 +7,13 @@ script calls `end_on_signals` before the seconds that torch takes to import.
 """
 
 import _thread
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -20,6 +22,7 @@ INTERRUPTED = "interrupted; the same command continues where it stopped"
 EXIT_CODE = 130  # what a shell calls the end by Ctrl-C
 _SECONDS_TO_END = 10.0  # of the libraries' own tidying up
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
+_is_interruptible = False
 
 
 def is_worker() -> bool:
@@ -40,6 +43,20 @@ def end_on_signals() -> None:
     _end_with(int(os.environ.get(LAUNCHER_VARIABLE, os.getppid())))
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """An interrupt raises KeyboardInterrupt in this context. Before and after, it ends the process there.
+
+    Nothing catches the exception at the start and at the end of Python, which has callbacks of its own.
+    """
+    global _is_interruptible
+    _is_interruptible = True
+    try:
+        yield
+    finally:
+        _is_interruptible = False
+
+
 def tied_to_this_process(words: list[str]) -> list[str]:
     """The command that runs Python with these words, and is killed when this process is gone."""
     return [sys.executable, "-P", __file__, str(os.getpid()), *words]
@@ -57,15 +74,20 @@ def _interrupt(_: int, frame: FrameType | None) -> NoReturn:
     """Raise KeyboardInterrupt where the process is, and see to it that it ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # whoever asks twice does not want to wait
-    place = frame
-    while place is not None:
-        # A library takes an exception in the midst of its import for a part that is not installed, and goes
-        # on without it: the interrupt would be lost, and the part would be missing.
-        if place.f_code.co_filename.startswith("<frozen importlib"):
-            _end()
-        place = place.f_back
+    if not _is_interruptible or _is_within_an_import(frame):
+        _end()
     _thread.start_new_thread(_end_later, ())
     raise KeyboardInterrupt
+
+
+def _is_within_an_import(frame: FrameType | None) -> bool:
+    # A library takes an exception in the midst of its import for a part that is not installed, and goes on
+    # without it: the interrupt would be lost, and the part would be missing.
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _end_later() -> None:
@@ -74,6 +96,9 @@ def _end_later() -> None:
 
 
 def _end(*_: object) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # it may be in the midst of a write
+            stream.flush()
     os.write(2, f"{INTERRUPTED}\n".encode())
     os._exit(EXIT_CODE)
 
