@@ -35,6 +35,17 @@ def explained(what: str, way_out: str) -> Iterator[None]:
         raise ValueError(f"{what} ({in_words(error)}): {way_out}") from error
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Around writes: "No space left on device" says no file, and says more with one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether memory, the disk or open files ran out: nothing that is read is at fault."""
     return is_out_of_memory(error) or (isinstance(error, OSError) and error.errno in _OF_THE_MACHINE)

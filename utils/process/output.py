@@ -6,24 +6,26 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from .libraries import naming
 
 
 class _Log:
     """A file of lines, each after the time (UTC) at which it began."""
 
-    def __init__(self, file: IO[str]):
-        self._file = file
+    def __init__(self, path: Path):
+        self._path = path
         self._line_has_begun = False
 
     def write(self, text: str) -> None:
-        for line in text.splitlines(keepends=True):
-            if not self._line_has_begun:
-                now = datetime.datetime.now(datetime.UTC)
-                self._file.write(f"{now:%Y-%m-%d %H:%M:%SZ}  ")
-            self._file.write(line)
-            self._line_has_begun = not line.endswith("\n")
-        self._file.flush()
+        with naming(self._path), open(self._path, "a", encoding="utf-8") as file:
+            for line in text.splitlines(keepends=True):
+                if not self._line_has_begun:
+                    now = datetime.datetime.now(datetime.UTC)
+                    file.write(f"{now:%Y-%m-%d %H:%M:%SZ}  ")
+                file.write(line)
+                self._line_has_begun = not line.endswith("\n")
 
 
 class _Tee:
@@ -50,16 +52,15 @@ def copied_to(path: Path, heading: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     stdout = sys.stdout
     stderr = sys.stderr
-    with open(path, "a", encoding="utf-8") as file:
-        log = _Log(file)
-        command = shlex.join([Path(sys.executable).name, *sys.argv])  # a key is taken out of sys.argv before
-        log.write(f"$ {command}\n")
-        if heading:
-            log.write(f"{heading}\n")
-        sys.stdout = _Tee(stdout, log)
-        sys.stderr = _Tee(stderr, log)
-        try:
-            yield
-        finally:
-            sys.stdout = stdout
-            sys.stderr = stderr
+    log = _Log(path)
+    command = shlex.join([Path(sys.executable).name, *sys.argv])  # a key is taken out of sys.argv before
+    log.write(f"$ {command}\n")
+    if heading:
+        log.write(f"{heading}\n")
+    sys.stdout = _Tee(stdout, log)
+    sys.stderr = _Tee(stderr, log)
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
+        sys.stderr = stderr

@@ -13,18 +13,20 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from ..artifacts.checkpoints import TRAINING_STATE_PATTERNS, save_checksums
+from ..artifacts.checkpoints import TRAINING_STATE_PATTERNS, checkpoints_in, save_checksums
 from ..artifacts.files import atomic_write, publish_folder
-from ..artifacts.paths import RunPaths, step_of
+from ..artifacts.paths import RunPaths, checkpoint_name
 from ..data.batching import pad_rows
 from ..modeling.loading import pad_id_of
 from ..modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
-from ..process.libraries import explained
+from ..process.libraries import explained, in_words, naming
 from ..process.reporter import reporter
+from ..terminal import size
 from .order import GlobalBatchOrder, TrainingRows
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -121,6 +123,22 @@ class S2LTrainer(Trainer):
         self._step_has_labels = bool(num_items_in_batch)
         return samples, num_items_in_batch
 
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """Trainer's, with one error for all that a full disk makes of it.
+
+        Raises: ValueError.
+        """
+        folder = Path(str(self.args.output_dir)) / checkpoint_name(self.state.global_step)
+        try:
+            super()._save_checkpoint(*arguments, **options)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            free = size(shutil.disk_usage(folder.parent).free)
+            raise ValueError(
+                f"{folder}: found that the checkpoint cannot be saved ({in_words(error)}; {free} are free "
+                "there), expected room for it: make some, and the same command continues from the newest "
+                "checkpoint that is whole"
+            ) from error
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """The weights are there already.
 
@@ -184,7 +202,7 @@ class _SaveOnSchedule(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         _barrier()  # every rank has written its part
         if args.should_save:
-            saved = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            saved = Path(args.output_dir) / checkpoint_name(state.global_step)
             # A pickle of this machine's paths: config.yml says what is in it.
             (saved / "training_args.bin").unlink(missing_ok=True)
             save_checksums(saved)
@@ -221,7 +239,7 @@ class _LogMetrics(TrainerCallback):
             )
         if not state.is_world_process_zero:
             return
-        with open(self._path, "a", encoding="utf-8") as file:
+        with naming(self._path), open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
         now = time.monotonic()
         if now - self._last_line >= _SECONDS_BETWEEN_LINES or state.global_step == state.max_steps:
@@ -245,11 +263,8 @@ def _is_finite(model: torch.nn.Module) -> bool:
 
 def remove_older_training_state(paths: RunPaths, newest: int) -> None:
     """Optimizer state stays in the newest checkpoint only. The older ones keep what scoring needs."""
-    for folder in paths.root.glob("checkpoint-*"):
-        step = step_of(folder)
-        if step is None or step >= newest:
-            continue
-        for pattern in TRAINING_STATE_PATTERNS:
+    for step, folder in checkpoints_in(paths.root).items():
+        for pattern in TRAINING_STATE_PATTERNS if step < newest else ():
             for path in folder.glob(pattern):
                 if path.is_dir():
                     shutil.rmtree(path)
