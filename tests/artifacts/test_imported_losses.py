@@ -280,7 +280,7 @@ def test_a_damaged_cache_of_a_pool_is_made_again(tmp_path, res_dir, losses_NT, m
     monkeypatch.setattr(pool_module, "_CACHED_FROM", 0)
     data = DataConfig(path=str(tmp_path / "pool.jsonl"))
     first = Pool(data)
-    (cache,) = (res_dir / ".cache/pools").iterdir()
+    (cache,) = (res_dir / ".cache/pools").glob("*.npz")
     whole = cache.read_bytes()
     cache.write_bytes(damage(whole))
     again = Pool(data)

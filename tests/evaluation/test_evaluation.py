@@ -14,7 +14,9 @@ from transformers import GenerationConfig
 
 import evaluate_run
 from tests.conftest import ARCHITECTURES, write_jsonl
+from utils.artifacts.locks import locked
 from utils.artifacts.paths import RunPaths
+from utils.config.load import load_config
 from utils.config.schema import DataConfig, EvaluationConfig, ModelConfig
 from utils.data.batching import pad_rows
 from utils.data.formats import Example
@@ -27,6 +29,7 @@ from utils.evaluation.answers.judging import Gold
 from utils.evaluation.answers.strict import stated_answer
 from utils.evaluation.models.harness import ask, question_task
 from utils.evaluation.models.hf import TransformersModel, encode_prompts
+from utils.evaluation.plan import plan_evaluation
 from utils.evaluation.predictions import Response
 from utils.evaluation.questions.files import Question
 from utils.modeling.loading import load_base_model, load_checkpoint, load_tokenizer
@@ -340,6 +343,39 @@ def test_results_of_other_inputs_are_refused_until_overwritten(run, tmp_path, ca
     assert "file: there" in error and "--overwrite" in error
     assert run_evaluation(config, "--overwrite") == 0
     assert read("known")["questions"] == 6
+
+
+def test_of_two_evaluations_at_once_one_is_refused_and_nothing_is_lost(run, capsys):
+    config = run()
+    with locked(RunPaths("target").evaluation):
+        assert run_evaluation(config) == 1
+    assert "another command is evaluating this run" in capsys.readouterr().err
+    assert not RunPaths("target").evaluation.exists()
+    first, second = (load_config(config, [f"evaluation.max_new_tokens={number}"])[0] for number in (40, 39))
+    planned = [(settings, plan_evaluation(settings, -1, overwrite=False)) for settings in (first, second)]
+    stage.run_evaluation(*planned[0], overwrite=False)
+    before = tree(RunPaths("target").root)
+    with pytest.raises(ValueError, match="made from other inputs"):  # though nothing was there when planned
+        stage.run_evaluation(*planned[1], overwrite=False)
+    stage.run_evaluation(*planned[0], overwrite=False)
+    assert tree(RunPaths("target").root) == before, "what was measured meanwhile is not measured again"
+
+
+def test_an_evaluation_removes_what_a_killed_one_left_half_written(run):
+    config = run()
+    folder = RunPaths("target").evaluation
+    (folder / "parts").mkdir(parents=True)
+    for name in (".heldout.json.17.abcd.tmp", ".known.predictions.jsonl.17.abcd.tmp", "parts/model.bin"):
+        (folder / name).touch()
+    assert run_evaluation(config) == 0
+    kept = {
+        "manifest.json",
+        "heldout.json",
+        "heldout.predictions.jsonl",
+        "known.json",
+        "known.predictions.jsonl",
+    }
+    assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_each_set_may_have_a_limit_of_its_own(run):

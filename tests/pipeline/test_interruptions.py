@@ -4,6 +4,8 @@ Workers, launchers and machines are killed. Ctrl-C is pressed. Disks are full or
 """
 
 import contextlib
+import gc
+import json
 import os
 import random
 import shutil
@@ -292,6 +294,37 @@ def test_second_launch_on_a_run_refuses_and_harms_nothing(proxy, capsys):
     proxy.check("twice")
 
 
+def test_of_two_commands_with_other_settings_at_once_one_wins_and_one_is_refused(proxy):
+    heldout = write_jsonl(proxy.config.with_name("heldout.jsonl"), pool_rows(20, seed=1))
+    to_train = (
+        "train.py",
+        "--config_file",
+        str(proxy.config),
+        "run_name=contended",
+        "train_args.max_steps=2",
+    )
+    to_evaluate = ("evaluate_run.py", "--config_file", str(proxy.config), f"evaluation.heldout={heldout}")
+    pairs = {
+        proxy.res / "contended/manifest.json": [
+            proxy.start(*to_train, "checkpoints.count=1", f"seed={seed}") for seed in (1, 2)
+        ],
+        proxy.res / "proxy/evaluation/manifest.json": [
+            proxy.start(*to_evaluate, f"evaluation.max_new_tokens={number}") for number in (1, 2)
+        ],
+    }
+    for manifest, processes in pairs.items():
+        ends = [(process.communicate(timeout=240)[0], process.returncode) for process in processes]
+        assert sorted(code for _, code in ends) == [0, 1], ends
+        refusals = ("another launch is training", "another command is evaluating", "made from other inputs")
+        for (output, code), value in zip(ends, (1, 2), strict=True):
+            if code == 0:
+                inputs = json.loads(manifest.read_text())["inputs"]
+                assert value == inputs["seed" if "seed" in inputs else "max_new_tokens"]
+            else:
+                assert any(refusal in output for refusal in refusals), output
+                assert "Traceback" not in output
+
+
 @contextlib.contextmanager
 def mounted(folder: Path, *arguments: str) -> Iterator[None]:
     """A file system on `folder`; skips the test where the system does not let us."""
@@ -302,6 +335,7 @@ def mounted(folder: Path, *arguments: str) -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()  # weights that are still mapped keep the file system busy
         subprocess.run(["umount", str(folder)], check=True)
 
 
@@ -326,6 +360,33 @@ def test_full_disk_is_named_and_leaves_nothing_half_written(proxy, capsys):
         subprocess.run(["mount", "-o", "remount,size=16m", str(proxy.res / run_name)], check=True)
         assert proxy.main(run_name) == 0
         proxy.check(run_name)
+
+
+def test_full_disk_in_training_is_named_and_the_same_command_continues(proxy, capsys):
+    """Whatever meets the full disk: the weights, the optimizer's state, the trainer's, a log."""
+    run = proxy.res / "full_training"
+    command = ["--config_file", str(proxy.config), "run_name=full_training"]
+    saved = []
+    with mounted(run, "-t", "tmpfs", "-o", "size=4m", "s2l"):
+        for kilobytes_left in (0, 40, 200, 400, 600):
+            filler = run / "filler"
+            with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            os.truncate(filler, max(0, filler.stat().st_size - kilobytes_left * 1024))
+            assert train.main(command) == 1
+            error = capsys.readouterr().err
+            (message,) = (line for line in error.splitlines() if line.startswith("error:"))
+            assert str(run) in message
+            assert "Traceback" not in error and "fault of the program" not in error, error
+            saved.append(sorted(path.name for path in run.glob("checkpoint-*")))
+            filler.unlink()
+        assert saved[0] == [] != saved[-1], "some could not be saved, others could"
+        assert train.main(command) == 0
+        for step in STEPS:
+            weights = f"checkpoint-{step}/model.safetensors"
+            assert (run / weights).read_bytes() == (proxy.res / "proxy" / weights).read_bytes()
+        assert not list(run.rglob("*.tmp")) and not (run / "parts").exists()
 
 
 def test_read_only_results_folder_is_named(proxy, capsys):

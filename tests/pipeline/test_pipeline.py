@@ -193,7 +193,7 @@ def test_killed_selection_leaves_a_whole_subset_or_none(make_config, res_dir, tm
     }
     assert files in (set(), whole)
     assert select_s2l.main(["--config_file", str(config)]) == 0
-    assert {path.name for path in (res_dir / "target").iterdir()} == {"subset", ".subset.lock", "config.yml"}
+    assert {path.name for path in (res_dir / "target").iterdir()} == {"subset", ".locks", "config.yml"}
 
 
 def evaluation_results(folder: Path) -> list[dict]:

@@ -17,7 +17,7 @@ import get_trajectories
 import run_distributed_trajectories
 import train
 from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_here, run_script, write_jsonl
-from utils.artifacts.files import locked
+from utils.artifacts.locks import locked
 from utils.artifacts.tokens import TokensManifest
 from utils.config.load import load_config
 from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig
@@ -324,15 +324,30 @@ def test_half_trained_proxy_is_not_taken_for_a_whole_one(make_config, res_dir, c
 def test_second_launch_on_a_checkpoint_is_refused_and_on_another_is_not(make_config, res_dir, capsys):
     config = make_config("proxy", num_rows=20)
     assert train.main(["--config_file", str(config)]) == 0
-    with locked(res_dir / "proxy/trajectories/parts/checkpoint-1.lock"):
+    with locked(res_dir / "proxy/trajectories/checkpoint-1.npy"):
         assert get_trajectories.main(["--config_file", str(config), "--ckpt", "1"]) == 1
         assert "another launch is scoring checkpoint 1" in capsys.readouterr().err
         assert get_trajectories.main(["--config_file", str(config), "--ckpt", "3"]) == 0
     assert get_trajectories.main(["--config_file", str(config), "--ckpt", "1"]) == 0
-    with locked(res_dir / "proxy/.lock"):
-        assert train.main(["--config_file", str(config), "--overwrite"]) == 1
-    assert "another launch is training this run" in capsys.readouterr().err
-    assert (res_dir / "proxy/checkpoint-1").is_dir(), "nothing is removed under another launch"
+    losses = {path: path.read_bytes() for path in (res_dir / "proxy/trajectories").glob("*.npy")}
+    in_bfloat16 = ["--config_file", str(config), "trajectories.precision=bfloat16", "--overwrite"]
+    with locked(res_dir / "proxy/trajectories/checkpoint-1.npy"):
+        assert get_trajectories.main([*in_bfloat16, "--ckpt", "3"]) == 1, (
+            "it would remove those of checkpoint 1"
+        )
+        assert "another launch is scoring checkpoint 1" in capsys.readouterr().err
+    for thing, refusal in (
+        ("manifest.json", "another launch is training this run"),
+        ("evaluation", "another command is evaluating this run"),
+        ("trajectories/checkpoint-3.npy", "another launch is scoring checkpoint 3"),
+    ):
+        with locked(res_dir / "proxy" / thing):
+            assert train.main(["--config_file", str(config), "--overwrite"]) == 1
+        assert refusal in capsys.readouterr().err
+        assert (res_dir / "proxy/checkpoint-1").is_dir(), "nothing is removed under another launch"
+    assert {path: path.read_bytes() for path in losses} == losses
+    assert train.main(["--config_file", str(config), "--overwrite"]) == 0
+    assert not (res_dir / "proxy/trajectories").exists()
 
 
 def test_out_of_memory_halves_the_batches_and_goes_on(make_config, res_dir, capsys, monkeypatch):

@@ -13,13 +13,16 @@ import pytest
 from select_s2l import select
 from tests.artifacts.examples import SCORING_INPUTS, forget_checksums
 from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
+from utils.artifacts.locks import locked
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.subsets import Subset, read_subset
+from utils.artifacts.subsets import Subset, read_clusters, read_subset
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.counts import budget_in_rows
 from utils.config.schema import SELECTION_PRESETS, RunConfig
 from utils.data.pool import Pool
+from utils.selection.plan import plan_selection
 from utils.selection.resolve import resolve_subset
+from utils.selection.run import run_selection
 
 SOURCES = ["gsm", 'quoted "one"', "new\nline", "emoji 🧮", "gsm", "gsm", "gsm"]
 
@@ -98,6 +101,27 @@ def files_of(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def test_of_two_selections_at_once_one_is_refused_and_nothing_is_lost(place, capsys):
+    config = config_of(place)
+    paths = RunPaths("target")
+    with (
+        locked(paths.subset),
+        pytest.raises(ValueError, match="another command is choosing the rows of this run"),
+    ):
+        select(config)
+    assert not paths.subset.exists()
+    first, second = plan_selection(config), plan_selection(config_of(place, budget=50))
+    (paths.root / ".subset-17.parts").mkdir(parents=True)  # of a killed one
+    run_selection(first)
+    assert {path.name for path in paths.root.iterdir()} == {".locks", "config.yml", "subset"}
+    files = files_of(paths.root)
+    with pytest.raises(ValueError, match="made from other inputs"):  # though nothing was there when planned
+        run_selection(second)
+    again = run_selection(first)
+    assert [made.composition for made in again.subsets] == [read_clusters(paths.subset)[2]]
+    assert files_of(paths.root) == files
 
 
 @pytest.mark.parametrize(("method", "preset"), SEEDED_METHODS)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
+from .files import remove_leftovers
+from .locks import locked
 from .manifests import Manifest, Provenance
 from .paths import comparison_path
 
@@ -227,5 +229,7 @@ def write_comparison(comparison: Comparison) -> Path:
         comparison=comparison,
         provenance=Provenance.now(),
     )
-    manifest.write(path)
+    with locked(path.parent):
+        remove_leftovers(path.parent)
+        manifest.write(path)
     return path

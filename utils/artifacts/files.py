@@ -1,21 +1,20 @@
 """A file exists under its name only when it is whole: write beside it, flush to disk, rename."""
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from ..process.libraries import naming
 from ..reading import parse_json, read_text
-
-_SECONDS_TO_LET_GO = 2.0  # a killed process holds its locks until the system has taken down its memory
+from .locks import locked
+from .paths import scratch_root
 
 
 @contextlib.contextmanager
@@ -27,13 +26,12 @@ def _beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         _sync(temporary)
         os.replace(temporary, path)
-    except BaseException as error:
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # "No space left on device" says more with a name
         raise
     _sync(path.parent)
 
@@ -104,36 +102,36 @@ def publish_folder(temporary: Path, final: Path) -> None:
     _sync(final.parent)
 
 
-@contextlib.contextmanager
-def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
-    """Hold an exclusive lock on `path` (made if absent) against other processes. A killed process holds none.
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes left half written of this file, or of all files, in a folder.
 
-    Args:
-        refusal: what to say if somebody else holds it for more than a moment. None waits for its turn.
-
-    Raises: ValueError with the refusal.
+    The caller holds the lock of what lies there: nobody else is writing it, on any machine.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        deadline = time.monotonic() + _SECONDS_TO_LET_GO
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ValueError(f"{path.parent}: {refusal}: wait for it or stop it") from None
-                time.sleep(0.05)
+    for temporary in folder.glob(f".{name}.*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder for files that a library insists on. It is gone when the context ends.
+
+    A kill leaves it, but not for longer than until the next process needs one: all use the same, in turn.
+    """
+    folder = scratch_root()
+    with locked(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         try:
-            yield
+            yield folder
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            shutil.rmtree(folder)
 
 
 def _sync(path: Path) -> None:
     """Bring a file's or a folder's contents to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -22,7 +22,8 @@ from ..reading import parse_yaml, read_text
 from ..terminal import one_line
 from .checksums import checksum_of_json
 from .differences import difference_lines, why_another_pool
-from .files import atomic_write, read_json, write_json
+from .files import atomic_write, read_json, remove_leftovers, write_json
+from .locks import locked
 from .paths import RunPaths
 
 FORMAT_VERSION = 1
@@ -247,12 +248,14 @@ def keep_config(paths: RunPaths, config: RunConfig) -> None:
 
     A trained run keeps that of its training.
     """
-    if not paths.manifest.is_file():
-        write_config(paths, config)
+    with locked(paths.config):
+        if not paths.manifest.is_file():
+            write_config(paths, config)
 
 
 def write_config(paths: RunPaths, config: RunConfig) -> None:
-    """The resolved config, every default written out: the first file of a run."""
+    """The resolved config, every default written out: the first file of a run. The caller holds its lock."""
+    remove_leftovers(paths.root, paths.config.name)
     with atomic_write(paths.config) as file:
         yaml.dump(config.model_dump(mode="json"), file, ConfigDumper, sort_keys=False, allow_unicode=True)
 

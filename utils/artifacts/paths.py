@@ -17,6 +17,11 @@ def manifest_in(folder: Path) -> Path:
     return folder / "manifest.json"
 
 
+def lock_of(thing: Path) -> Path:
+    """The file that is locked by whoever writes a file or folder."""
+    return thing.parent / ".locks" / f"{thing.name}.lock"
+
+
 def checkpoint_name(step: int) -> str:
     return f"checkpoint-{step}"
 
@@ -88,6 +93,11 @@ class RunPaths:
     def evaluation_manifest(self) -> Path:
         return manifest_in(self.evaluation)
 
+    @property
+    def evaluation_parts(self) -> Path:
+        """A model as vLLM reads it, while that starts."""
+        return self.evaluation / "parts"
+
     def checkpoint(self, step: int) -> Path:
         return self.root / checkpoint_name(step)
 
@@ -122,6 +132,11 @@ def comparison_path(name: str) -> Path:
 def cached_pool(key: str) -> Path:
     """Where what was read of a large text file is kept."""
     return cache_root() / "pools" / f"{key}.npz"
+
+
+def scratch_root() -> Path:
+    """Where files lie that are needed for a moment."""
+    return cache_root() / "scratch"
 
 
 def cache_root() -> Path:

@@ -14,13 +14,14 @@ from pydantic import BaseModel, ValidationError
 
 from ..reading import load_npy
 from .checksums import check_contents, checksums_of
-from .files import locked, publish_folder, read_json, save_array, write_json
+from .files import atomic_write, publish_folder, read_json, save_array, write_json
 from .manifests import PoolManifest, Provenance, check_inputs
 from .paths import RunPaths, manifest_in, run_named
 
 FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
 TEXTS = "subset.jsonl"
 _AGAIN = "choose it again (select_s2l.py --overwrite)"
+_UNFINISHED = ".parts"  # end of the name of a folder that is being written
 CONTAMINATION = "contamination.json"  # the report on rows that contain benchmark questions
 
 
@@ -130,30 +131,37 @@ class SubsetContents:
 
 
 def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContents) -> None:
-    """Write the whole folder beside its place, then rename it: it is there complete, or not at all."""
+    """Write the whole folder beside its place, then rename it: it is there complete, or not at all.
+
+    The caller holds the lock of the run's subsets, and has called `remove_unfinished_subsets`.
+    """
     assert contents.indices.dtype == np.int64 and np.all(np.diff(contents.indices) > 0)
     assert contents.clusters_N.dtype == np.int32
-    temporary = folder.with_name(f".{folder.name}.parts")
-    with locked(folder.with_name(f".{folder.name}.lock"), "another launch is writing this subset"):
+    temporary = folder.with_name(f".{folder.name}{_UNFINISHED}")
+    temporary.mkdir(parents=True)
+    try:
+        save_array(temporary / "indices.npy", contents.indices)
+        save_array(temporary / "clusters.npy", contents.clusters_N)
+        write_json(temporary / "composition.json", contents.composition)
+        if contents.centroids_KT is not None:
+            save_array(temporary / "centroids.npy", contents.centroids_KT)
+        for name, report in contents.reports.items():
+            write_json(temporary / name, report)
+        if contents.lines is not None:
+            with atomic_write(temporary / TEXTS, "wb") as file:
+                file.writelines(line + b"\n" for line in contents.lines)
+        checksums = checksums_of(temporary.iterdir())
+        replace(manifest, checksums=checksums).write(manifest_in(temporary))
+        publish_folder(temporary, folder)
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
-            save_array(temporary / "indices.npy", contents.indices)
-            save_array(temporary / "clusters.npy", contents.clusters_N)
-            write_json(temporary / "composition.json", contents.composition)
-            if contents.centroids_KT is not None:
-                save_array(temporary / "centroids.npy", contents.centroids_KT)
-            for name, report in contents.reports.items():
-                write_json(temporary / name, report)
-            if contents.lines is not None:
-                with open(temporary / TEXTS, "wb") as file:
-                    file.writelines(line + b"\n" for line in contents.lines)
-            checksums = checksums_of(temporary.iterdir())
-            replace(manifest, checksums=checksums).write(manifest_in(temporary))
-            publish_folder(temporary, folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+        raise
+
+
+def remove_unfinished_subsets(paths: RunPaths) -> None:
+    """Remove what a killed command left half written. The caller holds the lock of the run's subsets."""
+    for folder in paths.root.glob(f".{paths.subset.name}*{_UNFINISHED}"):
+        shutil.rmtree(folder)
 
 
 def stability_path(folder: Path) -> Path:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.files import save_arrays
+from ..artifacts.files import remove_leftovers, save_arrays
+from ..artifacts.locks import locked
 from ..artifacts.paths import cached_pool
 from ..config.schema import DataConfig
 from ..process.reporter import reporter
@@ -85,14 +86,16 @@ class Pool:
         assert isinstance(self._rows, TextRows), "only text containers are kept"
         texts = {"fingerprint": self.fingerprint, "source_names": self.source_names}
         arrays = {
-            # One file holds all, so that one rename makes it whole and processes may write it at once.
+            # One file holds all, so that one rename makes it whole.
             # As JSON, since an array of texts takes as much for each as for the longest.
             "texts": np.frombuffer(json.dumps(texts).encode(), np.uint8),
             "offsets": np.frombuffer(self._rows.offsets, np.int64),
             "source_codes": self.source_codes,
             "excluded": self.excluded,
         }
-        save_arrays(cache, arrays)
+        with locked(cache):
+            remove_leftovers(cache.parent, cache.name)
+            save_arrays(cache, arrays)
 
     def _read_all(self) -> None:
         """Read every row once. Raises: ValueError."""

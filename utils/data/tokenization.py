@@ -24,9 +24,11 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..artifacts.checksums import check_contents, checksums_of
-from ..artifacts.files import locked, publish_folder, save_array
+from ..artifacts.files import publish_folder, save_array
+from ..artifacts.locks import locked
 from ..artifacts.tokens import TokensFolder, TokensManifest
 from ..config.names import PromptTemplate
+from ..process.libraries import naming
 from ..process.reporter import reporter
 from ..reading import load_npy
 from .pool import Pool
@@ -131,7 +133,7 @@ def tokenize_pool(
     manifest = TokensManifest(status="complete", inputs=inputs)
     folder = manifest.folder
     if not _is_whole(folder):
-        with locked(folder.with_name(f".{folder.name}.lock")):
+        with locked(folder):
             if not _is_whole(folder):  # nor did another process make it meanwhile
                 if folder.is_dir():
                     reporter.warn(f"note: {folder} is damaged: the pool is tokenized again")
@@ -209,7 +211,7 @@ def _write_tokens(
     encode = _encode_two_sides if manifest.is_encoder_decoder else _encode_one_sequence
     lengths = np.zeros(len(pool), np.int64)
     starts, whole_lengths, whole_responses = (np.zeros(len(pool), np.int32) for _ in range(3))
-    with open(files.tokens, "wb") as file:
+    with naming(files.tokens), open(files.tokens, "wb") as file:
         progress = tqdm(total=len(pool), desc="tokenize", unit=" examples", disable=None)
         for first in range(0, len(pool), _EXAMPLES_PER_CALL):
             rows = range(first, min(first + _EXAMPLES_PER_CALL, len(pool)))

@@ -167,7 +167,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         name: {**inputs, "limit": evaluation.limit_of(name), **own}
         for name, own in _own_inputs(sets, lm_eval_tasks, data.max_length).items()
     }
-    finished = frozenset() if overwrite else _finished(RunPaths(config.run_name), inputs, each_inputs)
+    finished = frozenset() if overwrite else finished_results(config.run_name, inputs, each_inputs)
     unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
         run_name=config.run_name,
@@ -293,10 +293,11 @@ def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
     return base_fingerprint(config.model_section, config.seed)
 
 
-def _finished(
-    paths: RunPaths, inputs: dict[str, Any], each_inputs: dict[str, dict[str, Any]]
+def finished_results(
+    run_name: str, inputs: dict[str, Any], each_inputs: dict[str, dict[str, Any]]
 ) -> frozenset[str]:
     """What has its result. Raises: ValueError if the folder's results come from other inputs."""
+    paths = RunPaths(run_name)
     if not paths.evaluation_manifest.is_file():
         return frozenset()
     recorded = EvaluationManifest.read(paths.evaluation_manifest).inputs

@@ -13,46 +13,65 @@ from ..artifacts.evaluations import (
     read_result,
     write_result,
 )
+from ..artifacts.files import remove_leftovers
+from ..artifacts.locks import locked
 from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig
 from ..process.memory import keep_freed_memory
 from .measuring import measure
 from .models.load import Models
-from .plan import EvaluationPlan
+from .plan import EvaluationPlan, finished_results
 
 
 def run_evaluation(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> EvaluationResults:
     """Measure everything that has no result yet. The results go to res/<run_name>/evaluation.
 
     Raises:
-        ValueError: if the model cannot be loaded or its losses are not finite.
+        ValueError: if the model cannot be loaded or its losses are not finite, or if another command is
+            evaluating this run or has done so with other inputs.
     """
     keep_freed_memory()
     paths = RunPaths(config.run_name)
-    inputs = {**plan.inputs, "files": {name: plan.each_inputs[name]["file"] for name in plan.names}}
-    pending = [name for name in plan.names if name not in plan.finished]
-    if pending:
-        models = Models(config, plan, with_losses=HELDOUT in pending)
-        if overwrite:  # only now that the model is there to measure
-            shutil.rmtree(paths.evaluation, ignore_errors=True)
-        keep_config(paths, config)
-        _write_manifest(paths, "running", inputs)
-        for name in pending:
-            begun = time.monotonic()
-            lines, measured = measure(models, config, plan, name)
-            made = EvaluationProvenance.now(
-                device=models.device.type, seconds=round(time.monotonic() - begun, 1)
-            )
-            result = EvaluationResult(
-                status="complete", inputs=plan.each_inputs[name], measured=measured, provenance=made
-            )
-            write_result(paths.evaluation, name, result, lines)
-    recorded = EvaluationManifest.read(paths.evaluation_manifest)
-    if not recorded.is_complete or recorded.inputs != inputs:
-        _write_manifest(paths, "complete", inputs)
-    results = {name: read_result(paths.evaluation, name) for name in plan.names}
+    with locked(paths.evaluation, "another command is evaluating this run"):
+        remove_leftovers(paths.evaluation)
+        shutil.rmtree(paths.evaluation_parts, ignore_errors=True)
+        # Another command may have measured something since the plan was made.
+        finished = (
+            frozenset() if overwrite else finished_results(config.run_name, plan.inputs, plan.each_inputs)
+        )
+        _measure_all(config, plan, [name for name in plan.names if name not in finished], overwrite)
+        inputs = _inputs(plan)
+        recorded = EvaluationManifest.read(paths.evaluation_manifest)
+        if not recorded.is_complete or recorded.inputs != inputs:
+            _write_manifest(paths, "complete", inputs)
+        results = {name: read_result(paths.evaluation, name) for name in plan.names}
     return EvaluationResults(config.run_name, plan.step, paths.evaluation, results)
+
+
+def _measure_all(config: RunConfig, plan: EvaluationPlan, pending: list[str], overwrite: bool) -> None:
+    """Leave a result on disk for each of these names."""
+    if not pending:
+        return
+    paths = RunPaths(config.run_name)
+    models = Models(config, plan, with_losses=HELDOUT in pending)
+    if overwrite:  # only now that the model is there to measure
+        shutil.rmtree(paths.evaluation, ignore_errors=True)
+    keep_config(paths, config)
+    _write_manifest(paths, "running", _inputs(plan))
+    for name in pending:
+        begun = time.monotonic()
+        lines, measured = measure(models, config, plan, name)
+        made = EvaluationProvenance.now(device=models.device.type, seconds=round(time.monotonic() - begun, 1))
+        result = EvaluationResult(
+            status="complete", inputs=plan.each_inputs[name], measured=measured, provenance=made
+        )
+        write_result(paths.evaluation, name, result, lines)
+
+
+def _inputs(plan: EvaluationPlan) -> dict[str, Any]:
+    """Those of the evaluation as a whole."""
+    return {**plan.inputs, "files": {name: plan.each_inputs[name]["file"] for name in plan.names}}
 
 
 def _write_manifest(paths: RunPaths, status: Literal["running", "complete"], inputs: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ import functools
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +27,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from ..artifacts.checkpoints import checkpoint_fingerprint
+from ..artifacts.files import scratch_folder
 from ..config.schema import LoraConfig, ModelConfig
 from ..data.tokenization import tokenizer_fingerprint
 from ..process.hub import looked_for
@@ -95,11 +95,11 @@ def check_saved_tokenizer(tokenizer: PreTrainedTokenizerBase, model: ModelConfig
         ValueError: if another tokenizer comes back.
     """
     config = base_config(model)
-    with tempfile.TemporaryDirectory() as name:
-        config.save_pretrained(name)
-        tokenizer.save_pretrained(name)
-        found = tokenizer_fingerprint(load_checkpoint_tokenizer(Path(name), model))
-        is_found_by_others = _auto_tokenizer_agrees(name, tokenizer, model)
+    with scratch_folder() as folder:
+        config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        found = tokenizer_fingerprint(load_checkpoint_tokenizer(folder, model))
+        is_found_by_others = _auto_tokenizer_agrees(str(folder), tokenizer, model)
     expected = tokenizer_fingerprint(tokenizer)
     if found != expected:
         raise ValueError(

@@ -15,12 +15,15 @@ The YAML needs run_name, model and data. Losses go to res/<run_name>/trajectorie
 be scored is named, the training goes on, and selection refuses to choose without it.
 """
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 from ..artifacts.checkpoints import find_checkpoints, remove_older_scored_checkpoints
+from ..artifacts.locks import locked
 from ..artifacts.paths import RunPaths
 from ..artifacts.trajectories.write import TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
@@ -65,9 +68,15 @@ class TrajectoryCallback(TrainerCallback):
                 return
 
     def score_missing(self) -> None:
-        """Score the checkpoints without losses, as a kill after the last save leaves one."""
-        saved = find_checkpoints(self._paths.root).keys() - self.failed.keys()
-        self._score(self._paths.root, saved - set(self._scored_steps()))
+        """Score the checkpoints without losses, as a kill after the last save leaves one.
+
+        Raises: ValueError while another launch is training this run.
+        """
+        with contextlib.ExitStack() as held:
+            if os.environ.get("RANK", "0") == "0":  # with checkpoints.keep: last it removes some
+                held.enter_context(locked(self._paths.manifest, "another launch is training this run"))
+            saved = find_checkpoints(self._paths.root).keys() - self.failed.keys()
+            self._score(self._paths.root, saved - set(self._scored_steps()))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         is_ours = self._paths.checkpoint(state.global_step).is_dir()

@@ -1,5 +1,6 @@
 """Which checkpoints are scored, on what tokens, into which folder: all checked before a model is loaded."""
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,10 @@ def _unrecorded_tokenizer(chosen: dict[int, Path | None]) -> TokenizerOrigin | N
     return "checkpoints" if all(map(holds_tokenizer, foreign)) else "base model"
 
 
-def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]:
-    """Open the results folder and return the readable steps that are not scored yet.
+def begin(
+    plan: ScoringPlan, overwrite: bool, device: torch.device
+) -> contextlib.AbstractContextManager[list[int]]:
+    """Open the results folder and hold the locks of what is scored. Gives the steps that are not scored yet.
 
     Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
     """
@@ -160,4 +163,4 @@ def begin(plan: ScoringPlan, overwrite: bool, device: torch.device) -> list[int]
         unreadable=tuple(plan.unreadable),
         record=replace(plan.record, tokens=num_tokens, device_name=device_name(device)),
     )
-    return plan.folder.begin(request, overwrite)
+    return plan.folder.scoring(request, overwrite)

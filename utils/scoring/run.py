@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from transformers import PretrainedConfig
 
-from ..artifacts.files import locked, read_json, write_json
+from ..artifacts.files import read_json, write_json
+from ..artifacts.locks import locked
 from ..artifacts.manifests import keep_config
-from ..artifacts.paths import RunPaths, checkpoint_name
+from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig, TrajectoriesConfig
 from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
 from ..modeling.loading import base_config, check_weights, load_base_model, load_checkpoint, load_tokenizer
@@ -59,12 +60,7 @@ def run_scoring(
     """
     keep_freed_memory()
     with contextlib.ExitStack() as held:
-        if launch.rank == 0:
-            # One lock for each checkpoint, so that jobs for different ones may run side by side.
-            for step in plan.fingerprints:
-                lock = plan.folder.parts / f"{checkpoint_name(step)}.lock"
-                held.enter_context(locked(lock, f"another launch is scoring checkpoint {step}"))
-        steps = launch.first(lambda: begin(plan, overwrite, launch.device))
+        steps = launch.first(lambda: held.enter_context(begin(plan, overwrite, launch.device)))
         if launch.rank == 0:
             paths = RunPaths(config.run_name)
             keep_config(paths, config)
@@ -156,11 +152,12 @@ def tokens_per_batch(
 def _recorded_tokens_per_batch(config: RunConfig, plan: ScoringPlan, device: torch.device) -> int:
     """Written down before the first unit and read again on a restart: other batches give other last bits."""
     path = plan.folder.batching
-    if path.is_file() and config.trajectories.max_tokens_per_batch is None:
-        return read_json(path)["max_tokens_per_batch"]
-    max_tokens = tokens_per_batch(config.trajectories, base_config(config.model_section), device)
-    write_json(path, {"max_tokens_per_batch": max_tokens})
-    return max_tokens
+    with locked(plan.folder.path):
+        if path.is_file() and config.trajectories.max_tokens_per_batch is None:
+            return read_json(path)["max_tokens_per_batch"]
+        max_tokens = tokens_per_batch(config.trajectories, base_config(config.model_section), device)
+        write_json(path, {"max_tokens_per_batch": max_tokens})
+        return max_tokens
 
 
 @torch.no_grad()

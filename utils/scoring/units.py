@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.files import locked, save_arrays
+from ..artifacts.files import save_arrays
+from ..artifacts.locks import locked
 from ..artifacts.paths import checkpoint_name
 from ..data.batching import scoring_lengths
 from ..process.reporter import reporter
@@ -55,6 +56,9 @@ class Units:
     def pending(self, steps: list[int]) -> list[Unit]:
         """Units of these checkpoints that are not whole on disk, checkpoint after checkpoint."""
         folders = {step: self._folder(step) for step in steps}
+        with locked(self._plan.folder.path):  # else another launch might just be removing an empty parts/
+            for folder in folders.values():
+                folder.mkdir(parents=True, exist_ok=True)
         units = [Unit(step, number) for step in steps for number in range(self.per_checkpoint)]
         return [unit for unit in units if not _is_whole(folders[unit.step] / unit.file_name)]
 
@@ -76,7 +80,7 @@ class Units:
         # From the last, which is the likeliest to be missing.
         if not all((folder / unit.file_name).is_file() for unit in reversed(units)):
             return
-        with locked(self._plan.folder.parts / ".lock"):
+        with locked(self._plan.folder.path):
             if not folder.is_dir():  # another worker was faster
                 return
             pieces = ((self.rows(unit), *_read_part(folder / unit.file_name)) for unit in units)

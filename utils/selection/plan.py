@@ -34,6 +34,7 @@ class SelectionPlan:
         limits: how many rows of each source.
         listed: rows named one by one.
         requests: the subsets that are asked for, the smallest first.
+        starts_over: what is there does not count.
         pending: those of them that are to be made.
         most_clusters: how many clusters there may be, None for a method without.
         remarks: for the user.
@@ -49,6 +50,7 @@ class SelectionPlan:
     listed: ListedRows
     limits: Limits
     requests: list[SubsetRequest]
+    starts_over: bool
     pending: list[SubsetRequest]
     most_clusters: int | None
     remarks: list[str]
@@ -99,11 +101,6 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     remarks = [*settings_remarks(config, method), *remarks, *sources_remarks(config, method, pool)]
     remarks += other_tokens_remarks(config, trajectories)
     remarks += _check_budgets(settings, candidates, limits, requests)
-    pending = [
-        request
-        for request in requests
-        if overwrite or not subset_is_there(request.folder, request.inputs, pool.has_texts)
-    ]
     num_clusters = most_clusters(settings, candidates) if "num_clusters" in method.settings else None
     stopwatch.lap("checking the rows")
     return SelectionPlan(
@@ -115,12 +112,20 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
         listed=listed,
         limits=limits,
         requests=requests,
-        pending=pending,
+        starts_over=overwrite,
+        pending=requests if overwrite else pending_requests(requests, pool),
         most_clusters=num_clusters,
         remarks=remarks,
         warnings=_warnings(settings, candidates, requests, num_clusters),
         seconds=stopwatch.seconds,
     )
+
+
+def pending_requests(requests: list[SubsetRequest], pool: Rows) -> list[SubsetRequest]:
+    """Those of which no subset is on disk. Raises: ValueError where one was made from other inputs."""
+    return [
+        request for request in requests if not subset_is_there(request.folder, request.inputs, pool.has_texts)
+    ]
 
 
 def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> None:

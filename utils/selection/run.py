@@ -8,15 +8,22 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.differences import pool_record
+from ..artifacts.locks import locked
 from ..artifacts.manifests import Provenance, keep_config
 from ..artifacts.paths import RunPaths
-from ..artifacts.subsets import SubsetContents, SubsetManifest, write_subset
+from ..artifacts.subsets import (
+    SubsetContents,
+    SubsetManifest,
+    read_clusters,
+    remove_unfinished_subsets,
+    write_subset,
+)
 from ..artifacts.trajectories.read import read_num_response_tokens
 from .budgets import SubsetRequest
 from .candidates import Choice
 from .composition import compose
 from .limits import needs_whole_order, order_within, rows_within_tokens
-from .plan import SelectionPlan, Stopwatch
+from .plan import SelectionPlan, Stopwatch, pending_requests
 from .remarks import few_rows_of_each
 
 
@@ -48,16 +55,25 @@ class SelectionResult:
 def run_selection(plan: SelectionPlan) -> SelectionResult:
     """Choose once, write each subset that is pending (at least one is).
 
-    Raises: ValueError for a budget of tokens too small for the first row, which only their order shows.
+    Raises:
+        ValueError: for a budget of tokens too small for the first row, which only their order shows, or if
+            another command is choosing for this run or has done so from other inputs.
     """
-    keep_config(RunPaths(plan.config.run_name), plan.config)
+    paths = RunPaths(plan.config.run_name)
     stopwatch = Stopwatch(plan.seconds)
-    choice = _choose(plan)
-    stopwatch.lap("choosing")
-    subsets = []
-    for request in plan.pending:
-        subsets.append(_write(plan, request, choice, stopwatch.seconds))
-        stopwatch.lap("writing")
+    with locked(paths.subset, "another command is choosing the rows of this run"):
+        remove_unfinished_subsets(paths)
+        if not plan.starts_over and not pending_requests(plan.requests, plan.pool):
+            # Another command has chosen the same since the plan was made.
+            made = [SubsetFiles(request.folder, read_clusters(request.folder)[2]) for request in plan.pending]
+            return SelectionResult(made, [], [], stopwatch.seconds)
+        keep_config(paths, plan.config)
+        choice = _choose(plan)
+        stopwatch.lap("choosing")
+        subsets = []
+        for request in plan.pending:
+            subsets.append(_write(plan, request, choice, stopwatch.seconds))
+            stopwatch.lap("writing")
     warnings = [*choice.warnings, *([] if plan.warnings else _warnings(plan, subsets))]
     return SelectionResult(subsets, list(choice.remarks), warnings, stopwatch.seconds)
 

@@ -11,10 +11,12 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from ..artifacts.checkpoints import newest_resumable_checkpoint
-from ..artifacts.files import locked
+from ..artifacts.files import remove_leftovers
+from ..artifacts.locks import locked
 from ..artifacts.manifests import write_config
 from ..artifacts.paths import RunPaths, step_of
 from ..artifacts.trainings import TrainingManifest, TrainingProvenance, TrainingWork
+from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.schema import RunConfig
 from ..data.batching import scoring_lengths
 from ..modeling.devices import device_name
@@ -50,7 +52,7 @@ def run_training(
     paths = RunPaths(config.run_name)
     with contextlib.ExitStack() as held:
         if state.is_main_process:
-            held.enter_context(locked(paths.root / ".lock", "another launch is training this run"))
+            held.enter_context(locked(paths.manifest, "another launch is training this run"))
             check_folder(paths, plan)
             held.enter_context(copied_to(paths.log, log_heading))
         state.wait_for_everyone()
@@ -86,11 +88,12 @@ def _train(
     state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
     if state.is_main_process:
         _clear_folder(paths, newest)
-        write_config(paths, config)
         manifest = TrainingManifest(
             status="running", inputs=plan.inputs, data=plan.data, provenance=_provenance(plan, work=work)
         )
-        manifest.write(paths.manifest)
+        with locked(paths.config):  # until the manifest is there, another stage may write a config of its own
+            write_config(paths, config)
+            manifest.write(paths.manifest)
         batches = plan.batches
         continuing = f"; continuing from {newest.name}" if newest else ""
         reporter.say(
@@ -120,15 +123,24 @@ def _train(
 
 
 def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
-    """Remove half-written saves, and what was made of weights that training does not continue from."""
+    """Remove half-written saves, and what was made of weights that training does not continue from.
+
+    Raises: ValueError while somebody scores or evaluates these weights.
+    """
     shutil.rmtree(paths.training_parts, ignore_errors=True)
+    for file in (paths.manifest, paths.metrics):
+        remove_leftovers(paths.root, file.name)
     if newest is not None:
         remove_older_training_state(paths, newest=step_of(newest) or 0)
         return
-    stale = [*paths.root.glob("checkpoint-*"), paths.trajectories, paths.evaluation]
-    for folder in (folder for folder in stale if folder.exists()):
-        reporter.warn(f"  removing {folder}: made of the weights that are trained anew")
-        shutil.rmtree(folder)
+    stale = [paths.trajectories, paths.evaluation, *paths.root.glob("checkpoint-*")]
+    with locked(paths.evaluation, "another command is evaluating this run"):
+        for folder in (folder for folder in stale if folder.exists()):
+            reporter.warn(f"  removing {folder}: made of the weights that are trained anew")
+            if folder == paths.trajectories:
+                TrajectoryFolder(folder).remove()
+            else:
+                shutil.rmtree(folder)
     paths.metrics.unlink(missing_ok=True)
 
 

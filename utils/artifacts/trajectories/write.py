@@ -5,7 +5,7 @@ Legend: N examples of the pool.
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import numpy as np
 from ...process.reporter import reporter
 from ...reading import load_npy
 from ..checksums import checksum, checksums_of
-from ..files import array_in_place, locked
+from ..files import array_in_place, remove_leftovers
+from ..locks import locked
 from ..manifests import Provenance, check_inputs
-from ..paths import checkpoint_name, manifest_in, step_of
+from ..paths import checkpoint_name, lock_of, manifest_in, step_of
 from .manifest import ScoringRecord, TrajectoriesManifest
 
 LOSS = "loss"
@@ -78,8 +79,8 @@ class TrajectoryFolder:
 
     @property
     def batching(self) -> Path:
-        """With what batches the unfinished checkpoints are scored, which a restart keeps to."""
-        return self.parts / "batching.json"
+        """With what batches the checkpoints are scored, which a restart keeps to."""
+        return self.path / "batching.json"
 
     def scored_steps(self, quantities: Iterable[str] = (LOSS,)) -> list[int]:
         """Steps of which all these quantities are whole on disk, ascending."""
@@ -105,10 +106,24 @@ class TrajectoryFolder:
         scored = self.scored_steps()
         return bool(scored) and set(scored) <= set(self.scored_steps(KEPT[kept]))
 
+    @contextlib.contextmanager
+    def scoring(self, request: ScoringRequest, overwrite: bool = False) -> Iterator[list[int]]:
+        """`begin`, and keep other launches from scoring the same checkpoints as long as the context lasts.
+
+        Each checkpoint has a lock of its own, so that jobs for different ones may run side by side.
+        """
+        with contextlib.ExitStack() as held:
+            with locked(self.path):
+                for step in request.checkpoints:
+                    refusal = f"another launch is scoring checkpoint {step}"
+                    held.enter_context(locked(self.quantity(step), refusal))
+                pending = self.begin(request, overwrite)
+            yield pending
+
     def begin(self, request: ScoringRequest, overwrite: bool = False) -> list[int]:
         """Open the folder for what is requested, or refuse if what lies there was made from other inputs.
 
-        The caller keeps other launches from scoring the same steps meanwhile. What a killed launch left half
+        The caller holds the locks of the folder and of these checkpoints. What a killed launch left half
         written goes.
 
         Args:
@@ -123,29 +138,28 @@ class TrajectoryFolder:
             ValueError: naming the differing entries.
         """
         checkpoints = request.checkpoints
-        with locked(self._lock):
-            if overwrite:
-                self._drop(request.inputs, checkpoints)
-            there = self.check(request.inputs, checkpoints, request.record.data)
-            recorded_files = {} if there is None else there.checksums or {}
-            self._remove_changed(recorded_files, checkpoints)
-            pending = sorted(checkpoints.keys() - set(self.scored_steps(request.quantities)))
-            self._remove_leftovers(checkpoints, checkpoints.keys() - pending)
-            self._save_num_response_tokens(request.num_response_tokens)
-            known = {} if there is None else there.checkpoints
-            recorded = {**dict.fromkeys(request.unreadable, "unreadable"), **known, **checkpoints}
-            manifest = TrajectoriesManifest(
-                inputs=request.inputs,
-                checkpoints={step: recorded[step] for step in sorted(recorded)},
-                unscorable_rows=np.flatnonzero(request.num_response_tokens == 0).tolist(),
-                device_seconds={} if there is None else there.device_seconds,
-                checksums=self._checksums(recorded_files, written_anew=pending),
-                **self._state(recorded),
-                **vars(request.record),
-            )
-            # Where all is scored already, the record stays that of the launch that scored it.
-            if pending or there is None or there.checkpoints != recorded or not there.is_complete:
-                manifest.write(manifest_in(self.path))
+        if overwrite:
+            self._drop(request.inputs, checkpoints)
+        there = self.check(request.inputs, checkpoints, request.record.data)
+        recorded_files = {} if there is None else there.checksums or {}
+        self._remove_changed(recorded_files, checkpoints)
+        pending = sorted(checkpoints.keys() - set(self.scored_steps(request.quantities)))
+        self._remove_leftovers(checkpoints, checkpoints.keys() - pending)
+        self._save_num_response_tokens(request.num_response_tokens)
+        known = {} if there is None else there.checkpoints
+        recorded = {**dict.fromkeys(request.unreadable, "unreadable"), **known, **checkpoints}
+        manifest = TrajectoriesManifest(
+            inputs=request.inputs,
+            checkpoints={step: recorded[step] for step in sorted(recorded)},
+            unscorable_rows=np.flatnonzero(request.num_response_tokens == 0).tolist(),
+            device_seconds={} if there is None else there.device_seconds,
+            checksums=self._checksums(recorded_files, written_anew=pending),
+            **self._state(recorded),
+            **vars(request.record),
+        )
+        # Where all is scored already, the record stays that of the launch that scored it.
+        if pending or there is None or there.checkpoints != recorded or not there.is_complete:
+            manifest.write(manifest_in(self.path))
         return pending
 
     def check(
@@ -193,6 +207,8 @@ class TrajectoryFolder:
     ) -> None:
         """Put one checkpoint's results in place and bring the manifest up to date.
 
+        The caller holds the lock of the folder.
+
         Args:
             num_examples: N.
             pieces: (row numbers, quantity -> array in their order, seconds that a device took), read one at
@@ -213,25 +229,33 @@ class TrajectoryFolder:
                         targets[quantity][:] = np.nan
                     targets[quantity][rows] = values
             # Before the losses take their name: after a kill the rest can be found out anew, and this cannot.
-            with locked(self._lock):
-                manifest = TrajectoriesManifest.read(manifest_in(self.path))
-                known = {**manifest.device_seconds, step: round(device_seconds, 3)}
-                replace(manifest, device_seconds=known).write(manifest_in(self.path))
-        with locked(self._lock):
             manifest = TrajectoriesManifest.read(manifest_in(self.path))
-            written = checksums_of(self._files(step))
-            manifest = replace(
-                manifest,
-                checksums=dict(sorted({**(manifest.checksums or {}), **written}.items())),
-                **self._state(manifest.checkpoints),
-            )
+            known = {**manifest.device_seconds, step: round(device_seconds, 3)}
+            manifest = replace(manifest, device_seconds=known)
             manifest.write(manifest_in(self.path))
+        written = checksums_of(self._files(step))
+        manifest = replace(
+            manifest,
+            checksums=dict(sorted({**(manifest.checksums or {}), **written}.items())),
+            **self._state(manifest.checkpoints),
+        )
+        manifest.write(manifest_in(self.path))
         # The parts go last: a launch that finds the checkpoint in place may remove what is left of them.
-        self._remove_parts(step)
+        self._remove_parts([step])
 
-    @property
-    def _lock(self) -> Path:
-        return self.path / ".lock"
+    def remove(self) -> None:
+        """Remove all of it. Raises: ValueError while a launch fills it."""
+        with locked(self.path):
+            self._refuse_others(own=())
+            shutil.rmtree(self.path)
+
+    def _refuse_others(self, own: Container[int]) -> None:
+        """Refuse while somebody scores another checkpoint than our own. No launch can begin meanwhile."""
+        for lock in lock_of(self.quantity(0)).parent.glob("checkpoint-*"):
+            step = step_of(Path(lock.stem))
+            if step is not None and step not in own:
+                with locked(self.quantity(step), f"another launch is scoring checkpoint {step}"):
+                    pass
 
     def _files(self, step: int) -> list[Path]:
         """All quantities of a checkpoint that are there."""
@@ -253,9 +277,14 @@ class TrajectoryFolder:
         return dict(sorted({**known, **checksums_of([*unknown, self.num_response_tokens])}.items()))
 
     def _drop(self, inputs: dict[str, Any], checkpoints: dict[int, str]) -> None:
-        """Remove what is asked for and no more: another job may be scoring other checkpoints of this run."""
+        """Remove what is asked for and no more: another job may be scoring other checkpoints of this run.
+
+        Raises: ValueError if all losses would have to go, and one does.
+        """
         path = manifest_in(self.path)
         same_inputs = path.is_file() and TrajectoriesManifest.read(path).inputs == inputs
+        if not same_inputs:
+            self._refuse_others(own=checkpoints)
         for step in checkpoints if same_inputs else self.scored_steps():
             for file in self._files(step):
                 file.unlink()
@@ -267,20 +296,17 @@ class TrajectoryFolder:
 
     def _remove_leftovers(self, checkpoints: Iterable[int], done: Iterable[int]) -> None:
         """Half-written files of a killed launch, and the parts of checkpoints that it had put together."""
-        names = [
-            manifest_in(self.path).name,
-            self.num_response_tokens.name,
-            *map(checkpoint_name, checkpoints),
-        ]
-        for name in names:
-            for file in self.path.glob(f".{name}.*tmp"):
-                file.unlink()
-        for step in done:
-            self._remove_parts(step)
+        of_all = (manifest_in(self.path), self.num_response_tokens, self.batching)
+        for name in (*(path.name for path in of_all), *map(checkpoint_name, checkpoints)):
+            remove_leftovers(self.path, name)
+        self._remove_parts(done)
 
-    def _remove_parts(self, step: int) -> None:
-        for parts in self.parts.glob(f"{checkpoint_name(step)}-*"):
-            shutil.rmtree(parts)
+    def _remove_parts(self, steps: Iterable[int]) -> None:
+        for step in steps:
+            for parts in self.parts.glob(f"{checkpoint_name(step)}-*"):
+                shutil.rmtree(parts)
+        with contextlib.suppress(OSError):  # another launch has parts there, or there are none
+            self.parts.rmdir()
 
     def _save_num_response_tokens(self, num_response_tokens: np.ndarray) -> None:
         path = self.num_response_tokens

@@ -1,8 +1,7 @@
 """The model of an evaluation, as its losses and its responses need it."""
 
 import gc
-import tempfile
-from pathlib import Path
+import shutil
 from typing import Any
 
 import torch
@@ -65,20 +64,22 @@ class Models:
 
         evaluation = self._config.evaluation
         tokenizer = self._plan.tokenizer
-        parts = RunPaths(self._config.run_name).root / "parts"
-        parts.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parts) as folder:
+        folder = RunPaths(self._config.run_name).evaluation_parts
+        folder.mkdir(parents=True)
+        try:
             # vLLM reads a whole model from disk, also where ours is an adapter or random weights.
             self._load().save_pretrained(folder)
             # Beside the config its model type would choose the tokenizer's class;
             # see `load_checkpoint_tokenizer`.
-            tokenizer.save_pretrained(Path(folder) / "tokenizer")
+            tokenizer.save_pretrained(folder / "tokenizer")
             gc.collect()
             torch.cuda.empty_cache()  # vLLM measures what is free
             return VllmModel(
-                folder=Path(folder),
+                folder=folder,
                 tokenizer=tokenizer,
                 dtype=self._config.model_section.dtype,
                 tensor_parallel=evaluation.tensor_parallel,
                 ends_as_configured=evaluation.chat_template,
             )
+        finally:
+            shutil.rmtree(folder)

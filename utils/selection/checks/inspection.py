@@ -25,7 +25,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ...artifacts.files import atomic_write, save_array, write_json
+from ...artifacts.files import atomic_write, remove_leftovers, save_array, write_json
+from ...artifacts.locks import locked
 from ...artifacts.paths import RunPaths
 from ...config.names import look_up
 from ...config.schema import RunConfig
@@ -180,7 +181,9 @@ def write_inspection(config: RunConfig, inspection: Inspection) -> Path:
         "known_below": inspection.known_below,
         "kinds": kinds,
     }
-    write_json(path, content)
+    with locked(path):
+        remove_leftovers(path.parent, path.name)
+        write_json(path, content)
     return path
 
 

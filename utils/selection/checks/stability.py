@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ...artifacts.files import write_json
-from ...artifacts.subsets import stability_path
+from ...artifacts.files import remove_leftovers, write_json
+from ...artifacts.locks import locked
+from ...artifacts.subsets import read_subset, stability_path
 from ...config.schema import RunConfig, SubsetConfig
 from ...terminal import spread_evenly
 from ..candidates import Choice
@@ -132,9 +133,17 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
 
 
 def run_stability(plan: StabilityPlan) -> Stability:
-    """Measure, and write the result beside the subset."""
-    stability = measure_stability(plan.made, plan.settings, plan.seed)
-    write_json(plan.path, _as_json(stability))
+    """Measure, and write the result beside the subset.
+
+    Raises: ValueError if another command is choosing for this run, or has chosen since the subset was opened.
+    """
+    made = plan.made
+    with locked(made.folder, "another command is choosing the rows of this run"):
+        if not np.array_equal(read_subset(made.folder).indices, made.indices):
+            raise ValueError(f"{made.folder}: found another subset than a moment ago: run the command again")
+        remove_leftovers(made.folder, plan.path.name)
+        stability = measure_stability(made, plan.settings, plan.seed)
+        write_json(plan.path, _as_json(stability))
     return stability
 
 
