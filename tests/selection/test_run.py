@@ -13,9 +13,10 @@ import pytest
 from select_s2l import select
 from tests.artifacts.examples import SCORING_INPUTS, forget_checksums
 from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
+from utils.artifacts.files import read_json
 from utils.artifacts.locks import locked
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.subsets import Subset, read_clusters, read_subset
+from utils.artifacts.subsets import Subset, read_subset
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.counts import budget_in_rows
 from utils.config.schema import SELECTION_PRESETS, RunConfig
@@ -120,7 +121,7 @@ def test_of_two_selections_at_once_one_is_refused_and_nothing_is_lost(place, cap
     with pytest.raises(ValueError, match="made from other inputs"):  # though nothing was there when planned
         run_selection(second)
     again = run_selection(first)
-    assert [made.composition for made in again.subsets] == [read_clusters(paths.subset)[2]]
+    assert [made.composition for made in again.subsets] == [read_json(paths.subset / "composition.json")]
     assert files_of(paths.root) == files
 
 

@@ -230,16 +230,23 @@ def read_centroids(folder: Path, manifest: SubsetManifest) -> np.ndarray | None:
     return centroids_KT
 
 
+def read_composition(folder: Path, manifest: SubsetManifest) -> dict[str, Any]:
+    """What the subset consists of. Raises: FileNotFoundError, or ValueError for a damaged file."""
+    path = folder / "composition.json"
+    check_contents(path, manifest.checksums, _AGAIN)
+    return read_json(path)
+
+
 def clusters_of_sources(folder: Path, manifest: SubsetManifest) -> dict[str, list[int]]:
     """Source -> the numbers of its clusters, ascending, as composition.json says.
 
     Raises: FileNotFoundError, or ValueError for a damaged file.
     """
-    path = folder / "composition.json"
-    check_contents(path, manifest.checksums, _AGAIN)
+    composition = read_composition(folder, manifest)
     try:
-        sources = _Composition.model_validate(read_json(path)).sources
+        sources = _Composition.model_validate(composition).sources
     except ValidationError:
+        path = folder / "composition.json"
         raise ValueError(f"{path}: found no clusters of each source, expected them: {_AGAIN}") from None
     return {name: sorted(source.clusters) for name, source in sources.items()}
 

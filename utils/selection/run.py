@@ -10,11 +10,11 @@ import numpy as np
 from ..artifacts.differences import pool_record
 from ..artifacts.locks import locked
 from ..artifacts.manifests import Provenance, keep_config
-from ..artifacts.paths import RunPaths
+from ..artifacts.paths import RunPaths, manifest_in
 from ..artifacts.subsets import (
     SubsetContents,
     SubsetManifest,
-    read_clusters,
+    read_composition,
     remove_unfinished_subsets,
     write_subset,
 )
@@ -65,8 +65,8 @@ def run_selection(plan: SelectionPlan) -> SelectionResult:
         remove_unfinished_subsets(paths)
         if not plan.starts_over and not pending_requests(plan.requests, plan.pool):
             # Another command has chosen the same since the plan was made.
-            made = [SubsetFiles(request.folder, read_clusters(request.folder)[2]) for request in plan.pending]
-            return SelectionResult(made, [], [], stopwatch.seconds)
+            there = [_files_of(request.folder) for request in plan.pending]
+            return SelectionResult(there, [], [], stopwatch.seconds)
         keep_config(paths, plan.config)
         choice = _choose(plan)
         stopwatch.lap("choosing")
@@ -76,6 +76,10 @@ def run_selection(plan: SelectionPlan) -> SelectionResult:
             stopwatch.lap("writing")
     warnings = [*choice.warnings, *([] if plan.warnings else _warnings(plan, subsets))]
     return SelectionResult(subsets, list(choice.remarks), warnings, stopwatch.seconds)
+
+
+def _files_of(folder: Path) -> SubsetFiles:
+    return SubsetFiles(folder, read_composition(folder, SubsetManifest.read(manifest_in(folder))))
 
 
 def _choose(plan: SelectionPlan) -> Choice:
