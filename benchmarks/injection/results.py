@@ -20,6 +20,7 @@ RECORDED = {
 }
 # The copy of what was printed, which tells of each start.
 _LOGS = {"log.txt"}
+_LOCKS = ".locks"
 
 
 def differences(found: Path, expected: Path) -> list[str]:
@@ -45,12 +46,9 @@ def torn(found: Path, expected: Path) -> list[str]:
 
 
 def _names(folder: Path) -> set[str]:
-    """Files and folders. Locks are empty files that stay, held by nobody."""
-    return {
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if not path.name.endswith(".lock") and path.name not in _LOGS
-    }
+    """Files and folders. Those that are locked stay, held by nobody."""
+    names = {path.relative_to(folder) for path in folder.rglob("*")}
+    return {str(name) for name in names if _LOCKS not in name.parts and name.name not in _LOGS}
 
 
 def _difference(found: Path, expected: Path) -> list[str]:
