@@ -54,6 +54,8 @@ def run_training(
         if state.is_main_process:
             held.enter_context(locked(paths.manifest, "another launch is training this run"))
             check_folder(paths, plan)
+            for file in (paths.manifest, paths.metrics):
+                remove_leftovers(paths.root, file.name)
             held.enter_context(copied_to(paths.log, log_heading))
         state.wait_for_everyone()
         if not plan.starts_over and all_steps_are_trained(paths, plan):
@@ -128,8 +130,6 @@ def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
     Raises: ValueError while somebody scores or evaluates these weights.
     """
     shutil.rmtree(paths.training_parts, ignore_errors=True)
-    for file in (paths.manifest, paths.metrics):
-        remove_leftovers(paths.root, file.name)
     if newest is not None:
         remove_older_training_state(paths, newest=step_of(newest) or 0)
         return
