@@ -189,6 +189,7 @@ def _finish(paths: RunPaths, plan: TrainingPlan, launch: TrainingProvenance | No
         )
         manifest.write(paths.manifest)
     shutil.rmtree(paths.training_parts, ignore_errors=True)
+    remove_older_training_state(paths, newest=plan.steps)  # a kill may have come into its midst
 
 
 def _provenance(plan: TrainingPlan, **known: Any) -> TrainingProvenance:
