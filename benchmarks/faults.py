@@ -143,6 +143,8 @@ def run_trials(
                 line_time = time.monotonic()
                 print(f"{counted(len(results), 'trial')}, {counted(kills, 'kill')}", flush=True)
     except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a summary of what there was is still to come
         for pid in running:
             os.kill(pid, signal.SIGINT)
         for pid in running:
