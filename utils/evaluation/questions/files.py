@@ -236,7 +236,7 @@ def _parsed(text: bytes, where: str) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: byte {error.start} is not UTF-8: save the file as UTF-8") from None
     except ValueError as error:
-        raise ValueError(f"{where} cannot be read ({error}): repair it") from None
+        raise ValueError(f"{where} is {error}: repair it") from None
 
 
 def _is_json(text: bytes) -> bool:
