@@ -92,7 +92,7 @@ SETTINGS = {
     "model=null": "model: missing, and this command needs it: add a `model:` section",
     "data=null": "data: missing, and this command needs it: add a `data:` section",
     "run_name=nobody": "res/nobody does not exist: train first (train.py), or give --model_path",
-    "run_name=comparisons": "res/comparisons holds no checkpoint-<step> folders (nor does its output/)",
+    "run_name=comparisons": "run_name: found 'comparisons', which is no run in res/, expected another name",
     "model.tokenizer=nowhere/at/all": "model.tokenizer: nowhere/at/all does not exist",
 }
 

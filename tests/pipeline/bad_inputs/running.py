@@ -57,11 +57,13 @@ def remove(path: Path) -> None:
 
 
 def state_of(folder: Path, leaving_out: str | None = None) -> dict[str, Any]:
-    """All files but those of the cache and of one more folder, each with what changes when it is written."""
+    """All files but locks, the cache and one more folder's, each with what changes when it is written."""
     left_out = {str(folder / "res/.cache"), str(folder / str(leaving_out))}
     files = {}
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if os.path.join(parent, name) not in left_out]
+        folders[:] = [
+            name for name in folders if name != ".locks" and os.path.join(parent, name) not in left_out
+        ]
         for name in [*folders, *names]:
             path = os.path.join(parent, name)
             status = os.lstat(path)
