@@ -233,6 +233,8 @@ class TrajectoryFolder:
             known = {**manifest.device_seconds, step: round(device_seconds, 3)}
             manifest = replace(manifest, device_seconds=known)
             manifest.write(manifest_in(self.path))
+        # Before the record says that this checkpoint is done: after a kill nobody looks for parts of it then.
+        self._remove_parts([step])
         written = checksums_of(self._files(step))
         manifest = replace(
             manifest,
@@ -240,8 +242,6 @@ class TrajectoryFolder:
             **self._state(manifest.checkpoints),
         )
         manifest.write(manifest_in(self.path))
-        # The parts go last: a launch that finds the checkpoint in place may remove what is left of them.
-        self._remove_parts([step])
 
     def remove(self) -> None:
         """Remove all of it. Raises: ValueError while a launch fills it."""
