@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 QUICKSTART := configs/quickstart
 
-.PHONY: install quickstart quickstart-experiment runs docs tree test test-gpu test-vllm lint lock clean
+.PHONY: install quickstart quickstart-experiment runs docs tree test test-gpu test-vllm faults lint lock clean
 
 install: $(VENV)/.installed
 
@@ -65,6 +65,10 @@ test-vllm: .vllm-venv/.installed
 	.vllm-venv/bin/python -m pip install --quiet --no-deps .vllm-venv/name
 	rm -rf build s2l.egg-info
 	touch $@
+
+# Kill every stage at random moments, a thousand times; half an hour on two cores. Fails if anything was lost or left.
+faults: install
+	$(RUN) benchmarks/faults.py --kills 1000
 
 lint: install
 	$(VENV)/bin/ruff check .

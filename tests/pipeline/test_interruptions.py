@@ -23,7 +23,7 @@ import yaml
 
 import run_distributed_trajectories
 import train
-from tests.conftest import ARCHITECTURES, PROJECT, pool_rows, processes_with, write_jsonl
+from tests.conftest import ARCHITECTURES, PROJECT, pool_rows, processes_with, run_script, write_jsonl
 
 NUM_EXAMPLES = 120
 STEPS = (2, 4, 6)
@@ -476,3 +476,10 @@ def test_losses_are_of_all_examples(proxy):
         losses = np.load(proxy.trajectories("undisturbed") / f"checkpoint-{step}.npy")
         assert losses.shape == (NUM_EXAMPLES,) and losses.dtype == np.float32
         np.testing.assert_array_equal(counts == 0, np.isnan(losses))
+
+
+def test_a_dose_of_random_kills_finds_nothing():
+    """`make faults` sends a thousand. Here as many as keep its own code whole."""
+    words = ["--kills", "8", "--stages", "selection,scoring", "--faults", "kills,kills_at_operations"]
+    answer = run_script("benchmarks/faults.py", *words, "--seed", "1", "--workers", "1", check=False)
+    assert answer.returncode == 0 and "FOUND" not in answer.stdout, answer.stdout + answer.stderr
