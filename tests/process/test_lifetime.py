@@ -27,6 +27,16 @@ try:
 except BaseException:
     time.sleep(60)
 """,
+    "in a destructor": """
+class Slow:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+
+slow = Slow()
+del slow
+time.sleep(60)
+""",
     "in our own code": """
 print("ready", flush=True)
 time.sleep(60)

@@ -33,6 +33,7 @@ def is_worker() -> bool:
 def end_on_signals() -> None:
     """The first line of a script: Ctrl-C and SIGTERM end it, and a worker ends with its launcher."""
     if not is_worker():
+        sys.unraisablehook = _unraisable
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _interrupt)
         return
@@ -78,6 +79,13 @@ def _interrupt(_: int, frame: FrameType | None) -> NoReturn:
         _end()
     _thread.start_new_thread(_end_later, ())
     raise KeyboardInterrupt
+
+
+def _unraisable(error: "sys.UnraisableHookArgs") -> None:
+    # An interrupt in the midst of a destructor or a weak reference's callback, where Python drops exceptions.
+    if issubclass(error.exc_type, KeyboardInterrupt):
+        _end()
+    sys.__unraisablehook__(error)
 
 
 def _is_within_an_import(frame: FrameType | None) -> bool:
