@@ -112,7 +112,7 @@ def test_encoder_decoder_gets_prompt_and_response_on_their_sides(tmp_path, res_d
 
 def test_tokens_are_made_once_per_pool_template_tokenizer_and_length(tmp_path, res_dir, tokenizer):
     def folders():
-        return {path.name for path in (res_dir / ".cache/tokens").iterdir() if path.is_dir()}
+        return {path.parent.name for path in (res_dir / ".cache/tokens").glob("*/tokens.bin")}
 
     rows = pool_rows(20)
     tokenized(tmp_path, rows, tokenizer)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from utils.artifacts.files import read_json
-from utils.process.libraries import explained, in_words, is_of_the_machine
+from utils.process.libraries import explained, in_words, is_of_the_machine, naming
 
 
 class OfALibrary(Exception):
@@ -51,3 +51,13 @@ def test_the_words_of_a_library_are_one_short_line():
     assert words.startswith("RuntimeError: first second")
     assert "\n" not in words and "\x1b" not in words and len(words) < 400
     assert in_words(OfALibrary()) == "OfALibrary"
+
+
+def test_a_full_disk_is_one_whatever_library_meets_it(tmp_path):
+    for error in (OSError(errno.ENOSPC, "No space left"), OfALibrary("No space left (os error 28)")):
+        assert is_of_the_machine(error)
+        with pytest.raises(OSError, match="No space left") as caught, naming(tmp_path / "file"):
+            raise error
+        assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "file")
+    with pytest.raises(OfALibrary), naming(tmp_path / "file"):
+        raise OfALibrary("another fault")

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterable
 from io import TextIOWrapper
 
 from ..process.environment import WAY_OUT
-from ..process.libraries import in_words, is_of_another_process, is_ours, is_out_of_memory
+from ..process.libraries import (
+    in_words,
+    is_of_another_process,
+    is_ours,
+    is_out_of_memory,
+    system_error_number,
+)
 from ..process.lifetime import EXIT_CODE, INTERRUPTED, interruptible
 from ..terminal import readable
 from .flags import CommandParser
@@ -127,7 +133,7 @@ def _message_for_people(error: Exception) -> str | None:
     """What a person can act on, None if the error is a fault of ours."""
     if isinstance(error, (ValueError, FileNotFoundError, FileExistsError)) and is_ours(error):
         return str(error)
-    if isinstance(error, OSError) and error.errno is not None:
+    if system_error_number(error) is not None:
         return str(error)  # a full disk, a read-only folder: the system's own words say what to do
     if is_out_of_memory(error):
         return f"out of memory ({in_words(error)}): docs/out_of_memory.md says what to make smaller"

@@ -31,7 +31,7 @@ from ..artifacts.files import scratch_folder
 from ..config.schema import LoraConfig, ModelConfig
 from ..data.tokenization import tokenizer_fingerprint
 from ..process.hub import looked_for
-from ..process.libraries import explained
+from ..process.libraries import explained, naming
 from ..process.reporter import reporter
 from .architecture import check_layers, config_of_architecture
 
@@ -96,8 +96,9 @@ def check_saved_tokenizer(tokenizer: PreTrainedTokenizerBase, model: ModelConfig
     """
     config = base_config(model)
     with scratch_folder() as folder:
-        config.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        with naming(folder):
+            config.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
         found = tokenizer_fingerprint(load_checkpoint_tokenizer(folder, model))
         is_found_by_others = _auto_tokenizer_agrees(str(folder), tokenizer, model)
     expected = tokenizer_fingerprint(tokenizer)

@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import os
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,18 +39,35 @@ def explained(what: str, way_out: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Around writes: "No space left on device" says no file, and says more with one."""
+    """Around writes: "No space left on device" says no file, and says more with one.
+
+    Raises: OSError, also for such an error of a library that has a class of its own for it.
+    """
     try:
         yield
     except OSError as error:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+    except Exception as error:
+        number = system_error_number(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether memory, the disk or open files ran out: nothing that is read is at fault."""
-    return is_out_of_memory(error) or (isinstance(error, OSError) and error.errno in _OF_THE_MACHINE)
+    return is_out_of_memory(error) or system_error_number(error) in _OF_THE_MACHINE
+
+
+def system_error_number(error: BaseException) -> int | None:
+    """The system's number of an error, such as that of a full disk. None for one that is not the system's."""
+    if isinstance(error, OSError):
+        return error.errno
+    # Of tokenizers and safetensors, in Rust: "No space left on device (os error 28)".
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match[1]) if match else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -24,7 +23,7 @@ from ..artifacts.paths import RunPaths, checkpoint_name
 from ..data.batching import pad_rows
 from ..modeling.loading import pad_id_of
 from ..modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
-from ..process.libraries import explained, in_words, naming
+from ..process.libraries import explained, in_words, is_ours, naming
 from ..process.reporter import reporter
 from ..terminal import size
 from .order import GlobalBatchOrder, TrainingRows
@@ -131,7 +130,9 @@ class S2LTrainer(Trainer):
         folder = Path(str(self.args.output_dir)) / checkpoint_name(self.state.global_step)
         try:
             super()._save_checkpoint(*arguments, **options)
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # each library that writes a part has classes of its own
+            if is_ours(error):
+                raise
             free = size(shutil.disk_usage(folder.parent).free)
             raise ValueError(
                 f"{folder}: found that the checkpoint cannot be saved ({in_words(error)}; {free} are free "

@@ -98,7 +98,7 @@ def test_inspect_needs_no_subset_and_its_lists_are_filters(config_file, tmp_path
         capsys.readouterr()
         left = np.load(RunPaths(f"without_{name}").subset / "indices.npy")
         assert left.tolist() == list(range(11, NUM_ROWS))
-    assert {path.name for path in RunPaths("target").root.iterdir()} == {"inspection.json"}
+    assert {path.name for path in RunPaths("target").root.iterdir()} == {".locks", "inspection.json"}
     inspection = json.loads((RunPaths("target").root / "inspection.json").read_text())
     never = inspection["kinds"]["never_learnt"]
     assert never["rows"] == sum(never["by_source"].values()) == 10 and set(never["clearest"]) <= set(
