@@ -237,7 +237,8 @@ def _become(
             signal.SIGXFSZ,
         }:
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Python's own way before a script's first line is a traceback. That line sets what ours does.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         begin()
         code = _run(words)
     except BaseException:  # noqa: BLE001 (a fork must not go on with what its parent was doing)

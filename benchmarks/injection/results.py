@@ -83,7 +83,9 @@ def _unequal(one: Any, other: Any, where: str = "") -> list[str]:
     if isinstance(one, dict):
         lines = []
         for key in sorted(one.keys() | other.keys(), key=str):
-            if key == "device_seconds" and key in other:  # of which steps: they are part of a cost
+            if key == "device_seconds" and isinstance(
+                other.get(key), dict
+            ):  # of which steps: they are part of a cost
                 lines += _unequal(sorted(one.get(key, ())), sorted(other[key]), f"{where}.{key}")
             elif key in RECORDED:
                 continue
