@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.trainer_pt_utils import safe_globals
 
 from utils.artifacts.checkpoints import CHECKSUMS
 
@@ -72,7 +73,8 @@ def _contents(path: Path) -> Any:
     if path.suffix == ".npz":
         return dict(np.load(path))
     if path.suffix in (".pt", ".pth", ".bin"):
-        return torch.load(path, weights_only=False)
+        with safe_globals():  # a random state holds numpy's arrays
+            return torch.load(path, weights_only=True)
     return path.read_bytes()
 
 
