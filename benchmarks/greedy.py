@@ -77,7 +77,7 @@ def make_candidates(embeddings_Nd: np.ndarray) -> Candidates:
     rows = np.arange(num_examples)
     folder = TrajectoryFolder(RunPaths(_RUN).trajectories)
     made_up = dict.fromkeys(TrajectoriesManifest.NAMED_INPUTS, "made up")
-    inputs = {**made_up, "num_examples": num_examples}
+    inputs = {**made_up, "num_examples": num_examples, "max_length": 1}
     tokens = np.ones(num_examples, np.int32)
     folder.begin(ScoringRequest(inputs, {_STEP: "made up"}, tokens, ("loss", "embeddings")))
     scores = {"loss": np.ones(num_examples, np.float32), "embeddings": embeddings_Nd}

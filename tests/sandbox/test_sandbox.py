@@ -256,7 +256,7 @@ _FOR_ANY_PROCESS = {
         "any family of any kind",
         "a socket by hand",
     ],
-    "processes": ["commands", "posix_spawn", "threads", "clone by hand"],
+    "processes": ["commands", "posix_spawn", "threads"],
     "signals": ["a process of any number"],
     "descriptors": ["open files", "copies of open files", "writing to open files"],
     "memory": [
