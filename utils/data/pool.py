@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..artifacts.checksums import checksum
 from ..artifacts.files import remove_leftovers, save_arrays
 from ..artifacts.locks import locked
 from ..artifacts.paths import cached_pool
@@ -213,8 +214,7 @@ def _cache_path(data: DataConfig) -> Path | None:
         return None
     digest = hashlib.sha256(path.suffix.encode())
     for origin in (path, *sorted(Path(__file__).parent.glob("*.py"))):
-        with open(origin, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(checksum(origin)))
     settings = data.model_dump(include={"format", "columns", "source_column", "limit", "invalid_rows"})
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return cached_pool(digest.hexdigest())

@@ -1,7 +1,6 @@
 """What a plan reads of each checkpoint. One that cannot be scored is left out with its reason."""
 
 import contextlib
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
+from ..artifacts.checksums import checksum
 from ..config.schema import RunConfig
 from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
 from ..modeling.loading import (
@@ -92,7 +92,7 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
     file = None if folder is None else folder / "tokenizer.json"
     contents = "base model"
     if file is not None and file.is_file():
-        contents = hashlib.sha256(file.read_bytes()).hexdigest()
+        contents = checksum(file)
     if contents not in tokenizers:
         loaded = load_tokenizer(settings) if folder is None else load_checkpoint_tokenizer(folder, settings)
         tokenizers[contents] = Tokenizer(loaded, tokenizer_fingerprint(loaded))

@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+from ..artifacts.checksums import checksum
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
@@ -80,8 +81,7 @@ def pool_inputs(pool: Rows) -> dict[str, Any]:
 def trajectories_identity(trajectories: Trajectories) -> str:
     """sha256 over what made the losses that are used: a name alone would not notice a retrained proxy."""
     if trajectories.manifest is None:
-        with open(trajectories.origin, "rb") as file:
-            of_file = hashlib.file_digest(file, "sha256").hexdigest()
+        of_file = checksum(trajectories.origin)
         return of_file if trajectories.steps is None else f"{of_file}, steps {trajectories.steps}"
     assert trajectories.steps is not None
     checkpoints = trajectories.manifest.checkpoints

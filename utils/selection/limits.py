@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..artifacts.checksums import checksum
 from ..artifacts.subsets import CONTAMINATION
 from ..config.names import LIMITS, look_up
 from ..config.schema import SubsetConfig
@@ -358,5 +359,4 @@ def _check_texts(pool: Rows, key: str) -> None:
 def _sha256(path: str, key: str) -> str:
     """Raises: FileNotFoundError; ValueError for what is no ordinary file."""
     check_kind(Path(path), f"subset.{key}")
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum(Path(path))

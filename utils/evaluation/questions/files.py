@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...artifacts.checksums import checksum
 from ...artifacts.evaluations import HELDOUT
 from ...config.schema import DataConfig
 from ...data.formats import Example
@@ -103,7 +104,7 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
         notes.append(
             f'{_rows(unanswered)} whose response states no "The answer is": in the loss, not in the accuracy'
         )
-    return QuestionSet(HELDOUT, path, _sha256(file), questions, notes + _repeated(questions), pool=pool)
+    return QuestionSet(HELDOUT, path, checksum(file), questions, notes + _repeated(questions), pool=pool)
 
 
 def read_question_set(name: str, path: str, limit: int | None) -> QuestionSet:
@@ -141,7 +142,7 @@ def read_question_set(name: str, path: str, limit: int | None) -> QuestionSet:
         raise ValueError(
             f'{setting}: {path} is empty: expected lines of {{"instruction": ..., "answer": ...}}'
         )
-    return _benchmark(name, path, _sha256(file), texts)
+    return _benchmark(name, path, checksum(file), texts)
 
 
 def public_question_set(name: str, rows: Sequence[tuple[str, str]], limit: int | None) -> QuestionSet:
@@ -260,8 +261,3 @@ def _repeated(questions: list[Question]) -> list[str]:
 
 def _rows(rows: Sequence[int] | np.ndarray) -> str:
     return f"{counted(len(rows), 'row')} ({first_of(rows)})"
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
