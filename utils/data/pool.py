@@ -213,7 +213,8 @@ def _cache_path(data: DataConfig) -> Path | None:
     if path.suffix not in TEXT_CONTAINERS or not path.is_file() or path.stat().st_size < _CACHED_FROM:
         return None
     digest = hashlib.sha256(path.suffix.encode())
-    for origin in (path, *sorted(Path(__file__).parent.glob("*.py"))):
+    code = (Path(__file__).parents[1] / "reading.py", *sorted(Path(__file__).parent.glob("*.py")))
+    for origin in (path, *code):
         digest.update(bytes.fromhex(checksum(origin)))
     settings = data.model_dump(include={"format", "columns", "source_column", "limit", "invalid_rows"})
     digest.update(json.dumps(settings, sort_keys=True).encode())
