@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -23,7 +24,7 @@ from ..artifacts.paths import RunPaths, checkpoint_name
 from ..data.batching import pad_rows
 from ..modeling.loading import pad_id_of
 from ..modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
-from ..process.libraries import explained, in_words, is_ours, naming
+from ..process.libraries import explained, in_words, naming, system_error_number
 from ..process.reporter import reporter
 from ..terminal import size
 from .order import GlobalBatchOrder, TrainingRows
@@ -130,8 +131,10 @@ class S2LTrainer(Trainer):
         folder = Path(str(self.args.output_dir)) / checkpoint_name(self.state.global_step)
         try:
             super()._save_checkpoint(*arguments, **options)
-        except Exception as error:  # each library that writes a part has classes of its own
-            if is_ours(error):
+        except Exception as error:
+            # Of torch, of safetensors, or of whatever met a full disk. All else is no want of room.
+            of_writing = isinstance(error, (OSError, RuntimeError, SafetensorError))
+            if not of_writing and system_error_number(error) is None:
                 raise
             free = size(shutil.disk_usage(folder.parent).free)
             raise ValueError(
