@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..reading import open_bytes
+import numpy as np
+
+from ..reading import load_npy, open_bytes
 
 
 def checksum(path: Path) -> str:
@@ -40,3 +42,21 @@ def check_contents(path: Path, recorded: Mapping[str, str] | None, way_out: str)
     expected = (recorded or {}).get(path.name)
     if expected is not None and checksum(path) != expected:
         raise ValueError(f"{path}: found other contents than were written (sha256): {way_out}")
+
+
+def load_whole_numbers(
+    path: Path, recorded: Mapping[str, str] | None, length: int, way_out: str
+) -> np.ndarray:
+    """int32 (length,), memory-mapped, as it was written.
+
+    Args:
+        recorded: as in `check_contents`.
+        way_out: what to do.
+
+    Raises: FileNotFoundError, ValueError.
+    """
+    check_contents(path, recorded, way_out)
+    array = load_npy(path)
+    if array.dtype != np.int32 or array.shape != (length,):
+        raise ValueError(f"{path}: found {array.dtype} {array.shape}, expected int32 ({length},): {way_out}")
+    return array

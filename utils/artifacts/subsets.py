@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from ..reading import load_npy
-from .checksums import check_contents, checksums_of
+from .checksums import check_contents, checksums_of, load_whole_numbers
 from .files import atomic_write, publish_folder, read_json, save_array, write_json
 from .manifests import PoolManifest, Provenance, check_inputs
 from .paths import RunPaths, manifest_in, run_named
@@ -202,15 +202,7 @@ def how_to_make_subset(run: str) -> str:
 
 def read_clusters(folder: Path, manifest: SubsetManifest) -> np.ndarray:
     """int32 (N,): the cluster of each row, -1 where not clustered. Raises: ValueError for a damaged file."""
-    path = folder / "clusters.npy"
-    check_contents(path, manifest.checksums, _AGAIN)
-    clusters_N = load_npy(path)
-    if clusters_N.dtype != np.int32 or clusters_N.shape != (manifest.num_examples,):
-        raise ValueError(
-            f"{path}: found {clusters_N.dtype} {clusters_N.shape}, "
-            f"expected int32 ({manifest.num_examples},): {_AGAIN}"
-        )
-    return clusters_N
+    return load_whole_numbers(folder / "clusters.npy", manifest.checksums, manifest.num_examples, _AGAIN)
 
 
 def read_centroids(folder: Path, manifest: SubsetManifest) -> np.ndarray | None:

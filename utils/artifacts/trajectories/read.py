@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...reading import load_npy
-from ..checksums import check_contents
+from ..checksums import check_contents, load_whole_numbers
 from ..paths import RunPaths, manifest_in, results_root, run_named
 from .imported import SUFFIXES, read_imported
 from .manifest import TrajectoriesManifest
@@ -165,14 +165,7 @@ def read_num_response_tokens(trajectories: Trajectories) -> np.ndarray:
             "which writes num_response_tokens.npy (scored checkpoints stay as they are), "
             "or put num_response_tokens into a .npz or .parquet file"
         )
-    check_contents(path, trajectories.manifest.checksums, _AGAIN)
-    tokens_N = load_npy(path)
-    if tokens_N.dtype != np.int32 or tokens_N.shape != (trajectories.num_examples,):
-        raise ValueError(
-            f"{path}: found {tokens_N.dtype} {tokens_N.shape}, "
-            f"expected int32 ({trajectories.num_examples},): {_AGAIN}"
-        )
-    return tokens_N
+    return load_whole_numbers(path, trajectories.manifest.checksums, trajectories.num_examples, _AGAIN)
 
 
 def _scoring_command(quantity: str, step: int | None = None) -> str:
