@@ -12,6 +12,9 @@ import run_distributed_trajectories
 import select_s2l
 import train
 from tests.conftest import ARCHITECTURES, pool_rows, run_here, write_jsonl
+from utils.evaluation.models import load as evaluation
+from utils.modeling.loading import load_checkpoint
+from utils.scoring import run as scoring
 from utils.scoring.units import Units
 from utils.training import trainer
 
@@ -234,6 +237,31 @@ def test_changed_weights_are_not_scored_evaluated_or_trained_on(pipeline, capsys
     )
     assert run_here(train, "--config_file", on) == 1
     assert "checkpoint-6" in the_error(capsys)
+
+
+def test_weights_that_are_trained_anew_meanwhile_are_not_taken_for_those_before(
+    pipeline, capsys, monkeypatch
+):
+    run = pipeline.copy(pipeline.whole)
+
+    def trained_anew(folder, *arguments):
+        if folder.name == "checkpoint-6":
+            shutil.copyfile(
+                folder.with_name("checkpoint-4") / "model.safetensors", folder / "model.safetensors"
+            )
+        return load_checkpoint(folder, *arguments)
+
+    monkeypatch.setattr(scoring, "load_checkpoint", trained_anew)
+    monkeypatch.setattr(evaluation, "load_checkpoint", trained_anew)
+    capsys.readouterr()
+    assert pipeline.run(run_distributed_trajectories, "run_name=again", "--model_path", str(run)) == 1
+    assert "found other files than when this command began" in the_error(capsys)
+    assert pipeline.losses("again").keys() == {2, 4}
+    pipeline.copy(pipeline.whole)
+    before = (run / "evaluation/heldout.json").read_bytes()
+    assert pipeline.run(evaluate_run, "--overwrite") == 1
+    assert "found other files than when this command began" in the_error(capsys)
+    assert (run / "evaluation/heldout.json").read_bytes() == before
 
 
 # -------------------------------------------------------------------------------------------- evaluation

@@ -102,16 +102,9 @@ def checkpoint_fingerprint(folder: Path) -> str:
 
     Raises: ValueError if the folder holds no weights, or others than were saved.
     """
-    state = {path for pattern in TRAINING_STATE_PATTERNS for path in folder.glob(pattern)}
-    weights = sorted({path for pattern in _WEIGHT_PATTERNS for path in folder.glob(pattern)} - state)
-    if not weights:
-        raise ValueError(f"{folder} holds no weight files ({', '.join(_WEIGHT_PATTERNS)})")
     recorded = _checksums_in(folder)
     digest = hashlib.sha256()
-    for path in [
-        *(p for p in [folder / "config.json", folder / "adapter_config.json"] if p.is_file()),
-        *weights,
-    ]:
+    for path in _files_of_the_model(folder):
         contents = checksum(path)
         if recorded.get(path.name, contents) != contents:
             raise ValueError(
@@ -121,6 +114,38 @@ def checkpoint_fingerprint(folder: Path) -> str:
         digest.update(path.name.encode())
         digest.update(bytes.fromhex(contents))
     return digest.hexdigest()
+
+
+def model_versions(folder: Path) -> dict[str, tuple[int, int]]:
+    """File -> its bytes and when it was last changed (ns), of those that the fingerprint is of."""
+    found = {path.name: path.stat() for path in _files_of_the_model(folder)}
+    return {name: (status.st_size, status.st_mtime_ns) for name, status in found.items()}
+
+
+def check_not_replaced(folder: Path, versions: dict[str, tuple[int, int]]) -> None:
+    """Refuse a checkpoint that was written again since its fingerprint was taken.
+
+    Args:
+        folder: that was loaded.
+        versions: by `model_versions`, before the fingerprint.
+
+    Raises: ValueError.
+    """
+    if model_versions(folder) != versions:
+        raise ValueError(
+            f"{folder}: found other files than when this command began, as a training that starts over "
+            "leaves them, expected the same: wait for it to end, then run the same command again"
+        )
+
+
+def _files_of_the_model(folder: Path) -> list[Path]:
+    """Architecture and weights. Raises: ValueError if there are no weights."""
+    state = {path for pattern in TRAINING_STATE_PATTERNS for path in folder.glob(pattern)}
+    weights = sorted({path for pattern in _WEIGHT_PATTERNS for path in folder.glob(pattern)} - state)
+    if not weights:
+        raise ValueError(f"{folder} holds no weight files ({', '.join(_WEIGHT_PATTERNS)})")
+    configs = [folder / name for name in ("config.json", "adapter_config.json")]
+    return [*filter(Path.is_file, configs), *weights]
 
 
 def save_checksums(checkpoint: Path) -> None:

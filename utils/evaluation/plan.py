@@ -11,7 +11,7 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
+from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, model_versions
 from ..artifacts.evaluations import HELDOUT, WAYS_OUT, EvaluationManifest, result_is_there
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths
@@ -76,6 +76,7 @@ class EvaluationPlan:
         folder: where the results go.
         step: of the checkpoint, 0 for the base model.
         checkpoint: its folder, None for the base model.
+        versions: of its files, as `model_versions` gives them, none for the base model.
         tokenizer: as the model was trained with.
         max_new_tokens: of each response, at most.
         tasks: name -> the questions that we ask.
@@ -91,6 +92,7 @@ class EvaluationPlan:
     folder: Path
     step: int
     checkpoint: Path | None
+    versions: dict[str, tuple[int, int]]
     tokenizer: PreTrainedTokenizerBase
     max_new_tokens: int
     tasks: dict[str, QuestionTask]
@@ -146,6 +148,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     sets, notes = _compared_with_pool(sets, config)
     render = plain_prompt if evaluation.chat_template else TEMPLATES[data.template]
     prompting = _Prompting(shots, render, evaluation, tokenizer, architecture)
+    versions = model_versions(checkpoint) if checkpoint else {}
     inputs = {
         "step": step,
         "checkpoint": checkpoint_fingerprint(checkpoint) if checkpoint else None,
@@ -174,6 +177,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         folder=RunPaths(config.run_name).evaluation,
         step=step,
         checkpoint=checkpoint,
+        versions=versions,
         tokenizer=tokenizer,
         max_new_tokens=evaluation.max_new_tokens,
         tasks={question_set.name: prompting.task_of(question_set) for question_set in sets},

@@ -36,6 +36,7 @@ class ScoringPlan:
         folder: res/<run_name>/trajectories.
         checkpoints: step -> folder, ascending. None for the base model.
         fingerprints: step -> checkpoint fingerprint.
+        versions: step -> versions of the files that the fingerprint is of.
         unreadable: step -> why the checkpoint cannot be scored.
         tokens: of the whole pool.
         pad_id: what fills a batch.
@@ -49,6 +50,7 @@ class ScoringPlan:
     folder: TrajectoryFolder
     checkpoints: dict[int, Path | None]
     fingerprints: dict[int, str]
+    versions: dict[int, dict[str, tuple[int, int]]]
     unreadable: dict[int, str]
     tokens: TokenizedPool
     pad_id: int
@@ -128,6 +130,7 @@ def plan_scoring(
         folder=folder,
         checkpoints=chosen,
         fingerprints=fingerprints,
+        versions={step: readable[step].versions for step in fingerprints},
         unreadable=unreadable,
         tokens=tokens,
         pad_id=pad_id_of(tokenizer),

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint
+from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, model_versions
 from ..artifacts.checksums import checksum
 from ..config.schema import RunConfig
 from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
@@ -44,12 +44,14 @@ class Readable:
     Attributes:
         folder: None for the base model.
         fingerprint: of its weights and architecture.
+        versions: of the files that the fingerprint is of, none for the base model.
         tokenizer: its own, or the base model's where it holds none.
         architecture: None for the base model and for an adapter to it.
     """
 
     folder: Path | None
     fingerprint: str
+    versions: dict[str, tuple[int, int]]
     tokenizer: Tokenizer
     architecture: PretrainedConfig | None
 
@@ -97,10 +99,11 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
         loaded = load_tokenizer(settings) if folder is None else load_checkpoint_tokenizer(folder, settings)
         tokenizers[contents] = Tokenizer(loaded, tokenizer_fingerprint(loaded))
     if folder is None:
-        return Readable(None, base_fingerprint(settings, config.seed), tokenizers[contents], None)
+        return Readable(None, base_fingerprint(settings, config.seed), {}, tokenizers[contents], None)
     is_adapter = (folder / "adapter_config.json").is_file()
     architecture = None if is_adapter else checkpoint_config(folder, settings)
-    return Readable(folder, checkpoint_fingerprint(folder), tokenizers[contents], architecture)
+    versions = model_versions(folder)  # before the fingerprint: what changes meanwhile is noticed
+    return Readable(folder, checkpoint_fingerprint(folder), versions, tokenizers[contents], architecture)
 
 
 def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:

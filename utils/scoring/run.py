@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from transformers import PretrainedConfig
 
+from ..artifacts.checkpoints import check_not_replaced
 from ..artifacts.files import read_json, write_json
 from ..artifacts.locks import locked
 from ..artifacts.manifests import keep_config
@@ -258,7 +259,9 @@ class _CheckpointScorer:
         if folder is None:
             model: Any = load_base_model(settings, load_tokenizer(settings), config.seed).eval()
             return model.to(dtype)
-        return load_checkpoint(folder, settings, dtype, config.seed)
+        model = load_checkpoint(folder, settings, dtype, config.seed)
+        check_not_replaced(folder, self._plan.versions[step])
+        return model
 
     def longest(self, rows: np.ndarray) -> int:
         return int(scoring_lengths(self._plan.tokens)[rows].max())

@@ -135,6 +135,7 @@ def test_an_evaluation_says_what_it_asks_and_what_is_there():
         folder=Path("res/run/evaluation"),
         step=0,
         checkpoint=None,
+        versions={},
         tokenizer=cast(Any, None),
         max_new_tokens=50,
         tasks={"bench": QuestionTask(question_set, None, [10, 20], [False, True], None)},

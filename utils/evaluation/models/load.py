@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ...artifacts.checkpoints import check_not_replaced
 from ...artifacts.paths import RunPaths
 from ...config.schema import RunConfig
 from ...modeling.devices import own_device
@@ -25,7 +26,7 @@ class Models:
         with_losses: whether losses are needed.
 
     Raises:
-        ValueError: if the model cannot be loaded.
+        ValueError: if the model cannot be loaded, or was trained anew since it was planned.
     """
 
     def __init__(self, config: RunConfig, plan: EvaluationPlan, with_losses: bool):
@@ -57,6 +58,7 @@ class Models:
         else:
             dtype = getattr(torch, settings.dtype)
             model = load_checkpoint(checkpoint, settings, dtype, self._config.seed)
+            check_not_replaced(checkpoint, self._plan.versions)
         return model.to(self.device)
 
     def _start_vllm(self) -> Any:
