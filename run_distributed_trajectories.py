@@ -33,6 +33,7 @@ def _score(arguments) -> int:
     from utils.config.command_line import read_config
     from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
+    from utils.process import torchrun
     from utils.process.lifetime import is_worker
     from utils.scoring.checkpoints import checkpoint_problems, choose_checkpoints
 
@@ -43,7 +44,7 @@ def _score(arguments) -> int:
         "data": data_problems,
     }
     config = read_config(arguments, needs=("model", "data"), checks=checks)
-    plans_for_all = os.environ.get("RANK", "0") == "0"
+    plans_for_all = torchrun.is_first()
     pool = read_pool(config) if plans_for_all else None
 
     # All that needs no torch has been said. These import it.

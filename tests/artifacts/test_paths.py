@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from utils.artifacts.paths import RunPaths, named_subset, run_named
+from utils.artifacts.trajectories.write import TrajectoryFolder
 
 
 @pytest.mark.parametrize("root", ["res", "elsewhere/results"])
@@ -19,6 +20,21 @@ def test_a_runs_folder_is_the_run(root, tmp_path, monkeypatch):
         str(Path(root, "NAME").absolute()),
     ):
         assert run_named(text) == "NAME", text
+
+
+def test_a_file_in_the_place_of_a_run_is_refused(res_dir):
+    res_dir.mkdir()
+    (res_dir / "notes.txt").write_text("my own")
+    with pytest.raises(ValueError, match="notes.txt is no folder"):
+        RunPaths("notes.txt")
+
+
+def test_a_file_whose_step_is_written_otherwise_is_no_second_checkpoint(res_dir):
+    folder = RunPaths("run").trajectories
+    folder.mkdir(parents=True)
+    for name in ("checkpoint-19.npy", "checkpoint-019.npy", "checkpoint-5.npy"):
+        (folder / name).touch()
+    assert TrajectoryFolder(folder).scored_steps() == [5, 19]
 
 
 def test_what_is_no_runs_folder_stays_as_it_is(tmp_path, monkeypatch):

@@ -34,9 +34,19 @@ def step_of(path: Path) -> int | None:
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Every path of one run. Nothing else in the project joins path names."""
+    """Every path of one run. Nothing else in the project joins path names.
+
+    Raises: ValueError for the name of a file in res/.
+    """
 
     run_name: str
+
+    def __post_init__(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise ValueError(
+                f"run_name: found {self.run_name!r}, but {self.root} is no folder, expected one or nothing "
+                "there: choose another name, or move the file away"
+            )
 
     @property
     def root(self) -> Path:

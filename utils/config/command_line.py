@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from io import TextIOWrapper
 
+from ..process import torchrun
 from ..process.environment import WAY_OUT
 from ..process.libraries import (
     in_words,
@@ -94,7 +95,7 @@ def read_config(
     The first process says how a YAML of the released code was read.
     """
     config, translations = load_config(arguments.config_file, arguments.overrides, needs, checks)
-    if translations and os.environ.get("RANK", "0") == "0":
+    if translations and torchrun.is_first():
         print(f"{arguments.config_file} has the released code's keys; read as:", file=sys.stderr)
         for line in translations:
             print(f"  {line}", file=sys.stderr)

@@ -1,7 +1,6 @@
 """What is wrong with an `evaluation` section by itself, and which checkpoint is evaluated, without torch."""
 
 import importlib.util
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from ..artifacts.evaluations import HELDOUT
 from ..artifacts.paths import RunPaths
 from ..config.names import nearest
 from ..config.schema import EvaluationConfig
+from ..process import torchrun
 from .questions.files import PUBLIC
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
@@ -20,7 +20,7 @@ def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
     """Nothing to evaluate, names that no result can have, missing files, packages that are not installed."""
     checks = (_name_problems, _limit_problems, _file_problems, _package_problems)
     problems = [problem for check in checks for problem in check(evaluation)]
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if torchrun.world_size() > 1:
         problems.append(
             "evaluate_run.py runs as one process: start it with `python evaluate_run.py`, not with torchrun"
         )

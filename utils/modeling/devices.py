@@ -3,12 +3,12 @@
 The device goes by its name, the model by its number of parameters.
 """
 
-import os
 from dataclasses import dataclass
 
 import torch
 
 from ..config.schema import ModelConfig
+from ..process import torchrun
 from ..terminal import counted
 
 
@@ -35,14 +35,14 @@ def own_device() -> torch.device:
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    processes = torchrun.local_world_size()
     gpus = torch.cuda.device_count()
     if processes > gpus:
         raise ValueError(
             f"torchrun started {processes} processes on this machine, found {counted(gpus, 'GPU')}, "
             f"expected one for each process: give torchrun --nproc_per_node={gpus}"
         )
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cuda", torchrun.local_rank())
 
 
 def device_name(device: torch.device) -> str:

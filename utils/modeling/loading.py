@@ -8,6 +8,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -37,6 +38,10 @@ from .architecture import check_layers, config_of_architecture
 
 # A bar for every load and save would break up our lines of progress.
 transformers_logging.disable_progress_bar()
+# `check_weights` says in one error what its table of missing and surplus weights says.
+logging.getLogger("transformers.modeling_utils").addFilter(
+    lambda record: "LOAD REPORT" not in record.getMessage()
+)
 
 # Tables that families once saved beside their weights and now compute: nothing is lost with them.
 _OLD_BUFFERS = re.compile(r"(^|\.)(attn\.bias|attention\.bias|masked_bias|inv_freq|position_ids)$")

@@ -16,7 +16,6 @@ be scored is named, the training goes on, and selection refuses to choose withou
 """
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from ..artifacts.paths import RunPaths
 from ..artifacts.trajectories.write import TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
 from ..data.pool import Pool
+from ..process import torchrun
 from ..process.reporter import reporter
 from .checkpoints import choose_checkpoints
 from .launch import Launch
@@ -73,7 +73,7 @@ class TrajectoryCallback(TrainerCallback):
         Raises: ValueError while another launch is training this run.
         """
         with contextlib.ExitStack() as held:
-            if os.environ.get("RANK", "0") == "0":  # with checkpoints.keep: last it removes some
+            if torchrun.is_first():  # with checkpoints.keep: last it removes some
                 held.enter_context(locked(self._paths.manifest, "another launch is training this run"))
             saved = find_checkpoints(self._paths.root).keys() - self.failed.keys()
             self._score(self._paths.root, saved - set(self._scored_steps()))

@@ -22,6 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from ..config.schema import TrajectoriesConfig
 from ..modeling.devices import own_device
+from ..process import torchrun
 from ..process.lifetime import LAUNCHER_VARIABLE
 from ..process.reporter import reporter
 
@@ -58,8 +59,8 @@ class Launch:
     """
 
     def __init__(self) -> None:
-        self.rank = int(os.environ.get("RANK", 0))
-        self.size = int(os.environ.get("WORLD_SIZE", 1))
+        self.rank = torchrun.rank()
+        self.size = torchrun.world_size()
         self.device = own_device()
         self._taken = 0
         self._counter: PrefixStore | None = None

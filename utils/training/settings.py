@@ -5,7 +5,6 @@ Everything that must not differ between machines is fixed.
 
 import datetime
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +17,7 @@ from transformers.utils.import_utils import is_liger_kernel_available
 
 from ..config.schema import RunConfig
 from ..modeling.devices import own_device
+from ..process import torchrun
 from ..process.reporter import reporter
 
 # How a run is executed, not what it computes: these may differ between a run and its continuation.
@@ -106,11 +106,6 @@ def result_settings(train_args: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def num_devices() -> int:
-    """Processes of this launch. One process drives one device."""
-    return int(os.environ.get("WORLD_SIZE", 1))
-
-
 def launch_state() -> PartialState:
     """The processes of this launch, joined.
 
@@ -133,7 +128,7 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
     _check_precision(config.train_args)
     settings = dict(config.train_args)
     plan = plan_batches(
-        config.global_batch_size, num_devices(), settings.pop("per_device_train_batch_size", 8)
+        config.global_batch_size, torchrun.world_size(), settings.pop("per_device_train_batch_size", 8)
     )
     if settings.get("fsdp"):
         reason = _why_not_fsdp(plan.devices)

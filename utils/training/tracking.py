@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig, TrackingConfig
+from ..process import torchrun
 from ..process.reporter import reporter
 
 _SECONDS_TO_REACH_SERVER = 3.0
@@ -41,7 +42,7 @@ def prepare_tracking(config: RunConfig, wandb_key: str | None) -> RunConfig:
         reason = _why_offline()
         if reason and "WANDB_MODE" not in os.environ:
             os.environ["WANDB_MODE"] = "offline"
-            if int(os.environ.get("RANK", 0)) == 0:
+            if torchrun.is_first():
                 reporter.warn(f"wandb: {reason}: tracking to {folder}/wandb, send it later with `wandb sync`")
     return config
 

@@ -17,7 +17,19 @@ def _in_the_way(command: str, folder: str, name: str, words: str) -> Case:
     return Case(command, words, {folder: Folder({name: content})}, leaves=folder)
 
 
+def _of_launch(command: str, world_size: str) -> Case:
+    """What a job script left behind in a variable of torchrun's."""
+    words = f"the environment variable WORLD_SIZE: found {world_size!r}, expected a whole number"
+    return Case(command, words, environment={"WORLD_SIZE": world_size})
+
+
 CASES: list[Case] = [
+    *(
+        _of_launch(command, size)
+        for command in (_TRAIN, _SCORE)
+        for size in ("two", "-1", "", "1e1", "\u0662")
+    ),
+    _of_launch("evaluate_run.py --config_file target.yml --overwrite", "two"),
     _results_in("pool.jsonl", "pool.jsonl"),
     _results_in("pool.jsonl/res", "pool.jsonl"),
     _results_in("/dev/null", "/dev/null"),
@@ -39,11 +51,13 @@ CASES: list[Case] = [
     _results_in("nowhere", "has no evaluation in nowhere/target/evaluation", "compare_runs.py target other"),
     _results_in("\x1b[31mred", "has no evaluation in \\x1b[31mred/target", "compare_runs.py target other"),
     _results_in("pool.jsonl", "pool.jsonl", "run_experiment.py --config_file experiment.yml"),
-    Case(_PICK, "res", files={"res/pick": "a file in the way"}),
+    Case(_PICK, "res/pick is no folder, expected one", files={"res/pick": "a file in the way"}),
+    Case(f"{_PICK} --dry_run", "res/pick is no folder", files={"res/pick": "a file in the way"}),
     Case(_PICK, "res", files={"res/pick": Link("/dev/null")}),
     _in_the_way(_PICK, "res/pick", "subset", "Not a directory"),
     _in_the_way(_PICK, "res/pick", "config.yml", "Is a directory"),
-    Case(_TRAIN, "res", files={"res/fresh": "a file in the way"}),
+    Case(_TRAIN, "res/fresh is no folder", files={"res/fresh": "a file in the way"}),
+    Case(f"{_TRAIN} --dry_run", "res/fresh is no folder", files={"res/fresh": "a file in the way"}),
     _in_the_way(_TRAIN, "res/fresh", "manifest.json", "Is a directory"),
     _in_the_way(_TRAIN, "res/fresh", "parts", "File exists"),
     Case(_SCORE, "res/proxy", files={"res/proxy/trajectories": "a file in the way"}),

@@ -84,7 +84,7 @@ class TrajectoryFolder:
 
     def scored_steps(self, quantities: Iterable[str] = (LOSS,)) -> list[int]:
         """Steps of which all these quantities are whole on disk, ascending."""
-        steps = [step for path in self.path.glob("checkpoint-*.npy") if (step := step_of(path)) is not None]
+        steps = {step for path in self.path.glob("checkpoint-*.npy") if (step := step_of(path)) is not None}
         return sorted(
             step for step in steps if all(self.quantity(step, quantity).is_file() for quantity in quantities)
         )

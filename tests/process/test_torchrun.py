@@ -1,0 +1,28 @@
+"""What torchrun tells a process, and what is left behind in its variables."""
+
+import pytest
+
+from utils.process import torchrun
+
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+def test_without_torchrun_a_process_is_alone(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert torchrun.is_first() and torchrun.rank() == torchrun.local_rank() == 0
+    assert torchrun.world_size() == torchrun.local_world_size() == 1
+
+
+def test_each_variable_is_read(monkeypatch):
+    for number, name in enumerate(VARIABLES, start=3):
+        monkeypatch.setenv(name, str(number))
+    found = torchrun.rank(), torchrun.world_size(), torchrun.local_rank(), torchrun.local_world_size()
+    assert found == (3, 4, 5, 6) and not torchrun.is_first()
+
+
+@pytest.mark.parametrize("value", ["", "two", "-1", "1.5", " 1", "\u00b2"])
+def test_what_is_no_number_is_refused_by_name(monkeypatch, value):
+    monkeypatch.setenv("RANK", value)
+    with pytest.raises(ValueError, match="RANK: found .*, expected a whole number.*unset RANK"):
+        torchrun.is_first()

@@ -1,0 +1,43 @@
+"""What torchrun tells each process by environment variables. Without it a process is alone.
+
+Slurm scripts and notebooks leave such variables behind, so what they hold is checked.
+"""
+
+import os
+
+
+def rank() -> int:
+    """Of this process in the whole launch. Raises: ValueError, as the others."""
+    return _number("RANK", 0)
+
+
+def world_size() -> int:
+    """Processes of the whole launch."""
+    return _number("WORLD_SIZE", 1)
+
+
+def local_rank() -> int:
+    """Of this process on its machine."""
+    return _number("LOCAL_RANK", 0)
+
+
+def local_world_size() -> int:
+    """Processes on this machine."""
+    return _number("LOCAL_WORLD_SIZE", 1)
+
+
+def is_first() -> bool:
+    """Whether this process speaks for the launch."""
+    return rank() == 0
+
+
+def _number(name: str, alone: int) -> int:
+    text = os.environ.get(name)
+    if text is None:
+        return alone
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(
+            f"the environment variable {name}: found {text!r}, expected a whole number, as torchrun sets it: "
+            f"start with torchrun, or `unset {name}`"
+        )
+    return int(text)
