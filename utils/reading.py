@@ -161,8 +161,8 @@ def parse_yaml(text: str, loader: type[YamlReader] = YamlReader) -> Any:
         loader: that makes the values.
 
     Raises:
-        yaml.YAMLError: for what is no YAML.
-        ValueError: for what is too large once its aliases stand for what they name, or nested too deeply.
+        ValueError: for what is no YAML, too large once its aliases stand for what they name, or nested too
+            deeply.
     """
     if len(text) > _YAML_BYTES:
         raise ValueError(
@@ -178,10 +178,23 @@ def parse_yaml(text: str, loader: type[YamlReader] = YamlReader) -> Any:
                 f"its aliases (*name) stand for more than {_YAML_BYTES:,} characters: write out what is meant"
             )
         return reader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not readable as YAML: {_yaml_problem(error)}") from None
     except RecursionError:
         raise ValueError("nested too deeply: expected a few levels of keys") from None
     finally:
         reader.dispose()
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong where, without the line itself: it may hold a key."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    problem = str(getattr(error, "problem", None))
+    if problem.startswith("but "):
+        problem = f"{getattr(error, 'context', None)}, {problem}"
+    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
@@ -227,6 +240,8 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
     with open_bytes(path) as file, _damage_named(path):
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
+            if len({member.filename for member in members}) < len(members):
+                raise ValueError("it holds two arrays of one name")
             check_memory(path, sum(member.file_size for member in members))
             for member in members:
                 with archive.open(member) as content:

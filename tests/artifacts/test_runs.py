@@ -56,7 +56,7 @@ def test_runs_are_listed_as_data_and_the_table_is_made_of_it(res_dir, capsys):
     assert works == [
         ("training", "complete", 2, 2),
         ("training", "running", 0, 2),
-        ("subset", "complete", 30, None),
+        ("subset-30", "complete", 30, None),
     ]
     assert runs[0].num_bytes > 5000 and runs[1].works[1].made_from == "s2l of sooner"
     assert main(["--json"]) == 0

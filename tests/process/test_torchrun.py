@@ -17,8 +17,22 @@ def test_without_torchrun_a_process_is_alone(monkeypatch):
 def test_each_variable_is_read(monkeypatch):
     for number, name in enumerate(VARIABLES, start=3):
         monkeypatch.setenv(name, str(number))
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("MASTER_PORT", "29500")
     found = torchrun.rank(), torchrun.world_size(), torchrun.local_rank(), torchrun.local_world_size()
     assert found == (3, 4, 5, 6) and not torchrun.is_first()
+
+
+@pytest.mark.parametrize(
+    "environment", [{"WORLD_SIZE": "0"}, {"WORLD_SIZE": "2"}, {"WORLD_SIZE": "2", "RANK": "0"}]
+)
+def test_a_launch_without_what_its_processes_need_is_refused(monkeypatch, environment):
+    for name in (*VARIABLES, "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match="WORLD_SIZE: found [02].*, expected what torchrun sets"):
+        torchrun.world_size()
 
 
 @pytest.mark.parametrize("value", ["", "two", "-1", "1.5", " 1", "\u00b2"])

@@ -317,7 +317,15 @@ def test_half_trained_proxy_is_not_taken_for_a_whole_one(make_config, res_dir, c
     assert run_here(train, "--config_file", config) == 0
     shutil.rmtree(res_dir / "proxy/checkpoint-12")
     assert run_here(run_distributed_trajectories, "--config_file", config) == 1
-    assert "[4, 8] of [4, 8, 12]" in capsys.readouterr().err
+    assert "[4, 8] of [4, 8, 12], expected all that training left" in capsys.readouterr().err
+    elsewhere = ("--config_file", config, "run_name=other", "--model_path", res_dir / "proxy")
+    assert run_here(run_distributed_trajectories, *elsewhere) == 1
+    assert "[4, 8] of [4, 8, 12], expected all that training left" in capsys.readouterr().err
+    manifest = json.loads((res_dir / "proxy/manifest.json").read_text())
+    del manifest["sha256"]
+    (res_dir / "proxy/manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
+    assert run_here(run_distributed_trajectories, *elsewhere) == 1
+    assert "unfinished training with checkpoints [4, 8] of [4, 8, 12]" in capsys.readouterr().err
     assert run_here(run_distributed_trajectories, "--config_file", config, "--checkpoints", "4,8") == 0
 
 

@@ -123,15 +123,19 @@ def model_versions(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def check_not_replaced(folder: Path, versions: dict[str, tuple[int, int]]) -> None:
-    """Refuse a checkpoint that was written again since its fingerprint was taken.
+    """Refuse a checkpoint that was written again, or removed, since its fingerprint was taken.
 
     Args:
-        folder: that was loaded.
+        folder: that is loaded.
         versions: by `model_versions`, before the fingerprint.
 
     Raises: ValueError.
     """
-    if model_versions(folder) != versions:
+    try:
+        is_same = model_versions(folder) == versions
+    except (ValueError, FileNotFoundError):  # it is gone, or goes just now
+        is_same = False
+    if not is_same:
         raise ValueError(
             f"{folder}: found other files than when this command began, as a training that starts over "
             "leaves them, expected the same: wait for it to end, then run the same command again"

@@ -204,6 +204,7 @@ class ComparisonManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "comparison"
+    AGAIN: ClassVar[str] = "compare the runs again"
     NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {"runs": list[str]}
 
     comparison: Comparison

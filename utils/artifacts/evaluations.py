@@ -37,6 +37,7 @@ class EvaluationManifest(Manifest):
     """The evaluation of one checkpoint: which results lie beside it, or will."""
 
     KIND: ClassVar[str] = "evaluation"
+    AGAIN: ClassVar[str] = "evaluate its run again with --overwrite"
     NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
         "step": NonNegativeInt,
         "base_model": str | None,
@@ -78,6 +79,7 @@ class EvaluationResult(Manifest):
     """
 
     KIND: ClassVar[str] = "evaluation result"
+    AGAIN: ClassVar[str] = "evaluate its run again with --overwrite"
     NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {"file": str}
 
     measured: dict[str, Any]

@@ -56,8 +56,9 @@ def read_json(path: Path) -> Any:
     """Raises: FileNotFoundError, or ValueError for a damaged file."""
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: run the command that makes it again")
+    text = read_text(path)
     try:
-        return parse_json(read_text(path))
+        return parse_json(text)
     except ValueError as error:
         raise ValueError(
             f"{path} is damaged ({error}): remove it and run the command that makes it again"

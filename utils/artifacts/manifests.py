@@ -112,6 +112,7 @@ class Manifest(Record):
     """
 
     KIND: ClassVar[str]
+    AGAIN: ClassVar[str]  # how a damaged one is made again
     NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {}  # those that every manifest of the kind has -> their types
 
     status: Literal["running", "complete"]
@@ -146,11 +147,11 @@ class Manifest(Record):
         """
         values = read_json(path)
         if not isinstance(values, dict) or values.get("kind") != cls.KIND:
-            raise ValueError(f"{path}: expected a manifest of kind {cls.KIND!r}, found {str(values)[:80]}")
+            raise cls._damaged(path, [one_line(repr(values), 80)])
         if values.get("format_version") != FORMAT_VERSION:
             raise ValueError(
-                f"{path}: format version {values.get('format_version')}, this code reads {FORMAT_VERSION}: "
-                "make it again"
+                f"{path}: found format version {values.get('format_version')}, expected {FORMAT_VERSION}: "
+                f"{cls.AGAIN}"
             )
         written = values.pop(_CHECKSUM, None)  # earlier versions wrote none
         if written is not None and written != checksum_of_json(values):
@@ -159,15 +160,15 @@ class Manifest(Record):
             manifest = _reader(cls).validate_python(cls.from_json(values))
             manifest.check_parts()
         except ValidationError as error:
-            inside = "inputs." if error.title == _INPUTS else ""
-            raise cls._damaged(path, [inside + _problem(details) for details in error.errors()]) from None
+            section = ["inputs"] if error.title == _INPUTS else []
+            raise cls._damaged(path, [_problem(section, details) for details in error.errors()]) from None
         return manifest
 
     @classmethod
     def _damaged(cls, path: Path, problems: list[str]) -> ValueError:
         return ValueError(
-            f"{path}: {', '.join(problems)}, expected all that a manifest of kind {cls.KIND!r} has: it is "
-            "damaged or edited, make it again"
+            f"{path} is damaged or edited: found {', '.join(problems)}, expected a whole manifest of kind "
+            f"{cls.KIND!r}: put back a copy of it, or {cls.AGAIN}"
         )
 
 
@@ -208,11 +209,11 @@ def _reader_of_inputs(kind: type[Manifest]) -> type[BaseModel]:
     return create_model(_INPUTS, __config__=ConfigDict(strict=True), **types)
 
 
-def _problem(details: ErrorDetails) -> str:
-    name = ".".join(map(str, details["loc"]))
+def _problem(section: list[str], details: ErrorDetails) -> str:
+    name = ".".join(map(str, [*section, *details["loc"]]))
     if details["type"] == "missing":
-        return f"{name} is missing"
-    return f"{name}: found {one_line(repr(details['input']), 60)} ({details['msg']})"
+        return f"no {name}"
+    return f"{name} {one_line(repr(details['input']), 60)} ({details['msg']})"
 
 
 def is_complete(path: Path, kind: type[Manifest]) -> bool:
@@ -264,9 +265,10 @@ def recorded_config(paths: RunPaths) -> dict[str, Any]:
     """What `write_config` wrote, empty where it is not there. Raises: ValueError for a damaged one."""
     if not paths.config.exists():
         return {}
+    text = read_text(paths.config)
     try:
-        values = parse_yaml(read_text(paths.config))
-    except (ValueError, yaml.YAMLError) as error:
+        values = parse_yaml(text)
+    except ValueError as error:
         raise ValueError(f"{paths.config} is damaged ({error}): copy the run's YAML there") from None
     if not isinstance(values, dict):
         raise ValueError(f"{paths.config} is damaged (it holds no keys): copy the run's YAML there")

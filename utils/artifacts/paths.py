@@ -17,6 +17,10 @@ def manifest_in(folder: Path) -> Path:
     return folder / "manifest.json"
 
 
+def trajectories_in(run: Path) -> Path:
+    return run / "trajectories"
+
+
 def lock_of(thing: Path) -> Path:
     """The file that is locked by whoever writes a file or folder."""
     return thing.parent / ".locks" / f"{thing.name}.lock"
@@ -76,7 +80,7 @@ class RunPaths:
 
     @property
     def trajectories(self) -> Path:
-        return self.root / "trajectories"
+        return trajectories_in(self.root)
 
     @property
     def trajectories_manifest(self) -> Path:

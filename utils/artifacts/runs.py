@@ -35,7 +35,7 @@ class Work:
     """One thing that was done in a run.
 
     Attributes:
-        kind: training, trajectories, subset or evaluation.
+        kind: training, trajectories, subset or evaluation. One of several subsets has its folder's name.
         status: as its manifest says: running or complete.
         time: when the manifest was written, ISO 8601 in UTC, "" where it does not say.
         done: how many checkpoints, scored checkpoints, rows or results are there.
@@ -98,10 +98,10 @@ def _works(run_name: str) -> Iterator[Work]:
         scoring = _read(TrajectoriesManifest, paths.trajectories_manifest)
         done = len(TrajectoryFolder(paths.trajectories).scored_steps())
         yield _work("trajectories", scoring, done, len(scoring.checkpoints) if scoring else 0, origin)
-    for folder in sorted(paths.root.glob("subset*")):
+    for folder in sorted(paths.root.glob("subset*"), key=lambda folder: (len(folder.name), folder.name)):
         if manifest_in(folder).is_file():
             subset = _read(SubsetManifest, manifest_in(folder))
-            yield _work("subset", subset, subset.budget if subset else 0, None, _choice_of(subset))
+            yield _work(folder.name, subset, subset.budget if subset else 0, None, _choice_of(subset))
     if paths.evaluation_manifest.is_file():
         evaluation = _read(EvaluationManifest, paths.evaluation_manifest)
         done = len(set(paths.evaluation.glob("*.json")) - {paths.evaluation_manifest})
@@ -164,7 +164,8 @@ def run_table(runs: list[Run]) -> list[str]:
         for number, work in enumerate(run.works):
             name, num_bytes = (run.name, size(run.num_bytes)) if number == 0 else ("", "")
             so_far = "" if work.planned in (None, work.done) else f"{work.done:,} of "
-            amount = counted(work.done if work.planned is None else work.planned, nouns[work.kind])
+            noun = nouns[work.kind.partition("-")[0]]
+            amount = counted(work.done if work.planned is None else work.planned, noun)
             when = work.time[:16].replace("T", " ")
             rows.append((name, work.kind, work.status, when, so_far + amount, num_bytes, work.made_from))
     return table(["run", "work", "status", "when (UTC)", "how far", "size", "from"], rows, align="<<<<<><")

@@ -20,7 +20,7 @@ from .paths import RunPaths, manifest_in, run_named
 
 FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
 TEXTS = "subset.jsonl"
-_AGAIN = "choose it again (select_s2l.py --overwrite)"
+_AGAIN = "choose it again (select_s2l.py --overwrite with the YAML of its run)"
 _UNFINISHED = ".parts"  # end of the name of a folder that is being written
 CONTAMINATION = "contamination.json"  # the report on rows that contain benchmark questions
 
@@ -45,6 +45,7 @@ class SubsetManifest(PoolManifest):
     """
 
     KIND: ClassVar[str] = "subset"
+    AGAIN: ClassVar[str] = _AGAIN
     NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
         **PoolManifest.NAMED_INPUTS,
         "method": str,

@@ -21,6 +21,7 @@ class TokensManifest(PoolManifest):
     """What a pool's tokens were made from."""
 
     KIND: ClassVar[str] = "tokens"
+    AGAIN: ClassVar[str] = "remove its folder: tokens are made again when they are needed"
     NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
         **PoolManifest.NAMED_INPUTS,
         "num_excluded": NonNegativeInt,

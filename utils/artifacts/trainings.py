@@ -84,6 +84,7 @@ class TrainingManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "training"
+    AGAIN: ClassVar[str] = "train its run again with --overwrite"
     NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
         "pool": str,
         "model": dict[str, Any],

@@ -113,6 +113,7 @@ def run_command(command: Callable[[], int]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         with interruptible():
+            _check_current_folder()
             return command()
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
@@ -128,6 +129,17 @@ def run_command(command: Callable[[], int]) -> int:
         else:
             print("error:", readable(without_keys(message)), file=sys.stderr)
         return 1
+
+
+def _check_current_folder() -> None:
+    """Raises: ValueError where it was removed under the shell. Every relative path would lead nowhere."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ValueError(
+            "the current folder was removed, and relative paths lead nowhere: cd to another, then the same "
+            "command"
+        ) from None
 
 
 def _message_for_people(error: Exception) -> str | None:

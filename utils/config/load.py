@@ -191,21 +191,8 @@ def as_yaml(value: Any) -> str:
 def _parse(text: str, origin: str) -> Any:
     try:
         return parse_yaml(text, _ConfigLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{origin}: not readable as YAML: {_yaml_problem(error)}") from None
     except ValueError as error:
         raise ValueError(f"{origin}: {error}") from None
-
-
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    """What is wrong where, without the line itself: it may hold a key."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return str(error)
-    problem = str(getattr(error, "problem", None))
-    if problem.startswith("but "):
-        problem = f"{getattr(error, 'context', None)}, {problem}"
-    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

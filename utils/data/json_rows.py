@@ -63,7 +63,7 @@ class JsonLines(TextRows):
         return offsets
 
     def _is_blank(self, start: int, end: int) -> bool:
-        return not os.pread(self._file.fileno(), end - start, start).strip()
+        return not os.pread(self._descriptor, end - start, start).strip()
 
     def _parse(self, row: int, content: bytes) -> dict[str, Any]:
         try:

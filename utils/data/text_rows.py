@@ -2,6 +2,7 @@
 
 import os
 import sys
+import weakref
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator
@@ -34,7 +35,8 @@ class TextRows(ABC):
         """
         self._path = path
         self._start = text_start(path)
-        self._file = open(path, "rb")  # noqa: SIM115 (lives as long as the pool)
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)  # open as long as the pool lives
         if offsets is None:
             offsets = self._find_rows(sys.maxsize if limit is None else limit)
         self.offsets = offsets
@@ -65,7 +67,7 @@ class TextRows(ABC):
         start = self.offsets[row]
         end = self.offsets[row + 1]
         # Not seek and read: forked data loader workers share this file's position.
-        return os.pread(self._file.fileno(), end - start, start)
+        return os.pread(self._descriptor, end - start, start)
 
     def _error(self, line: int, fault: str) -> ValueError:
         return ValueError(f"{self._path}: line {line} {fault}")

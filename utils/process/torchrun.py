@@ -5,6 +5,8 @@ Slurm scripts and notebooks leave such variables behind, so what they hold is ch
 
 import os
 
+_NEEDED_BY_SEVERAL = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+
 
 def rank() -> int:
     """Of this process in the whole launch. Raises: ValueError, as the others."""
@@ -12,8 +14,16 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """Processes of the whole launch."""
-    return _number("WORLD_SIZE", 1)
+    """Processes of the whole launch. Raises: ValueError also where they cannot find one another."""
+    size = _number("WORLD_SIZE", 1)
+    missing = [name for name in _NEEDED_BY_SEVERAL if name not in os.environ]
+    if size == 0 or (size > 1 and missing):
+        found = f"found {size}" + (f" without {', '.join(missing)}" if size else "")
+        raise ValueError(
+            f"the environment variable WORLD_SIZE: {found}, expected what torchrun sets: "
+            "start with torchrun, or `unset WORLD_SIZE`"
+        )
+    return size
 
 
 def local_rank() -> int:

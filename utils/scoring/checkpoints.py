@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ..artifacts.checkpoints import choose_steps, find_checkpoints
-from ..artifacts.paths import RunPaths
+from ..artifacts.manifests import kind_of
+from ..artifacts.paths import RunPaths, manifest_in, trajectories_in
 from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import TrajectoryFolder
 
@@ -22,9 +23,10 @@ def choose_checkpoints(run_name: str, model_path: str | None, checkpoints: str) 
     """
     if checkpoints == str(BASE_MODEL):
         return {BASE_MODEL: None}
-    found = find_checkpoints(RunPaths(run_name).root if model_path is None else Path(model_path))
-    if checkpoints == "all" and model_path is None:
-        _check_training_is_complete(run_name, list(found))
+    run = RunPaths(run_name).root if model_path is None else Path(model_path)
+    found = find_checkpoints(run)
+    if checkpoints == "all":
+        _check_training_is_complete(run, list(found))
     steps = [max(found)] if checkpoints == "-1" else choose_steps(list(found), checkpoints)
     return {step: None if step == BASE_MODEL else found[step] for step in steps}
 
@@ -38,18 +40,24 @@ def checkpoint_problems(run_name: str, model_path: str | None, checkpoints: str)
     return []
 
 
-def _check_training_is_complete(run_name: str, found: list[int]) -> None:
+def _check_training_is_complete(run: Path, found: list[int]) -> None:
     """Trajectories of half a training would be selected from without a word. Raises: ValueError."""
-    path = RunPaths(run_name).manifest
-    if not path.is_file():
-        return
+    path = manifest_in(run)
+    if not path.is_file() or kind_of(path) != TrainingManifest.KIND:
+        return  # checkpoints that were made elsewhere
     manifest = TrainingManifest.read(path)
-    planned = manifest.save_steps
     # With checkpoints.keep: last, a checkpoint goes once it is scored.
-    scored = TrajectoryFolder(RunPaths(run_name).trajectories).scored_steps()
-    if not manifest.is_complete or not set(planned) <= {*found, *scored}:
+    there = {*found, *TrajectoryFolder(trajectories_in(run)).scored_steps()}
+    missing = [step for step in manifest.save_steps if step not in there]
+    if not manifest.is_complete:
         raise ValueError(
-            f"run {run_name}: training is {manifest.status} with checkpoints {found} of {planned}: "
+            f"{run}: found an unfinished training with checkpoints {found} of {manifest.save_steps}: "
             "train it to the end first (the same train.py command continues), "
             "or name the ones to score with --checkpoints"
+        )
+    if missing:
+        raise ValueError(
+            f"{run}: found checkpoints {found} of {manifest.save_steps}, expected all that training left: "
+            "put back those that are gone, train it again with --overwrite, or name the ones to score with "
+            "--checkpoints"
         )

@@ -259,6 +259,7 @@ class _CheckpointScorer:
         if folder is None:
             model: Any = load_base_model(settings, load_tokenizer(settings), config.seed).eval()
             return model.to(dtype)
+        check_not_replaced(folder, self._plan.versions[step])
         model = load_checkpoint(folder, settings, dtype, config.seed)
         check_not_replaced(folder, self._plan.versions[step])
         return model

@@ -136,11 +136,11 @@ def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
     stale = [paths.trajectories, paths.evaluation, *paths.root.glob("checkpoint-*")]
     with locked(paths.evaluation, "another command is evaluating this run"):
         for folder in (folder for folder in stale if folder.exists()):
-            reporter.warn(f"  removing {folder}: made of the weights that are trained anew")
             if folder == paths.trajectories:
                 TrajectoryFolder(folder).remove()
             else:
                 shutil.rmtree(folder)
+            reporter.warn(f"  removed {folder}: made of the weights that are trained anew")
     paths.metrics.unlink(missing_ok=True)
 
 

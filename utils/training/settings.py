@@ -112,8 +112,9 @@ def launch_state() -> PartialState:
     accelerate must be told of a machine without a GPU, else each rank takes itself for the only one.
 
     Raises:
-        ValueError: if there are more processes on this machine than GPUs.
+        ValueError: if there are more processes on this machine than GPUs, or torchrun's variables are wrong.
     """
+    torchrun.world_size()  # accelerate would say what is wrong with it in Python's words
     timeout = datetime.timedelta(hours=6)  # the others wait while the first tokenizes and selects
     return PartialState(cpu=own_device().type == "cpu", timeout=timeout)
 

@@ -3,6 +3,8 @@
 import io
 import os
 import shlex
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,6 +124,17 @@ def npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     named = {name: np.asarray(values) for name, values in arrays.items()}
     np.savez(file, **named)  # pyright: ignore[reportArgumentType] (its stub takes a name for allow_pickle)
+    return file.getvalue()
+
+
+def npz_twice(**arrays: Any) -> bytes:
+    """A .npz file that holds each of these arrays two times."""
+    file = io.BytesIO(npz(**arrays))
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "a") as archive, warnings.catch_warnings(action="ignore"):
+        for name, content in members.items():
+            archive.writestr(name, content)
     return file.getvalue()
 
 

@@ -13,6 +13,7 @@ from .cases import (
     npy,
     npy_that_says,
     npz,
+    npz_twice,
     overridden,
     parquet,
 )
@@ -79,6 +80,10 @@ NPZ: list[tuple[Content, str]] = [
     (npy(_GOOD), "bad.npz: found no readable .npz of plain numbers"),
     (npz(losses=_GOOD)[:-30], "bad.npz: found no readable .npz of plain numbers"),
     (npz(), "found arrays none, expected `losses` (n, T) among them"),
+    (npz(losses=_GOOD, row=np.arange(60)), "found row among its arrays, expected losses and"),
+    (npz(losses=_GOOD, indices=np.arange(60)), "found indices among its arrays"),
+    (npz(losses=_GOOD, step=[1, 2]), "found step among its arrays"),
+    (npz_twice(losses=_GOOD), "no readable .npz of plain numbers (it holds two arrays of one name)"),
     (npz(loss=_GOOD), "found arrays loss, expected `losses` (n, T) among them"),
     (npz(losses=_GOOD[0]), "expected floating-point losses (N, T)"),
     (npz(losses=np.arange(6).reshape(3, 2)), "found int64 (3, 2), expected floating-point losses (N, T)"),

@@ -23,6 +23,7 @@ from ...reading import check_kind, check_memory, load_npy, load_npz
 from ...terminal import first_of
 
 SUFFIXES = (".npy", ".npz", ".parquet")
+_OTHER_ARRAYS = ("rows", "steps", "num_response_tokens")  # of a .npz, besides `losses`
 _STEP_NAME = re.compile(r"^(?:step[_-]?|checkpoint[_-])?(\d{1,18})$")
 
 
@@ -86,6 +87,11 @@ def _read_npz(path: Path) -> _Arrays:
     if "losses" not in arrays:
         raise ValueError(
             f"{path}: found arrays {', '.join(arrays) or 'none'}, expected `losses` (n, T) among them"
+        )
+    if unknown := first_of(sorted(arrays.keys() - {"losses", *_OTHER_ARRAYS})):
+        raise ValueError(
+            f"{path}: found {unknown} among its arrays, expected losses and, where there are such, "
+            f"{', '.join(_OTHER_ARRAYS)}: rename it, or leave it out"
         )
     return arrays["losses"], arrays.get("rows"), arrays.get("steps"), arrays.get("num_response_tokens")
 

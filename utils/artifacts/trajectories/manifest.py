@@ -44,6 +44,7 @@ class TrajectoriesManifest(PoolManifest):
     """
 
     KIND: ClassVar[str] = "trajectories"
+    AGAIN: ClassVar[str] = "score its run again with --overwrite"
     NAMED_INPUTS: ClassVar[Mapping[str, Any]] = {
         **PoolManifest.NAMED_INPUTS,
         "template": str,

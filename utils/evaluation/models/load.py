@@ -57,6 +57,7 @@ class Models:
             model = load_base_model(settings, self._plan.tokenizer, self._config.seed).eval()
         else:
             dtype = getattr(torch, settings.dtype)
+            check_not_replaced(checkpoint, self._plan.versions)
             model = load_checkpoint(checkpoint, settings, dtype, self._config.seed)
             check_not_replaced(checkpoint, self._plan.versions)
         return model.to(self.device)
