@@ -168,8 +168,8 @@ def parse_yaml(text: str, loader: type[YamlReader] = YamlReader) -> Any:
         raise ValueError(
             f"found {len(text):,} characters, expected at most {_YAML_BYTES:,}: keep data elsewhere"
         )
-    reader = loader(text)
     try:
+        reader = loader(text)
         node = reader.get_single_node()
         if node is None:
             return None
@@ -182,8 +182,6 @@ def parse_yaml(text: str, loader: type[YamlReader] = YamlReader) -> Any:
         raise ValueError(f"not readable as YAML: {_yaml_problem(error)}") from None
     except RecursionError:
         raise ValueError("nested too deeply: expected a few levels of keys") from None
-    finally:
-        reader.dispose()
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:

@@ -26,7 +26,7 @@ def test_a_file_in_the_place_of_a_run_is_refused(res_dir):
     res_dir.mkdir()
     (res_dir / "notes.txt").write_text("my own")
     with pytest.raises(ValueError, match="notes.txt is no folder"):
-        RunPaths("notes.txt")
+        RunPaths("notes.txt").check_place()
 
 
 def test_a_file_whose_step_is_written_otherwise_is_no_second_checkpoint(res_dir):

@@ -118,7 +118,8 @@ def checkpoint_fingerprint(folder: Path) -> str:
 
 def model_versions(folder: Path) -> dict[str, tuple[int, int]]:
     """File -> its bytes and when it was last changed (ns), of those that the fingerprint is of."""
-    found = {path.name: path.stat() for path in _files_of_the_model(folder)}
+    files = _files_of_the_model(folder)
+    found = {path.name: path.stat() for path in files if path.exists()}  # not a link to nowhere
     return {name: (status.st_size, status.st_mtime_ns) for name, status in found.items()}
 
 

@@ -38,14 +38,12 @@ def step_of(path: Path) -> int | None:
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Every path of one run. Nothing else in the project joins path names.
-
-    Raises: ValueError for the name of a file in res/.
-    """
+    """Every path of one run. Nothing else in the project joins path names."""
 
     run_name: str
 
-    def __post_init__(self) -> None:
+    def check_place(self) -> None:
+        """Raises: ValueError where something else than a folder has the run's name."""
         if self.root.exists() and not self.root.is_dir():
             raise ValueError(
                 f"run_name: found {self.run_name!r}, but {self.root} is no folder, expected one or nothing "

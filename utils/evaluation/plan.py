@@ -122,6 +122,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     model = config.model_section
     data = config.data_section
     evaluation = config.evaluation
+    RunPaths(config.run_name).check_place()
     if problems := evaluation_problems(evaluation):
         raise ValueError("; ".join(problems))
     lm_eval_tasks = _lm_eval_tasks_of(evaluation)

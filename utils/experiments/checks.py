@@ -47,10 +47,12 @@ def with_yamls(experiment: ExperimentConfig) -> ExperimentConfig:
     missing = []
 
     def file_of(key: str, text: str) -> str:
+        if Path(text).is_file():
+            return text
         config = RunPaths(run_named(text)).config
-        if not Path(text).is_file() and not config.is_file():
+        if not config.is_file():
             missing.append(f"{key}: {text} does not exist, and no run of that name has left a {config}")
-        return text if Path(text).is_file() else str(config)
+        return str(config)
 
     named = {"proxy": file_of("proxy", experiment.proxy), "target": file_of("target", experiment.target)}
     references = [file_of("references", text) for text in experiment.references]

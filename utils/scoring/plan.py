@@ -84,6 +84,7 @@ def plan_scoring(
     """
     model_settings = config.model_section
     data = config.data_section
+    RunPaths(config.run_name).check_place()
     readable, unreadable = read_checkpoints(config, chosen)
     tokenizer = common_tokenizer(readable) or load_tokenizer(model_settings)
     model = empty_model(model_settings, tokenizer)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
+from ..artifacts.paths import RunPaths
 from ..artifacts.subsets import subset_is_there
 from ..artifacts.trajectories.read import read_num_response_tokens
 from ..config.counts import budget_in_rows
@@ -78,6 +79,7 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
             a subset there made from other inputs.
     """
     subset = config.subset_section
+    RunPaths(config.run_name).check_place()
     stopwatch = Stopwatch({})
     method = METHODS[subset.method]
     pool = open_pool(config) if pool is None else pool

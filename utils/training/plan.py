@@ -81,6 +81,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     """
     model_settings = config.model_section
     data = config.data_section
+    RunPaths(config.run_name).check_place()
     steps = total_steps(config, num_rows)
     save_steps = scheduled_steps(config.checkpoints, steps)
     tokenizer = load_tokenizer(model_settings)
