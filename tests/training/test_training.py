@@ -1,5 +1,6 @@
 """Training: its result follows from the config, not from devices, batch shapes or restarts."""
 
+import itertools
 import json
 import os
 import shutil
@@ -38,7 +39,7 @@ from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.process.lifetime import INTERRUPTED
-from utils.training.order import FILLER, GlobalBatchOrder
+from utils.training.order import FILLER, GlobalBatchOrder, deal
 from utils.training.settings import plan_batches
 
 SECONDS_TO_END = 10.0
@@ -78,19 +79,34 @@ def test_each_optimizer_step_takes_the_same_examples_on_any_devices(
 ):
     lengths = np.arange(num_rows) % 7
     plan = plan_batches(global_batch, devices, per_device)
-    assert plan.per_device <= per_device and plan.padded >= global_batch
-    order = GlobalBatchOrder(lengths, global_batch, plan.padded, strategy, seed=3)
+    assert plan.per_device <= per_device and plan.per_device * plan.micro_batches >= global_batch
+    order = GlobalBatchOrder(lengths, global_batch, plan.micro_batches, strategy, seed=3)
     order.epoch = epoch
-    dealt = np.array(list(order)).reshape(-1, plan.padded)
-    alone = GlobalBatchOrder(lengths, global_batch, global_batch, strategy, seed=3)
-    alone.epoch = epoch
-    steps = [
-        [row for row in step if row != FILLER] for step in np.array(list(alone)).reshape(-1, global_batch)
-    ]
-    assert [[row for row in step if row != FILLER] for step in dealt] == steps
-    assert sorted(row for step in steps for row in step) == list(range(num_rows)), (
-        "an epoch is every row once"
-    )
+    dealt = list(order)
+    assert len(dealt) == len(order) == order.steps_per_epoch * plan.micro_batches
+    positions = order.positions(epoch)
+    for step in range(order.steps_per_epoch):
+        of_step = dealt[step * plan.micro_batches : (step + 1) * plan.micro_batches]
+        rows = [row for micro_batch in of_step for row in micro_batch if row != FILLER]
+        assert sorted(rows) == sorted(positions[step * global_batch : (step + 1) * global_batch])
+    assert sorted(positions) == list(range(num_rows)), "an epoch is every row once"
+
+
+@given(lengths=st.lists(st.integers(0, 40), min_size=1, max_size=12), count=st.integers(1, 5))
+def test_rows_are_dealt_so_that_no_micro_batch_could_be_smaller(lengths, count):
+    def largest(micro_batches):
+        return max(
+            max((max(lengths[row], 1) for row in rows), default=0) * len(rows) for rows in micro_batches
+        )
+
+    dealt = deal(np.array(lengths), count)
+    assert len(dealt) == count and sorted(row for rows in dealt for row in rows) == list(range(len(lengths)))
+    by_length = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    cuts = itertools.combinations_with_replacement(range(len(lengths) + 1), count - 1)
+    parts = ([by_length[a:b] for a, b in itertools.pairwise([0, *cut, len(lengths)])] for cut in cuts)
+    assert largest(dealt) == min(map(largest, parts))
+    most_rows = -(-len(lengths) // count)
+    assert largest(dealt) <= most_rows * max(*lengths, 1)
 
 
 def test_another_epoch_or_seed_is_another_order():

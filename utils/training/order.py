@@ -1,7 +1,7 @@
 """Which examples each optimizer step takes: a function of the seed, the rows and the global batch size alone.
 
-Trainer cuts the order into per-device batches and deals them out in turn. So one global batch is one
-optimizer step on any number of devices, if it is filled up with rows that have no label.
+How they are dealt to micro-batches and devices is another matter: by length, so that little of a training is
+padding. The gradient of a step is the same up to rounding, however its rows are dealt.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,11 @@ from ..data.tokenization import TokenizedPool
 FILLER = -1  # the position of a row without label
 _BATCHES_PER_LENGTH_GROUP = 50  # as transformers' LengthGroupedSampler: shuffle, then sort within 50 batches
 
+MicroBatch = tuple[int, ...]  # positions of the rows that go through the model together
+
 
 class TrainingRows(Dataset):
-    """The rows to train on, by position. FILLER gives one token without label."""
+    """The rows to train on, a micro-batch of them at a time. FILLER is one token without label."""
 
     def __init__(self, tokens: TokenizedPool, rows: np.ndarray):
         self._tokens = tokens
@@ -26,47 +28,51 @@ class TrainingRows(Dataset):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, position: int) -> tuple[np.ndarray, int]:
+    def __getitem__(self, micro_batch: MicroBatch) -> list[tuple[np.ndarray, int]]:
+        return [self._row(position) for position in micro_batch]
+
+    def _row(self, position: int) -> tuple[np.ndarray, int]:
         if position == FILLER:
             return np.zeros(1, np.int64), 1
         return self._tokens.row(int(self._rows[position]))
 
 
-class GlobalBatchOrder(Sampler[int]):
-    """Positions of an epoch's rows, global batch after global batch, each filled up to `padded_batch_size`.
+class GlobalBatchOrder(Sampler[MicroBatch]):
+    """The micro-batches of an epoch, the same number of them for each global batch.
+
+    Trainer deals them out to the devices in turn.
 
     Args:
-        lengths: tokens of each row, used by group_by_length only.
+        lengths: tokens of each row.
         global_batch_size: examples per optimizer step.
-        padded_batch_size: per-device batch x devices x accumulation, at least global_batch_size.
+        micro_batches: of an optimizer step, devices x accumulation.
         strategy: random, group_by_length (over global batches, never per device) or sequential.
         seed: of the run.
     """
 
     def __init__(
-        self, lengths: np.ndarray, global_batch_size: int, padded_batch_size: int, strategy: str, seed: int
+        self, lengths: np.ndarray, global_batch_size: int, micro_batches: int, strategy: str, seed: int
     ):
-        assert padded_batch_size >= global_batch_size
         self._lengths = lengths
         self._global_batch_size = global_batch_size
-        self._padded_batch_size = padded_batch_size
+        self._micro_batches = micro_batches
         self._strategy = strategy
         self._seed = seed
         self.steps_per_epoch = steps_per_epoch(len(lengths), global_batch_size)
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.steps_per_epoch * self._padded_batch_size
+        return self.steps_per_epoch * self._micro_batches
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[MicroBatch]:
         positions = self.positions(self.epoch)
         for start in range(0, len(positions), self._global_batch_size):
             batch = positions[start : start + self._global_batch_size]
-            yield from batch.tolist()
-            yield from [FILLER] * (self._padded_batch_size - len(batch))
+            for places in deal(self._lengths[batch], self._micro_batches):
+                yield tuple(batch[places].tolist()) or (FILLER,)
 
     def positions(self, epoch: int) -> np.ndarray:
-        """int64 (rows,): the order of one epoch, without fillers."""
+        """int64 (rows,): the order of one epoch."""
         if self._strategy == "sequential":
             return np.arange(len(self._lengths))
         # The bit generator by name: numpy may change its default one.
@@ -77,3 +83,42 @@ class GlobalBatchOrder(Sampler[int]):
         group = self._global_batch_size * _BATCHES_PER_LENGTH_GROUP
         parts = [order[start : start + group] for start in range(0, len(order), group)]
         return np.concatenate([part[np.argsort(-self._lengths[part], kind="stable")] for part in parts])
+
+
+def deal(lengths: np.ndarray, count: int) -> list[np.ndarray]:
+    """Deal rows to micro-batches so that the largest is as small as can be, counted in padded tokens.
+
+    No micro-batch is larger than one of equally many rows could be, so memory is what the user allowed. Of
+    almost equal size, devices that work side by side wait little for one another.
+
+    Args:
+        lengths: tokens of each row.
+        count: of micro-batches. Some may stay empty.
+
+    Returns:
+        Places in `lengths`, those of the longest rows first.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    longest_first = np.maximum(lengths[order], 1)
+    # The smallest limit with which `count` micro-batches are enough, by halving.
+    enough = int(longest_first[0]) * -(-len(lengths) // count)
+    too_small = int(longest_first[0]) - 1
+    while enough - too_small > 1:
+        limit = (enough + too_small) // 2
+        if len(_cuts(longest_first, limit)) <= count:
+            enough = limit
+        else:
+            too_small = limit
+    cuts = _cuts(longest_first, enough)
+    cuts += [len(lengths)] * (count - len(cuts))
+    return np.split(order, cuts[:-1])
+
+
+def _cuts(longest_first: np.ndarray, limit: int) -> list[int]:
+    """Where micro-batches of at most `limit` padded tokens end."""
+    cuts = []
+    start = 0
+    while start < len(longest_first):
+        start = min(len(longest_first), start + limit // int(longest_first[start]))
+        cuts.append(start)
+    return cuts

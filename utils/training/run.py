@@ -82,7 +82,7 @@ def _train(
     order = GlobalBatchOrder(
         scoring_lengths(plan.tokens)[plan.rows],
         config.global_batch_size,
-        plan.batches.padded,
+        plan.batches.micro_batches,
         config.train_args.get("train_sampling_strategy", "random"),
         config.seed,
     )
@@ -99,8 +99,8 @@ def _train(
         batches = plan.batches
         continuing = f"; continuing from {newest.name}" if newest else ""
         reporter.say(
-            f"  {batches.devices} device(s) x {batches.per_device} examples x {batches.accumulation} "
-            f"accumulation{continuing}"
+            f"  {batches.devices} device(s) x {batches.accumulation} micro-batches of at most "
+            f"{batches.per_device} longest rows{continuing}"
         )
     state.wait_for_everyone()
     data = TrainingData(TrainingRows(plan.tokens, plan.rows), order)

@@ -50,8 +50,8 @@ class BatchPlan:
 
     Attributes:
         devices: of this launch.
-        per_device: examples on one of them at once.
-        accumulation: forward and backward passes of an optimizer step.
+        per_device: examples of full length that one of them holds at once, or as many tokens of shorter ones.
+        accumulation: micro-batches of a device in an optimizer step.
     """
 
     devices: int
@@ -59,15 +59,13 @@ class BatchPlan:
     accumulation: int
 
     @property
-    def padded(self) -> int:
-        """Rows of an optimizer step, at least the global batch size."""
-        return self.devices * self.per_device * self.accumulation
+    def micro_batches(self) -> int:
+        """Of all devices in an optimizer step."""
+        return self.devices * self.accumulation
 
 
 def plan_batches(global_batch_size: int, devices: int, per_device_limit: int) -> BatchPlan:
     """Fewest accumulation steps, then the smallest batch on a device that still covers the global one.
-
-    The difference is filled with rows that have no label.
 
     Args:
         per_device_limit: examples that a device takes at once, at most.

@@ -84,6 +84,7 @@ class S2LTrainer(Trainer):
             data_collator=self._collate,
             compute_loss_func=self._mean_token_loss,
         )
+        self._train_batch_size = 1  # the order gives whole micro-batches, of as many rows as go together
         for chatty in (PrinterCallback, ProgressCallback):
             self.remove_callback(chatty)
         self.add_callback(_StartEpoch(order))
@@ -95,7 +96,8 @@ class S2LTrainer(Trainer):
     def step_has_labels(self) -> bool:
         return self._step_has_labels
 
-    def _collate(self, rows: list[Any]) -> dict[str, torch.Tensor]:
+    def _collate(self, micro_batches: list[Any]) -> dict[str, torch.Tensor]:
+        (rows,) = micro_batches
         return pad_rows(rows, self._pad_id, self._is_encoder_decoder)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
