@@ -1,12 +1,14 @@
 """Outside the environment a script says in one line what to run, instead of a traceback."""
 
 import ast
+import os
 import sys
 
 import pytest
 
 from tests.conftest import PROJECT, run_script
 from tests.test_architecture import SCRIPTS
+from utils.process import environment
 
 READ_BEFORE_THE_CHECK = ["utils/__init__.py", "utils/process/__init__.py", "utils/process/environment.py"]
 WAY_OUT = "run `make install && source .venv/bin/activate`"
@@ -49,6 +51,19 @@ def test_without_the_packages_one_line_says_what_to_run(script):
         and WAY_OUT in answer.stderr
     )
     assert answer.stderr.count("\n") == 1
+
+
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatch):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    environment.let_waiting_threads_sleep()
+    assert [os.environ.get(name) for name in names] == ["passive", "0", None]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    environment.let_waiting_threads_sleep()
+    assert [os.environ.get(name) for name in names] == [None, "1000", None]
 
 
 def test_a_package_that_is_missed_later_is_one_line_too(capsys):
