@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import shutil
 import signal
@@ -39,7 +40,8 @@ from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.process.lifetime import INTERRUPTED
-from utils.training.order import FILLER, GlobalBatchOrder, deal
+from utils.training import order as order_of_rows
+from utils.training.order import FILLER, GlobalBatchOrder, deal, micro_batches_that_pay
 from utils.training.settings import plan_batches
 
 SECONDS_TO_END = 10.0
@@ -109,6 +111,24 @@ def test_rows_are_dealt_so_that_no_micro_batch_could_be_smaller(lengths, count):
     assert largest(dealt) <= most_rows * max(*lengths, 1)
 
 
+@given(
+    lengths=st.lists(st.integers(1, 500), min_size=1, max_size=40),
+    global_batch=st.integers(1, 32),
+    fewest=st.integers(1, 8),
+)
+def test_more_micro_batches_are_taken_only_where_rows_differ_in_length(lengths, global_batch, fewest):
+    lengths = np.array(lengths)
+    count = micro_batches_that_pay(lengths, global_batch, fewest, on_gpu=False)
+    assert count == fewest or (count <= global_batch and math.log2(count / fewest).is_integer())
+    assert micro_batches_that_pay(np.full(40, 300), global_batch, fewest, on_gpu=False) == fewest
+
+
+def test_short_rows_beside_long_ones_are_dealt_to_micro_batches_of_their_own():
+    lengths = np.array([20, 500] * 50)
+    assert micro_batches_that_pay(lengths, 32, 1, on_gpu=False) == 4
+    assert micro_batches_that_pay(lengths, 32, 1, on_gpu=True) == 1
+
+
 def test_another_epoch_or_seed_is_another_order():
     def positions(seed, epoch):
         return GlobalBatchOrder(np.ones(50), 8, 8, "random", seed).positions(epoch).tolist()
@@ -126,6 +146,20 @@ def test_counted_checkpoints_are_evenly_spaced_and_end_at_the_last_step(count, t
     steps = scheduled_steps(CheckpointsConfig(count=count), total)
     assert len(set(steps)) == count and steps[-1] == total
     assert max(np.diff([0, *steps])) - min(np.diff([0, *steps])) <= 1
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "t5"])
+def test_training_is_the_same_however_the_rows_of_a_step_are_dealt(make_config, res_dir, family, monkeypatch):
+    config = make_config("by_length", family, num_rows=40, global_batch_size=16)
+    assert run_here(train, "--config_file", config, "train_args.per_device_train_batch_size=4") == 0
+    monkeypatch.setattr(
+        order_of_rows, "deal", lambda lengths, count: np.array_split(np.arange(len(lengths)), count)
+    )
+    words = ("run_name=in_turn", "train_args.per_device_train_batch_size=4")
+    assert run_here(train, "--config_file", config, *words) == 0
+    np.testing.assert_allclose(losses(res_dir / "by_length"), losses(res_dir / "in_turn"), atol=1e-5)
+    (last,) = {path.name for path in (res_dir / "by_length").glob("checkpoint-6*")}
+    assert_same_weights(res_dir / "by_length" / last, res_dir / "in_turn" / last, 1e-4)
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "t5"])

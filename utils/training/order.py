@@ -13,6 +13,10 @@ from ..config.counts import steps_per_epoch
 from ..data.tokenization import TokenizedPool
 
 FILLER = -1  # the position of a row without label
+# Tokens that a device computes in the time that a micro-batch costs by itself.
+_COST_OF_MICRO_BATCH_ON_CPU = 128
+_COST_OF_MICRO_BATCH_ON_GPU = 8192
+_NUM_SAMPLES = 20  # global batches by which numbers of micro-batches are compared
 _BATCHES_PER_LENGTH_GROUP = 50  # as transformers' LengthGroupedSampler: shuffle, then sort within 50 batches
 
 MicroBatch = tuple[int, ...]  # positions of the rows that go through the model together
@@ -83,6 +87,36 @@ class GlobalBatchOrder(Sampler[MicroBatch]):
         group = self._global_batch_size * _BATCHES_PER_LENGTH_GROUP
         parts = [order[start : start + group] for start in range(0, len(order), group)]
         return np.concatenate([part[np.argsort(-self._lengths[part], kind="stable")] for part in parts])
+
+
+def micro_batches_that_pay(lengths: np.ndarray, global_batch_size: int, fewest: int, on_gpu: bool) -> int:
+    """How many micro-batches to deal a global batch to.
+
+    The more there are, the less padding they hold, and each costs something by itself.
+
+    Args:
+        lengths: tokens of each row of the pool.
+        global_batch_size: rows of a global batch.
+        fewest: that memory allows, over all devices.
+        on_gpu: where they are computed.
+
+    Returns:
+        `fewest`, doubled as often as it pays.
+    """
+    cost_of_one = _COST_OF_MICRO_BATCH_ON_GPU if on_gpu else _COST_OF_MICRO_BATCH_ON_CPU
+    generator = np.random.Generator(np.random.PCG64(0))
+    size = min(global_batch_size, len(lengths))
+    samples = [generator.choice(lengths, size) for _ in range(_NUM_SAMPLES)]
+
+    def cost(count: int) -> float:
+        dealt = [sample[places] for sample in samples for places in deal(sample, count)]
+        padded = sum(len(part) * max(1, int(part.max())) for part in dealt if len(part))
+        return padded / _NUM_SAMPLES + count * cost_of_one
+
+    count = fewest
+    while 2 * count <= size and cost(2 * count) < cost(count):
+        count *= 2
+    return count
 
 
 def deal(lengths: np.ndarray, count: int) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.counts import scheduled_steps, steps_per_epoch, total_steps
 from ..config.schema import RunConfig
+from ..data.batching import scoring_lengths
 from ..data.pool import Pool
 from ..data.tokenization import TokenizedPool, tokenize_pool
 from ..data.truncation import truncation_of
@@ -25,6 +26,7 @@ from ..modeling.architecture import check_length
 from ..modeling.devices import device_name, model_size
 from ..modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
 from ..modeling.responses import check_decoder
+from .order import micro_batches_that_pay
 from .settings import BatchPlan, check_sharding, launch_state, result_settings, training_arguments, try_out
 from .summary import RowsSummary, TrainingSummary
 
@@ -97,6 +99,14 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
+    count = micro_batches_that_pay(
+        scoring_lengths(tokens),
+        config.global_batch_size,
+        batches.micro_batches,
+        arguments.device.type != "cpu",
+    )
+    batches = replace(batches, accumulation=count // batches.devices)
+    arguments.gradient_accumulation_steps = batches.accumulation
     inputs = {
         "pool": pool.fingerprint,
         "template": data.template,
