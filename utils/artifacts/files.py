@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -15,6 +16,8 @@ from ..process.libraries import naming
 from ..reading import parse_json, read_text
 from .locks import locked
 from .paths import scratch_root
+
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 @contextlib.contextmanager
@@ -48,8 +51,30 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 def write_json(path: Path, value: Any) -> None:
     with atomic_write(path) as file:
-        json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write(_indented(value, "\n"))
         file.write("\n")
+
+
+def _indented(value: Any, margin: str) -> str:
+    """What `json` writes with `indent=2`, in half the time, which of a million sources is half a minute.
+
+    Args:
+        margin: a line break and the blanks before the closing bracket.
+    """
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)
+    inside = margin + "  "
+    if isinstance(value, dict) and value:
+        items = [f"{_key(key)}: {_indented(item, inside)}" for key, item in value.items()]
+        return f"{{{inside}{f',{inside}'.join(items)}{margin}}}"
+    if isinstance(value, list | tuple) and value:
+        items = [_indented(item, inside) for item in value]
+        return f"[{inside}{f',{inside}'.join(items)}{margin}]"
+    return _json.encode(value)
+
+
+def _key(key: Any) -> str:
+    return json.encoder.encode_basestring(key) if isinstance(key, str) else _json.encode({key: 0})[1:-4]
 
 
 def read_json(path: Path) -> Any:
