@@ -58,10 +58,13 @@ class RowReader:
 
         Where one of the four is no text, only the source is left: a row without the others is invalid.
         """
-        instruction = text_of(row.get(self.instruction))
-        context = text_of(row.get(self.input)) if self.input else ""
-        response = text_of(row.get(self.response))
-        source = text_of(row.get(self.source))
+        instruction = row.get(self.instruction, "")
+        context = row.get(self.input, "") if self.input else ""
+        response = row.get(self.response, "")
+        source = row.get(self.source, "")
+        if type(instruction) is type(context) is type(response) is type(source) is str:  # as nearly always
+            return instruction, context, response, source
+        instruction, context, response, source = map(text_of, (instruction, context, response, source))
         if instruction is None or context is None or response is None or source is None:
             return "", "", "", source or ""
         return instruction, context, response, source

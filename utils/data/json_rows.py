@@ -5,11 +5,15 @@ import json
 import os
 import re
 from array import array
+from collections.abc import Iterator
+from itertools import islice
 from typing import IO, Any
+
+import numpy as np
 
 from .text_rows import NOT_UTF8, TextRows
 
-_CHUNK = 2**22  # bytes of a .json file decoded at once; a longer object takes as many as it needs
+_CHUNK = 2**22  # bytes of a file read at once; a longer object of a .json file takes as many as it needs
 # Characters. So near the end of a chunk, an error may come of a literal or escape cut in two.
 _LONGEST_PART = 16
 _TEXT_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|\s+', re.DOTALL)
@@ -27,6 +31,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # One decoder for all rows: json.loads would look at its options once a row.
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str)
+
+
+def _decoded(line: str) -> Any:
+    """As the decoder's `decode`, which looks for white space at both ends with a regular expression each."""
+    if line.startswith("{"):
+        value, end = _decoder.raw_decode(line)
+        if line[end:] in ("\n", "\r\n", ""):
+            return value
+    return _decoder.decode(line)
+
 
 _KINDS = {
     list: "a list",
@@ -46,18 +60,27 @@ def _hint(line: bytes) -> str:
 class JsonLines(TextRows):
     """One object on each line."""
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with open(self._path, "rb") as file:
+            file.seek(self._start)
+            for row, content in enumerate(islice(file, len(self))):
+                yield self._parse(row, content)
+
     def line(self, row: int) -> bytes:
         """Byte for byte as it was."""
         return self._bytes(row).rstrip(b"\r\n")
 
     def _find_rows(self, limit: int) -> array:
         offsets = array("q", [self._start])  # a list would take 36 bytes a row
+        end = self._start
         with open(self._path, "rb") as file:
             file.seek(self._start)
-            for line in file:
-                if len(offsets) > limit:
-                    break
-                offsets.append(offsets[-1] + len(line))
+            while len(offsets) <= limit and (chunk := file.read(_CHUNK)):
+                line_ends = end + 1 + np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n"))
+                offsets.frombytes(line_ends[: limit + 1 - len(offsets)].tobytes())
+                end += len(chunk)
+        if len(offsets) <= limit and offsets[-1] < end:
+            offsets.append(end)  # the last line does not end
         while len(offsets) > 1 and self._is_blank(offsets[-2], offsets[-1]):
             offsets.pop()  # blank lines at the end are no rows
         return offsets
@@ -67,7 +90,7 @@ class JsonLines(TextRows):
 
     def _parse(self, row: int, content: bytes) -> dict[str, Any]:
         try:
-            value = _decoder.decode(content.decode())
+            value = _decoded(content.decode())
         except UnicodeDecodeError as error:
             raise self._error(row + 1, NOT_UTF8.format(error.start)) from None
         except json.JSONDecodeError as error:

@@ -11,7 +11,7 @@ for the old one.
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,7 @@ class Pool:
         """Read every row once. Raises: ValueError."""
         reader = self._reader
         digest = hashlib.sha256()
-        codes: dict[str, int] = {}  # name of a source -> its number, in the order of appearance
+        codes: dict[str, int] = {}  # text of a source -> its number, in the order of appearance
         row_codes = np.empty(len(self._rows), np.int32)
         self.excluded = np.zeros(len(self._rows), bool)
         faults: dict[str, list[int]] = {}  # what is wrong -> rows
@@ -112,11 +112,8 @@ class Pool:
                 unseen.difference_update(values)
             texts = reader.texts(values)
             instruction, _, response, source = texts
-            for text in texts:
-                content = self._as_utf8(row, text)
-                digest.update(len(content).to_bytes(8, "little"))  # so that "a", "bc" is not "ab", "c"
-                digest.update(content)
-            row_codes[row] = codes.setdefault(source_name(source), len(codes))
+            digest.update(self._as_bytes(row, texts))
+            row_codes[row] = codes.setdefault(source, len(codes))
             if not instruction.strip() or not response.strip():
                 self.excluded[row] = True
                 faults.setdefault(reader.fault(values), []).append(row)
@@ -126,9 +123,9 @@ class Pool:
         self._refuse_near_names()
         self._refuse_invalid_rows(faults)
         self.fingerprint = digest.hexdigest()
-        self.source_names = sorted(codes)
+        self.source_names = sorted(set(map(source_name, codes)))
         rank = {name: code for code, name in enumerate(self.source_names)}
-        self.source_codes = np.array([rank[name] for name in codes], np.int32)[row_codes]
+        self.source_codes = np.array([rank[source_name(text)] for text in codes], np.int32)[row_codes]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -152,13 +149,18 @@ class Pool:
         """int64, ascending: the rows that are not excluded."""
         return np.flatnonzero(~self.excluded)
 
-    def _as_utf8(self, row: int, text: str) -> bytes:
+    def _as_bytes(self, row: int, texts: Iterable[str]) -> bytes:
+        """The texts, each after its length, so that "a", "bc" is not "ab", "c"."""
+        parts = []
         try:
-            return text.encode()
+            for text in texts:
+                content = text.encode()
+                parts += (len(content).to_bytes(8, "little"), content)
         except UnicodeEncodeError:
             raise ValueError(
                 f"{self.data.path}: row {row} holds half a surrogate pair, which is no text: repair it"
             ) from None
+        return b"".join(parts)
 
     def _refuse_unseen(self, columns: set[str]) -> None:
         """Refuse columns that no row has."""
