@@ -11,10 +11,9 @@ import numpy as np
 from ..artifacts.differences import pool_record, why_another_pool
 from ..artifacts.trajectories.read import Trajectories
 from ..data.rows import Rows
+from .groups import Groups
 from .methods.random_order import random_keys
 from .unscorable import count_losses, listed, loss_remarks, refuse_losses
-
-_SORTED_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -71,37 +70,9 @@ class Candidates:
         """Some of these candidates, by ascending position."""
         return replace(self, rows=self.rows[position_m], source_codes_n=self.source_codes_n[position_m])
 
-    def positions_by_source(self) -> list[np.ndarray]:
+    def by_source(self) -> Groups:
         """Ascending positions (0 to n - 1) per source, in the order of source_names. Some may be empty."""
-        return positions_by_group(self.source_codes_n, len(self.source_names))
-
-    def rows_by_source(self) -> list[np.ndarray]:
-        """Ascending row numbers per source, in the order of source_names. Some may be empty."""
-        return [self.rows[position_m] for position_m in self.positions_by_source()]
-
-
-def positions_by_group(group_n: np.ndarray, num_groups: int) -> list[np.ndarray]:
-    """Ascending positions per group.
-
-    Args:
-        group_n: integers in [0, num_groups).
-    """
-    sizes = np.bincount(group_n, minlength=num_groups)
-    ends = np.cumsum(sizes)
-    next_place = ends - sizes
-    position_n = np.empty(len(group_n), np.int32)
-    # In pieces: numpy's argsort takes eight bytes a row, twice.
-    for start in range(0, len(group_n), _SORTED_AT_ONCE):
-        group_m = group_n[start : start + _SORTED_AT_ONCE]
-        # numpy sorts 16 bits by radix, several times faster.
-        narrow_m = group_m.astype(np.uint16) if num_groups <= 2**16 else group_m
-        order_m = np.argsort(narrow_m, kind="stable")
-        sizes_here = np.bincount(group_m, minlength=num_groups)
-        begins_here = np.cumsum(sizes_here) - sizes_here
-        place_m = np.arange(len(group_m)) + np.repeat(next_place - begins_here, sizes_here)
-        position_n[place_m] = start + order_m
-        next_place += sizes_here
-    return np.split(position_n, ends[:-1])
+        return Groups.by_number(self.source_codes_n, len(self.source_names))
 
 
 @dataclass(frozen=True)
@@ -207,6 +178,14 @@ def find_candidates(
         included=np.empty(0, np.int64) if included is None else included,
     )
     return candidates, remarks
+
+
+def is_in(ascending: np.ndarray, number_m: np.ndarray) -> np.ndarray:
+    """bool (m,): whether each number is one of these."""
+    if not len(ascending):
+        return np.zeros(len(number_m), bool)
+    place_m = np.minimum(np.searchsorted(ascending, number_m), len(ascending) - 1)
+    return ascending[place_m] == number_m
 
 
 def _refuse_another_pool(pool: Rows, trajectories: Trajectories) -> None:

@@ -25,6 +25,7 @@ from ..reading import check_kind, load_npy, read_text
 from ..terminal import one_line
 from .candidates import Candidates
 from .contamination import find_contamination
+from .groups import count_by_number
 from .unscorable import listed
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
@@ -147,7 +148,7 @@ def find_limits(candidates: Candidates, subset: SubsetConfig) -> Limits:
     """Raises: ValueError naming the two settings that are in conflict, or an unknown source."""
     names = candidates.source_names
     num_sources = len(names)
-    rows_S = np.bincount(candidates.source_codes_n, minlength=num_sources)
+    rows_S = count_by_number(candidates.source_codes_n, num_sources)
     minimum_S = np.minimum(rows_S, _per_source(subset.min_per_source, "min_per_source", names, 0))
     maximum_S = _per_source(subset.max_per_source, "max_per_source", names, candidates.num_examples)
     for code in np.flatnonzero(minimum_S > maximum_S)[:1]:

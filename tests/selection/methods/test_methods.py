@@ -16,8 +16,14 @@ from hypothesis import strategies as st
 from tests.conftest import SEEDED_METHODS
 from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import SELECTION_PRESETS, SubsetConfig
-from utils.selection.candidates import Candidates, positions_by_group
-from utils.selection.methods.random_order import in_random_order, random_keys, sample_positions
+from utils.selection.candidates import Candidates
+from utils.selection.groups import Groups
+from utils.selection.methods.random_order import (
+    in_random_order,
+    put_in_random_order,
+    random_keys,
+    sample_positions,
+)
 from utils.selection.methods.s2l import take_turns
 from utils.selection.methods.table import METHODS
 
@@ -60,16 +66,23 @@ def water_fill(sizes: list[int], budget: int) -> list[int]:
     return quotas
 
 
-def groups_of(sizes: list[int], seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
-    """Groups of these sizes (none empty), each in the random order of its keys; the keys."""
+def groups_of(sizes: list[int], seed: int = 0) -> tuple[Groups, np.ndarray]:
+    """Groups of these sizes, each in the random order of its keys; the keys."""
     keys = random_keys(seed, sum(sizes))
-    ends = np.cumsum(sizes).tolist()
-    groups = [np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True) if size]
-    return [in_random_order(group, keys) for group in groups], keys
+    groups = Groups(np.arange(sum(sizes)), np.cumsum([0, *sizes]))
+    put_in_random_order(groups, keys)
+    return groups, keys
+
+
+def order_of(sizes: list[int], min_size: int = 1, seed: int = 0) -> np.ndarray:
+    """All positions of groups of these sizes in turn, those of small groups after all others."""
+    groups, keys = groups_of(sizes, seed)
+    return take_turns(groups, keys, sum(sizes), (groups.sizes < min_size).astype(int))
 
 
 def quotas_of(order: np.ndarray, sizes: list[int], budget: int) -> list[int]:
-    return [int(np.isin(order[:budget], group).sum()) for group in groups_of(sizes)[0]]
+    groups, _ = groups_of(sizes)
+    return [int(np.isin(order[:budget], groups[number]).sum()) for number in range(len(sizes))]
 
 
 sizes_lists = st.lists(st.integers(1, 40), min_size=1, max_size=12)
@@ -80,44 +93,50 @@ def test_taking_turns_is_the_most_even_way_to_spend_the_budget(sizes, budget):
     spent = min(budget, sum(sizes))
     every_way = itertools.product(*(range(size + 1) for size in sizes))
     most_even = max(sorted(quotas) for quotas in every_way if sum(quotas) == spent)
-    assert sorted(quotas_of(take_turns(*groups_of(sizes)), sizes, budget)) == most_even
+    assert sorted(quotas_of(order_of(sizes), sizes, budget)) == most_even
 
 
 @given(sizes_lists, st.integers(0, 500), st.integers(0, 99))
 def test_the_first_rows_in_turn_are_those_of_algorithm_1(sizes, budget, seed):
-    groups, keys = groups_of(sizes, seed)
-    order = take_turns(groups, keys)
+    groups, _ = groups_of(sizes, seed)
+    order = order_of(sizes, seed=seed)
     assert sorted(order.tolist()) == list(range(sum(sizes)))
     quotas = quotas_of(order, sizes, budget)
     by_rule = water_fill(sizes, min(budget, sum(sizes)))
     assert sorted(zip(sizes, quotas, strict=True)) == sorted(zip(sizes, by_rule, strict=True)), "ties aside"
-    for group, quota in zip(groups, quotas, strict=True):
+    for number, quota in enumerate(quotas):
+        group = groups[number]
         assert set(group[:quota].tolist()) == set(order[:budget].tolist()) & set(group.tolist()), (
             "in the group's order"
         )
 
 
-@given(sizes_lists, st.integers(1, 6), st.integers(0, 99))
-def test_turns_are_taken_in_the_order_that_the_definition_sorts_into(sizes, min_size, seed):
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.data())
+def test_turns_are_taken_in_the_order_that_the_definition_sorts_into(sizes, data):
+    seed = data.draw(st.integers(0, 99))
+    budget = data.draw(st.integers(0, sum(sizes)))
+    table = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(sizes), max_size=len(sizes))))
     groups, keys = groups_of(sizes, seed)
-    position = np.concatenate(groups)
-    group = np.repeat(np.arange(len(groups)), sizes)
+    group = np.repeat(np.arange(len(sizes)), sizes)
     place = np.concatenate([np.arange(size) for size in sizes])
     size = np.array(sizes)
-    lowest = np.array([keys[members].min() for members in groups])
-    by_turn = np.lexsort((lowest[group], -size[group], place, size[group] < min_size))
-    assert np.array_equal(take_turns(groups, keys, min_size), position[by_turn])
+    lowest = np.array([keys[groups[number]].min(initial=2**64 - 1) for number in range(len(sizes))])
+    by_turn = np.lexsort((lowest[group], -size[group], place, table[group]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.selection.groups._PIECE", data.draw(st.sampled_from([1, 7, 2**16])))
+        order = take_turns(groups, keys, budget, table)
+    assert np.array_equal(order, groups.position_n[by_turn][:budget])
 
 
 def test_water_filling_follows_the_rule_of_algorithm_1():
     sizes = [1, 1, 2, 5, 10, 50, 100]
-    assert quotas_of(take_turns(*groups_of(sizes)), sizes, 40) == [1, 1, 2, 5, 10, 10, 11]
-    assert quotas_of(take_turns(*groups_of([100, 5, 5])), [100, 5, 5], 20) == [10, 5, 5]
+    assert quotas_of(order_of(sizes), sizes, 40) == [1, 1, 2, 5, 10, 10, 11]
+    assert quotas_of(order_of([100, 5, 5]), [100, 5, 5], 20) == [10, 5, 5]
 
 
 @given(sizes_lists, st.integers(1, 6), st.integers(0, 500))
 def test_small_groups_get_nothing_until_the_others_are_spent(sizes, min_size, budget):
-    quotas = quotas_of(take_turns(*groups_of(sizes), min_size), sizes, budget)
+    quotas = quotas_of(order_of(sizes, min_size), sizes, budget)
     assert sum(quotas) == min(budget, sum(sizes))
     small_taken = sum(quota for quota, size in zip(quotas, sizes, strict=True) if size < min_size)
     others_left = sum(size - quota for quota, size in zip(quotas, sizes, strict=True) if size >= min_size)
@@ -127,9 +146,14 @@ def test_small_groups_get_nothing_until_the_others_are_spent(sizes, min_size, bu
 @given(sizes_lists, st.integers(0, 99), st.randoms())
 def test_the_order_in_which_groups_are_listed_does_not_matter(sizes, seed, shuffler):
     groups, keys = groups_of(sizes, seed)
-    order = take_turns(groups, keys, 2)
-    shuffler.shuffle(groups)
-    assert np.array_equal(take_turns(groups, keys, 2), order)
+    listed = list(range(len(sizes)))
+    shuffler.shuffle(listed)
+    shuffled = Groups(
+        np.concatenate([groups[number] for number in listed]),
+        np.cumsum([0, *(sizes[number] for number in listed)]),
+    )
+    order = take_turns(groups, keys, sum(sizes))
+    assert np.array_equal(take_turns(shuffled, keys, sum(sizes)), order)
 
 
 # The seeded random order
@@ -149,9 +173,22 @@ def test_every_row_is_as_likely_as_any_other():
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_groups_of_one_row_each_are_served_like_a_single_group(num_rows, seed):
     keys = random_keys(seed, num_rows)
-    singles = [np.array([row]) for row in range(num_rows)]
+    singles = Groups(np.arange(num_rows), np.arange(num_rows + 1))
     whole = in_random_order(np.arange(num_rows), keys)
-    assert np.array_equal(take_turns(singles, keys), take_turns([whole], keys))
+    assert np.array_equal(take_turns(singles, keys, num_rows), whole)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(0, 99), st.integers(1, 60))
+def test_groups_are_ordered_together_as_each_by_itself(sizes, seed, rows_together):
+    keys = random_keys(seed, sum(sizes))
+    # Keys that agree in their high bits, as some of a hundred million rows do.
+    keys = (keys & np.uint64(3 << 62)) | np.random.default_rng(seed).permutation(sum(sizes)).astype(np.uint64)
+    groups = Groups(np.arange(sum(sizes)), np.cumsum([0, *sizes]))
+    each = [in_random_order(groups[number].copy(), keys) for number in range(len(sizes))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.selection.groups._ROWS_TOGETHER", rows_together)
+        put_in_random_order(groups, keys)
+    assert np.array_equal(groups.position_n, np.concatenate(each))
 
 
 @given(st.integers(1, 300), st.integers(0, 99), st.data())
@@ -217,14 +254,14 @@ def test_any_number_of_sources(num_sources):
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=300))
-def test_positions_by_group_are_a_stable_sort(groups):
-    group_n = np.array(groups, np.int32)
-    num_groups = max(groups) + 1
+def test_groups_hold_ascending_positions(numbers):
+    group_n = np.array(numbers, np.int32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("utils.selection.candidates._SORTED_AT_ONCE", 17)
-        found = positions_by_group(group_n, num_groups)
-    for number, positions in enumerate(found):
-        assert positions.tolist() == np.flatnonzero(group_n == number).tolist()
+        patch.setattr("utils.selection.groups._SORTED_AT_ONCE", 17)
+        patch.setattr("utils.selection.groups._ROWS_AT_ONCE", 13)
+        groups = Groups.by_number(group_n, max(numbers) + 1)
+    for number in range(len(groups)):
+        assert groups[number].tolist() == np.flatnonzero(group_n == number).tolist()
 
 
 # Methods that take rows in a seeded random order

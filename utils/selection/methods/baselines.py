@@ -18,7 +18,7 @@ from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
 from ..unscorable import listed
 from .kmeans import ReadRows
-from .random_order import in_random_order
+from .random_order import in_random_order, put_in_random_order
 from .s2l import SourceClusters, check_fit, choose_from_clusters, take_turns
 
 
@@ -36,12 +36,9 @@ def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int,
     of sources.
     """
     key_n = candidates.random_keys(seed)
-    sources = [
-        in_random_order(position_m, key_n)
-        for position_m in candidates.positions_by_source()
-        if len(position_m)
-    ]
-    return choose_in_order(candidates, take_turns(sources, key_n), budget)
+    sources = candidates.by_source()
+    put_in_random_order(sources, key_n)
+    return choose_in_order(candidates, take_turns(sources, key_n, budget), budget)
 
 
 # Scores: float or integer (n,). The rows of the lowest are taken first.

@@ -11,6 +11,8 @@ import json
 
 import numpy as np
 
+from ..groups import Groups
+
 
 def derived_seed(seed: int, *purpose: str) -> int:
     """A 256-bit seed for one purpose: sha256 over the JSON list [seed, *purpose]."""
@@ -35,13 +37,45 @@ def in_random_order(position_m: np.ndarray, key_n: np.ndarray) -> np.ndarray:
     """
     # numpy sorts numbers many times faster than it finds their order (argsort). So the low bits of each key
     # make room for its place, the keys are sorted, and the places are read off.
-    bits = max(1, (len(position_m) - 1).bit_length())
-    low = np.uint64((1 << bits) - 1)
-    key_and_place_m = key_n[position_m] & ~low
-    key_and_place_m |= np.arange(len(position_m), dtype=np.uint64)
+    key_and_place_m, low = _keys_and_places(position_m, key_n)
     key_and_place_m.sort()
     key_and_place_m &= low
     return position_m[key_and_place_m.astype(np.intp)]
+
+
+def turn_in_random_order(place: int, position_m: np.ndarray, key_n: np.ndarray) -> int:
+    """How many positions come before one of them in the order of `in_random_order`.
+
+    Args:
+        place: of that one in `position_m`.
+    """
+    key_and_place_m, _ = _keys_and_places(position_m, key_n)
+    return int(np.count_nonzero(key_and_place_m < key_and_place_m[place]))
+
+
+def _keys_and_places(position_m: np.ndarray, key_n: np.ndarray) -> tuple[np.ndarray, np.uint64]:
+    """uint64 (m,), the high bits of each key and its place in the low bits, and which are the low bits."""
+    bits = max(1, (len(position_m) - 1).bit_length())
+    low = np.uint64((1 << bits) - 1)
+    key_and_place_m = key_n[position_m]
+    key_and_place_m &= ~low
+    key_and_place_m |= np.arange(len(position_m), dtype=np.uint64)
+    return key_and_place_m, low
+
+
+def put_in_random_order(groups: Groups, key_n: np.ndarray) -> None:
+    """Bring the positions of each group into the order of `in_random_order`, in place."""
+    for batch in groups.batches():
+        bounds = groups.bounds[batch.start : batch.stop + 1]
+        position_m = groups.position_n[bounds[0] : bounds[-1]]
+        if len(bounds) == 2:
+            position_m[:] = in_random_order(position_m, key_n)
+            continue
+        sizes = np.diff(bounds)
+        bits = np.maximum(1, np.frexp(sizes - 1)[1])  # frexp's exponent of a whole number is its bit length
+        low_m = np.repeat((1 << bits.astype(np.uint64)) - 1, sizes)
+        group_m = np.repeat(np.arange(len(sizes)), sizes)
+        position_m[:] = position_m[np.lexsort((key_n[position_m] & ~low_m, group_m))]
 
 
 def sample_positions(num_positions: int, size: int, seed: int) -> np.ndarray:

@@ -25,19 +25,21 @@ Deviations, each for a reason:
 Legend: N examples of the pool, n candidates, m those of one source, K clusters, T checkpoints.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from ...config.schema import SubsetConfig
-from ..candidates import Candidates, Choice, positions_by_group
+from ..candidates import Candidates, Choice
 from ..extension import Extension
+from ..groups import Groups, count_by_number
 from .embeddings import check_embeddings, unit_embeddings
 from .kmeans import KMeansSettings, ReadRows, backend, cluster_rows
-from .random_order import derived_seed, in_random_order
+from .random_order import derived_seed, put_in_random_order
 
 _MOST_CLUSTERS = 100  # the paper's
+_BITS = 31  # of the number of rows in a group
+_MOST_ROWS = (1 << _BITS) - 1
 _ROWS_PER_CLUSTER = 100  # a budget of 5 % then takes 5 of each
 
 
@@ -69,8 +71,10 @@ def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig)
         return
     extension = Extension(candidates.stored)
     extension.check_dimensions(read_rows(slice(0, 1)).shape[1])
-    for name, position_m in _parts(subset, candidates):
-        if name in candidates.stored.numbers:
+    names, sources = _parts(subset, candidates)
+    for source, name in enumerate(names):
+        position_m = sources[source]
+        if len(position_m) and name in candidates.stored.numbers:
             read_part = _of_part(read_rows, position_m, len(candidates.rows))
             extension.assign(name, candidates.rows[position_m], read_part)
     extension.fit()
@@ -94,22 +98,22 @@ def most_clusters(subset: SubsetConfig, candidates: Candidates) -> int:
     return int(np.minimum(_part_sizes(subset, candidates), num_clusters_of(subset, candidates)).sum())
 
 
-def _parts(subset: SubsetConfig, candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and positions of what is clustered by itself: the sources that have rows, or all rows."""
+def _parts(subset: SubsetConfig, candidates: Candidates) -> tuple[list[str], Groups]:
+    """Names and positions of what is clustered by itself: the sources (some may be empty), or all rows."""
     if subset.per_source:
-        named = zip(candidates.source_names, candidates.positions_by_source(), strict=True)
-        yield from ((name, position_m) for name, position_m in named if len(position_m))
-    else:
-        yield "", np.arange(len(candidates.rows), dtype=np.int32)
+        return candidates.source_names, candidates.by_source()
+    return [""], Groups.single(np.arange(len(candidates.rows), dtype=np.int32))
 
 
 def _part_sizes(subset: SubsetConfig, candidates: Candidates) -> np.ndarray:
     """Rows of each part that is clustered by itself."""
-    return np.bincount(candidates.source_codes_n) if subset.per_source else np.array([len(candidates.rows)])
+    if subset.per_source:
+        return count_by_number(candidates.source_codes_n, len(candidates.source_names))
+    return np.array([len(candidates.rows)])
 
 
 class SourceClusters:
-    """Clusters the candidates of one source after the other, each apart.
+    """Clusters the candidates of each source apart, or all of them.
 
     Cluster numbers are unique over all sources. Those of the first source (by name) come first,
     inside a source they follow the clusters' lowest rows.
@@ -128,24 +132,55 @@ class SourceClusters:
         self._settings = KMeansSettings.of(subset, num_clusters_of(subset, candidates))
         self._seed = seed
         self._extension = None if candidates.stored is None else Extension(candidates.stored)
-        self._centroids = [] if candidates.stored is None else [candidates.stored.centroids_KT]
-        self._num_clusters = sum(map(len, self._centroids))
 
-    def cluster(self, source: str, position_m: np.ndarray) -> np.ndarray:
-        """int32 (m,): the cluster of each of these candidates."""
-        read_part = _of_part(self._read_rows, position_m, len(self.candidates.rows))
-        if self._extension is not None and source in self._extension.stored.numbers:
-            return self._extension.assign(source, self.candidates.rows[position_m], read_part)
-        seed = derived_seed(self._seed, "k-means", source)
-        cluster_m, centroids_KT = cluster_rows(read_part, len(position_m), self._settings, seed)
-        cluster_m += self._num_clusters
-        self._num_clusters += len(centroids_KT)
-        self._centroids.append(centroids_KT)
-        return cluster_m
+    def cluster(self, names: list[str], sources: Groups) -> tuple[np.ndarray, np.ndarray]:
+        """Cluster all candidates.
 
-    def choice(self, order: np.ndarray, clusters_N: np.ndarray) -> Choice:
-        """What was chosen, with the centroids and a word on rows that joined stored clusters."""
-        choice = Choice(self.candidates.rows[order], clusters_N, np.concatenate(self._centroids), backend())
+        Returns:
+            int32 (n,), the cluster of each, and float32 (K, T), the centroids.
+        """
+        stored = self.candidates.stored
+        centroids = [] if stored is None else [stored.centroids_KT]
+        numbers = [np.arange(len(centroids_KT)) for centroids_KT in centroids]
+        num_clusters = sum(map(len, centroids))
+        cluster_n = np.empty(len(self.candidates.rows), np.int32)
+        # Of a million sources most have a single row. Those are a cluster each, and are read together.
+        single_sources = []
+        single_numbers = []
+        for source, (name, size) in enumerate(zip(names, sources.sizes.tolist(), strict=True)):
+            is_stored = stored is not None and name in stored.numbers
+            if size == 0:
+                continue
+            if size == 1 and not is_stored:
+                single_sources.append(source)
+                single_numbers.append(num_clusters)
+                num_clusters += 1
+                continue
+            position_m = sources[source]
+            read_part = _of_part(self._read_rows, position_m, len(cluster_n))
+            if is_stored:
+                assert self._extension is not None
+                cluster_n[position_m] = self._extension.assign(
+                    name, self.candidates.rows[position_m], read_part
+                )
+            else:
+                seed = derived_seed(self._seed, "k-means", name)
+                cluster_m, centroids_KT = cluster_rows(read_part, size, self._settings, seed)
+                cluster_m += num_clusters
+                cluster_n[position_m] = cluster_m
+                centroids.append(centroids_KT)
+                numbers.append(np.arange(num_clusters, num_clusters + len(centroids_KT)))
+                num_clusters += len(centroids_KT)
+        if single_sources:
+            position_m = sources.position_n[sources.bounds[single_sources]]
+            cluster_n[position_m] = single_numbers
+            centroids.append(self._read_rows(position_m).astype(np.float32))
+            numbers.append(np.array(single_numbers))
+        return cluster_n, np.concatenate(centroids)[np.argsort(np.concatenate(numbers))]
+
+    def choice(self, order: np.ndarray, clusters_N: np.ndarray, centroids_KT: np.ndarray) -> Choice:
+        """What was chosen, with a word on rows that joined stored clusters."""
+        choice = Choice(self.candidates.rows[order], clusters_N, centroids_KT, backend())
         fit = None if self._extension is None else self._extension.fit()
         if fit is None:
             return choice
@@ -160,66 +195,95 @@ def choose_from_clusters(clusters: SourceClusters, subset: SubsetConfig, budget:
         seed: of the random order of the rows.
     """
     candidates = clusters.candidates
+    names, sources = _parts(subset, candidates)
+    source_bounds = sources.bounds
+    cluster_n, centroids_KT = clusters.cluster(names, sources)
+    del sources  # of a hundred million rows each array counts
+    clusters_N = cluster_n
+    if len(candidates.rows) < candidates.num_examples:
+        clusters_N = np.full(candidates.num_examples, -1, np.int32)
+        clusters_N[candidates.rows] = cluster_n
+    members = Groups.by_number(cluster_n, len(centroids_KT))
+    source_K = np.zeros(len(members), np.int64)
+    if subset.per_source:
+        is_there_K = members.sizes > 0
+        lowest = members.position_n[members.bounds[:-1][is_there_K]]
+        source_K[is_there_K] = candidates.source_codes_n[lowest]
+    is_small_K = members.sizes < subset.min_cluster_size
     key_n = candidates.random_keys(seed)
-    clusters_N = np.full(candidates.num_examples, -1, np.int32)
-    orders = []
-    for source, position_m in _parts(subset, candidates):
-        cluster_m = clusters.cluster(source, position_m)
-        clusters_N[candidates.rows[position_m]] = cluster_m
-        cluster_m -= cluster_m.min()  # numbered from 0 again: the groups of this source alone
-        members = positions_by_group(cluster_m, int(cluster_m.max()) + 1)
-        del cluster_m  # of a hundred million rows each array counts
-        members = [in_random_order(position_m[places], key_n) for places in members if len(places)]
-        orders.append(take_turns(members, key_n, subset.min_cluster_size))
-    return clusters.choice(take_turns(orders, key_n)[:budget], clusters_N)
+    put_in_random_order(members, key_n)
+    # One source after the other, each in the turns of its clusters. Then turns of the sources.
+    num_rows = budget if len(names) == 1 else len(key_n)
+    order = take_turns(members, key_n, num_rows, 2 * source_K + is_small_K)
+    if len(names) > 1:
+        order = take_turns(Groups(order, source_bounds), key_n, budget)
+    return clusters.choice(order, clusters_N, centroids_KT)
 
 
-def take_turns(groups: list[np.ndarray], key_n: np.ndarray, min_size: int = 1) -> np.ndarray:
+def take_turns(
+    groups: Groups, key_n: np.ndarray, budget: int, table_G: np.ndarray | None = None
+) -> np.ndarray:
     """Merge groups of positions, each in an order of its own, into one order.
 
     In every turn each group that has any left gives its next one, larger groups first.
     Of groups of equal size the one that holds the lowest key comes first.
-    Groups smaller than `min_size` come after all others, in the same manner. With arrays of all positions'
-    groups, of the groups' sizes and lowest keys, and of each position's place in its group:
+    Groups that sit at different tables take no turns with each other: one table comes after the other.
+    With arrays of all positions' groups, of the groups' tables, sizes and lowest keys, and of each position's
+    place in its group:
 
-        by_turn = np.lexsort((lowest[group], -size[group], place, size[group] < min_size))
+        by_turn = np.lexsort((lowest[group], -size[group], place, table[group]))
 
-    At ten million rows, sorting so takes eight times as long as what is done here.
+    Instead of sorting, which takes gigabytes, each position's place in the order is computed.
 
-    The first B positions are the water-filling of budget B. With the groups ascending by size, the k-th of K
-    gives min(its size, what is left // (K - k + 1)). So n groups of one row each are served exactly like one
-    group of n rows in the order of their keys.
+    The first B positions of a table are the water-filling of budget B. With the groups ascending by size,
+    the k-th of K gives min(its size, what is left // (K - k + 1)). So n groups of one row each are served
+    exactly like one group of n rows in the order of their keys.
 
     Args:
-        groups: integers, all disjoint, none empty.
+        groups: some may be empty.
         key_n: uint64 (n,).
-        min_size: of the groups that are not passed over.
+        budget: how many positions are wanted.
+        table_G: whole numbers from 0, all the same by default.
 
     Returns:
-        All positions of all groups.
+        The first positions of the order.
     """
     if len(groups) == 1:
-        return groups[0]
-    lowest_key = [key_n[group].min() for group in groups]
-    # Ascending, so of equal sizes the highest key is first: each turn goes through the groups from the end.
-    ascending = sorted(range(len(groups)), key=lambda number: (len(groups[number]), ~lowest_key[number]))
-    large = [groups[number] for number in ascending if len(groups[number]) >= min_size]
-    small = [groups[number] for number in ascending if len(groups[number]) < min_size]
-    order = np.empty(sum(map(len, groups)), groups[0].dtype)
-    num_taken = 0
-    for remaining in (large, small):
-        num_given = 0  # by each group that has rows left
-        while remaining:
-            size = len(remaining[0])  # as long as the smallest lasts, all take turns
-            num_turns = size - num_given
-            end = num_taken + num_turns * len(remaining)
-            turns = order[num_taken:end].reshape(num_turns, len(remaining))
-            for place, group in enumerate(reversed(remaining)):
-                turns[:, place] = group[num_given:size]
-            num_taken = end
-            num_given = size
-            remaining = [group for group in remaining if len(group) > size]
+        return groups.position_n[:budget]
+    table_G = np.zeros(len(groups), np.int64) if table_G is None else table_G
+    by_size_G = np.sort(_pair(table_G, groups.sizes))
+    table_start_G = np.searchsorted(by_size_G, _pair(table_G, 0))
+    table_end_G = np.searchsorted(by_size_G, _pair(table_G + 1, 0))
+    in_turn = np.lexsort((_lowest_keys(groups, key_n), -groups.sizes, table_G))
+    rank_G = np.empty(len(groups), np.int64)  # in each turn of its table
+    rank_G[in_turn] = np.arange(len(groups))
+    rank_G -= table_start_G
+    rows_before_G = np.concatenate([[0], np.cumsum(by_size_G & _MOST_ROWS)])
+    order = np.empty(min(budget, len(groups.position_n)), groups.position_n.dtype)
+    for piece, group, sizes in groups.pieces():
+        if len(group) > 1:
+            group = np.repeat(group, sizes)
+        turn_m = np.arange(piece.start, piece.stop) - groups.bounds[group]
+        # Before its turn t each group of a table has given min(t, its size), and each earlier table all.
+        spent_m = np.searchsorted(by_size_G, _pair(table_G[group], turn_m), side="right")
+        place_m = rows_before_G[spent_m] + turn_m * (table_end_G[group] - spent_m) + rank_G[group]
+        is_wanted_m = place_m < budget
+        order[place_m[is_wanted_m]] = groups.position_n[piece][is_wanted_m]
     return order
+
+
+def _pair(table: np.ndarray, number: np.ndarray | int) -> np.ndarray:
+    """A table and a number of rows as one whole number, which sorts by the table first."""
+    return (table << _BITS) | number
+
+
+def _lowest_keys(groups: Groups, key_n: np.ndarray) -> np.ndarray:
+    """uint64 (G,)."""
+    lowest_G = np.full(len(groups), 2**64 - 1, np.uint64)
+    for piece, group, sizes in groups.pieces():
+        lowest = np.minimum.reduceat(key_n[groups.position_n[piece]], np.cumsum(sizes) - sizes)
+        lowest_G[group] = np.minimum(lowest_G[group], lowest)
+    return lowest_G
 
 
 def _of_part(read_rows: ReadRows, position_m: np.ndarray, num_candidates: int) -> ReadRows:
