@@ -58,9 +58,9 @@ def count_losses(usable_N: np.ndarray, trajectories: Trajectories) -> LossCounts
     for start in range(0, num_examples, _ROWS_AT_ONCE):
         piece = slice(start, start + _ROWS_AT_ONCE)
         losses_mT = trajectories.rows(piece)
-        negative_N[piece] = (losses_mT < _LEAST_LOSS).any(1)
-        if np.abs(losses_mT).max() <= _LARGEST_LOSS:  # false if any is NaN
+        if losses_mT.min() >= _LEAST_LOSS and losses_mT.max() <= _LARGEST_LOSS:  # false if any is NaN
             continue
+        negative_N[piece] = (losses_mT < _LEAST_LOSS).any(1)
         nan_mT = np.isnan(losses_mT) & usable_N[piece, None]
         num_nan_m = nan_mT.sum(1)
         num_nan_N[piece] = num_nan_m

@@ -112,8 +112,6 @@ def cluster_rows(
         and float32 (K, T), their centroids.
     """
     assert 1 <= num_rows < _NEVER
-    if num_rows == 1:  # of a million sources most are so small
-        return np.zeros(1, np.int32), read_rows(slice(0, 1)).astype(np.float32)
     num_clusters = settings.num_clusters
     distinct_KT = _distinct_rows(read_rows, num_rows, num_clusters)
     if distinct_KT is not None:
@@ -197,11 +195,16 @@ def _equal_rows(read_rows: ReadRows, num_rows: int, distinct_KT: np.ndarray) -> 
 
 
 def _number_by_lowest_row(label_n: np.ndarray, centroids_KT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The labels, changed in place, and the centroids that have rows."""
+    pieces = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(label_n), _ROWS_AT_ONCE)]
     lowest_row_K = np.full(len(centroids_KT), len(label_n))
-    for start in range(0, len(label_n), _ROWS_AT_ONCE):
-        label_m, first_m = np.unique(label_n[start : start + _ROWS_AT_ONCE], return_index=True)
-        lowest_row_K[label_m] = np.minimum(lowest_row_K[label_m], start + first_m)
+    for piece in reversed(pieces):
+        label_m = label_n[piece]
+        # Of a label that is there several times numpy keeps what is assigned last: here the lowest row.
+        lowest_row_K[label_m[::-1]] = np.arange(piece.start, piece.start + len(label_m))[::-1]
     used = np.argsort(lowest_row_K)[: np.count_nonzero(lowest_row_K < len(label_n))]
     number_K = np.full(len(centroids_KT), -1, np.int32)
     number_K[used] = np.arange(len(used), dtype=np.int32)
-    return number_K[label_n], np.ascontiguousarray(centroids_KT[used], np.float32)
+    for piece in pieces:
+        label_n[piece] = number_K[label_n[piece]]
+    return label_n, np.ascontiguousarray(centroids_KT[used], np.float32)
