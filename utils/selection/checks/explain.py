@@ -17,9 +17,9 @@ import numpy as np
 from ...artifacts.subsets import CONTAMINATION
 from ...config.schema import RunConfig, SubsetConfig
 from ...data.formats import Example
-from ..candidates import Candidates
+from ..candidates import Candidates, is_in
 from ..methods.kmeans import reproducible_faiss
-from ..methods.random_order import in_random_order
+from ..methods.random_order import turn_in_random_order
 from ..methods.table import METHODS
 from ..resolve import ExistingSubset, open_subset
 
@@ -234,13 +234,14 @@ def standing_of(row: int, made: ExistingSubset, by_source: bool, seed: int) -> S
     else:
         group = Group("pool")
         is_member_n = np.ones(len(candidates.rows), bool)
-    ordered_m = in_random_order(np.flatnonzero(is_member_n), candidates.random_keys(seed))
-    members = candidates.rows[is_member_n]
+    position_m = np.flatnonzero(is_member_n)
+    place = int(np.searchsorted(position_m, position))
+    members = candidates.rows[position_m]
     return Standing(
         group=group,
         members=members,
-        taken=len(np.intersect1d(members, made.indices, assume_unique=True)),
-        place=1 + int(np.flatnonzero(ordered_m == position)[0]),
+        taken=int(np.count_nonzero(is_in(members, made.indices))),
+        place=1 + turn_in_random_order(place, position_m, candidates.random_keys(seed)),
     )
 
 
@@ -277,13 +278,12 @@ def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
 
 def _quotas(row: int, made: ExistingSubset) -> Quotas:
     candidates = made.candidates
-    source_code = candidates.source_codes_n[np.searchsorted(candidates.rows, row)]
-    of_source = candidates.rows[candidates.source_codes_n == source_code]
+    of_source = made.pool.source_codes[row]
     return Quotas(
         chosen=len(made.indices),
         selectable=len(candidates.rows),
-        chosen_of_source=len(np.intersect1d(of_source, made.indices, assume_unique=True)),
-        selectable_of_source=len(of_source),
+        chosen_of_source=int(np.count_nonzero(made.pool.source_codes[made.indices] == of_source)),
+        selectable_of_source=int(np.count_nonzero(candidates.source_codes_n == of_source)),
     )
 
 

@@ -32,7 +32,8 @@ from ...config.names import look_up
 from ...config.schema import RunConfig
 from ...data.rows import Rows
 from ...terminal import spread_evenly
-from ..candidates import Candidates
+from ..candidates import Candidates, is_in
+from ..groups import count_by_number
 from ..opening import open_candidates
 
 Kind = Literal["never_learnt", "forgotten", "known", "identical", "unscorable"]
@@ -197,7 +198,7 @@ def export_rows(rows: np.ndarray, path: Path) -> None:
 
 
 def _count_by_source(pool: Rows, rows: np.ndarray | slice) -> dict[str, int]:
-    num_S = np.bincount(pool.source_codes[rows], minlength=len(pool.source_names))
+    num_S = count_by_number(pool.source_codes[rows], len(pool.source_names))
     return dict(zip(pool.source_names, num_S.tolist(), strict=True))
 
 
@@ -282,14 +283,27 @@ def _identical_to_an_earlier_row(candidates: Candidates, hash_n: np.ndarray) -> 
 
     Equal hashes are only a suspicion. The losses decide.
     """
-    order_n = np.argsort(hash_n, kind="stable")  # rows of one hash lie together, ascending
-    starts_n = np.append(True, hash_n[order_n[1:]] != hash_n[order_n[:-1]])
-    first_n = order_n[np.maximum.accumulate(np.where(starts_n, np.arange(len(order_n)), 0))]
-    rows_m = candidates.rows[order_n[~starts_n]]
-    firsts_m = candidates.rows[first_n[~starts_n]]
+    suspect_m = _with_repeated_hash(hash_n)
+    order_m = suspect_m[np.argsort(hash_n[suspect_m], kind="stable")]  # of one hash together, ascending
+    starts_m = np.diff(hash_n[order_m], prepend=~hash_n[order_m[:1]]) != 0
+    first_m = order_m[np.maximum.accumulate(np.where(starts_m, np.arange(len(order_m)), 0))]
+    rows_m = candidates.rows[order_m[~starts_m]]
+    firsts_m = candidates.rows[first_m[~starts_m]]
     same = [np.empty(0, np.int64)]
     for start in range(0, len(rows_m), _ROWS_AT_ONCE):
         piece = slice(start, start + _ROWS_AT_ONCE)
         equal_m = np.all(candidates.losses(rows_m[piece]) == candidates.losses(firsts_m[piece]), axis=1)
         same.append(rows_m[piece][equal_m])
     return np.sort(np.concatenate(same))
+
+
+def _with_repeated_hash(hash_n: np.ndarray) -> np.ndarray:
+    """Ascending positions of the hashes that are there more than once. Of most pools these are few."""
+    sorted_n = np.sort(hash_n)
+    repeated = np.unique(sorted_n[1:][sorted_n[1:] == sorted_n[:-1]])
+    del sorted_n  # of a hundred million rows each array counts
+    found = [np.empty(0, np.int64)]
+    for start in range(0, len(hash_n), _ROWS_AT_ONCE):
+        hash_m = hash_n[start : start + _ROWS_AT_ONCE]
+        found.append(start + np.flatnonzero(is_in(repeated, hash_m)))
+    return np.concatenate(found)
