@@ -3,12 +3,14 @@
     python benchmarks/selection.py                 as MathInstruct: 262,039 rows, texts, 14 sources
     python benchmarks/selection.py --num_examples 1e7 --without_texts --num_sources 1
     python benchmarks/selection.py --num_examples 1e8 --without_texts --num_sources 1 --budget 0.01
+    python benchmarks/selection.py --num_examples 1e6 --without_texts --num_sources 1e6 --num_checkpoints 6
     python benchmarks/selection.py --compare       k-means beside faiss.Kmeans and scikit-learn
 
 Makes trajectories (and a pool, unless --without_texts) in a temporary folder and runs the real command on
-them, once per preset. With texts it runs twice, since the second run finds the pool read. Peak memory is what
-the process holds itself (anonymous), beside the pages of mapped files, which the system takes back when it
-needs them. --compare needs scikit-learn for its own line, and leaves it out where it is not installed.
+them, once per preset, then each way to look at the subset. With texts it chooses twice, since the second
+time finds the pool read. With as many sources as rows each row is a source. Peak memory is what the process
+holds itself (anonymous), beside the pages of mapped files, which the system takes back when it needs them.
+--compare needs scikit-learn for its own line, and leaves it out where it is not installed.
 """
 
 import argparse
@@ -34,6 +36,8 @@ _NUM_TEXTS = 1000
 _MEAN_CHARACTERS = 250  # of instruction and of response, each. MathInstruct's rows have some 560 bytes
 _ROWS_AT_ONCE = 2**20
 
+_LOOKS = {"inspect": ["--inspect"], "explain": ["--explain", "0"], "stability": ["--stability"]}
+
 Clustering = Callable[[int], tuple[np.ndarray, np.ndarray]]  # seed -> each row's cluster, centroids
 
 
@@ -43,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--num_examples", type=lambda text: int(float(text)), default=262_039)
     parser.add_argument("--num_checkpoints", type=int, default=12)
-    parser.add_argument("--num_sources", type=int, default=14)
+    parser.add_argument("--num_sources", type=lambda text: int(float(text)), default=14)
     parser.add_argument("--budget", type=float, default=0.5)
     parser.add_argument("--presets", nargs="+", default=["released", "paper"])
     parser.add_argument("--without_texts", action="store_true", help="choose row numbers only")
@@ -55,11 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         rng = np.random.default_rng(0)
-        # The i-th largest source is proportional to 1/i, as uneven as MathInstruct's.
-        weights = 1 / np.arange(1, arguments.num_sources + 1)
-        ends = np.cumsum(weights / weights.sum())
-        source_N = np.searchsorted(ends, rng.random(arguments.num_examples, np.float32)).astype(np.int8)
-        np.clip(source_N, 0, arguments.num_sources - 1, out=source_N)
+        source_N = make_sources(arguments.num_examples, arguments.num_sources, rng)
         make_trajectories(folder / "losses.npy", source_N, arguments.num_checkpoints, rng)
         print(
             f"{arguments.num_examples:,} rows, {arguments.num_sources} sources, "
@@ -74,11 +74,23 @@ def main(argv: list[str] | None = None) -> int:
         else:
             make_pool(folder / "pool.jsonl", source_N, rng)
         for preset in arguments.presets:
-            for run in ("first", "again")[: 1 if arguments.without_texts else 2]:
-                print(
-                    f"preset {preset}, {run}: {run_selection(folder, preset, arguments.budget)}", flush=True
-                )
+            runs = {"first": ["--overwrite"], "again": ["--overwrite"]}
+            if arguments.without_texts:
+                del runs["again"]
+            for run, words in {**runs, **_LOOKS}.items():
+                seen = run_selection(folder, preset, arguments.budget, words)
+                print(f"preset {preset}, {run}: {seen}", flush=True)
     return 0
+
+
+def make_sources(num_examples: int, num_sources: int, rng: np.random.Generator) -> np.ndarray:
+    if num_sources == num_examples:
+        return rng.permutation(num_examples).astype(np.int32)
+    # The i-th largest source is proportional to 1/i, as uneven as MathInstruct's.
+    weights = 1 / np.arange(1, num_sources + 1)
+    ends = np.cumsum(weights / weights.sum())
+    source_N = np.searchsorted(ends, rng.random(num_examples, np.float32))
+    return np.minimum(source_N, num_sources - 1).astype(np.int8 if num_sources <= 128 else np.int32)
 
 
 def make_pool(path: Path, source_N: np.ndarray, rng: np.random.Generator) -> None:
@@ -127,7 +139,7 @@ def make_trajectories(
     losses_NT.flush()
 
 
-def run_selection(folder: Path, preset: str, budget: float) -> str:
+def run_selection(folder: Path, preset: str, budget: float, words: list[str]) -> str:
     """Seconds of wall time and of processor, peak memory, and the command's own account of its time."""
     config = folder / "selection.yml"
     subset = {"preset": preset, "trajectories_from": str(folder / "losses.npy"), "budget": budget}
@@ -140,7 +152,7 @@ def run_selection(folder: Path, preset: str, budget: float) -> str:
     with open(folder / "output.txt", "w+") as output:
         start = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, _PROJECT_ROOT / "select_s2l.py", "--config_file", config, "--overwrite"],
+            [sys.executable, _PROJECT_ROOT / "select_s2l.py", "--config_file", config, *words],
             stdout=output,
             env={**os.environ, "S2L_RES_DIR": str(folder / "res")},
         )
@@ -153,12 +165,14 @@ def run_selection(folder: Path, preset: str, budget: float) -> str:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise RuntimeError(f"select_s2l.py ended with exit code {process.returncode}")
-        output.seek(0)
-        return (
+        seen = (
             f"{seconds:.2f} s ({usage.ru_utime + usage.ru_stime:.2f} s of processor), "
-            f"{peak_anonymous / 1e6:.0f} MB own, {usage.ru_maxrss * 1024 / 1e6:.0f} MB with mapped files   "
-            f"({output.read().splitlines()[-1]})"
+            f"{peak_anonymous / 1e6:.0f} MB own, {usage.ru_maxrss * 1024 / 1e6:.0f} MB with mapped files"
         )
+        if "--overwrite" in words:
+            output.seek(0)
+            seen += f"   ({output.read().splitlines()[-1]})"
+        return seen
 
 
 def anonymous_bytes(process: int) -> int:
