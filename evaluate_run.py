@@ -46,6 +46,9 @@ def _evaluate(arguments) -> int:
     config = read_config(arguments, needs=("model", "data"), checks=checks)
 
     # What the config alone says has been said. These import torch.
+    from utils.modeling.imports import import_transformers
+
+    import_transformers()
     from utils.evaluation.plan import plan_evaluation
     from utils.evaluation.run import run_evaluation
     from utils.reporting.text.evaluation import evaluation_plan_text, results_text

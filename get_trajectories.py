@@ -45,6 +45,9 @@ def _score(arguments) -> int:
     chosen = choose_checkpoints(config.run_name, *wanted)
 
     # All that needs no torch has been said. These import it.
+    from utils.modeling.imports import import_transformers
+
+    import_transformers()
     from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
     from utils.scoring.launch import Launch
     from utils.scoring.plan import plan_scoring

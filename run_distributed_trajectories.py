@@ -48,6 +48,9 @@ def _score(arguments) -> int:
     pool = read_pool(config) if plans_for_all else None
 
     # All that needs no torch has been said. These import it.
+    from utils.modeling.imports import import_transformers
+
+    import_transformers()
     from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
     from utils.scoring.launch import Launch, launch_workers, num_workers
     from utils.scoring.plan import ScoringPlan, plan_scoring

@@ -18,7 +18,7 @@ trajectories were never learnt, forgotten, known from the start, identical or un
 """
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import utils.process.environment  # noqa: F401 (first, for its message)
 
@@ -34,9 +34,10 @@ def main(argv: list[str] | None = None) -> int:
 
     end_on_signals()
     from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
+    from utils.config.names import TrajectoryKind
     from utils.data.settings import data_problems
-    from utils.selection.checks.inspection import KINDS
 
+    kinds = ", ".join(get_args(TrajectoryKind))
     parser = make_parser(__doc__)
     look = parser.add_mutually_exclusive_group()
     look.add_argument(
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         action="append",
         default=[],
         metavar=("KIND", "FILE"),
-        help=f"with --inspect: write the rows of a kind ({', '.join(KINDS)}) to a .txt or .npy",
+        help=f"with --inspect: write the rows of a kind ({kinds}) to a .txt or .npy",
     )
     arguments = parse_arguments(parser, argv)
     if arguments.export and not arguments.inspect:

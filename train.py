@@ -15,6 +15,9 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 if TYPE_CHECKING:
     import argparse
 
+    from utils.config.schema import RunConfig
+    from utils.training.plan import TrainingPlan
+
 
 def main(argv: list[str] | None = None) -> int:
     from utils.process.lifetime import end_on_signals
@@ -30,16 +33,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(arguments: "argparse.Namespace") -> int:
     from utils.config.command_line import read_config
-    from utils.config.counts import scheduled_steps, total_steps
     from utils.config.train_args import train_args_problems
     from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
-    from utils.reporting.text.scoring import failed_text
-    from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
-    from utils.reporting.text.training import training_plan_text
-    from utils.selection.plan import SelectionPlan, plan_selection
-    from utils.selection.resolve import chosen_rows, rows_of_subset, single_subset_problems
-    from utils.selection.run import run_selection
+    from utils.selection.budgets import single_subset_problems
     from utils.training.tracking import prepare_tracking, tracking_problems
 
     checks = {
@@ -50,6 +47,16 @@ def _train(arguments: "argparse.Namespace") -> int:
         "tracking": tracking_problems,
     }
     config = read_config(arguments, needs=("model", "data"), checks=checks)
+
+    # What the YAML alone says has been said. These import faiss.
+    from utils.config.counts import scheduled_steps, total_steps
+    from utils.reporting.text.scoring import failed_text
+    from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
+    from utils.reporting.text.training import training_plan_text
+    from utils.selection.plan import SelectionPlan, plan_selection
+    from utils.selection.resolve import chosen_rows, rows_of_subset
+    from utils.selection.run import run_selection
+
     pool = read_pool(config)
     # The rows, or the plan by which they are chosen first.
     chosen = chosen_rows(config, pool) or plan_selection(config, pool)
@@ -57,9 +64,10 @@ def _train(arguments: "argparse.Namespace") -> int:
     scheduled_steps(config.checkpoints, total_steps(config, num_rows))
 
     # All that needs no torch has been said. These import it.
-    from utils.scoring.callback import TrajectoryCallback
+    from utils.modeling.imports import import_transformers
+
+    import_transformers()
     from utils.training.plan import plan_training, set_up_training
-    from utils.training.run import run_training
     from utils.training.settings import launch_state
 
     state = launch_state()
@@ -86,15 +94,25 @@ def _train(arguments: "argparse.Namespace") -> int:
         print(text, flush=True)
     if arguments.dry_run:
         return 0
-    callbacks = [TrajectoryCallback(config)] if config.trajectories.during_training else []
-    run_training(config, plan, callbacks, log_heading=text)
-    failed: dict[int, str] = {}
-    for callback in callbacks:
-        callback.score_missing()
-        failed |= callback.failed
+    failed = _run(config, plan, text)
     if state.is_main_process:
         print(failed_text(failed), file=sys.stderr, end="")
     return int(bool(failed))
+
+
+def _run(config: "RunConfig", plan: "TrainingPlan", text: str) -> dict[int, str]:
+    """Train as planned. Returns: step -> why its losses, which were to be taken meanwhile, are not there."""
+    from utils.training.run import run_training
+
+    if not config.trajectories.during_training:
+        run_training(config, plan, [], log_heading=text)
+        return {}
+    from utils.scoring.callback import TrajectoryCallback
+
+    scoring = TrajectoryCallback(config)
+    run_training(config, plan, [scoring], log_heading=text)
+    scoring.score_missing()
+    return scoring.failed
 
 
 if __name__ == "__main__":

@@ -7,17 +7,18 @@ import pytest
 from tests.conftest import run_script
 
 HEAVY = ("torch", "transformers", "lm_eval", "accelerate")
+OF_A_STAGE = (*HEAVY, "faiss", "scipy", "datasets", "utils.selection.plan", "utils.experiments.plan")
 END = "-- end of a command --"
 
-# Runs a script with one command line after another, and says each exit code and the heavy packages imported
-# by then.
+# Runs a script with one command line after another, and says each exit code and which of some modules were
+# imported by then.
 _WATCHED = f"""
 import importlib, json, sys
 sys.modules["trackio"] = None  # as if it were not installed
-script, commands = importlib.import_module(sys.argv[1]), json.loads(sys.argv[2])
+script, commands, unused = importlib.import_module(sys.argv[1]), *map(json.loads, sys.argv[2:])
 for words in commands:
     code = script.main(words)
-    print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), flush=True)
+    print(json.dumps([code, [name for name in unused if name in sys.modules]]), flush=True)
     print({END!r}, file=sys.stderr, flush=True)
 """
 
@@ -91,11 +92,13 @@ MISTAKES: dict[str, list[tuple[list[str], list[str]]]] = {
 }  # fmt: skip
 
 
-def messages_of(script: str, commands: list[list[str]]) -> list[str]:
+def messages_of(
+    script: str, commands: list[list[str]], unused: tuple[str, ...] = HEAVY, code: int = 1
+) -> list[str]:
     """What each command says, after a look at its exit code and at what was imported for it."""
-    answer = run_script("-c", _WATCHED, script, json.dumps(commands))
+    answer = run_script("-c", _WATCHED, script, json.dumps(commands), json.dumps(unused))
     outcomes = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("[")]
-    assert outcomes == [[1, []]] * len(commands), answer.stderr
+    assert outcomes == [[code, []]] * len(commands), answer.stderr
     return answer.stderr.split(END)
 
 
@@ -115,3 +118,22 @@ def test_mistakes_are_said_together_and_without_torch(make_config, res_dir, tmp_
         for part in expected:
             assert part in message, f"{part!r} is missing in\n{message}"
     assert not res_dir.exists()
+
+
+@pytest.mark.parametrize("script", [*MISTAKES, "run_experiment"])
+def test_a_mistake_in_a_yaml_is_said_before_anything_of_a_stage_is_imported(make_config, script):
+    config = str(make_config("run", num_rows=20))
+    own = ["--ckpt", "0"] if script == "get_trajectories" else []
+    commands = [["--config_file", config, *own, "seeed=1"], ["--config_file", "nowhere.yml", *own]]
+    for message in messages_of(script, commands, unused=OF_A_STAGE):
+        assert "nowhere.yml" in message or "seeed" in message or not message.strip()
+
+
+def test_a_run_that_was_not_evaluated_is_said_before_scipy_is_imported(res_dir):
+    (message, _) = messages_of("compare_runs", [["one", "other"]], unused=OF_A_STAGE)
+    assert "'one' has no evaluation" in message
+
+
+def test_a_dry_run_of_a_training_imports_nothing_that_only_other_runs_use(make_config):
+    unused = ("peft", "sklearn", "scipy", "datasets", "lm_eval", "utils.scoring.run", "utils.training.run")
+    messages_of("train", [["--config_file", str(make_config("run")), "--dry_run"]], unused, code=0)

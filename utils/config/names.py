@@ -27,6 +27,7 @@ PromptTemplate = Literal["alpaca", "plain", "radiology"]
 SelectionPreset = Literal["released", "paper"]
 KMeansInit = Literal["random", "kmeans++"]
 KeptScore = Literal["confidence", "embeddings"]  # what scoring keeps besides the losses
+TrajectoryKind = Literal["never_learnt", "forgotten", "known", "identical", "unscorable"]
 # Sets of questions that the paper scores, read by its rules. A benchmark may have any other name.
 PaperSet = Literal["gsm8k", "math", "numglue", "svamp", "mathematics", "simuleq"]
 

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 _RESAMPLES = 10_000
@@ -30,6 +29,8 @@ def bootstrap_interval(
         resamples: how often the questions are drawn.
         seed: of the draws.
     """
+    from scipy import stats  # in each function: a run that is not there is said without this second
+
     assert differences and all(len(difference_Q) for difference_Q in differences)
 
     def mean(*differences: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -60,6 +61,8 @@ def mcnemar_p(correct_Q: np.ndarray, other_Q: np.ndarray) -> float:
         correct_Q: bool, of the one model.
         other_Q: bool, of the other, for the same questions in the same order.
     """
+    from scipy import stats
+
     num_first_only = int((correct_Q & ~other_Q).sum())
     num_other_only = int((other_Q & ~correct_Q).sum())
     num_split = num_first_only + num_other_only
@@ -73,6 +76,8 @@ def welch_interval(values: Sequence[float], others: Sequence[float]) -> Interval
         values: one per run, at least two.
         others: likewise.
     """
+    from scipy import stats
+
     assert len(values) > 1 and len(others) > 1
     if np.ptp(values) == np.ptp(others) == 0:  # without variance scipy would divide by a rounding error
         difference = float(values[0] - others[0])

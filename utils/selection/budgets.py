@@ -56,3 +56,13 @@ def budget_inputs(subset: SubsetConfig) -> dict[str, Any]:
     if subset.budget_tokens is not None:
         return {"budget_tokens": subset.budget_tokens}
     return {"budget_fraction" if isinstance(subset.budget, float) else "budget_rows": subset.budget}
+
+
+def single_subset_problems(subset: SubsetConfig) -> list[str]:
+    """What keeps a run from being trained on its one subset. The config alone says so."""
+    if subset.same_as is None and isinstance(subset.budget, list):
+        return [
+            f"subset.budget: found {subset.budget}, several subsets, but a run is trained on one: "
+            "make them with select_s2l.py, and name one in another run as subset.same_as: RUN/subset-<rows>"
+        ]
+    return []

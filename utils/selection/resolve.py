@@ -9,10 +9,10 @@ from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, manifest_in, named_subset
 from ..artifacts.subsets import Subset, SubsetManifest, how_to_make_subset, read_clusters, read_subset
-from ..config.schema import RunConfig, SubsetConfig
+from ..config.schema import RunConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
-from .budgets import budget_inputs
+from .budgets import budget_inputs, single_subset_problems
 from .candidates import Candidates
 from .extension import read_extended
 from .inputs import identity_if_there, pool_inputs, subset_inputs
@@ -102,16 +102,6 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
     check_inputs(manifest_in(folder), recorded, wanted, ways_out, pool_record(pool.data))
     return found, remarks
-
-
-def single_subset_problems(subset: SubsetConfig) -> list[str]:
-    """What keeps a run from being trained on its one subset. The config alone says so."""
-    if subset.same_as is None and isinstance(subset.budget, list):
-        return [
-            f"subset.budget: found {subset.budget}, several subsets, but a run is trained on one: "
-            "make them with select_s2l.py, and name one in another run as subset.same_as: RUN/subset-<rows>"
-        ]
-    return []
 
 
 @dataclass(frozen=True)

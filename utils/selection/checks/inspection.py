@@ -21,13 +21,14 @@ Legend: n candidates, m some of them, T checkpoints.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from ...artifacts.files import atomic_write, remove_leftovers, save_array, write_json
 from ...artifacts.locks import locked
 from ...artifacts.paths import RunPaths
+from ...config.names import TrajectoryKind as Kind
 from ...config.names import look_up
 from ...config.schema import RunConfig
 from ...data.rows import Rows
@@ -36,7 +37,6 @@ from ..candidates import Candidates, is_in
 from ..groups import count_by_number
 from ..opening import open_candidates
 
-Kind = Literal["never_learnt", "forgotten", "known", "identical", "unscorable"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 QUANTILES = (0.9, 0.5, 0.1)  # of the losses at a checkpoint
 _FALL = 0.05  # of the first loss: less is no learning

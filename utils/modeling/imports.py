@@ -1,0 +1,107 @@
+"""The first import of torch and transformers, without packages that transformers loads for hardly anybody.
+
+transformers imports scikit-learn for speculative decoding and scores of a benchmark, scipy for detecting
+objects, peft and datasets to ask whether something is of their classes. Together they take longer than torch.
+"""
+
+import contextlib
+import gc
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+_HARDLY_USED = ("datasets", "peft", "scipy", "sklearn")
+_OF_TRANSFORMERS = ("models.auto.modeling_auto", "models.auto.tokenization_auto", "trainer")
+
+
+def import_transformers() -> None:
+    """Import torch and what we use of transformers. Without this call either is imported as usual, later."""
+    with _no_garbage_collection():
+        importlib.import_module("torch")
+        with _imported_when_used(_HARDLY_USED):
+            for name in _OF_TRANSFORMERS:
+                importlib.import_module(f"transformers.{name}")
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Around imports: what they make stays, and looking through it again and again takes a tenth longer."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()  # nor is it looked through later
+
+
+@contextlib.contextmanager
+def _imported_when_used(packages: Sequence[str]) -> Iterator[None]:
+    """`import` and `from ... import` of these packages give names that stand for what they will be.
+
+    Using such a name, then or later, imports the package as it is. Nothing else can tell the difference: a
+    package that is not installed or was imported before is left as it is, and so are all imports afterwards.
+    """
+    absent = [name for name in packages if name not in sys.modules and PathFinder.find_spec(name) is not None]
+    finder = _LaterFinder(absent)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in finder.stand_ins:
+            del sys.modules[name]
+
+
+class _LaterFinder(MetaPathFinder, Loader):
+    """Finds a stand-in for each module of some packages.
+
+    Attributes:
+        packages: their names.
+        stand_ins: names of the modules found so far.
+    """
+
+    def __init__(self, packages: Sequence[str]):
+        self.packages = packages
+        self.stand_ins: list[str] = []
+
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        is_ours = name.partition(".")[0] in self.packages
+        return ModuleSpec(name, self, is_package=True) if is_ours else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.stand_ins.append(module.__name__)
+
+        def name_in_it(name: str) -> _Later:
+            if name.startswith("__"):  # Python asks for these itself
+                raise AttributeError(name)
+            return _Later(module.__name__, name)
+
+        module.__getattr__ = name_in_it  # type: ignore[method-assign]
+
+
+class _Later:
+    """A class or function of a module that is imported when this is used."""
+
+    def __init__(self, module: str, name: str):
+        self._place = (module, name)
+
+    def _itself(self) -> Any:
+        module, name = self._place
+        return getattr(importlib.import_module(module), name)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._itself()(*args, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._itself(), name)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        module, _ = self._place
+        return module in sys.modules and isinstance(instance, self._itself())  # else nothing is one yet
+
+    def __mro_entries__(self, _: Any) -> tuple[Any, ...]:
+        return (self._itself(),)  # as the base of a class
