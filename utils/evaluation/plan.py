@@ -1,8 +1,5 @@
 """Which questions go to which checkpoint, and which results are there, checked before the model is loaded."""
 
-import hashlib
-import importlib.metadata
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,40 +8,20 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, model_versions
-from ..artifacts.evaluations import HELDOUT, WAYS_OUT, EvaluationManifest, result_is_there
-from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
 from ..config.schema import EvaluationConfig, RunConfig
 from ..data.formats import Example
 from ..data.pool import Pool
 from ..data.templates import TEMPLATES, plain_prompt
-from ..data.tokenization import tokenizer_fingerprint
-from ..modeling.loading import (
-    base_config,
-    base_fingerprint,
-    checkpoint_config,
-    load_checkpoint_tokenizer,
-    load_tokenizer,
-)
+from ..modeling.loading import base_config, checkpoint_config
 from ..sandbox.proof import check_sandbox
-from .answers.judging import ANSWER_RULES
+from .inputs import evaluation_inputs, finished_results
 from .models.harness import check_lm_eval_task, prompts_of, question_task
 from .models.hf import encode_prompts, longest_prompt
 from .programs import asking_for_a_program
-from .questions.files import (
-    PUBLIC,
-    Question,
-    QuestionSet,
-    public_question_set,
-    read_heldout,
-    read_question_set,
-    read_shots,
-    with_pool_rows,
-)
-from .questions.task_rows import public_rows
-from .settings import choose_checkpoint, evaluation_problems, named_tasks
+from .questions.files import Question, QuestionSet, with_pool_rows
+from .settings import named_tasks
 
 
 @dataclass(frozen=True)
@@ -122,101 +99,40 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     model = config.model_section
     data = config.data_section
     evaluation = config.evaluation
-    RunPaths(config.run_name).check_place()
-    if problems := evaluation_problems(evaluation):
-        raise ValueError("; ".join(problems))
-    lm_eval_tasks = _lm_eval_tasks_of(evaluation)
+    inputs = evaluation_inputs(config, ckpt)
+    for task in evaluation.tasks:
+        check_lm_eval_task(task)
     if evaluation.program_of_thought:
         check_sandbox()
-    sets = question_sets(config)
-    step, checkpoint = choose_checkpoint(config.run_name, ckpt)
-    tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
-    fingerprint = tokenizer_fingerprint(tokenizer)
-    base_model = _base_model(config, checkpoint)
-    if checkpoint is not None:
-        check_trained_with(checkpoint, {"tokenizer": fingerprint, "base_model": base_model})
-    architecture = checkpoint_config(checkpoint, model) if checkpoint else base_config(model)
+    architecture = checkpoint_config(inputs.checkpoint, model) if inputs.checkpoint else base_config(model)
     longest_prompt(architecture, evaluation.max_new_tokens)
     _check_back_end(evaluation, architecture)
-    if evaluation.chat_template and not tokenizer.chat_template:
+    if evaluation.chat_template and not inputs.tokenizer.chat_template:
         raise ValueError(
             "evaluation.chat_template: found true, but the model's tokenizer has no chat template: "
             f"remove it to ask with data.template ({data.template}), as in training"
         )
-    shots: list[Example] = []
-    if evaluation.fewshot and evaluation.num_fewshot:
-        shots = read_shots(evaluation.fewshot, evaluation.num_fewshot, data)
-    sets, notes = _compared_with_pool(sets, config)
+    sets, notes = _compared_with_pool(inputs.sets, config)
     render = plain_prompt if evaluation.chat_template else TEMPLATES[data.template]
-    prompting = _Prompting(shots, render, evaluation, tokenizer, architecture)
-    versions = model_versions(checkpoint) if checkpoint else {}
-    inputs = {
-        "step": step,
-        "checkpoint": checkpoint_fingerprint(checkpoint) if checkpoint else None,
-        "base_model": base_model,
-        "dtype": model.dtype,
-        "template": "chat" if evaluation.chat_template else data.template,
-        "tokenizer": fingerprint,
-        "backend": evaluation.backend,
-        "max_new_tokens": evaluation.max_new_tokens,
-        "stop": evaluation.stop,
-        "num_fewshot": evaluation.num_fewshot,
-        "shots": _sha256([[shot.instruction, shot.input, shot.response] for shot in shots]),
-        "program_of_thought": evaluation.program_of_thought,
-        "answer_rules": ANSWER_RULES,
-        "text_metrics": evaluation.text_metrics,
-        "bert_score_model": evaluation.bert_score_model if "bert_score" in evaluation.text_metrics else None,
-    }
-    each_inputs = {
-        name: {**inputs, "limit": evaluation.limit_of(name), **own}
-        for name, own in _own_inputs(sets, lm_eval_tasks, data.max_length).items()
-    }
-    finished = frozenset() if overwrite else finished_results(config.run_name, inputs, each_inputs)
-    unfinished = step > 0 and _training_is_unfinished(RunPaths(config.run_name))
+    prompting = _Prompting(inputs.shots, render, evaluation, inputs.tokenizer, architecture)
+    finished = frozenset() if overwrite else finished_results(config.run_name, inputs.of_all, inputs.of_each)
+    unfinished = inputs.step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
         run_name=config.run_name,
         folder=RunPaths(config.run_name).evaluation,
-        step=step,
-        checkpoint=checkpoint,
-        versions=versions,
-        tokenizer=tokenizer,
+        step=inputs.step,
+        checkpoint=inputs.checkpoint,
+        versions=inputs.versions,
+        tokenizer=inputs.tokenizer,
         max_new_tokens=evaluation.max_new_tokens,
         tasks={question_set.name: prompting.task_of(question_set) for question_set in sets},
-        lm_eval_tasks=lm_eval_tasks,
-        inputs=inputs,
-        each_inputs=each_inputs,
+        lm_eval_tasks=dict(named_tasks(evaluation)),
+        inputs=inputs.of_all,
+        each_inputs=inputs.of_each,
         finished=finished,
         training_is_unfinished=unfinished,
         notes=notes,
     )
-
-
-def _lm_eval_tasks_of(evaluation: EvaluationConfig) -> dict[str, str]:
-    """The result's name -> lm-eval's name of the task. Raises: ValueError."""
-    for task in evaluation.tasks:
-        check_lm_eval_task(task)
-    return dict(named_tasks(evaluation))
-
-
-def question_sets(config: RunConfig) -> list[QuestionSet]:
-    """All questions that we ask in our own way.
-
-    Raises:
-        FileNotFoundError, ValueError: for files that cannot be read.
-    """
-    evaluation = config.evaluation
-    sets = []
-    if evaluation.heldout:
-        limit = evaluation.limit_of(HELDOUT)
-        sets.append(
-            read_heldout(evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics))
-        )
-    for name, path in evaluation.benchmarks.items():
-        if path == PUBLIC:
-            sets.append(public_question_set(name, public_rows(name), evaluation.limit_of(name)))
-        else:
-            sets.append(read_question_set(name, path, evaluation.limit_of(name)))
-    return sets
 
 
 def _compared_with_pool(sets: list[QuestionSet], config: RunConfig) -> tuple[list[QuestionSet], list[str]]:
@@ -258,20 +174,6 @@ class _Prompting:
         return QuestionTask(question_set, task, lengths, too_long, in_words if by_program else None)
 
 
-def _own_inputs(
-    sets: list[QuestionSet], lm_eval_tasks: dict[str, str], max_length: int
-) -> dict[str, dict[str, Any]]:
-    """name -> what this result alone depends on."""
-    own: dict[str, dict[str, Any]] = {}
-    for question_set in sets:
-        own[question_set.name] = {"file": question_set.sha256}
-        if question_set.pool is not None:
-            own[question_set.name] |= {"pool": question_set.pool.fingerprint, "max_length": max_length}
-    for name, task in lm_eval_tasks.items():
-        own[name] = {"file": _lm_eval_task_fingerprint(task)}
-    return own
-
-
 def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig) -> None:
     if evaluation.backend == "hf":
         return
@@ -279,38 +181,6 @@ def _check_back_end(evaluation: EvaluationConfig, architecture: PretrainedConfig
         raise ValueError(
             "evaluation.backend: found vllm for an encoder-decoder, with which only hf generates: set hf"
         )
-
-
-def _lm_eval_task_fingerprint(task: str) -> str:
-    """sha256 of lm-eval's version, which decides about its own tasks, and of the text of a task's YAML."""
-    text = Path(task).read_text() if Path(task).is_file() else ""
-    return _sha256([importlib.metadata.version("lm_eval"), task, text])
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-
-
-def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
-    """What identifies the base model where the result depends on it: at step 0 and under an adapter."""
-    if checkpoint is not None and not (checkpoint / "adapter_config.json").is_file():
-        return None
-    return base_fingerprint(config.model_section, config.seed)
-
-
-def finished_results(
-    run_name: str, inputs: dict[str, Any], each_inputs: dict[str, dict[str, Any]]
-) -> frozenset[str]:
-    """What has its result. Raises: ValueError if the folder's results come from other inputs."""
-    paths = RunPaths(run_name)
-    if not paths.evaluation_manifest.is_file():
-        return frozenset()
-    recorded = EvaluationManifest.read(paths.evaluation_manifest).inputs
-    of_all = {name: value for name, value in recorded.items() if name != "files"}
-    check_inputs(paths.evaluation_manifest, of_all, inputs, WAYS_OUT)
-    return frozenset(
-        name for name, wanted in each_inputs.items() if result_is_there(paths.evaluation, name, wanted)
-    )
 
 
 def _training_is_unfinished(paths: RunPaths) -> bool:

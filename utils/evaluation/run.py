@@ -19,9 +19,10 @@ from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig
 from ..process.memory import keep_freed_memory
+from .inputs import finished_results, manifest_inputs
 from .measuring import measure
 from .models.load import Models
-from .plan import EvaluationPlan, finished_results
+from .plan import EvaluationPlan
 
 
 def run_evaluation(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> EvaluationResults:
@@ -41,7 +42,7 @@ def run_evaluation(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> 
             frozenset() if overwrite else finished_results(config.run_name, plan.inputs, plan.each_inputs)
         )
         _measure_all(config, plan, [name for name in plan.names if name not in finished], overwrite)
-        inputs = _inputs(plan)
+        inputs = manifest_inputs(plan.inputs, plan.each_inputs)
         recorded = EvaluationManifest.read(paths.evaluation_manifest)
         if not recorded.is_complete or recorded.inputs != inputs:
             _write_manifest(paths, "complete", inputs)
@@ -58,7 +59,7 @@ def _measure_all(config: RunConfig, plan: EvaluationPlan, pending: list[str], ov
     if overwrite:  # only now that the model is there to measure
         shutil.rmtree(paths.evaluation, ignore_errors=True)
     keep_config(paths, config)
-    _write_manifest(paths, "running", _inputs(plan))
+    _write_manifest(paths, "running", manifest_inputs(plan.inputs, plan.each_inputs))
     for name in pending:
         begun = time.monotonic()
         lines, measured = measure(models, config, plan, name)
@@ -67,11 +68,6 @@ def _measure_all(config: RunConfig, plan: EvaluationPlan, pending: list[str], ov
             status="complete", inputs=plan.each_inputs[name], measured=measured, provenance=made
         )
         write_result(paths.evaluation, name, result, lines)
-
-
-def _inputs(plan: EvaluationPlan) -> dict[str, Any]:
-    """Those of the evaluation as a whole."""
-    return {**plan.inputs, "files": {name: plan.each_inputs[name]["file"] for name in plan.names}}
 
 
 def _write_manifest(paths: RunPaths, status: Literal["running", "complete"], inputs: dict[str, Any]) -> None:

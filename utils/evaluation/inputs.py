@@ -1,0 +1,199 @@
+"""What the results of an evaluation are made from, compared before one is reused. Needs no lm-eval."""
+
+import hashlib
+import importlib.metadata
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, model_versions
+from ..artifacts.evaluations import HELDOUT, WAYS_OUT, EvaluationManifest, result_is_there
+from ..artifacts.manifests import check_inputs
+from ..artifacts.paths import RunPaths
+from ..config.schema import RunConfig
+from ..data.formats import Example
+from ..data.tokenization import tokenizer_fingerprint
+from ..modeling.loading import base_fingerprint, load_checkpoint_tokenizer, load_tokenizer
+from .answers.judging import ANSWER_RULES
+from .questions.files import (
+    PUBLIC,
+    QuestionSet,
+    public_question_set,
+    read_heldout,
+    read_question_set,
+    read_shots,
+)
+from .questions.public import public_rows
+from .settings import choose_checkpoint, evaluation_problems, named_tasks
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """What is evaluated, and on what.
+
+    Attributes:
+        step: of the checkpoint, 0 for the base model.
+        checkpoint: its folder, None for the base model.
+        versions: of its files, as `model_versions` gives them, none for the base model.
+        tokenizer: as the model was trained with.
+        sets: the questions that we ask.
+        shots: solved examples before each question.
+        of_all: what every result depends on.
+        of_each: name of a result -> those, and what it alone depends on.
+    """
+
+    step: int
+    checkpoint: Path | None
+    versions: dict[str, tuple[int, int]]
+    tokenizer: PreTrainedTokenizerBase
+    sets: list[QuestionSet]
+    shots: list[Example]
+    of_all: dict[str, Any]
+    of_each: dict[str, dict[str, Any]]
+
+
+def evaluation_inputs(config: RunConfig, ckpt: int) -> EvaluationInputs:
+    """Read the questions, and find out which weights will answer them.
+
+    Args:
+        config: the run.
+        ckpt: a step, 0 for the base model, -1 for the newest checkpoint.
+
+    Raises:
+        FileNotFoundError, ValueError: with the setting to correct.
+    """
+    model = config.model_section
+    data = config.data_section
+    evaluation = config.evaluation
+    RunPaths(config.run_name).check_place()
+    if problems := evaluation_problems(evaluation):
+        raise ValueError("; ".join(problems))
+    sets = question_sets(config)
+    step, checkpoint = choose_checkpoint(config.run_name, ckpt)
+    tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
+    fingerprint = tokenizer_fingerprint(tokenizer)
+    base_model = _base_model(config, checkpoint)
+    if checkpoint is not None:
+        check_trained_with(checkpoint, {"tokenizer": fingerprint, "base_model": base_model})
+    shots: list[Example] = []
+    if evaluation.fewshot and evaluation.num_fewshot:
+        shots = read_shots(evaluation.fewshot, evaluation.num_fewshot, data)
+    versions = model_versions(checkpoint) if checkpoint else {}
+    of_all = {
+        "step": step,
+        "checkpoint": checkpoint_fingerprint(checkpoint) if checkpoint else None,
+        "base_model": base_model,
+        "dtype": model.dtype,
+        "template": "chat" if evaluation.chat_template else data.template,
+        "tokenizer": fingerprint,
+        "backend": evaluation.backend,
+        "max_new_tokens": evaluation.max_new_tokens,
+        "stop": evaluation.stop,
+        "num_fewshot": evaluation.num_fewshot,
+        "shots": _sha256([[shot.instruction, shot.input, shot.response] for shot in shots]),
+        "program_of_thought": evaluation.program_of_thought,
+        "answer_rules": ANSWER_RULES,
+        "text_metrics": evaluation.text_metrics,
+        "bert_score_model": evaluation.bert_score_model if "bert_score" in evaluation.text_metrics else None,
+    }
+    own = _own_inputs(sets, dict(named_tasks(evaluation)), data.max_length)
+    return EvaluationInputs(
+        step=step,
+        checkpoint=checkpoint,
+        versions=versions,
+        tokenizer=tokenizer,
+        sets=sets,
+        shots=shots,
+        of_all=of_all,
+        of_each={name: {**of_all, "limit": evaluation.limit_of(name), **more} for name, more in own.items()},
+    )
+
+
+def question_sets(config: RunConfig) -> list[QuestionSet]:
+    """All questions that we ask in our own way.
+
+    Raises:
+        FileNotFoundError, ValueError: for files that cannot be read.
+    """
+    evaluation = config.evaluation
+    sets = []
+    if evaluation.heldout:
+        limit = evaluation.limit_of(HELDOUT)
+        sets.append(
+            read_heldout(evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics))
+        )
+    for name, path in evaluation.benchmarks.items():
+        if path == PUBLIC:
+            sets.append(public_question_set(name, public_rows(name), evaluation.limit_of(name)))
+        else:
+            sets.append(read_question_set(name, path, evaluation.limit_of(name)))
+    return sets
+
+
+def manifest_inputs(of_all: dict[str, Any], of_each: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the manifest says of the evaluation as a whole."""
+    return {**of_all, "files": {name: inputs["file"] for name, inputs in of_each.items()}}
+
+
+def finished_results(
+    run_name: str, of_all: dict[str, Any], of_each: dict[str, dict[str, Any]]
+) -> frozenset[str]:
+    """What has its result. Raises: ValueError if the folder's results come from other inputs."""
+    paths = RunPaths(run_name)
+    if not paths.evaluation_manifest.is_file():
+        return frozenset()
+    recorded = EvaluationManifest.read(paths.evaluation_manifest).inputs
+    recorded_of_all = {name: value for name, value in recorded.items() if name != "files"}
+    check_inputs(paths.evaluation_manifest, recorded_of_all, of_all, WAYS_OUT)
+    return frozenset(
+        name for name, wanted in of_each.items() if result_is_there(paths.evaluation, name, wanted)
+    )
+
+
+def is_evaluated(config: RunConfig) -> bool:
+    """Whether the newest checkpoint has all results that the config asks for.
+
+    Raises: as `evaluation_inputs`, and ValueError if the folder's results come from other inputs.
+    """
+    path = RunPaths(config.run_name).evaluation_manifest
+    if not path.is_file():
+        return False
+    inputs = evaluation_inputs(config, ckpt=-1)
+    finished = finished_results(config.run_name, inputs.of_all, inputs.of_each)
+    recorded = EvaluationManifest.read(path)
+    is_of_these = recorded.inputs == manifest_inputs(inputs.of_all, inputs.of_each)
+    return recorded.is_complete and is_of_these and finished == inputs.of_each.keys()
+
+
+def _own_inputs(
+    sets: list[QuestionSet], lm_eval_tasks: dict[str, str], max_length: int
+) -> dict[str, dict[str, Any]]:
+    """name -> what this result alone depends on."""
+    own: dict[str, dict[str, Any]] = {}
+    for question_set in sets:
+        own[question_set.name] = {"file": question_set.sha256}
+        if question_set.pool is not None:
+            own[question_set.name] |= {"pool": question_set.pool.fingerprint, "max_length": max_length}
+    for name, task in lm_eval_tasks.items():
+        own[name] = {"file": _lm_eval_task_fingerprint(task)}
+    return own
+
+
+def _lm_eval_task_fingerprint(task: str) -> str:
+    """sha256 of lm-eval's version, which decides about its own tasks, and of the text of a task's YAML."""
+    text = Path(task).read_text() if Path(task).is_file() else ""
+    return _sha256([importlib.metadata.version("lm_eval"), task, text])
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
+    """What identifies the base model where the result depends on it: at step 0 and under an adapter."""
+    if checkpoint is not None and not (checkpoint / "adapter_config.json").is_file():
+        return None
+    return base_fingerprint(config.model_section, config.seed)
