@@ -47,18 +47,21 @@ def _score(arguments) -> int:
     plans_for_all = torchrun.is_first()
     pool = read_pool(config) if plans_for_all else None
 
-    # All that needs no torch has been said. These import it.
-    from utils.modeling.imports import import_transformers
-
-    import_transformers()
-    from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
+    # All that needs no torch has been said. This imports it.
     from utils.scoring.launch import Launch, launch_workers, num_workers
-    from utils.scoring.plan import ScoringPlan, plan_scoring
-    from utils.scoring.run import run_scoring
 
     workers = 1 if is_worker() else num_workers(config.trajectories)
     if workers > 1 and not arguments.dry_run:
         return launch_workers(__file__, arguments.words, workers)
+
+    # They import transformers too, which a launcher has no use for.
+    from utils.modeling.imports import import_transformers
+
+    import_transformers()
+    from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
+    from utils.scoring.plan import ScoringPlan, plan_scoring
+    from utils.scoring.run import run_scoring
+
     launch = Launch()
     num_devices = max(launch.size, workers)
     is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue

@@ -35,8 +35,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments) -> int:
-    from utils.artifacts.comparisons import write_comparison
     from utils.config.experiment import load_experiment
+
+    experiment = load_experiment(arguments.config_file, arguments.overrides)
+
+    # What its YAML alone says has been said.
+    from utils.artifacts.comparisons import write_comparison
     from utils.experiments.compare import compare
     from utils.experiments.plan import plan_experiment
     from utils.experiments.run import run_experiment
@@ -44,7 +48,6 @@ def _run(arguments) -> int:
     from utils.reporting.text.experiment import experiment_text
     from utils.terminal import terminal_width
 
-    experiment = load_experiment(arguments.config_file, arguments.overrides)
     plan = plan_experiment(arguments.config_file, experiment, stage_checks())
     print(experiment_text(plan), flush=True)
     if arguments.dry_run:
@@ -68,17 +71,16 @@ def _run(arguments) -> int:
 
 
 def stage_checks() -> "StageChecks":
-    """What training, selection and evaluation say of a run of an experiment before it is made."""
+    """What the stages say of a run of an experiment. Each is imported when it is first asked."""
+    from utils.artifacts.manifests import is_complete
+    from utils.artifacts.paths import RunPaths
+    from utils.artifacts.trainings import TrainingManifest
     from utils.config.train_args import train_args_problems
     from utils.data.settings import data_problems, read_pool
-    from utils.evaluation.plan import question_sets
     from utils.evaluation.settings import evaluation_problems
     from utils.experiments.checks import StageChecks
     from utils.modeling.settings import model_problems
     from utils.selection.methods.table import needed_besides_losses, unused_settings
-    from utils.selection.plan import check_before_scoring
-    from utils.selection.resolve import chosen_rows
-    from utils.training.plan import plan_training, set_up_training
     from utils.training.tracking import tracking_problems
 
     pools: dict[str, Pool] = {}  # most runs have one. Reading it for each of them would take as often as long
@@ -89,13 +91,39 @@ def stage_checks() -> "StageChecks":
             pools[key] = read_pool(config)
         return pools[key]
 
-    def check_training(config: "RunConfig", num_rows: int) -> None:
+    def is_trained(config: "RunConfig", num_rows: int) -> bool:
+        from utils.selection.resolve import chosen_rows
+        from utils.training.plan import all_steps_are_trained, plan_training, set_up_training
+
         pool = pool_of(config)
         chosen = chosen_rows(config, pool)
         if chosen is None:
             set_up_training(config, pool, num_rows)
-        else:
-            plan_training(config, pool, chosen.rows, chosen.subset_manifest, overwrite=False)
+            return False
+        plan = plan_training(config, pool, chosen.rows, chosen.subset_manifest, overwrite=False)
+        paths = RunPaths(config.run_name)
+        is_whole = is_complete(paths.manifest, TrainingManifest) and all_steps_are_trained(paths, plan)
+        return is_whole and (not config.trajectories.during_training or is_scored(config, "all"))
+
+    def is_scored(config: "RunConfig", checkpoints: str) -> bool:
+        from utils.scoring import plan
+
+        return plan.is_scored(config, pool_of(config), checkpoints)
+
+    def is_evaluated(config: "RunConfig") -> bool:
+        from utils.evaluation import inputs
+
+        return inputs.is_evaluated(config)
+
+    def check_selection(config: "RunConfig", num_rows: int) -> None:
+        from utils.selection.plan import check_before_scoring
+
+        check_before_scoring(config, pool_of(config), num_rows)
+
+    def check_questions(config: "RunConfig") -> None:
+        from utils.evaluation.inputs import question_sets
+
+        question_sets(config)
 
     sections = {
         "model": model_problems,
@@ -106,9 +134,11 @@ def stage_checks() -> "StageChecks":
     return StageChecks(
         sections=sections,
         target_sections={"evaluation": evaluation_problems},
-        training=check_training,
-        selection=lambda config, num_rows: check_before_scoring(config, pool_of(config), num_rows),
-        questions=question_sets,
+        is_trained=is_trained,
+        is_scored=is_scored,
+        is_evaluated=is_evaluated,
+        selection=check_selection,
+        questions=check_questions,
         unused_settings=unused_settings,
         needed_besides_losses=needed_besides_losses,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -25,7 +26,7 @@ from utils.artifacts.paths import RunPaths, comparison_path
 from utils.artifacts.trainings import TrainingManifest
 from utils.config.experiment import CONTROLLED, load_experiment, replaced_keys, runs_of
 from utils.config.load import load_config
-from utils.experiments.plan import PlannedRun, RunState, plan_experiment
+from utils.experiments.plan import NOT_BEGUN, PlannedRun, RunState, plan_experiment
 from utils.experiments.run import run_experiment as make_runs
 from utils.selection.methods.table import METHODS
 
@@ -453,6 +454,18 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
         "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again
     )
 
+    monkeypatch.setattr("utils.experiments.run._run", lambda command: pytest.fail(f"{command} was started"))
+    comparison_path("tiny_30").unlink()
+    assert run_experiment.main(["--config_file", str(path)]) == 0, "what is there starts no process"
+    assert json.loads(comparison_path("tiny_30").read_text())["measures"] == written["measures"]
+    # What somebody changed or removed is to be made again.
+    losses = next(RunPaths("proxy").trajectories.glob("checkpoint-*[0-9].npy"))
+    np.save(losses, np.load(losses) + 1)
+    (first.evaluation / "heldout.predictions.jsonl").unlink()
+    assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 0
+    states = [line.split()[4:] for line in capsys.readouterr().out.splitlines() if "trained" in line]
+    assert states == [["trained"], ["trained"], ["trained,", "evaluated"]]
+
 
 def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experiment, make_config, capsys):
     """A proxy trained again in its folder, and an arm's subset of losses that were made again."""
@@ -463,7 +476,12 @@ def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experi
     (arm, _) = runs_of(load_experiment(path))
     target = ["--config_file", yaml.safe_load(path.read_text())["target"], *arm.overrides]
     assert train.main(target) == 0
+    assert evaluate_run.main(target) == 0
     assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 0
+    capsys.readouterr()
+    shorter = "settings.evaluation.max_new_tokens=4"
+    assert run_experiment.main(["--config_file", str(path), "--dry_run", shorter]) == 1
+    assert "max_new_tokens" in capsys.readouterr().err
     assert train.main(["--config_file", proxy, "--overwrite", "train_args.num_train_epochs=3"]) == 0
     capsys.readouterr()
     assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 1
@@ -477,10 +495,9 @@ def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experi
 def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res_dir, capfd, make_config):
     config, _ = load_config(make_config("any"))
 
-    def planned(name: str, code: str) -> PlannedRun:
+    def planned(name: str, code: str, state: RunState = NOT_BEGUN) -> PlannedRun:
         own = config.model_copy(update={"run_name": name})
-        nothing = RunState(is_begun=False, is_trained=False, is_measured=False)
-        return PlannedRun(own, [["-c", code]], 1, 1, 1.0, 1.0, is_reference=False, state=nothing)
+        return PlannedRun(own, [["-c", code]], 1, 1, 1.0, 1.0, is_reference=False, state=state)
 
     class Plan:
         references = [planned("proxy", "print('proxy')")]  # noqa: RUF012
@@ -488,6 +505,16 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res
 
     assert make_runs(Plan()).runs == ["bad"]  # pyright: ignore[reportArgumentType]
     assert "made" in capfd.readouterr().out
+
+    # Where a reference was made just now, the scripts look again at what was done before.
+    done = RunState(is_begun=True, is_trained=True, is_measured=True)
+    Plan.runs = [planned("good", "print('looked at')", done)]
+    assert make_runs(Plan()).runs == []  # pyright: ignore[reportArgumentType]
+    assert "looked at" in capfd.readouterr().out
+    Plan.references = [planned("proxy", "print('proxy')", done)]
+    assert make_runs(Plan()).runs == []  # pyright: ignore[reportArgumentType]
+    assert "looked at" not in capfd.readouterr().out
+
     Plan.references = [planned("proxy", "raise SystemExit(1)")]
     assert make_runs(Plan()).reference == "proxy"  # pyright: ignore[reportArgumentType]
     assert "made" not in capfd.readouterr().out

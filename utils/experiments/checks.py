@@ -16,12 +16,17 @@ from ..config.schema import RunConfig, SubsetConfig
 
 @dataclass(frozen=True)
 class StageChecks:
-    """What the stages that make the runs would refuse, handed in because stages do not import each other.
+    """What the stages that make the runs would refuse or find done.
+
+    They are handed in because stages do not import each other.
 
     Attributes:
         sections: of every run's config, as for `load_config`.
         target_sections: of a target's, besides.
-        training: (config, rows that it trains on) raises what train.py would.
+        is_trained: (config, rows that it trains on) -> whether train.py would find nothing to do.
+            Raises what it would.
+        is_scored: (config of a trained run, checkpoints) -> the same of run_distributed_trajectories.py.
+        is_evaluated: (config of a trained run) -> the same of evaluate_run.py.
         selection: (config of a target, rows that will have a loss) raises what select_s2l.py would
             before there are any.
         questions: (config of a target) raises what is wrong with what it will be asked.
@@ -32,7 +37,9 @@ class StageChecks:
 
     sections: Checks
     target_sections: Checks
-    training: Callable[[RunConfig, int], object]
+    is_trained: Callable[[RunConfig, int], bool]
+    is_scored: Callable[[RunConfig, str], bool]
+    is_evaluated: Callable[[RunConfig], bool]
     selection: Callable[[RunConfig, int], object]
     questions: Callable[[RunConfig], object]
     unused_settings: Callable[[SubsetConfig, Collection[str]], list[str]]

@@ -1,7 +1,7 @@
 """The runs of an experiment: the cost of each, the parts that are there, and what any stage would refuse."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ from ..artifacts.evaluations import EvaluationManifest
 from ..artifacts.manifests import is_complete
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
-from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
 from ..config.experiment import WHOLE_POOL, ExperimentConfig, ExperimentRun, replaced_keys, runs_of
 from ..config.load import load_config
@@ -31,21 +30,20 @@ _PROJECT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class RunState:
-    """What of a run is there.
+    """What of a run is there, made from what its config says.
 
     Attributes:
         is_begun: it has a folder.
         is_trained: to the end.
-        is_measured: a reference is scored, another run is evaluated.
+        is_measured: besides, a reference is scored, another run is evaluated.
     """
 
     is_begun: bool
     is_trained: bool
     is_measured: bool
 
-    @property
-    def is_done(self) -> bool:
-        return self.is_trained and self.is_measured
+
+NOT_BEGUN = RunState(is_begun=False, is_trained=False, is_measured=False)
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class PlannedRun:
 
     Attributes:
         config: its own.
-        commands: the scripts that make it, with their arguments.
+        commands: the scripts that make it, with their arguments: first its training.
         num_examples: rows that it trains on.
         steps: of its training.
         operations: floating-point operations of its training and scoring, about.
@@ -75,9 +73,16 @@ class PlannedRun:
     @property
     def operations_left(self) -> float:
         """The part of `operations` that is to do. All of a scoring that is begun counts."""
-        if self.state.is_done:
+        if self.state.is_measured:
             return 0.0
         return self.operations - self.training_operations if self.state.is_trained else self.operations
+
+    @property
+    def commands_left(self) -> list[list[str]]:
+        """Those that have something to do."""
+        if self.state.is_measured:
+            return []
+        return self.commands[1:] if self.state.is_trained else self.commands
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class ExperimentPlan:
 
     @property
     def left(self) -> list[PlannedRun]:
-        return [run for run in self.all_runs if not run.state.is_done]
+        return [run for run in self.all_runs if not run.state.is_measured]
 
     @property
     def seconds_left(self) -> float | None:
@@ -172,9 +177,10 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     check_budgets(rows_of)
     checks.questions(named[0].config)  # and the model: the same in all of them
     fresh = {run.num_examples: run for run in runs}.values()  # nothing tells those of a number of rows apart
-    begun = [run for run in runs if RunPaths(run.config.run_name).root.is_dir()]
-    for run in {run.config.run_name: run for run in (*fresh, *begun)}.values():
-        checks.training(run.config, run.num_examples)
+    for run in fresh:
+        if not _is_begun(run):
+            checks.is_trained(run.config, run.num_examples)
+    runs = [_with_state(run, checks) if _is_begun(run) else run for run in runs]
     for run in named:
         if run.config.subset is not None:
             checks.selection(run.config, work.num_selectable)
@@ -206,11 +212,10 @@ def _reference(path: str, experiment: ExperimentConfig, checks: StageChecks) -> 
         )
     work = _Work(config)
     steps = total_steps(config, work.num_rows)
-    checks.training(config, work.num_rows)
     training = work.training_of_epoch * steps / steps_per_epoch(work.num_rows, config.global_batch_size)
     num_scored = len(scheduled_steps(config.checkpoints, steps)) + experiment.score_base_model
     scoring = work.scoring_of_pool * num_scored
-    return PlannedRun(
+    run = PlannedRun(
         config=config,
         commands=commands,
         num_examples=work.num_rows,
@@ -218,8 +223,9 @@ def _reference(path: str, experiment: ExperimentConfig, checks: StageChecks) -> 
         operations=training + scoring,
         training_operations=training,
         is_reference=True,
-        state=_state_of(config.run_name, is_reference=True),
+        state=NOT_BEGUN,
     )
+    return _with_state(run, checks, scored=("all", "0") if experiment.score_base_model else ("all",))
 
 
 def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> PlannedRun:
@@ -242,21 +248,22 @@ def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> 
         operations=operations,
         training_operations=operations,
         is_reference=False,
-        state=_state_of(run.config.run_name, is_reference=False),
+        state=NOT_BEGUN,
     )
 
 
-def _state_of(run_name: str, is_reference: bool) -> RunState:
-    paths = RunPaths(run_name)
-    if is_reference:
-        is_measured = is_complete(paths.trajectories_manifest, TrajectoriesManifest)
+def _is_begun(run: PlannedRun) -> bool:
+    return RunPaths(run.config.run_name).root.is_dir()
+
+
+def _with_state(run: PlannedRun, checks: StageChecks, scored: Sequence[str] = ()) -> PlannedRun:
+    """Args: scored: the checkpoints that are scored of a reference. Raises: what the stages would refuse."""
+    is_trained = checks.is_trained(run.config, run.num_examples)
+    if run.is_reference:
+        is_measured = is_trained and all(checks.is_scored(run.config, steps) for steps in scored)
     else:
-        is_measured = is_complete(paths.evaluation_manifest, EvaluationManifest)
-    return RunState(
-        is_begun=paths.root.is_dir(),
-        is_trained=is_complete(paths.manifest, TrainingManifest),
-        is_measured=is_measured,
-    )
+        is_measured = is_trained and checks.is_evaluated(run.config)
+    return replace(run, state=RunState(_is_begun(run), is_trained, is_measured))
 
 
 class _Work:
@@ -272,6 +279,9 @@ class _Work:
 
     def __init__(self, config: RunConfig):
         # Here, as a comparison imports this package without torch.
+        from ..modeling.imports import import_transformers
+
+        import_transformers()
         from ..data.pool import Pool
         from ..data.tokenization import tokenize_pool
         from ..modeling.loading import base_config, empty_model, load_tokenizer

@@ -1,6 +1,7 @@
 """Make the runs of an experiment with the ordinary scripts, one process after the other.
 
-The scripts themselves reuse what is there and continue what was interrupted.
+The scripts themselves reuse what is there and continue what was interrupted. One that the plan found nothing
+to do for is not started.
 """
 
 import subprocess
@@ -25,15 +26,24 @@ class Failures:
 
 
 def run_experiment(plan: ExperimentPlan) -> Failures:
-    """Make every run of the plan. Where one fails, the others are made, unless they need it."""
+    """Make what is not there of every run. Where one fails, the others are made, unless they need it."""
     for reference in plan.references:
-        if not _make(reference):
+        if not _make(reference, reference.commands_left):
             return Failures(reference.config.run_name, [])
-    return Failures(None, [run.config.run_name for run in plan.runs if not _make(run)])
+    # Where a reference was made just now, the runs that were chosen by it are compared with it again.
+    are_as_planned = all(reference.state.is_measured for reference in plan.references)
+    failed = []
+    for run in plan.runs:
+        if not _make(run, run.commands_left if are_as_planned else run.commands):
+            failed.append(run.config.run_name)
+    return Failures(None, failed)
 
 
-def _make(run: PlannedRun) -> bool:
-    for command in run.commands:
+def _make(run: PlannedRun, commands: list[list[str]]) -> bool:
+    if not commands:
+        measured = "scored" if run.is_reference else "evaluated"
+        reporter.say(f"run {run.config.run_name}: trained and {measured} already")
+    for command in commands:
         reporter.say(f"\n$ {' '.join(command)}")
         if _run(command) != 0:
             return False

@@ -21,6 +21,7 @@ from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
 from ..modeling.devices import device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
+from .checkpoints import choose_checkpoints
 from .readable import check_fit, common_tokenizer, read_checkpoints
 from .summary import ScoringSummary, TokenizerOrigin
 
@@ -149,6 +150,18 @@ def _unrecorded_tokenizer(chosen: dict[int, Path | None]) -> TokenizerOrigin | N
     if not foreign:
         return None
     return "checkpoints" if all(map(holds_tokenizer, foreign)) else "base model"
+
+
+def is_scored(config: RunConfig, pool: Pool, checkpoints: str) -> bool:
+    """Whether scoring these checkpoints of the run, as in `choose_checkpoints`, would find nothing to do.
+
+    Raises: as `plan_scoring`.
+    """
+    if not RunPaths(config.run_name).trajectories_manifest.is_file():
+        return False
+    chosen = choose_checkpoints(config.run_name, None, checkpoints)
+    plan = plan_scoring(config, pool, chosen, overwrite=False)
+    return not plan.unreadable and plan.folder.is_whole(plan.fingerprints, plan.quantities)
 
 
 def begin(

@@ -261,12 +261,26 @@ class TrajectoryFolder:
         """All quantities of a checkpoint that are there."""
         return list(self.path.glob(f"{checkpoint_name(step)}.*npy"))
 
+    def is_whole(self, steps: Iterable[int], quantities: Iterable[str]) -> bool:
+        """Whether a launch that asks for these quantities of these checkpoints would find nothing to do."""
+        path = manifest_in(self.path)
+        if not path.is_file() or not self.num_response_tokens.is_file():
+            return False
+        manifest = TrajectoriesManifest.read(path)
+        steps = set(steps)
+        is_there = manifest.is_complete and steps <= set(self.recorded_steps(quantities))
+        return is_there and not any(self._changed(manifest.checksums or {}, steps))
+
     def _remove_changed(self, recorded: Mapping[str, str], steps: Iterable[int]) -> None:
         """Remove those files of these checkpoints that have changed since they were written."""
+        for file in self._changed(recorded, steps):
+            reporter.warn(f"  {file}: other contents than were written (sha256), it is made again")
+            file.unlink()
+
+    def _changed(self, recorded: Mapping[str, str], steps: Iterable[int]) -> Iterator[Path]:
         for file in [self.num_response_tokens, *(file for step in steps for file in self._files(step))]:
             if file.name in recorded and file.exists() and checksum(file) != recorded[file.name]:
-                reporter.warn(f"  {file}: other contents than were written (sha256), it is made again")
-                file.unlink()
+                yield file
 
     def _checksums(self, recorded: Mapping[str, str], written_anew: Iterable[int]) -> dict[str, str]:
         """Of all whole files, taken now where no record has them, and without those that will be replaced."""
