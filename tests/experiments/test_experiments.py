@@ -458,13 +458,18 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     comparison_path("tiny_30").unlink()
     assert run_experiment.main(["--config_file", str(path)]) == 0, "what is there starts no process"
     assert json.loads(comparison_path("tiny_30").read_text())["measures"] == written["measures"]
-    # What somebody changed or removed is to be made again.
-    losses = next(RunPaths("proxy").trajectories.glob("checkpoint-*[0-9].npy"))
-    np.save(losses, np.load(losses) + 1)
+    # What somebody changed or removed is not there.
     (first.evaluation / "heldout.predictions.jsonl").unlink()
+    capsys.readouterr()
     assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 0
-    states = [line.split()[4:] for line in capsys.readouterr().out.splitlines() if "trained" in line]
-    assert states == [["trained"], ["trained"], ["trained,", "evaluated"]]
+    shown = capsys.readouterr().out
+    assert "trained, scored" in shown and shown.count("trained, evaluated") == 1
+    proxy, _ = load_config(yaml.safe_load(path.read_text())["proxy"])
+    is_scored = run_experiment.stage_checks().is_scored
+    assert is_scored(proxy, "all") and not is_scored(proxy, "0")
+    losses = RunPaths("proxy").trajectories / "checkpoint-6.npy"
+    np.save(losses, np.load(losses) + 1)
+    assert not is_scored(proxy, "all")
 
 
 def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experiment, make_config, capsys):

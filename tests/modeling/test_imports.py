@@ -39,6 +39,26 @@ false_positives, _, _ = candidate_generator.roc_curve([0, 1], [0.1, 0.9])
 assert false_positives[-1] == 1 and "sklearn.metrics" in sys.modules
 """
 
+_USED_AT_ONCE = """
+import sys
+from utils.modeling.imports import _imported_when_used
+
+with _imported_when_used(["sklearn", "no_such_package"]):
+    import sklearn.metrics
+    from sklearn.metrics import roc_curve
+
+    assert sklearn.metrics.roc_curve([0, 1], [0.1, 0.9])[0][-1] == roc_curve([0, 1], [0.1, 0.9])[0][-1] == 1
+    assert sys.modules["sklearn"].__file__ and not [one for one in sys.meta_path if "Later" in repr(one)]
+    try:
+        import no_such_package
+    except ModuleNotFoundError as error:
+        assert error.name == "no_such_package"
+"""
+
 
 def test_what_is_imported_later_is_what_it_would_have_been():
     run_script("-c", _CODE)
+
+
+def test_what_is_used_at_once_is_imported_at_once():
+    run_script("-c", _USED_AT_ONCE)

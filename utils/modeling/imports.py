@@ -42,8 +42,8 @@ def _no_garbage_collection() -> Iterator[None]:
 def _imported_when_used(packages: Sequence[str]) -> Iterator[None]:
     """`import` and `from ... import` of these packages give names that stand for what they will be.
 
-    Using such a name, then or later, imports the package as it is. Nothing else can tell the difference: a
-    package that is not installed or was imported before is left as it is, and so are all imports afterwards.
+    Whoever uses such a name, then or later, has the package imported as it is. A package that is not
+    installed or was imported before is left alone, and all imports afterwards are as usual.
     """
     absent = [name for name in packages if name not in sys.modules and PathFinder.find_spec(name) is not None]
     finder = _LaterFinder(absent)
@@ -51,13 +51,11 @@ def _imported_when_used(packages: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)
-        for name in finder.stand_ins:
-            del sys.modules[name]
+        finder.withdraw()
 
 
 class _LaterFinder(MetaPathFinder, Loader):
-    """Finds a stand-in for each module of some packages.
+    """Finds a stand-in for each module of some packages, until it is withdrawn.
 
     Attributes:
         packages: their names.
@@ -78,20 +76,29 @@ class _LaterFinder(MetaPathFinder, Loader):
         def name_in_it(name: str) -> _Later:
             if name.startswith("__"):  # Python asks for these itself
                 raise AttributeError(name)
-            return _Later(module.__name__, name)
+            return _Later(self, module.__name__, name)
 
         module.__getattr__ = name_in_it  # type: ignore[method-assign]
+
+    def withdraw(self) -> None:
+        """From now on each import is of the package itself."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        while self.stand_ins:
+            del sys.modules[self.stand_ins.pop()]
 
 
 class _Later:
     """A class or function of a module that is imported when this is used."""
 
-    def __init__(self, module: str, name: str):
-        self._place = (module, name)
+    def __init__(self, finder: _LaterFinder, module: str, name: str):
+        self._finder = finder
+        self._module = module
+        self._name = name
 
     def _itself(self) -> Any:
-        module, name = self._place
-        return getattr(importlib.import_module(module), name)
+        self._finder.withdraw()
+        return getattr(importlib.import_module(self._module), self._name)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self._itself()(*args, **options)
@@ -100,8 +107,13 @@ class _Later:
         return getattr(self._itself(), name)
 
     def __instancecheck__(self, instance: Any) -> bool:
-        module, _ = self._place
-        return module in sys.modules and isinstance(instance, self._itself())  # else nothing is one yet
+        # As long as nobody has imported the class, nothing is of it.
+        return self._module in sys.modules and isinstance(instance, self._itself())
 
     def __mro_entries__(self, _: Any) -> tuple[Any, ...]:
         return (self._itself(),)  # as the base of a class
+
+    def __or__(self, _: Any) -> Any:
+        return Any  # in an annotation
+
+    __ror__ = __or__
