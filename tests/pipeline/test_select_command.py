@@ -114,7 +114,8 @@ def test_the_benchmarks_run():
     answer = run_script(
         "benchmarks/selection.py", "--num_examples", "2000", "--num_checkpoints", "3", "--num_sources", "2"
     )
-    assert answer.stdout.count("preset released") == answer.stdout.count("preset paper") == 2
+    for what in ("first", "again", "inspect", "explain", "stability"):
+        assert f"preset released, {what}: " in answer.stdout and f"preset paper, {what}: " in answer.stdout
     without = ["--without_texts", "--num_examples", "1e4", "--presets", "released"]
     assert "MB own" in run_script("benchmarks/selection.py", *without).stdout
     planted = run_script("benchmarks/planted.py", "--num_seeds", "1").stdout

@@ -20,6 +20,8 @@ _OF_TRANSFORMERS = ("models.auto.modeling_auto", "models.auto.tokenization_auto"
 
 def import_transformers() -> None:
     """Import torch and what we use of transformers. Without this call either is imported as usual, later."""
+    if "transformers" in sys.modules:
+        return
     with _no_garbage_collection():
         importlib.import_module("torch")
         with _imported_when_used(_HARDLY_USED):
@@ -29,12 +31,17 @@ def import_transformers() -> None:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Around imports: what they make stays, and looking through it again and again takes a tenth longer."""
+    """Around the first imports of a process: what they make stays.
+
+    Looking through it again and again takes a tenth longer.
+    """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
         gc.freeze()  # nor is it looked through later
 
 
