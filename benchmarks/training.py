@@ -70,24 +70,29 @@ def main() -> int:
 
 def compare(arguments: argparse.Namespace) -> None:
     make_model(arguments)
-    ways = [way for way in WAYS if way != "TRL" or arguments.trl]
-    measured = {way: run(arguments, way) for way in ways}
-    ours = measured["ours"]
+    ours = run(arguments, "ours")
     print(
         f"{ours['steps']} steps of {arguments.global_batch_size} examples, {ours['tokens']:,} tokens, "
         f"{ours['response_tokens']:,} of them response; micro-batches of {arguments.micro_batch} rows; "
         f"{'all weights' if arguments.lora is None else f'LoRA of rank {arguments.lora}'} "
         f"in {arguments.precision}; {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    for way, result in measured.items():
-        seconds = sum(result["seconds"])
-        rate = statistics.harmonic_mean(result["rates"])
-        print(
-            f"{way:>8}: {seconds:7.2f} s, {ours['tokens'] / seconds:7,.0f} tokens/s that are not padding, "
-            f"{ours['work'] / seconds / 1e9:6,.0f} GFLOP/s of the floor's work at a matrix rate of "
-            f"{rate / 1e9:,.0f} GFLOP/s: {ours['work'] / rate / seconds:.2f} of the floor; "
-            f"{seconds / sum(ours['seconds']):.2f} x ours; losses {result['losses']}"
-        )
+    say("ours", ours, ours)
+    for way in WAYS:
+        if way != "ours" and (way != "TRL" or arguments.trl):
+            say(way, run(arguments, way), ours)
+
+
+def say(way: str, result: dict[str, Any], ours: dict[str, Any]) -> None:
+    seconds = sum(result["seconds"])
+    rate = statistics.harmonic_mean(result["rates"])
+    print(
+        f"{way:>8}: {seconds:7.2f} s, {ours['tokens'] / seconds:7,.0f} tokens/s that are not padding, "
+        f"{ours['work'] / seconds / 1e9:6,.0f} GFLOP/s of the floor's work at a matrix rate of "
+        f"{rate / 1e9:,.0f} GFLOP/s: {ours['work'] / rate / seconds:.2f} of the floor; "
+        f"{seconds / sum(ours['seconds']):.2f} x ours; losses {result['losses']}",
+        flush=True,
+    )
 
 
 def make_model(arguments: argparse.Namespace) -> None:
