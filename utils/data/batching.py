@@ -43,6 +43,31 @@ def pad_rows(
     }
 
 
+def pack_rows(rows: Iterable[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
+    """Rows one behind the other, without padding, for a causal model whose attention goes by positions.
+
+    Args:
+        rows: of each its token ids and where its response starts.
+
+    Returns:
+        input_ids, position_ids and labels, int64 (1, sum of lengths). Positions begin anew with each row.
+        Labels are IGNORED on prompts, and on each row's first token, which nothing predicts.
+    """
+    rows = list(rows)
+    labels = []
+    for ids, start in rows:
+        is_response = np.arange(len(ids)) >= max(1, start)
+        labels.append(np.where(is_response, ids, IGNORED))
+    packed = {
+        "input_ids": [ids for ids, _ in rows],
+        "position_ids": [np.arange(len(ids)) for ids, _ in rows],
+        "labels": labels,
+    }
+    return {
+        name: torch.from_numpy(np.concatenate(parts).astype(np.int64))[None] for name, parts in packed.items()
+    }
+
+
 def _pad(rows: Sequence[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows filled up with `value`, int64 (B, L), and where their own entries are, bool (B, L)."""
     lengths_B = np.array([len(row) for row in rows])

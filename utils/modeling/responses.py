@@ -15,7 +15,13 @@ from .head import output_head
 
 
 def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The inputs of the model's forward, without labels: the losses are ours, the same for every family."""
+    """The inputs of the model's forward, without labels: the losses are ours, the same for every family.
+
+    Args:
+        batch: as `pad_rows` or `pack_rows` gives it.
+    """
+    if "position_ids" in batch:  # packed, with no padding to mask
+        return {name: batch[name] for name in ("input_ids", "position_ids")}
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = _decoder_inputs(model, batch["labels"])

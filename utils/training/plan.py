@@ -25,6 +25,7 @@ from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
 from ..modeling.devices import device_name, model_size
 from ..modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
+from ..modeling.packed import has_packed_attention
 from ..modeling.responses import check_decoder
 from .order import micro_batches_that_pay
 from .settings import BatchPlan, check_sharding, launch_state, result_settings, training_arguments, try_out
@@ -99,14 +100,17 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
-    count = micro_batches_that_pay(
-        scoring_lengths(tokens),
-        config.global_batch_size,
-        batches.micro_batches,
-        arguments.device.type != "cpu",
-    )
-    batches = replace(batches, accumulation=count // batches.devices)
-    arguments.gradient_accumulation_steps = batches.accumulation
+    if has_packed_attention(model) and not arguments.fsdp:
+        batches = replace(batches, are_packed=True)
+    else:
+        count = micro_batches_that_pay(
+            scoring_lengths(tokens),
+            config.global_batch_size,
+            batches.micro_batches,
+            arguments.device.type != "cpu",
+        )
+        batches = replace(batches, accumulation=count // batches.devices)
+        arguments.gradient_accumulation_steps = batches.accumulation
     inputs = {
         "pool": pool.fingerprint,
         "template": data.template,

@@ -18,7 +18,7 @@ from ..artifacts.paths import RunPaths, step_of
 from ..artifacts.trainings import TrainingManifest, TrainingProvenance, TrainingWork
 from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.schema import RunConfig
-from ..data.batching import scoring_lengths
+from ..data.batching import rows_of_all_lengths, scoring_lengths
 from ..modeling.devices import device_name
 from ..modeling.loading import add_lora, load_adapter, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.operations import scoring_operations, training_operations
@@ -105,6 +105,9 @@ def _train(
     state.wait_for_everyone()
     data = TrainingData(TrainingRows(plan.tokens, plan.rows), order)
     trainer = S2LTrainer(model, tokenizer, plan.arguments, data, Saving(paths, plan.save_steps))
+    if plan.batches.are_packed:
+        lengths = scoring_lengths(plan.tokens)[plan.rows]
+        trainer.pack_if_possible([plan.tokens.row(row) for row in rows_of_all_lengths(plan.rows, lengths)])
     for callback in callbacks:  # after Trainer's and ours: they find a saved checkpoint in its place
         trainer.add_callback(callback)
     begun = time.monotonic()

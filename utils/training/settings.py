@@ -52,11 +52,13 @@ class BatchPlan:
         devices: of this launch.
         per_device: examples of full length that one of them holds at once, or as many tokens of shorter ones.
         accumulation: micro-batches of a device in an optimizer step.
+        are_packed: whether rows lie one behind the other, without padding, if the model keeps them apart.
     """
 
     devices: int
     per_device: int
     accumulation: int
+    are_packed: bool = False
 
     @property
     def micro_batches(self) -> int:

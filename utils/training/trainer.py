@@ -7,22 +7,27 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
+from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..artifacts.checkpoints import TRAINING_STATE_PATTERNS, checkpoints_in, save_checksums
 from ..artifacts.files import atomic_write, publish_folder
 from ..artifacts.paths import RunPaths, checkpoint_name
-from ..data.batching import pad_rows
+from ..data.batching import pack_rows, pad_rows
 from ..modeling.loading import pad_id_of
+from ..modeling.packed import keeps_rows_apart
 from ..modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
 from ..process.libraries import explained, in_words, naming, system_error_number
 from ..process.reporter import reporter
@@ -84,7 +89,6 @@ class S2LTrainer(Trainer):
             data_collator=self._collate,
             compute_loss_func=self._mean_token_loss,
         )
-        self._train_batch_size = 1  # the order gives whole micro-batches, of as many rows as go together
         for chatty in (PrinterCallback, ProgressCallback):
             self.remove_callback(chatty)
         self.add_callback(_StartEpoch(order))
@@ -96,8 +100,22 @@ class S2LTrainer(Trainer):
     def step_has_labels(self) -> bool:
         return self._step_has_labels
 
+    def pack_if_possible(self, rows: Sequence[tuple[np.ndarray, int]]) -> None:
+        """From here on pack micro-batches, and pad none, if the model keeps these rows apart when packed.
+
+        All processes do the same: the first one's answer counts.
+        """
+        with self.compute_loss_context_manager():
+            answers = [keeps_rows_apart(self.model, rows)]
+        broadcast_object_list(answers)
+        self._order.is_packed = answers[0]
+        if not self._order.is_packed:
+            reporter.warn("  rows are padded, not packed: packed, this model mixes them")
+
     def _collate(self, micro_batches: list[Any]) -> dict[str, torch.Tensor]:
         (rows,) = micro_batches
+        if self._order.is_packed:
+            return pack_rows(rows)
         return pad_rows(rows, self._pad_id, self._is_encoder_decoder)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -110,6 +128,16 @@ class S2LTrainer(Trainer):
     ) -> torch.Tensor:
         summed = summed_token_loss(outputs.logits, self._predicted_BL, self._labels_R)
         return summed / num_items_in_batch.clamp(min=1)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The order gives whole micro-batches, of as many rows as go together."""
+        return self._get_dataloader(
+            dataset=cast(TrainingRows, self.train_dataset),
+            description="Training",
+            batch_size=1,
+            sampler_fn=self._get_train_sampler,
+            is_training=True,
+        )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> GlobalBatchOrder:
         return self._order

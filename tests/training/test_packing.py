@@ -1,0 +1,136 @@
+"""Rows packed one behind the other train as padded ones do."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM
+
+import train
+from tests.conftest import ARCHITECTURES, LLAMA_LIKE, run_here
+from tests.training.test_training import (
+    assert_all_end,
+    assert_same_weights,
+    kill_once_there,
+    losses,
+    under_torchrun,
+)
+from utils.data.batching import IGNORED, pack_rows, pad_rows
+from utils.modeling import packed
+from utils.modeling.packed import has_packed_attention, keeps_rows_apart
+from utils.modeling.responses import response_positions
+from utils.training.order import deal_packed
+
+SCRIPT = "tests/training/train_packed.py"
+MIXING = {
+    "mamba": {"model_type": "mamba", "vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2},
+    "bloom": {"model_type": "bloom", "vocab_size": 300, "hidden_size": 32, "n_layer": 2, "n_head": 4},
+}
+
+rows_of_tokens = st.lists(
+    st.integers(1, 30).flatmap(
+        lambda length: st.tuples(
+            st.lists(st.integers(1, 299), min_size=length, max_size=length).map(np.array),
+            st.integers(0, length),
+        )
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@pytest.fixture
+def attention_is_packed(monkeypatch):
+    monkeypatch.setattr(packed, "is_flash_attention_requested", lambda config: True)
+
+
+def random_model(settings):
+    torch.manual_seed(0)
+    settings = dict(settings)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
+
+
+@given(rows=rows_of_tokens)
+def test_packed_rows_have_the_labels_of_padded_ones(rows):
+    of_packed = pack_rows(rows)
+    lengths = [len(ids) for ids, _ in rows]
+    assert of_packed["input_ids"].tolist() == [[token for ids, _ in rows for token in ids]]
+    assert of_packed["position_ids"].tolist() == [[place for length in lengths for place in range(length)]]
+    predicted_BL, labels_R = response_positions(of_packed["labels"], False)
+    padded_BL, padded_R = response_positions(pad_rows(rows, 0, False)["labels"], False)
+    assert labels_R.tolist() == padded_R.tolist()
+    assert predicted_BL[0].tolist() == [
+        entry for row, length in zip(padded_BL, lengths, strict=True) for entry in row[:length].tolist()
+    ]
+    assert (of_packed["labels"][of_packed["position_ids"] == 0] == IGNORED).all()
+
+
+@given(lengths=st.lists(st.integers(0, 500), min_size=1, max_size=60), count=st.integers(1, 9))
+def test_packed_rows_are_dealt_evenly_and_within_memory(lengths, count):
+    dealt = deal_packed(np.array(lengths), count)
+    assert len(dealt) == count and sorted(row for rows in dealt for row in rows) == list(range(len(lengths)))
+    tokens = [sum(max(1, lengths[row]) for row in rows) for rows in dealt]
+    longest = max(1, *lengths)
+    assert max(tokens) <= -(-len(lengths) // count) * longest
+    assert max(tokens) - min(tokens) <= longest
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "llama", "gemma2"])
+def test_attention_by_positions_keeps_packed_rows_apart(family):
+    rows = [(np.arange(1, length), 1) for length in (9, 40, 23)]
+    assert keeps_rows_apart(random_model(ARCHITECTURES[family]), rows)
+
+
+@pytest.mark.parametrize("family", MIXING)
+def test_what_mixes_packed_rows_is_found_out(family):
+    rows = [(np.arange(1, length), 1) for length in (9, 40, 23)]
+    assert not keeps_rows_apart(random_model(MIXING[family]), rows)
+
+
+def test_rows_are_packed_for_flash_attention_only():
+    config = AutoConfig.for_model(**LLAMA_LIKE, model_type="llama")
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    assert not has_packed_attention(model)
+    model.config._attn_implementation = "flash_attention_2"
+    assert has_packed_attention(model)
+    model.config.is_encoder_decoder = True
+    assert not has_packed_attention(model)
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "gemma2"])
+def test_packed_training_is_that_of_padded_rows(
+    make_config, res_dir, monkeypatch, capsys, family, attention_is_packed
+):
+    config = make_config("packed", family, num_rows=40)
+    assert run_here(train, "--config_file", config) == 0
+    assert "4 micro-batches" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.setenv("S2L_RES_DIR", str(res_dir))
+    assert run_here(train, "--config_file", config, "run_name=padded") == 0
+    np.testing.assert_allclose(losses(res_dir / "packed"), losses(res_dir / "padded"), atol=1e-5)
+    assert_same_weights(res_dir / "packed/checkpoint-6", res_dir / "padded/checkpoint-6", 1e-4)
+
+
+def test_a_model_that_mixes_packed_rows_is_trained_on_padded_ones(
+    make_config, res_dir, monkeypatch, capsys, attention_is_packed
+):
+    config = make_config("mamba", num_rows=40, model={"architecture": MIXING["mamba"]})
+    assert run_here(train, "--config_file", config) == 0
+    assert "packed, this model mixes them" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setenv("S2L_RES_DIR", str(res_dir))
+    assert run_here(train, "--config_file", config, "run_name=padded") == 0
+    np.testing.assert_allclose(losses(res_dir / "mamba"), losses(res_dir / "padded"), atol=1e-5)
+
+
+def test_packed_training_by_two_processes_continues_in_one_that_pads(make_config, res_dir):
+    config = make_config("whole", train_args={"num_train_epochs": 6}, checkpoints={"count": 9})
+    assert run_here(train, "--config_file", config) == 0
+    words = ["--config_file", str(config), "run_name=in_parts"]
+    kill_once_there(under_torchrun(SCRIPT, *words), res_dir / "in_parts/checkpoint-8")
+    assert_all_end(config)
+    assert run_here(train, *words) == 0
+    np.testing.assert_allclose(losses(res_dir / "whole"), losses(res_dir / "in_parts"), atol=1e-4)
+    assert_same_weights(res_dir / "whole/checkpoint-36", res_dir / "in_parts/checkpoint-36", 1e-4)
