@@ -180,12 +180,37 @@ def test_head_in_small_tiles_gives_the_same_losses(tiny, monkeypatch):
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
 
 
+@pytest.mark.parametrize("tiny", ["gpt_neox", "llama", "granite"], indirect=True)
+def test_losses_of_any_size_are_those_of_a_plain_loop(tiny):
+    """Of more than a hundred nats, which overflow as exp(loss), and of none."""
+    model, tokens = tiny
+    batches = [np.array(scorable(tokens))]
+    with torch.no_grad():
+        model.get_output_embeddings().weight *= 2000
+    expected = plain_losses(model, tokens)
+    assert np.nanmax(expected) > 150
+    losses = batched_losses(scorer_of(model, tokens, prefix=True), tokens, batches)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    hidden_RH = torch.eye(32)[:3]
+    with torch.no_grad():
+        model.get_output_embeddings().weight[:3] = 1000 * torch.eye(32)[:3]
+    scorer = scorer_of(model, tokens, prefix=False)
+    assert scorer._head is not None
+    sure, _ = scorer._head.score(hidden_RH * 1e3, torch.arange(3))
+    assert (sure >= 0).all() and (sure < 1e-6).all()
+
+
 @pytest.mark.parametrize("tiny", ["gpt_neox", "llama", "gemma2"], indirect=True)
 def test_probabilities_and_embeddings_are_those_of_a_plain_loop(tiny):
     model, tokens = tiny
     rows = scorable(tokens)
-    scores = scorer_of(model, tokens, prefix=True, embeddings=True).score([tokens.row(row) for row in rows])
+    scorer = scorer_of(model, tokens, prefix=True, max_probability=True, embeddings=True)
+    scores = scorer.score([tokens.row(row) for row in rows])
     assert scores.embeddings_BH is not None and scores.embeddings_BH.dtype == torch.float16
+    assert scores.max_probability_B is not None
+    losses = scorer_of(model, tokens, prefix=True).score([tokens.row(row) for row in rows])
+    assert losses.max_probability_B is None and losses.embeddings_BH is None
+    np.testing.assert_allclose(losses.losses_B, scores.losses_B, atol=1e-6)
     for position, row in enumerate(rows):
         ids, start = tokens.row(row)
         with torch.no_grad():

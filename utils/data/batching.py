@@ -105,7 +105,7 @@ def scoring_lengths(tokens: TokenizedPool) -> np.ndarray:
 
 
 def rows_of_all_lengths(rows: np.ndarray, lengths: np.ndarray) -> list[int]:
-    """Some of the rows for trying something out: one in fifty, but four at least and eight at most.
+    """Some of the rows for trying something out: one in a hundred, but four at least and eight at most.
 
     The shortest and the longest are among them. The others lie evenly between in the order of length.
 
@@ -115,5 +115,5 @@ def rows_of_all_lengths(rows: np.ndarray, lengths: np.ndarray) -> list[int]:
     """
     if not len(rows):
         return []
-    places = np.linspace(0, len(rows) - 1, min(8, max(4, len(rows) // 50))).round().astype(int)
+    places = np.linspace(0, len(rows) - 1, min(8, max(4, len(rows) // 100))).round().astype(int)
     return rows[np.argsort(lengths, kind="stable")][np.unique(places)].tolist()

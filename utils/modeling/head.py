@@ -30,23 +30,69 @@ class TiledHead:
     Args:
         head: the model's own. Its weights are read at each call, so they may change in place.
         operations: what the model does to the head's output.
+        max_probability: whether to look for the likeliest token.
         compiled: fuse what is done to a tile with torch.compile.
     """
 
-    def __init__(self, head: torch.nn.Linear, operations: LogitOperations, compiled: bool = False):
+    def __init__(
+        self,
+        head: torch.nn.Linear,
+        operations: LogitOperations,
+        max_probability: bool = False,
+        compiled: bool = False,
+    ):
         self._head = head
+        self._operations = operations
+        self._max_probability = max_probability
+        self._losses_only = not (max_probability or compiled)
         reduce_tile = _tile_reduction(operations)
         self._reduce_tile = torch.compile(reduce_tile, dynamic=True) if compiled else reduce_tile
 
-    def score(self, hidden_RH: torch.Tensor, labels_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 (R,) -log p of each label in nats, float32 (R,) probability of the likeliest token."""
+    def score(
+        self, hidden_RH: torch.Tensor, labels_R: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """float32 (R,) -log p of each label in nats, and float32 (R,) the likeliest token's probability.
+
+        The latter is None unless asked for.
+        """
         losses_R = torch.empty(len(labels_R), dtype=torch.float32, device=labels_R.device)
         max_probability_R = torch.empty_like(losses_R)
         size, _ = _TILE.get(labels_R.device.type, _GPU_TILE)
+        # In float32 a label's own logit is the same to rounding wherever it is computed.
+        losses_only = self._losses_only and hidden_RH.is_cpu and hidden_RH.dtype == torch.float32
         for start in range(0, len(labels_R), size):
             part = slice(start, start + size)
-            losses_R[part], max_probability_R[part] = self._score_rows(hidden_RH[part], labels_R[part])
-        return losses_R, max_probability_R
+            if losses_only:
+                losses_R[part] = self._losses(hidden_RH[part], labels_R[part])
+            else:
+                losses_R[part], max_probability_R[part] = self._score_rows(hidden_RH[part], labels_R[part])
+        return losses_R, max_probability_R if self._max_probability else None
+
+    def _losses(self, hidden_QH: torch.Tensor, labels_Q: torch.Tensor) -> torch.Tensor:
+        """float32 (Q,): by sums relative to each label's own logit, so that no largest logit is looked for.
+
+        That saves a tenth of the time of a small model. Where a sum overflows, which takes a loss of 88 nats,
+        the row is scored the other way.
+        """
+        weight_VH = self._head.weight
+        bias_V = self._head.bias
+        of_label_Q = (hidden_QH * weight_VH[labels_Q]).sum(dim=1)
+        if bias_V is not None:
+            of_label_Q += bias_V[labels_Q]
+        of_label_Q = self._operations.replay(of_label_Q[None], labels_Q)[0]
+        sums_Q = torch.zeros_like(of_label_Q)
+        _, size = _TILE["cpu"]
+        for start in range(0, len(weight_VH), size):
+            part = slice(start, start + size)
+            bias_U = None if bias_V is None else bias_V[part]
+            logits_QU = functional.linear(hidden_QH, weight_VH[part], bias_U)
+            logits_QU = self._operations.replay(logits_QU, part)
+            sums_Q += logits_QU.sub_(of_label_Q[:, None]).exp_().sum(dim=1)
+        losses_Q = sums_Q.log().clamp(min=0)  # rounding can make a sum of just under one
+        overflown = losses_Q.isfinite().logical_not().nonzero().squeeze(1)
+        if len(overflown):
+            losses_Q[overflown], _ = self._score_rows(hidden_QH[overflown], labels_Q[overflown])
+        return losses_Q
 
     def _score_rows(
         self, hidden_QH: torch.Tensor, labels_Q: torch.Tensor
@@ -88,7 +134,8 @@ def _tile_reduction(operations: LogitOperations) -> Callable[..., tuple[torch.Te
             float32 (Q,) each: the largest logit m, the sum of exp(logit - m),
             and the label's logit (0 if it lies outside).
         """
-        logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), start).float()
+        columns = slice(start, start + len(weight_UH))
+        logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), columns).float()
         inside_Q = (labels_Q >= 0) & (labels_Q < logits_QU.shape[1])
         column_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
         of_label_Q = logits_QU.gather(1, column_Q[:, None]).squeeze(1).where(inside_Q, 0.0)

@@ -35,16 +35,16 @@ class LogitOperations:
     logits: "_Result"
     vocabulary_size: int
 
-    def replay(self, tile_QU: torch.Tensor, start: int) -> torch.Tensor:
+    def replay(self, tile_QU: torch.Tensor, columns: slice | torch.Tensor) -> torch.Tensor:
         """The logits of a tile.
 
         Args:
-            tile_QU: what the head returns for the vocabulary entries from `start` on.
+            tile_QU: what the head returns for some vocabulary entries.
+            columns: which, U of them.
         """
         if not self.steps:
             return tile_QU
         results = [tile_QU[None]]  # recorded on (batch, length, V)
-        columns = slice(start, start + tile_QU.shape[1])
 
         def actual(argument: Any) -> Any:
             if isinstance(argument, _Result):
@@ -118,7 +118,7 @@ class _Recorder(TorchDispatchMode):
         operations = LogitOperations(self._steps, last, self._before.shape[-1])
         middle = operations.vocabulary_size // 2
         for part in (slice(0, middle), slice(middle, operations.vocabulary_size)):
-            replayed = operations.replay(self._before[..., part].flatten(0, -2), part.start)
+            replayed = operations.replay(self._before[..., part].flatten(0, -2), part)
             expected = logits[..., part].flatten(0, -2)
             if replayed.shape != expected.shape or not torch.allclose(replayed, expected, equal_nan=True):
                 raise NotSeparableError("the logits of different vocabulary entries depend on one another")

@@ -39,13 +39,14 @@ class ResponseScores:
     Attributes:
         losses_B: float32, mean -log p over a row's response tokens in nats. NaN for a row without one.
         probability_B: float32, mean probability of a row's response tokens.
-        max_probability_B: float32, mean probability of the likeliest token at the same positions.
+        max_probability_B: float32, mean probability of the likeliest token at the same positions. None unless
+            asked for.
         embeddings_BH: float16, mean of what the output head reads at those positions. None unless asked for.
     """
 
     losses_B: torch.Tensor
     probability_B: torch.Tensor
-    max_probability_B: torch.Tensor
+    max_probability_B: torch.Tensor | None
     embeddings_BH: torch.Tensor | None
 
     def __getitem__(self, rows: torch.Tensor) -> "ResponseScores":
@@ -53,7 +54,7 @@ class ResponseScores:
         return ResponseScores(
             losses_B=self.losses_B[rows],
             probability_B=self.probability_B[rows],
-            max_probability_B=self.max_probability_B[rows],
+            max_probability_B=None if self.max_probability_B is None else self.max_probability_B[rows],
             embeddings_BH=None if self.embeddings_BH is None else self.embeddings_BH[rows],
         )
 
@@ -83,6 +84,7 @@ class ResponseScorer:
         model: in evaluation mode, on its device.
         pad_id: what fills a batch.
         probe: of the rows to come.
+        max_probability: whether to return the likeliest tokens' probabilities.
         embeddings: whether to return embeddings.
         compiled: run the model below its head, and what follows the head, through torch.compile.
     """
@@ -92,11 +94,13 @@ class ResponseScorer:
         model: PreTrainedModel,
         pad_id: int,
         probe: Probe,
+        max_probability: bool = False,
         embeddings: bool = False,
         compiled: bool = False,
     ):
         self._model = model
         self._pad_id = pad_id
+        self._max_probability = max_probability
         self._embeddings = embeddings
         self._compiled = compiled
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
@@ -167,14 +171,16 @@ class ResponseScorer:
     def _per_row(
         self,
         losses_R: torch.Tensor,
-        max_probability_R: torch.Tensor,
+        max_probability_R: torch.Tensor | None,
         hidden_RH: torch.Tensor,
         counts_B: torch.Tensor,
     ) -> ResponseScores:
         return ResponseScores(
             losses_B=_mean_per_row(losses_R, counts_B).float(),
             probability_B=_mean_per_row(torch.exp(-losses_R), counts_B).float(),
-            max_probability_B=_mean_per_row(max_probability_R, counts_B).float(),
+            max_probability_B=(
+                None if max_probability_R is None else _mean_per_row(max_probability_R, counts_B).float()
+            ),
             embeddings_BH=_mean_per_row(hidden_RH, counts_B).half() if self._embeddings else None,
         )
 
@@ -268,7 +274,7 @@ class ResponseScorer:
             raise NotSeparableError("it has no output head of its own")
         with torch.inference_mode():
             operations = operations_after(head, self._model, self._short_inputs(row))
-        return TiledHead(head, operations, self._compiled)
+        return TiledHead(head, operations, self._max_probability, self._compiled)
 
     def _read_prefix(self, prefix: np.ndarray | None) -> tuple[int, Any]:
         """The length P of the prefix and its key-value cache."""
@@ -292,7 +298,7 @@ class ResponseScorer:
             output = self._model(**inputs, use_cache=False, output_hidden_states=self._embeddings)
             logits_RV = output.logits[predicted_BL].float()
             losses_R = functional.cross_entropy(logits_RV, labels_R, reduction="none")
-            max_probability_R = logits_RV.softmax(dim=1).amax(dim=1)
+            max_probability_R = logits_RV.softmax(dim=1).amax(dim=1) if self._max_probability else None
             hidden = output.decoder_hidden_states if self._is_encoder_decoder else output.hidden_states
             hidden_RH = (
                 hidden[-1][predicted_BL] if self._embeddings else logits_RV
@@ -311,11 +317,12 @@ class ResponseScorer:
 
 
 def _stack(scores: list[ResponseScores]) -> ResponseScores:
+    max_probability = [score.max_probability_B for score in scores if score.max_probability_B is not None]
     embeddings = [score.embeddings_BH for score in scores if score.embeddings_BH is not None]
     return ResponseScores(
         losses_B=torch.cat([score.losses_B for score in scores]),
         probability_B=torch.cat([score.probability_B for score in scores]),
-        max_probability_B=torch.cat([score.max_probability_B for score in scores]),
+        max_probability_B=torch.cat(max_probability) if max_probability else None,
         embeddings_BH=torch.cat(embeddings) if embeddings else None,
     )
 

@@ -233,6 +233,7 @@ class _CheckpointScorer:
                 self.model,
                 self._plan.pad_id,
                 self._probe,
+                max_probability="max_probability" in self._plan.quantities,
                 embeddings="embeddings" in self._plan.quantities,
                 compiled=self._config.trajectories.compile,
             )
