@@ -4,13 +4,16 @@
 #     benchmarks/gpu.sh OUT POOL.jsonl SHAPE...        each SHAPE a folder with a config.json and a tokenizer
 #     EXAMPLES=20 STEPS=2 DEVICE=cpu benchmarks/gpu.sh OUT POOL.jsonl SHAPE        tried without one
 #
-# OUT gets a log for each part and summary.txt: how each part ended and what it took.
+# OUT gets a log for each part and summary.txt: how each part ended and what it took. With ROWS (default 262,039, the size
+# of MathInstruct) the pool is repeated to that many rows for the last scoring, whose plain loop scores EXAMPLES of them.
 set -uo pipefail
 OUT=$(realpath -m "$1"); POOL=$(realpath "$2"); shift 2
 SHAPES=("$@")
 DEVICE=${DEVICE:-cuda}
 EXAMPLES=${EXAMPLES:-1000}
 STEPS=${STEPS:-6}
+ROWS=${ROWS:-262039}
+CLUSTERED=${CLUSTERED:-1e7}
 SECONDS_A_PART=${SECONDS_A_PART:-300}
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-.venv/bin/python}
@@ -40,6 +43,15 @@ for shape in "${SHAPES[@]}"; do
             --steps "$STEPS" --precision "$precision" --device "$DEVICE" ${TRL:+--trl "$TRL"}
     done
 done
+while :; do cat "$POOL"; done 2> /dev/null | head -n "$ROWS" > "$OUT/pool.jsonl"
+part "scoring-$ROWS-rows" "$PYTHON" benchmarks/trajectories.py --model "${SHAPES[0]}" --pool "$OUT/pool.jsonl" \
+    --num_examples "$ROWS" --num_checkpoints 12 --plain_examples "$EXAMPLES" --precision bfloat16 --device "$DEVICE"
 part quickstart make quickstart
+part fsdp-on-one-device "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node=1 train.py \
+    --config_file configs/quickstart/proxy.yml run_name=fsdp train_args.fsdp=full_shard train_args.max_steps=8
 part selection "$PYTHON" benchmarks/selection.py --compare
+# The same command with the faiss that is installed, with its GPUs and without.
+part "selection-$CLUSTERED" "$PYTHON" benchmarks/selection.py --num_examples "$CLUSTERED" --without_texts --presets paper
+part "selection-$CLUSTERED-cpu" env CUDA_VISIBLE_DEVICES= "$PYTHON" benchmarks/selection.py --num_examples "$CLUSTERED" \
+    --without_texts --presets paper
 cat "$OUT/summary.txt"
