@@ -103,7 +103,9 @@ class ModelConfig(Section):
         default="float32", description="of the weights as they are loaded for training"
     )
     attn_implementation: Text | None = Field(
-        default=None, description="as in from_pretrained; default: what transformers chooses"
+        default=None,
+        description="as in from_pretrained; default: what transformers chooses. With flash attention a training "
+        "packs the rows of a micro-batch one behind the other, without padding",
     )
     lora: LoraConfig | None = Field(
         default=None, description="train a low-rank adapter in place of all weights"
