@@ -237,7 +237,7 @@ def train_args(arguments: argparse.Namespace) -> dict[str, Any]:
         "num_train_epochs": 1,
         "per_device_train_batch_size": arguments.micro_batch,
         "logging_steps": 1,
-        **({"bf16": True} if arguments.precision == "bf16" else {}),
+        "bf16": arguments.precision == "bf16",  # which TRL sets by itself
     }
 
 
