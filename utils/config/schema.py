@@ -104,8 +104,8 @@ class ModelConfig(Section):
     )
     attn_implementation: Text | None = Field(
         default=None,
-        description="as in from_pretrained; default: what transformers chooses. With flash attention a training "
-        "packs the rows of a micro-batch one behind the other, without padding",
+        description="as in from_pretrained; default: what transformers chooses. With flash attention a "
+        "training packs the rows of a micro-batch one behind the other, without padding",
     )
     lora: LoraConfig | None = Field(
         default=None, description="train a low-rank adapter in place of all weights"
