@@ -7,6 +7,7 @@
 # OUT gets a log for each part and summary.txt: how each part ended and what it took. With ROWS (default 262,039, the size
 # of MathInstruct) the pool is repeated to that many rows for the last scoring, whose plain loop scores EXAMPLES of them.
 set -uo pipefail
+[ $# -ge 3 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
 OUT=$(realpath -m "$1"); POOL=$(realpath "$2"); shift 2
 SHAPES=("$@")
 DEVICE=${DEVICE:-cuda}
@@ -43,7 +44,7 @@ for shape in "${SHAPES[@]}"; do
             --steps "$STEPS" --precision "$precision" --device "$DEVICE" ${TRL:+--trl "$TRL"}
     done
 done
-while :; do cat "$POOL"; done 2> /dev/null | head -n "$ROWS" > "$OUT/pool.jsonl"
+for _ in $(seq $((ROWS / $(grep -c "" "$POOL") + 1))); do cat "$POOL"; done | head -n "$ROWS" > "$OUT/pool.jsonl"
 part "scoring-$ROWS-rows" "$PYTHON" benchmarks/trajectories.py --model "${SHAPES[0]}" --pool "$OUT/pool.jsonl" \
     --num_examples "$ROWS" --num_checkpoints 12 --plain_examples "$EXAMPLES" --precision bfloat16 --device "$DEVICE"
 part quickstart make quickstart
