@@ -8,8 +8,10 @@
 # of MathInstruct) the pool is repeated to that many rows for the last scoring, whose plain loop scores EXAMPLES of them.
 set -uo pipefail
 [ $# -ge 3 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
-OUT=$(realpath -m "$1"); POOL=$(realpath "$2"); shift 2
-SHAPES=("$@")
+OUT=$(realpath -m "$1"); POOL=$(realpath -m "$2"); shift 2
+SHAPES=()
+for shape in "$@"; do SHAPES+=("$(realpath -m "$shape")"); done
+for file in "$POOL" "${SHAPES[@]/%//config.json}"; do [ -s "$file" ] || { echo "$file: not there, or empty"; exit 2; }; done
 DEVICE=${DEVICE:-cuda}
 EXAMPLES=${EXAMPLES:-1000}
 STEPS=${STEPS:-6}
@@ -19,7 +21,10 @@ SECONDS_A_PART=${SECONDS_A_PART:-300}
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-.venv/bin/python}
 export S2L_RES_DIR="$OUT/res"
-mkdir -p "$OUT"
+if [ "$DEVICE" != cpu ] && ! "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    echo "no GPU here: DEVICE=cpu tries the script without one"; exit 2
+fi
+mkdir -p "$OUT" || exit 2
 
 part() {
     local name=$1 begun=$SECONDS; shift
