@@ -12,6 +12,7 @@ machine's changes all the time, and a product that large drives a small model ou
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -155,7 +156,7 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     passes: list[float] = []
     while sum(passes) < _LEAST_SECONDS:
         seconds = 0.0
-        measured = -1.0
+        measured = -math.inf
         for batch in batches:
             if seconds > measured + 1:
                 measured = seconds
