@@ -40,9 +40,12 @@ rows_of_tokens = st.lists(
 )
 
 
-@pytest.fixture
-def attention_is_packed(monkeypatch):
-    monkeypatch.setattr(packed, "is_flash_attention_requested", lambda config: True)
+def train_both_ways(config):
+    """Into the config's own run with attention that takes packed rows, then into the run `padded`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "is_flash_attention_requested", lambda config: True)
+        assert run_here(train, "--config_file", config) == 0
+    assert run_here(train, "--config_file", config, "run_name=padded") == 0
 
 
 def random_model(settings):
@@ -100,28 +103,17 @@ def test_rows_are_packed_for_flash_attention_only():
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gemma2"])
-def test_packed_training_is_that_of_padded_rows(
-    make_config, res_dir, monkeypatch, capsys, family, attention_is_packed
-):
-    config = make_config("packed", family, num_rows=40)
-    assert run_here(train, "--config_file", config) == 0
-    assert "4 micro-batches" in capsys.readouterr().out
-    monkeypatch.undo()
-    monkeypatch.setenv("S2L_RES_DIR", str(res_dir))
-    assert run_here(train, "--config_file", config, "run_name=padded") == 0
+def test_packed_training_is_that_of_padded_rows(make_config, res_dir, capsys, family):
+    train_both_ways(make_config("packed", family, num_rows=40))
+    packed_says, _ = capsys.readouterr().out.split("run padded:", 1)
+    assert "4 micro-batches" in packed_says
     np.testing.assert_allclose(losses(res_dir / "packed"), losses(res_dir / "padded"), atol=1e-5)
     assert_same_weights(res_dir / "packed/checkpoint-6", res_dir / "padded/checkpoint-6", 1e-4)
 
 
-def test_a_model_that_mixes_packed_rows_is_trained_on_padded_ones(
-    make_config, res_dir, monkeypatch, capsys, attention_is_packed
-):
-    config = make_config("mamba", num_rows=40, model={"architecture": MIXING["mamba"]})
-    assert run_here(train, "--config_file", config) == 0
+def test_a_model_that_mixes_packed_rows_is_trained_on_padded_ones(make_config, res_dir, capsys):
+    train_both_ways(make_config("mamba", num_rows=40, model={"architecture": MIXING["mamba"]}))
     assert "packed, this model mixes them" in capsys.readouterr().err
-    monkeypatch.undo()
-    monkeypatch.setenv("S2L_RES_DIR", str(res_dir))
-    assert run_here(train, "--config_file", config, "run_name=padded") == 0
     np.testing.assert_allclose(losses(res_dir / "mamba"), losses(res_dir / "padded"), atol=1e-5)
 
 
