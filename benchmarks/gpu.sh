@@ -54,7 +54,7 @@ part "scoring-$ROWS-rows" "$PYTHON" benchmarks/trajectories.py --model "${SHAPES
     --num_examples "$ROWS" --num_checkpoints 12 --plain_examples "$EXAMPLES" --precision bfloat16 --device "$DEVICE"
 part quickstart make quickstart
 part fsdp-on-one-device "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node=1 train.py \
-    --config_file configs/quickstart/proxy.yml run_name=fsdp train_args.fsdp=full_shard train_args.max_steps=8
+    --config_file configs/quickstart/proxy.yml run_name=fsdp train_args.fsdp=true train_args.max_steps=8
 part selection "$PYTHON" benchmarks/selection.py --compare
 # The same command with the faiss that is installed, with its GPUs and without.
 part "selection-$CLUSTERED" "$PYTHON" benchmarks/selection.py --num_examples "$CLUSTERED" --without_texts --presets paper

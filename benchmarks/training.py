@@ -1,7 +1,8 @@
 """train.py against a plain transformers.Trainer script and TRL's SFTTrainer: same rows, steps and weights.
 
     python benchmarks/training.py --model DIR --pool POOL.jsonl [--steps 4] [--global_batch_size 64]
-        [--micro_batch 16] [--lora RANK] [--precision float32] [--trl FOLDER] [--device cuda]
+        [--micro_batch 16] [--lora RANK] [--precision float32] [--attention NAME] [--trl FOLDER]
+        [--device cuda]
 
 DIR holds a config.json and a tokenizer; the model has random weights of that shape. Each way is a process
 of its own and takes the same rows in the same optimizer steps, whose losses are compared. The first step is
@@ -54,6 +55,9 @@ def main() -> int:
     parser.add_argument("--micro_batch", type=int, default=16)
     parser.add_argument("--lora", type=int, help="rank; without it all weights are trained")
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
+    parser.add_argument(
+        "--attention", help="model.attn_implementation of all ways: flash_attention_2 packs ours"
+    )
     parser.add_argument("--trl", type=Path)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)  # the process of one of them
@@ -75,7 +79,8 @@ def compare(arguments: argparse.Namespace) -> None:
         f"{ours['steps']} steps of {arguments.global_batch_size} examples, {ours['tokens']:,} tokens, "
         f"{ours['response_tokens']:,} of them response; micro-batches of {arguments.micro_batch} rows; "
         f"{'all weights' if arguments.lora is None else f'LoRA of rank {arguments.lora}'} "
-        f"in {arguments.precision}; {torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"in {arguments.precision}, {arguments.attention or 'default'} attention; "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     )
     say("ours", ours, ours)
     for way in WAYS:
@@ -108,7 +113,8 @@ def run(arguments: argparse.Namespace, way: str) -> dict[str, Any]:
     words = ["--way", way, "--folder", arguments.folder]
     for name in ("model", "pool", "steps", "global_batch_size", "micro_batch", "precision", "device"):
         words += [f"--{name}", getattr(arguments, name)]
-    words += ["--lora", arguments.lora] if arguments.lora is not None else []
+    for name in ("lora", "attention"):
+        words += [f"--{name}", value] if (value := getattr(arguments, name)) is not None else []
     environment = dict(os.environ, S2L_RES_DIR=str(arguments.folder / "res"))
     if way == "ours":
         environment |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}  # as train.py sets them
@@ -124,15 +130,16 @@ def run(arguments: argparse.Namespace, way: str) -> dict[str, Any]:
 class Watch(TrainerCallback):
     """The seconds of each step but the first, and its loss. The matrix rate is measured between steps."""
 
-    def __init__(self, device: str):
-        self._device = torch.device(device)
+    def __init__(self, arguments: argparse.Namespace):
+        self._device = torch.device(arguments.device)
+        self._dtype = torch.bfloat16 if arguments.precision == "bf16" else torch.float32
         self._begun = 0.0
         self.seconds: list[float] = []
         self.losses: list[float] = []
         self.rates: list[float] = []
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.rates.append(matrix_rate(self._device, torch.float32))
+        self.rates.append(matrix_rate(self._device, self._dtype))
         self._begun = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -159,7 +166,10 @@ def train_ours(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = {
         "run_name": "benchmark",
         "seed": SEED,
-        "model": {"name_or_path": str(arguments.folder / "model")},
+        "model": {
+            "name_or_path": str(arguments.folder / "model"),
+            "attn_implementation": arguments.attention,
+        },
         "data": {
             "path": str(arguments.pool.resolve()),
             "limit": arguments.steps * arguments.global_batch_size,
@@ -176,7 +186,7 @@ def train_ours(arguments: argparse.Namespace) -> dict[str, Any]:
     config, _ = load_config(file)
     pool = Pool(config.data_section)
     plan = plan_training(config, pool, pool.usable_rows, None, overwrite=False)
-    watch = Watch(arguments.device)
+    watch = Watch(arguments)
     run_training(config, plan, [watch], log_heading="")
     tokens = plan.tokens
     measured = rows_in_order(arguments, tokens)[arguments.global_batch_size :]
@@ -195,7 +205,7 @@ def train_plain(arguments: argparse.Namespace) -> dict[str, Any]:
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
     dataset, tokenizer, model = what_others_train(arguments)
-    watch = Watch(arguments.device)
+    watch = Watch(arguments)
     trainer = Trainer(
         model=model,
         args=TrainingArguments(**for_others(arguments)),
@@ -212,7 +222,7 @@ def train_trl(arguments: argparse.Namespace) -> dict[str, Any]:
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportMissingImports] (from --trl)
 
     dataset, tokenizer, model = what_others_train(arguments)
-    watch = Watch(arguments.device)
+    watch = Watch(arguments)
     settings = SFTConfig(
         **for_others(arguments),
         max_length=MAX_LENGTH,
@@ -271,7 +281,9 @@ def what_others_train(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     for row in rows_in_order(arguments, tokens):
         ids, start = tokens.row(int(row))
         rows.append({"input_ids": ids.tolist(), "labels": [IGNORED] * start + ids[start:].tolist()})
-    model: Any = AutoModelForCausalLM.from_pretrained(arguments.folder / "model", dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        arguments.folder / "model", dtype=torch.float32, attn_implementation=arguments.attention
+    )
     if arguments.lora is not None:
         model = add_lora(model, LoraConfig(r=arguments.lora), SEED)
     return Dataset.from_list(rows), tokenizer, model

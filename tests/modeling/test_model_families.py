@@ -289,10 +289,10 @@ def losses_from_logits(model: Any, tokens: TokenizedPool) -> np.ndarray:
 def training_loss(model: Any, tokens: TokenizedPool) -> float:
     """Of all rows as one batch, a mean over their response tokens."""
     batch = pad_rows([tokens.row(row) for row in scored_rows(tokens)], 0, tokens.is_encoder_decoder)
-    predicted_BL, labels_R = response_positions(batch["labels"], tokens.is_encoder_decoder)
-    with torch.no_grad(), logits_at(model, predicted_BL):
+    positions = response_positions(batch["labels"], tokens.is_encoder_decoder)
+    with torch.no_grad(), logits_at(model, positions.shape, positions.position_R):
         logits = model(**model_inputs(model, batch), use_cache=False).logits
-    return (summed_token_loss(logits, predicted_BL, labels_R) / len(labels_R)).item()
+    return (summed_token_loss(logits, positions) / len(positions.labels_R)).item()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+import run_distributed_trajectories
 import train
 from tests.conftest import run_here, run_script
 from tests.training.test_training import kill_once_there, losses
@@ -42,3 +43,33 @@ def test_a_killed_training_continues_to_the_same_losses(make_config, res_dir):
     run_script(*command[1:])
     assert len(losses(res_dir / "whole")) == 24
     np.testing.assert_allclose(losses(res_dir / "killed"), losses(res_dir / "whole"), atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox"])
+def test_flash_attention_packs_rows_and_trains_as_padded_ones(make_config, res_dir, capsys, family):
+    pytest.importorskip("flash_attn")
+    config = make_config("padded", family, train_args={"bf16": True})
+    assert run_here(train, "--config_file", config) == 0
+    flash = "model.attn_implementation=flash_attention_2"
+    capsys.readouterr()
+    assert run_here(train, "--config_file", config, "run_name=packed", flash) == 0
+    said = capsys.readouterr()
+    assert "4 micro-batches" in said.out and "not packed" not in said.err
+    assert losses(res_dir / "packed") != losses(res_dir / "padded"), "another kernel"
+    np.testing.assert_allclose(losses(res_dir / "packed"), losses(res_dir / "padded"), atol=0.02)
+    words = ("--config_file", config, "run_name=packed", flash)
+    of_scoring = {}
+    for precision in ("float32", "bfloat16"):
+        setting = f"trajectories.precision={precision}"
+        assert run_here(run_distributed_trajectories, *words, setting, "--overwrite") == 0
+        was_left_out = "attention is not flash_attention_2" in capsys.readouterr().err
+        assert was_left_out == (precision == "float32")
+        of_scoring[precision] = np.load(res_dir / "packed/trajectories/checkpoint-12.npy")
+    np.testing.assert_allclose(of_scoring["bfloat16"], of_scoring["float32"], atol=0.1)
+
+
+def test_flash_attention_in_float32_is_one_error(make_config, capsys):
+    pytest.importorskip("flash_attn")
+    config = make_config("proxy", "llama", model={"attn_implementation": "flash_attention_2"})
+    assert run_here(train, "--config_file", config) == 1
+    assert "flash_attention_2 computes in 16 bits, not in float32" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from tests.training.test_training import (
 )
 from utils.data.batching import IGNORED, pack_rows, pad_rows
 from utils.modeling import packed
-from utils.modeling.packed import has_packed_attention, keeps_rows_apart
+from utils.modeling.packed import has_packed_attention, why_rows_mix
 from utils.modeling.responses import response_positions
 from utils.training.order import deal_packed
 
@@ -60,11 +60,12 @@ def test_packed_rows_have_the_labels_of_padded_ones(rows):
     lengths = [len(ids) for ids, _ in rows]
     assert of_packed["input_ids"].tolist() == [[token for ids, _ in rows for token in ids]]
     assert of_packed["position_ids"].tolist() == [[place for length in lengths for place in range(length)]]
-    predicted_BL, labels_R = response_positions(of_packed["labels"], False)
-    padded_BL, padded_R = response_positions(pad_rows(rows, 0, False)["labels"], False)
-    assert labels_R.tolist() == padded_R.tolist()
-    assert predicted_BL[0].tolist() == [
-        entry for row, length in zip(padded_BL, lengths, strict=True) for entry in row[:length].tolist()
+    positions = response_positions(of_packed["labels"], False)
+    padded = response_positions(pad_rows(rows, 0, False)["labels"], False)
+    assert positions.labels_R.tolist() == padded.labels_R.tolist()
+    before = np.cumsum([0, *lengths])
+    assert positions.position_R.tolist() == [
+        before[place // padded.shape[1]] + place % padded.shape[1] for place in padded.position_R.tolist()
     ]
     assert (of_packed["labels"][of_packed["position_ids"] == 0] == IGNORED).all()
 
@@ -82,13 +83,13 @@ def test_packed_rows_are_dealt_evenly_and_within_memory(lengths, count):
 @pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "llama", "gemma2"])
 def test_attention_by_positions_keeps_packed_rows_apart(family):
     rows = [(np.arange(1, length), 1) for length in (9, 40, 23)]
-    assert keeps_rows_apart(random_model(ARCHITECTURES[family]), rows)
+    assert why_rows_mix(random_model(ARCHITECTURES[family]), rows) is None
 
 
 @pytest.mark.parametrize("family", MIXING)
 def test_what_mixes_packed_rows_is_found_out(family):
     rows = [(np.arange(1, length), 1) for length in (9, 40, 23)]
-    assert not keeps_rows_apart(random_model(MIXING[family]), rows)
+    assert why_rows_mix(random_model(MIXING[family]), rows)
 
 
 def test_rows_are_packed_for_flash_attention_only():
@@ -112,8 +113,12 @@ def test_packed_training_is_that_of_padded_rows(make_config, res_dir, capsys, fa
 
 
 def test_a_model_that_mixes_packed_rows_is_trained_on_padded_ones(make_config, res_dir, capsys):
-    train_both_ways(make_config("mamba", num_rows=40, model={"architecture": MIXING["mamba"]}))
-    assert "packed, this model mixes them" in capsys.readouterr().err
+    config = make_config("mamba", num_rows=40, model={"architecture": MIXING["mamba"]})
+    train_both_ways(config)
+    said = capsys.readouterr()
+    assert "packed, this model mixes them (what lies before a row changes its logits)" in said.err
+    first, second = [line for line in said.out.splitlines() if "micro-batches of at most" in line]
+    assert first == second, "it is padded as if it never might have been packed"
     np.testing.assert_allclose(losses(res_dir / "mamba"), losses(res_dir / "padded"), atol=1e-5)
 
 

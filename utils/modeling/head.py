@@ -105,9 +105,8 @@ class TiledHead:
             part = slice(start, start + size)
             bias_U = None if bias_V is None else bias_V[part]
             tiles.append(self._reduce_tile(hidden_QH, weight_VH[part], bias_U, labels_Q - start, start))
-        largest_KQ, sums_KQ, of_label_KQ = (torch.stack(values) for values in zip(*tiles, strict=True))
-        # Each tile's sum is relative to its own largest logit, so that no exponential overflows.
-        log_sum_Q = torch.logsumexp(largest_KQ + sums_KQ.log(), dim=0)
+        largest_KQ, log_sum_KQ, of_label_KQ = (torch.stack(values) for values in zip(*tiles, strict=True))
+        log_sum_Q = torch.logsumexp(log_sum_KQ, dim=0)
         return log_sum_Q - of_label_KQ.sum(dim=0), torch.exp(largest_KQ.amax(dim=0) - log_sum_Q)
 
 
@@ -131,15 +130,18 @@ def _tile_reduction(operations: LogitOperations) -> Callable[..., tuple[torch.Te
             start: the tile's first column.
 
         Returns:
-            float32 (Q,) each: the largest logit m, the sum of exp(logit - m),
+            float32 (Q,) each: the largest logit, the logarithm of the sum of exp(logit),
             and the label's logit (0 if it lies outside).
         """
         columns = slice(start, start + len(weight_UH))
-        logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), columns).float()
+        logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), columns)
         inside_Q = (labels_Q >= 0) & (labels_Q < logits_QU.shape[1])
         column_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
-        of_label_Q = logits_QU.gather(1, column_Q[:, None]).squeeze(1).where(inside_Q, 0.0)
-        largest_Q = logits_QU.amax(dim=1)
-        return largest_Q, logits_QU.sub_(largest_Q[:, None]).exp_().sum(dim=1), of_label_Q
+        of_label_Q = logits_QU.gather(1, column_Q[:, None]).squeeze(1).float().where(inside_Q, 0.0)
+        largest_Q, at_largest_Q = logits_QU.max(dim=1)
+        # One kernel that rounds nothing to 16 bits. Counted from the largest logit no exponential overflows.
+        log_p_QU = functional.log_softmax(logits_QU, dim=1, dtype=torch.float32)
+        log_sum_Q = largest_Q.float() - log_p_QU.gather(1, at_largest_Q[:, None]).squeeze(1)
+        return largest_Q.float(), log_sum_Q, of_label_Q
 
     return reduce_tile

@@ -12,8 +12,9 @@ import torch
 from transformers.utils.generic import is_flash_attention_requested
 
 from ..data.batching import pack_rows
-from .responses import model_inputs
+from .responses import gathered, logits_at, model_inputs
 
+_COMPARED_TOKENS = 32  # of each row, the last: all logits of a large vocabulary would not fit
 _TOLERANCE = 0.05  # root mean square of the difference over that of the logits, bfloat16's rounding included
 
 
@@ -23,15 +24,18 @@ def has_packed_attention(model: Any) -> bool:
 
 
 @torch.no_grad()
-def keeps_rows_apart(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> bool:
-    """Whether packed rows get the logits that each gets alone, within rounding.
+def why_rows_mix(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> str | None:
+    """Why packed rows do not get the logits that each gets alone, within rounding. None if they do.
 
     What a row gets must also be the same bits whatever lies before it: random weights, and a state that fades
     away, let through less than rounding hides.
 
     Args:
         model: on its device, in whatever precision is entered.
-        rows: some that it will be given.
+        rows: some that it will be given. The ends of them are compared.
+
+    Raises:
+        torch.OutOfMemoryError: no fault of the packing.
     """
     was_training = model.training
     model.eval()
@@ -40,19 +44,31 @@ def keeps_rows_apart(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> bool
         together = _logits(model, rows)
         after_others = _logits(model, [*((ids[::-1], start) for ids, start in before), last])
         alone = torch.cat([_logits(model, [row]) for row in rows])
-    except (TypeError, ValueError, RuntimeError):  # a family that takes no positions
-        return False
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:  # a family that takes no positions
+        return f"{type(error).__name__}: {error}"
     finally:
         model.train(was_training)
-    own = slice(-len(last[0]), None)
     difference = (together - alone).square().mean().sqrt()
-    return bool(
-        torch.equal(together[own], after_others[own])
-        and difference <= _TOLERANCE * alone.square().mean().sqrt()
-    )
+    own = slice(-min(len(last[0]), _COMPARED_TOKENS), None)
+    if not torch.equal(together[own], after_others[own]):
+        return "what lies before a row changes its logits"
+    if difference > _TOLERANCE * alone.square().mean().sqrt():
+        return f"logits of packed rows and of rows alone differ by {difference.item():.2g}"
+    return None
 
 
 def _logits(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> torch.Tensor:
-    """float32 (sum of lengths, V)."""
+    """float32 (R, V), of the last tokens of each row."""
+    ends = np.cumsum([len(ids) for ids, _ in rows])
+    compared = [
+        np.arange(end - min(len(ids), _COMPARED_TOKENS), end)
+        for end, (ids, _) in zip(ends, rows, strict=True)
+    ]
+    position_R = torch.from_numpy(np.concatenate(compared)).to(model.device)
     batch = {name: tensor.to(model.device) for name, tensor in pack_rows(rows).items()}
-    return model(**model_inputs(model, batch), use_cache=False).logits[0].float()
+    shape = tuple(batch["input_ids"].shape)
+    with logits_at(model, shape, position_R):
+        logits = model(**model_inputs(model, batch), use_cache=False).logits
+    return gathered(logits, shape, position_R).float()

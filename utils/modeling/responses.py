@@ -5,6 +5,7 @@ Legend: B rows of a batch, L tokens of the longest row, R response tokens of the
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -70,34 +71,46 @@ def _decoder_inputs(model: Any, labels_BL: torch.Tensor) -> torch.Tensor:
     )
 
 
-def response_positions(
-    labels_BL: torch.Tensor, is_encoder_decoder: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the model predicts a response token, and which.
+@dataclass(frozen=True)
+class ResponsePositions:
+    """Where a batch predicts response tokens, and which.
 
-    A causal model's position t predicts token t + 1. A decoder's position t predicts label t.
-
-    Returns:
-        bool (B, L), and int64 (R,) in the order of the true entries.
+    Attributes:
+        shape: (B, L).
+        position_R: int64, ascending, among the B x L. To be made on the CPU: a boolean index on a GPU would
+            wait for all that it still has to do.
+        labels_R: int64, the tokens.
     """
+
+    shape: tuple[int, ...]
+    position_R: torch.Tensor
+    labels_R: torch.Tensor
+
+
+def response_positions(labels_BL: torch.Tensor, is_encoder_decoder: bool) -> ResponsePositions:
+    """A causal model's position t predicts token t + 1. A decoder's position t predicts label t."""
     if not is_encoder_decoder:
         labels_BL = functional.pad(labels_BL[:, 1:], (0, 1), value=IGNORED)
-    predicted_BL = labels_BL != IGNORED
-    return predicted_BL, labels_BL[predicted_BL]
+    position_R = (labels_BL != IGNORED).flatten().nonzero().squeeze(1)
+    return ResponsePositions(tuple(labels_BL.shape), position_R, labels_BL.flatten()[position_R])
 
 
 @contextlib.contextmanager
-def logits_at(model: Any, predicted_BL: torch.Tensor) -> Iterator[None]:
+def logits_at(model: Any, shape: tuple[int, ...], position_R: torch.Tensor) -> Iterator[None]:
     """Within this context the model's forward returns logits at these positions only, as (1, R, V).
 
     The output head is given the gathered hidden states, and a family does to its logits what it always does.
-    A model that has no such head computes them all.
+    A model that has no such head computes them all: `gathered` takes either.
+
+    Args:
+        shape: (B, L).
+        position_R: among the B x L.
     """
 
     def gather(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor] | None:
-        if arguments[0].shape[:2] != predicted_BL.shape:  # ProphetNet's head reads several streams
+        if arguments[0].shape[:2] != shape:  # ProphetNet's head reads several streams
             return None
-        return (arguments[0][predicted_BL][None],)
+        return (arguments[0].flatten(0, 1)[position_R][None],)
 
     head = output_head(model)
     hook = None if head is None else head.register_forward_pre_hook(gather)
@@ -108,13 +121,16 @@ def logits_at(model: Any, predicted_BL: torch.Tensor) -> Iterator[None]:
             hook.remove()
 
 
-def summed_token_loss(
-    logits: torch.Tensor, predicted_BL: torch.Tensor, labels_R: torch.Tensor
-) -> torch.Tensor:
+def gathered(logits: torch.Tensor, shape: tuple[int, ...], position_R: torch.Tensor) -> torch.Tensor:
+    """(R, V) of the logits from a forward within `logits_at`."""
+    return logits.flatten(0, 1)[position_R] if logits.shape[:2] == shape else logits[0]
+
+
+def summed_token_loss(logits: torch.Tensor, positions: ResponsePositions) -> torch.Tensor:
     """Sum of -log p over response tokens, in nats, float32. No token at all gives 0 with a gradient of 0.
 
     Args:
-        logits: (1, R, V) or (B, L, V), from a forward within `logits_at`.
+        logits: from a forward within `logits_at`.
     """
-    logits_RV = logits[predicted_BL] if logits.shape[:2] == predicted_BL.shape else logits[0]
-    return functional.cross_entropy(logits_RV.float(), labels_R, reduction="sum")
+    logits_RV = gathered(logits, positions.shape, positions.position_R)
+    return functional.cross_entropy(logits_RV.float(), positions.labels_R, reduction="sum")

@@ -152,13 +152,11 @@ class ResponseScorer:
         assert self._head is not None
         cut = [(ids[self._prefix_length :], start - self._prefix_length) for ids, start in rows]
         batch = pad_rows(cut, self._pad_id, self._is_encoder_decoder)
-        predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
-        # Positions are counted on the CPU: a boolean index on a GPU would wait for all that it still has
-        # to do.
+        positions = response_positions(batch["labels"], self._is_encoder_decoder)
         targets = {
-            "position_R": predicted_BL.flatten().nonzero().squeeze(1),
-            "labels_R": labels_R,
-            "counts_B": predicted_BL.sum(dim=1),
+            "position_R": positions.position_R,
+            "labels_R": positions.labels_R,
+            "counts_B": torch.bincount(positions.position_R // positions.shape[1], minlength=len(rows)),
         }
         with torch.inference_mode():
             self._forget_longer_rows()
@@ -291,19 +289,21 @@ class ResponseScorer:
     def _score_alone(self, row: Row) -> ResponseScores:
         """One row, full logits, the model's own forward: slow, and right for every model."""
         batch = self._on_device(pad_rows([row], self._pad_id, self._is_encoder_decoder))
-        predicted_BL, labels_R = response_positions(batch["labels"], self._is_encoder_decoder)
+        positions = response_positions(batch["labels"], self._is_encoder_decoder)
+        position_R = positions.position_R
         inputs = model_inputs(self._model, batch)
         with torch.inference_mode():
             self._forget_longer_rows()
             output = self._model(**inputs, use_cache=False, output_hidden_states=self._embeddings)
-            logits_RV = output.logits[predicted_BL].float()
-            losses_R = functional.cross_entropy(logits_RV, labels_R, reduction="none")
+            logits_RV = output.logits[0, position_R].float()
+            losses_R = functional.cross_entropy(logits_RV, positions.labels_R, reduction="none")
             max_probability_R = logits_RV.softmax(dim=1).amax(dim=1) if self._max_probability else None
             hidden = output.decoder_hidden_states if self._is_encoder_decoder else output.hidden_states
             hidden_RH = (
-                hidden[-1][predicted_BL] if self._embeddings else logits_RV
+                hidden[-1][0, position_R] if self._embeddings else logits_RV
             )  # not read without embeddings
-            return self._per_row(losses_R, max_probability_R, hidden_RH, predicted_BL.sum(dim=1))
+            count = torch.tensor([len(position_R)], device=position_R.device)
+            return self._per_row(losses_R, max_probability_R, hidden_RH, count)
 
     def _forget_longer_rows(self) -> None:
         """Make a rotary table that grew with a long row small again, which any short row does."""

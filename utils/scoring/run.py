@@ -21,6 +21,7 @@ from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig, TrajectoriesConfig
 from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
+from ..modeling.attention import with_possible_attention
 from ..modeling.loading import base_config, check_weights, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.precision import float32_products
 from ..modeling.scorer import Probe, ResponseScorer
@@ -192,6 +193,9 @@ class _CheckpointScorer:
         self._config = config
         self._plan = plan
         self._device = device
+        is_bfloat16 = config.trajectories.precision == "bfloat16"
+        self._dtype = torch.bfloat16 if is_bfloat16 else torch.float32
+        self._settings = with_possible_attention(config.model_section, device, self._dtype)
         self._step: int | None = None
         self.model: Any = None
         self._scorer: ResponseScorer | None = None
@@ -253,15 +257,13 @@ class _CheckpointScorer:
 
     def _read(self, step: int) -> Any:
         """The checkpoint in main memory, in the precision it is scored in."""
-        config = self._config
-        settings = config.model_section
+        settings = self._settings
         folder = self._plan.checkpoints[step]
-        dtype = torch.bfloat16 if config.trajectories.precision == "bfloat16" else torch.float32
         if folder is None:
-            model: Any = load_base_model(settings, load_tokenizer(settings), config.seed).eval()
-            return model.to(dtype)
+            model: Any = load_base_model(settings, load_tokenizer(settings), self._config.seed).eval()
+            return model.to(self._dtype)
         check_not_replaced(folder, self._plan.versions[step])
-        model = load_checkpoint(folder, settings, dtype, config.seed)
+        model = load_checkpoint(folder, settings, self._dtype, self._config.seed)
         check_not_replaced(folder, self._plan.versions[step])
         return model
 

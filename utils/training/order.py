@@ -53,12 +53,19 @@ class GlobalBatchOrder(Sampler[MicroBatch]):
         micro_batches: of an optimizer step, devices x accumulation.
         strategy: random, group_by_length (over global batches, never per device) or sequential.
         seed: of the run.
+        is_packed: whether micro-batches are packed, and not padded to their longest row.
     """
 
     def __init__(
-        self, lengths: np.ndarray, global_batch_size: int, micro_batches: int, strategy: str, seed: int
+        self,
+        lengths: np.ndarray,
+        global_batch_size: int,
+        micro_batches: int,
+        strategy: str,
+        seed: int,
+        is_packed: bool = False,
     ):
-        self.is_packed = False  # whether micro-batches are packed, and not padded to their longest row
+        self.is_packed = is_packed
         self._lengths = lengths
         self._global_batch_size = global_batch_size
         self._micro_batches = micro_batches

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import TrainingArguments
 
 from ..artifacts.checkpoints import check_training_state, checkpoints_in, newest_resumable_checkpoint
@@ -23,6 +24,7 @@ from ..data.pool import Pool
 from ..data.tokenization import TokenizedPool, tokenize_pool
 from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
+from ..modeling.attention import check_attention
 from ..modeling.devices import device_name, model_size
 from ..modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
 from ..modeling.packed import has_packed_attention
@@ -46,6 +48,7 @@ class TrainingSetup:
         data: where the pool was, compared with nothing.
         arguments: Trainer's, for this machine.
         batches: how a global batch is spread over the devices.
+        packed_batches: the same for a model that keeps packed rows apart, None where they are never packed.
         keeps_last_only: whether a checkpoint goes once its losses are there.
         summary: for people.
     """
@@ -57,6 +60,7 @@ class TrainingSetup:
     data: dict[str, Any] | None
     arguments: TrainingArguments
     batches: BatchPlan
+    packed_batches: BatchPlan | None
     keeps_last_only: bool
     summary: TrainingSummary
 
@@ -93,6 +97,10 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     check_decoder(model)
     remarks = check_length(model, data.max_length)
     arguments, batches = training_arguments(config, RunPaths(config.run_name).training_parts)
+    is_half = arguments.bf16 or arguments.fp16
+    check_attention(
+        model_settings, arguments.device, torch.float16 if is_half else getattr(torch, model_settings.dtype)
+    )
     try_out(arguments, model, steps)
     check_sharding(config.train_args, model)
     tokenizer_note = check_saved_tokenizer(tokenizer, model_settings)
@@ -100,17 +108,15 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
-    if has_packed_attention(model) and not arguments.fsdp:
-        batches = replace(batches, are_packed=True)
-    else:
-        count = micro_batches_that_pay(
-            scoring_lengths(tokens),
-            config.global_batch_size,
-            batches.micro_batches,
-            arguments.device.type != "cpu",
-        )
-        batches = replace(batches, accumulation=count // batches.devices)
-        arguments.gradient_accumulation_steps = batches.accumulation
+    may_pack = has_packed_attention(model) and not arguments.fsdp
+    packed_batches = replace(batches, are_packed=True) if may_pack else None
+    count = micro_batches_that_pay(
+        scoring_lengths(tokens),
+        config.global_batch_size,
+        batches.micro_batches,
+        arguments.device.type != "cpu",
+    )
+    batches = replace(batches, accumulation=count // batches.devices)
     inputs = {
         "pool": pool.fingerprint,
         "template": data.template,
@@ -149,6 +155,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         data=pool_record(data),
         arguments=arguments,
         batches=batches,
+        packed_batches=packed_batches,
         keeps_last_only=config.checkpoints.keep == "last",
         summary=summary,
     )

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
 from ..artifacts.checkpoints import newest_resumable_checkpoint
@@ -22,6 +24,7 @@ from ..data.batching import rows_of_all_lengths, scoring_lengths
 from ..modeling.devices import device_name
 from ..modeling.loading import add_lora, load_adapter, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.operations import scoring_operations, training_operations
+from ..modeling.packed import why_rows_mix
 from ..modeling.precision import float32_products
 from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
@@ -79,12 +82,16 @@ def _train(
     paths = RunPaths(config.run_name)
     tokenizer = load_tokenizer(config.model_section)
     model = _model_to_train(config, tokenizer, newest)
+    batches = plan.packed_batches if _keeps_packed_rows_apart(plan, model) else plan.batches
+    assert batches is not None
+    plan.arguments.gradient_accumulation_steps = batches.accumulation
     order = GlobalBatchOrder(
         scoring_lengths(plan.tokens)[plan.rows],
         config.global_batch_size,
-        plan.batches.micro_batches,
+        batches.micro_batches,
         config.train_args.get("train_sampling_strategy", "random"),
         config.seed,
+        batches.are_packed,
     )
     work = _work_of_epoch(model, plan, order.steps_per_epoch)
     state.wait_for_everyone()  # the model is loaded everywhere: now what it replaces may go
@@ -96,7 +103,6 @@ def _train(
         with locked(paths.config):  # until the manifest is there, another stage may write a config of its own
             write_config(paths, config)
             manifest.write(paths.manifest)
-        batches = plan.batches
         continuing = f"; continuing from {newest.name}" if newest else ""
         reporter.say(
             f"  {batches.devices} device(s) x {batches.accumulation} micro-batches of at most "
@@ -105,9 +111,6 @@ def _train(
     state.wait_for_everyone()
     data = TrainingData(TrainingRows(plan.tokens, plan.rows), order)
     trainer = S2LTrainer(model, tokenizer, plan.arguments, data, Saving(paths, plan.save_steps))
-    if plan.batches.are_packed:
-        lengths = scoring_lengths(plan.tokens)[plan.rows]
-        trainer.pack_if_possible([plan.tokens.row(row) for row in rows_of_all_lengths(plan.rows, lengths)])
     for callback in callbacks:  # after Trainer's and ours: they find a saved checkpoint in its place
         trainer.add_callback(callback)
     begun = time.monotonic()
@@ -160,6 +163,25 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
         else:
             model = add_lora(model, config.model_section.lora, config.seed)
     return model.train()
+
+
+def _keeps_packed_rows_apart(plan: TrainingPlan, model: Any) -> bool:
+    """Whether rows may be packed and the model, which comes to its device, keeps them apart.
+
+    All processes do the same: the first one's answer counts.
+    """
+    if plan.packed_batches is None:
+        return False
+    arguments = plan.arguments
+    lengths = scoring_lengths(plan.tokens)[plan.rows]
+    longest = rows_of_all_lengths(plan.rows, lengths)[-max(2, plan.batches.per_device) :]
+    half = torch.float16 if arguments.fp16 else torch.bfloat16
+    with torch.autocast(arguments.device.type, half, enabled=arguments.fp16 or arguments.bf16):
+        answers = [why_rows_mix(model.to(arguments.device), [plan.tokens.row(row) for row in longest])]
+    broadcast_object_list(answers)
+    if answers[0] is not None:
+        reporter.warn(f"  rows are padded, not packed: packed, this model mixes them ({answers[0]})")
+    return answers[0] is None
 
 
 def _work_of_epoch(model: Any, plan: TrainingPlan, steps_per_epoch: int) -> TrainingWork:

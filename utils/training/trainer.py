@@ -7,15 +7,12 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
@@ -27,8 +24,13 @@ from ..artifacts.files import atomic_write, publish_folder
 from ..artifacts.paths import RunPaths, checkpoint_name
 from ..data.batching import pack_rows, pad_rows
 from ..modeling.loading import pad_id_of
-from ..modeling.packed import keeps_rows_apart
-from ..modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
+from ..modeling.responses import (
+    ResponsePositions,
+    logits_at,
+    model_inputs,
+    response_positions,
+    summed_token_loss,
+)
 from ..process.libraries import explained, in_words, naming, system_error_number
 from ..process.reporter import reporter
 from ..terminal import size
@@ -100,33 +102,24 @@ class S2LTrainer(Trainer):
     def step_has_labels(self) -> bool:
         return self._step_has_labels
 
-    def pack_if_possible(self, rows: Sequence[tuple[np.ndarray, int]]) -> None:
-        """From here on pack micro-batches, and pad none, if the model keeps these rows apart when packed.
-
-        All processes do the same: the first one's answer counts.
-        """
-        with self.compute_loss_context_manager():
-            answers = [keeps_rows_apart(self.model, rows)]
-        broadcast_object_list(answers)
-        self._order.is_packed = answers[0]
-        if not self._order.is_packed:
-            reporter.warn("  rows are padded, not packed: packed, this model mixes them")
-
     def _collate(self, micro_batches: list[Any]) -> dict[str, torch.Tensor]:
         (rows,) = micro_batches
-        if self._order.is_packed:
-            return pack_rows(rows)
-        return pad_rows(rows, self._pad_id, self._is_encoder_decoder)
+        packed = self._order.is_packed
+        batch = pack_rows(rows) if packed else pad_rows(rows, self._pad_id, self._is_encoder_decoder)
+        positions = response_positions(batch["labels"], self._is_encoder_decoder)
+        return {**batch, "position_R": positions.position_R, "labels_R": positions.labels_R}
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        self._predicted_BL, self._labels_R = response_positions(inputs["labels"], self._is_encoder_decoder)
-        with logits_at(self.accelerator.unwrap_model(self.model), self._predicted_BL):
+        position_R = inputs.pop("position_R")
+        shape = tuple(inputs["labels"].shape)
+        self._positions = ResponsePositions(shape, position_R, inputs.pop("labels_R"))
+        with logits_at(self.accelerator.unwrap_model(self.model), shape, position_R):
             return super().compute_loss(model, inputs, *args, **kwargs)
 
     def _mean_token_loss(
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor
     ) -> torch.Tensor:
-        summed = summed_token_loss(outputs.logits, self._predicted_BL, self._labels_R)
+        summed = summed_token_loss(outputs.logits, self._positions)
         return summed / num_items_in_batch.clamp(min=1)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -146,7 +139,8 @@ class S2LTrainer(Trainer):
         inputs = super()._prepare_inputs(inputs)
         model = self.accelerator.unwrap_model(self.model)
         # The saved config keeps use_cache on for generation. Training itself wants no cache.
-        return {**model_inputs(model, inputs), "labels": inputs["labels"], "use_cache": False}
+        targets = {name: inputs[name] for name in ("labels", "position_R", "labels_R")}
+        return {**model_inputs(model, inputs), **targets, "use_cache": False}
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
         samples, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)

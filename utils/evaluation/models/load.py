@@ -9,6 +9,7 @@ import torch
 from ...artifacts.checkpoints import check_not_replaced
 from ...artifacts.paths import RunPaths
 from ...config.schema import RunConfig
+from ...modeling.attention import with_possible_attention
 from ...modeling.devices import own_device
 from ...modeling.loading import load_base_model, load_checkpoint
 from ..plan import EvaluationPlan
@@ -50,13 +51,13 @@ class Models:
         return self._generation
 
     def _load(self) -> Any:
-        settings = self._config.model_section
+        dtype = getattr(torch, self._config.model_section.dtype)
+        settings = with_possible_attention(self._config.model_section, self.device, dtype)
         checkpoint = self._plan.checkpoint
         model: Any
         if checkpoint is None:
             model = load_base_model(settings, self._plan.tokenizer, self._config.seed).eval()
         else:
-            dtype = getattr(torch, settings.dtype)
             check_not_replaced(checkpoint, self._plan.versions)
             model = load_checkpoint(checkpoint, settings, dtype, self._config.seed)
             check_not_replaced(checkpoint, self._plan.versions)
