@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace, way: str) -> dict[str, Any]:
     if way == "ours":
         environment |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}  # as train.py sets them
     if way == "TRL":
-        environment["PYTHONPATH"] = str(arguments.trl)
+        environment["PYTHONPATH"] = os.pathsep.join([str(arguments.trl), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, __file__, *map(str, words)]
     answer = subprocess.run(command, capture_output=True, text=True, env=environment)
     if answer.returncode:

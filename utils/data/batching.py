@@ -4,12 +4,15 @@ Legend: B rows of a batch, L tokens of its longest row.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from .tokenization import TokenizedPool
 
+FLASH_ENDS = ("cu_seq_lens_q", "cu_seq_lens_k")
+FLASH_LENGTHS = ("max_length_q", "max_length_k")
 IGNORED = -100  # the label of a position that no loss is taken over
 
 
@@ -43,7 +46,7 @@ def pad_rows(
     }
 
 
-def pack_rows(rows: Iterable[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
+def pack_rows(rows: Iterable[tuple[np.ndarray, int]]) -> dict[str, Any]:
     """Rows one behind the other, without padding, for a causal model whose attention goes by positions.
 
     Args:
@@ -52,19 +55,28 @@ def pack_rows(rows: Iterable[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]
     Returns:
         input_ids, position_ids and labels, int64 (1, sum of lengths). Positions begin anew with each row.
         Labels are IGNORED on prompts, and on each row's first token, which nothing predicts.
+        Besides, what flash attention would work out of the positions in each layer, and a GPU be waited for:
+        cu_seq_lens_q and _k, int32 (rows + 1,), and max_length_q and _k, numbers.
     """
     rows = list(rows)
+    lengths = [len(ids) for ids, _ in rows]
     labels = []
     for ids, start in rows:
         is_response = np.arange(len(ids)) >= max(1, start)
         labels.append(np.where(is_response, ids, IGNORED))
     packed = {
         "input_ids": [ids for ids, _ in rows],
-        "position_ids": [np.arange(len(ids)) for ids, _ in rows],
+        "position_ids": [np.arange(length) for length in lengths],
         "labels": labels,
     }
+    ends = torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32))
     return {
-        name: torch.from_numpy(np.concatenate(parts).astype(np.int64))[None] for name, parts in packed.items()
+        **{
+            name: torch.from_numpy(np.concatenate(parts).astype(np.int64))[None]
+            for name, parts in packed.items()
+        },
+        **dict.fromkeys(FLASH_ENDS, ends),
+        **dict.fromkeys(FLASH_LENGTHS, max(lengths)),
     }
 
 

@@ -67,7 +67,10 @@ def _logits(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> torch.Tensor:
         for end, (ids, _) in zip(ends, rows, strict=True)
     ]
     position_R = torch.from_numpy(np.concatenate(compared)).to(model.device)
-    batch = {name: tensor.to(model.device) for name, tensor in pack_rows(rows).items()}
+    batch = {
+        name: value.to(model.device) if isinstance(value, torch.Tensor) else value
+        for name, value in pack_rows(rows).items()
+    }
     shape = tuple(batch["input_ids"].shape)
     with logits_at(model, shape, position_R):
         logits = model(**model_inputs(model, batch), use_cache=False).logits

@@ -4,6 +4,7 @@ Legend: B rows of a batch, L tokens of the longest row, R response tokens of the
 """
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,22 +12,30 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from ..data.batching import IGNORED
+from ..data.batching import FLASH_ENDS, FLASH_LENGTHS, IGNORED
 from .head import output_head
 
 
-def model_inputs(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def model_inputs(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
     """The inputs of the model's forward, without labels: the losses are ours, the same for every family.
 
     Args:
         batch: as `pad_rows` or `pack_rows` gives it.
     """
     if "position_ids" in batch:  # packed, with no padding to mask
-        return {name: batch[name] for name in ("input_ids", "position_ids")}
+        ends = (*FLASH_ENDS, *FLASH_LENGTHS) if _passes_on_to_attention(model) else ()
+        return {name: batch[name] for name in ("input_ids", "position_ids", *ends)}
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = _decoder_inputs(model, batch["labels"])
     return inputs
+
+
+def _passes_on_to_attention(model: Any) -> bool:
+    """Whether its forward takes more than the arguments that it names."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    parameters = inspect.signature(base.forward).parameters.values()
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def check_decoder(model: Any) -> None:

@@ -329,4 +329,5 @@ def _stack(scores: list[ResponseScores]) -> ResponseScores:
 
 def _mean_per_row(values_R: torch.Tensor, counts_B: torch.Tensor) -> torch.Tensor:
     """Mean of consecutive stretches along the first dimension, in float64. NaN for an empty stretch."""
-    return torch.segment_reduce(values_R.double(), "mean", lengths=counts_B)
+    # Without `unsafe` it checks the lengths, for which a GPU would be waited for.
+    return torch.segment_reduce(values_R.double(), "mean", lengths=counts_B, unsafe=True)
