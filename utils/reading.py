@@ -6,6 +6,7 @@ into gigabytes. Each of these is refused by name, and so is text that is not UTF
 
 import codecs
 import contextlib
+import glob
 import json
 import os
 import stat
@@ -73,25 +74,37 @@ def check_kind(path: Path, setting: str | None = None) -> None:
             raise ValueError(f"{named}: found {kind}, expected an ordinary file: write the data into one")
 
 
+def matching_paths(path: str) -> list[str]:
+    """What a pattern such as `data/*.jsonl` stands for here, sorted by name. A plain path is itself."""
+    if glob.escape(path) == path or os.path.lexists(path):
+        return [path]
+    return sorted(glob.glob(path, recursive=True))
+
+
 def open_bytes(path: Path) -> BufferedReader:
     """An ordinary file, open for reading. Raises: as `check_kind`."""
     check_kind(path)
     return open(path, "rb")
 
 
-def text_start(path: Path) -> int:
+def text_start(path: Path, name: Path | None = None) -> int:
     """Bytes before the text: 3 where the file begins with a byte-order mark, else 0.
+
+    Args:
+        path: of the file.
+        name: of the file that it was unpacked from, for messages.
 
     Raises: ValueError for a file that is not UTF-8 text by its beginning.
     """
+    name = name or path
     with open_bytes(path) as file:
         beginning = file.read(32)
     for other, fault in _OTHER_BEGINNINGS:
         if beginning.startswith(other):
-            raise ValueError(f"{path}: found a file that is {fault}")
+            raise ValueError(f"{name}: found a file that is {fault}")
     if b"\0" in beginning[:4]:  # as in every ASCII text in UTF-16 or UTF-32
         raise ValueError(
-            f"{path}: found NUL bytes at its beginning, as in UTF-16 or UTF-32: save it as UTF-8"
+            f"{name}: found NUL bytes at its beginning, as in UTF-16 or UTF-32: save it as UTF-8"
         )
     return len(codecs.BOM_UTF8) if beginning.startswith(codecs.BOM_UTF8) else 0
 

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..config.schema import DataConfig
+from ..config.schema import DataConfig, path_in_words
+from ..reading import matching_paths
 from ..terminal import one_line
 
 _CELL = 70  # characters shown of a value
@@ -65,11 +66,22 @@ def _list_shown(value: list[Any], other: list[Any]) -> str:
 
 
 def pool_record(data: DataConfig | None) -> dict[str, Any] | None:
-    """Where the rows came from: what their fingerprint follows from, and the file's absolute path."""
+    """Where the rows came from: what their fingerprint follows from, and the file's absolute path.
+
+    Of a list or a pattern, `absolute_path` is a list of what is read for it, with the sources it names.
+    """
     if data is None:
         return None
     record = data.model_dump(mode="json", exclude={"template", "max_length"})
-    return {**record, "absolute_path": os.path.abspath(data.path) if Path(data.path).exists() else None}
+    if isinstance(data.path, str) and matching_paths(data.path) == [data.path]:
+        return {**record, "absolute_path": os.path.abspath(data.path) if Path(data.path).exists() else None}
+    places = [_place(path, part.source) for part in data.parts for path in matching_paths(part.path)]
+    return {**record, "absolute_path": places}
+
+
+def _place(path: str, source: str | None) -> str | dict[str, str]:
+    place = os.path.abspath(path) if Path(path).exists() else path  # a name on the hub
+    return place if source is None else {"path": place, "source": source}
 
 
 def why_another_pool(recorded: dict[str, Any] | None, now: dict[str, Any] | None) -> str:
@@ -81,12 +93,20 @@ def why_another_pool(recorded: dict[str, Any] | None, now: dict[str, Any] | None
     """
     if recorded is None or now is None:
         return "no record says which setting of the data section differs"
-    differing = differing_leaves(recorded, now)
-    if recorded["absolute_path"] == now["absolute_path"] is not None:
+    # A record of before a setting was there means its default.
+    defaults = {
+        name: field.get_default(call_default_factory=True) for name, field in DataConfig.model_fields.items()
+    }
+    earlier = {name: defaults[name] for name in now if name in defaults and name not in recorded}
+    differing = differing_leaves({**earlier, **recorded}, now)
+    places = differing.pop("absolute_path", None)
+    if places is None and now["absolute_path"] is not None:
         differing.pop("path", None)  # the same file by another path
-    differing.pop("absolute_path", None)
+    elif places is not None and "path" not in differing and list in map(type, places):
+        differing["path"] = places  # a pattern matches other files
     if not differing:
-        return f"the data section is the same, so the rows of {now['path']} have changed since"
+        rows = f"the rows of {path_in_words(now['path'])}"
+        return f"the data section is the same, so {rows} have changed since"
     return ", ".join(
         f"data.{name}: there {_shown(one, other)}, now {_shown(other, one)}"
         for name, (one, other) in differing.items()

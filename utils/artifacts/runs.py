@@ -17,6 +17,7 @@ from ..process import environment  # noqa: F401 (first, for its message)
 
 from ..config.command_line import run_command
 from ..config.flags import CommandParser
+from ..config.schema import path_in_words
 from ..terminal import counted, size, table
 from .evaluations import EvaluationManifest
 from .manifests import Manifest, recorded_config
@@ -88,7 +89,8 @@ def find_runs() -> list[Run]:
 def _works(run_name: str) -> Iterator[Work]:
     paths = RunPaths(run_name)
     config = _config_of(paths)
-    origin = f"{_model_of(config)} on {_section(config, 'data').get('path', '?')}" if config else ""
+    pool = path_in_words(_section(config, "data").get("path", "?"))
+    origin = f"{_model_of(config)} on {pool}" if config else ""
     if paths.manifest.is_file():
         training = _read(TrainingManifest, paths.manifest)
         planned = training.save_steps if training else []

@@ -1,54 +1,108 @@
 """Files, folders and hub datasets that hold rows, and what reads each."""
 
+import resource
 from array import array
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
-from ..config.schema import DataConfig
-from ..reading import check_kind
+from ..config.schema import DataConfig, PoolPart
+from ..reading import check_kind, matching_paths
 from .csv_rows import CsvRows
 from .dataset_rows import DatasetRows
+from .joined_rows import Container, JoinedRows, Part
 from .json_rows import JsonDocument, JsonLines
 from .text_rows import TextRows
+from .unpacking import PACKED_SUFFIXES, unpacked
 
-TEXT_CONTAINERS: dict[str, type[TextRows]] = {".jsonl": JsonLines, ".json": JsonDocument, ".csv": CsvRows}
-_SUFFIXES = (*TEXT_CONTAINERS, ".parquet")
-
-
-class Container(Protocol):
-    """Rows as mappings from column to value, and as lines of JSON."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[dict[str, Any]]: ...
-    def read(self, row: int) -> dict[str, Any]: ...
-    def line(self, row: int) -> bytes: ...
+_TEXT_CONTAINERS: dict[str, type[TextRows]] = {".jsonl": JsonLines, ".json": JsonDocument, ".csv": CsvRows}
+_SUFFIXES = (*_TEXT_CONTAINERS, ".parquet")
+_OTHERS_OPEN = 100  # files that a process has open besides
+_PACKED = tuple(text + packed for text in _TEXT_CONTAINERS for packed in PACKED_SUFFIXES)
 
 
-def open_rows(data: DataConfig, offsets: array | None = None) -> Container:
+def open_rows(data: DataConfig, offsets: Sequence[array] | None = None) -> JoinedRows:
     """Open the rows of a pool.
 
     Args:
         data: where they are.
-        offsets: of a text container's rows, where they are known.
+        offsets: of each file's rows, where they are known.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a container that cannot be read, with the line of what is no row.
+        ValueError: a container that cannot be read, with the line of what is no row, or one without rows.
     """
-    path = Path(data.path)
-    if (is_local(data.path) or path.exists()) and not path.is_dir():
-        check_kind(path, "data.path")
-    if path.is_file() and path.suffix not in _SUFFIXES:
+    parts: list[Part] = []
+    num_rows = 0
+    for entry in parts_of(data):
+        if num_rows == data.limit:
+            break
+        limit = None if data.limit is None else data.limit - num_rows
+        rows = _open_part(entry.path, data, limit, None if offsets is None else offsets[len(parts)])
+        if not len(rows):
+            raise ValueError(
+                f"{entry.path}: found no rows, expected some: is the file the right one, and whole?"
+            )
+        constants = {} if entry.source is None else {data.source_column: entry.source}
+        parts.append(Part(entry.path, rows, constants))
+        num_rows += len(rows)
+    return JoinedRows(parts)
+
+
+def parts_of(data: DataConfig) -> list[PoolPart]:
+    """The entries of `data.path`, each pattern replaced by what matches it.
+
+    Raises:
+        FileNotFoundError: nothing does.
+        ValueError: rows would be read twice, or more files be open than a process may have.
+    """
+    parts: list[PoolPart] = []
+    for entry in data.parts:
+        paths = matching_paths(entry.path)
+        if not paths:
+            raise FileNotFoundError(
+                f"data.path: nothing matches the pattern {entry.path} (current folder: {Path.cwd()})"
+            )
+        parts += [PoolPart(path=path, source=entry.source) for path in paths]
+    may_be_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if len(parts) > may_be_open - _OTHERS_OPEN:
         raise ValueError(
-            f"data.path: found {path.name}, expected a file whose name ends in {', '.join(_SUFFIXES)}, "
-            "a folder or a dataset's hub name"
+            f"data.path: found {len(parts):,} files, which stay open, expected at most "
+            f"{may_be_open - _OTHERS_OPEN:,}: join some, or raise the limit (ulimit -n {2 * len(parts)})"
         )
-    if path.is_file() and path.suffix in TEXT_CONTAINERS:
-        return TEXT_CONTAINERS[path.suffix](path, data.limit, offsets)
-    return DatasetRows(data)
+    seen: set[Path] = set()
+    for part in parts:
+        place = Path(part.path).absolute()
+        if place in seen:
+            raise ValueError(f"data.path: found {part.path} twice, expected each once: remove one of the two")
+        seen.add(place)
+    return parts
+
+
+def _open_part(path: str, data: DataConfig, limit: int | None, offsets: array | None) -> Container:
+    """Raises: as `open_rows`."""
+    place = Path(path)
+    if (is_local(path) or place.exists()) and not place.is_dir():
+        check_kind(place, "data.path")
+    if not place.is_file():
+        return DatasetRows(path, data, limit)
+    suffix = text_suffix(place)
+    if suffix is not None:
+        text_file = unpacked(place) if place.suffix in PACKED_SUFFIXES else place
+        return _TEXT_CONTAINERS[suffix](text_file, limit, offsets, name=place)
+    if place.suffix not in _SUFFIXES:
+        raise ValueError(
+            f"data.path: found {place.name}, expected a file whose name ends in {', '.join(_SUFFIXES)} "
+            f"(with {' or '.join(PACKED_SUFFIXES)} behind all but the last), a folder or a dataset's hub name"
+        )
+    return DatasetRows(path, data, limit)
+
+
+def text_suffix(path: Path) -> str | None:
+    """`.jsonl` for `a.jsonl` and `a.jsonl.gz`, likewise the other text containers. None for all else."""
+    suffix = Path(path.stem).suffix if path.suffix in PACKED_SUFFIXES else path.suffix
+    return suffix if suffix in _TEXT_CONTAINERS else None
 
 
 def is_local(path: str) -> bool:
     """Whether a name that does not exist here can only be a path. A hub name is NAME or OWNER/NAME."""
-    return path.endswith(_SUFFIXES) or path.startswith(("/", ".", "~")) or path.count("/") > 1
+    return path.endswith((*_SUFFIXES, *_PACKED)) or path.startswith(("/", ".", "~")) or path.count("/") > 1

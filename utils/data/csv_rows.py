@@ -18,9 +18,9 @@ csv.field_size_limit(sys.maxsize)  # the module's own limit is 131,072 character
 class CsvRows(TextRows):
     """Records, found by reading the file once as `csv` does: a quoted cell may hold line breaks."""
 
-    def __init__(self, path: Path, limit: int | None, offsets: array | None = None):
+    def __init__(self, path: Path, limit: int | None, offsets: array | None = None, name: Path | None = None):
         self._header: list[str] = []
-        super().__init__(path, limit, offsets)
+        super().__init__(path, limit, offsets, name)
         if not self._header:
             self._header = next(self._records(_Lines(path, self._start)))
 
@@ -33,7 +33,7 @@ class CsvRows(TextRows):
         self._header = next(records, [])
         if not self._header:
             raise ValueError(
-                f"{self._path}: found nothing in the first line, expected the names of the columns"
+                f"{self._name}: found nothing in the first line, expected the names of the columns"
             )
         self._check_header()
         offsets = array("q", [lines.offset])

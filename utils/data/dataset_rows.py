@@ -1,7 +1,7 @@
 """Rows of Parquet files, of folders that `datasets` saved, and of datasets on the hub."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,18 @@ _SHORT_FLOATS = {"float16": np.float16, "float32": np.float32}
 class DatasetRows:
     """Rows through the `datasets` library: memory-mapped, decoded when they are read."""
 
-    def __init__(self, data: DataConfig):
-        """Raises: FileNotFoundError; ValueError for what `datasets` cannot read."""
-        dataset = _load(data)
-        self._rows = dataset if data.limit is None else dataset.select(range(min(data.limit, len(dataset))))
+    def __init__(self, path: str, data: DataConfig, limit: int | None):
+        """The first rows of one entry of `data.path`.
+
+        Args:
+            path: of it.
+            data: which split and configuration of a dataset it means.
+            limit: rows at most.
+
+        Raises: FileNotFoundError; ValueError for what `datasets` cannot read.
+        """
+        dataset = _load(path, data)
+        self._rows = dataset if limit is None else dataset.select(range(min(limit, len(dataset))))
         converters = {name: _converter(feature) for name, feature in dataset.features.items()}
         self._converters = {name: convert for name, convert in converters.items() if convert is not None}
 
@@ -41,6 +49,10 @@ class DatasetRows:
 
     def line(self, row: int) -> bytes:
         return json.dumps(self.read(row), ensure_ascii=False, default=str).encode()
+
+    def table(self, rows: Sequence[int]) -> Any:
+        """As a pyarrow.Table, every column of the type that it has."""
+        return self._rows.with_format("arrow")[list(rows)]
 
     def _converted(self, row: dict[str, Any]) -> dict[str, Any]:
         for name, convert in self._converters.items():
@@ -62,37 +74,38 @@ def _converter(feature: Any) -> Callable[[Any], Any] | None:
     return None
 
 
-def _load(data: DataConfig) -> Any:
+def _load(name: str, data: DataConfig) -> Any:
     # A second to import, and selection from text files does without.
     import datasets
 
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it logs as errors, it raises as well
-    path = Path(data.path)
+    path = Path(name)
     if path.is_file():
         _refuse_other_files(path)
     found = (
         "cannot be read" if path.exists() else "is no file or folder here and cannot be loaded from the hub"
     )
     way_out = "expected rows that the library `datasets` reads: docs/own_data.md says which"
-    with explained(f"data.path: {data.path} {found}", way_out):
-        return _loaded(path, data)
+    with explained(f"data.path: {name} {found}", way_out):
+        return _loaded(name, data)
 
 
-def _loaded(path: Path, data: DataConfig) -> Any:
+def _loaded(name: str, data: DataConfig) -> Any:
     """What `datasets` makes of a path or a hub name. Raises: whatever it likes."""
     import datasets
     from datasets.exceptions import DatasetGenerationError
 
+    path = Path(name)
     try:
         if path.is_file():
             return datasets.load_dataset(
                 "parquet", data_files=str(path), split="train", cache_dir=str(cache_root() / "datasets")
             )
         if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-            return _one_split(datasets.load_from_disk(data.path), data)
-        look_for(data.path, "data.path")
-        return datasets.load_dataset(data.path, data.name, split=data.split)
+            return _one_split(datasets.load_from_disk(name), data)
+        look_for(name, "data.path")
+        return datasets.load_dataset(name, data.name, split=data.split)
     except DatasetGenerationError as error:  # the one behind it says what is wrong
         raise error.__cause__ or error from None
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,12 @@ class NumberedRows:
         return (self[row] for row in range(len(self)))
 
     def line(self, row: int) -> bytes:
+        raise self._no_texts()
+
+    def origin_of(self, row: int) -> str:
+        return self.name
+
+    def table(self, rows: Sequence[int]) -> Any:
         raise self._no_texts()
 
     def column(self, name: str) -> Iterator[str | None]:

@@ -1,9 +1,9 @@
 """The pool: rows on disk read as examples, in order, with a fingerprint of their texts.
 
 The rows of text containers stay on disk, and only their offsets are kept. Other containers go through
-`datasets`, imported only then. A row's number in the file is its identity in every artifact.
+`datasets`, imported only then. A row's number, over all files, is its identity in every artifact.
 
-What was read of a large text file is kept under res/.cache. Its key is the sha256 of the file, the settings
+What was read of large text files is kept under res/.cache. Its key is the sha256 of each file, the settings
 and the code that reads. Hashing takes a tenth of the time of parsing, and a changed file is never taken
 for the old one.
 """
@@ -11,8 +11,9 @@ for the old one.
 import hashlib
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +25,15 @@ from ..config.schema import DataConfig
 from ..process.reporter import reporter
 from ..reading import load_npz
 from ..terminal import counted, first_of
-from .containers import TEXT_CONTAINERS, open_rows
+from .containers import open_rows, parts_of, text_suffix
 from .formats import Example, row_reader
+from .joined_rows import Part
+from .preferences import refusal_of_pairs
 from .text_rows import TextRows
 from .values import source_name, text_of
 
-_CACHED_FROM = 2**23  # bytes; a smaller file is read in no time
+_CACHED_FROM = 2**23  # bytes; less is read in no time
+_NUM_FAULTS_SHOWN = 20  # lines of a message
 
 
 class Pool:
@@ -45,7 +49,7 @@ class Pool:
     has_texts = True
 
     def __init__(self, data: DataConfig):
-        """Read every row, or recall what was read of the same file before.
+        """Read every row, or recall what was read of the same files before.
 
         Raises:
             FileNotFoundError: no such file.
@@ -53,7 +57,7 @@ class Pool:
                 unknown columns, or no usable row.
         """
         self.data = data
-        self.name = data.path
+        self.name = data.origin
         self._reader = row_reader(data)
         cache = _cache_path(data)
         if cache is not None and self._recall(cache):
@@ -70,7 +74,8 @@ class Pool:
         try:
             arrays = load_npz(cache)
             texts = json.loads(arrays["texts"].tobytes())
-            offsets = array("q", arrays["offsets"].tobytes())
+            pieces = np.split(arrays["offsets"], arrays["ends"][:-1])
+            offsets = [array("q", piece.tobytes()) for piece in pieces]
             source_codes = arrays["source_codes"]
             excluded = arrays["excluded"]
         except (ValueError, KeyError):
@@ -84,13 +89,17 @@ class Pool:
         return True
 
     def _keep(self, cache: Path) -> None:
-        assert isinstance(self._rows, TextRows), "only text containers are kept"
+        offsets: list[array] = []
+        for part in self._rows.parts:
+            assert isinstance(part.rows, TextRows), "only text containers are kept"
+            offsets.append(part.rows.offsets)
         texts = {"fingerprint": self.fingerprint, "source_names": self.source_names}
         arrays = {
             # One file holds all, so that one rename makes it whole.
             # As JSON, since an array of texts takes as much for each as for the longest.
             "texts": np.frombuffer(json.dumps(texts).encode(), np.uint8),
-            "offsets": np.frombuffer(self._rows.offsets, np.int64),
+            "offsets": np.concatenate([np.frombuffer(of_part, np.int64) for of_part in offsets]),
+            "ends": np.cumsum([len(of_part) for of_part in offsets]),
             "source_codes": self.source_codes,
             "excluded": self.excluded,
         }
@@ -105,22 +114,28 @@ class Pool:
         codes: dict[str, int] = {}  # text of a source -> its number, in the order of appearance
         row_codes = np.empty(len(self._rows), np.int32)
         self.excluded = np.zeros(len(self._rows), bool)
-        faults: dict[str, list[int]] = {}  # what is wrong -> rows
+        faults: dict[tuple[str, str], list[int]] = {}  # (part, what is wrong) -> rows of the part
         unseen = set(reader.named_columns)  # by no row so far
-        for row, values in enumerate(self._rows):
-            if unseen:
-                unseen.difference_update(values)
-            texts = reader.texts(values)
-            instruction, _, response, source = texts
-            digest.update(self._as_bytes(row, texts))
-            row_codes[row] = codes.setdefault(source, len(codes))
-            if not instruction.strip() or not response.strip():
-                self.excluded[row] = True
-                faults.setdefault(reader.fault(values), []).append(row)
-                if self.data.invalid_rows == "error":  # then not only at the end of a large pool
-                    self._refuse_unseen(unseen & {reader.instruction, reader.response})
+        row = 0
+        for part in self._rows.parts:
+            required = {reader.instruction, reader.response}  # and not seen in this part
+            for row_of_part, values in enumerate(part):
+                if unseen or required:
+                    unseen.difference_update(values)
+                    required.difference_update(values)
+                texts = reader.texts(values)
+                instruction, _, response, source = texts
+                digest.update(self._as_bytes(row, texts))
+                row_codes[row] = codes.setdefault(source, len(codes))
+                if not instruction.strip() or not response.strip():
+                    self.excluded[row] = True
+                    faults.setdefault((part.name, reader.fault(values)), []).append(row_of_part)
+                    if self.data.invalid_rows == "error":  # then not only at the end of a large pool
+                        self._refuse_unseen(required, part)
+                row += 1
+            self._refuse_unseen(required, part)
+            self._refuse_near_names(part)
         self._refuse_unseen(unseen)
-        self._refuse_near_names()
         self._refuse_invalid_rows(faults)
         self.fingerprint = digest.hexdigest()
         self.source_names = sorted(set(map(source_name, codes)))
@@ -140,6 +155,17 @@ class Pool:
         """The row as it was: byte for byte for JSON Lines, as JSON for other containers."""
         return self._rows.line(row)
 
+    def origin_of(self, row: int) -> str:
+        """The pool, or of several files the one that holds a row, and the row's number in it."""
+        if len(self._rows.parts) == 1:
+            return self.name
+        part, row_of_part = self._rows.place(row)
+        return f"{part.name}, row {row_of_part}"
+
+    def table(self, rows: Sequence[int]) -> Any:
+        """These rows with all their columns, as a pyarrow.Table."""
+        return self._rows.table(rows)
+
     def column(self, name: str) -> Iterator[str | None]:
         """The texts of any column. Empty where a row lacks it, None where its value is no text."""
         return (text_of(row.get(name)) for row in self._rows)
@@ -157,23 +183,29 @@ class Pool:
                 content = text.encode()
                 parts += (len(content).to_bytes(8, "little"), content)
         except UnicodeEncodeError:
+            part, row_of_part = self._rows.place(row)
             raise ValueError(
-                f"{self.data.path}: row {row} holds half a surrogate pair, which is no text: repair it"
+                f"{part.name}: row {row_of_part} holds half a surrogate pair, which is no text: repair it"
             ) from None
         return b"".join(parts)
 
-    def _refuse_unseen(self, columns: set[str]) -> None:
-        """Refuse columns that no row has."""
-        if columns and len(self):
-            there = list(self._rows.read(0))
-            raise ValueError(
-                f"{self.data.path}: no column {' and '.join(map(repr, sorted(columns)))} (there are "
-                f"{', '.join(map(repr, there)) or 'none'}): set data.columns"
-            )
+    def _refuse_unseen(self, columns: set[str], part: Part | None = None) -> None:
+        """Refuse columns that no row has: those of a field in the pool, those of every example in a part."""
+        if not columns:
+            return
+        name = self.name if part is None else part.name
+        first = self._rows.read(0) if part is None else part.read(0)
+        refusal = None if part is None else refusal_of_pairs(first)
+        raise ValueError(
+            f"{name}: {refusal}"
+            if refusal
+            else f"{name}: no column {' and '.join(map(repr, sorted(columns)))} (there are "
+            f"{', '.join(map(repr, first)) or 'none'}): set data.columns"
+        )
 
-    def _refuse_near_names(self) -> None:
+    def _refuse_near_names(self, part: Part) -> None:
         """Refuse to leave a column unread because of spaces or the case of its name."""
-        there = list(self._rows.read(0)) if len(self) else []
+        there = list(part.read(0))
         expected = {"data.columns.input": self._reader.input, "data.source_column": self._reader.source}
         for setting, column in expected.items():
             if not column or column in there:
@@ -181,28 +213,37 @@ class Pool:
             for near in there:
                 if _plain(near) == _plain(column):
                     raise ValueError(
-                        f"{self.data.path}: found the column {near!r}, expected {column!r}: "
+                        f"{part.name}: found the column {near!r}, expected {column!r}: "
                         f"set {setting}={near!r}, or give a column that is not meant another name"
                     )
 
-    def _refuse_invalid_rows(self, faults: dict[str, list[int]]) -> None:
+    def _refuse_invalid_rows(self, faults: dict[tuple[str, str], list[int]]) -> None:
         num_invalid = int(self.excluded.sum())
         if num_invalid and self.data.invalid_rows == "error":
-            found = f"{num_invalid} of {counted(len(self), 'row')} cannot be used (rows count from 0)"
-            lines = [
-                f"  {fault}: {counted(len(rows), 'row')} ({first_of(rows)})" for fault, rows in faults.items()
-            ]
+            in_each = " in each file" if len(self._rows.parts) > 1 else ""
+            found = (
+                f"{num_invalid} of {counted(len(self), 'row')} cannot be used (rows count from 0{in_each})"
+            )
             way_out = "Repair them, or set data.invalid_rows=drop to leave them unused"
-            raise ValueError("\n".join([f"{self.data.path}: {found}:", *lines, way_out]))
-        if not len(self):
-            raise ValueError(
-                f"{self.data.path}: found no rows, expected some: is the file the right one, and whole?"
-            )
+            if any(fault.endswith(f" in {self._reader.source!r}") for _, fault in faults):
+                way_out += ", or name another column of sources in data.source_column"
+            raise ValueError("\n".join([f"{self.name}: {found}:", *self._fault_lines(faults), way_out]))
         if num_invalid == len(self):
-            raise ValueError(
-                f"{self.data.path}: no usable row among {len(self)}: expected rows with text in both "
-                f"{self._reader.instruction!r} and {self._reader.response!r}"
+            found = f"no usable row among {len(self)}"
+            way_out = (
+                f"Expected rows with text in both {self._reader.instruction!r} and {self._reader.response!r}"
             )
+            raise ValueError("\n".join([f"{self.name}: {found}:", *self._fault_lines(faults), way_out]))
+
+    def _fault_lines(self, faults: dict[tuple[str, str], list[int]]) -> list[str]:
+        """Which rows have which fault, a line for each fault of each file."""
+        is_one = len(self._rows.parts) == 1
+        lines = [
+            f"  {'' if is_one else f'{name}: '}{fault}: {counted(len(rows), 'row')} ({first_of(rows)})"
+            for (name, fault), rows in faults.items()
+        ]
+        num_left = len(lines) - _NUM_FAULTS_SHOWN
+        return [*lines[:_NUM_FAULTS_SHOWN], *([f"  and {num_left:,} more"] if num_left > 0 else [])]
 
 
 def _plain(name: str) -> str:
@@ -211,13 +252,19 @@ def _plain(name: str) -> str:
 
 def _cache_path(data: DataConfig) -> Path | None:
     """Where what was read of this pool is kept. None where it is not."""
-    path = Path(data.path)
-    if path.suffix not in TEXT_CONTAINERS or not path.is_file() or path.stat().st_size < _CACHED_FROM:
+    parts = parts_of(data)
+    files = [Path(part.path) for part in parts]
+    suffixes = [text_suffix(file) for file in files]
+    if None in suffixes or not all(file.is_file() for file in files):
         return None
-    digest = hashlib.sha256(path.suffix.encode())
+    if sum(file.stat().st_size for file in files) < _CACHED_FROM:
+        return None
+    # All but where the rows are and what is made of them: a setting that comes later counts by itself.
+    settings = data.model_dump(exclude={"path", "split", "name", "template", "max_length"})
+    contents = [
+        [suffix, checksum(file), part.source]
+        for suffix, file, part in zip(suffixes, files, parts, strict=True)
+    ]
     code = (Path(__file__).parents[1] / "reading.py", *sorted(Path(__file__).parent.glob("*.py")))
-    for origin in (path, *code):
-        digest.update(bytes.fromhex(checksum(origin)))
-    settings = data.model_dump(include={"format", "columns", "source_column", "limit", "invalid_rows"})
-    digest.update(json.dumps(settings, sort_keys=True).encode())
-    return cached_pool(digest.hexdigest())
+    key = [settings, contents, [checksum(origin) for origin in code]]
+    return cached_pool(hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest())

@@ -1,7 +1,7 @@
 """What selection asks of the rows it chooses from: a pool, or rows of which no text is known."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Rows(Protocol):
         source_names: ascending.
         source_codes: each row's index into them, int32 (N,).
         excluded: whether a row is never used, bool (N,).
-        has_texts: whether `line` and `column` can be asked, and examples are more than their sources.
+        has_texts: whether `line`, `table` and `column` can be asked, and examples are more than sources.
     """
 
     name: str
@@ -35,4 +35,6 @@ class Rows(Protocol):
     def __getitem__(self, row: int) -> Example: ...
     def __iter__(self) -> Iterator[Example]: ...
     def line(self, row: int) -> bytes: ...
+    def origin_of(self, row: int) -> str: ...
+    def table(self, rows: Sequence[int]) -> Any: ...
     def column(self, name: str) -> Iterator[str | None]: ...

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..config.schema import DataConfig, RunConfig
-from .containers import is_local
+from .containers import is_local, parts_of
 from .formats import row_reader
 from .pool import Pool
 
 
 def data_problems(data: DataConfig) -> list[str]:
     """Columns that cannot be meant, a file that does not exist, and settings that a file cannot honour."""
-    return [*reading_problems(data), *_path_problems(data)]
+    return [*reading_problems(data), *_path_problems(data), *_template_problems(data)]
 
 
 def reading_problems(data: DataConfig) -> list[str]:
@@ -24,17 +24,26 @@ def reading_problems(data: DataConfig) -> list[str]:
 
 
 def _path_problems(data: DataConfig) -> Iterator[str]:
-    path = Path(data.path)
-    if not path.exists():
-        if is_local(data.path):
-            yield f"data.path: {path} does not exist (current folder: {Path.cwd()})"
-    elif path.is_file():
-        for name, value, default in (("split", data.split, "train"), ("name", data.name, None)):
+    try:
+        names = [part.path for part in parts_of(data)]
+    except (FileNotFoundError, ValueError) as error:
+        yield str(error)
+        return
+    for name in names:
+        if not Path(name).exists() and is_local(name):
+            yield f"data.path: {Path(name)} does not exist (current folder: {Path.cwd()})"
+    if all(Path(name).is_file() for name in names):
+        for key, value, default in (("split", data.split, "train"), ("name", data.name, None)):
             if value != default:
                 yield (
-                    f"data.{name}: found {value!r}, which a file cannot honour ({path} is read whole): "
-                    "remove it, or give data.path a file of these rows"
+                    f"data.{key}: found {value!r}, which a file cannot honour "
+                    f"({data.origin} is read whole): remove it, or give data.path a file of these rows"
                 )
+
+
+def _template_problems(data: DataConfig) -> Iterator[str]:
+    if data.template.endswith(".jinja") and not Path(data.template).is_file():
+        yield f"data.template: {data.template} is not a file (current folder: {Path.cwd()})"
 
 
 def read_pool(config: RunConfig) -> Pool:

@@ -5,12 +5,12 @@ import sys
 import weakref
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..reading import text_start
+from ..reading import parse_json, text_start
 
 NOT_UTF8 = "is not UTF-8 (byte {} of it): save the file as UTF-8"
 
@@ -22,19 +22,21 @@ class TextRows(ABC):
         offsets: int64 (N + 1,). Row i lies in bytes offsets[i]:offsets[i + 1] of the file.
     """
 
-    def __init__(self, path: Path, limit: int | None, offsets: array | None = None):
+    def __init__(self, path: Path, limit: int | None, offsets: array | None = None, name: Path | None = None):
         """Find the rows, unless it is known where they are.
 
         Args:
             path: of the file.
             limit: rows at most.
             offsets: where they are known already.
+            name: of the file that it was unpacked from, for messages.
 
         Raises:
             ValueError: names the file and the line of what is no row.
         """
         self._path = path
-        self._start = text_start(path)
+        self._name = name or path
+        self._start = text_start(path, self._name)
         self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)  # open as long as the pool lives
         if offsets is None:
@@ -57,6 +59,14 @@ class TextRows(ABC):
     def line(self, row: int) -> bytes:
         """The row as one line of JSON."""
 
+    def table(self, rows: Sequence[int]) -> Any:
+        """The columns that at least one of the rows has, as a pyarrow.Table. A missing value is null."""
+        import pyarrow
+
+        values = [parse_json(self.line(row)) for row in rows]
+        names = dict.fromkeys(name for row in values for name in row)
+        return pyarrow.table({name: [row.get(name) for row in values] for name in names})
+
     @abstractmethod
     def _find_rows(self, limit: int) -> array: ...
 
@@ -70,4 +80,4 @@ class TextRows(ABC):
         return os.pread(self._descriptor, end - start, start)
 
     def _error(self, line: int, fault: str) -> ValueError:
-        return ValueError(f"{self._path}: line {line} {fault}")
+        return ValueError(f"{self._name}: line {line} {fault}")

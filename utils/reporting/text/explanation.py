@@ -48,7 +48,7 @@ def explanation_text(explanation: "Explanation") -> str:
     lines = [
         f"row {row} is {verdict} the subset {explanation.folder}",
         "",
-        *labelled("pool", unbroken(explanation.pool_name)),
+        *labelled("pool", unbroken(explanation.origin)),
         *labelled("source", explanation.source or "(none)"),
         *_example_lines(explanation),
         "",

@@ -153,7 +153,7 @@ class Explanation:
         row: its number.
         is_chosen: whether it is in the subset.
         folder: of the subset.
-        pool_name: where the pool comes from.
+        origin: where the row comes from.
         source: of the row, empty without.
         example: its text, None where the pool has none.
         settings: of the subset.
@@ -166,7 +166,7 @@ class Explanation:
     row: int
     is_chosen: bool
     folder: Path
-    pool_name: str
+    origin: str
     source: str
     example: Example | None
     settings: SubsetConfig
@@ -201,7 +201,7 @@ def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
         row=row,
         is_chosen=_contains(made.indices, row),
         folder=made.folder,
-        pool_name=pool.name,
+        origin=pool.origin_of(row),
         source=pool.source_names[pool.source_codes[row]],
         example=pool[row] if pool.has_texts else None,
         settings=settings,
