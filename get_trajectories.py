@@ -17,13 +17,13 @@ def main(argv: list[str] | None = None) -> int:
     from utils.process.lifetime import end_on_signals
 
     end_on_signals()
-    from utils.config.command_line import make_parser, parse_arguments, run_command
+    from utils.config.command_line import add_checkpoint_flags, make_parser, parse_arguments, run_command
 
     parser = make_parser(__doc__)
     parser.add_argument(
         "--ckpt", type=int, required=True, help="step of the checkpoint; 0: base model, -1: newest"
     )
-    parser.add_argument("--model_path", help="folder of checkpoint-<step> folders, default: the run's own")
+    add_checkpoint_flags(parser)
     arguments = parse_arguments(parser, argv)
     return run_command(lambda: _score(arguments))
 
@@ -32,17 +32,23 @@ def _score(arguments) -> int:
     from utils.config.command_line import read_config
     from utils.data.settings import data_problems, read_pool
     from utils.modeling.settings import model_problems
-    from utils.scoring.checkpoints import checkpoint_problems, choose_checkpoints
+    from utils.scoring.checkpoints import (
+        CheckpointQuery,
+        checkpoint_problems,
+        choose_checkpoints,
+        sections_of_checkpoints,
+    )
 
-    wanted = (arguments.model_path, str(arguments.ckpt))
+    query = CheckpointQuery(str(arguments.ckpt), arguments.model_path, arguments.subfolder)
     checks = {
-        "run_name": lambda name: checkpoint_problems(name, *wanted),
+        "run_name": lambda name: checkpoint_problems(name, query),
         "model": model_problems,
         "data": data_problems,
     }
-    config = read_config(arguments, needs=("model", "data"), checks=checks)
+    defaults = sections_of_checkpoints(query)
+    config = read_config(arguments, needs=("model", "data"), checks=checks, defaults=defaults)
+    chosen = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
     pool = read_pool(config)
-    chosen = choose_checkpoints(config.run_name, *wanted)
 
     # All that needs no torch has been said. These import it.
     from utils.modeling.imports import import_transformers

@@ -17,6 +17,7 @@ from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
 from utils.artifacts.trajectories.read import read_trajectories
+from utils.artifacts.trajectories.released import released_identity
 from utils.config.schema import DataConfig, RunConfig
 from utils.data import pool as pool_module
 from utils.data.pool import Pool
@@ -98,11 +99,36 @@ def test_rows_that_a_file_lacks_are_unscorable(tmp_path, losses_NT, capsys):
     assert "20 rows have no loss (NaN)" in capsys.readouterr().err
 
 
-def test_the_released_folder_itself_names_the_command_that_converts_it(tmp_path, losses_NT):
-    (tmp_path / "released" / "checkpoint-1").mkdir(parents=True)
-    (tmp_path / "released" / "checkpoint-1" / "losses.pt").touch()
-    with pytest.raises(ValueError, match="python -m utils.scoring.released_losses .*released losses.npz"):
-        chosen(tmp_path, "released")
+def test_a_run_of_the_released_code_is_read_where_it_lies(tmp_path, res_dir, losses_NT):
+    """Under a path or, below the folder of results, its name; the losses of other runs are no part of it."""
+    import torch
+
+    names = {"of_path": str(tmp_path / "released"), "of_name": "old_run"}
+    for folder in (tmp_path / "released", res_dir / "old_run"):
+        for step, losses_N in zip((500, 1000, 1500), losses_NT.T, strict=True):
+            place = folder / "output" / f"checkpoint-{step}"
+            place.mkdir(parents=True)
+            torch.save([torch.tensor(loss) for loss in losses_N], place / "losses.pt")
+    expected = chosen(tmp_path, "losses.npy")
+    for run_name, origin in names.items():
+        assert chosen(tmp_path, "", run_name=run_name, trajectories_from=origin) == expected
+    without_texts = config_of(tmp_path, "", "rows", with_data=False, trajectories_from="old_run")
+    select(without_texts)
+    assert len(resolve_subset(without_texts).indices) == 30
+    named = config_of(tmp_path, "", "of_path", trajectories_from=names["of_path"])
+    assert resolve_subset(named).indices.tolist() == expected
+    before = released_identity(tmp_path / "released")
+    (tmp_path / "released/output/checkpoint-500/losses.pt").write_bytes(pickle.dumps(_Harm()))
+    assert released_identity(tmp_path / "released") != before
+    with pytest.raises(ValueError, match=r"^\S*losses.pt is not a list of one loss per row"):
+        resolve_subset(named)
+
+
+def test_a_subset_of_the_released_code_is_taken_as_it_is(tmp_path, losses_NT):
+    rows = np.flatnonzero(np.random.default_rng(2).random(NUM_ROWS) < 0.3)
+    np.save(tmp_path / "labeled_idx.npy", rows)
+    settings = {"include": str(tmp_path / "labeled_idx.npy"), "method": "random", "budget": len(rows)}
+    assert chosen(tmp_path, "losses.npy", **settings) == rows.tolist()
 
 
 def test_released_losses_are_those_of_one_run_and_of_all_its_checkpoints(tmp_path):

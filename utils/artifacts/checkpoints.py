@@ -1,7 +1,7 @@
 """Checkpoints on disk: which steps are saved, which folders are whole, what identifies one.
 
 A checkpoint is a `checkpoint-<step>/` folder in Hugging Face form. Ours get that name only when whole.
-In folders that somebody else made, a weight file must be there.
+Those that somebody else made may have other names (`layouts`), and weights must be there.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +17,51 @@ from ..process.libraries import explained
 from ..terminal import first_of
 from .checksums import check_contents, checksum, checksums_of
 from .files import read_json, write_json
+from .layouts import OPTIMIZER, files_of_the_model, is_model
 from .manifests import kind_of
-from .paths import RunPaths, checkpoint_name, manifest_in, step_of
+from .paths import RunPaths, checkpoint_name, manifest_in, numbered_name, step_of
 from .trainings import TrainingManifest
 
-# What resuming needs and scoring does not. Kept in the newest checkpoint only.
-_OPTIMIZER = "optimizer*"
-TRAINING_STATE_PATTERNS = (_OPTIMIZER, "scheduler.pt", "scaler.pt", "rng_state*.pth", "pytorch_model_fsdp*")
 CHECKSUMS = "checksums.json"  # of the other files of a checkpoint
-_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
 
 
 def find_checkpoints(folder: Path) -> dict[int, Path]:
-    """Step -> folder, ascending, for the `checkpoint-<step>/` folders in `folder` or in its `output/`.
+    """Step -> folder, ascending, for the checkpoints in `folder` or in its `output/`, or `folder` itself.
 
-    Raises: FileNotFoundError if there is no such folder or nothing in it, ValueError as `checkpoints_in`.
+    Folders are called `checkpoint-500`, or as other trainers do: `step-500`, `step500`, `iter_500`,
+    `global_step500`, `epoch_5`. The number in the name is the step.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or nothing in it.
+        ValueError: two folders of one step, or names that count different things.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist: train first (train.py), or give --model_path")
+    itself = numbered_name(folder.absolute())
+    if itself is not None and is_model(folder):
+        return {itself[1]: folder}
     for place in (folder, folder / "output"):
-        if found := checkpoints_in(place):
+        if found := _numbered_folders(place):
             return found
+    way_out = "train first (train.py), or give --model_path the folder that holds them"
+    if is_model(folder):
+        way_out = "it is a model itself, so let its name say its step, as checkpoint-1000 does"
     raise FileNotFoundError(
-        f"{folder} holds no checkpoint-<step> folders (nor does its output/): "
-        "train first (train.py), or give --model_path the folder that holds them"
+        f"{folder} holds no checkpoint-<step> folders (nor does its output/): {way_out}. "
+        "Folders named step-500, step500, iter_500, global_step500 or epoch_5 are found too"
     )
+
+
+def _numbered_folders(place: Path) -> dict[int, Path]:
+    """Step -> folder, ascending. Raises: ValueError."""
+    names = {path: name for path in place.glob("*/") if (name := numbered_name(path)) is not None}
+    example = {kind: path.name for path, (kind, _) in sorted(names.items())}
+    if len(example) > 1:
+        raise ValueError(
+            f"{place}: found {' and '.join(example.values())}, which count different things, expected the "
+            "checkpoints of one training under one kind of name: move the others away"
+        )
+    return _by_step(place, {path: number for path, (_, number) in names.items()})
 
 
 def checkpoints_in(folder: Path) -> dict[int, Path]:
@@ -49,14 +69,17 @@ def checkpoints_in(folder: Path) -> dict[int, Path]:
 
     Raises: ValueError for two folders of one step, as checkpoint-19 and checkpoint-019 are.
     """
+    folders = [path for path in folder.glob("checkpoint-*") if path.is_dir()]
+    return _by_step(folder, {path: step for path in folders if (step := step_of(path)) is not None})
+
+
+def _by_step(place: Path, steps: Mapping[Path, int]) -> dict[int, Path]:
+    """Raises: ValueError for two folders of one step."""
     found: dict[int, Path] = {}
-    for path in sorted(folder.glob("checkpoint-*")):
-        step = step_of(path)
-        if step is None or not path.is_dir():
-            continue
+    for path, step in sorted(steps.items()):
         if step in found:
             raise ValueError(
-                f"{folder}: found {found[step].name} and {path.name}, expected one folder of step {step}: "
+                f"{place}: found {found[step].name} and {path.name}, expected one folder of step {step}: "
                 "move the other away"
             )
         found[step] = path
@@ -104,22 +127,23 @@ def checkpoint_fingerprint(folder: Path) -> str:
     """
     recorded = _checksums_in(folder)
     digest = hashlib.sha256()
-    for path in _files_of_the_model(folder):
+    for path in files_of_the_model(folder):
         contents = checksum(path)
         if recorded.get(path.name, contents) != contents:
             raise ValueError(
                 f"{path}: found other contents than were saved ({CHECKSUMS}): put back a copy of it, "
                 f"or remove {CHECKSUMS} from this folder if the change is meant"
             )
-        digest.update(path.name.encode())
+        digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(bytes.fromhex(contents))
     return digest.hexdigest()
 
 
 def model_versions(folder: Path) -> dict[str, tuple[int, int]]:
     """File -> its bytes and when it was last changed (ns), of those that the fingerprint is of."""
-    files = _files_of_the_model(folder)
-    found = {path.name: path.stat() for path in files if path.exists()}  # not a link to nowhere
+    files = files_of_the_model(folder)
+    # Not a link to nowhere.
+    found = {path.relative_to(folder).as_posix(): path.stat() for path in files if path.exists()}
     return {name: (status.st_size, status.st_mtime_ns) for name, status in found.items()}
 
 
@@ -143,19 +167,9 @@ def check_not_replaced(folder: Path, versions: dict[str, tuple[int, int]]) -> No
         )
 
 
-def _files_of_the_model(folder: Path) -> list[Path]:
-    """Architecture and weights. Raises: ValueError if there are no weights."""
-    state = {path for pattern in TRAINING_STATE_PATTERNS for path in folder.glob(pattern)}
-    weights = sorted({path for pattern in _WEIGHT_PATTERNS for path in folder.glob(pattern)} - state)
-    if not weights:
-        raise ValueError(f"{folder} holds no weight files ({', '.join(_WEIGHT_PATTERNS)})")
-    configs = [folder / name for name in ("config.json", "adapter_config.json")]
-    return [*filter(Path.is_file, configs), *weights]
-
-
 def save_checksums(checkpoint: Path) -> None:
     """Leave the sha256 of its files in a checkpoint. torch's own file of the optimizer has its inside."""
-    optimizer = set(checkpoint.glob(_OPTIMIZER))
+    optimizer = set(checkpoint.glob(OPTIMIZER))
     files = [path for path in checkpoint.iterdir() if path.is_file() and path not in optimizer]
     write_json(checkpoint / CHECKSUMS, checksums_of(files))
 
@@ -169,7 +183,7 @@ def check_training_state(checkpoint: Path) -> None:
     recorded = _checksums_in(checkpoint)
     for name in recorded:
         check_contents(checkpoint / name, recorded, way_out)
-    for path in filter(Path.is_file, checkpoint.glob(_OPTIMIZER)):
+    for path in filter(Path.is_file, checkpoint.glob(OPTIMIZER)):
         # torch writes a ZIP archive with a CRC-32 of each member, and does not look at them on loading.
         with explained(f"{path} is damaged", way_out), zipfile.ZipFile(path) as archive:
             member = archive.testzip()

@@ -29,7 +29,7 @@ from ..config.schema import RunConfig
 from ..data.pool import Pool
 from ..process import torchrun
 from ..process.reporter import reporter
-from .checkpoints import choose_checkpoints
+from .checkpoints import CheckpointQuery, choose_checkpoints
 from .launch import Launch
 from .plan import ScoringPlan, plan_scoring
 from .run import run_scoring
@@ -97,7 +97,7 @@ class TrajectoryCallback(TrainerCallback):
 
     def _plan(self, folder: Path, steps: set[int], num_devices: int) -> ScoringPlan:
         names = ",".join(map(str, sorted(steps)))
-        chosen = choose_checkpoints(self._config.run_name, str(folder), names)
+        chosen = choose_checkpoints(self._config.run_name, CheckpointQuery(names, str(folder)))
         pool = Pool(self._config.data_section)
         return plan_scoring(self._config, pool, chosen, overwrite=False, num_devices=num_devices)
 

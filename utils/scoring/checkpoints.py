@@ -1,40 +1,94 @@
 """Which checkpoints a command scores. Needs no torch, so that a wrong path is said at once."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..artifacts.checkpoints import choose_steps, find_checkpoints
+from ..artifacts.layouts import is_adapter, recorded_base_model
 from ..artifacts.manifests import kind_of
 from ..artifacts.paths import RunPaths, manifest_in, trajectories_in
 from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import TrajectoryFolder
+from .revisions import fetch_revision, find_revisions, revisions_named
 
 BASE_MODEL = 0  # step 0: the model before fine-tuning
 
 
-def choose_checkpoints(run_name: str, model_path: str | None, checkpoints: str) -> dict[int, Path | None]:
-    """Step -> folder, ascending. None for the base model.
+@dataclass(frozen=True)
+class CheckpointQuery:
+    """What a command line says of the checkpoints to score.
+
+    Attributes:
+        checkpoints: as `choose_steps` reads it. "0" is the base model, "-1" the newest.
+        model_path: a folder of checkpoints (or with an output/ of them), or a model on the hub with its
+            revisions, `NAME@step1000,step2000`. None = the run's own folder.
+        subfolder: of each checkpoint or revision, in which the model lies. Of a revision it may be a pattern.
+    """
+
+    checkpoints: str
+    model_path: str | None = None
+    subfolder: str | None = None
+
+
+def choose_checkpoints(
+    run_name: str, query: CheckpointQuery, cache_dir: str | None = None
+) -> dict[int, Path | None]:
+    """Step -> folder, ascending. None for the base model. Revisions of the hub are fetched.
 
     Args:
-        model_path: a folder of checkpoint-<step> folders (or with an output/ of them). None = the run's own
-            folder.
-        checkpoints: as `choose_steps` reads it. "0" is the base model, "-1" the newest.
+        cache_dir: where files of the hub are kept. None = the hub library's own folder.
 
     Raises: ValueError, FileNotFoundError.
     """
-    if checkpoints == str(BASE_MODEL):
+    model_path, wanted = query.model_path, query.checkpoints
+    if wanted == str(BASE_MODEL) and model_path is None:
         return {BASE_MODEL: None}
+    revisions = revisions_named(model_path, query.subfolder, cache_dir)
+    if revisions is not None:
+        found = find_revisions(revisions)
+        steps = _chosen_steps(list(found), wanted)
+        return {step: fetch_revision(revisions, found[step]) if step in found else None for step in steps}
     run = RunPaths(run_name).root if model_path is None else Path(model_path)
-    found = find_checkpoints(run)
-    if checkpoints == "all":
-        _check_training_is_complete(run, list(found))
-    steps = [max(found)] if checkpoints == "-1" else choose_steps(list(found), checkpoints)
-    return {step: None if step == BASE_MODEL else found[step] for step in steps}
+    folders = find_checkpoints(run)
+    if wanted == "all":
+        _check_training_is_complete(run, list(folders))
+    chosen = {step: folders.get(step) for step in _chosen_steps(list(folders), wanted)}
+    return {step: folder and folder / (query.subfolder or "") for step, folder in chosen.items()}
 
 
-def checkpoint_problems(run_name: str, model_path: str | None, checkpoints: str) -> list[str]:
-    """What `choose_checkpoints` would raise."""
+def sections_of_checkpoints(query: CheckpointQuery) -> dict[str, Any]:
+    """The `model` section of a YAML that has none: what the checkpoints of --model_path say themselves.
+
+    It is the base model of an adapter, else the newest checkpoint, or the public model whose revisions they
+    are. Empty where nothing is said.
+    """
+    if query.model_path is None:
+        return {}
     try:
-        choose_checkpoints(run_name, model_path, checkpoints)
+        revisions = revisions_named(query.model_path)
+        if revisions is not None:
+            return {"model": {"name_or_path": revisions.model}}
+        newest = list(find_checkpoints(Path(query.model_path)).values())[-1] / (query.subfolder or "")
+        if is_adapter(newest):
+            name = recorded_base_model(newest)
+        else:
+            name = str(newest) if (newest / "config.json").is_file() else None
+    except (ValueError, FileNotFoundError):  # `checkpoint_problems` says it
+        return {}
+    return {} if name is None else {"model": {"name_or_path": name}}
+
+
+def _chosen_steps(found: list[int], wanted: str) -> list[int]:
+    """Ascending. Step 0 may be chosen where it is not found: it is the base model then."""
+    return [max(found)] if wanted == "-1" else choose_steps(found, wanted)
+
+
+def checkpoint_problems(run_name: str, query: CheckpointQuery) -> list[str]:
+    """What `choose_checkpoints` would raise, as far as it is known without asking the hub."""
+    try:
+        if revisions_named(query.model_path) is None:
+            choose_checkpoints(run_name, query)
     except (ValueError, FileNotFoundError) as error:
         return [str(error)]
     return []

@@ -1,6 +1,7 @@
 """What a plan reads of each checkpoint. One that cannot be scored is left out with its reason."""
 
 import contextlib
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -10,8 +11,14 @@ from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, model_versions
+from ..artifacts.checkpoints import (
+    check_trained_with,
+    checkpoint_fingerprint,
+    model_versions,
+    training_inputs,
+)
 from ..artifacts.checksums import checksum
+from ..artifacts.layouts import check_layout, is_adapter, recorded_base_model
 from ..config.schema import RunConfig
 from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
 from ..modeling.loading import (
@@ -43,10 +50,11 @@ class Readable:
 
     Attributes:
         folder: None for the base model.
-        fingerprint: of its weights and architecture.
+        fingerprint: of its weights and architecture, and of the base model where they are added to it.
         versions: of the files that the fingerprint is of, none for the base model.
         tokenizer: its own, or the base model's where it holds none.
         architecture: None for the base model and for an adapter to it.
+        recorded_base_model: of an adapter, where it says which one.
     """
 
     folder: Path | None
@@ -54,6 +62,7 @@ class Readable:
     versions: dict[str, tuple[int, int]]
     tokenizer: Tokenizer
     architecture: PretrainedConfig | None
+    recorded_base_model: str | None = None
 
 
 @contextlib.contextmanager
@@ -91,6 +100,8 @@ def read_checkpoints(
 def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenizer]) -> Readable:
     """Args: tokenizers: those that were loaded, by the contents of their file. A new one joins them."""
     settings = config.model_section
+    if folder is not None:
+        check_layout(folder)
     file = None if folder is None else folder / "tokenizer.json"
     contents = "base model"
     if file is not None and file.is_file():
@@ -100,10 +111,18 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
         tokenizers[contents] = Tokenizer(loaded, tokenizer_fingerprint(loaded))
     if folder is None:
         return Readable(None, base_fingerprint(settings, config.seed), {}, tokenizers[contents], None)
-    is_adapter = (folder / "adapter_config.json").is_file()
-    architecture = None if is_adapter else checkpoint_config(folder, settings)
+    architecture = base_model = None
+    if is_adapter(folder):
+        base_model = recorded_base_model(folder)
+    else:
+        architecture = checkpoint_config(folder, settings)
     versions = model_versions(folder)  # before the fingerprint: what changes meanwhile is noticed
-    return Readable(folder, checkpoint_fingerprint(folder), versions, tokenizers[contents], architecture)
+    fingerprint = checkpoint_fingerprint(folder)
+    if training_inputs(folder) is None and not (folder / "config.json").is_file():
+        # An adapter, or shards alone. What they are added to is written down nowhere else.
+        of_base = base_fingerprint(settings, config.seed)
+        fingerprint = hashlib.sha256(f"{fingerprint} {of_base}".encode()).hexdigest()
+    return Readable(folder, fingerprint, versions, tokenizers[contents], architecture, base_model)
 
 
 def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
@@ -163,12 +182,27 @@ def check_fit(config: RunConfig, readable: dict[int, Readable], tokens: Tokenize
     for step, found in readable.items():
         if found.folder is None:
             continue
-        is_adapter = found.architecture is None
-        base_model = base_fingerprint(config.model_section, config.seed) if is_adapter else None
+        needs_base = found.architecture is None
+        base_model = base_fingerprint(config.model_section, config.seed) if needs_base else None
         check_trained_with(found.folder, {"tokenizer": found.tokenizer.fingerprint, "base_model": base_model})
         with left_out(failed, step):
             _check_vocabulary(found, largest)
     return failed
+
+
+def base_model_remarks(config: RunConfig, readable: dict[int, Readable]) -> list[str]:
+    """What to tell the user of adapters that say they were trained on another model than the config's."""
+    ours = str(config.model_section.name_or_path)
+    foreign = [found for found in readable.values() if found.folder and training_inputs(found.folder) is None]
+    recorded = {found.recorded_base_model for found in foreign if found.recorded_base_model is not None}
+    # A model on the hub and a copy of it in a folder have the last part of their names in common.
+    others = first_of(sorted(name for name in recorded if Path(name).name != Path(ours).name))
+    if not others:
+        return []
+    return [
+        f"the adapters say that they were trained on {others}, and are scored on {ours} "
+        "(model.name_or_path): make sure that it is the same model"
+    ]
 
 
 def _check_vocabulary(found: Readable, largest: int) -> None:

@@ -20,6 +20,7 @@ from ..artifacts.files import save_arrays
 from ..artifacts.paths import step_of
 from ..config.command_line import run_command
 from ..config.flags import CommandParser
+from ..process.libraries import in_words
 from ..process.reporter import reporter
 
 
@@ -84,7 +85,7 @@ def _read(path: Path) -> np.ndarray:
         return np.array([float(loss) for loss in losses], np.float32)
     except (RuntimeError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"{path} is not a list of one loss per row that torch.save wrote ({error})"
+            f"{path} is not a list of one loss per row that torch.save wrote ({in_words(error)})"
         ) from None
 
 

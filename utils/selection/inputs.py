@@ -9,6 +9,7 @@ from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.read import Trajectories, read_trajectories
+from ..artifacts.trajectories.released import released_identity
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
@@ -81,8 +82,9 @@ def pool_inputs(pool: Rows) -> dict[str, Any]:
 def trajectories_identity(trajectories: Trajectories) -> str:
     """sha256 over what made the losses that are used: a name alone would not notice a retrained proxy."""
     if trajectories.manifest is None:
-        of_file = checksum(trajectories.origin)
-        return of_file if trajectories.steps is None else f"{of_file}, steps {trajectories.steps}"
+        origin = trajectories.origin
+        contents = released_identity(origin) if origin.is_dir() else checksum(origin)
+        return contents if trajectories.steps is None else f"{contents}, steps {trajectories.steps}"
     assert trajectories.steps is not None
     checkpoints = trajectories.manifest.checkpoints
     made_from = {

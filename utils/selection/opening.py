@@ -2,7 +2,7 @@
 
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.imported import SUFFIXES
-from ..artifacts.trajectories.read import Trajectories, read_trajectories
+from ..artifacts.trajectories.read import Trajectories, are_made_elsewhere, read_trajectories
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.rows import Rows
@@ -20,7 +20,7 @@ def open_pool(config: RunConfig) -> Rows:
     subset = config.subset_section
     if config.data is not None:
         return read_pool(config)
-    if subset.trajectories_from is None or not subset.trajectories_from.endswith(SUFFIXES):
+    if subset.trajectories_from is None or not are_made_elsewhere(subset.trajectories_from):
         raise ValueError(
             "data: missing, and this command needs it: add a `data:` section. Without it, row numbers alone "
             f"can be chosen from a file of losses ({', '.join(SUFFIXES)}) in subset.trajectories_from"

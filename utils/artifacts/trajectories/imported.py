@@ -6,8 +6,7 @@
     losses.parquet   one column of numbers per checkpoint, named by its step (500, step_500 or
                      checkpoint-500). Optional: row, num_response_tokens
 
-Rows that a file with row numbers does not hold are unscorable (NaN). A folder of the released code's
-losses.pt is turned into such a .npz by `python -m utils.scoring.released_losses`, which needs torch.
+Rows that a file with row numbers does not hold are unscorable (NaN).
 
 Legend: N examples of the pool, n rows of the file, T checkpoints.
 """

@@ -1,4 +1,4 @@
-"""Loss trajectories as they are read: of a run that our scorer wrote, or of a file made elsewhere.
+"""Loss trajectories as they are read: of a run that our scorer wrote, or losses made elsewhere.
 
 Legend: N examples of the pool, m some of them, T checkpoints.
 """
@@ -14,6 +14,7 @@ from ..checksums import check_contents, load_whole_numbers
 from ..paths import RunPaths, manifest_in, results_root, run_named
 from .imported import SUFFIXES, read_imported
 from .manifest import TrajectoriesManifest
+from .released import read_released, released_run
 from .write import KEPT, TrajectoryFolder
 
 _ROWS_AT_ONCE = 2**16
@@ -93,7 +94,9 @@ def _empty_table(num_rows: int, num_columns: int) -> np.ndarray:
 def read_trajectories(
     trajectories_from: str, steps: list[int] | None = None, num_examples: int | None = None
 ) -> Trajectories:
-    """Trajectories of a run by its name or folder, or of a file that was made elsewhere (`imported`).
+    """Trajectories of a run by its name or folder, or losses that were made elsewhere.
+
+    Those are a file (`imported`), or a run of the released code (`released`).
 
     Args:
         steps: the checkpoints to use. None = every one after step 0 (S2L's rule).
@@ -104,14 +107,12 @@ def read_trajectories(
         ValueError: for damaged or incomplete ones.
     """
     if trajectories_from.endswith(SUFFIXES):
-        return _read_file(Path(trajectories_from), steps, num_examples)
+        path = Path(trajectories_from)
+        return _read_file(path, path, steps, num_examples)
     folder = TrajectoryFolder(RunPaths(run_named(trajectories_from)).trajectories)
     if not manifest_in(folder.path).is_file():
-        if any(Path(trajectories_from).glob("**/losses.pt")):
-            raise ValueError(
-                f"{trajectories_from} holds the released code's losses.pt: turn them into a file first with "
-                f"`python -m utils.scoring.released_losses {trajectories_from} losses.npz` and name that file"
-            )
+        if (released := released_run(trajectories_from)) is not None:
+            return _read_file(read_released(released), released, steps, num_examples)
         raise FileNotFoundError(
             f"run {trajectories_from!r} has no trajectories in {folder.path}: make them with `python "
             "run_distributed_trajectories.py --config_file <the proxy's YAML>`, or give a file of losses "
@@ -188,7 +189,16 @@ def _load(path: Path, manifest: TrajectoriesManifest) -> np.ndarray:
     return array
 
 
-def _read_file(path: Path, steps: list[int] | None, num_examples: int | None) -> Trajectories:
+def are_made_elsewhere(trajectories_from: str) -> bool:
+    """Whether this names losses that no scorer of ours wrote."""
+    if trajectories_from.endswith(SUFFIXES):
+        return True
+    folder = RunPaths(run_named(trajectories_from)).trajectories
+    return not manifest_in(folder).is_file() and released_run(trajectories_from) is not None
+
+
+def _read_file(path: Path, origin: Path, steps: list[int] | None, num_examples: int | None) -> Trajectories:
+    """Args: origin: the file or folder that the user named."""
     imported = read_imported(path, num_examples)
     numbers = list(range(imported.losses_NT.shape[1]))
     if imported.steps is None:
@@ -206,7 +216,7 @@ def _read_file(path: Path, steps: list[int] | None, num_examples: int | None) ->
         numbers = [imported.steps.index(step) for step in steps_used]
     columns = [imported.losses_NT[:, number] for number in numbers]
     table_NT = imported.losses_NT if len(numbers) == imported.losses_NT.shape[1] else None
-    return Trajectories(steps_used, columns, None, path, imported.num_response_tokens, table_NT)
+    return Trajectories(steps_used, columns, None, origin, imported.num_response_tokens, table_NT)
 
 
 def _wanted_steps(steps: list[int] | None, begun: list[int]) -> list[int]:
