@@ -105,6 +105,21 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
 
 
 @dataclass(frozen=True)
+class OwnSubset:
+    """The one subset of a run, and its pool.
+
+    Attributes:
+        pool: the rows.
+        subset: as it is on disk.
+        folder: where it lies.
+    """
+
+    pool: Rows
+    subset: Subset
+    folder: Path
+
+
+@dataclass(frozen=True)
 class ExistingSubset:
     """A subset that is there and all that it was chosen from.
 
@@ -125,8 +140,8 @@ class ExistingSubset:
     folder: Path
 
 
-def open_subset(config: RunConfig) -> ExistingSubset:
-    """The subset of a run, checked against its settings, with pool and candidates opened again.
+def own_subset(config: RunConfig) -> OwnSubset:
+    """The subset of a run, checked against its settings, with its pool opened again.
 
     Raises:
         FileNotFoundError: naming the command that makes it.
@@ -140,16 +155,22 @@ def open_subset(config: RunConfig) -> ExistingSubset:
         )
     if isinstance(subset.budget, list):
         raise ValueError(
-            f"subset.budget: found {subset.budget}, several subsets, expected one to look at: "
+            f"subset.budget: found {subset.budget}, several subsets, expected one: "
             f"choose it for a run of its own (subset.budget={subset.budget[0]} run_name=<another run>), "
-            "then look at that"
+            "then give that run's settings"
         )
     pool = open_pool(config)
-    found = resolve_subset(config, pool)
-    folder = RunPaths(config.run_name).subset
+    return OwnSubset(pool, resolve_subset(config, pool), RunPaths(config.run_name).subset)
+
+
+def open_subset(config: RunConfig) -> ExistingSubset:
+    """As `own_subset`, with all that it was chosen from."""
+    own = own_subset(config)
+    subset = config.subset_section
+    pool = own.pool
     method = METHODS[subset.method]
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
     extended, _ = read_extended(subset.extend)
     candidates, listed, _ = find_selectable(subset, pool, trajectories, extended)
-    clusters_N = read_clusters(folder, found.manifest)
-    return ExistingSubset(pool, candidates, listed, found.indices, clusters_N, folder)
+    clusters_N = read_clusters(own.folder, own.subset.manifest)
+    return ExistingSubset(pool, candidates, listed, own.subset.indices, clusters_N, own.folder)

@@ -1,0 +1,129 @@
+"""TRL's labels of each exported row are ours, except where the README beside the rows says otherwise.
+
+Needs TRL: `make test-stacks`, in an environment of its own.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import select_s2l
+from tests.conftest import ARCHITECTURES, pool_rows
+from utils.artifacts.paths import RunPaths, export_in
+from utils.config.load import load_config
+from utils.data.export.messages import messages_of
+from utils.data.settings import read_pool
+from utils.data.tokenization import tokenize_pool
+from utils.modeling.loading import load_tokenizer
+from utils.selection import export as export_module
+
+trl: Any = pytest.importorskip("trl")
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.role == 'assistant' %}{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
+    "{% else %}{{ message.content }}<|im_end|>{% endif %}{{ '\n' }}"  # Jinja drops one behind a tag
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+NUM_ROWS = 60
+MAX_LENGTH = 256
+
+
+@pytest.fixture
+def config_file(make_target: Any, tokenizer_dir: Path, tmp_path: Path) -> Path:
+    """A long row, spaces at both ends, an end token in the text; a tiny model with a chat template."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = CHATML
+    tokenizer.save_pretrained(tmp_path / "model")
+    values = dict(ARCHITECTURES["llama"])
+    model_config = AutoConfig.for_model(values.pop("model_type"), **{**values, "vocab_size": len(tokenizer)})
+    AutoModelForCausalLM.from_config(model_config).save_pretrained(tmp_path / "model")
+    rows = pool_rows(NUM_ROWS)
+    rows[0]["output"] *= 20
+    rows[1]["output"] = f"  {rows[1]['output']} \n"
+    rows[2]["output"] += "<|endoftext|>"
+    rows[3]["instruction"] *= 30
+    losses_NT = np.random.default_rng(0).gamma(2, 1, (NUM_ROWS, 3))
+    path = make_target(rows, losses_NT, budget=NUM_ROWS, num_clusters=3)
+    settings = yaml.safe_load(path.read_text())
+    settings["model"] = {"name_or_path": str(tmp_path / "model")}
+    settings["data"]["max_length"] = MAX_LENGTH
+    path.write_text(yaml.safe_dump(settings))
+    assert select_s2l.main(["--config_file", str(path)]) == 0
+    return path
+
+
+def trained_by_trl(config_file: Path, *words: str) -> list[tuple[list[int], list[int]]]:
+    """Write for TRL, train one step as its config says, and return the ids and labels of each row."""
+    assert select_s2l.main(["--config_file", str(config_file), "--write_for", "trl", *words]) == 0
+    settings = yaml.safe_load((export_in(RunPaths("target").subset, "trl") / "trl.yml").read_text())
+    mixture = trl.DatasetMixtureConfig(
+        datasets=[trl.scripts.utils.DatasetConfig(**entry) for entry in settings.pop("datasets")]
+    )
+    model = settings.pop("model_name_or_path")
+    settings["output_dir"] = str(config_file.parent / "out")
+    arguments = trl.SFTConfig(
+        **settings, max_steps=1, per_device_train_batch_size=2, report_to="none", use_cpu=True, bf16=False
+    )
+    trainer = trl.SFTTrainer(model=model, args=arguments, train_dataset=trl.get_dataset(mixture)["train"])
+    assert np.isfinite(trainer.train().training_loss)
+    rows = trainer.train_dataset
+    return [(row["input_ids"], row["labels"]) for row in rows]
+
+
+def test_rendered_rows_have_our_tokens_and_our_labels(config_file):
+    config, _ = load_config(config_file)
+    pool = read_pool(config)
+    tokenizer: Any = load_tokenizer(config.model_section)
+    tokens = tokenize_pool(pool, tokenizer, "alpaca", MAX_LENGTH, False)
+    ours = []
+    for row in np.load(RunPaths("target").subset / "indices.npy"):
+        encoded = tokens.row(row)
+        if encoded.is_response.any():  # TRL drops a row without a token to train on, as the README says
+            labels = np.where(encoded.is_response, encoded.ids, -100)
+            ours.append((encoded.ids.tolist(), labels.tolist()))
+    assert len(ours) == NUM_ROWS - 1
+    assert trained_by_trl(config_file, "--rendered") == ours
+
+
+def test_messages_are_trained_on_as_the_readme_says(config_file):
+    """The answer, the end-of-turn token and the newline behind it, behind the chat template's prompt."""
+    config, _ = load_config(config_file)
+    pool = read_pool(config)
+    tokenizer: Any = load_tokenizer(config.model_section)
+    rows = [row for row in range(NUM_ROWS) if row != 3]  # whose prompt leaves no room for its answer
+    trained = trained_by_trl(config_file)
+    assert len(trained) == len(rows)
+    for row, (ids, labels) in zip(rows, trained, strict=True):
+        start = next(place for place, label in enumerate(labels) if label != -100)
+        assert labels == [-100] * start + ids[start:]
+        assert tokenizer.decode(ids[:start]).endswith("<|im_start|>assistant\n")
+        answer = f"{pool[row].response}<|im_end|>\n"
+        text = tokenizer.decode(ids[start:], clean_up_tokenization_spaces=False)
+        assert text == answer or (len(ids) == MAX_LENGTH and answer.startswith(text))
+
+
+def test_every_answer_of_several_is_trained_on_up_to_its_end(config_file, monkeypatch):
+    def two_answers(example):
+        return [
+            *messages_of(example),
+            {"role": "user", "content": "Again."},
+            {"role": "assistant", "content": "No."},
+        ]
+
+    monkeypatch.setattr(export_module, "messages_of", two_answers)
+    config, _ = load_config(config_file)
+    pool = read_pool(config)
+    tokenizer: Any = load_tokenizer(config.model_section)
+    for row, (_, labels) in enumerate(trained_by_trl(config_file)[:3]):
+        text = tokenizer.decode(
+            [label for label in labels if label != -100], clean_up_tokenization_spaces=False
+        )
+        answers = f"{pool[row].response}<|im_end|>No.<|im_end|>"
+        assert text == answers or answers.startswith(text)

@@ -1,0 +1,394 @@
+"""select_s2l.py --write_for: the chosen rows as each stack reads them, whole or not there, never others."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+from huggingface_hub import constants
+
+import select_s2l
+from tests.conftest import in_one_line, write_jsonl
+from utils.artifacts.exports import ExportManifest
+from utils.artifacts.paths import RunPaths, export_in, manifest_in
+from utils.config.load import load_config
+from utils.data.settings import read_pool
+from utils.data.templates import TEMPLATES
+from utils.data.tokenization import tokenize_pool
+from utils.modeling.loading import load_tokenizer
+from utils.process import hub
+from utils.selection import export as export_module
+
+NUM_ROWS = 60
+ALL = ("trl", "axolotl", "llama_factory", "openai", "parquet")
+
+
+def pool_row(row: int) -> dict[str, Any]:
+    """Among them rows with an input, with words of a format, with line separators and right-to-left text."""
+    return {
+        "id": row,
+        "instruction": f"Question {row}? {{input}} \u2028 \u05e9\u05dc\u05d5\u05dd",
+        "input": "" if row % 3 else f"Context {row}",
+        "output": f" Answer {row}\n",
+        "text": "a column that TRL would read",
+        "score": row / 7 if row % 2 else row,
+        "tags": {"kind": "a", "number": row} if row % 5 else None,
+        "source": f"source {row % 2}",
+    }
+
+
+@pytest.fixture
+def config_file(make_target: Any, tokenizer_dir: Path) -> Path:
+    losses_NT = np.random.default_rng(0).gamma(2, 1, (NUM_ROWS, 4))
+    path = make_target([pool_row(row) for row in range(NUM_ROWS)], losses_NT, budget=20, num_clusters=4)
+    values = yaml.safe_load(path.read_text())
+    values["model"] = {"name_or_path": str(tokenizer_dir)}
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def command(config_file: Path, *words: str) -> int:
+    return select_s2l.main(["--config_file", str(config_file), *words])
+
+
+@pytest.fixture
+def chosen(config_file: Path) -> list[int]:
+    assert command(config_file) == 0
+    return np.load(RunPaths("target").subset / "indices.npy").tolist()
+
+
+def folder_for(stack: str) -> Path:
+    return export_in(RunPaths("target").subset, stack)
+
+
+def lines_of(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def rows_for(stack: str) -> list[Any]:
+    return lines_of(folder_for(stack) / "train.jsonl")
+
+
+def messages(row: int) -> list[dict[str, str]]:
+    values = pool_row(row)
+    asked = "\n\n".join(filter(None, [values["instruction"], values["input"]]))
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": values["output"]}]
+
+
+def test_each_stack_gets_the_chosen_rows_in_the_order_of_the_pool(config_file, chosen, capsys):
+    assert command(config_file, "--write_for", *ALL) == 0
+    output = capsys.readouterr().out
+    expected = [messages(row) for row in chosen]
+    assert rows_for("trl") == [{"prompt": turns[:1], "completion": turns[1:]} for turns in expected]
+    for stack in ("axolotl", "llama_factory", "openai"):
+        assert rows_for(stack) == [{"messages": turns} for turns in expected]
+    clusters = np.load(RunPaths("target").subset / "clusters.npy")
+    for stack in ALL:
+        assert lines_of(folder_for(stack) / "rows.jsonl") == [
+            {"row": row, "source": f"source {row % 2}", "cluster": int(clusters[row])} for row in chosen
+        ]
+        names = {path.name for path in folder_for(stack).iterdir()}
+        assert set(ExportManifest.read(manifest_in(folder_for(stack))).checksums or ()) == names - {
+            "manifest.json"
+        }
+        assert all(name in output for name in names)
+        assert "20 rows" in (folder_for(stack) / "README.md").read_text(encoding="utf-8")
+    assert command(config_file) == 0
+    assert "already there" in capsys.readouterr().out
+
+
+def test_the_columns_of_a_table_are_as_they_were(config_file, chosen):
+    assert command(config_file, "--write_for", "parquet") == 0
+    table = pyarrow.parquet.read_table(folder_for("parquet") / "train.parquet")
+    assert table.to_pylist() == [pool_row(row) for row in chosen]
+    assert (
+        table.schema.field("id").type == pyarrow.int64()
+        and table.schema.field("score").type == pyarrow.float64()
+    )
+
+
+def test_types_of_a_parquet_pool_stay(config_file, tmp_path):
+    table = pyarrow.table(
+        {
+            "instruction": [f"Question {row}?" for row in range(NUM_ROWS)],
+            "output": [f"Answer {row}" for row in range(NUM_ROWS)],
+            "day": [datetime.date(2024, 1, 1 + row % 28) for row in range(NUM_ROWS)],
+            "weight": pyarrow.array([0.1] * NUM_ROWS, pyarrow.float32()),
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "pool.parquet")
+    settings = [f"data.path={tmp_path}/pool.parquet", "run_name=typed"]
+    assert command(config_file, *settings) == 0
+    assert command(config_file, "--write_for", "parquet", *settings) == 0
+    subset = RunPaths("typed").subset
+    written = pyarrow.parquet.read_table(export_in(subset, "parquet") / "train.parquet")
+    assert written.schema.equals(table.schema)
+    assert written.equals(table.take(np.load(subset / "indices.npy")))
+
+
+def test_a_column_of_texts_and_objects_is_refused_in_words(config_file, tmp_path, capsys):
+    rows = [
+        {"instruction": "Q", "output": f"A{row}", "mixed": row if row % 2 else {"a": 1}}
+        for row in range(NUM_ROWS)
+    ]
+    write_jsonl(tmp_path / "pool.jsonl", rows)
+    assert command(config_file) == 0
+    assert command(config_file, "--write_for", "trl", "parquet") == 1
+    assert "give each column values of one kind" in capsys.readouterr().err
+    assert not folder_for("parquet").exists()
+
+
+def test_rows_load_as_trl_and_llama_factory_load_them(config_file, chosen, tmp_path):
+    """Both go through `datasets`, with the file that the config names."""
+    import datasets
+
+    assert command(config_file, "--write_for", "trl", "llama_factory") == 0
+    config = yaml.safe_load((folder_for("trl") / "trl.yml").read_text())
+    (entry,) = config["datasets"]
+    read = datasets.load_dataset(**entry, split="train", cache_dir=str(tmp_path / "cache"))
+    assert read.to_list() == rows_for("trl")
+    assert config["max_length"] == 512 and config["completion_only_loss"] is True
+    settings = yaml.safe_load((folder_for("llama_factory") / "llama_factory.yml").read_text())
+    entries = json.loads((Path(settings["dataset_dir"]) / "dataset_info.json").read_text())
+    file = Path(settings["dataset_dir"]) / entries[settings["dataset"]]["file_name"]
+    read = datasets.load_dataset(
+        "json", data_files=str(file), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert read.to_list() == rows_for("llama_factory")
+
+
+def test_llama_factory_skips_no_row(config_file, chosen):
+    """By the rules of its reader of `sharegpt`: the system may begin, then user and assistant by turns."""
+    assert command(config_file, "--write_for", "llama_factory") == 0
+    (entry,) = json.loads((folder_for("llama_factory") / "dataset_info.json").read_text()).values()
+    assert set(entry) == {"file_name", "formatting", "columns", "tags"} and entry["formatting"] == "sharegpt"
+    tags = entry["tags"]
+    for row in rows_for("llama_factory"):
+        turns = row[entry["columns"]["messages"]]
+        turns = turns[1:] if turns[0][tags["role_tag"]] == tags["system_tag"] else turns
+        assert turns and len(turns) % 2 == 0
+        for number, turn in enumerate(turns):
+            assert turn[tags["role_tag"]] == (tags["assistant_tag"] if number % 2 else tags["user_tag"])
+            assert isinstance(turn[tags["content_tag"]], str)
+
+
+def test_configs_of_axolotl_say_how_its_rows_are_read(config_file, chosen):
+    assert command(config_file, "--write_for", "axolotl") == 0
+    config = yaml.safe_load((folder_for("axolotl") / "axolotl.yml").read_text())
+    data_file = str(folder_for("axolotl") / "train.jsonl")
+    assert config["datasets"] == [{"path": data_file, "ds_type": "json", "type": "chat_template"}]
+    assert config["train_on_inputs"] is False and config["sequence_len"] == 512
+    assert command(config_file, "--write_for", "axolotl", "--rendered", "data.max_length=99") == 0
+    config = yaml.safe_load((folder_for("axolotl") / "axolotl.yml").read_text())
+    assert config["datasets"][0]["type"] == "input_output" and config["sequence_len"] == 99
+
+
+@pytest.mark.parametrize("template", ["alpaca", "plain", "radiology"])
+def test_rendered_rows_are_the_texts_and_tokens_that_we_train_on(config_file, template):
+    settings = [f"data.template={template}", f"run_name={template}"]
+    assert command(config_file, *settings) == 0
+    assert command(config_file, "--write_for", "trl", "axolotl", *settings, "--rendered") == 0
+    config, _ = load_config(config_file, settings)
+    pool = read_pool(config)
+    tokenizer = load_tokenizer(config.model_section)
+    tokens = tokenize_pool(pool, tokenizer, template, 512, False)
+    subset = RunPaths(template).subset
+    texts = lines_of(export_in(subset, "trl") / "train.jsonl")
+    segmented = lines_of(export_in(subset, "axolotl") / "train.jsonl")
+    for row, text, segments in zip(np.load(subset / "indices.npy").tolist(), texts, segmented, strict=True):
+        assert text == {"prompt": TEMPLATES[template](pool[row]), "completion": pool[row].response}
+        prompt, response = segments["segments"]
+        assert prompt == {"label": False, "text": text["prompt"]}
+        assert response == {"label": True, "text": f"{text['completion']}<|endoftext|>"}
+        ids = tokenizer(prompt["text"] + response["text"], add_special_tokens=False)["input_ids"]
+        assert ids == tokens.row(row).ids.tolist()
+
+
+def test_rows_of_several_answers_take_the_form_that_trains_on_each(config_file, chosen, monkeypatch):
+    def two_answers(example):
+        return [{"role": role, "content": example.response} for role in ("user", "assistant") * 2]
+
+    monkeypatch.setattr(export_module, "messages_of", two_answers)
+    assert command(config_file, "--write_for", "trl") == 0
+    assert all(set(row) == {"messages"} and len(row["messages"]) == 4 for row in rows_for("trl"))
+    config = yaml.safe_load((folder_for("trl") / "trl.yml").read_text())
+    assert config["assistant_only_loss"] is True and "completion_only_loss" not in config
+
+
+def test_rows_that_llama_factory_would_skip_are_named_and_nothing_is_written(
+    config_file, chosen, monkeypatch, capsys
+):
+    bad = chosen[3:15]
+
+    def some_do_not_alternate(example):
+        number = int(example.response.split()[-1])
+        roles = ("user", "user", "assistant") if number in bad else ("user", "assistant")
+        return [{"role": role, "content": "text"} for role in roles]
+
+    monkeypatch.setattr(export_module, "messages_of", some_do_not_alternate)
+    assert command(config_file, "--write_for", "trl", "llama_factory") == 1
+    message = capsys.readouterr().err
+    assert "--write_for llama_factory: 12 of 20 rows" in message and "LLaMA-Factory" in message
+    assert f"12 rows ({', '.join(map(str, bad[:10]))}, ...)" in message
+    assert not folder_for("trl").exists() and not folder_for("llama_factory").exists()
+    assert command(config_file, "--write_for", "trl", "axolotl", "openai") == 0
+
+
+def test_a_write_that_fails_leaves_what_was_there(config_file, chosen, monkeypatch):
+    assert command(config_file, "--write_for", "trl") == 0
+    before = {path.name: path.read_bytes() for path in folder_for("trl").iterdir()}
+
+    def full_disk(path, rows):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export_module, "_write_lines", full_disk)
+    assert command(config_file, "--write_for", "trl", "--rendered") == 1
+    assert {path.name: path.read_bytes() for path in folder_for("trl").iterdir()} == before
+    assert not list(RunPaths("target").subset.glob(".for_*"))
+
+
+def test_choosing_again_removes_what_was_written_of_the_old_choice(config_file, chosen):
+    assert command(config_file, "--write_for", "trl") == 0
+    assert command(config_file, "--overwrite", "subset.budget=10") == 0
+    assert not folder_for("trl").exists()
+    assert command(config_file, "--write_for", "trl", "subset.budget=10") == 0
+    assert len(rows_for("trl")) == 10
+
+
+def test_what_cannot_be_written_is_refused_in_words(config_file, capsys, monkeypatch):
+    def refused(*words: str) -> str:
+        assert command(config_file, *words) == 1
+        return in_one_line(capsys.readouterr().err)
+
+    assert "no subset in" in refused("--write_for", "trl")
+    assert command(config_file) == 0
+    assert "made from other inputs" in refused("--write_for", "trl", "subset.budget=19")
+    assert "made from other inputs" in refused("--write_for", "trl", "data.limit=40")
+    assert "did you mean 'llama_factory'?" in refused("--write_for", "llama-factory")
+    assert "found openai, expected trl or axolotl" in refused("--write_for", "trl", "openai", "--rendered")
+    assert "model: missing" in refused("--write_for", "axolotl", "--rendered", "model=null")
+    assert "several subsets, expected one" in refused("--write_for", "trl", "subset.budget=[10,20]")
+    assert "give the YAML of that run" in refused(
+        "--write_for", "trl", "subset.same_as=target", "run_name=other"
+    )
+    numbers = ["data=null", "run_name=numbers"]
+    assert command(config_file, *numbers) == 0
+    assert "found row numbers alone" in refused("--write_for", "trl", *numbers)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    assert "found no HF_TOKEN" in refused("--push_to_hub", "me/mine")
+    monkeypatch.setenv("HF_TOKEN", "a-secret")
+    assert "expected OWNER/NAME" in refused("--push_to_hub", "mine")
+    offline = refused("--push_to_hub", "me/mine")
+    assert "HF_HUB_OFFLINE is set" in offline and "a-secret" not in offline
+    for words in (["--rendered"], ["--write_for", "seed=3"], ["--push_to_hub", "me/mine", "--inspect"]):
+        with pytest.raises(SystemExit):
+            command(config_file, *words)
+    assert not folder_for("trl").exists()
+
+
+def test_a_dry_run_checks_and_writes_nothing(config_file, chosen, capsys):
+    assert command(config_file, "--write_for", "trl", "--dry_run", "--rendered") == 0
+    assert "nothing written" in capsys.readouterr().out
+    assert not folder_for("trl").exists()
+    assert command(config_file, "--write_for", "lama_factory", "--dry_run") == 1
+
+
+def test_readmes_say_what_s2l_did(config_file, chosen):
+    """These losses were made elsewhere, so nobody knows what was scored."""
+    assert command(config_file, "--write_for", *ALL) == 0
+    for stack in ("trl", "axolotl", "llama_factory"):
+        text = (folder_for(stack) / "README.md").read_text(encoding="utf-8")
+        assert (
+            "## Which tokens are trained on" in text and "S2L has no scores of its own of these rows" in text
+        )
+        assert "template `alpaca`" in text and "{" not in text
+
+
+class Hub:
+    """A hub in memory, with the methods of huggingface_hub.HfApi that are called."""
+
+    datasets: dict[str, dict[str, bytes]]
+    is_private: dict[str, bool]
+    tokens: set[str]
+
+    def __init__(self, token: str):
+        self.tokens.add(token)
+
+    def repo_exists(self, repo_id: str, *, repo_type: str) -> bool:
+        assert repo_type == "dataset"
+        return repo_id in self.datasets
+
+    def list_repo_files(self, repo_id: str, *, repo_type: str) -> list[str]:
+        return list(self.datasets[repo_id])
+
+    def create_repo(self, repo_id: str, *, repo_type: str, private: bool, exist_ok: bool) -> None:
+        self.datasets.setdefault(repo_id, {".gitattributes": b""})
+        self.is_private[repo_id] = private
+
+    def upload_folder(
+        self,
+        *,
+        repo_id: str,
+        repo_type: str,
+        folder_path: Path,
+        allow_patterns: list[str],
+        commit_message: str,
+    ) -> None:
+        self.datasets[repo_id] |= {name: (folder_path / name).read_bytes() for name in allow_patterns}
+
+
+@pytest.fixture
+def memory_hub(monkeypatch: pytest.MonkeyPatch) -> type[Hub]:
+    Hub.datasets, Hub.is_private, Hub.tokens = {}, {}, set()
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(hub, "hub_answers", lambda: True)
+    monkeypatch.setenv("HF_TOKEN", "a-secret")
+    return Hub
+
+
+def test_a_dataset_on_the_hub_has_the_rows_and_a_card_and_nothing_of_this_machine(
+    config_file, chosen, memory_hub, tmp_path, capsys
+):
+    assert command(config_file, "--push_to_hub", "me/mine", "--dry_run") == 0
+    assert memory_hub.datasets == {} and not folder_for("parquet").exists()
+    assert command(config_file, "--push_to_hub", "me/mine", "--write_for", "trl") == 0
+    output = capsys.readouterr().out
+    assert f"{constants.ENDPOINT}/datasets/me/mine" in output and "without a licence" in output
+    files = memory_hub.datasets["me/mine"]
+    assert set(files) == {".gitattributes", "README.md", "train.parquet", "rows.jsonl"}
+    assert memory_hub.is_private["me/mine"] and memory_hub.tokens == {"a-secret"}
+    card = files["README.md"].decode()
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert header["configs"] == [{"config_name": "default", "data_files": "train.parquet"}]
+    assert "license" not in header
+    fingerprint = read_pool(load_config(config_file)[0]).fingerprint
+    for words in ("s2l, seed 42", fingerprint, "20 rows of 60 selectable ones", "pool.jsonl", "losses.npy"):
+        assert words in card
+    assert "| source 0 | 30 | 10 | 50.0 |" in card and "Not stated." in card
+    assert not any(str(tmp_path).encode() in content or b"a-secret" in content for content in files.values())
+    assert rows_for("trl")
+
+
+def test_a_dataset_that_is_there_is_not_touched(config_file, chosen, memory_hub, capsys):
+    memory_hub.datasets["me/mine"] = {"README.md": b"license: mit"}
+    assert command(config_file, "--push_to_hub", "me/mine") == 1
+    assert "expected a new name" in capsys.readouterr().err
+    assert memory_hub.datasets["me/mine"] == {"README.md": b"license: mit"}
+
+
+def test_the_hubs_own_words_are_told(config_file, chosen, memory_hub, monkeypatch, capsys):
+    def forbidden(self, repo_id, **options):
+        raise RuntimeError("403 Forbidden: you may not write here")
+
+    monkeypatch.setattr(memory_hub, "create_repo", forbidden)
+    assert command(config_file, "--push_to_hub", "me/mine") == 1
+    message = in_one_line(capsys.readouterr().err)
+    assert "you may not write here" in message and str(folder_for("parquet")) in message
+    assert (folder_for("parquet") / "train.parquet").is_file()

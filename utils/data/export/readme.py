@@ -1,0 +1,63 @@
+"""The README beside rows that were written for another stack."""
+
+from ...terminal import counted
+from .notes import filled
+from .origin import ORIGINS_FILE, Origin
+from .segments import SpecialTexts
+from .stacks import DATA_FILE, Form
+
+_SCORED = "S2L scored {}, in at most {} tokens of prompt and response together."
+_NOT_SCORED = (
+    "S2L has no scores of its own of these rows. What is said of them here holds for its `train.py`, which\n"
+    "trains on {}."
+)
+_README = """\
+# The subset of run {run_name} for {title}
+
+{num_rows}, in the order of the pool.
+
+- `{data_file}`: a row on each line, with {columns}.
+  The rows with all their columns, as they were, are in `../subset.jsonl`.
+- `{origins_file}`: of each of these lines its row number in the pool (from 0), its source and its cluster.
+
+{notes}"""
+
+
+def readme(title: str, form: Form, folder: str, origin: Origin, special: SpecialTexts | None) -> str:
+    """Markdown: the files, how to use them, and which tokens are trained on.
+
+    Args:
+        title: of the stack.
+        form: of the rows.
+        folder: where they lie.
+        origin: of the subset.
+        special: the special tokens that are in the text, None where none are.
+    """
+    if origin.scored is None:
+        scored = _NOT_SCORED.format(_what_counts(origin.template))
+    else:
+        template, max_length = origin.scored
+        scored = _SCORED.format(_what_counts(template), max_length)
+    words = {"folder": folder, "template": origin.template, "scored": scored, "special": _in_words(special)}
+    return _README.format(
+        run_name=origin.run_name,
+        title=title,
+        num_rows=counted(origin.num_rows, "row"),
+        data_file=DATA_FILE,
+        columns=form.columns,
+        origins_file=ORIGINS_FILE,
+        notes=filled(form.notes, words),
+    )
+
+
+def _in_words(special: SpecialTexts | None) -> str:
+    if special is None:
+        return "none"
+    beginning = f"`{special.beginning}` at the beginning and " if special.beginning else ""
+    return f"{beginning}`{special.end}` at the end"
+
+
+def _what_counts(template: str) -> str:
+    if template.startswith("chat") or template.endswith(".jinja"):
+        return "each answer and the special token that ends its turn,\nin a chat template"
+    return f"each response and one end-of-sequence token behind\nthe prompt of template `{template}`"

@@ -1,0 +1,194 @@
+"""The stacks that a subset is written for. `--write_for` names some of `STACKS`."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ...config.names import ExportTarget
+from . import notes
+from .messages import Message, alternation_fault, turns_fault
+from .segments import Segment
+
+DATA_FILE = "train.jsonl"
+_MESSAGES = "`messages`, a list of messages (`role`, `content`)"
+
+
+@dataclass(frozen=True)
+class PastedValues:
+    """What a config to paste says of the run.
+
+    Attributes:
+        dataset: a name for the rows.
+        folder: where they lie, as seen from the folder in which the command runs.
+        model: a folder or a name on the hub.
+        max_length: tokens of a row at most.
+    """
+
+    dataset: str
+    folder: str
+    model: str
+    max_length: int
+
+    @property
+    def data_file(self) -> str:
+        return f"{self.folder}/{DATA_FILE}"
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way in which a stack reads rows.
+
+    Attributes:
+        row: what one line holds, from a row's messages, or from its segments in a rendered form.
+        columns: what a line holds, in words.
+        notes: for the README, of `utils.data.export.notes`.
+        configs: file name -> its text.
+        needs_special_texts: whether the special tokens are to be in the text.
+    """
+
+    row: Callable[[Sequence[Any]], dict[str, Any]]
+    columns: str
+    notes: str
+    configs: Callable[[PastedValues], dict[str, str]]
+    needs_special_texts: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack, and the forms in which it reads rows.
+
+    Attributes:
+        title: as it calls itself.
+        answered_once: the form of messages whose last turn alone is the assistant's.
+            None for a stack that takes the columns as they are.
+        answered_often: the form of other messages, None likewise.
+        rendered: the form of exact texts, None for a stack that puts a template around every text.
+        fault: why it cannot train on these messages, None where it can.
+    """
+
+    title: str
+    answered_once: Form | None = None
+    answered_often: Form | None = None
+    rendered: Form | None = None
+    fault: Callable[[Sequence[Message]], str | None] = turns_fault
+
+
+def _messages_row(messages: Sequence[Message]) -> dict[str, Any]:
+    return {"messages": list(messages)}
+
+
+def _prompt_and_answer(messages: Sequence[Message]) -> dict[str, Any]:
+    return {"prompt": list(messages[:-1]), "completion": [messages[-1]]}
+
+
+def _prompt_and_completion(segments: Sequence[Segment]) -> dict[str, Any]:
+    *prompt, completion = segments
+    return {"prompt": "".join(segment["text"] for segment in prompt), "completion": completion["text"]}
+
+
+def _segments_row(segments: Sequence[Segment]) -> dict[str, Any]:
+    return {"segments": list(segments)}
+
+
+def _llama_factory_fault(messages: Sequence[Message]) -> str | None:
+    """It skips rows whose roles do not alternate, and only warns."""
+    return turns_fault(messages) or alternation_fault(messages)
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _trl_config(values: PastedValues, loss: str) -> dict[str, str]:
+    config = {
+        "model_name_or_path": values.model,
+        "output_dir": "out",
+        "datasets": [{"path": "json", "data_files": values.data_file}],
+        "max_length": values.max_length,
+        loss: True,
+    }
+    return {"trl.yml": _yaml(config)}
+
+
+def _axolotl_config(values: PastedValues, kind: str) -> dict[str, str]:
+    config = {
+        "datasets": [{"path": values.data_file, "ds_type": "json", "type": kind}],
+        "train_on_inputs": False,
+        "sequence_len": values.max_length,
+        "excess_length_strategy": "truncate",  # it would drop longer rows
+    }
+    return {"axolotl.yml": _yaml(config)}
+
+
+def _llama_factory_configs(values: PastedValues) -> dict[str, str]:
+    entry = {
+        "file_name": DATA_FILE,
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages"},
+        "tags": {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+            "system_tag": "system",
+        },
+    }
+    config = {
+        "dataset": values.dataset,
+        "dataset_dir": values.folder,
+        "template": "NAME",
+        "cutoff_len": values.max_length,
+    }
+    entries = json.dumps({values.dataset: entry}, indent=2, ensure_ascii=False)
+    return {"dataset_info.json": f"{entries}\n", "llama_factory.yml": _yaml(config)}
+
+
+_TRL_ANSWERED_ONCE = Form(
+    row=_prompt_and_answer,
+    columns="`prompt` and `completion`, lists of messages (`role`, `content`)",
+    notes=notes.TRL_ANSWERED_ONCE,
+    configs=lambda values: _trl_config(values, "completion_only_loss"),
+)
+_TRL_ANSWERED_OFTEN = Form(
+    row=_messages_row,
+    columns=_MESSAGES,
+    notes=notes.TRL_ANSWERED_OFTEN,
+    configs=lambda values: _trl_config(values, "assistant_only_loss"),
+)
+_TRL_RENDERED = Form(
+    row=_prompt_and_completion,
+    columns="`prompt` and `completion`, texts",
+    notes=notes.TRL_RENDERED,
+    configs=lambda values: _trl_config(values, "completion_only_loss"),
+)
+_AXOLOTL_CHAT = Form(
+    row=_messages_row,
+    columns=_MESSAGES,
+    notes=notes.AXOLOTL_CHAT,
+    configs=lambda values: _axolotl_config(values, "chat_template"),
+)
+_AXOLOTL_RENDERED = Form(
+    row=_segments_row,
+    columns="`segments`, a list of `label` (whether it is trained on) and `text`",
+    notes=notes.AXOLOTL_RENDERED,
+    configs=lambda values: _axolotl_config(values, "input_output"),
+    needs_special_texts=True,
+)
+_LLAMA_FACTORY_CHAT = Form(
+    row=_messages_row, columns=_MESSAGES, notes=notes.LLAMA_FACTORY_CHAT, configs=_llama_factory_configs
+)
+# Some providers refuse a line with any other key.
+_OPENAI_CHAT = Form(row=_messages_row, columns=_MESSAGES, notes=notes.OPENAI_CHAT, configs=lambda values: {})
+
+STACKS: dict[ExportTarget, Stack] = {
+    "trl": Stack("TRL", _TRL_ANSWERED_ONCE, _TRL_ANSWERED_OFTEN, _TRL_RENDERED),
+    "axolotl": Stack("axolotl", _AXOLOTL_CHAT, _AXOLOTL_CHAT, _AXOLOTL_RENDERED),
+    "llama_factory": Stack(
+        "LLaMA-Factory", _LLAMA_FACTORY_CHAT, _LLAMA_FACTORY_CHAT, fault=_llama_factory_fault
+    ),
+    "openai": Stack("OpenAI and providers that read its chat format", _OPENAI_CHAT, _OPENAI_CHAT),
+    "parquet": Stack("Parquet"),
+}

@@ -1,0 +1,308 @@
+"""Write a subset that is there as other stacks read it, and upload it to the hub."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..artifacts.checksums import checksum
+from ..artifacts.exports import README, ExportManifest, write_export
+from ..artifacts.files import atomic_write
+from ..artifacts.locks import locked
+from ..artifacts.manifests import Provenance
+from ..artifacts.paths import RunPaths, export_in, manifest_in, run_named
+from ..artifacts.subsets import SubsetManifest, read_clusters, read_composition, read_subset
+from ..artifacts.trajectories.manifest import TrajectoriesManifest
+from ..config.names import ExportTarget, look_up
+from ..config.schema import ModelConfig, RunConfig
+from ..data.containers import is_local
+from ..data.export.card import dataset_card
+from ..data.export.messages import answers_once, conversation_fault, messages_of
+from ..data.export.origin import ORIGINS_FILE, TABLE_FILE, Origin
+from ..data.export.readme import readme
+from ..data.export.segments import SpecialTexts, segments_of, with_special_texts
+from ..data.export.stacks import DATA_FILE, STACKS, Form, PastedValues, Stack
+from ..data.export.table import write_table
+from ..data.rows import Rows
+from ..process.hub import check_upload, upload_dataset
+from ..terminal import counted, first_of
+from .resolve import OwnSubset, own_subset
+
+CARD: ExportTarget = "parquet"  # whose files a dataset on the hub consists of
+_UPLOADED = (README, TABLE_FILE, ORIGINS_FILE)  # and no manifest, which names folders of this machine
+
+
+@dataclass(frozen=True)
+class Export:
+    """The files for one stack.
+
+    Attributes:
+        stack: its name.
+        form: of the rows, None where their columns stay as they are.
+        folder: to write.
+    """
+
+    stack: ExportTarget
+    form: Form | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """What is written of a subset. Every row can be written.
+
+    Attributes:
+        config: of the run.
+        own: its subset and pool.
+        exports: one for each stack.
+        is_rendered: whether the rows are exact texts.
+        special: the tokenizer's special tokens, None where no form needs them.
+        origin: for the README of each.
+        repo: the dataset on the hub that is made, None for none.
+    """
+
+    config: RunConfig
+    own: OwnSubset
+    exports: list[Export]
+    is_rendered: bool
+    special: SpecialTexts | None
+    origin: Origin
+    repo: str | None
+
+
+def plan_export(config: RunConfig, stacks: Sequence[str], is_rendered: bool, repo: str | None) -> ExportPlan:
+    """Open the subset of a run, and look at every row that is to be written.
+
+    Args:
+        config: with a data section.
+        stacks: names as a person gives them.
+        is_rendered: write exact texts instead of messages.
+        repo: OWNER/NAME of a dataset to make on the hub.
+
+    Raises:
+        FileNotFoundError: there is no subset yet.
+        ValueError: an unknown stack, one that takes no exact texts, a subset that was made from something
+            else, rows that a stack cannot train on, or a dataset that cannot be made.
+    """
+    known: dict[str, ExportTarget] = {name: name for name in STACKS}
+    targets: list[ExportTarget] = [look_up(known, name, "--write_for") for name in dict.fromkeys(stacks)]
+    if is_rendered:
+        _refuse_to_render(targets)
+        if config.data_section.has_chat_template:
+            raise ValueError(
+                f"--rendered: found data.template {config.data_section.template}, expected one of texts: "
+                "a stack renders conversations by the chat template of the model, so leave --rendered out"
+            )
+    if repo is not None:
+        targets = list(dict.fromkeys([*targets, CARD]))
+    own = own_subset(config)
+    if not own.pool.has_texts:
+        raise ValueError(
+            f"--write_for: found row numbers alone ({own.pool.name}), expected rows with texts: "
+            "add a `data:` section"
+        )
+    is_answered_once = is_rendered or _check_turns(targets, own)
+    if repo is not None:
+        check_upload(repo)
+    exports = [_export(target, own, is_rendered, is_answered_once) for target in targets]
+    needs_special_texts = any(export.form and export.form.needs_special_texts for export in exports)
+    return ExportPlan(
+        config=config,
+        own=own,
+        exports=exports,
+        is_rendered=is_rendered,
+        special=_special_texts(config.model_section) if needs_special_texts else None,
+        origin=_origin(config, own),
+        repo=repo,
+    )
+
+
+def _refuse_to_render(targets: list[ExportTarget]) -> None:
+    takes_texts = [name for name, stack in STACKS.items() if stack.rendered is not None]
+    others = [target for target in targets if target not in takes_texts]
+    if others:
+        raise ValueError(
+            f"--rendered: found {', '.join(others)}, expected {' or '.join(takes_texts)}, which alone take "
+            "exact texts: write for the others in a command without --rendered"
+        )
+
+
+def _check_turns(targets: list[ExportTarget], own: OwnSubset) -> bool:
+    """Whether each row is answered once, in its last turn. Raises: ValueError naming rows that cannot go."""
+    faults: dict[ExportTarget, dict[str, list[int]]] = {}
+    is_answered_once = True
+    stacks: dict[ExportTarget, Stack] = {
+        target: STACKS[target] for target in targets if STACKS[target].answered_once is not None
+    }
+    for row in own.subset.indices.tolist() if stacks else ():
+        example = own.pool[row]
+        messages = messages_of(example)
+        for target, stack in stacks.items():
+            fault = conversation_fault(example) or stack.fault(messages)
+            if fault is not None:
+                faults.setdefault(target, {}).setdefault(fault, []).append(row)
+        is_answered_once &= not faults and answers_once(messages)
+    if faults:
+        raise ValueError("\n".join(_refusal(faults, len(own.subset.indices))))
+    return is_answered_once
+
+
+def _refusal(faults: dict[ExportTarget, dict[str, list[int]]], num_rows: int) -> Iterator[str]:
+    for target, rows_of in faults.items():
+        num_faulty = len({row for rows in rows_of.values() for row in rows})
+        yield (
+            f"--write_for {target}: {num_faulty:,} of {counted(num_rows, 'row')} cannot be written for "
+            f"{STACKS[target].title} (rows of the pool, from 0):"
+        )
+        for fault, rows in rows_of.items():
+            yield f"  {fault}: {counted(len(rows), 'row')} ({first_of(rows)})"
+    yield "Repair them, keep them out of the choice (subset.exclude), or write for another stack"
+
+
+def _export(target: ExportTarget, own: OwnSubset, is_rendered: bool, is_answered_once: bool) -> Export:
+    stack = STACKS[target]
+    form = stack.answered_once if is_answered_once else stack.answered_often
+    if is_rendered and stack.rendered is not None:
+        form = stack.rendered
+    return Export(target, form, export_in(own.folder, target))
+
+
+def _special_texts(model: ModelConfig) -> SpecialTexts:
+    # Transformers, which selection does without.
+    from ..data.tokenization import check_tokenizer, special_tokens_around_text
+    from ..modeling.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(model)
+    check_tokenizer(tokenizer)
+    before, _ = special_tokens_around_text(tokenizer)
+    return SpecialTexts("".join(tokenizer.convert_ids_to_tokens(before)), str(tokenizer.eos_token))
+
+
+def _origin(config: RunConfig, own: OwnSubset) -> Origin:
+    manifest = own.subset.manifest
+    scoring = _scoring(manifest)
+    return Origin(
+        run_name=config.run_name,
+        num_rows=len(own.subset.indices),
+        pool_name=", ".join(_public_name(part.path) for part in config.data_section.parts),
+        pool_fingerprint=manifest.pool,
+        num_pool_rows=manifest.num_examples,
+        num_selectable=manifest.num_selectable,
+        method=manifest.method,
+        seed=manifest.seed,
+        losses=_losses(manifest, scoring),
+        template=config.data_section.template,
+        scored=None if scoring is None else (scoring.template, scoring.max_length),
+        sources=read_composition(own.folder, manifest)["sources"],
+    )
+
+
+def _scoring(manifest: SubsetManifest) -> TrajectoriesManifest | None:
+    """What made the losses. None without losses, for those made elsewhere, and where they are gone."""
+    if manifest.trajectories_from is None:
+        return None
+    path = RunPaths(run_named(manifest.trajectories_from)).trajectories_manifest
+    return TrajectoriesManifest.read(path) if path.is_file() else None
+
+
+def _losses(manifest: SubsetManifest, scoring: TrajectoriesManifest | None) -> str | None:
+    if manifest.trajectories_from is None:
+        return None
+    words = f"of {_public_name(manifest.trajectories_from)}"
+    model = (scoring.model or {}) if scoring is not None else {}
+    if model.get("name_or_path"):
+        words += f", a fine-tuned {_public_name(model['name_or_path'])}"
+    return words if manifest.steps is None else f"{words}, at steps {first_of(manifest.steps)}"
+
+
+def _public_name(path: str) -> str:
+    """A name on the hub as it is, of a path the last part: where it lies here is nobody's business."""
+    return Path(path).name if is_local(path) or Path(path).exists() else path
+
+
+def run_export(plan: ExportPlan) -> str | None:
+    """Write the files for each stack, then upload.
+
+    Returns: the address of the dataset on the hub, None without.
+
+    Raises: ValueError if another command is choosing for this run, or has chosen since the plan was made.
+    """
+    own = plan.own
+    with locked(own.folder, "another command is choosing the rows of this run"):
+        if not np.array_equal(read_subset(own.folder).indices, own.subset.indices):
+            raise ValueError(f"{own.folder}: found another subset than a moment ago: run the command again")
+        for export in plan.exports:
+            write_export(export.folder, _manifest(plan, export), partial(_write_files, plan, export))
+    if plan.repo is None:
+        return None
+    return upload_dataset(plan.repo, export_in(own.folder, CARD), _UPLOADED)
+
+
+def _manifest(plan: ExportPlan, export: Export) -> ExportManifest:
+    data = plan.config.data_section
+    inputs = {
+        "subset": checksum(manifest_in(plan.own.folder)),
+        "stack": export.stack,
+        "is_rendered": plan.is_rendered and export.form is not None,
+        "template": data.template,
+        "max_length": data.max_length,
+    }
+    return ExportManifest(status="complete", inputs=inputs, provenance=Provenance.now())
+
+
+def _write_files(plan: ExportPlan, export: Export, folder: Path) -> None:
+    own = plan.own
+    indices = own.subset.indices
+    _write_lines(folder / ORIGINS_FILE, _origins(own))
+    if export.form is None:
+        write_table(folder / TABLE_FILE, own.pool, indices)
+        _write_text(folder / README, dataset_card(plan.origin))
+        return
+    _write_lines(folder / DATA_FILE, _rows(plan, export.form, own.pool, indices.tolist()))
+    model = plan.config.model
+    values = PastedValues(
+        dataset=plan.config.run_name,
+        folder=str(export.folder),
+        model=(model.name_or_path if model is not None else None) or "YOUR_MODEL",
+        max_length=plan.config.data_section.max_length,
+    )
+    for name, text in export.form.configs(values).items():
+        _write_text(folder / name, text)
+    title = STACKS[export.stack].title
+    _write_text(folder / README, readme(title, export.form, values.folder, plan.origin, plan.special))
+
+
+def _rows(plan: ExportPlan, form: Form, pool: Rows, rows: Iterable[int]) -> Iterator[dict[str, Any]]:
+    template = plan.config.data_section.template
+    for row in rows:
+        if not plan.is_rendered:
+            yield form.row(messages_of(pool[row]))
+            continue
+        segments = segments_of(pool[row], template)
+        if form.needs_special_texts:
+            assert plan.special is not None
+            segments = with_special_texts(segments, plan.special)
+        yield form.row(segments)
+
+
+def _origins(own: OwnSubset) -> Iterator[dict[str, Any]]:
+    clusters_N = read_clusters(own.folder, own.subset.manifest)
+    names = own.pool.source_names
+    for row in own.subset.indices.tolist():
+        cluster = int(clusters_N[row])
+        source = names[own.pool.source_codes[row]]
+        yield {"row": row, "source": source or None, "cluster": None if cluster < 0 else cluster}
+
+
+def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with atomic_write(path) as file:
+        file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text)
