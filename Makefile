@@ -3,16 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 QUICKSTART := configs/quickstart
+# `make install GPU=1` takes faiss-gpu in place of faiss-cpu, and all later targets keep to it.
+# GPU=0 goes back.
+GPU := $(if $(wildcard $(VENV)/.installed-gpu),1)
+KIND := $(if $(filter-out 0,$(GPU)),-gpu)
+LOCK := requirements$(KIND).lock
+INSTALLED := $(VENV)/.installed$(KIND)
 
-.PHONY: install quickstart quickstart-experiment runs docs tree test test-gpu test-vllm faults lint lock clean
+.PHONY: install quickstart quickstart-experiment runs doctor docs schema tree test test-gpu test-vllm test-stacks faults lint lock clean
 
-install: $(VENV)/.installed
+install: $(INSTALLED)
 
-$(VENV)/.installed: requirements.lock
+# Both kinds of faiss are the module `faiss`, so the other one goes first: pip would overwrite its files and keep its name.
+$(INSTALLED): $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "found $$($(PYTHON) --version), expected Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --requirement requirements.lock
+	rm -f $(VENV)/.installed $(VENV)/.installed-gpu
+	$(RUN) -m pip uninstall -qq --yes faiss-cpu faiss-gpu
+	$(RUN) -m pip install --quiet --requirement $(LOCK)
 	touch $@
 
 # The whole method on a laptop CPU: pool, proxy, trajectories, two subsets, two targets, one table.
@@ -36,9 +45,17 @@ quickstart-experiment: install
 runs: install
 	@$(RUN) -m utils.artifacts.runs
 
+# What this machine has and lacks, and whether the pipeline works on it: for a report of a fault.
+doctor: install
+	@$(RUN) -m utils.doctor
+
 # What follows from the code: docs/config.md from the schema, the README's tree from the docstrings.
 docs: install
 	$(RUN) docs/make_docs.py
+
+# What editors complete and check a YAML by: utils/config/schema.json and experiment.json, from the schema.
+schema: install
+	$(RUN) docs/make_schema.py
 
 tree: install
 	@$(RUN) docs/make_docs.py --tree
@@ -66,6 +83,15 @@ test-vllm: .vllm-venv/.installed
 	rm -rf build s2l.egg-info
 	touch $@
 
+# What select_s2l.py --write_for writes, read and trained on by TRL itself, in an environment of its own.
+test-stacks: .stacks-venv/.installed
+	.stacks-venv/bin/python -m pytest -q tests/data/export/test_trl.py
+
+.stacks-venv/.installed: requirements.lock
+	$(PYTHON) -m venv .stacks-venv
+	.stacks-venv/bin/python -m pip install --quiet --requirement requirements.lock trl==1.16.0
+	touch $@
+
 # Kill every stage at random moments, a thousand times; half an hour on two cores. Fails if anything was lost or left.
 faults: install
 	$(RUN) benchmarks/faults.py --kills 1000
@@ -75,13 +101,16 @@ lint: install
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 
-# Newest versions that pyproject.toml admits, into the lock file.
+# Newest versions that pyproject.toml admits, into the lock files. The second differs in its faiss alone.
 lock:
 	$(PYTHON) -m venv --clear .lock-venv
 	.lock-venv/bin/python -m pip install --quiet '.[test]'
 	{ echo "# Every package, pinned; made by \`make lock\` and installed by every make target. torch brings the CUDA packages of its build."; \
 	  .lock-venv/bin/python -m pip freeze --exclude s2l | grep -Ev '^(nvidia-|cuda-|triton)' | sed -E 's/^(torch==[0-9.]+)\+.*/\1/'; } > requirements.lock
+	.lock-venv/bin/python -m pip install --quiet --no-deps 'faiss-gpu>=1.15,<1.16'
+	{ echo "# requirements.lock with faiss-gpu in place of faiss-cpu; made by \`make lock\` and installed by \`make install GPU=1\`."; \
+	  sed -e 1d -e "s/^faiss-cpu==.*/$$(.lock-venv/bin/python -m pip freeze | grep ^faiss-gpu)/" requirements.lock; } > requirements-gpu.lock
 	rm -rf .lock-venv build s2l.egg-info
 
 clean:
-	rm -rf $(VENV) .vllm-venv res/.cache res/quickstart_*
+	rm -rf $(VENV) .vllm-venv .stacks-venv res/.cache res/quickstart_*

@@ -68,6 +68,23 @@ def site(tmp_path) -> Path:
     return tmp_path / "site"
 
 
+def test_the_doctor_finds_nothing_wrong_where_the_package_is_installed(site, tmp_path):
+    """That needs a pipeline that trains, scores and selects, and all that is no Python file."""
+    assert {"schema.json", "experiment.json"} <= {path.name for path in (site / "s2l/config").iterdir()}
+    answer = subprocess.run(
+        [sys.executable, "-m", "s2l.doctor"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    lines = answer.stdout.splitlines()
+    assert answer.returncode == 0 and lines[-1] == "nothing is wrong", answer.stdout + answer.stderr
+    assert any(line.startswith("self-test") and "trained, scored and chose" in line for line in lines)
+    assert not (tmp_path / "res").exists(), "it leaves nothing behind"
+
+
 def test_a_trainer_of_ones_own_beside_a_utils_of_ones_own(site, make_config, res_dir, tmp_path):
     import train
 
