@@ -3,6 +3,7 @@
     python run_distributed_trajectories.py --config_file configs/pythia-70m-deduped_checkpoints.yml
     python run_distributed_trajectories.py --config_file C --model_path res/RUN --checkpoints 1000,2000
     python run_distributed_trajectories.py --config_file C --checkpoints 1000:5000:1000      (5000 included)
+    python run_distributed_trajectories.py --config_file C --model_path "EleutherAI/pythia-70m@step*000"
     torchrun --nnodes=4 --nproc_per_node=8 run_distributed_trajectories.py --config_file C
 
 Started plainly it runs one worker on each visible GPU (CUDA_VISIBLE_DEVICES is respected), or
@@ -20,11 +21,18 @@ def main(argv: list[str] | None = None) -> int:
     from utils.process.lifetime import end_on_signals
 
     end_on_signals()
-    from utils.config.command_line import make_parser, parse_arguments, run_command
+    from utils.config.command_line import (
+        add_checkpoint_flags,
+        add_show,
+        make_parser,
+        parse_arguments,
+        run_command,
+    )
 
     parser = make_parser(__doc__)
-    parser.add_argument("--model_path", help="folder of checkpoint-<step> folders, default: the run's own")
+    add_checkpoint_flags(parser)
     parser.add_argument("--checkpoints", default="all", help="all (default), 1000,2000 or start:end:step")
+    add_show(parser)
     arguments = parse_arguments(parser, argv)
     return run_command(lambda: _score(arguments))
 
@@ -35,15 +43,22 @@ def _score(arguments) -> int:
     from utils.modeling.settings import model_problems
     from utils.process import torchrun
     from utils.process.lifetime import is_worker
-    from utils.scoring.checkpoints import checkpoint_problems, choose_checkpoints
+    from utils.scoring.checkpoints import (
+        CheckpointQuery,
+        checkpoint_problems,
+        choose_checkpoints,
+        sections_of_checkpoints,
+    )
 
-    wanted = (arguments.model_path, arguments.checkpoints)
+    query = CheckpointQuery(arguments.checkpoints, arguments.model_path, arguments.subfolder)
     checks = {
-        "run_name": lambda name: checkpoint_problems(name, *wanted),
+        "run_name": lambda name: checkpoint_problems(name, query),
         "model": model_problems,
         "data": data_problems,
     }
-    config = read_config(arguments, needs=("model", "data"), checks=checks)
+    defaults = sections_of_checkpoints(query)
+    config = read_config(arguments, needs=("model", "data"), checks=checks, defaults=defaults)
+    chosen = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
     plans_for_all = torchrun.is_first()
     pool = read_pool(config) if plans_for_all else None
 
@@ -66,7 +81,6 @@ def _score(arguments) -> int:
     num_devices = max(launch.size, workers)
     is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue
     overwrite = arguments.overwrite and not is_restart
-    chosen = choose_checkpoints(config.run_name, *wanted)
 
     def plan_for_all() -> ScoringPlan:
         assert pool is not None
@@ -78,6 +92,8 @@ def _score(arguments) -> int:
         print(text)
     if arguments.dry_run:
         print(failed_text(plan.unreadable), file=sys.stderr, end="")
+        if launch.rank == 0:
+            _show_tokens(config, plan, arguments.show)
         return int(bool(plan.unreadable))
     failed = run_scoring(config, plan, launch, overwrite, log_heading=text)
     launch.close()
@@ -85,6 +101,17 @@ def _score(arguments) -> int:
         print(scored_text(plan, failed))
         print(failed_text(failed), file=sys.stderr, end="")
     return int(bool(failed))
+
+
+def _show_tokens(config, plan, wanted: int | None) -> None:
+    from utils.data.shown_tokens import shown_rows
+    from utils.modeling.loading import load_checkpoint_tokenizer, load_tokenizer
+    from utils.reporting.text.tokens import shown_tokens_text
+
+    folders = [folder for folder in plan.checkpoints.values() if folder is not None]
+    settings = config.model_section
+    tokenizer = load_checkpoint_tokenizer(folders[0], settings) if folders else load_tokenizer(settings)
+    print(shown_tokens_text(shown_rows(plan.tokens, tokenizer, plan.scorable_rows, wanted)))
 
 
 if __name__ == "__main__":

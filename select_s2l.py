@@ -7,6 +7,9 @@
     python select_s2l.py --config_file configs/<target>.yml --stability
     python select_s2l.py --config_file configs/<target>.yml --explain 1234
     python select_s2l.py --config_file configs/<target>.yml --inspect --export never_learnt rows.txt
+    python select_s2l.py --config_file configs/<target>.yml --write_for trl axolotl llama_factory
+    python select_s2l.py --config_file configs/<target>.yml --write_for trl axolotl --rendered
+    python select_s2l.py --config_file configs/<target>.yml --push_to_hub OWNER/NAME
 
 The config's subset section says how. Before it, the proxy's trajectories must be there
 (run_distributed_trajectories.py), or an .npy file of losses, one row per example and one column per
@@ -15,6 +18,9 @@ checkpoint. A smaller budget chooses a part of what a larger one chooses.
 Three ways to look instead of choosing: --stability asks whether other seeds or checkpoints would have chosen
 the same (writes subset/stability.json), --explain why one row is in the subset or not, --inspect which
 trajectories were never learnt, forgotten, known from the start, identical or unscorable (needs no subset).
+
+A subset that was made goes elsewhere by --write_for: subset/for_<stack>/ gets the rows as that stack reads
+them, its config to paste, and a README that says which tokens it trains on.
 """
 
 import sys
@@ -34,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
     end_on_signals()
     from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
-    from utils.config.names import TrajectoryKind
+    from utils.config.names import ExportTarget, TrajectoryKind
     from utils.data.settings import data_problems
 
     kinds = ", ".join(get_args(TrajectoryKind))
@@ -49,6 +55,22 @@ def main(argv: list[str] | None = None) -> int:
     look.add_argument(
         "--inspect", action="store_true", help="what the trajectories are like, by source, with examples"
     )
+    look.add_argument(
+        "--write_for",
+        nargs="+",
+        metavar="STACK",
+        help=f"write the made subset as these stacks read it ({', '.join(get_args(ExportTarget))})",
+    )
+    parser.add_argument(
+        "--rendered",
+        action="store_true",
+        help="with --write_for trl or axolotl: exact texts by data.template, for equal prompts everywhere",
+    )
+    parser.add_argument(
+        "--push_to_hub",
+        metavar="OWNER/NAME",
+        help="make a private dataset of the made subset on the hub, with a card; the key is $HF_TOKEN",
+    )
     parser.add_argument(
         "--export",
         nargs=2,
@@ -60,6 +82,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(parser, argv)
     if arguments.export and not arguments.inspect:
         parser.error("--export: found no --inspect beside it, expected both: --inspect --export KIND FILE")
+    if arguments.rendered and not arguments.write_for:
+        parser.error("--rendered: found no --write_for beside it, expected both: --write_for trl --rendered")
+    if arguments.push_to_hub and (arguments.stability or arguments.inspect or arguments.explain is not None):
+        parser.error("--push_to_hub: found a look at the subset beside it, expected --write_for or nothing")
+    _give_settings_back(arguments)
+    if arguments.write_for == []:
+        parser.error("--write_for: found settings alone, expected names of stacks behind it")
 
     def command() -> int:
         config = read_config(arguments, needs=("subset",), checks={"data": data_problems})
@@ -67,6 +96,13 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     return run_command(command)
+
+
+def _give_settings_back(arguments: "argparse.Namespace") -> None:
+    """--write_for takes all words up to the next flag, settings that stand behind its stacks among them."""
+    if arguments.write_for is not None:
+        arguments.overrides += [word for word in arguments.write_for if "=" in word]
+        arguments.write_for = [word for word in arguments.write_for if "=" not in word]
 
 
 def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
@@ -80,6 +116,8 @@ def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
         print(explanation_text(explain_row(config, arguments.explain)))
     elif arguments.inspect:
         _inspect(config, exports_of(arguments.export), arguments.dry_run)
+    elif arguments.write_for or arguments.push_to_hub:
+        _export(arguments, config)
     else:
         select(config, arguments.overwrite, arguments.dry_run)
 
@@ -113,6 +151,18 @@ def _inspect(config: "RunConfig", exports: "list[Export]", dry_run: bool) -> Non
         else:
             export_rows(rows, export.path)
             print(f"\n{text}")
+
+
+def _export(arguments: "argparse.Namespace", config: "RunConfig") -> None:
+    from utils.reporting.text.export import export_plan_text, export_text
+    from utils.selection.export import plan_export, run_export
+
+    plan = plan_export(config, arguments.write_for or [], arguments.rendered, arguments.push_to_hub)
+    print(export_plan_text(plan))
+    if arguments.dry_run:
+        print("dry run: nothing written")
+        return
+    print(export_text(plan, run_export(plan)))
 
 
 def select(config: "RunConfig", overwrite: bool = False, dry_run: bool = False) -> None:

@@ -15,17 +15,20 @@ import utils.process.environment  # noqa: F401 (first, for its message)
 if TYPE_CHECKING:
     import argparse
 
+    import numpy as np
+
     from utils.config.schema import RunConfig
-    from utils.training.plan import TrainingPlan
+    from utils.training.plan import TrainingPlan, TrainingSetup
 
 
 def main(argv: list[str] | None = None) -> int:
     from utils.process.lifetime import end_on_signals
 
     end_on_signals()
-    from utils.config.command_line import make_parser, parse_arguments, run_command
+    from utils.config.command_line import add_show, make_parser, parse_arguments, run_command
 
     parser = make_parser(__doc__)
+    add_show(parser)
     parser.add_argument("--wandb_key", help="better: set WANDB_API_KEY. torchrun shows arguments in `ps`")
     arguments = parse_arguments(parser, argv, takes_wandb_key=True)
     return run_command(lambda: _train(arguments))
@@ -80,6 +83,7 @@ def _train(arguments: "argparse.Namespace") -> int:
                 print(selection_plan_text(chosen))
                 if arguments.dry_run:
                     print(training_plan_text(setup.summary))
+                    _show_tokens(config, setup, pool.usable_rows, arguments.show)
                 else:
                     result = run_selection(chosen)
                     print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")
@@ -93,11 +97,22 @@ def _train(arguments: "argparse.Namespace") -> int:
         print(remarks_text(chosen.remarks), file=sys.stderr, end="")
         print(text, flush=True)
     if arguments.dry_run:
+        if state.is_main_process:
+            _show_tokens(config, plan, plan.rows, arguments.show)
         return 0
     failed = _run(config, plan, text)
     if state.is_main_process:
         print(failed_text(failed), file=sys.stderr, end="")
     return int(bool(failed))
+
+
+def _show_tokens(config: "RunConfig", setup: "TrainingSetup", rows: "np.ndarray", wanted: int | None) -> None:
+    from utils.data.shown_tokens import shown_rows
+    from utils.modeling.loading import load_tokenizer
+    from utils.reporting.text.tokens import shown_tokens_text
+
+    tokenizer = load_tokenizer(config.model_section)
+    print(shown_tokens_text(shown_rows(setup.tokens, tokenizer, rows, wanted)))
 
 
 def _run(config: "RunConfig", plan: "TrainingPlan", text: str) -> dict[int, str]:

@@ -279,8 +279,9 @@ def what_others_train(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     tokens = tokenize_pool(pool, tokenizer, "alpaca", MAX_LENGTH, False)
     rows = []
     for row in rows_in_order(arguments, tokens):
-        ids, start = tokens.row(int(row))
-        rows.append({"input_ids": ids.tolist(), "labels": [IGNORED] * start + ids[start:].tolist()})
+        encoded = tokens.row(int(row))
+        labels = np.where(encoded.is_response, encoded.ids, IGNORED)
+        rows.append({"input_ids": encoded.ids.tolist(), "labels": labels.tolist()})
     model: Any = AutoModelForCausalLM.from_pretrained(
         arguments.folder / "model", dtype=torch.float32, attn_implementation=arguments.attention
     )

@@ -109,6 +109,10 @@ EXAMPLES = {
         "evaluation: {benchmarks: {gsm8k: public}, num_fewshot: 4, fewshot: solved.jsonl}"
     ),
     "evaluation.fewshot": "evaluation: {benchmarks: {gsm8k: public}, num_fewshot: 4, fewshot: solved.jsonl}",
+    "data.score_turns": "data: {path: talk.jsonl, format: messages, template: chat, score_turns: last}",
+    "data.score_roles": (
+        "data: {path: talk.jsonl, format: messages, template: chat, score_roles: [assistant, tool_call]}"
+    ),
     "evaluation.chat_template": "evaluation: {benchmarks: {gsm8k: public}, chat_template: true}",
     "evaluation.max_tokens_per_batch": "evaluation: {heldout: heldout.jsonl, max_tokens_per_batch: 4096}",
     "evaluation.limit": "evaluation: {tasks: [arc_easy], limit: {arc_easy: 200}}",
@@ -125,7 +129,9 @@ Unknown keys are refused, and all errors are shown at once. A training needs `ru
 `data.path`. Selection needs `run_name` and `subset`.
 Relative paths count from the folder in which the command is run.
 
-A key that no YAML under [configs](../configs) uses has an example here.
+Editors complete and check these keys by `utils/config/schema.json` and `experiment.json`, which the YAMLs
+under [configs](../configs) name in their first lines. `make schema` makes them.
+A key that no such YAML uses has an example here.
 """
 
 

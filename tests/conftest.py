@@ -242,14 +242,13 @@ def plain_losses(model: Any, tokens: Any) -> np.ndarray:
 
     losses = []
     for row in range(len(tokens)):
-        ids, start = tokens.row(row)
-        ids = torch.tensor(ids)[None]
+        encoded = tokens.row(row)
+        ids, start = torch.tensor(encoded.ids)[None], encoded.start
         with torch.no_grad():
             if tokens.is_encoder_decoder:
                 loss = model(input_ids=ids[:, :start], labels=ids[:, start:]).loss
             else:
-                labels = ids.clone()
-                labels[:, :start] = -100
+                labels = ids.masked_fill(~torch.tensor(encoded.is_response)[None], -100)
                 loss = model(input_ids=ids, labels=labels).loss
         losses.append(loss.item() if tokens.num_response_tokens[row] else np.nan)
     return np.array(losses)

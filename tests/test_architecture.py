@@ -18,6 +18,8 @@ LAYERS = [
     {"data", "modeling"},
     STAGES,
     {"reporting"},
+    {"pipeline"},
+    {"doctor"},
 ]
 LIGHT = [
     "utils/terminal.py",

@@ -9,6 +9,7 @@ import yaml
 from tests.conftest import PROJECT
 from utils.artifacts.manifests import write_config
 from utils.artifacts.paths import RunPaths
+from utils.config.experiment import load_experiment
 from utils.config.load import as_yaml, load_config
 from utils.config.names import SYNONYMS
 from utils.config.problems import known_keys
@@ -194,7 +195,7 @@ def test_no_words_of_pydantic_reach_a_user(yaml_file):
 run_name: a/b
 seed: -1
 model: {name_or_path: 3, dtype: float33, trust_remote_code: 7, lora: {r: x, dropout: 1.0}}
-data: {path: [p], max_length: 0, columns: {a: 3}, limit: 1.5}
+data: {path: [3], max_length: 0, columns: {a: 3}, limit: 1.5}
 checkpoints: 3
 train_args: 7
 trajectories: {also: [confidenc]}
@@ -451,3 +452,10 @@ def test_a_value_survives_the_command_line_and_the_config_that_is_written(value,
     assert config.train_args["any"] == value and type(config.train_args["any"]) is type(value)
     write_config(RunPaths("a"), config)
     assert load_config(RunPaths("a").config)[0] == config
+
+
+def test_the_yaml_of_a_run_and_that_of_an_experiment_are_told_apart():
+    with pytest.raises(ValueError, match=r"the YAML of an experiment.*give it to run_experiment\.py"):
+        load_config(PROJECT / "configs/quickstart/experiment.yml")
+    with pytest.raises(ValueError, match="the YAML of a run, expected one of an experiment"):
+        load_experiment(PROJECT / "configs/quickstart/proxy.yml")

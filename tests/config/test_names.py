@@ -8,6 +8,7 @@ from utils.artifacts.trajectories.write import KEPT
 from utils.config import names
 from utils.config.load import load_config
 from utils.config.schema import SELECTION_PRESETS
+from utils.data.export.stacks import STACKS
 from utils.data.formats import FORMATS
 from utils.data.templates import TEMPLATES
 from utils.evaluation.questions.files import MATH_SETS
@@ -17,7 +18,8 @@ from utils.selection.methods.table import METHODS
 TABLES = {
     "SelectionMethod": METHODS,
     "DataFormat": FORMATS,
-    "PromptTemplate": TEMPLATES,
+    "PromptTemplate": [*TEMPLATES, "chat"],
+    "ExportTarget": STACKS,
     "SelectionPreset": SELECTION_PRESETS,
     "KMeansInit": INIT_METHODS,
     "KeptScore": KEPT,

@@ -15,6 +15,7 @@ from utils.data.batching import IGNORED, pad_rows
 from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES
+from utils.data.token_rows import TokenRow
 from utils.data.tokenization import special_tokens_around_text, tokenize_pool
 from utils.data.truncation import truncation_of
 from utils.modeling.loading import load_tokenizer
@@ -59,7 +60,8 @@ def test_sequence_is_what_the_model_sees_and_the_mask_starts_at_the_seam(
     if bos:
         add_bos(tokenizer)
     tokens = tokenized(tmp_path, [{"instruction": instruction, "output": response}], tokenizer, max_length)
-    ids, start = tokens.row(0)
+    encoded = tokens.row(0)
+    ids, start = encoded.ids, encoded.start
     prompt = TEMPLATES["alpaca"](Example(instruction, response))
     plain = tokenizer(prompt + response, add_special_tokens=False)["input_ids"]
     assert ids.tolist() == ([0] * bos + plain + [0])[:max_length]
@@ -76,7 +78,8 @@ def test_token_across_the_seam_counts_as_response(tmp_path, res_dir, tokenizer_d
     pieces = tokenizer.convert_ids_to_tokens(tokenizer("3 + 4")["input_ids"])
     assert "Ġ+" in pieces
     tokens = tokenized(tmp_path, [{"instruction": "3 ", "output": "+ 4"}], tokenizer, template="plain")
-    ids, start = tokens.row(0)
+    encoded = tokens.row(0)
+    ids, start = encoded.ids, encoded.start
     assert tokenizer.convert_ids_to_tokens(ids[start:].tolist()) == [
         "Ġ+",
         *pieces[pieces.index("Ġ+") + 1 :],
@@ -87,14 +90,15 @@ def test_token_across_the_seam_counts_as_response(tmp_path, res_dir, tokenizer_d
 def test_end_of_sequence_is_there_once_and_not_in_a_cut_row(tmp_path, res_dir, tokenizer):
     rows = [{"instruction": "a", "output": text} for text in ("b", "b<|endoftext|>", "b" * 400)]
     tokens = tokenized(tmp_path, rows, tokenizer, max_length=120)
-    ends = [(tokens.row(row)[0] == 0).sum() for row in range(3)]
+    ends = [(tokens.row(row).ids == 0).sum() for row in range(3)]
     assert ends == [1, 1, 0]
-    assert [int(tokens.row(row)[0][-1]) == 0 for row in range(3)] == [True, True, False]
+    assert [int(tokens.row(row).ids[-1]) == 0 for row in range(3)] == [True, True, False]
 
 
 def test_beginning_of_sequence_is_there_if_the_tokenizer_adds_one(tmp_path, res_dir, with_bos):
     assert special_tokens_around_text(with_bos) == ([0], [])
-    ids, start = tokenized(tmp_path, [{"instruction": "a", "output": "b"}], with_bos).row(0)
+    encoded = tokenized(tmp_path, [{"instruction": "a", "output": "b"}], with_bos).row(0)
+    ids, start = encoded.ids, encoded.start
     assert ids[0] == 0 and ids[-1] == 0 and (ids == 0).sum() == 2
     assert with_bos.decode(ids[start:-1]) == "b"
 
@@ -102,9 +106,11 @@ def test_beginning_of_sequence_is_there_if_the_tokenizer_adds_one(tmp_path, res_
 def test_encoder_decoder_gets_prompt_and_response_on_their_sides(tmp_path, res_dir, tokenizer):
     rows = [{"instruction": "add 1 and 2", "output": "3"}, {"instruction": "x" * 300, "output": "4" * 300}]
     tokens = tokenized(tmp_path, rows, tokenizer, max_length=50, is_encoder_decoder=True)
-    ids, start = tokens.row(0)
+    encoded = tokens.row(0)
+    ids, start = encoded.ids, encoded.start
     assert start <= 50 and tokenizer.decode(ids[start:]) == "3<|endoftext|>"
-    long_ids, long_start = tokens.row(1)
+    encoded = tokens.row(1)
+    long_ids, long_start = encoded.ids, encoded.start
     assert long_start == 50 and len(long_ids) == 100, "each side is cut on its own"
     batch = pad_rows([tokens.row(0), tokens.row(1)], 0, True)
     assert batch["labels"][0, 2:].eq(IGNORED).all() and batch["attention_mask"].sum(1).tolist() == [start, 50]
@@ -128,7 +134,11 @@ def test_tokens_are_made_once_per_pool_template_tokenizer_and_length(tmp_path, r
 
 
 def test_padding_never_enters_a_mask_or_a_label():
-    batch = pad_rows([(np.arange(5), 2), (np.arange(3), 3)], pad_id=9, is_encoder_decoder=False)
+    batch = pad_rows(
+        [TokenRow(np.arange(5), np.arange(5) >= 2), TokenRow(np.arange(3), np.zeros(3, bool))],
+        pad_id=9,
+        is_encoder_decoder=False,
+    )
     assert batch["input_ids"].tolist() == [[0, 1, 2, 3, 4], [0, 1, 2, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
     assert batch["labels"].tolist() == [[IGNORED, IGNORED, 2, 3, 4], [IGNORED] * 5]

@@ -15,6 +15,7 @@ import evaluate_run
 from tests.conftest import ARCHITECTURES, PROJECT, write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.config.schema import DataConfig, EvaluationConfig, ModelConfig
+from utils.data.chat import chat_template_of
 from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES, alpaca_prompt
@@ -196,23 +197,17 @@ def test_each_set_is_read_as_its_authors_publish_it(tmp_path, name, row, questio
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
-def test_the_prompt_is_the_training_template(template, tokenizer_dir):
-    tokenizer = load_tokenizer(
-        ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir))
-    )
+def test_the_prompt_is_the_training_template(template):
     texts = ["2 + 3?", "[3]", "{{ 7 }} {input} ", "\n a", "12"]
     task = question_task("gsm8k", bare_questions(*texts), [], TEMPLATES[template], EvaluationConfig())
-    assert prompts_of(task, tokenizer, False) == [TEMPLATES[template](Example(text, "")) for text in texts]
+    assert prompts_of(task, None) == [TEMPLATES[template](Example(text, "")) for text in texts]
 
 
-def test_solved_examples_stand_before_each_question_as_in_training(tokenizer_dir):
-    tokenizer = load_tokenizer(
-        ModelConfig(architecture=ARCHITECTURES["gpt_neox"], tokenizer=str(tokenizer_dir))
-    )
+def test_solved_examples_stand_before_each_question_as_in_training():
     shots = [Example("1 + 1", "The answer is 2"), Example("[3]", "[5]", "with input")]
     task = question_task("math", bare_questions("2 + 3"), shots, alpaca_prompt, EvaluationConfig())
     expected = "".join(alpaca_prompt(shot) + shot.response + "\n\n" for shot in shots)
-    assert prompts_of(task, tokenizer, False) == [expected + alpaca_prompt(Example("2 + 3", ""))]
+    assert prompts_of(task, None) == [expected + alpaca_prompt(Example("2 + 3", ""))]
 
 
 def with_chat_template(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -231,10 +226,12 @@ def test_a_chat_template_takes_the_place_of_the_training_template(make_config, t
     file = write_jsonl(tmp_path / "questions.jsonl", QUESTIONS)
     config = write_config(make_config, tmp_path, benchmarks={"known": str(file)}, chat_template=True)
     assert run_evaluation(config, f"model.tokenizer={tmp_path / 'chatty'}") == 0
-    assert read("known")["inputs"]["template"] == "chat" and read("known")["questions"] == 3
+    assert read("known")["inputs"]["template"].startswith("chat:") and read("known")["questions"] == 3
     shots = [Example("1", "2")]
     task = question_task("known", bare_questions("3"), shots, TEMPLATES["plain"], EvaluationConfig())
-    assert prompts_of(task, tokenizer, True) == ["<|endoftext|>[user]1[assistant]2[user]3[assistant]"]
+    assert prompts_of(task, chat_template_of("chat", tokenizer)) == [
+        "<|endoftext|>[user]1[assistant]2[user]3[assistant]"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +245,7 @@ def test_a_prompt_alone_is_tokenized_as_before_a_response(
     )
     row = {"instruction": instruction, "output": "The answer is 5"}
     pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", [row]))))
-    ids, _ = tokenize_pool(pool, tokenizer, template, 512, False).row(0)
+    ids = tokenize_pool(pool, tokenizer, template, 512, False).row(0).ids
     (prompt,) = encode_prompts(tokenizer, [TEMPLATES[template](pool[0])], False)
     assert ids[: len(prompt)].tolist() == prompt
 
@@ -321,7 +318,7 @@ def test_batches_save_most_forward_passes(tokenizer_dir):
     counts = []
     responses = []
     for batch in (1, 20):
-        language_model = TransformersModel(model, tokenizer, ends_as_configured=False)
+        language_model = TransformersModel(model, tokenizer, chat=None)
         language_model.fit_batches(batch, 1)
         passes.clear()
         with torch.inference_mode():

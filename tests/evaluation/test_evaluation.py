@@ -22,6 +22,7 @@ from utils.data.batching import pad_rows
 from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.templates import alpaca_prompt, plain_prompt
+from utils.data.token_rows import TokenRow
 from utils.data.tokenization import tokenize_pool
 from utils.evaluation import run as stage
 from utils.evaluation.answers import comparison
@@ -99,11 +100,12 @@ def trained(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     return train
 
 
-def training_row(tokenizer: Any, is_encoder_decoder: bool) -> Callable[[dict[str, str]], tuple[Any, int]]:
-    def encode(row: dict[str, str]) -> tuple[Any, int]:
+def training_row(tokenizer: Any, is_encoder_decoder: bool) -> Callable[[dict[str, str]], TokenRow]:
+    def encode(row: dict[str, str]) -> TokenRow:
         (prompt,) = encode_prompts(tokenizer, [row["instruction"]], is_encoder_decoder)
         response = tokenizer(row["output"], add_special_tokens=False)["input_ids"]
-        return np.array([*prompt, *response, tokenizer.eos_token_id]), len(prompt)
+        ids = np.array([*prompt, *response, tokenizer.eos_token_id])
+        return TokenRow(ids, np.arange(len(ids)) >= len(prompt))
 
     return encode
 
@@ -124,7 +126,7 @@ def generate(
 ) -> list[Response]:
     questions = [Question(row, Example(prompt, ""), Gold("1")) for row, prompt in enumerate(prompts)]
     settings = EvaluationConfig(heldout="x", max_new_tokens=max_new_tokens, stop=stop or [])
-    language_model = TransformersModel(*loaded, ends_as_configured=False)
+    language_model = TransformersModel(*loaded, chat=None)
     language_model.fit_batches(batch, 1)
     return ask(language_model, question_task("any", questions, [], plain_prompt, settings), chat=False)
 
@@ -199,7 +201,8 @@ def test_prompts_are_tokenized_as_in_training(tokenizer_dir, res_dir, tmp_path, 
     tokens = tokenize_pool(pool, tokenizer, "alpaca", 512, is_encoder_decoder)
     prompts = encode_prompts(tokenizer, [alpaca_prompt(example) for example in pool], is_encoder_decoder)
     for row, prompt in enumerate(prompts):
-        ids, start = tokens.row(row)
+        encoded = tokens.row(row)
+        ids, start = encoded.ids, encoded.start
         assert prompt[0] == 0 and prompt == ids[:start].tolist()
 
 
@@ -279,8 +282,8 @@ def test_heldout_loss_equals_a_plain_loop(run, trained, tokenizer_dir, family, t
     model = load_checkpoint(trained(family), settings)
     losses: dict[str, list[float]] = {}
     for row in rows:
-        ids, start = training_row(tokenizer, family == "t5")(row)
-        ids = torch.tensor(ids)[None]
+        encoded = training_row(tokenizer, family == "t5")(row)
+        ids, start = torch.tensor(encoded.ids)[None], encoded.start
         with torch.no_grad():
             if family == "t5":
                 losses.setdefault(row["source"], []).append(

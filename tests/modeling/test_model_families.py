@@ -271,7 +271,8 @@ def losses_from_logits(model: Any, tokens: TokenizedPool) -> np.ndarray:
     """As `plain_losses`, for a model whose own loss is not that of the next token."""
     losses = []
     for row in scored_rows(tokens):
-        ids, start = tokens.row(row)
+        encoded = tokens.row(row)
+        ids, start = encoded.ids, encoded.start
         ids = torch.tensor(ids)[None]
         with torch.no_grad():
             if tokens.is_encoder_decoder:
@@ -437,7 +438,13 @@ def test_losses_do_not_depend_on_the_longest_row(make_model, monkeypatch, kind, 
 
 
 def _only(tokens: TokenizedPool, row: int) -> TokenizedPool:
-    ids, start = tokens.row(row)
+    encoded = tokens.row(row)
+    ids, start = encoded.ids, encoded.start
     return dataclasses.replace(
-        tokens, tokens_S=ids, offsets=np.array([0, len(ids)]), response_starts=np.array([start], np.int32)
+        tokens,
+        tokens_S=ids,
+        offsets=np.array([0, len(ids)]),
+        is_response_S=encoded.is_response,
+        response_starts=np.array([start], np.int32),
+        num_response_tokens=tokens.num_response_tokens[[row]],
     )

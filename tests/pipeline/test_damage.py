@@ -168,7 +168,15 @@ def test_no_target_is_trained_on_a_damaged_subset(pipeline, capsys, damage):
 
 
 @pytest.mark.parametrize(
-    "name", ["tokens.bin", "offsets.npy", "response_starts.npy", "whole_lengths.npy", "manifest.json"]
+    "name",
+    [
+        "tokens.bin",
+        "offsets.npy",
+        "is_response.bin",
+        "response_starts.npy",
+        "whole_lengths.npy",
+        "manifest.json",
+    ],
 )
 def test_a_damaged_cache_of_tokens_is_made_again(pipeline, capsys, name):
     for damage in DAMAGES:

@@ -108,7 +108,7 @@ def test_losses_do_not_depend_on_padding_side_with_and_without_bos(
     assert tokenizer.padding_side == padding_side
     pool = Pool(DataConfig(path=str(write_jsonl(folder / "pool.jsonl", pool_rows(20))), max_length=LENGTH))
     tokens = tokenize_pool(pool, tokenizer, data.draw(st.sampled_from(["alpaca", "plain"])), LENGTH, False)
-    assert (tokens.row(0)[0][0] == 0) == has_bos
+    assert (tokens.row(0).ids[0] == 0) == has_bos
     model = load_base_model(config, tokenizer, seed=0).eval()
     scorer = scorer_of(model, tokens, prefix=data.draw(st.booleans()))
     rows = np.array(data.draw(st.permutations(scorable(tokens))))
@@ -212,7 +212,8 @@ def test_probabilities_and_embeddings_are_those_of_a_plain_loop(tiny):
     assert losses.max_probability_B is None and losses.embeddings_BH is None
     np.testing.assert_allclose(losses.losses_B, scores.losses_B, atol=1e-6)
     for position, row in enumerate(rows):
-        ids, start = tokens.row(row)
+        encoded = tokens.row(row)
+        ids, start = encoded.ids, encoded.start
         with torch.no_grad():
             output = model(input_ids=torch.tensor(ids)[None], output_hidden_states=True)
         probability_LV = output.logits[0, start - 1 : -1].softmax(-1)
@@ -239,7 +240,9 @@ def test_shared_prefix_is_shared_and_leaves_a_token_before_each_response(rows, a
         folder=Path(),
         tokens_S=np.concatenate([ids for ids, _ in sequences]).astype(np.uint16),
         offsets=np.cumsum([0, *(len(ids) for ids, _ in sequences)]),
+        is_response_S=np.concatenate([np.arange(len(ids)) >= start for ids, start in sequences]),
         response_starts=np.array([start for _, start in sequences], np.int32),
+        num_response_tokens=np.array([len(ids) - start for ids, start in sequences], np.int32),
         whole_lengths=np.array([len(ids) for ids, _ in sequences], np.int32),
         whole_responses=np.array([len(ids) - start for ids, start in sequences], np.int32),
         manifest=TokensManifest(status="complete", inputs={}),
@@ -394,7 +397,7 @@ def test_out_of_memory_halves_the_batches_and_goes_on(make_config, res_dir, caps
     room = 600
 
     def score_in_little_memory(self, rows):
-        if len(rows) * max(len(ids) for ids, _ in rows) > room:
+        if len(rows) * max(map(len, rows)) > room:
             raise torch.OutOfMemoryError
         return score(self, rows)
 

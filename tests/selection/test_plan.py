@@ -5,6 +5,7 @@ Legend: N examples of the pool, T checkpoints.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from hypothesis import strategies as st
 
 import select_s2l
 from tests.artifacts.examples import SCORING_INPUTS
+from tests.conftest import in_one_line, pool_rows
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
+from utils.config.load import load_config
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
+from utils.reporting.text.selection import selection_plan_text
 from utils.selection.limits import check_token_budget, find_limits
 from utils.selection.methods.table import METHODS
 from utils.selection.plan import SelectionPlan, plan_selection
@@ -493,3 +497,20 @@ def test_limits_of_the_plan_name_the_subset_that_is_extended(config_file, capsys
     capsys.readouterr()
     assert command(config_file, "run_name=new", "subset.extend=target", "subset.budget=80", "--dry_run") == 0
     assert "extend target" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("method", "num_gpus", "words"),
+    [
+        ("s2l", 0, []),
+        ("s2l", 1, ["k-means on 1 GPU"]),
+        ("s2l", 2, ["k-means on 2 GPUs"]),
+        ("random", 2, []),
+    ],
+)
+def test_a_plan_says_on_how_many_gpus_clusters_are_found(make_target, monkeypatch, method, num_gpus, words):
+    monkeypatch.setattr("utils.selection.plan.num_gpus", lambda: num_gpus)
+    losses_NT = np.random.default_rng(0).gamma(2, 1, (40, 3))
+    config, _ = load_config(make_target(pool_rows(40), losses_NT, budget=10, method=method))
+    text = in_one_line(selection_plan_text(plan_selection(config)))
+    assert re.findall(r"k-means on \d+ GPUs?", text) == words

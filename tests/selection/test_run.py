@@ -253,6 +253,19 @@ def test_one_source_or_none_is_defined(place, capsys):
     assert "no row has a source" not in capsys.readouterr().err
 
 
+def test_sources_that_are_numbers_or_missing_are_said(place, capsys):
+    rows = [json.loads(line) for line in (place / "pool.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["source"] = {"gsm": 3, 'quoted "one"': 1.0}.get(row["source"])
+    write_jsonl(place / "pool.jsonl", rows)
+    selected(config_of(place, "numbers"))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "40 rows without a source (data.source_column: 'source'): together they are one" in said
+    assert "the sources are numbers (1, 3; data.source_column: 'source'): each number is a source" in said
+    selected(config_of(place, "whole", per_source=False))
+    assert "sources are numbers" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("preset", SELECTION_PRESETS)
 def test_odd_trajectories_are_defined(place, preset):
     for run_name, losses_NT in (("equal", np.ones((140, 3))), ("one_checkpoint", np.arange(140.0)[:, None])):

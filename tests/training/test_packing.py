@@ -17,6 +17,7 @@ from tests.training.test_training import (
     under_torchrun,
 )
 from utils.data.batching import IGNORED, pack_rows, pad_rows
+from utils.data.token_rows import TokenRow
 from utils.modeling import packed
 from utils.modeling.packed import has_packed_attention, why_rows_mix
 from utils.modeling.responses import response_positions
@@ -30,9 +31,10 @@ MIXING = {
 
 rows_of_tokens = st.lists(
     st.integers(1, 30).flatmap(
-        lambda length: st.tuples(
+        lambda length: st.builds(
+            TokenRow,
             st.lists(st.integers(1, 299), min_size=length, max_size=length).map(np.array),
-            st.integers(0, length),
+            st.lists(st.booleans(), min_size=length, max_size=length).map(np.array),
         )
     ),
     min_size=1,
@@ -57,8 +59,8 @@ def random_model(settings):
 @given(rows=rows_of_tokens)
 def test_packed_rows_have_the_labels_of_padded_ones(rows):
     of_packed = pack_rows(rows)
-    lengths = [len(ids) for ids, _ in rows]
-    assert of_packed["input_ids"].tolist() == [[token for ids, _ in rows for token in ids]]
+    lengths = [len(row) for row in rows]
+    assert of_packed["input_ids"].tolist() == [[token for row in rows for token in row.ids]]
     assert of_packed["position_ids"].tolist() == [[place for length in lengths for place in range(length)]]
     positions = response_positions(of_packed["labels"], False)
     padded = response_positions(pad_rows(rows, 0, False)["labels"], False)
@@ -82,13 +84,13 @@ def test_packed_rows_are_dealt_evenly_and_within_memory(lengths, count):
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "llama", "gemma2"])
 def test_attention_by_positions_keeps_packed_rows_apart(family):
-    rows = [(np.arange(1, length), 1) for length in (9, 40, 23)]
+    rows = [TokenRow(np.arange(1, length), np.arange(1, length) > 1) for length in (9, 40, 23)]
     assert why_rows_mix(random_model(ARCHITECTURES[family]), rows) is None
 
 
 @pytest.mark.parametrize("family", MIXING)
 def test_what_mixes_packed_rows_is_found_out(family):
-    rows = [(np.arange(1, length), 1) for length in (9, 40, 23)]
+    rows = [TokenRow(np.arange(1, length), np.arange(1, length) > 1) for length in (9, 40, 23)]
     assert why_rows_mix(random_model(MIXING[family]), rows)
 
 

@@ -187,6 +187,19 @@ def test_one_and_two_processes_train_the_same(make_config, res_dir, family):
     assert_same_weights(res_dir / "one/checkpoint-12", res_dir / "two/checkpoint-12", 1e-4)
 
 
+@pytest.mark.slow
+def test_accelerate_launch_trains_the_same(make_config, res_dir, tmp_path):
+    """With --multi_gpu it starts two processes, which need no GPU, with --cpu one, whatever it is told."""
+    config = make_config("plain", num_rows=30)
+    assert run_here(train, "--config_file", config) == 0
+    for name, flags in (("two", ("--multi_gpu", "--main_process_port", "0")), ("one", ("--cpu",))):
+        launch = ("-m", "accelerate.commands.launch", "--num_processes", "2", *flags)
+        # A home without a configuration of accelerate.
+        words = ("train.py", "--config_file", config, f"run_name={name}")
+        run_script(*launch, *words, HF_HOME=str(tmp_path / "home"))
+        np.testing.assert_allclose(losses(res_dir / "plain"), losses(res_dir / name), atol=1e-5)
+
+
 @pytest.fixture
 def make_lora(make_config, tmp_path, tokenizer_dir) -> Callable[..., Path]:
     """The YAML of a run that adapts a saved model."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CHECKPOINT_NAME = re.compile(r"^checkpoint-(\d+)$")
+_NUMBERED_NAME = re.compile(r"^(checkpoint|step|iter|global_step|epoch)[-_]?(\d+)$")
 
 
 def results_root() -> Path:
@@ -21,6 +22,11 @@ def trajectories_in(run: Path) -> Path:
     return run / "trajectories"
 
 
+def export_in(subset: Path, stack: str) -> Path:
+    """Where a subset lies as another stack reads it."""
+    return subset / f"for_{stack}"
+
+
 def lock_of(thing: Path) -> Path:
     """The file that is locked by whoever writes a file or folder."""
     return thing.parent / ".locks" / f"{thing.name}.lock"
@@ -34,6 +40,15 @@ def step_of(path: Path) -> int | None:
     """The step in a `checkpoint-<step>` name (a suffix such as .npy is ignored), or None."""
     match = _CHECKPOINT_NAME.match(path.name.removesuffix(".npy"))
     return int(match.group(1)) if match else None
+
+
+def numbered_name(path: Path) -> tuple[str, int] | None:
+    """What is counted, and how many: ("step", 500) of a folder `step-500`, as trainers name checkpoints.
+
+    None of another name.
+    """
+    match = _NUMBERED_NAME.match(path.name)
+    return (match.group(1), int(match.group(2))) if match else None
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,21 @@ def comparison_path(name: str) -> Path:
 def cached_pool(key: str) -> Path:
     """Where what was read of a large text file is kept."""
     return cache_root() / "pools" / f"{key}.npz"
+
+
+def unpacked_file(packed: str, suffix: str) -> Path:
+    """Where a compressed file lies unpacked.
+
+    Args:
+        packed: sha256 of the compressed file.
+        suffix: of the unpacked one.
+    """
+    return cache_root() / "pools" / f"{packed}{suffix}"
+
+
+def cached_losses(key: str) -> Path:
+    """Where losses of the released code are kept in a form that is read without torch."""
+    return cache_root() / "released" / f"{key}.npz"
 
 
 def scratch_root() -> Path:

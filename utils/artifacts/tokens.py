@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from ..config.names import PromptTemplate
 from .manifests import PoolManifest
 from .paths import cache_root, manifest_in
 
-_LAYOUT = 3  # of a folder of tokens, part of its name. Another one is made anew, never misread
+_LAYOUT = 4  # of a folder of tokens, part of its name. Another one is made anew, never misread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,8 @@ class TokensManifest(PoolManifest):
         return self.inputs["num_excluded"]
 
     @property
-    def template(self) -> PromptTemplate:
+    def template(self) -> str:
+        """The name of a template, of a chat template with its fingerprint."""
         return self.inputs["template"]
 
     @property
@@ -80,6 +80,15 @@ class TokensFolder:
     @property
     def offsets(self) -> Path:
         return self.path / "offsets.npy"
+
+    @property
+    def is_response(self) -> Path:
+        """Of each of them whether the loss is taken over it, a byte each."""
+        return self.path / "is_response.bin"
+
+    @property
+    def num_response_tokens(self) -> Path:
+        return self.path / "num_response_tokens.npy"
 
     @property
     def response_starts(self) -> Path:

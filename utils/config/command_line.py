@@ -7,8 +7,9 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import TextIOWrapper
+from typing import Any
 
 from ..process import torchrun
 from ..process.environment import WAY_OUT
@@ -22,13 +23,14 @@ from ..process.libraries import (
 from ..process.lifetime import EXIT_CODE, INTERRUPTED, interruptible
 from ..terminal import readable
 from .flags import CommandParser
-from .load import NO_CHECKS, Checks, load_config
+from .load import NO_CHECKS, NO_DEFAULTS, Checks, load_config
 from .schema import RunConfig
 from .wandb_key import FLAG, take_wandb_key, without_keys
 
 _FAULT_OF_OURS = (
     "error: this is a fault of the program, not of what you gave it. What it finished is whole on disk.\n"
-    "Please report it to the project with the lines above, the command and its YAML"
+    "Please report it to the project with the lines above, the command, its YAML, and what "
+    "`python -m utils.doctor` prints"
 )
 
 
@@ -59,6 +61,26 @@ def make_parser(docstring: str | None, can_overwrite: bool = True) -> argparse.A
     return parser
 
 
+def add_show(parser: argparse.ArgumentParser) -> None:
+    """The argument of the scripts that show tokens."""
+    parser.add_argument(
+        "--show",
+        type=int,
+        metavar="ROW",
+        help="with --dry_run: the tokens of this row of the pool (from 0) in place of three rows'",
+    )
+
+
+def add_checkpoint_flags(parser: argparse.ArgumentParser) -> None:
+    """--model_path and --subfolder, of the scripts that score checkpoints."""
+    parser.add_argument(
+        "--model_path",
+        help="folder of checkpoints (checkpoint-500, step-500, iter_500, epoch_5, ...), or revisions of a "
+        "model on the hub (NAME@step1000,step2000 or NAME@'step*'); default: the run's own folder",
+    )
+    parser.add_argument("--subfolder", help="folder that holds the model in each checkpoint or revision")
+
+
 def parse_arguments(
     parser: argparse.ArgumentParser, argv: list[str] | None, takes_wandb_key: bool = False
 ) -> argparse.Namespace:
@@ -82,19 +104,24 @@ def parse_arguments(
     if argv is None:
         sys.argv[1:] = words  # manifests record the command
     arguments = parser.parse_intermixed_args(words)
+    if getattr(arguments, "show", None) is not None and not arguments.dry_run:
+        parser.error("--show: found without --dry_run, which shows tokens: add it")
     arguments.words = words
     arguments.wandb_key = key
     return arguments
 
 
 def read_config(
-    arguments: argparse.Namespace, needs: Iterable[str] = (), checks: Checks = NO_CHECKS
+    arguments: argparse.Namespace,
+    needs: Iterable[str] = (),
+    checks: Checks = NO_CHECKS,
+    defaults: Mapping[str, Any] = NO_DEFAULTS,
 ) -> RunConfig:
     """The config of a parsed command line, as `load_config` reads it.
 
     The first process says how a YAML of the released code was read.
     """
-    config, translations = load_config(arguments.config_file, arguments.overrides, needs, checks)
+    config, translations = load_config(arguments.config_file, arguments.overrides, needs, checks, defaults)
     if translations and torchrun.is_first():
         print(f"{arguments.config_file} has the released code's keys; read as:", file=sys.stderr)
         for line in translations:

@@ -71,8 +71,13 @@ def _target_key(key: str) -> str:
     return key
 
 
+def is_a_methods_own(key: str) -> bool:
+    """Whether a method of an experiment may say this of its subset."""
+    return f"subset.{key}" not in CONTROLLED or key in _A_METHODS_OWN
+
+
 def _method_key(key: str) -> str:
-    if f"subset.{key}" in CONTROLLED and key not in _A_METHODS_OWN:
+    if not is_a_methods_own(key):
         whose = CONTROLLED[f"subset.{key}"]
         raise ValueError(f"found here, but the experiment sets it in every run, by its {whose}: remove it")
     return key
@@ -93,7 +98,14 @@ Budget = Annotated[int | float, BeforeValidator(check_budget)]
 Label = Annotated[str, Field(pattern=NAME_PATTERN)]
 TargetSettings = Annotated[dict[Annotated[str, AfterValidator(_target_key)], Any], BeforeValidator(_dotted)]
 MethodSettings = dict[Annotated[str, AfterValidator(_method_key)], Any]
-Methods = Annotated[dict[Label, MethodSettings], BeforeValidator(_names_as_mapping)]
+# As they may be written in a YAML.
+WrittenMethods = (
+    Annotated[list[Label], Field(min_length=1)]
+    | Annotated[dict[Label, dict[str, Any] | None], Field(min_length=1)]
+)
+Methods = Annotated[
+    dict[Label, MethodSettings], BeforeValidator(_names_as_mapping, json_schema_input_type=WrittenMethods)
+]
 
 
 class ExperimentConfig(Section):
@@ -197,7 +209,13 @@ class ExperimentRun(Section):
 def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
     """Raises: FileNotFoundError; ValueError with all problems of the YAML."""
     path = Path(config_file)
-    experiment, problems = validated(ExperimentConfig, read_values(path), overrides)
+    values = read_values(path)
+    if "run_name" in values and "proxy" not in values:
+        raise ValueError(
+            f"{path}: found the YAML of a run, expected one of an experiment, such as "
+            "configs/quickstart/experiment.yml"
+        )
+    experiment, problems = validated(ExperimentConfig, values, overrides)
     if experiment is None:
         raise ValueError(listing(path, problems))
     return experiment

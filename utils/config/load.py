@@ -24,6 +24,7 @@ from .wandb_key import is_key_name
 Schema = TypeVar("Schema", bound=BaseModel)
 Checks = Mapping[str, Callable[[Any], Iterable[str]]]  # name of a section -> what is wrong with its value
 NO_CHECKS: Checks = MappingProxyType({})
+NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 
 _NUMBERS = {
     "tag:yaml.org,2002:int": r"^[-+]?(0|[1-9][0-9_]*)$|^0x[0-9a-fA-F]+$",
@@ -79,6 +80,7 @@ def load_config(
     overrides: Iterable[str] = (),
     needs: Iterable[str] = (),
     checks: Checks = NO_CHECKS,
+    defaults: Mapping[str, Any] = NO_DEFAULTS,
 ) -> tuple[RunConfig, list[str]]:
     """Read, translate, override and check one YAML.
 
@@ -87,6 +89,7 @@ def load_config(
         overrides: `key.sub=value` strings, each value read as YAML.
         needs: names of sections the calling stage cannot do without, such as "model".
         checks: what the stage knows of a section's values; made of every section as far as it is right.
+        defaults: sections for a YAML that lacks them.
 
     Returns:
         The frozen config, and one line per translated key for the user to read (none for our own YAMLs).
@@ -97,7 +100,11 @@ def load_config(
     """
     path = Path(config_file)
     values, translations = read_translated(path)
-    config, problems = validated(RunConfig, values, overrides, needs, checks)
+    if "proxy" in values and "run_name" not in values:
+        raise ValueError(
+            f"{path}: found the YAML of an experiment, expected one of a run: give it to run_experiment.py"
+        )
+    config, problems = validated(RunConfig, {**defaults, **values}, overrides, needs, checks)
     if config is None:
         raise ValueError(listing(path, problems))
     return config, translations

@@ -22,8 +22,10 @@ SelectionMethod = Literal[
     "facility_location",
     "k_center",
 ]
-DataFormat = Literal["alpaca", "prompt_completion"]
-PromptTemplate = Literal["alpaca", "plain", "radiology"]
+DataFormat = Literal["alpaca", "prompt_completion", "question_answer", "messages", "sharegpt"]
+PromptTemplate = Literal["alpaca", "plain", "radiology", "chat"]
+Speaker = Literal["assistant", "tool_call", "tool", "user", "system"]
+ExportTarget = Literal["trl", "axolotl", "llama_factory", "openai", "parquet"]  # stacks that read a subset
 SelectionPreset = Literal["released", "paper"]
 KMeansInit = Literal["random", "kmeans++"]
 KeptScore = Literal["confidence", "embeddings"]  # what scoring keeps besides the losses
@@ -53,7 +55,7 @@ _CALLED_ELSEWHERE = {
     "data.max_length": (
         "max_len max_seq_length max_seq_len model_max_length cutoff_len seq_len sequence_length"
     ),
-    "data.path": "dataset data_path train_file full_data_path file",
+    "data.path": "dataset datasets data_path data_files train_file full_data_path file",
     "data.template": "prompt_template prompt",
     "data.source_column": "source_key source_field category",
     "data.limit": "max_samples num_samples max_rows",

@@ -40,7 +40,7 @@ _EXPECTED = {
 _NUM_SHOWN = 50  # problems of one YAML
 # pydantic names the branch of a union, and that a key itself is wrong, as if that were a key.
 _UNION_BRANCH = re.compile(
-    r"(int|float|str|bool|constrained-\w+|(list|dict|literal|function-[\w-]+|nullable)\[.*|\[key\])"
+    r"(PoolPart|int|float|str|bool|constrained-\w+|(list|dict|literal|function-[\w-]+|nullable)\[.*|\[key\])"
 )
 
 

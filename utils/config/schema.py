@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from ..terminal import first_of
 from .names import (
     DataFormat,
     KeptScore,
@@ -17,6 +18,8 @@ from .names import (
     PromptTemplate,
     SelectionMethod,
     SelectionPreset,
+    Speaker,
+    nearest,
 )
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$"  # of what becomes the name of a folder
@@ -25,6 +28,7 @@ _OTHERS_IN_RESULTS = ("comparisons", "quickstart_data", "readme.md")  # lie in r
 PositiveInt = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 NonNegativeInt = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+_NUM_PARTS_SHOWN = 3  # of a pool of many files
 Text = Annotated[str, Field(min_length=1)]  # an empty name or path is a slip, and some libraries take it
 
 SELECTION_PRESETS: dict[str, dict[str, Any]] = {
@@ -133,25 +137,49 @@ class ModelConfig(Section):
         return self
 
 
+class PoolPart(Section):
+    """An entry of `data.path`, which may say where its rows come from."""
+
+    path: Text = Field(description="a file, pattern, folder or hub name, as in data.path")
+    source: Text | None = Field(
+        default=None, description="of all its rows, whatever their source_column says"
+    )
+
+
 class DataConfig(Section):
     """The pool: where its rows are and how a row becomes a prompt and a response."""
 
-    path: Text = Field(
-        description="a .jsonl, .json, .csv or .parquet file, a folder that `datasets` saved, "
-        "or a dataset's hub name; relative paths, here and everywhere, "
-        "count from the folder the command is run in"
+    path: Text | Annotated[list[Text | PoolPart], Field(min_length=1)] = Field(
+        description="a .jsonl, .json, .csv or .parquet file (the first three also with .gz or .zst behind), "
+        "a pattern such as data/*.jsonl, a folder that `datasets` saved, a dataset's hub name, "
+        "or a list of these, each a text or {path: ..., source: ...} with the source of all its rows; "
+        "relative paths, here and everywhere, count from the folder the command is run in"
     )
     split: Text = Field(
-        default="train", description="of a dataset on the hub, or of a folder that datasets saved"
+        default="train", description="of datasets on the hub, and of folders that datasets saved"
     )
     name: Text | None = Field(default=None, description="configuration name of a hub dataset")
     format: DataFormat = Field(
         default="alpaca",
         description="which fields a row has; alpaca: instruction, input, output; "
-        "prompt_completion: prompt, completion",
+        "prompt_completion: prompt, completion, texts or lists of turns; "
+        "question_answer: question, context, answer; messages: messages, turns of role and content; "
+        "sharegpt: conversations, turns of from and value, and system; those with turns take tools, too",
     )
-    template: PromptTemplate = Field(
-        default="alpaca", description="how a row becomes a prompt; plain: the instruction as it is"
+    template: Text = Field(
+        default="alpaca",
+        description="how a row becomes a prompt: alpaca, plain (the instruction as it is), radiology, "
+        "chat (the tokenizer's own chat template), or a .jinja file with a chat template; "
+        "rows with turns need one of the last two",
+    )
+    score_turns: Literal["all", "last"] = Field(
+        default="all",
+        description="of a row with turns: over which of the scored ones the loss is taken",
+    )
+    score_roles: list[Speaker] = Field(
+        default=["assistant"],
+        min_length=1,
+        description="whose turns the loss is taken over; a turn whose weight is 0 never counts",
     )
     max_length: PositiveInt = Field(
         default=512,
@@ -171,6 +199,57 @@ class DataConfig(Section):
         description="a row without instruction or response, or with a list, object, date or NaN "
         "in a column that is read; a dropped row keeps its number but is never used",
     )
+
+    @field_validator("template")
+    @classmethod
+    def _known_template(cls, template: str) -> str:
+        known = get_args(PromptTemplate)
+        if template not in known and not template.endswith(".jinja"):
+            near = nearest(template, known)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise ValueError(f"found {template!r}, expected {', '.join(known)} or a .jinja file{hint}")
+        return template
+
+    @model_validator(mode="after")
+    def _turns_need_a_chat_template(self) -> "DataConfig":
+        if self.format in ("messages", "sharegpt") and not self.has_chat_template:
+            raise ValueError(
+                f"format {self.format} has turns, found template {self.template}, which takes a question and "
+                "an answer: set template to chat, or to a .jinja file"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sources_are_read(self) -> "DataConfig":
+        if self.source_column != "source" and all(part.source is not None for part in self.parts):
+            raise ValueError(
+                f"found source_column {self.source_column!r}, but each entry of path names the source of its "
+                "rows: remove one of the two"
+            )
+        return self
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether rows become conversations."""
+        return self.template == "chat" or self.template.endswith(".jinja")
+
+    @property
+    def parts(self) -> list[PoolPart]:
+        """The entries of `path` in their order. A single text is one."""
+        entries = self.path if isinstance(self.path, list) else [self.path]
+        return [PoolPart(path=entry) if isinstance(entry, str) else entry for entry in entries]
+
+    @property
+    def origin(self) -> str:
+        """Where the rows come from, for messages."""
+        return path_in_words([part.model_dump() for part in self.parts])
+
+
+def path_in_words(path: Any) -> str:
+    """A `data.path` in one line, as it was recorded."""
+    entries = path if isinstance(path, list) else [path]
+    names = [entry.get("path") if isinstance(entry, dict) else entry for entry in entries]
+    return first_of(names, _NUM_PARTS_SHOWN)
 
 
 class CheckpointsConfig(Section):
@@ -235,7 +314,8 @@ class SubsetConfig(Section):
     )
     trajectories_from: Text | None = Field(
         default=None,
-        description="a run's name or folder, or a file of losses in pool order: .npy, .npz, .parquet",
+        description="a run's name or folder (of the released code too), "
+        "or a file of losses in pool order: .npy, .npz, .parquet",
     )
     sources_from: Text | None = Field(
         default=None,
@@ -383,7 +463,7 @@ class EvaluationConfig(Section):
         default=None, description="where they come from: a file like the pool's, its first rows"
     )
     chat_template: bool = Field(
-        default=False, description="ask in the model's own chat format, not with data.template"
+        default=False, description="ask in the model's own chat format also where data.template is none"
     )
     max_tokens_per_batch: PositiveInt = Field(
         default=8192, description="the size of a batch; changes no answer"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .token_rows import TokenRow
 from .tokenization import TokenizedPool
 
 FLASH_ENDS = ("cu_seq_lens_q", "cu_seq_lens_k")
@@ -16,29 +17,27 @@ FLASH_LENGTHS = ("max_length_q", "max_length_k")
 IGNORED = -100  # the label of a position that no loss is taken over
 
 
-def pad_rows(
-    rows: Iterable[tuple[np.ndarray, int]], pad_id: int, is_encoder_decoder: bool
-) -> dict[str, torch.Tensor]:
+def pad_rows(rows: Iterable[TokenRow], pad_id: int, is_encoder_decoder: bool) -> dict[str, torch.Tensor]:
     """Right-pad rows into the tensors a model takes.
 
     Args:
-        rows: of each its token ids and where its response starts.
         pad_id: the token to pad with.
         is_encoder_decoder: whether prompts and responses go to two sides.
 
     Returns:
-        input_ids, attention_mask and labels, int64 (B, L). Labels are IGNORED on the prompt and on padding.
+        input_ids, attention_mask and labels, int64 (B, L). Labels are IGNORED but on response tokens.
         For encoder-decoder models they have the responses' own length.
     """
     rows = list(rows)
-    starts_B = np.array([start for _, start in rows])[:, None]
     if is_encoder_decoder:
-        input_ids_BL, is_token_BL = _pad([ids[:start] for ids, start in rows], pad_id)
-        labels_BL, _ = _pad([ids[start:] for ids, start in rows], IGNORED)
+        starts = [row.start for row in rows]
+        input_ids_BL, is_token_BL = _pad(
+            [row.ids[:start] for row, start in zip(rows, starts, strict=True)], pad_id
+        )
+        labels_BL, _ = _pad([row.ids[start:] for row, start in zip(rows, starts, strict=True)], IGNORED)
     else:
-        input_ids_BL, is_token_BL = _pad([ids for ids, _ in rows], pad_id)
-        is_response_BL = is_token_BL & (np.arange(is_token_BL.shape[1]) >= starts_B)
-        labels_BL = np.where(is_response_BL, input_ids_BL, IGNORED)
+        input_ids_BL, is_token_BL = _pad([row.ids for row in rows], pad_id)
+        labels_BL, _ = _pad([_labels(row) for row in rows], IGNORED)
     return {
         "input_ids": torch.from_numpy(input_ids_BL),
         "attention_mask": torch.from_numpy(is_token_BL.astype(np.int64)),
@@ -46,26 +45,22 @@ def pad_rows(
     }
 
 
-def pack_rows(rows: Iterable[tuple[np.ndarray, int]]) -> dict[str, Any]:
+def pack_rows(rows: Iterable[TokenRow]) -> dict[str, Any]:
     """Rows one behind the other, without padding, for a causal model whose attention goes by positions.
-
-    Args:
-        rows: of each its token ids and where its response starts.
 
     Returns:
         input_ids, position_ids and labels, int64 (1, sum of lengths). Positions begin anew with each row.
-        Labels are IGNORED on prompts, and on each row's first token, which nothing predicts.
+        Labels are IGNORED but on response tokens, and on each row's first token, which nothing predicts.
         Besides, what flash attention would work out of the positions in each layer, and a GPU be waited for:
         cu_seq_lens_q and _k, int32 (rows + 1,), and max_length_q and _k, numbers.
     """
     rows = list(rows)
-    lengths = [len(ids) for ids, _ in rows]
-    labels = []
-    for ids, start in rows:
-        is_response = np.arange(len(ids)) >= max(1, start)
-        labels.append(np.where(is_response, ids, IGNORED))
+    lengths = [len(row) for row in rows]
+    labels = [_labels(row) for row in rows]
+    for of_row in labels:
+        of_row[:1] = IGNORED
     packed = {
-        "input_ids": [ids for ids, _ in rows],
+        "input_ids": [row.ids for row in rows],
         "position_ids": [np.arange(length) for length in lengths],
         "labels": labels,
     }
@@ -78,6 +73,10 @@ def pack_rows(rows: Iterable[tuple[np.ndarray, int]]) -> dict[str, Any]:
         **dict.fromkeys(FLASH_ENDS, ends),
         **dict.fromkeys(FLASH_LENGTHS, max(lengths)),
     }
+
+
+def _labels(row: TokenRow) -> np.ndarray:
+    return np.where(row.is_response, row.ids, IGNORED)
 
 
 def _pad(rows: Sequence[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,31 +7,62 @@ from typing import Any
 
 from ..config.names import DataFormat, look_up
 from ..config.schema import DataConfig
+from .conversations import Conversation, TurnsReader
 from .values import kind_of, source_name, text_of
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What S2L needs of a row. `input` is Alpaca's optional context, empty where there is none."""
+    """What S2L needs of a row.
+
+    Attributes:
+        instruction: of a conversation, what the turns say that are not scored.
+        response: of a conversation, what the scored turns say.
+        input: Alpaca's optional context, empty where there is none.
+        source: the tag that says where the row came from.
+        conversation: of a row with turns.
+    """
 
     instruction: str
     response: str
     input: str = ""
     source: str = ""
+    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True)
 class Format:
-    """The fields a format reads. `data.columns` maps a field to the column that holds it."""
+    """The fields a format reads. `data.columns` maps a field to the column that holds it.
+
+    Attributes:
+        instruction: a field, as `response` and `input`.
+        turns: the fields of a turn that say who speaks and what, None for a format without turns.
+        system: the field of a system text.
+        tools: the field of the tools.
+    """
 
     instruction: str
     response: str
     input: str | None = None
+    turns: tuple[str, str] | None = None
+    system: str | None = None
+    tools: str | None = None
 
 
 FORMATS: dict[DataFormat, Format] = {
     "alpaca": Format(instruction="instruction", response="output", input="input"),
-    "prompt_completion": Format(instruction="prompt", response="completion"),
+    "prompt_completion": Format(
+        instruction="prompt", response="completion", turns=("role", "content"), tools="tools"
+    ),
+    "question_answer": Format(instruction="question", response="answer", input="context"),
+    "messages": Format(instruction="messages", response="messages", turns=("role", "content"), tools="tools"),
+    "sharegpt": Format(
+        instruction="conversations",
+        response="conversations",
+        turns=("from", "value"),
+        system="system",
+        tools="tools",
+    ),
 }
 
 
@@ -45,6 +76,9 @@ class RowReader:
         response: a column.
         source: a column.
         named_columns: those that at least one row must have.
+        turns: reads lists of turns, None for a format of texts alone.
+        system: the column of a system text, None for a format without it.
+        tools: the column of the tools, None for a format without them.
     """
 
     instruction: str
@@ -52,12 +86,23 @@ class RowReader:
     response: str
     source: str
     named_columns: frozenset[str]
+    turns: TurnsReader | None = None
+    system: str | None = None
+    tools: str | None = None
 
     def texts(self, row: Mapping[str, Any]) -> tuple[str, str, str, str]:
         """Instruction, input, response and source as written.
 
         Where one of the four is no text, only the source is left: a row without the others is invalid.
+        Of a conversation the input is all of it, so that nothing of it escapes the pool's fingerprint.
         """
+        if self._has_turns(row):
+            source = text_of(row.get(self.source)) or ""
+            try:
+                conversation = self._conversation(row)
+            except ValueError:
+                return "", "", "", source
+            return conversation.said(False), conversation.canonical(), conversation.said(True), source
         instruction = row.get(self.instruction, "")
         context = row.get(self.input, "") if self.input else ""
         response = row.get(self.response, "")
@@ -69,12 +114,38 @@ class RowReader:
             return "", "", "", source or ""
         return instruction, context, response, source
 
+    def _has_turns(self, row: Mapping[str, Any]) -> bool:
+        """Whether the row holds lists of turns and not texts, which a format without texts always does."""
+        if self.turns is None:
+            return False
+        return self.instruction == self.response or isinstance(row.get(self.response), list | tuple)
+
+    def _conversation(self, row: Mapping[str, Any]) -> Conversation:
+        """Raises: ValueError, in a few words."""
+        assert self.turns is not None
+        return self.turns.read(
+            row.get(self.response),
+            context=row.get(self.instruction) if self.instruction != self.response else None,
+            system=row.get(self.system) if self.system else None,
+            tools=row.get(self.tools) if self.tools else None,
+        )
+
     def example(self, row: Mapping[str, Any]) -> Example:
+        if self._has_turns(row):
+            conversation = self._conversation(row)
+            source = source_name(text_of(row.get(self.source)) or "")
+            return Example(conversation.said(False), conversation.said(True), "", source, conversation)
         instruction, context, response, source = self.texts(row)
         return Example(instruction, response, context, source_name(source))
 
     def fault(self, row: Mapping[str, Any]) -> str:
         """Why a row without instruction or response has none."""
+        if self._has_turns(row):
+            try:
+                self._conversation(row)
+            except ValueError as error:
+                return str(error)
+            return "no text in the scored turns, or none in the others"
         for column in (self.instruction, self.input, self.response, self.source):
             if column and text_of(row.get(column)) is None:
                 return f"{kind_of(row.get(column))} in {column!r}"
@@ -86,7 +157,9 @@ class RowReader:
 def row_reader(data: DataConfig) -> RowReader:
     """Raises: ValueError for a field that the format does not have, or one column for two fields."""
     row_format = FORMATS[data.format]
-    fields = [field for field in (row_format.instruction, row_format.input, row_format.response) if field]
+    needed = list(dict.fromkeys([row_format.instruction, row_format.response]))
+    others = (row_format.input, row_format.system, row_format.tools)
+    fields = [*needed, *(field for field in others if field)]
     for field in data.columns:
         look_up(dict.fromkeys(fields), field, f"data.columns of format {data.format}")
     column_of = {field: data.columns.get(field, field) for field in fields}
@@ -101,7 +174,15 @@ def row_reader(data: DataConfig) -> RowReader:
         input=column_of[row_format.input] if row_format.input else None,
         response=column_of[row_format.response],
         source=data.source_column,
-        named_columns=frozenset(
-            [column_of[row_format.instruction], column_of[row_format.response], *data.columns.values()]
-        ),
+        named_columns=frozenset([*(column_of[field] for field in needed), *data.columns.values()]),
+        turns=_turns_reader(row_format, data),
+        system=column_of[row_format.system] if row_format.system else None,
+        tools=column_of[row_format.tools] if row_format.tools else None,
     )
+
+
+def _turns_reader(row_format: Format, data: DataConfig) -> TurnsReader | None:
+    if row_format.turns is None:
+        return None
+    role, content = row_format.turns
+    return TurnsReader(role, content, frozenset(data.score_roles), data.score_turns == "last")

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from .text_rows import NOT_UTF8, TextRows
+from .values import NumberText
 
 _CHUNK = 2**22  # bytes of a file read at once; a longer object of a .json file takes as many as it needs
 # Characters. So near the end of a chunk, an error may come of a literal or escape cut in two.
@@ -30,7 +31,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # One decoder for all rows: json.loads would look at its options once a row.
-_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str)
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=NumberText, parse_float=NumberText)
 
 
 def _decoded(line: str) -> Any:
@@ -45,6 +46,7 @@ def _decoded(line: str) -> Any:
 _KINDS = {
     list: "a list",
     str: "a text or a number",
+    NumberText: "a text or a number",
     bool: "true or false",
     type(None): "null",
     float: "NaN or an infinity",

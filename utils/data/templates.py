@@ -1,11 +1,11 @@
-"""How an example becomes the text a model sees. `data.template` names one of `TEMPLATES`.
+"""How an example becomes the text a model sees. `data.template` names one of `TEMPLATES`, or a chat template.
 
 A template renders the prompt. The response follows it at once, with no separator of ours in between.
 """
 
 from collections.abc import Callable
 
-from ..config.names import PromptTemplate
+from .conversations import Conversation
 from .formats import Example
 
 # The standard Alpaca prompts (tatsu-lab/stanford_alpaca), which the paper trains with.
@@ -34,6 +34,12 @@ def plain_prompt(example: Example) -> str:
     return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
 
 
+def as_conversation(example: Example) -> Conversation:
+    """A question and its answer, for a chat template."""
+    question = {"role": "user", "content": plain_prompt(example)}
+    return Conversation((question, {"role": "assistant", "content": example.response}), (False, True))
+
+
 # Summaries of radiology reports (MIMIC-III): the instructions are findings, the responses impressions.
 _RADIOLOGY = (
     "Below are the findings of a radiology report. Write the impression that summarizes them.\n\n"
@@ -47,7 +53,7 @@ def radiology_prompt(example: Example) -> str:
     return before + plain_prompt(example) + after
 
 
-TEMPLATES: dict[PromptTemplate, Callable[[Example], str]] = {
+TEMPLATES: dict[str, Callable[[Example], str]] = {
     "alpaca": alpaca_prompt,
     "plain": plain_prompt,
     "radiology": radiology_prompt,

@@ -1,7 +1,7 @@
 """A pool's tokens: made once per (pool, template, tokenizer, length) and memory-mapped by every stage.
 
-A row is stored as its prompt tokens followed by its response tokens, and where the response starts.
-For causal models that is the sequence itself. For encoder-decoder models the two parts go to the two sides.
+A row is stored as its tokens, and which of them the loss is taken over. For causal models they are the
+sequence itself. For encoder-decoder models the prompt's tokens and the response's go to the two sides.
 
 Legend: N examples of the pool, S tokens of all examples.
 """
@@ -27,12 +27,14 @@ from ..artifacts.checksums import check_contents, checksums_of
 from ..artifacts.files import publish_folder, save_array
 from ..artifacts.locks import locked
 from ..artifacts.tokens import TokensFolder, TokensManifest
-from ..config.names import PromptTemplate
 from ..process.libraries import naming
 from ..process.reporter import reporter
 from ..reading import load_npy
+from .chat import ChatTemplate, Rendered, chat_template_of
+from .formats import Example
 from .pool import Pool
-from .templates import TEMPLATES
+from .templates import TEMPLATES, as_conversation
+from .token_rows import TokenRow
 
 _EXAMPLES_PER_CALL = 1000  # enough to keep the tokenizer's threads busy, small enough to bound memory
 _TOKENS_COMPARED_AT_ONCE = 2**20
@@ -46,7 +48,9 @@ class TokenizedPool:
         folder: where it lies in the cache.
         tokens_S: all rows' token ids end to end, memory-mapped.
         offsets: int64 (N + 1,). Row i is tokens_S[offsets[i]:offsets[i + 1]], empty where it is excluded.
+        is_response_S: bool, which of all rows' tokens the loss is taken over, memory-mapped.
         response_starts: where a row's first response token is, or its length without one, int32 (N,).
+        num_response_tokens: tokens that the loss is taken over, int32 (N,). A row of 0 cannot be scored.
         whole_lengths: the least max_length that cuts nothing off a row, 0 if it is excluded, int32 (N,).
         whole_responses: response tokens of a row before anything is cut off, int32 (N,).
         manifest: what these tokens were made from.
@@ -55,7 +59,9 @@ class TokenizedPool:
     folder: Path
     tokens_S: np.ndarray
     offsets: np.ndarray
+    is_response_S: np.ndarray
     response_starts: np.ndarray
+    num_response_tokens: np.ndarray
     whole_lengths: np.ndarray
     whole_responses: np.ndarray
     manifest: TokensManifest
@@ -66,10 +72,9 @@ class TokenizedPool:
     def __reduce__(self) -> tuple[Any, ...]:
         return open_tokens, (self.folder,)
 
-    def row(self, row: int) -> tuple[np.ndarray, int]:
-        """The token ids of a row, int64 (length,), and where its response starts."""
+    def row(self, row: int) -> TokenRow:
         start, end = self.offsets[row : row + 2]
-        return self.tokens_S[start:end].astype(np.int64), int(self.response_starts[row])
+        return TokenRow(self.tokens_S[start:end].astype(np.int64), self.is_response_S[start:end])
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -80,11 +85,6 @@ class TokenizedPool:
     def lengths(self) -> np.ndarray:
         """int64 (N,): tokens of each row."""
         return np.diff(self.offsets)
-
-    @cached_property
-    def num_response_tokens(self) -> np.ndarray:
-        """int64 (N,): tokens that the loss is taken over. A row of 0 cannot be scored."""
-        return self.lengths - self.response_starts
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -113,19 +113,27 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
 def tokenize_pool(
     pool: Pool,
     tokenizer: PreTrainedTokenizerBase,
-    template: PromptTemplate,
+    template: str,
     max_length: int,
     is_encoder_decoder: bool,
 ) -> TokenizedPool:
     """The pool's tokens, from the cache under res/ or made now. Processes that ask at once make them once.
 
-    Raises: ValueError for an unusable tokenizer.
+    Args:
+        template: as `data.template`.
+
+    Raises:
+        FileNotFoundError: no such template.
+        ValueError: for an unusable tokenizer, or a conversation that the template does not take.
     """
+    chat = chat_template_of(template, tokenizer)
+    if chat is not None and is_encoder_decoder:
+        raise ValueError("data.template: a chat template needs a model without an encoder of its own")
     inputs = {
         "pool": pool.fingerprint,
         "num_examples": len(pool),
         "num_excluded": int(pool.excluded.sum()),
-        "template": template,
+        "template": template if chat is None else f"chat:{chat.fingerprint}",
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "max_length": max_length,
         "is_encoder_decoder": is_encoder_decoder,
@@ -137,7 +145,7 @@ def tokenize_pool(
             if not _is_whole(folder):  # nor did another process make it meanwhile
                 if folder.is_dir():
                     reporter.warn(f"note: {folder} is damaged: the pool is tokenized again")
-                _write_tokens(folder, pool, tokenizer, manifest)
+                _write_tokens(folder, pool, _Encoder(tokenizer, chat, manifest), manifest)
     return open_tokens(folder)
 
 
@@ -164,13 +172,16 @@ def open_tokens(folder: Path) -> TokenizedPool:
     offsets = np.asarray(load_npy(files.offsets))
     num_tokens = int(offsets[-1])
     num_bytes = files.tokens.stat().st_size
-    dtype = np.uint16 if num_bytes == max(1, num_tokens) * 2 else np.uint32  # see `_token_dtype`
+    dtype = np.uint16 if num_bytes == max(1, num_tokens) * 2 else np.uint32  # see `_Encoder`
     tokens_S = np.memmap(files.tokens, dtype, "r", shape=(num_tokens,))
+    is_response_S = np.memmap(files.is_response, bool, "r", shape=(num_tokens,))
     return TokenizedPool(
         folder=folder,
         tokens_S=np.asarray(tokens_S),  # a plain array is faster to slice
         offsets=offsets,
+        is_response_S=np.asarray(is_response_S),
         response_starts=np.asarray(load_npy(files.response_starts)),
+        num_response_tokens=np.asarray(load_npy(files.num_response_tokens)),
         whole_lengths=np.asarray(load_npy(files.whole_lengths)),
         whole_responses=np.asarray(load_npy(files.whole_responses)),
         manifest=manifest,
@@ -185,7 +196,7 @@ def shared_prefix(tokens: TokenizedPool, rows: np.ndarray) -> np.ndarray:
     if not len(rows):
         return np.zeros(0, np.int64)
     # The token before a response predicts the response's first: it is computed with the row.
-    prefix = tokens.row(int(rows[0]))[0][: int(tokens.response_starts[rows].min()) - 1]
+    prefix = tokens.row(int(rows[0])).ids[: int(tokens.response_starts[rows].min()) - 1]
     start = 0
     while start < len(rows) and len(prefix):
         part = rows[start : start + max(1, _TOKENS_COMPARED_AT_ONCE // len(prefix))]
@@ -197,41 +208,96 @@ def shared_prefix(tokens: TokenizedPool, rows: np.ndarray) -> np.ndarray:
     return prefix
 
 
-def _token_dtype(tokenizer: PreTrainedTokenizerBase) -> type[np.unsignedinteger]:
-    return np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+class _Encoded(NamedTuple):
+    """A row cut to max_length, and what it was before."""
+
+    row: TokenRow
+    whole_length: int  # as in `TokenizedPool`
+    whole_response: int
 
 
-def _write_tokens(
-    folder: Path, pool: Pool, tokenizer: PreTrainedTokenizerBase, manifest: TokensManifest
-) -> None:
+class _Encoder:
+    """Makes tokens of examples.
+
+    Args:
+        tokenizer: whose tokens.
+        chat: renders conversations. None for a template of texts.
+        manifest: what they are made from.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, chat: ChatTemplate | None, manifest: TokensManifest
+    ):
+        self._tokenizer = tokenizer
+        self._chat = chat
+        self._manifest = manifest
+        self.dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+
+    def encode(self, rows: list[int], examples: list[Example]) -> Iterator[_Encoded]:
+        """Of each example its tokens.
+
+        Args:
+            rows: their numbers, for messages.
+            examples: with text.
+
+        Raises: ValueError for a conversation that cannot be rendered.
+        """
+        max_length = self._manifest.max_length
+        if self._chat is not None:
+            rendered = [self._rendered(row, example) for row, example in zip(rows, examples, strict=True)]
+            return _encode_conversations(self._tokenizer, rendered, max_length)
+        with_turns = [row for row, example in zip(rows, examples, strict=True) if example.conversation]
+        if with_turns:
+            raise ValueError(
+                f"row {with_turns[0]} has turns, which data.template {self._manifest.template} does not "
+                "take: set data.template to chat"
+            )
+        encode = _encode_two_sides if self._manifest.is_encoder_decoder else _encode_one_sequence
+        prompts = [TEMPLATES[self._manifest.template](example) for example in examples]
+        return encode(self._tokenizer, prompts, [example.response for example in examples], max_length)
+
+    def _rendered(self, row: int, example: Example) -> Rendered:
+        assert self._chat is not None
+        conversation = example.conversation or as_conversation(example)
+        try:
+            return self._chat.render(conversation.messages, conversation.is_scored, conversation.tools)
+        except ValueError as error:
+            raise ValueError(f"row {row} (counted from 0): {error}") from error
+
+
+def _write_tokens(folder: Path, pool: Pool, encoder: _Encoder, manifest: TokensManifest) -> None:
     temporary = folder.with_name(f".{folder.name}.parts")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     files = TokensFolder(temporary)
-    encode = _encode_two_sides if manifest.is_encoder_decoder else _encode_one_sequence
     lengths = np.zeros(len(pool), np.int64)
-    starts, whole_lengths, whole_responses = (np.zeros(len(pool), np.int32) for _ in range(3))
-    with naming(files.tokens), open(files.tokens, "wb") as file:
+    starts, counts, whole_lengths, whole_responses = (np.zeros(len(pool), np.int32) for _ in range(4))
+    with (
+        naming(folder),
+        open(files.tokens, "wb") as tokens_file,
+        open(files.is_response, "wb") as is_response_file,
+    ):
         progress = tqdm(total=len(pool), desc="tokenize", unit=" examples", disable=None)
         for first in range(0, len(pool), _EXAMPLES_PER_CALL):
             rows = range(first, min(first + _EXAMPLES_PER_CALL, len(pool)))
             used = [row for row in rows if not pool.excluded[row]]
             examples = [pool[row] for row in used]
-            prompts = [TEMPLATES[manifest.template](example) for example in examples]
-            responses = [example.response for example in examples]
-            rows_of_tokens = encode(tokenizer, prompts, responses, manifest.max_length)
-            for row, encoded in zip(used, rows_of_tokens, strict=True):
-                lengths[row] = len(encoded.ids)
-                starts[row] = encoded.start
+            for row, encoded in zip(used, encoder.encode(used, examples), strict=True):
+                lengths[row] = len(encoded.row)
+                starts[row] = encoded.row.start
+                counts[row] = encoded.row.is_response.sum()
                 whole_lengths[row] = encoded.whole_length
                 whole_responses[row] = encoded.whole_response
-                file.write(np.array(encoded.ids, _token_dtype(tokenizer)).tobytes())
+                tokens_file.write(encoded.row.ids.astype(encoder.dtype).tobytes())
+                is_response_file.write(encoded.row.is_response.tobytes())
             progress.update(len(rows))
         progress.close()
         if not lengths.any():  # an empty file cannot be memory-mapped
-            file.write(bytes(np.dtype(_token_dtype(tokenizer)).itemsize))
+            tokens_file.write(bytes(np.dtype(encoder.dtype).itemsize))
+            is_response_file.write(bytes(1))
     save_array(files.offsets, np.concatenate([[0], np.cumsum(lengths)]))
     save_array(files.response_starts, starts)
+    save_array(files.num_response_tokens, counts)
     save_array(files.whole_lengths, whole_lengths)
     save_array(files.whole_responses, whole_responses)
     checksums = checksums_of(temporary.iterdir())
@@ -239,13 +305,10 @@ def _write_tokens(
     publish_folder(temporary, folder)
 
 
-class _Encoded(NamedTuple):
-    """A row cut to max_length."""
-
-    ids: list[int]
-    start: int  # of the response
-    whole_length: int  # before the cut, as in `TokenizedPool`
-    whole_response: int
+def _cut(ids: list[int], start: int, max_length: int) -> TokenRow:
+    """The first tokens of a row whose response is all that follows `start`."""
+    kept = np.array(ids[:max_length], np.int64)
+    return TokenRow(kept, np.arange(len(kept)) >= start)
 
 
 def _encode_one_sequence(
@@ -269,8 +332,7 @@ def _encode_one_sequence(
             ids = [*ids, tokenizer.eos_token_id]
         ids = [*prefix, *ids]
         start = max(len(prefix) + seam, 1)  # the very first token has no context to be predicted from
-        kept = ids[:max_length]
-        yield _Encoded(kept, min(start, len(kept)), len(ids), len(ids) - start)
+        yield _Encoded(_cut(ids, start, max_length), len(ids), len(ids) - start)
 
 
 def _encode_two_sides(
@@ -291,7 +353,29 @@ def _encode_two_sides(
         if not response or response[-1] != tokenizer.eos_token_id:
             response = [*response, tokenizer.eos_token_id]
         whole_length = max(len(prefix) + len(prompt) + len(suffix), len(response))
-        yield _Encoded([*source, *response[:max_length]], len(source), whole_length, len(response))
+        row = _cut([*source, *response[:max_length]], len(source), len(source) + max_length)
+        yield _Encoded(row, whole_length, len(response))
+
+
+def _encode_conversations(
+    tokenizer: PreTrainedTokenizerBase, rendered: list[Rendered], max_length: int
+) -> Iterator[_Encoded]:
+    """Causal: the text as it was rendered, with no special token of ours, cut on the right.
+
+    A token that overlaps a scored stretch is scored.
+    """
+    if not rendered:
+        return
+    texts = [conversation.text for conversation in rendered]
+    encodings = cast(list[Encoding], tokenizer(texts, add_special_tokens=False, verbose=False).encodings)
+    for conversation, encoding in zip(rendered, encodings, strict=True):
+        starts, ends = np.array(encoding.offsets, np.int64).reshape(-1, 2).T
+        is_response = np.zeros(len(starts), bool)
+        for start, end in conversation.spans:
+            is_response |= (starts < end) & (ends > start)
+        is_response[:1] = False  # the very first token has no context to be predicted from
+        kept = TokenRow(np.array(encoding.ids[:max_length], np.int64), is_response[:max_length])
+        yield _Encoded(kept, len(starts), int(is_response.sum()))
 
 
 def special_tokens_around_text(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

@@ -7,11 +7,29 @@ empty text. A list, an object, NaN, an infinity, a date and binary data are no t
 
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 _WHOLE_WITH_DECIMALS = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
 _KINDS = {list: "a list", dict: "an object", bytes: "binary data", float: "NaN or an infinity"}
+
+
+class NumberText(str):
+    """A number as it is written in a text container."""
+
+    __slots__ = ()
+
+
+def with_numbers(value: Any) -> Any:
+    """A value with numbers in place of what they are written as, within lists and objects, too."""
+    if isinstance(value, NumberText):
+        return float(value) if set(value) & set(".eEN") else int(value)
+    if isinstance(value, Mapping):
+        return {key: with_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_numbers(item) for item in value]
+    return value
 
 
 def text_of(value: Any) -> str | None:

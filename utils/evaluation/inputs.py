@@ -11,9 +11,11 @@ from transformers import PreTrainedTokenizerBase
 
 from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, model_versions
 from ..artifacts.evaluations import HELDOUT, WAYS_OUT, EvaluationManifest, result_is_there
+from ..artifacts.layouts import is_adapter
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig
+from ..data.chat import ChatTemplate, chat_template_of
 from ..data.formats import Example
 from ..data.tokenization import tokenizer_fingerprint
 from ..modeling.loading import base_fingerprint, load_checkpoint_tokenizer, load_tokenizer
@@ -39,6 +41,7 @@ class EvaluationInputs:
         checkpoint: its folder, None for the base model.
         versions: of its files, as `model_versions` gives them, none for the base model.
         tokenizer: as the model was trained with.
+        chat: the template in which it is asked, None where it is asked with texts.
         sets: the questions that we ask.
         shots: solved examples before each question.
         of_all: what every result depends on.
@@ -49,6 +52,7 @@ class EvaluationInputs:
     checkpoint: Path | None
     versions: dict[str, tuple[int, int]]
     tokenizer: PreTrainedTokenizerBase
+    chat: ChatTemplate | None
     sets: list[QuestionSet]
     shots: list[Example]
     of_all: dict[str, Any]
@@ -74,8 +78,17 @@ def evaluation_inputs(config: RunConfig, ckpt: int) -> EvaluationInputs:
     sets = question_sets(config)
     step, checkpoint = choose_checkpoint(config.run_name, ckpt)
     tokenizer = load_checkpoint_tokenizer(checkpoint, model) if checkpoint else load_tokenizer(model)
+    in_chat = evaluation.chat_template or data.has_chat_template
+    if evaluation.chat_template and not data.has_chat_template and not tokenizer.chat_template:
+        raise ValueError(
+            "evaluation.chat_template: found true, but the model's tokenizer has no chat template: "
+            f"remove it to ask with data.template ({data.template}), as in training"
+        )
     fingerprint = tokenizer_fingerprint(tokenizer)
     base_model = _base_model(config, checkpoint)
+    chat = (
+        chat_template_of(data.template if data.has_chat_template else "chat", tokenizer) if in_chat else None
+    )
     if checkpoint is not None:
         check_trained_with(checkpoint, {"tokenizer": fingerprint, "base_model": base_model})
     shots: list[Example] = []
@@ -87,7 +100,7 @@ def evaluation_inputs(config: RunConfig, ckpt: int) -> EvaluationInputs:
         "checkpoint": checkpoint_fingerprint(checkpoint) if checkpoint else None,
         "base_model": base_model,
         "dtype": model.dtype,
-        "template": "chat" if evaluation.chat_template else data.template,
+        "template": data.template if chat is None else f"chat:{chat.fingerprint}",
         "tokenizer": fingerprint,
         "backend": evaluation.backend,
         "max_new_tokens": evaluation.max_new_tokens,
@@ -105,6 +118,7 @@ def evaluation_inputs(config: RunConfig, ckpt: int) -> EvaluationInputs:
         checkpoint=checkpoint,
         versions=versions,
         tokenizer=tokenizer,
+        chat=chat,
         sets=sets,
         shots=shots,
         of_all=of_all,
@@ -194,6 +208,6 @@ def _sha256(value: Any) -> str:
 
 def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:
     """What identifies the base model where the result depends on it: at step 0 and under an adapter."""
-    if checkpoint is not None and not (checkpoint / "adapter_config.json").is_file():
+    if checkpoint is not None and not is_adapter(checkpoint):
         return None
     return base_fingerprint(config.model_section, config.seed)

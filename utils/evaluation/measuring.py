@@ -87,7 +87,7 @@ def _responses(
     responses = [
         replace(response, too_long=too_long)
         for response, too_long in zip(
-            ask(models.generation, task.lm_eval, evaluation.chat_template), task.too_long, strict=True
+            ask(models.generation, task.lm_eval, models.asked_in_chat), task.too_long, strict=True
         )
     ]
     in_words = task.in_words
@@ -95,7 +95,7 @@ def _responses(
         return responses, []
 
     def ask_in_words(questions: list[Question]) -> list[Response]:
-        return ask(models.generation, in_words(questions), evaluation.chat_template)
+        return ask(models.generation, in_words(questions), models.asked_in_chat)
 
     responses, note = answered_by_programs(task.question_set.questions, responses, ask_in_words)
     return responses, [note]
@@ -133,7 +133,7 @@ def _measure_lm_eval_task(
 ) -> Measurement:
     """A task of lm-eval's own. Its accuracy is the mean of its first metric, where that is a number."""
     models.generation.fit_batches(evaluation.max_tokens_per_batch, models.generation.max_length)
-    metrics, samples = run_lm_eval_task(models.generation, task, evaluation, limit)
+    metrics, samples = run_lm_eval_task(models.generation, task, evaluation, limit, models.asked_in_chat)
     # A task may read a response through several filters, each with samples of its own.
     first_filter = {sample["task"]: sample["filter"] for sample in reversed(samples)}
     lines = []

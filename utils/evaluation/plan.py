@@ -11,6 +11,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
 from ..config.schema import EvaluationConfig, RunConfig
+from ..data.chat import ChatTemplate
 from ..data.formats import Example
 from ..data.pool import Pool
 from ..data.templates import TEMPLATES, plain_prompt
@@ -55,6 +56,7 @@ class EvaluationPlan:
         checkpoint: its folder, None for the base model.
         versions: of its files, as `model_versions` gives them, none for the base model.
         tokenizer: as the model was trained with.
+        chat: the template in which it is asked, None where it is asked with texts.
         max_new_tokens: of each response, at most.
         tasks: name -> the questions that we ask.
         lm_eval_tasks: name -> a task of lm-eval's own.
@@ -71,6 +73,7 @@ class EvaluationPlan:
     checkpoint: Path | None
     versions: dict[str, tuple[int, int]]
     tokenizer: PreTrainedTokenizerBase
+    chat: ChatTemplate | None
     max_new_tokens: int
     tasks: dict[str, QuestionTask]
     lm_eval_tasks: dict[str, str]
@@ -107,14 +110,9 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     architecture = checkpoint_config(inputs.checkpoint, model) if inputs.checkpoint else base_config(model)
     longest_prompt(architecture, evaluation.max_new_tokens)
     _check_back_end(evaluation, architecture)
-    if evaluation.chat_template and not inputs.tokenizer.chat_template:
-        raise ValueError(
-            "evaluation.chat_template: found true, but the model's tokenizer has no chat template: "
-            f"remove it to ask with data.template ({data.template}), as in training"
-        )
     sets, notes = _compared_with_pool(inputs.sets, config)
-    render = plain_prompt if evaluation.chat_template else TEMPLATES[data.template]
-    prompting = _Prompting(inputs.shots, render, evaluation, inputs.tokenizer, architecture)
+    render = TEMPLATES[data.template] if inputs.chat is None else plain_prompt
+    prompting = _Prompting(inputs.shots, render, evaluation, inputs.tokenizer, inputs.chat, architecture)
     finished = frozenset() if overwrite else finished_results(config.run_name, inputs.of_all, inputs.of_each)
     unfinished = inputs.step > 0 and _training_is_unfinished(RunPaths(config.run_name))
     return EvaluationPlan(
@@ -124,6 +122,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
         checkpoint=inputs.checkpoint,
         versions=inputs.versions,
         tokenizer=inputs.tokenizer,
+        chat=inputs.chat,
         max_new_tokens=evaluation.max_new_tokens,
         tasks={question_set.name: prompting.task_of(question_set) for question_set in sets},
         lm_eval_tasks=dict(named_tasks(evaluation)),
@@ -154,6 +153,7 @@ class _Prompting:
     render: Callable[[Example], str]
     evaluation: EvaluationConfig
     tokenizer: PreTrainedTokenizerBase
+    chat: ChatTemplate | None
     architecture: PretrainedConfig
 
     def task_of(self, question_set: QuestionSet) -> QuestionTask:
@@ -162,8 +162,9 @@ class _Prompting:
         by_program = self.evaluation.program_of_thought and question_set.pool is None
         render = asking_for_a_program(self.render) if by_program else self.render
         task = question_task(question_set.name, question_set.questions, self.shots, render, self.evaluation)
-        prompts = prompts_of(task, self.tokenizer, self.evaluation.chat_template)
-        ids = encode_prompts(self.tokenizer, prompts, bool(self.architecture.is_encoder_decoder))
+        prompts = prompts_of(task, self.chat)
+        is_encoder_decoder = bool(self.architecture.is_encoder_decoder)
+        ids = encode_prompts(self.tokenizer, prompts, is_encoder_decoder, self.chat is not None)
         lengths = [len(prompt) for prompt in ids]
         limit = longest_prompt(self.architecture, self.evaluation.max_new_tokens)
         too_long = [limit is not None and length > limit for length in lengths]

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..artifacts.manifests import is_complete
 from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
+from ..artifacts.trajectories.released import released_run
 from ..artifacts.trajectories.write import BASE_MODEL, TrajectoryFolder
 from ..config.experiment import ExperimentConfig, ExperimentRun
 from ..config.load import Checks
@@ -100,7 +101,8 @@ def check_trajectories(config_file: str, runs: Sequence[ExperimentRun], referenc
         origin = run.config.subset and run.config.subset.trajectories_from
         if origin is None or run_named(origin) in references or Path(origin).is_file():
             continue
-        if not is_complete(RunPaths(run_named(origin)).trajectories_manifest, TrajectoriesManifest):
+        is_scored = is_complete(RunPaths(run_named(origin)).trajectories_manifest, TrajectoriesManifest)
+        if not is_scored and released_run(origin) is None:
             problems[f"methods.{run.label}"] = origin
     if problems:
         found = ", ".join(f"{label}: {origin}" for label, origin in problems.items())

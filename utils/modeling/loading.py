@@ -29,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..artifacts.checkpoints import checkpoint_fingerprint
 from ..artifacts.files import scratch_folder
+from ..artifacts.layouts import is_adapter, shards_of
 from ..config.schema import LoraConfig, ModelConfig
 from ..data.tokenization import tokenizer_fingerprint
 from ..process.hub import looked_for
@@ -177,14 +178,16 @@ def _say_once(text: str) -> None:
 
 
 def checkpoint_config(folder: Path, model: ModelConfig) -> PretrainedConfig:
-    """The architecture of a checkpoint, or of its base model if it is a LoRA checkpoint.
+    """The architecture of a checkpoint, or of its base model if it is an adapter or FSDP's bare shards.
 
     Raises:
         FileNotFoundError: if the folder holds no config.
     """
-    if (folder / "adapter_config.json").is_file():
+    if is_adapter(folder):
         return base_config(model)
     if not (folder / "config.json").is_file():
+        if shards_of(folder) is not None:
+            return _with_ids_of(load_checkpoint_tokenizer(folder, model), base_config(model))
         raise FileNotFoundError(f"{folder} holds no config.json: expected a Hugging Face model folder")
     return base_config(
         model.model_copy(update={"name_or_path": str(folder), "architecture": None, "revision": None})
@@ -200,17 +203,22 @@ def empty_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> PreTr
     Raises:
         ValueError: for settings of which no such model can be built.
     """
-    config = base_config(model)
-    text = config.get_text_config()
-    if len(tokenizer) > getattr(text, "vocab_size", len(tokenizer)):
-        text.vocab_size = len(tokenizer)
-    check_layers(text)
+    config = _with_ids_of(tokenizer, base_config(model))
+    check_layers(config.get_text_config())
     options = {} if model.attn_implementation is None else {"attn_implementation": model.attn_implementation}
     what = f"model: a {config.model_type} cannot be built of these settings"
     with torch.device("meta"), explained(what, "correct them, or choose another model"):
         base = _auto_class(config).from_config(config, trust_remote_code=model.trust_remote_code, **options)
     with torch.device("meta"):
         return base if model.lora is None else add_lora(base, model.lora, seed=0)
+
+
+def _with_ids_of(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> PretrainedConfig:
+    """The config, its vocabulary grown to the ids of the tokenizer, as `load_base_model` grows a model's."""
+    text = config.get_text_config()
+    if len(tokenizer) > getattr(text, "vocab_size", len(tokenizer)):
+        text.vocab_size = len(tokenizer)
+    return config
 
 
 def base_fingerprint(model: ModelConfig, seed: int) -> str:
@@ -268,13 +276,13 @@ def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed
 def load_checkpoint(
     folder: Path, model: ModelConfig, dtype: torch.dtype | str = torch.float32, seed: int = 0
 ) -> PreTrainedModel:
-    """A saved model in evaluation mode. A LoRA checkpoint comes with its adapter merged in.
+    """A saved model in evaluation mode. An adapter comes merged into its base model.
 
     Args:
         folder: the checkpoint.
         model: what the run was trained from.
         dtype: "auto" for that of the files.
-        seed: the run's. A LoRA checkpoint's base model may have random weights.
+        seed: the run's. An adapter's base model may have random weights.
 
     Raises:
         FileNotFoundError: if the folder holds no config.
@@ -283,9 +291,13 @@ def load_checkpoint(
     options: dict[str, Any] = {"dtype": dtype}
     if model.attn_implementation is not None:
         options["attn_implementation"] = model.attn_implementation
-    if (folder / "adapter_config.json").is_file():
+    if is_adapter(folder):
         return _merged_adapter(folder, model, options, seed).eval()
     config = checkpoint_config(folder, model)
+    if (shards := shards_of(folder)) is not None:
+        from .shards import read_shards  # torch.distributed.checkpoint, which few need
+
+        options["state_dict"] = read_shards(shards)
     loaded, surplus = _from_pretrained(
         str(folder), config, trust_remote_code=model.trust_remote_code, **options
     )
@@ -321,7 +333,7 @@ def add_lora(base: PreTrainedModel, lora: LoraConfig, seed: int) -> Any:
 
 
 def load_adapter(base: PreTrainedModel, folder: Path, is_trainable: bool = False) -> Any:
-    """A LoRA checkpoint on its base model.
+    """An adapter (peft) on its base model.
 
     Raises:
         ValueError: if it is unreadable or belongs to another model.
@@ -330,7 +342,14 @@ def load_adapter(base: PreTrainedModel, folder: Path, is_trainable: bool = False
 
     with explained(f"{folder}: the adapter cannot be loaded", _DAMAGED):
         settings = peft.PeftConfig.from_pretrained(str(folder))
+        kind = peft.PeftType(settings.peft_type)
+        if not hasattr(peft.PEFT_TYPE_TO_TUNER_MAPPING[kind], "merge_and_unload"):
+            raise ValueError(
+                f"{folder}: found an adapter of type {kind.value}, which has no weights to merge into the "
+                "base model's, expected one that has, as LoRA: leave it out"
+            )
         settings.inference_mode = not is_trainable
+        settings.base_model_name_or_path = None  # peft would warn of another name; plans compare it
         with seeded(0):  # peft draws an adapter before it reads ours
             adapted = peft.get_peft_model(base, settings)
         report = adapted.load_adapter(str(folder), "default", is_trainable=is_trainable)
@@ -352,7 +371,7 @@ def _auto_class(config: PretrainedConfig) -> Any:
 def _from_pretrained(
     name: str, config: PretrainedConfig, **options: Any
 ) -> tuple[PreTrainedModel, list[str]]:
-    """The model, and the tensors of its files that it has no place for.
+    """The model, and the tensors of its files, or of `state_dict`, that it has no place for.
 
     Raises:
         ValueError: if it cannot be read, or lacks weights, which would be random ones.
@@ -361,8 +380,16 @@ def _from_pretrained(
         explained(f"{name}: the model cannot be loaded", _DAMAGED),
         seeded(0),  # weights that it lacks or has in another shape are drawn, and refused below
     ):
-        model, report = _auto_class(config).from_pretrained(
-            name, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        kind = _auto_class(config)
+        if "state_dict" in options:  # an Auto class would look for a folder, the family's own class does not
+            with torch.device("meta"):
+                kind = type(kind.from_config(config, trust_remote_code=options["trust_remote_code"]))
+        model, report = kind.from_pretrained(
+            None if "state_dict" in options else name,
+            config=config,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
         )
     # transformers leaves out of this report weights tied to others and those that the family computes.
     mismatched = {str(key) for key, *_ in report["mismatched_keys"]}

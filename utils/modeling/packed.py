@@ -12,6 +12,7 @@ import torch
 from transformers.utils.generic import is_flash_attention_requested
 
 from ..data.batching import pack_rows
+from ..data.token_rows import TokenRow
 from .responses import gathered, logits_at, model_inputs
 
 _COMPARED_TOKENS = 32  # of each row, the last: all logits of a large vocabulary would not fit
@@ -24,7 +25,7 @@ def has_packed_attention(model: Any) -> bool:
 
 
 @torch.no_grad()
-def why_rows_mix(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> str | None:
+def why_rows_mix(model: Any, rows: Sequence[TokenRow]) -> str | None:
     """Why packed rows do not get the logits that each gets alone, within rounding. None if they do.
 
     What a row gets must also be the same bits whatever lies before it: random weights, and a state that fades
@@ -42,7 +43,7 @@ def why_rows_mix(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> str | No
     *before, last = rows
     try:
         together = _logits(model, rows)
-        after_others = _logits(model, [*((ids[::-1], start) for ids, start in before), last])
+        after_others = _logits(model, [*(TokenRow(row.ids[::-1], row.is_response) for row in before), last])
         alone = torch.cat([_logits(model, [row]) for row in rows])
     except torch.OutOfMemoryError:
         raise
@@ -51,7 +52,7 @@ def why_rows_mix(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> str | No
     finally:
         model.train(was_training)
     difference = (together - alone).square().mean().sqrt()
-    own = slice(-min(len(last[0]), _COMPARED_TOKENS), None)
+    own = slice(-min(len(last), _COMPARED_TOKENS), None)
     if not torch.equal(together[own], after_others[own]):
         return "what lies before a row changes its logits"
     if difference > _TOLERANCE * alone.square().mean().sqrt():
@@ -59,12 +60,11 @@ def why_rows_mix(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> str | No
     return None
 
 
-def _logits(model: Any, rows: Sequence[tuple[np.ndarray, int]]) -> torch.Tensor:
+def _logits(model: Any, rows: Sequence[TokenRow]) -> torch.Tensor:
     """float32 (R, V), of the last tokens of each row."""
-    ends = np.cumsum([len(ids) for ids, _ in rows])
+    ends = np.cumsum([len(row) for row in rows])
     compared = [
-        np.arange(end - min(len(ids), _COMPARED_TOKENS), end)
-        for end, (ids, _) in zip(ends, rows, strict=True)
+        np.arange(end - min(len(row), _COMPARED_TOKENS), end) for end, row in zip(ends, rows, strict=True)
     ]
     position_R = torch.from_numpy(np.concatenate(compared)).to(model.device)
     batch = {

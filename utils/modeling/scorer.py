@@ -19,13 +19,12 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from ..data.batching import pad_rows
+from ..data.token_rows import TokenRow
 from .head import TiledHead, output_head
 from .logits import NotSeparableError, operations_after
 from .precision import products_are_in_tf32
 from .responses import model_inputs, response_positions
 from .rotary import fixed_rotary_length
-
-Row = tuple[np.ndarray, int]  # token ids int64 (length,), position of the first response token
 
 # How far the fast way may be from the plain one, in nats.
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
@@ -64,12 +63,12 @@ class Probe:
     """What is known of the rows to come, and tells which way of scoring them is right.
 
     Attributes:
-        rows: some of them, with response tokens, of many lengths, as `TokenizedPool.row` gives them.
+        rows: some of them, with response tokens, of many lengths.
         prefix: token ids that every row begins with and that end before its first prediction,
             for a causal model (see `utils.data.tokenization.shared_prefix`). None = not to be shared.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[TokenRow]
     prefix: np.ndarray | None = None
 
 
@@ -132,7 +131,7 @@ class ResponseScorer:
         self._prefix_length = 0
         self._prefix_cache: Any = None
 
-    def score(self, rows: Sequence[Row]) -> ResponseScores:
+    def score(self, rows: Sequence[TokenRow]) -> ResponseScores:
         """The scores of whole rows, the prefix included, in the order of the rows."""
         alone = [position for position, row in enumerate(rows) if self._must_be_alone(row)]
         together = [position for position, row in enumerate(rows) if not self._must_be_alone(row)]
@@ -143,14 +142,14 @@ class ResponseScorer:
             return scores[0]
         return _stack(scores)[torch.tensor([*alone, *together]).argsort()]  # back in the order of the rows
 
-    def _must_be_alone(self, row: Row) -> bool:
+    def _must_be_alone(self, row: TokenRow) -> bool:
         if self._head is None:
             return True
-        return self._longest_together is not None and len(row[0]) > self._longest_together
+        return self._longest_together is not None and len(row) > self._longest_together
 
-    def _score_together(self, rows: Sequence[Row]) -> ResponseScores:
+    def _score_together(self, rows: Sequence[TokenRow]) -> ResponseScores:
         assert self._head is not None
-        cut = [(ids[self._prefix_length :], start - self._prefix_length) for ids, start in rows]
+        cut = [row.after(self._prefix_length) for row in rows]
         batch = pad_rows(cut, self._pad_id, self._is_encoder_decoder)
         positions = response_positions(batch["labels"], self._is_encoder_decoder)
         targets = {
@@ -224,7 +223,7 @@ class ResponseScorer:
         return prefix is not None and len(prefix) > 0 and not self._is_encoder_decoder
 
     def _try_fast_way(
-        self, prefix: np.ndarray | None, rows: Sequence[Row], expected_B: torch.Tensor
+        self, prefix: np.ndarray | None, rows: Sequence[TokenRow], expected_B: torch.Tensor
     ) -> str | None:
         """Get ready to score with a separate head and with this prefix.
 
@@ -251,7 +250,7 @@ class ResponseScorer:
             return None
         return f"the fast way differs by {difference:.2g} nats"
 
-    def _score_within_memory(self, rows: Sequence[Row]) -> ResponseScores:
+    def _score_within_memory(self, rows: Sequence[TokenRow]) -> ResponseScores:
         """All rows together, or in halves where that is too much."""
         try:
             return self.score(rows)
@@ -266,12 +265,12 @@ class ResponseScorer:
             return max(_TF32_TOLERANCE, _TOLERANCE[self._model.dtype])
         return _TOLERANCE[self._model.dtype]
 
-    def _separate_head(self, row: Row) -> TiledHead:
+    def _separate_head(self, row: TokenRow) -> TiledHead:
         head = output_head(self._model)
         if head is None:
             raise NotSeparableError("it has no output head of its own")
         with torch.inference_mode():
-            operations = operations_after(head, self._model, self._short_inputs(row))
+            operations = operations_after(head, self._model, self._short_inputs(row.ids[:2]))
         return TiledHead(head, operations, self._max_probability, self._compiled)
 
     def _read_prefix(self, prefix: np.ndarray | None) -> tuple[int, Any]:
@@ -286,7 +285,7 @@ class ResponseScorer:
             raise NotSeparableError("it returns no key-value cache")
         return len(prefix), cache
 
-    def _score_alone(self, row: Row) -> ResponseScores:
+    def _score_alone(self, row: TokenRow) -> ResponseScores:
         """One row, full logits, the model's own forward: slow, and right for every model."""
         batch = self._on_device(pad_rows([row], self._pad_id, self._is_encoder_decoder))
         positions = response_positions(batch["labels"], self._is_encoder_decoder)
@@ -308,11 +307,12 @@ class ResponseScorer:
     def _forget_longer_rows(self) -> None:
         """Make a rotary table that grew with a long row small again, which any short row does."""
         if self._longest_together is not None:
-            self._model(**self._short_inputs((np.zeros(2, np.int64), 1)), use_cache=False)
+            self._model(**self._short_inputs(np.zeros(2, np.int64)), use_cache=False)
 
-    def _short_inputs(self, row: Row) -> dict[str, torch.Tensor]:
-        """The inputs of the model's forward for the first two tokens of a row."""
-        batch = pad_rows([(row[0][:2], 1)], self._pad_id, self._is_encoder_decoder)
+    def _short_inputs(self, ids: np.ndarray) -> dict[str, torch.Tensor]:
+        """The inputs of the model's forward for two tokens."""
+        row = TokenRow(ids, np.array([False, True]))
+        batch = pad_rows([row], self._pad_id, self._is_encoder_decoder)
         return model_inputs(self._model, self._on_device(batch))
 
 

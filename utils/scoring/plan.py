@@ -16,13 +16,14 @@ from ..artifacts.trajectories.manifest import ScoringRecord
 from ..artifacts.trajectories.write import ScoringRequest, TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
 from ..data.pool import Pool
+from ..data.shown_tokens import token_remarks
 from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
 from ..modeling.devices import device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
-from .checkpoints import choose_checkpoints
-from .readable import check_fit, common_tokenizer, read_checkpoints
+from .checkpoints import BASE_MODEL, CheckpointQuery, choose_checkpoints
+from .readable import base_model_remarks, check_fit, common_tokenizer, read_checkpoints
 from .summary import ScoringSummary, TokenizerOrigin
 
 
@@ -89,7 +90,11 @@ def plan_scoring(
     readable, unreadable = read_checkpoints(config, chosen)
     tokenizer = common_tokenizer(readable) or load_tokenizer(model_settings)
     model = empty_model(model_settings, tokenizer)
-    remarks = check_length(model, data.max_length)
+    remarks = check_length(model, data.max_length) + base_model_remarks(config, readable)
+    if (first := chosen.get(BASE_MODEL)) is not None:
+        remarks.append(
+            f"{first.name} is scored as step 0, which selection leaves out unless subset.steps names it"
+        )
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
     unreadable |= check_fit(config, readable, tokens)
@@ -97,7 +102,7 @@ def plan_scoring(
     inputs = {
         "pool": tokens.manifest.pool,
         "num_examples": len(tokens),
-        "template": data.template,
+        "template": tokens.manifest.template,
         "tokenizer": tokens.manifest.tokenizer,
         "max_length": data.max_length,
         "precision": config.trajectories.precision,
@@ -126,7 +131,7 @@ def plan_scoring(
         device_name=device,
         precision=config.trajectories.precision,
         time=None if pace is None else pace.time_for(num_tokens * len(chosen), num_devices),
-        remarks=remarks,
+        remarks=[*remarks, *token_remarks(tokens, tokenizer)],
     )
     return ScoringPlan(
         folder=folder,
@@ -159,7 +164,7 @@ def is_scored(config: RunConfig, pool: Pool, checkpoints: str) -> bool:
     """
     if not RunPaths(config.run_name).trajectories_manifest.is_file():
         return False
-    chosen = choose_checkpoints(config.run_name, None, checkpoints)
+    chosen = choose_checkpoints(config.run_name, CheckpointQuery(checkpoints))
     plan = plan_scoring(config, pool, chosen, overwrite=False)
     return not plan.unreadable and plan.folder.is_whole(plan.fingerprints, plan.quantities)
 

@@ -14,6 +14,7 @@ from .candidates import Candidates
 from .extension import read_extended
 from .inputs import check_extension, subset_inputs, trajectories_identity
 from .limits import Limits, ListedRows, check_budget, check_token_budget, find_limits, needs_whole_order
+from .methods.kmeans import num_gpus
 from .methods.s2l import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
 from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
@@ -38,6 +39,7 @@ class SelectionPlan:
         starts_over: what is there does not count.
         pending: those of them that are to be made.
         most_clusters: how many clusters there may be, None for a method without.
+        num_gpus: that look for them, 0 for the CPU.
         remarks: for the user.
         warnings: for the user.
         seconds: by what they were spent on.
@@ -54,6 +56,7 @@ class SelectionPlan:
     starts_over: bool
     pending: list[SubsetRequest]
     most_clusters: int | None
+    num_gpus: int
     remarks: list[str]
     warnings: list[str]
     seconds: dict[str, float]
@@ -117,6 +120,7 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
         starts_over=overwrite,
         pending=requests if overwrite else pending_requests(requests, pool),
         most_clusters=num_clusters,
+        num_gpus=num_gpus(),
         remarks=remarks,
         warnings=_warnings(settings, candidates, requests, num_clusters),
         seconds=stopwatch.seconds,

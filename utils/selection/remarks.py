@@ -1,11 +1,15 @@
 """Which settings of a subset change nothing, or little."""
 
+import re
+
 from ..artifacts.trajectories.read import Trajectories
 from ..config.names import LIMITS
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.rows import Rows
-from ..terminal import counted
+from ..terminal import counted, first_of
 from .methods.table import Method
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 def settings_remarks(config: RunConfig, method: Method) -> list[str]:
@@ -20,24 +24,39 @@ def settings_remarks(config: RunConfig, method: Method) -> list[str]:
 
 
 def sources_remarks(config: RunConfig, method: Method, pool: Rows) -> list[str]:
-    """Whether the budget is to be shared out over sources of which there are none."""
+    """What may not be meant of the sources that the budget is to be shared out over."""
     by_source = method.by_source or ("per_source" in method.settings and config.subset_section.per_source)
-    if not by_source or pool.source_names != [""]:
+    if not by_source:
         return []
     where = (
         f"data.source_column: {config.data.source_column!r}"
         if config.data
         else "subset.sources_from is not set"
     )
-    return [f"no row has a source ({where}): the pool is one source"]
+    if pool.source_names == [""]:
+        return [f"no row has a source ({where}): the pool is one source"]
+    remarks: list[str] = []
+    num_without = int((pool.source_codes[~pool.excluded] == 0).sum()) if pool.source_names[0] == "" else 0
+    if num_without:
+        remarks.append(f"{counted(num_without, 'row')} without a source ({where}): together they are one")
+    named = list(filter(None, pool.source_names))
+    if all(_NUMBER.fullmatch(name) for name in named):
+        remarks.append(f"the sources are numbers ({first_of(named)}; {where}): each number is a source")
+    return remarks
 
 
 def other_tokens_remarks(config: RunConfig, trajectories: Trajectories | None) -> list[str]:
     """Whether this run cuts or asks otherwise than where its losses and numbers of tokens were made."""
     if trajectories is None or trajectories.manifest is None or config.data is None:
         return []
-    there = {"max_length": trajectories.manifest.max_length, "template": trajectories.manifest.template}
-    here = {"max_length": config.data.max_length, "template": config.data.template}
+    template, _, _ = trajectories.manifest.template.partition(
+        ":"
+    )  # which chat template it was comes after it
+    there = {"max_length": trajectories.manifest.max_length, "template": template}
+    here = {
+        "max_length": config.data.max_length,
+        "template": "chat" if config.data.has_chat_template else config.data.template,
+    }
     other = [f"data.{name} {there[name]}" for name in here if there[name] != here[name]]
     if not other:
         return []

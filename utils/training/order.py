@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import Dataset, Sampler
 
 from ..config.counts import steps_per_epoch
+from ..data.token_rows import TokenRow
 from ..data.tokenization import TokenizedPool
 
 FILLER = -1  # the position of a row without label
@@ -33,12 +34,12 @@ class TrainingRows(Dataset):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, micro_batch: MicroBatch) -> list[tuple[np.ndarray, int]]:
+    def __getitem__(self, micro_batch: MicroBatch) -> list[TokenRow]:
         return [self._row(position) for position in micro_batch]
 
-    def _row(self, position: int) -> tuple[np.ndarray, int]:
+    def _row(self, position: int) -> TokenRow:
         if position == FILLER:
-            return np.zeros(1, np.int64), 1
+            return TokenRow(np.zeros(1, np.int64), np.zeros(1, bool))
         return self._tokens.row(int(self._rows[position]))
 
 

@@ -21,6 +21,7 @@ from ..config.counts import scheduled_steps, steps_per_epoch, total_steps
 from ..config.schema import RunConfig
 from ..data.batching import scoring_lengths
 from ..data.pool import Pool
+from ..data.shown_tokens import token_remarks
 from ..data.tokenization import TokenizedPool, tokenize_pool
 from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
@@ -119,7 +120,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     batches = replace(batches, accumulation=count // batches.devices)
     inputs = {
         "pool": pool.fingerprint,
-        "template": data.template,
+        "template": tokens.manifest.template,
         "tokenizer": tokens.manifest.tokenizer,
         "max_length": data.max_length,
         "model": model_settings.model_dump(mode="json", exclude={"cache_dir", "attn_implementation"}),
@@ -144,7 +145,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         model=size,
         num_devices=batches.devices,
         device_name=device_name(arguments.device),
-        remarks=remarks,
+        remarks=[*remarks, *token_remarks(tokens, tokenizer)],
         rows=None,
     )
     return TrainingSetup(

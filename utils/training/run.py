@@ -21,6 +21,7 @@ from ..artifacts.trainings import TrainingManifest, TrainingProvenance, Training
 from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.schema import RunConfig
 from ..data.batching import rows_of_all_lengths, scoring_lengths
+from ..data.chat import chat_template_of
 from ..modeling.devices import device_name
 from ..modeling.loading import add_lora, load_adapter, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.operations import scoring_operations, training_operations
@@ -81,6 +82,9 @@ def _train(
     """Train in this process, from the newest checkpoint or from the beginning (None)."""
     paths = RunPaths(config.run_name)
     tokenizer = load_tokenizer(config.model_section)
+    chat = chat_template_of(config.data_section.template, tokenizer)
+    if chat is not None:
+        tokenizer.chat_template = chat.source  # saved with each checkpoint
     model = _model_to_train(config, tokenizer, newest)
     batches = plan.packed_batches if _keeps_packed_rows_apart(plan, model) else plan.batches
     assert batches is not None

@@ -5,6 +5,7 @@ Everything that must not differ between machines is fixed.
 
 import datetime
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,14 @@ _EXECUTION_ONLY_PREFIXES = (
     "skip_memory_metrics",
     "include_num_input_tokens_seen",
 )
+
+# What accelerate's configuration may ask for beside the YAML, by the variable that says so.
+_LAUNCHER_SHARDS_BY = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism",
+}
 
 # Settings by which an optimizer is handed the model itself.
 _WEIGHTS_OF_THE_MODEL = {"model", "params", "optimizer_dict"}
@@ -97,6 +106,28 @@ def _check_precision(train_args: dict[str, Any]) -> None:
         )
 
 
+def _check_launcher(train_args: dict[str, Any]) -> None:
+    """accelerate's own configuration, which `accelerate launch` hands on, adds nothing to the YAML.
+
+    Raises: ValueError.
+    """
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision != "no" and not train_args.get(precision):
+        raise ValueError(
+            f"accelerate launch: found mixed precision {precision} in its configuration, none in the YAML, "
+            "which decides: give accelerate launch --mixed_precision no, or set train_args.bf16 or "
+            "train_args.fp16"
+        )
+    for variable, way in _LAUNCHER_SHARDS_BY.items():
+        is_on = os.environ.get(variable, "false").lower() == "true"
+        if is_on and not (train_args.get("fsdp") and "FSDP" in variable):
+            raise ValueError(
+                f"accelerate launch: found {way} in its configuration, expected none: the YAML says how a "
+                "model is sharded (train_args.fsdp). Start with torchrun, or give accelerate launch a "
+                "--config_file without it"
+            )
+
+
 def result_settings(train_args: dict[str, Any]) -> dict[str, Any]:
     """The part of train_args that the trained weights depend on."""
     return {
@@ -127,6 +158,7 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
     Raises: ValueError for those that transformers or this machine refuses.
     """
     _check_precision(config.train_args)
+    _check_launcher(config.train_args)
     settings = dict(config.train_args)
     plan = plan_batches(
         config.global_batch_size, torchrun.world_size(), settings.pop("per_device_train_batch_size", 8)

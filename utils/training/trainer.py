@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from ..artifacts.checkpoints import TRAINING_STATE_PATTERNS, checkpoints_in, save_checksums
+from ..artifacts.checkpoints import checkpoints_in, save_checksums
 from ..artifacts.files import atomic_write, publish_folder
+from ..artifacts.layouts import TRAINING_STATE_PATTERNS
 from ..artifacts.paths import RunPaths, checkpoint_name
 from ..data.batching import pack_rows, pad_rows
 from ..modeling.loading import pad_id_of

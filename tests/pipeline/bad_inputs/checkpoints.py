@@ -47,7 +47,7 @@ FOLDERS: list[tuple[Content, str]] = [
     (Link("bad"), "bad does not exist: train first (train.py), or give --model_path"),
     (Link("nowhere"), "bad does not exist: train first (train.py), or give --model_path"),
     (_checkpoint(), "checkpoint 5 failed: bad/checkpoint-5 holds no config.json: expected"),
-    (_checkpoint(config=_CONFIG), "checkpoint-5 holds no weight files (*.safetensors, pytorch_model*.bin)"),
+    (_checkpoint(config=_CONFIG), "checkpoint-5 holds no weight files (*.safetensors, pytorch_model*.bin,"),
     (_checkpoint(weights=_safetensors(_TENSOR, data=bytes(4))), "checkpoint-5 holds no config.json"),
     (_checkpoint(config=_CONFIG, weights=""), "bad/checkpoint-5: the model cannot be loaded"),
     (_checkpoint(config=_CONFIG, weights="weights"), "bad/checkpoint-5: the model cannot be loaded"),

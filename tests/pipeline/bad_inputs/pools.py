@@ -205,8 +205,16 @@ NAMES = {
     "data.path=losses.npy": "data.path: found losses.npy, expected a file whose name ends in .jsonl",
     f"data.path={'a' * 5000}.jsonl": "File name too long",
     f"data.path={'a/' * 3000}b.jsonl": "File name too long",
-    'data.path="\\e[31mred/blue"': "data.path: \\x1b[31mred/blue",
-    'data.path="a b?c"': "data.path: a b?c is no file or folder here",
+    'data.path="\\e[31mred/blue"': "nothing matches the pattern \\x1b[31mred/blue",
+    'data.path="a b?c"': "data.path: nothing matches the pattern a b?c (current folder:",
+    "data.path=[]": "data.path: found [], expected a text or at least 1 of them",
+    "data.path=[1]": "data.path.0: found 1, expected a text or a section of keys",
+    "data.path=[pool.jsonl, nowhere.csv]": "data.path: nowhere.csv does not exist",
+    "data.path=[pool.jsonl, ./pool.jsonl]": "data.path: found ./pool.jsonl twice, expected each once",
+    "data.path=[{path: pool.jsonl, sources: a}]": "data.path.0.sources: unknown key",
+    "data.path=[{source: a}]": "data.path.0.path: missing",
+    "data.path=[pool.jsonl, losses.npy]": "data.path: found losses.npy, expected a file whose name ends in",
+    "data.path=?.jsonl.gz": "data.path: nothing matches the pattern ?.jsonl.gz",
     "data.path=--help": "data.path: --help is no file or folder here",
 }
 

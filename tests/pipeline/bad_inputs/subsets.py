@@ -219,10 +219,22 @@ LOOKS = {
     "--stability subset.method=random": "--stability: found subset.method random with clusters",
     "--explain 1 subset.same_as=other": "run target uses the subset of run other (subset.same_as)",
     "--explain 1 subset.budget=[10,20]": "subset.budget: found [10, 20], several subsets, expected one",
+    "--write_for": "argument --write_for: expected at least one argument",
+    "--write_for ''": "--write_for: unknown name ''; known: trl, axolotl, llama_factory, openai, parquet",
+    "--write_for TRL": "--write_for: unknown name 'TRL'; did you mean 'trl'?",
+    "--write_for seed=7": "--write_for: found settings alone, expected names of stacks behind it",
+    "--write_for trl seed=7": "res/target/subset was made from other inputs",
+    "--write_for trl --explain 1": "not allowed with argument",
+    "--write_for openai --rendered": "--rendered: found openai, expected trl or axolotl",
+    "--rendered": "--rendered: found no --write_for beside it",
+    "--write_for trl run_name=pick": "no subset in res/pick/subset: make it with",
+    "--push_to_hub": "argument --push_to_hub: expected one argument",
+    "--push_to_hub mine": "--push_to_hub: found 'mine', expected OWNER/NAME",
+    "--push_to_hub me/mine --stability": "--push_to_hub: found a look at the subset beside it",
 }
 SEVERAL = {
-    "--explain 1": "subset.budget: found [10, 20], several subsets, expected one to look at",
-    "--stability": "subset.budget: found [10, 20], several subsets, expected one to look at",
+    "--explain 1": "subset.budget: found [10, 20], several subsets, expected one:",
+    "--stability": "subset.budget: found [10, 20], several subsets, expected one:",
     "seed=7": "was made from other inputs",
 }
 

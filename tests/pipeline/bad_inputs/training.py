@@ -154,7 +154,7 @@ CONFIGS: list[tuple[Content, str]] = [
     (_FINE.replace("32", "-32"), "model: a gpt2 cannot be built of these settings"),
     (_FINE.replace("32", "9" * 5000), "model.name_or_path: no tokenizer can be loaded from 'bad'"),
     (_FINE.replace("}", ', "auto_map": {"AutoConfig": "evil.Config"}}'), "model"),
-    (_FINE, "bad holds no weight files (*.safetensors, pytorch_model*.bin)"),
+    (_FINE, "bad holds no weight files (*.safetensors, pytorch_model*.bin,"),
 ]
 
 # A tokenizer's tokenizer.json.

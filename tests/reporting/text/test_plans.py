@@ -137,6 +137,7 @@ def test_an_evaluation_says_what_it_asks_and_what_is_there():
         checkpoint=None,
         versions={},
         tokenizer=cast(Any, None),
+        chat=None,
         max_new_tokens=50,
         tasks={"bench": QuestionTask(question_set, None, [10, 20], [False, True], None)},
         lm_eval_tasks={"arc": "arc_easy"},

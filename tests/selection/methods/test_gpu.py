@@ -10,7 +10,7 @@ from utils.selection.methods.kmeans import KMeansSettings, cluster_rows, nearest
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(kmeans._num_gpus() == 0, reason="needs faiss-gpu in place of faiss-cpu"),
+    pytest.mark.skipif(kmeans.num_gpus() == 0, reason="needs faiss-gpu in place of faiss-cpu"),
 ]
 SETTINGS = KMeansSettings(
     num_clusters=100, max_points_per_centroid=256, iterations=20, init="random", num_restarts=1
@@ -38,7 +38,7 @@ def test_clusters_are_those_of_the_cpu(monkeypatch, num_rows, num_checkpoints, i
     label_n, centroids_KT = cluster_rows(rows_nT.__getitem__, num_rows, settings, seed=1)
     again_n, _ = cluster_rows(rows_nT.__getitem__, num_rows, settings, seed=1)
     np.testing.assert_array_equal(label_n, again_n, "the same GPU gives the same clusters")
-    monkeypatch.setattr(kmeans, "_num_gpus", lambda: 0)
+    monkeypatch.setattr(kmeans, "num_gpus", lambda: 0)
     expected_n, expected_KT = cluster_rows(rows_nT.__getitem__, num_rows, settings, seed=1)
     found = squared_distance(rows_nT, centroids_KT, label_n)
     assert abs(found / squared_distance(rows_nT, expected_KT, expected_n) - 1) < 0.02

@@ -10,9 +10,9 @@ from typing import Any, cast
 from lm_eval import evaluator
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
-from transformers import PreTrainedTokenizerBase
 
 from ...config.schema import EvaluationConfig
+from ...data.chat import ChatTemplate
 from ...data.formats import Example
 from ...process.reporter import reporter
 from ..bars import no_bars
@@ -72,17 +72,14 @@ def question_task(
     return task
 
 
-def prompts_of(task: ConfigurableTask, tokenizer: PreTrainedTokenizerBase, chat: bool) -> list[str]:
+def prompts_of(task: ConfigurableTask, chat: ChatTemplate | None) -> list[str]:
     """The text that the model will read, for each question."""
-
-    def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-        return str(text)
-
     settings: dict[str, Any] = {"num_fewshot": task.config.num_fewshot}
-    if chat:
+    if chat is not None:
+
+        def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+            return chat.text(messages, add_generation_prompt)
+
         settings |= {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": render}
     return [str(task.fewshot_context(cast(Any, doc), **settings)) for doc in task.eval_docs]
 
@@ -126,7 +123,7 @@ def check_lm_eval_task(name: str) -> None:
 
 
 def run_lm_eval_task(
-    model: Any, name: str, evaluation: EvaluationConfig, limit: int | None
+    model: Any, name: str, evaluation: EvaluationConfig, limit: int | None, chat: bool
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Run a task of lm-eval's own, with its own prompts and metrics.
 
@@ -135,6 +132,7 @@ def run_lm_eval_task(
         name: as lm-eval names it, or the path of a task's YAML.
         evaluation: how it is asked.
         limit: its first questions only.
+        chat: ask through the chat template.
 
     Returns:
         task -> metric -> value, and one dict per question and task as lm-eval logs them.
@@ -148,7 +146,7 @@ def run_lm_eval_task(
         task.set_fewshot_seed(seed=1234)  # lm-eval's own default
     progress = reporter.progress(name, "request", total=None)
     model.record.begin(progress)
-    result = _evaluate(model, loaded, evaluation.chat_template, limit)
+    result = _evaluate(model, loaded, chat, limit)
     progress.close()
     samples = [
         {**sample, "task": task}

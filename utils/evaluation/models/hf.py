@@ -15,31 +15,37 @@ from lm_eval.api.model import CacheHook
 from lm_eval.models.huggingface import HFLM
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 
+from ...data.chat import ChatTemplate
 from ...data.tokenization import special_tokens_around_text
 from ...modeling.loading import pad_id_of
 from ...process.reporter import Progress
 
 
 def encode_prompts(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], is_encoder_decoder: bool
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    is_encoder_decoder: bool,
+    is_chat: bool = False,
 ) -> list[list[int]]:
-    """Token ids of each prompt with the special tokens that training puts around it, never cut."""
+    """Token ids of each prompt with the special tokens that training puts around it, never cut.
+
+    Args:
+        is_chat: whether a chat template rendered the prompts, which writes those at the beginning itself.
+    """
     if not prompts:
         return []
     prefix, suffix = special_tokens_around_text(tokenizer)
     texts = list(prompts)
-    if not is_encoder_decoder:
+    if is_chat:
+        prefix = []
+    elif not is_encoder_decoder:
         # In training the spaces before a response belong to the token of its first word.
         # Other merges across that seam cannot be foreseen without the response.
         texts = [text.rstrip(" ") for text in texts]
+    if not is_encoder_decoder:
         suffix = []
-    begin = str(tokenizer.decode(prefix)) if prefix else None
     ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    prompts_with_ends = []
-    for text, prompt in zip(texts, ids, strict=True):
-        has_begin = begin and text.startswith(begin)  # a chat template writes it itself
-        prompts_with_ends.append([*([] if has_begin else prefix), *prompt, *suffix])
-    return prompts_with_ends
+    return [[*prefix, *prompt, *suffix] for prompt in ids]
 
 
 def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int | None:
@@ -97,16 +103,22 @@ class TransformersModel(_HFLM):
     Args:
         model: in evaluation mode, on its device.
         tokenizer: as the model was trained with.
-        ends_as_configured: the model's own end-of-turn tokens end a response too (chat models).
+        chat: the template in which it is asked. Its end of a turn ends a response, as do the model's own
+            ends. None: it is asked with texts.
 
     Attributes:
         record: which responses were cut off.
     """
 
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, ends_as_configured: bool):
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, chat: ChatTemplate | None):
         self._pad_id = pad_id_of(tokenizer)
-        configured = model.generation_config.eos_token_id if ends_as_configured else []
-        ends = [tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])]
+        self._chat = chat
+        ends: list[Any] = [tokenizer.eos_token_id]
+        if chat is not None:
+            configured = model.generation_config.eos_token_id
+            ends += configured if isinstance(configured, list) else [configured]
+            if (end := chat.end_of_turn()) is not None:
+                ends.append(tokenizer.convert_tokens_to_ids(end))
         self._end_ids = set(ends) - {None}
         # generate() fills gaps from the model's own: a penalty, suppressed tokens.
         model.generation_config = GenerationConfig()
@@ -114,6 +126,12 @@ class TransformersModel(_HFLM):
         super().__init__(model, backend="seq2seq" if is_encoder_decoder else "causal", tokenizer=tokenizer)
         self.record = CutOffRecord()
         self.set_cache_hook(self.record)
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        assert self._chat is not None
+        return self._chat.text(chat_history, add_generation_prompt)
 
     def fit_batches(self, max_tokens: int, longest: int) -> None:
         """Put as many sequences of `longest` tokens (prompt and response) in a batch as max_tokens allows."""
@@ -128,7 +146,7 @@ class TransformersModel(_HFLM):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """input_ids_BP and attention_mask_BP."""
         is_encoder_decoder = self.backend == "seq2seq"
-        prompts = encode_prompts(self.tokenizer, strings, is_encoder_decoder)
+        prompts = encode_prompts(self.tokenizer, strings, is_encoder_decoder, self._chat is not None)
         if left_truncate_len:
             prompts = [prompt[-left_truncate_len:] for prompt in prompts]
         width = max(map(len, prompts))

@@ -40,11 +40,15 @@ class Models:
             self._generation = self._start_vllm()
 
     @property
+    def asked_in_chat(self) -> bool:
+        """Whether prompts go through a chat template."""
+        return self._plan.chat is not None
+
+    @property
     def generation(self) -> Any:
         if self._generation is None:
             if self._config.evaluation.backend == "hf":
-                chat = self._config.evaluation.chat_template
-                self._generation = TransformersModel(self.losses, self._plan.tokenizer, chat)
+                self._generation = TransformersModel(self.losses, self._plan.tokenizer, self._plan.chat)
             else:
                 self.losses = None
                 self._generation = self._start_vllm()
@@ -83,7 +87,7 @@ class Models:
                 tokenizer=tokenizer,
                 dtype=self._config.model_section.dtype,
                 tensor_parallel=evaluation.tensor_parallel,
-                ends_as_configured=evaluation.chat_template,
+                chat=self._plan.chat,
             )
         finally:
             shutil.rmtree(folder)

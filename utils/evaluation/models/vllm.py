@@ -7,6 +7,7 @@ import torch
 from lm_eval.models.vllm_causallms import VLLM
 from transformers import PreTrainedTokenizerBase
 
+from ...data.chat import ChatTemplate
 from .hf import CutOffRecord, encode_prompts
 
 _VLLM: Any = VLLM  # its class decorator hides its type
@@ -20,7 +21,8 @@ class VllmModel(_VLLM):
         tokenizer: as the model was trained with.
         dtype: of the weights.
         tensor_parallel: devices that share the model.
-        ends_as_configured: the model's own end-of-turn tokens end a response too (chat models).
+        chat: the template in which it is asked. Its end of a turn ends a response, as do the model's own
+            ends. None: it is asked with texts.
 
     Attributes:
         record: which responses were cut off.
@@ -32,16 +34,17 @@ class VllmModel(_VLLM):
         tokenizer: PreTrainedTokenizerBase,
         dtype: str,
         tensor_parallel: int,
-        ends_as_configured: bool,
+        chat: ChatTemplate | None,
     ):
         self._trained_tokenizer = tokenizer
+        self._chat = chat
         super().__init__(
             pretrained=str(folder),
             tokenizer=str(folder / "tokenizer"),
             dtype=dtype,
             tensor_parallel_size=tensor_parallel,
             # "vllm" leaves out the penalties of a checkpoint's own config.
-            generation_config="auto" if ends_as_configured else "vllm",
+            generation_config="vllm" if chat is None else "auto",
             enforce_eager=not torch.cuda.is_available(),
         )
         self.record = CutOffRecord()
@@ -53,9 +56,19 @@ class VllmModel(_VLLM):
     def tok_encode(self, string: Any, add_special_tokens: bool | None = None, **options: Any) -> Any:
         if isinstance(string, str):  # from a task that asks for likelihoods
             return super().tok_encode(string, add_special_tokens, **options)
-        return encode_prompts(self._trained_tokenizer, string, is_encoder_decoder=False)
+        return encode_prompts(self._trained_tokenizer, string, False, self._chat is not None)
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        assert self._chat is not None
+        return self._chat.text(chat_history, add_generation_prompt)
 
     def _model_generate(self, requests: Any, generate: bool = False, sampling_params: Any = None) -> Any:
+        end = None if self._chat is None else self._chat.end_of_turn()
+        if generate and end is not None:
+            for sampling in sampling_params:
+                sampling.stop_token_ids = [self._trained_tokenizer.convert_tokens_to_ids(end)]
         outputs = super()._model_generate(requests, generate, sampling_params)
         if generate:
             self.record.endings.extend(output.outputs[0].finish_reason == "length" for output in outputs)

@@ -98,7 +98,7 @@ def _clusters(plan: "SelectionPlan", most_clusters: int) -> str:
     if settings.budget_tokens is None:
         shares = ", ".join(f"{budget / most_clusters:,.1f}" for budget in plan.budgets)
         words += f", {most_clusters:,} in all: on average {shares} rows of each"
-    return words
+    return f"{words}; k-means on {counted(plan.num_gpus, 'GPU')}" if plan.num_gpus else words
 
 
 def selection_text(result: "SelectionResult") -> str:

@@ -91,7 +91,7 @@ def backend() -> dict[str, Any]:
     """What computes the clusters, for the manifest."""
     with reproducible_faiss():
         level = faiss.SIMDConfig.get_level_name()
-    return {"library": f"faiss {faiss.__version__}", "simd_level": level, "gpus": _num_gpus()}
+    return {"library": f"faiss {faiss.__version__}", "simd_level": level, "gpus": num_gpus()}
 
 
 def cluster_rows(
@@ -129,7 +129,7 @@ def cluster_rows(
             seed=seed & 0x7FFFFFFF,
             max_points_per_centroid=_NEVER,  # the sample is ours
             min_points_per_centroid=1,  # only silences a warning
-            gpu=_num_gpus() > 0,
+            gpu=num_gpus() > 0,
         )
         kmeans.train(training_mT)
     assert kmeans.centroids is not None
@@ -149,7 +149,7 @@ def nearest_centroids(
     distance_n = np.empty(num_rows, np.float32)
     with reproducible_faiss(centroids_KT.shape[1]):
         index = faiss.IndexFlatL2(centroids_KT.shape[1])
-        index = faiss.index_cpu_to_all_gpus(index) if _num_gpus() else index
+        index = faiss.index_cpu_to_all_gpus(index) if num_gpus() else index
         index.add(centroids_KT)
         for start in range(0, num_rows, _ROWS_AT_ONCE):
             piece = slice(start, min(start + _ROWS_AT_ONCE, num_rows))
@@ -160,7 +160,8 @@ def nearest_centroids(
     return label_n, np.maximum(distance_n, 0, out=distance_n)  # rounding may leave it below
 
 
-def _num_gpus() -> int:
+def num_gpus() -> int:
+    """How many GPUs k-means uses: all that are visible, with faiss-gpu, and none without it."""
     return faiss.get_num_gpus() if hasattr(faiss, "StandardGpuResources") else 0
 
 

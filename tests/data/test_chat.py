@@ -1,0 +1,291 @@
+"""What is scored of a conversation: the assistant's answers and what ends them, whatever the template."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from tests.conftest import write_jsonl
+from utils.config.schema import DataConfig
+from utils.data import pool
+from utils.data.chat import ChatTemplate, chat_template_of
+from utils.data.pool import Pool
+from utils.data.tokenization import TokenizedPool, tokenize_pool
+
+# Templates of our own, of the kinds that the families have. Each says what ends an assistant's turn.
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+HEADERS = (  # Llama 3: strips
+    "{{ bos_token }}{% for m in messages %}<|head|>{{ m.role }}<|/head|>\n\n"
+    "{{ m.content | trim }}<|eot|>{% endfor %}"
+    "{% if add_generation_prompt %}<|head|>assistant<|/head|>\n\n{% endif %}"
+)
+MODEL = (  # Gemma: another name for the assistant, strips, takes no system turn
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m.role == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
+    "<start>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start>model\n{% endif %}"
+)
+BRACKETS = (  # Mistral: no word for the assistant
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %} {{ m.content }}{{ eos_token }}"
+    "{% else %}[INST] {{ m.content }} [/INST]{% endif %}{% endfor %}"
+)
+ENDS = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}{{ eos_token }}"  # Phi 3
+THINKING = (  # Qwen 3: the last answer has its thinking, all earlier ones lose it
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role != 'assistant' %}{{ m.content }}{% else %}"
+    "{% set answer = m.content.split('</think>')[-1].lstrip('\n') %}{% if loop.last %}<think>\n"
+    "{{ m.content.split('</think>')[0].split('<think>')[-1].strip('\n') if '</think>' in m.content }}"
+    "\n</think>\n\n"
+    "{% endif %}{{ answer }}{% endif %}<|im_end|>\n{% endfor %}"
+)
+MARKED = (  # with marks that hold the line break behind the end, too
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}"
+    "{% generation %}{{ m.content }}<|im_end|>\n{% endgeneration %}"
+    "{% else %}{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
+)
+KINDS = {
+    "chatml": (CHATML, "<|im_end|>"),
+    "headers": (HEADERS, "<|eot|>"),
+    "model": (MODEL, "<end>"),
+    "brackets": (BRACKETS, "<|endoftext|>"),
+    "ends": (ENDS, "<|end|>"),
+    "marked": (MARKED, "<|im_end|>"),
+}
+STRIPS = ("headers", "model")
+SPECIAL = [
+    *("<|im_start|>", "<|im_end|>", "<|head|>", "<|/head|>", "<|eot|>", "<start>", "<end>"),
+    *("[INST]", "[/INST]", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "<think>", "</think>"),
+]
+
+answers = st.one_of(
+    st.text(alphabet="ab \n.é\u05d0😀", max_size=12),
+    st.sampled_from(
+        ["", " ", "\n", "  indented\n", "<|im_end|>", "say <|eot|> twice <|eot|>", "user", "x" * 300]
+    ),
+)
+conversations = st.lists(st.tuples(st.text(alphabet="ab 😀\n", max_size=8), answers), min_size=1, max_size=4)
+
+
+@pytest.fixture(scope="module")
+def chatty(tokenizer_dir) -> PreTrainedTokenizerFast:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_dir)
+    tokenizer.bos_token = "<|endoftext|>"
+    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL})
+    return tokenizer
+
+
+def turns_of(pairs):
+    return [
+        {"role": role, "content": text}
+        for pair in pairs
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(pairs=conversations)
+def test_what_is_scored_is_each_answer_and_its_end(chatty, kind, pairs):
+    source, end = KINDS[kind]
+    messages = turns_of(pairs)
+    rendered = ChatTemplate(source, chatty).render(
+        messages, [turn["role"] == "assistant" for turn in messages]
+    )
+    scored = [rendered.text[start:end] for start, end in rendered.spans]
+    expected = [answer.strip() if kind in STRIPS else answer for _, answer in pairs]
+    assert scored == [answer + end for answer in expected]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_turns_that_are_not_scored_change_nothing_of_the_others(chatty, kind):
+    template = ChatTemplate(KINDS[kind][0], chatty)
+    messages = turns_of([("a", "first"), ("b", "second"), ("c", "third")])
+    both = template.render(messages, [False, True, False, False, False, True])
+    every = template.render(messages, [False, True] * 3)
+    assert both.text == every.text and both.spans == [every.spans[0], every.spans[2]]
+
+
+def test_thinking_that_the_template_drops_is_refused_and_that_of_the_last_turn_scored(chatty):
+    template = ChatTemplate(THINKING, chatty)
+    thought = "<think>\nhm\n</think>\n\nyes"
+    messages = turns_of([("a", thought), ("b", thought)])
+    rendered = template.render(messages, [False, False, False, True])
+    ((start, end),) = rendered.spans
+    assert rendered.text[start:end] == thought + "<|im_end|>"
+    with pytest.raises(ValueError, match=r"changes what the assistant says in turn 1.*found 'yes'"):
+        template.render(messages, [False, True, False, True])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}END", "ends turn 1"),
+        (
+            "{% for m in messages %}{{ m.content | upper }}<|end|>{% endfor %}",
+            "changes what the assistant says",
+        ),
+        ("{% for m in messages if m.role == 'user' %}{{ m.content }}<|end|>{% endfor %}", "changes what"),
+        ("{{ raise_exception('only by day') }}", "refuses it: only by day"),
+        ("{% for m in messages %}{{ m.content", "refuses it"),
+        (
+            MARKED.replace("{% generation %}{{ m.content }}", "{{ m.content }}{% generation %}"),
+            "marks as generated",
+        ),
+    ],
+)
+def test_a_template_that_cannot_teach_is_refused(chatty, source, message):
+    with pytest.raises(ValueError, match=message):
+        ChatTemplate(source, chatty).render(turns_of([("a", "be kind")]), [False, True])
+
+
+def test_the_date_of_a_template_is_always_the_same(chatty):
+    template = ChatTemplate(
+        "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}", chatty
+    )
+    assert (
+        template.text([{"role": "user", "content": "x"}], add_generation_prompt=False)
+        == "26 Jul 2024x<|end|>"
+    )
+
+
+# ------------------------------------------------------------------------------------------ pools of turns
+
+
+def tokens_of(tmp_path, tokenizer, rows, template=CHATML, max_length=200, **data) -> TokenizedPool:
+    (tmp_path / "template.jinja").write_text(template)
+    settings: Any = {"path": str(write_jsonl(tmp_path / "pool.jsonl", rows)), "format": "messages", **data}
+    pool = Pool(DataConfig(template=str(tmp_path / "template.jinja"), **settings))
+    return tokenize_pool(pool, tokenizer, pool.data.template, max_length, False)
+
+
+def scored_texts(tokens: TokenizedPool, tokenizer, row: int = 0) -> list[str]:
+    encoded = tokens.row(row)
+    edges = np.flatnonzero(np.diff(encoded.is_response.astype(int), prepend=0, append=0)).reshape(-1, 2)
+    return [str(tokenizer.decode(encoded.ids[start:end])) for start, end in edges]
+
+
+def test_scored_tokens_are_those_of_the_scored_text(tmp_path, res_dir, chatty):
+    rows = [{"messages": turns_of([("a", " two words \n"), ("b", ""), ("c 😀", "אב 😀")])}]
+    tokens = tokens_of(tmp_path, chatty, rows)
+    assert scored_texts(tokens, chatty) == [" two words \n<|im_end|>", "<|im_end|>", "אב 😀<|im_end|>"]
+    text = ChatTemplate(CHATML, chatty).text(rows[0]["messages"], add_generation_prompt=False)
+    assert tokens.row(0).ids.tolist() == chatty(text, add_special_tokens=False)["input_ids"]
+
+
+def test_a_cut_keeps_the_turns_before_it(tmp_path, res_dir, chatty):
+    rows = [{"messages": turns_of([("a", "one"), ("b", "two " * 100)])}]
+    whole = tokens_of(tmp_path, chatty, rows, max_length=1000)
+    cut = tokens_of(tmp_path, chatty, rows, max_length=60)
+    assert cut.row(0).ids.tolist() == whole.row(0).ids[:60].tolist()
+    assert cut.row(0).is_response.tolist() == whole.row(0).is_response[:60].tolist()
+    assert (
+        cut.whole_lengths[0] == len(whole.row(0)) and cut.whole_responses[0] == whole.num_response_tokens[0]
+    )
+
+
+CONVERSATION = [
+    {"role": "system", "content": "s"},
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": "one"},
+    {"role": "user", "content": "b"},
+    {"role": "assistant", "content": "two"},
+]
+SHAREGPT = [
+    {"from": {"user": "human", "assistant": "gpt"}.get(turn["role"], turn["role"]), "value": turn["content"]}
+    for turn in CONVERSATION
+]
+
+
+WEIGHTED = [{**turn, "weight": int(turn["content"] != "one")} for turn in CONVERSATION]
+IN_PARTS = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in CONVERSATION]
+PROMPTS = {"format": "prompt_completion"}
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "expected"),
+    [
+        ({"messages": CONVERSATION}, {}, ["one", "two"]),
+        ({"messages": CONVERSATION}, {"score_turns": "last"}, ["two"]),
+        ({"messages": CONVERSATION}, {"score_roles": ["user"]}, ["a", "b"]),
+        ({"talk": CONVERSATION}, {"columns": {"messages": "talk"}}, ["one", "two"]),
+        ({"messages": json.dumps(CONVERSATION)}, {}, ["one", "two"]),
+        ({"conversations": SHAREGPT}, {"format": "sharegpt"}, ["one", "two"]),
+        ({"conversations": SHAREGPT[1:], "system": "s"}, {"format": "sharegpt"}, ["one", "two"]),
+        ({"prompt": CONVERSATION[:4], "completion": CONVERSATION[4:]}, PROMPTS, ["two"]),
+        ({"prompt": "a", "completion": "one"}, PROMPTS, ["one"]),
+        ({"instruction": "a", "output": "one"}, {"format": "alpaca"}, ["one"]),
+        ({"messages": WEIGHTED}, {}, ["two"]),
+        ({"messages": IN_PARTS}, {}, ["one", "two"]),
+        ({"messages": json.loads(json.dumps(IN_PARTS).replace('"text":', '"value":'))}, {}, ["one", "two"]),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "a"},
+                    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f"}}]},
+                    {"role": "tool", "content": "3"},
+                    {"role": "assistant", "content": "one"},
+                ]
+            },
+            {},
+            ["one"],
+        ),
+        ({"messages": [CONVERSATION[turn] for turn in (1, 1, 2, 0, 4)]}, {}, ["one", "two"]),
+    ],
+)  # fmt: skip
+def test_rows_of_all_formats_score_the_turns_they_should(tmp_path, res_dir, chatty, row, settings, expected):
+    tokens = tokens_of(tmp_path, chatty, [row], **settings)
+    assert scored_texts(tokens, chatty) == [f"{answer}<|im_end|>" for answer in expected]
+
+
+@pytest.mark.parametrize(
+    ("turns", "fault"),
+    [
+        ("no list", "a text in place of turns"),
+        ([], "no turn of assistant to score"),
+        ([{"role": "user", "content": "a"}], "no turn of assistant to score"),
+        ([{"role": "critic", "content": "a"}], "the role 'critic' in turn 0"),
+        (["a"], "a str as turn 0"),
+        ([{"role": "assistant", "content": [{"type": "image_url"}]}], "image_url in turn 0, where only text"),
+        (
+            [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}],
+            "no text in the scored turns",
+        ),
+    ],
+)
+def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, fault):
+    rows = [{"messages": CONVERSATION}, {"messages": turns}]
+    settings: Any = {
+        "path": str(write_jsonl(tmp_path / "pool.jsonl", rows)),
+        "format": "messages",
+        "template": "chat",
+    }
+    with pytest.raises(ValueError, match=f"{fault}.*1 row.*1"):
+        Pool(DataConfig(**settings))
+    assert Pool(DataConfig(**settings, invalid_rows="drop")).excluded.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_what_is_scored_is_part_of_a_pools_fingerprint(tmp_path, res_dir, monkeypatch, is_cached):
+    monkeypatch.setattr(pool, "_CACHED_FROM", 0 if is_cached else 2**23)
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{"messages": CONVERSATION}]))
+    settings = [{}, {"score_turns": "last"}, {"score_roles": ["assistant", "user"]}]
+    pools = [Pool(DataConfig(path=path, format="messages", template="chat", **more)) for more in settings]
+    assert len({read.fingerprint for read in pools}) == 3
+
+
+def test_turns_need_a_chat_template(tmp_path, res_dir, chatty):
+    with pytest.raises(ValueError, match="set template to chat"):
+        DataConfig(path="pool.jsonl", format="messages")
+    rows = [{"prompt": CONVERSATION[:4], "completion": CONVERSATION[4:]}]
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "p.jsonl", rows)), format="prompt_completion"))
+    with pytest.raises(ValueError, match="row 0 has turns"):
+        tokenize_pool(pool, chatty, "alpaca", 100, False)
+    with pytest.raises(ValueError, match="no chat template"):
+        chat_template_of("chat", chatty)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.jinja is not a file"):
+        chat_template_of("nowhere.jinja", chatty)

@@ -1,0 +1,216 @@
+"""Conversations as a chat template renders them, and which of their characters are scored.
+
+A conversation is rendered once. The stretch of an assistant's turn comes from the template's
+`{% generation %}` marks where it has them. Else that turn alone gets another content, and what differs
+between the two texts must lie within the content. No prefix is rendered: a template may treat the last turn
+in its own way (Qwen3 drops the thinking of all others).
+
+After its content a turn is scored up to and including the special token that ends it, and not the line break
+behind that. TRL and LLaMA-Factory train on that line break, axolotl does not. Its loss is near zero, so that
+in the mean over a short answer it would count for more than what is said.
+"""
+
+import bisect
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from ..reading import read_text
+
+# What a template that asks for today's date is told: it would give other tokens every day.
+_TODAY = datetime(2024, 7, 26)
+_HAS_MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_OTHER_CONTENT = "\ue000\ue001"  # for private use: no text begins or ends with these
+
+Message = Mapping[str, Any]  # role, content, and what else a template may read
+Span = tuple[int, int]  # of characters: the first, and the one after the last
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as text.
+
+    Attributes:
+        text: all of it, with the special tokens that the template writes.
+        spans: of the scored turns, in order. Each is scored with the token that ends it, where there is one.
+    """
+
+    text: str
+    spans: list[Span]
+
+
+def chat_template_of(template: str, tokenizer: PreTrainedTokenizerBase) -> "ChatTemplate | None":
+    """The chat template that `data.template` names, None where it names one of texts.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: if the tokenizer has none.
+    """
+    if template.endswith(".jinja"):
+        path = Path(template)
+        if not path.is_file():
+            raise FileNotFoundError(f"data.template: {path} is not a file (current folder: {Path.cwd()})")
+        return ChatTemplate(read_text(path), tokenizer)
+    if template != "chat":
+        return None
+    if not tokenizer.chat_template:
+        raise ValueError(
+            "data.template: found chat, but the model's tokenizer has no chat template: give a .jinja file, "
+            "or a model that was tuned to chat"
+        )
+    return ChatTemplate(cast(Any, tokenizer).get_chat_template(), tokenizer)
+
+
+class ChatTemplate:
+    """One chat template, with the special tokens of one tokenizer.
+
+    Args:
+        source: the template, in Jinja.
+        tokenizer: whose special tokens it may name.
+    """
+
+    def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase):
+        self._source = source
+        self._variables = {**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime}
+        added = sorted(
+            cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True
+        )  # the longest that fits counts
+        self._ends = re.compile("|".join(map(re.escape, added)) if added else r"(?!)")
+
+    @property
+    def source(self) -> str:
+        """In Jinja."""
+        return self._source
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of all that the text depends on besides the conversation."""
+        variables = {**self._variables, "strftime_now": _TODAY.isoformat()}
+        return hashlib.sha256(json.dumps([self._source, variables], sort_keys=True).encode()).hexdigest()
+
+    def text(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """The conversation as text.
+
+        Args:
+            messages: the turns.
+            add_generation_prompt: whether the beginning of the assistant's next turn follows.
+
+        Raises:
+            ValueError: if the template refuses it.
+        """
+        text, _ = self._render(messages, None, add_generation_prompt)
+        return text
+
+    def end_of_turn(self) -> str | None:
+        """The special token that ends an assistant's turn, None where none does."""
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        rendered = self.render(turns, [False, True])
+        (start, end) = rendered.spans[0]
+        return next((found[0] for found in self._ends.finditer(rendered.text, start, end)), None)
+
+    def render(
+        self, messages: Sequence[Message], is_scored: Sequence[bool], tools: Sequence[Any] | None = None
+    ) -> Rendered:
+        """The conversation, and where the scored turns are.
+
+        Args:
+            messages: the turns.
+            is_scored: of each turn, whether it is.
+            tools: JSON schemas, for a template that shows them.
+
+        Raises:
+            ValueError: if the template refuses the conversation, changes the content of a scored turn, or
+                ends one with a text that is no special token.
+        """
+        text, marked = self._render(messages, tools, add_generation_prompt=False)
+        spans = []
+        for turn in (turn for turn, scored in enumerate(is_scored) if scored):
+            said = self._said(text, messages, turn, tools)
+            spans.append(
+                self._with_end(text, said, turn) if marked is None else self._marked(text, said, turn, marked)
+            )
+        if any(end > start for (_, end), (start, _) in itertools.pairwise(spans)):
+            raise ValueError("the chat template does not render the scored turns one after the other")
+        return Rendered(text, spans)
+
+    def _render(
+        self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
+    ) -> tuple[str, list[Span] | None]:
+        """The text, and what the template marks as generated. None for a template without marks."""
+        has_marks = bool(_HAS_MARKS.search(self._source))
+        try:
+            texts, marks = render_jinja_template(
+                [[dict(message) for message in messages]],
+                tools=list(tools) if tools else None,
+                chat_template=self._source,
+                return_assistant_tokens_mask=has_marks,
+                add_generation_prompt=add_generation_prompt,
+                **self._variables,
+            )
+        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            raise ValueError(f"the chat template refuses it: {error}") from error
+        return texts[0], [(int(start), int(end)) for start, end in marks[0]] if has_marks else None
+
+    def _said(self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None) -> Span:
+        """Where the content of a turn is: all that differs with another content lies within it.
+
+        A template may strip it.
+        """
+        changed = [*messages]
+        changed[turn] = {**messages[turn], "content": _OTHER_CONTENT}
+        other, _ = self._render(changed, tools, add_generation_prompt=False)
+        at_most = min(len(text), len(other))
+        start = _length_of_common(text, other, at_most)
+        end = len(text) - _length_of_common(text[::-1], other[::-1], at_most - start)
+        core = messages[turn]["content"].strip()
+        differing = text[start:end]
+        first = start + len(differing) - len(differing.lstrip())
+        last = max(first, end - (len(differing) - len(differing.rstrip())))
+        found = text.find(core, max(0, last - len(core))) if core else first
+        if _OTHER_CONTENT not in other or not 0 <= found <= first:
+            raise ValueError(
+                f"the chat template changes what the {messages[turn]['role']} says in turn {turn} (counted "
+                f"from 0): found {differing[:60]!r}, expected {messages[turn]['content'][:60]!r}. Give it a "
+                "template that leaves answers as they are (data.template: FILE.jinja)"
+            )
+        return min(start, found), max(end, found + len(core))
+
+    def _marked(self, text: str, said: Span, turn: int, marked: Sequence[Span]) -> Span:
+        """The template's mark around what is said, without a line break behind the token that ends it."""
+        around = [(start, end) for start, end in marked if start <= said[0] and said[1] <= end]
+        if not around:
+            raise ValueError("the chat template marks as generated what does not hold the assistant's answer")
+        start, end = around[0]
+        marked_text = text[start:end].rstrip()
+        if any(found.end() == len(marked_text) for found in self._ends.finditer(marked_text)):
+            return start, start + len(marked_text)
+        return self._with_end(text, (start, end), turn)
+
+    def _with_end(self, text: str, said: Span, turn: int) -> Span:
+        """What is said, and the special token that ends it."""
+        start, end = said
+        found = self._ends.search(text, end)
+        between = text[end : found.start() if found else len(text)]
+        if between.strip():
+            raise ValueError(
+                f"the chat template ends turn {turn} (counted from 0) with {between[:40]!r}, expected a "
+                "special token of the tokenizer: else no answer teaches where it ends. Use the model's own "
+                "template, or one that ends answers with the tokenizer's end token"
+            )
+        return start, found.end() if found else end
+
+
+def _length_of_common(one: str, other: str, at_most: int) -> int:
+    """Characters that both begin with."""
+    return bisect.bisect_left(range(at_most), True, key=lambda last: one[: last + 1] != other[: last + 1])

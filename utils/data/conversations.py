@@ -1,0 +1,147 @@
+"""How a row with turns becomes a conversation.
+
+`messages` is OpenAI's form (role, content), `sharegpt` the one of conversations (from, value). Both take
+`tools`, and `sharegpt` a `system` text. A content in typed parts must be of texts alone.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .values import kind_of, text_of, with_numbers
+
+# What stacks call those who speak -> what templates call them.
+_ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "function_call": "tool_call",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+}
+_WEIGHTS = ("weight", "loss_weight")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns as a chat template takes them.
+
+    Attributes:
+        messages: role, content, and what else a turn has.
+        is_scored: of each turn, whether the loss is taken over what it says.
+        tools: JSON schemas, if any.
+    """
+
+    messages: tuple[dict[str, Any], ...]
+    is_scored: tuple[bool, ...]
+    tools: tuple[Any, ...] = ()
+
+    def said(self, scored: bool) -> str:
+        """What the scored turns say, or all others, with a blank line between two."""
+        pairs = zip(self.messages, self.is_scored, strict=True)
+        return "\n\n".join(message["content"] for message, is_scored in pairs if is_scored == scored)
+
+    def canonical(self) -> str:
+        """All of it as JSON, the same for the same conversation."""
+        parts = [self.messages, self.is_scored, self.tools]
+        return json.dumps(parts, sort_keys=True, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class TurnsReader:
+    """Reads the turns of a row.
+
+    Attributes:
+        role: the field of a turn that says who speaks.
+        content: the field of a turn that holds what is said.
+        scored_roles: of the speakers whose turns the loss is taken over.
+        last_only: whether of the scored turns the last alone counts.
+    """
+
+    role: str
+    content: str
+    scored_roles: frozenset[str]
+    last_only: bool
+
+    def read(self, turns: Any, context: Any = None, system: Any = None, tools: Any = None) -> Conversation:
+        """One conversation.
+
+        Args:
+            turns: a list of objects, or that as JSON.
+            context: turns before these, none of which is scored.
+            system: a text that comes before all turns.
+            tools: a list of JSON schemas, or that as JSON.
+
+        Raises:
+            ValueError: in a few words, for what is no such thing.
+        """
+        before = [] if context in (None, "") else _listed(context, "turns")
+        messages: list[dict[str, Any]] = []
+        is_scored: list[bool] = []
+        if system not in (None, ""):
+            messages.append({"role": "system", "content": _text(system, "the system text")})
+            is_scored.append("system" in self.scored_roles)
+        for number, turn in enumerate([*before, *_listed(turns, "turns")]):
+            message, role = self._message(turn, number)
+            messages.append(message)
+            weight = with_numbers(next((turn[name] for name in _WEIGHTS if turn.get(name) is not None), 1))
+            is_scored.append(number >= len(before) and role in self.scored_roles and bool(weight))
+        if self.last_only and any(is_scored):
+            last = len(is_scored) - 1 - is_scored[::-1].index(True)
+            is_scored = [number == last for number in range(len(is_scored))]
+        if not any(is_scored):
+            raise ValueError(f"no turn of {' or '.join(sorted(self.scored_roles))} to score")
+        return Conversation(
+            tuple(messages), tuple(is_scored), tuple(with_numbers(_listed(tools or [], "tools")))
+        )
+
+    def _message(self, turn: Any, number: int) -> tuple[dict[str, Any], str]:
+        """The message of a turn, and who speaks."""
+        if not isinstance(turn, Mapping):
+            raise ValueError(f"{kind_of(turn)} as turn {number}")
+        name = turn.get(self.role)
+        if name not in _ROLES:
+            raise ValueError(f"the role {name!r} in turn {number}")
+        role = _ROLES[name]
+        if role == "assistant" and turn.get("tool_calls"):
+            role = "tool_call"
+        rest = {
+            key: with_numbers(value)
+            for key, value in turn.items()
+            if key not in (self.role, self.content, *_WEIGHTS) and value is not None
+        }
+        content = _text(turn.get(self.content), f"turn {number}")
+        spoken = "assistant" if role == "tool_call" else role
+        return {"role": spoken, "content": content, **rest}, role
+
+
+def _listed(value: Any, what: str) -> Sequence[Any]:
+    """A list, also one that was written as JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError(f"a text in place of {what}") from None
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{kind_of(value)} in place of {what}")
+    return value
+
+
+def _text(content: Any, where: str) -> str:
+    """The text of a content, also of one in typed parts."""
+    if isinstance(content, list | tuple):
+        kinds = [part.get("type") if isinstance(part, Mapping) else kind_of(part) for part in content]
+        if other := [kind for kind in kinds if kind != "text"]:
+            raise ValueError(f"{other[0]} in {where}, where only text can be scored")
+        # OpenAI calls the text `text`, LLaMA-Factory `value`.
+        return "".join(_text(part.get("text", part.get("value")), where) for part in content)
+    text = text_of(content)
+    if text is None:
+        raise ValueError(f"{kind_of(content)} in {where}")
+    return text

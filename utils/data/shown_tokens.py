@@ -1,0 +1,115 @@
+"""Rows of tokens as a person reads them: every token, and whether the loss is taken over it."""
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from .token_rows import TokenRow
+from .tokenization import TokenizedPool
+
+_ROWS_LOOKED_AT = 1000  # for what holds of all rows or of none
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """One row.
+
+    Attributes:
+        row: its number in the pool.
+        stretches: tokens as text, and whether the loss is taken over all of them or over none.
+        num_tokens: of the row.
+        num_scored: those that the loss is taken over.
+        num_cut: tokens that max_length takes off.
+        num_scored_cut: of these, those that the loss would be taken over.
+        end: the special token that is scored last, None where the last is none.
+    """
+
+    row: int
+    stretches: list[tuple[bool, list[str]]]
+    num_tokens: int
+    num_scored: int
+    num_cut: int
+    num_scored_cut: int
+    end: str | None
+
+
+def shown_rows(
+    tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, rows: np.ndarray, wanted: int | None
+) -> list[ShownRow]:
+    """The first, a middle one and the longest of some rows, or the one that is wanted.
+
+    Args:
+        tokens: of the pool.
+        tokenizer: that they were made with.
+        rows: row numbers, ascending.
+        wanted: a row of the pool, by number.
+
+    Raises:
+        ValueError: if it has no such row, or that one has no tokens.
+    """
+    if wanted is None:
+        used = rows[tokens.lengths[rows] > 0]
+        longest = used[np.argmax(tokens.lengths[used])]
+        chosen = [int(row) for row in dict.fromkeys([used[0], used[len(used) // 2], longest])]
+    else:
+        if not 0 <= wanted < len(tokens):
+            raise ValueError(f"--show: found row {wanted}, expected one of the pool's 0 to {len(tokens) - 1}")
+        if not tokens.lengths[wanted]:
+            raise ValueError(f"--show: row {wanted} is invalid and has no tokens: choose another")
+        chosen = [wanted]
+    return [_shown(tokens, tokenizer, row) for row in chosen]
+
+
+def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """What is odd about the tokens of a pool, judged by its first rows."""
+    is_whole = (tokens.num_response_tokens > 0) & (tokens.whole_lengths <= tokens.manifest.max_length)
+    rows = [tokens.row(int(row)) for row in np.flatnonzero(is_whole)[:_ROWS_LOOKED_AT]]
+    remarks = []
+    if rows and not any(_end(row, tokenizer) for row in rows):
+        remarks.append(
+            "no row ends its response in a special token: a model is not taught where an answer ends"
+        )
+    begin = tokenizer.bos_token_id
+    if rows and begin is not None and all(row.ids[:2].tolist() == [begin, begin] for row in rows):
+        remarks.append(f"every row begins with {tokenizer.bos_token} twice: take it out of the chat template")
+    return remarks
+
+
+def _shown(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, number: int) -> ShownRow:
+    row = tokens.row(number)
+    texts = [_text(tokenizer, int(token)) for token in row.ids]
+    stretches = [
+        (is_scored, [text for _, text in pairs])
+        for is_scored, pairs in groupby(
+            zip(row.is_response.tolist(), texts, strict=True), lambda pair: pair[0]
+        )
+    ]
+    num_scored = int(tokens.num_response_tokens[number])
+    whole = int(tokens.whole_lengths[number])
+    return ShownRow(
+        row=number,
+        stretches=stretches,
+        num_tokens=len(row),
+        num_scored=num_scored,
+        num_cut=max(0, whole - tokens.manifest.max_length),
+        num_scored_cut=int(tokens.whole_responses[number]) - num_scored,
+        end=_end(row, tokenizer),
+    )
+
+
+def _end(row: TokenRow, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The special token that is the last of the scored ones."""
+    scored = row.ids[row.is_response]
+    if not len(scored):
+        return None
+    last = int(scored[-1])
+    is_special = last in tokenizer.added_tokens_decoder or last == tokenizer.eos_token_id
+    return _text(tokenizer, last) if is_special else None
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """A token as text. Bytes that are no character by themselves go by the vocabulary's name for them."""
+    text = str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
+    return str(tokenizer.convert_ids_to_tokens(token)) if not text or "\ufffd" in text else text

@@ -1,0 +1,38 @@
+"""The tokens of some rows, for a person to check what is scored."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...terminal import counted, wrapped
+
+if TYPE_CHECKING:
+    from ...data.shown_tokens import ShownRow
+
+_LABELS = {True: "SCORED", False: "read"}
+_MARGIN = " " * 9
+
+
+def shown_tokens_text(rows: Sequence["ShownRow"]) -> str:
+    """Every token of each row, in quotation marks, those that are scored apart from those that are not."""
+    lines: list[str] = []
+    for row in rows:
+        lines.append(_heading(row))
+        for is_scored, texts in row.stretches:
+            quoted = " ".join(json.dumps(text, ensure_ascii=False).replace(" ", "\u00a0") for text in texts)
+            first, *others = wrapped(quoted, indent="")
+            lines.append(f"  {_LABELS[is_scored]:<7}{first}".replace("\u00a0", " "))
+            lines += [(_MARGIN + line).replace("\u00a0", " ") for line in others]
+    return "\n".join(lines)
+
+
+def _heading(row: "ShownRow") -> str:
+    scored = f"{row.num_scored} of {counted(row.num_tokens, 'token')} scored"
+    cut = f", {row.num_cut} cut off, {row.num_scored_cut} of them scored" if row.num_cut else ""
+    if row.num_cut:
+        end = "its end is cut off"
+    elif row.end is None:
+        end = "no special token ends what is scored"
+    else:
+        end = f"scored up to {row.end}"
+    return f"row {row.row}: {scored}{cut}; {end}"
