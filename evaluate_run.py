@@ -31,18 +31,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments) -> int:
+    from utils.checks import evaluation_checks
     from utils.config.command_line import read_config
-    from utils.data.settings import reading_problems
-    from utils.evaluation.settings import checkpoint_problems, evaluation_problems
-    from utils.modeling.settings import model_problems
 
-    checks = {
-        "run_name": lambda name: checkpoint_problems(name, arguments.ckpt),
-        "data": reading_problems,
-        "evaluation": evaluation_problems,
-    }
-    if arguments.ckpt == 0:  # a checkpoint is whole without the model that it began from
-        checks["model"] = model_problems
+    checks = evaluation_checks(arguments.ckpt)
     config = read_config(arguments, needs=("model", "data"), checks=checks)
 
     # What the config alone says has been said. These import torch.

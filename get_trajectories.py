@@ -29,23 +29,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _score(arguments) -> int:
+    from utils.checks import scoring_checks
     from utils.config.command_line import read_config
-    from utils.data.settings import data_problems, read_pool
-    from utils.modeling.settings import model_problems
-    from utils.scoring.checkpoints import (
-        CheckpointQuery,
-        checkpoint_problems,
-        choose_checkpoints,
-        sections_of_checkpoints,
-    )
+    from utils.data.settings import read_pool
+    from utils.scoring.checkpoints import CheckpointQuery, choose_checkpoints, sections_of_checkpoints
 
     query = CheckpointQuery(str(arguments.ckpt), arguments.model_path, arguments.subfolder)
-    checks = {
-        "run_name": lambda name: checkpoint_problems(name, query),
-        "model": model_problems,
-        "data": data_problems,
-    }
     defaults = sections_of_checkpoints(query)
+    checks = scoring_checks(query)
     config = read_config(arguments, needs=("model", "data"), checks=checks, defaults=defaults)
     chosen = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
     pool = read_pool(config)

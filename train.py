@@ -35,21 +35,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments: "argparse.Namespace") -> int:
+    from utils.checks import training_checks
     from utils.config.command_line import read_config
-    from utils.config.train_args import train_args_problems
-    from utils.data.settings import data_problems, read_pool
-    from utils.modeling.settings import model_problems
-    from utils.selection.budgets import single_subset_problems
-    from utils.training.tracking import prepare_tracking, tracking_problems
+    from utils.data.settings import read_pool
+    from utils.training.tracking import prepare_tracking
 
-    checks = {
-        "model": model_problems,
-        "data": data_problems,
-        "train_args": train_args_problems,
-        "subset": single_subset_problems,
-        "tracking": tracking_problems,
-    }
-    config = read_config(arguments, needs=("model", "data"), checks=checks)
+    config = read_config(arguments, needs=("model", "data"), checks=training_checks())
 
     # What the YAML alone says has been said. These import faiss.
     from utils.config.counts import scheduled_steps, total_steps

@@ -18,6 +18,7 @@ LAYERS = [
     {"data", "modeling"},
     STAGES,
     {"reporting"},
+    {"checks"},
     {"pipeline"},
     {"doctor"},
 ]

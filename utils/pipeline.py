@@ -10,14 +10,14 @@ Legend: N examples of the pool, m rows of a subset, T checkpoints.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .artifacts import subsets
 from .artifacts.paths import RunPaths, named_subset
 from .artifacts.trajectories import read
-from .config.load import Checks, load_config
+from .config.load import NO_DEFAULTS, Checks, load_config
 from .config.schema import RunConfig
 from .process.reporter import reporter
 
@@ -94,20 +94,11 @@ def train(config_file: str | Path, *settings: str, overwrite: bool = False) -> P
 
     Returns: the folder of the last checkpoint.
     """
-    from .config.train_args import train_args_problems
-    from .data.settings import data_problems, read_pool
-    from .modeling.settings import model_problems
-    from .selection.budgets import single_subset_problems
-    from .training.tracking import prepare_tracking, tracking_problems
+    from .checks import training_checks
+    from .data.settings import read_pool
+    from .training.tracking import prepare_tracking
 
-    checks = {
-        "model": model_problems,
-        "data": data_problems,
-        "train_args": train_args_problems,
-        "subset": single_subset_problems,
-        "tracking": tracking_problems,
-    }
-    config = _config(config_file, settings, ("model", "data"), checks)
+    config = _config(config_file, settings, ("model", "data"), training_checks())
 
     from .config.counts import scheduled_steps, total_steps
     from .reporting.text.training import training_plan_text
@@ -161,17 +152,13 @@ def score(
         subfolder: of each of them, in which the model lies.
         overwrite: score again, whatever is there.
     """
-    from .data.settings import data_problems, read_pool
-    from .modeling.settings import model_problems
-    from .scoring.checkpoints import CheckpointQuery, checkpoint_problems, choose_checkpoints
+    from .checks import scoring_checks
+    from .data.settings import read_pool
+    from .scoring.checkpoints import CheckpointQuery, choose_checkpoints, sections_of_checkpoints
 
     query = CheckpointQuery(checkpoints, model_path, subfolder)
-    checks = {
-        "run_name": lambda name: checkpoint_problems(name, query),
-        "model": model_problems,
-        "data": data_problems,
-    }
-    config = _config(config_file, settings, ("model", "data"), checks)
+    defaults = sections_of_checkpoints(query)
+    config = _config(config_file, settings, ("model", "data"), scoring_checks(query), defaults)
     pool = read_pool(config)
     chosen = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
 
@@ -231,17 +218,9 @@ def evaluate(
         ckpt: the step; 0 for the untrained base model, -1 for the newest.
         overwrite: ask again, whatever is there.
     """
-    from .data.settings import reading_problems
-    from .evaluation.settings import checkpoint_problems, evaluation_problems
-    from .modeling.settings import model_problems
+    from .checks import evaluation_checks
 
-    checks = {
-        "run_name": lambda name: checkpoint_problems(name, ckpt),
-        "data": reading_problems,
-        "evaluation": evaluation_problems,
-        **({"model": model_problems} if ckpt == 0 else {}),
-    }
-    config = _config(config_file, settings, ("model", "data"), checks)
+    config = _config(config_file, settings, ("model", "data"), evaluation_checks(ckpt))
 
     from .modeling.imports import import_transformers
 
@@ -276,9 +255,13 @@ def compare(*runs: str, allow_differences: bool = False) -> "Comparison":
 
 
 def _config(
-    config_file: str | Path, settings: tuple[str, ...], needs: tuple[str, ...], checks: Checks
+    config_file: str | Path,
+    settings: tuple[str, ...],
+    needs: tuple[str, ...],
+    checks: Checks,
+    defaults: Mapping[str, Any] = NO_DEFAULTS,
 ) -> RunConfig:
-    config, translations = load_config(config_file, settings, needs, checks)
+    config, translations = load_config(config_file, settings, needs, checks, defaults)
     for line in translations:
         reporter.warn(f"{config_file}: {line}")
     return config
