@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from .checksums import checksums_of
-from .files import publish_folder
+from .files import folder_beside
 from .manifests import Manifest, Provenance
 from .paths import manifest_in
 
@@ -31,12 +31,7 @@ def write_export(folder: Path, manifest: ExportManifest, write_files: Callable[[
     """
     temporary = folder.with_name(f".{folder.name}.parts")
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed command
-    temporary.mkdir()
-    try:
+    with folder_beside(temporary, folder):
         write_files(temporary)
         checksums = checksums_of(temporary.iterdir())
         replace(manifest, checksums=checksums).write(manifest_in(temporary))
-        publish_folder(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise

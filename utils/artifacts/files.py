@@ -128,6 +128,21 @@ def publish_folder(temporary: Path, final: Path) -> None:
     _sync(final.parent)
 
 
+@contextlib.contextmanager
+def folder_beside(temporary: Path, final: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes its final name if the context ends without an error.
+
+    On any error it is removed. A kill leaves it: where that may have been, remove it first.
+    """
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        publish_folder(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
 def remove_leftovers(folder: Path, name: str = "*") -> None:
     """Remove what killed processes left half written of this file, or of all files, in a folder.
 

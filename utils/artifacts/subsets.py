@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..reading import load_npy
 from .checksums import check_contents, checksums_of, load_whole_numbers
-from .files import atomic_write, publish_folder, read_json, save_array, write_json
+from .files import atomic_write, folder_beside, read_json, save_array, write_json
 from .manifests import PoolManifest, Provenance, check_inputs
 from .paths import RunPaths, manifest_in, run_named
 
@@ -139,8 +139,7 @@ def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContent
     assert contents.indices.dtype == np.int64 and np.all(np.diff(contents.indices) > 0)
     assert contents.clusters_N.dtype == np.int32
     temporary = folder.with_name(f".{folder.name}{_UNFINISHED}")
-    temporary.mkdir(parents=True)
-    try:
+    with folder_beside(temporary, folder):
         save_array(temporary / "indices.npy", contents.indices)
         save_array(temporary / "clusters.npy", contents.clusters_N)
         write_json(temporary / "composition.json", contents.composition)
@@ -153,10 +152,6 @@ def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContent
                 file.writelines(line + b"\n" for line in contents.lines)
         checksums = checksums_of(temporary.iterdir())
         replace(manifest, checksums=checksums).write(manifest_in(temporary))
-        publish_folder(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def remove_unfinished_subsets(paths: RunPaths) -> None:
