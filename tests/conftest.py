@@ -252,3 +252,19 @@ def plain_losses(model: Any, tokens: Any) -> np.ndarray:
                 loss = model(input_ids=ids, labels=labels).loss
         losses.append(loss.item() if tokens.num_response_tokens[row] else np.nan)
     return np.array(losses)
+
+
+def memory_of_reading(path: Path, res_dir: Path, num_rows: int) -> int:
+    """kB by which a process grows that opens this pool, after a look at its number of rows."""
+    code = (
+        "import resource; from utils.config.schema import DataConfig; from utils.data.pool import Pool\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"assert len(Pool(DataConfig(path={str(path)!r}))) == {num_rows}\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    environment = {"S2L_RES_DIR": str(res_dir), "PATH": ""}
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, env=environment
+    )
+    assert said.returncode == 0, said.stderr
+    return int(said.stdout)

@@ -3,8 +3,6 @@
 import csv
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import PROJECT, write_jsonl
+from tests.conftest import memory_of_reading, write_jsonl
 from utils.config.schema import DataConfig
 from utils.data.formats import Example
 from utils.data.pool import Pool
@@ -352,15 +350,4 @@ def test_a_large_text_file_stays_on_disk(tmp_path, suffix):
                 else f'{comma}{{"instruction": {row}, "output": "{answer}"}}\n'
             )
         file.write("" if suffix == "csv" else "]")
-    code = (
-        "import resource; from utils.config.schema import DataConfig; from utils.data.pool import Pool\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        f"assert len(Pool(DataConfig(path={str(path)!r}))) == 20_000\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
-    )
-    environment = {"S2L_RES_DIR": str(tmp_path / "res"), "PATH": ""}
-    said = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, env=environment
-    )
-    assert said.returncode == 0, said.stderr
-    assert int(said.stdout) < 10_000, "kB"
+    assert memory_of_reading(path, tmp_path / "res", 20_000) < 10_000, "kB"

@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from tests.conftest import PROJECT, write_jsonl
+from tests.conftest import memory_of_reading, write_jsonl
 from utils.config.schema import DataConfig
 from utils.data import pool as pool_module
 from utils.data import unpacking
@@ -311,18 +309,7 @@ def test_many_rows_of_several_files_stay_on_disk(tmp_path):
     (tmp_path / "b.jsonl").write_bytes(rows)
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(rows, 1))
     (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(rows + b"\n", 1))
-    code = (
-        "import resource; from utils.config.schema import DataConfig; from utils.data.pool import Pool\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        f"assert len(Pool(DataConfig(path={str(tmp_path / '*.jsonl*')!r}))) == 20_000\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
-    )
-    environment = {"S2L_RES_DIR": str(tmp_path / "res"), "PATH": ""}
-    said = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, env=environment
-    )
-    assert said.returncode == 0, said.stderr
-    assert int(said.stdout) < 20_000, "kB"
+    assert memory_of_reading(tmp_path / "*.jsonl*", tmp_path / "res", 20_000) < 20_000, "kB"
 
 
 # Formats
