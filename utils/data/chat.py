@@ -81,25 +81,20 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase):
-        self._source = source
+        self.source = source
         self._variables = {**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime}
         added = sorted(
             cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True
         )  # the longest that fits counts
         self._ends = re.compile("|".join(map(re.escape, added)) if added else r"(?!)")
 
-    @property
-    def source(self) -> str:
-        """In Jinja."""
-        return self._source
-
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all that the text depends on besides the conversation."""
         variables = {**self._variables, "strftime_now": _TODAY.isoformat()}
-        return hashlib.sha256(json.dumps([self._source, variables], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.source, variables], sort_keys=True).encode()).hexdigest()
 
-    def text(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+    def text(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
         """The conversation as text.
 
         Args:
@@ -148,12 +143,12 @@ class ChatTemplate:
         self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
     ) -> tuple[str, list[Span] | None]:
         """The text, and what the template marks as generated. None for a template without marks."""
-        has_marks = bool(_HAS_MARKS.search(self._source))
+        has_marks = bool(_HAS_MARKS.search(self.source))
         try:
             texts, marks = render_jinja_template(
                 [[dict(message) for message in messages]],
                 tools=list(tools) if tools else None,
-                chat_template=self._source,
+                chat_template=self.source,
                 return_assistant_tokens_mask=has_marks,
                 add_generation_prompt=add_generation_prompt,
                 **self._variables,

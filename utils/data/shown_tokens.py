@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -59,7 +60,8 @@ def shown_rows(
         if not tokens.lengths[wanted]:
             raise ValueError(f"--show: row {wanted} is invalid and has no tokens: choose another")
         chosen = [wanted]
-    return [_shown(tokens, tokenizer, row) for row in chosen]
+    special = _special_ids(tokenizer)
+    return [_shown(tokens, tokenizer, special, row) for row in chosen]
 
 
 def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -67,7 +69,8 @@ def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> 
     is_whole = (tokens.num_response_tokens > 0) & (tokens.whole_lengths <= tokens.manifest.max_length)
     rows = [tokens.row(int(row)) for row in np.flatnonzero(is_whole)[:_ROWS_LOOKED_AT]]
     remarks = []
-    if rows and not any(_end(row, tokenizer) for row in rows):
+    special = _special_ids(tokenizer)
+    if rows and not any(_last_scored(row) in special for row in rows):
         remarks.append(
             "no row ends its response in a special token: a model is not taught where an answer ends"
         )
@@ -77,8 +80,11 @@ def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> 
     return remarks
 
 
-def _shown(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, number: int) -> ShownRow:
+def _shown(
+    tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, special: set[Any], number: int
+) -> ShownRow:
     row = tokens.row(number)
+    last = _last_scored(row)
     texts = [_text(tokenizer, int(token)) for token in row.ids]
     stretches = [
         (is_scored, [text for _, text in pairs])
@@ -95,18 +101,20 @@ def _shown(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, number: in
         num_scored=num_scored,
         num_cut=max(0, whole - tokens.manifest.max_length),
         num_scored_cut=int(tokens.whole_responses[number]) - num_scored,
-        end=_end(row, tokenizer),
+        end=_text(tokenizer, last) if last in special else None,
     )
 
 
-def _end(row: TokenRow, tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The special token that is the last of the scored ones."""
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[Any]:
+    """Of all added tokens, and of the end of a sequence. The tokenizer makes its table anew when asked."""
+    end: Any = tokenizer.eos_token_id
+    return {*tokenizer.added_tokens_decoder, end}
+
+
+def _last_scored(row: TokenRow) -> int:
+    """The last of the scored tokens, -1 without one."""
     scored = row.ids[row.is_response]
-    if not len(scored):
-        return None
-    last = int(scored[-1])
-    is_special = last in tokenizer.added_tokens_decoder or last == tokenizer.eos_token_id
-    return _text(tokenizer, last) if is_special else None
+    return int(scored[-1]) if len(scored) else -1
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:

@@ -4,6 +4,7 @@ Legend: B rows of a batch, L tokens of the longest row, R response tokens of the
 """
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ def model_inputs(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
         batch: as `pad_rows` or `pack_rows` gives it.
     """
     if "position_ids" in batch:  # packed, with no padding to mask
-        ends = (*FLASH_ENDS, *FLASH_LENGTHS) if _passes_on_to_attention(model) else ()
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        ends = (*FLASH_ENDS, *FLASH_LENGTHS) if _passes_on_to_attention(type(base)) else ()
         return {name: batch[name] for name in ("input_ids", "position_ids", *ends)}
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     if model.config.is_encoder_decoder:
@@ -31,10 +33,10 @@ def model_inputs(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
     return inputs
 
 
-def _passes_on_to_attention(model: Any) -> bool:
-    """Whether its forward takes more than the arguments that it names."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    parameters = inspect.signature(base.forward).parameters.values()
+@functools.cache
+def _passes_on_to_attention(family: Any) -> bool:
+    """Whether the forward of this class of models takes more than the arguments that it names."""
+    parameters = inspect.signature(family.forward).parameters.values()
     return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
 
 

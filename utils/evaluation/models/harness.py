@@ -76,11 +76,7 @@ def prompts_of(task: ConfigurableTask, chat: ChatTemplate | None) -> list[str]:
     """The text that the model will read, for each question."""
     settings: dict[str, Any] = {"num_fewshot": task.config.num_fewshot}
     if chat is not None:
-
-        def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-            return chat.text(messages, add_generation_prompt)
-
-        settings |= {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": render}
+        settings |= {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": chat.text}
     return [str(task.fewshot_context(cast(Any, doc), **settings)) for doc in task.eval_docs]
 
 
