@@ -41,7 +41,7 @@ def test_tf32_is_float32_where_a_device_has_none(losses):
     np.testing.assert_array_equal(losses("tf32", "trajectories.precision=tf32"), losses("exact"))
 
 
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "flash_attention_2"])
 def test_losses_do_not_depend_on_the_attention_implementation(losses, implementation):
     asked = losses(implementation, f"model.attn_implementation={implementation}")
     np.testing.assert_allclose(asked, losses("default"), atol=1e-4)

@@ -62,7 +62,7 @@ def test_flash_attention_packs_rows_and_trains_as_padded_ones(make_config, res_d
     for precision in ("float32", "bfloat16"):
         setting = f"trajectories.precision={precision}"
         assert run_here(run_distributed_trajectories, *words, setting, "--overwrite") == 0
-        was_left_out = "attention is not flash_attention_2" in capsys.readouterr().err
+        was_left_out = "attention is not by flash_attention_2" in capsys.readouterr().err
         assert was_left_out == (precision == "float32")
         of_scoring[precision] = np.load(res_dir / "packed/trajectories/checkpoint-12.npy")
     np.testing.assert_allclose(of_scoring["bfloat16"], of_scoring["float32"], atol=0.1)
@@ -72,4 +72,4 @@ def test_flash_attention_in_float32_is_one_error(make_config, capsys):
     pytest.importorskip("flash_attn")
     config = make_config("proxy", "llama", model={"attn_implementation": "flash_attention_2"})
     assert run_here(train, "--config_file", config) == 1
-    assert "flash_attention_2 computes in 16 bits, not in float32" in capsys.readouterr().err
+    assert "flash_attention_2 computes in 16 bits, found float32" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from tests.training.test_training import (
     losses,
     under_torchrun,
 )
+from utils.config.schema import ModelConfig
 from utils.data.batching import IGNORED, pack_rows, pad_rows
 from utils.data.token_rows import TokenRow
 from utils.modeling import packed
@@ -45,7 +46,7 @@ rows_of_tokens = st.lists(
 def train_both_ways(config):
     """Into the config's own run with attention that takes packed rows, then into the run `padded`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed, "is_flash_attention_requested", lambda config: True)
+        patch.setattr(packed, "asks_for_flash_attention", lambda settings: True)
         assert run_here(train, "--config_file", config) == 0
     assert run_here(train, "--config_file", config, "run_name=padded") == 0
 
@@ -97,12 +98,13 @@ def test_what_mixes_packed_rows_is_found_out(family):
 def test_rows_are_packed_for_flash_attention_only():
     config = AutoConfig.for_model(**LLAMA_LIKE, model_type="llama")
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-    assert not has_packed_attention(model)
-    model.config._attn_implementation = "flash_attention_2"
-    assert has_packed_attention(model)
+        model = AutoModelForCausalLM.from_config(config)
+    sdpa = ModelConfig(name_or_path="llama", attn_implementation="sdpa")
+    flash = ModelConfig(name_or_path="llama", attn_implementation="flash_attention_2")
+    assert not has_packed_attention(sdpa, model)
+    assert has_packed_attention(flash, model)
     model.config.is_encoder_decoder = True
-    assert not has_packed_attention(model)
+    assert not has_packed_attention(flash, model)
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gemma2"])

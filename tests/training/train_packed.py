@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import train
 from utils.modeling import packed
 
-packed.is_flash_attention_requested = lambda config: True
+packed.asks_for_flash_attention = lambda settings: True
 
 if __name__ == "__main__":
     sys.exit(train.main(sys.argv[1:]))

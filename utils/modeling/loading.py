@@ -36,6 +36,7 @@ from ..process.hub import looked_for
 from ..process.libraries import explained, naming
 from ..process.reporter import reporter
 from .architecture import check_layers, config_of_architecture
+from .attention import asks_for_flash_attention
 
 # A bar for every load and save would break up our lines of progress.
 transformers_logging.disable_progress_bar()
@@ -205,7 +206,10 @@ def empty_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> PreTr
     """
     config = _with_ids_of(tokenizer, base_config(model))
     check_layers(config.get_text_config())
-    options = {} if model.attn_implementation is None else {"attn_implementation": model.attn_implementation}
+    options: dict[str, Any] = {}
+    # The shapes are the same with flash attention, which need not be installed where a plan is made.
+    if model.attn_implementation is not None and not asks_for_flash_attention(model):
+        options["attn_implementation"] = model.attn_implementation
     what = f"model: a {config.model_type} cannot be built of these settings"
     with torch.device("meta"), explained(what, "correct them, or choose another model"):
         base = _auto_class(config).from_config(config, trust_remote_code=model.trust_remote_code, **options)

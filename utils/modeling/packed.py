@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers.utils.generic import is_flash_attention_requested
 
+from ..config.schema import ModelConfig
 from ..data.batching import pack_rows
 from ..data.token_rows import TokenRow
+from .attention import asks_for_flash_attention
 from .responses import gathered, logits_at, model_inputs
 
 _COMPARED_TOKENS = 32  # of each row, the last: all logits of a large vocabulary would not fit
 _TOLERANCE = 0.05  # root mean square of the difference over that of the logits, bfloat16's rounding included
 
 
-def has_packed_attention(model: Any) -> bool:
+def has_packed_attention(settings: ModelConfig, model: Any) -> bool:
     """Whether it is a causal model with a kernel of attention for packed rows. Its weights are not read."""
-    return not model.config.is_encoder_decoder and is_flash_attention_requested(model.config)
+    return asks_for_flash_attention(settings) and not model.config.is_encoder_decoder
 
 
 @torch.no_grad()

@@ -109,7 +109,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
-    may_pack = has_packed_attention(model) and not arguments.fsdp
+    may_pack = has_packed_attention(model_settings, model) and not arguments.fsdp
     packed_batches = replace(batches, are_packed=True) if may_pack else None
     count = micro_batches_that_pay(
         scoring_lengths(tokens),
