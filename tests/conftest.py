@@ -85,6 +85,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 SEEDED_METHODS = [("random", "paper"), ("random_per_source", "paper"), ("s2l", "released"), ("s2l", "paper")]
 
 
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
 def pool_rows(num_rows: int, seed: int = 0) -> list[dict[str, str]]:
     from utils.data.synthetic import make_rows
 
@@ -128,6 +134,19 @@ def tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.train_from_iterator((row["instruction"] + row["output"] for row in pool_rows(200)), trainer)
     folder = tmp_path_factory.mktemp("tokenizer")
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chat_tokenizer_dir(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with `CHATML`, and the tokens that it writes."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_dir)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = CHATML
+    folder = tmp_path_factory.mktemp("chat_tokenizer")
+    tokenizer.save_pretrained(folder)
     return folder
 
 

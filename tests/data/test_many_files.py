@@ -362,6 +362,13 @@ def test_preference_pairs_are_refused_with_the_setting_that_reads_them(tmp_path,
     assert f"{path}: found preference pairs" in said and words in said and "\n" not in said
 
 
+def test_turns_that_wait_for_one_of_two_answers_are_refused_as_a_pair(tmp_path, res_dir):
+    """Also where an answer lies further back, which would be taken for the one to train on."""
+    rows = [{"messages": [*TURNS, TURNS[0]], "chosen": TURNS[1], "rejected": TURNS[1]}]
+    path = write_jsonl(tmp_path / "pairs.jsonl", rows)
+    assert "found preference pairs" in refusal(path, format="messages", template="chat")
+
+
 def test_the_good_response_of_a_pair_can_be_read(tmp_path, res_dir):
     rows = [{"prompt": "a", "chosen": "b", "rejected": "c"}]
     path = write_jsonl(tmp_path / "pairs.jsonl", rows)

@@ -4,30 +4,21 @@ import json
 
 import numpy as np
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 import evaluate_run
 import run_distributed_trajectories
 import select_s2l
 import train
-from tests.conftest import ARCHITECTURES, plain_losses, run_here, write_jsonl
+from tests.conftest import ARCHITECTURES, CHATML, plain_losses, run_here, write_jsonl
 from utils.config.load import load_config
 from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_checkpoint, load_tokenizer
 
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
 
 @pytest.fixture
-def chat_config(make_config, tmp_path, tokenizer_dir):
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_dir)
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
-    tokenizer.save_pretrained(tmp_path / "chatty")
-    (tmp_path / "chat.jinja").write_text(TEMPLATE)
+def chat_config(make_config, tmp_path, chat_tokenizer_dir):
+    (tmp_path / "chat.jinja").write_text(CHATML)
     rows = [
         {
             "source": "ab"[number % 2],
@@ -44,7 +35,7 @@ def chat_config(make_config, tmp_path, tokenizer_dir):
     ]
     return make_config(
         "proxy",
-        model={"architecture": ARCHITECTURES["llama"], "tokenizer": str(tmp_path / "chatty")},
+        model={"architecture": ARCHITECTURES["llama"], "tokenizer": str(chat_tokenizer_dir)},
         data={
             "path": str(write_jsonl(tmp_path / "talk.jsonl", rows)),
             "format": "messages",
@@ -85,4 +76,4 @@ def test_conversations_go_through_every_stage(chat_config, res_dir, tmp_path, ca
     assert run_here(evaluate_run, "--config_file", chat_config, *asked) == 0
     result = json.loads((res_dir / "proxy/evaluation/sums.json").read_text())
     assert result["inputs"]["template"] == tokens.manifest.template
-    assert (checkpoint / "chat_template.jinja").read_text() == TEMPLATE
+    assert (checkpoint / "chat_template.jinja").read_text() == CHATML

@@ -86,8 +86,11 @@ def test_each_stack_gets_the_chosen_rows_in_the_order_of_the_pool(config_file, c
     output = capsys.readouterr().out
     expected = [messages(row) for row in chosen]
     assert rows_for("trl") == [{"prompt": turns[:1], "completion": turns[1:]} for turns in expected]
-    for stack in ("axolotl", "llama_factory", "openai"):
+    for stack in ("llama_factory", "openai"):
         assert rows_for(stack) == [{"messages": turns} for turns in expected]
+    assert rows_for("axolotl") == [
+        {"messages": [{**turn, "train": turn["role"] == "assistant"} for turn in turns]} for turns in expected
+    ]
     clusters = np.load(RunPaths("target").subset / "clusters.npy")
     for stack in ALL:
         assert lines_of(folder_for(stack) / "rows.jsonl") == [
@@ -182,7 +185,9 @@ def test_configs_of_axolotl_say_how_its_rows_are_read(config_file, chosen):
     assert command(config_file, "--write_for", "axolotl") == 0
     config = yaml.safe_load((folder_for("axolotl") / "axolotl.yml").read_text())
     data_file = str(folder_for("axolotl") / "train.jsonl")
-    assert config["datasets"] == [{"path": data_file, "ds_type": "json", "type": "chat_template"}]
+    assert config["datasets"] == [
+        {"path": data_file, "ds_type": "json", "type": "chat_template", "message_field_training": "train"}
+    ]
     assert config["train_on_inputs"] is False and config["sequence_len"] == 512
     assert command(config_file, "--write_for", "axolotl", "--rendered", "data.max_length=99") == 0
     config = yaml.safe_load((folder_for("axolotl") / "axolotl.yml").read_text())
@@ -210,32 +215,122 @@ def test_rendered_rows_are_the_texts_and_tokens_that_we_train_on(config_file, te
         assert ids == tokens.row(row).ids.tolist()
 
 
-def test_rows_of_several_answers_take_the_form_that_trains_on_each(config_file, chosen, monkeypatch):
-    def two_answers(example):
-        return [{"role": role, "content": example.response} for role in ("user", "assistant") * 2]
+CALL = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
 
-    monkeypatch.setattr(export_module, "messages_of", two_answers)
-    assert command(config_file, "--write_for", "trl") == 0
-    assert all(set(row) == {"messages"} and len(row["messages"]) == 4 for row in rows_for("trl"))
+
+def chat_row(row: int) -> dict[str, Any]:
+    """Two answers. Every third row has a call of a tool too, and in every fifth the first does not count."""
+    first = {"role": "assistant", "content": f"First {row}", **({} if row % 5 else {"weight": 0})}
+    turns = [{"role": "user", "content": f"Question {row}"}, first, {"role": "user", "content": "And?"}]
+    if row % 3 == 0:
+        turns.append({"role": "assistant", "content": "", "tool_calls": [CALL]})
+        turns.append({"role": "tool", "tool_call_id": "c", "content": "2"})
+    turns.append({"role": "assistant", "content": f"Last {row}"})
+    return {"messages": turns, **({} if row % 3 else {"tools": TOOLS})}
+
+
+def chat_config(make_target: Any, rows: list[dict[str, Any]], folder: Path) -> Path:
+    losses_NT = np.random.default_rng(0).gamma(2, 1, (len(rows), 4))
+    path = make_target(rows, losses_NT, budget=20, num_clusters=4)
+    values = yaml.safe_load(path.read_text())
+    values["data"] |= {"format": "messages", "template": "chat"}
+    values["model"] = {"name_or_path": str(folder)}
+    path.write_text(yaml.safe_dump(values))
+    assert command(path) == 0
+    return path
+
+
+@pytest.fixture
+def chat_file(make_target: Any, chat_tokenizer_dir: Path) -> Path:
+    return chat_config(make_target, [chat_row(row) for row in range(NUM_ROWS)], chat_tokenizer_dir)
+
+
+def chosen_chat_rows() -> list[dict[str, Any]]:
+    return [chat_row(row) for row in np.load(RunPaths("target").subset / "indices.npy").tolist()]
+
+
+def test_turns_and_what_is_scored_of_them_go_to_each_stack(chat_file):
+    assert command(chat_file, "--write_for", *ALL) == 0
+    rows = chosen_chat_rows()
+    assert any("tools" in row for row in rows)
+    for row, trl, axolotl, openai, factory in zip(
+        rows, *(rows_for(stack) for stack in ("trl", "axolotl", "openai", "llama_factory")), strict=True
+    ):
+        plain = [{key: value for key, value in turn.items() if key != "weight"} for turn in row["messages"]]
+        assert trl == {**row, "messages": plain}
+        counts = [
+            turn["role"] == "assistant" and turn.get("weight", 1) > 0 and "tool_calls" not in turn
+            for turn in row["messages"]
+        ]
+        assert [turn["train"] for turn in axolotl["messages"]] == counts
+        weights = [turn.get("weight", 1) for turn in openai["messages"]]
+        spoken = [turn["role"] == "assistant" for turn in row["messages"]]
+        assert [bool(weight and said) for weight, said in zip(weights, spoken, strict=True)] == counts
+        assert openai.get("tools") == row.get("tools")
+        roles = ["tool_call" if "tool_calls" in turn else turn["role"] for turn in row["messages"]]
+        assert [turn["role"] for turn in factory["messages"]] == roles
+        assert json.loads(factory.get("tools", "null")) == row.get("tools")
     config = yaml.safe_load((folder_for("trl") / "trl.yml").read_text())
     assert config["assistant_only_loss"] is True and "completion_only_loss" not in config
+    other = sum(any("weight" in turn or "tool_calls" in turn for turn in row["messages"]) for row in rows)
+    for stack, is_said in {"trl": True, "llama_factory": True, "axolotl": False, "openai": False}.items():
+        text = (folder_for(stack) / "README.md").read_text(encoding="utf-8")
+        assert (f"In {other} rows S2L did not score all turns" in text) == is_said
+        assert "template `alpaca`" not in text
+
+
+def test_rows_of_which_the_last_answer_counts_are_a_prompt_and_a_completion(chat_file):
+    last = ["data.score_turns=last", "--overwrite"]
+    assert command(chat_file, *last) == 0
+    assert command(chat_file, last[0], "--write_for", "trl") == 0
+    for row, written in zip(chosen_chat_rows(), rows_for("trl"), strict=True):
+        assert written["completion"] == row["messages"][-1:]
+        assert len(written["prompt"]) == len(row["messages"]) - 1
+
+
+def test_rendered_turns_are_the_tokens_that_we_train_on(chat_file):
+    assert command(chat_file, "--write_for", "axolotl", "--rendered") == 0
+    config, _ = load_config(chat_file)
+    pool = read_pool(config)
+    tokenizer: Any = load_tokenizer(config.model_section)
+    tokens = tokenize_pool(pool, tokenizer, "chat", config.data_section.max_length, False)
+    indices = np.load(RunPaths("target").subset / "indices.npy")
+    for row, written in zip(indices.tolist(), rows_for("axolotl"), strict=True):
+        ids: list[int] = []
+        is_scored: list[bool] = []
+        for segment in written["segments"]:
+            own = tokenizer(segment["text"], add_special_tokens=False)["input_ids"]
+            ids += own
+            is_scored += [segment["label"]] * len(own)
+        assert ids == tokens.row(row).ids.tolist()
+        assert is_scored == tokens.row(row).is_response.tolist()
+
+
+def test_a_text_and_its_completion_need_one_answer_at_the_end(chat_file, capsys):
+    assert command(chat_file, "--write_for", "trl", "--rendered") == 1
+    assert "what is scored is not one text at the end" in in_one_line(capsys.readouterr().err)
+    last = ["data.score_turns=last", "--overwrite"]
+    assert command(chat_file, *last) == 0
+    assert command(chat_file, last[0], "--write_for", "trl", "--rendered") == 0
+    for row, written in zip(chosen_chat_rows(), rows_for("trl"), strict=True):
+        assert written["completion"] == f"{row['messages'][-1]['content']}<|im_end|>"
+        assert written["prompt"].endswith("<|im_start|>assistant\n")
 
 
 def test_rows_that_llama_factory_would_skip_are_named_and_nothing_is_written(
-    config_file, chosen, monkeypatch, capsys
+    make_target, chat_tokenizer_dir, capsys
 ):
-    bad = chosen[3:15]
-
-    def some_do_not_alternate(example):
-        number = int(example.response.split()[-1])
-        roles = ("user", "user", "assistant") if number in bad else ("user", "assistant")
-        return [{"role": role, "content": "text"} for role in roles]
-
-    monkeypatch.setattr(export_module, "messages_of", some_do_not_alternate)
+    rows = [chat_row(row) for row in range(20)]
+    bad = list(range(3, 15))
+    for row in bad:
+        rows[row]["messages"].insert(0, {"role": "user", "content": "Hello"})
+    config_file = chat_config(make_target, rows, chat_tokenizer_dir)
     assert command(config_file, "--write_for", "trl", "llama_factory") == 1
     message = capsys.readouterr().err
     assert "--write_for llama_factory: 12 of 20 rows" in message and "LLaMA-Factory" in message
     assert f"12 rows ({', '.join(map(str, bad[:10]))}, ...)" in message
+    assert "turn 2 is of user, expected assistant or tool_call" in message
     assert not folder_for("trl").exists() and not folder_for("llama_factory").exists()
     assert command(config_file, "--write_for", "trl", "axolotl", "openai") == 0
 

@@ -79,6 +79,11 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 
 
+def is_chat_template(template: str) -> bool:
+    """Whether `data.template`, or the template in a manifest, renders conversations."""
+    return template.partition(":")[0] == "chat" or template.endswith(".jinja")
+
+
 def look_up(table: Mapping[str, T], name: str, setting: str) -> T:
     """Raises: ValueError naming the setting, the nearest known name and all known names."""
     if name in table:

@@ -19,6 +19,7 @@ from .names import (
     SelectionMethod,
     SelectionPreset,
     Speaker,
+    is_chat_template,
     nearest,
 )
 
@@ -231,7 +232,7 @@ class DataConfig(Section):
     @property
     def has_chat_template(self) -> bool:
         """Whether rows become conversations."""
-        return self.template == "chat" or self.template.endswith(".jinja")
+        return is_chat_template(self.template)
 
     @property
     def parts(self) -> list[PoolPart]:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..config.names import Speaker
 from .values import kind_of, text_of, with_numbers
 
 # What stacks call those who speak -> what templates call them.
-_ROLES = {
+_ROLES: dict[str, Speaker] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -35,11 +36,13 @@ class Conversation:
     Attributes:
         messages: role, content, and what else a turn has.
         is_scored: of each turn, whether the loss is taken over what it says.
+        speakers: of each turn, as `data.score_roles` names them. A call of a tool is said by the assistant.
         tools: JSON schemas, if any.
     """
 
     messages: tuple[dict[str, Any], ...]
     is_scored: tuple[bool, ...]
+    speakers: tuple[Speaker, ...]
     tools: tuple[Any, ...] = ()
 
     def said(self, scored: bool) -> str:
@@ -84,12 +87,15 @@ class TurnsReader:
         before = [] if context in (None, "") else _listed(context, "turns")
         messages: list[dict[str, Any]] = []
         is_scored: list[bool] = []
+        speakers: list[Speaker] = []
         if system not in (None, ""):
             messages.append({"role": "system", "content": _text(system, "the system text")})
             is_scored.append("system" in self.scored_roles)
+            speakers.append("system")
         for number, turn in enumerate([*before, *_listed(turns, "turns")]):
             message, role = self._message(turn, number)
             messages.append(message)
+            speakers.append(role)
             weight = with_numbers(next((turn[name] for name in _WEIGHTS if turn.get(name) is not None), 1))
             is_scored.append(number >= len(before) and role in self.scored_roles and bool(weight))
         if self.last_only and any(is_scored):
@@ -97,11 +103,10 @@ class TurnsReader:
             is_scored = [number == last for number in range(len(is_scored))]
         if not any(is_scored):
             raise ValueError(f"no turn of {' or '.join(sorted(self.scored_roles))} to score")
-        return Conversation(
-            tuple(messages), tuple(is_scored), tuple(with_numbers(_listed(tools or [], "tools")))
-        )
+        schemas = tuple(with_numbers(_listed(tools or [], "tools")))
+        return Conversation(tuple(messages), tuple(is_scored), tuple(speakers), schemas)
 
-    def _message(self, turn: Any, number: int) -> tuple[dict[str, Any], str]:
+    def _message(self, turn: Any, number: int) -> tuple[dict[str, Any], Speaker]:
         """The message of a turn, and who speaks."""
         if not isinstance(turn, Mapping):
             raise ValueError(f"{kind_of(turn)} as turn {number}")

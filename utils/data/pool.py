@@ -28,7 +28,7 @@ from ..terminal import counted, first_of
 from .containers import open_rows, parts_of, text_suffix
 from .formats import Example, row_reader
 from .joined_rows import Part
-from .preferences import refusal_of_pairs
+from .preferences import PAIR, refusal_of_pairs
 from .text_rows import TextRows
 from .values import source_name, text_of
 
@@ -118,6 +118,7 @@ class Pool:
         unseen = set(reader.named_columns)  # by no row so far
         row = 0
         for part in self._rows.parts:
+            self._refuse_pairs_of_answers(part)
             required = {reader.instruction, reader.response}  # and not seen in this part
             for row_of_part, values in enumerate(part):
                 if unseen or required:
@@ -202,6 +203,14 @@ class Pool:
             else f"{name}: no column {' and '.join(map(repr, sorted(columns)))} (there are "
             f"{', '.join(map(repr, first)) or 'none'}): set data.columns"
         )
+
+    def _refuse_pairs_of_answers(self, part: Part) -> None:
+        """Refuse turns that end in a question, whose two answers stand in columns of their own."""
+        if self.data.format not in ("messages", "sharegpt") or self._reader.response in PAIR:
+            return
+        refusal = refusal_of_pairs(part.read(0))
+        if refusal:
+            raise ValueError(f"{part.name}: {refusal}")
 
     def _refuse_near_names(self, part: Part) -> None:
         """Refuse to leave a column unread because of spaces or the case of its name."""

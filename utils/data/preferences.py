@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-_PAIR = {"chosen", "rejected"}
+PAIR = {"chosen", "rejected"}  # columns
 _QUESTIONS = ("prompt", "instruction", "question", "input")
 
 
 def refusal_of_pairs(row: Mapping[str, Any]) -> str | None:
     """What to say of a row that is a pair, with the setting that reads its good response; else None."""
-    if not row.keys() >= _PAIR:
+    if not row.keys() >= PAIR:
         return None
     found = "found preference pairs ('chosen' and 'rejected'), expected one response in each row"
     return f"{found}: {_way_out(row)}"

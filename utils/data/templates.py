@@ -37,7 +37,8 @@ def plain_prompt(example: Example) -> str:
 def as_conversation(example: Example) -> Conversation:
     """A question and its answer, for a chat template."""
     question = {"role": "user", "content": plain_prompt(example)}
-    return Conversation((question, {"role": "assistant", "content": example.response}), (False, True))
+    answer = {"role": "assistant", "content": example.response}
+    return Conversation((question, answer), (False, True), ("user", "assistant"))
 
 
 # Summaries of radiology reports (MIMIC-III): the instructions are findings, the responses impressions.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,19 +18,31 @@ from ..artifacts.paths import RunPaths, export_in, manifest_in, run_named
 from ..artifacts.subsets import SubsetManifest, read_clusters, read_composition, read_subset
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..config.names import ExportTarget, look_up
-from ..config.schema import ModelConfig, RunConfig
+from ..config.schema import RunConfig
 from ..data.containers import is_local
 from ..data.export.card import dataset_card
-from ..data.export.messages import answers_once, conversation_fault, messages_of
+from ..data.export.messages import answers_once, conversation_of, is_scored_by_role
 from ..data.export.origin import ORIGINS_FILE, TABLE_FILE, Origin
-from ..data.export.readme import readme
-from ..data.export.segments import SpecialTexts, segments_of, with_special_texts
+from ..data.export.readme import RowFacts, readme
+from ..data.export.segments import (
+    Segment,
+    SpecialTexts,
+    completion_fault,
+    segments_of,
+    segments_of_chat,
+    with_special_texts,
+    without_beginning,
+)
 from ..data.export.stacks import DATA_FILE, STACKS, Form, PastedValues, Stack
 from ..data.export.table import write_table
+from ..data.formats import Example
 from ..data.rows import Rows
 from ..process.hub import check_upload, upload_dataset
 from ..terminal import counted, first_of
 from .resolve import OwnSubset, own_subset
+
+if TYPE_CHECKING:
+    from ..data.chat import ChatTemplate  # of transformers, which selection does without
 
 CARD: ExportTarget = "parquet"  # whose files a dataset on the hub consists of
 _UPLOADED = (README, TABLE_FILE, ORIGINS_FILE)  # and no manifest, which names folders of this machine
@@ -59,8 +71,8 @@ class ExportPlan:
         config: of the run.
         own: its subset and pool.
         exports: one for each stack.
-        is_rendered: whether the rows are exact texts.
-        special: the tokenizer's special tokens, None where no form needs them.
+        renderer: of exact texts, None where the rows are messages.
+        num_not_by_role: rows in which other turns are scored than all of the assistant.
         origin: for the README of each.
         repo: the dataset on the hub that is made, None for none.
     """
@@ -68,8 +80,8 @@ class ExportPlan:
     config: RunConfig
     own: OwnSubset
     exports: list[Export]
-    is_rendered: bool
-    special: SpecialTexts | None
+    renderer: "_Renderer | None"
+    num_not_by_role: int
     origin: Origin
     repo: str | None
 
@@ -86,17 +98,13 @@ def plan_export(config: RunConfig, stacks: Sequence[str], is_rendered: bool, rep
     Raises:
         FileNotFoundError: there is no subset yet.
         ValueError: an unknown stack, one that takes no exact texts, a subset that was made from something
-            else, rows that a stack cannot train on, or a dataset that cannot be made.
+            else, rows that a stack cannot train on or that cannot be rendered, or a dataset that cannot be
+            made.
     """
     known: dict[str, ExportTarget] = {name: name for name in STACKS}
     targets: list[ExportTarget] = [look_up(known, name, "--write_for") for name in dict.fromkeys(stacks)]
     if is_rendered:
         _refuse_to_render(targets)
-        if config.data_section.has_chat_template:
-            raise ValueError(
-                f"--rendered: found data.template {config.data_section.template}, expected one of texts: "
-                "a stack renders conversations by the chat template of the model, so leave --rendered out"
-            )
     if repo is not None:
         targets = list(dict.fromkeys([*targets, CARD]))
     own = own_subset(config)
@@ -105,17 +113,16 @@ def plan_export(config: RunConfig, stacks: Sequence[str], is_rendered: bool, rep
             f"--write_for: found row numbers alone ({own.pool.name}), expected rows with texts: "
             "add a `data:` section"
         )
-    is_answered_once = is_rendered or _check_turns(targets, own)
+    renderer = _renderer(config, targets) if is_rendered else None
+    turns = _check_rows(targets, own, renderer)
     if repo is not None:
         check_upload(repo)
-    exports = [_export(target, own, is_rendered, is_answered_once) for target in targets]
-    needs_special_texts = any(export.form and export.form.needs_special_texts for export in exports)
     return ExportPlan(
         config=config,
         own=own,
-        exports=exports,
-        is_rendered=is_rendered,
-        special=_special_texts(config.model_section) if needs_special_texts else None,
+        exports=[_export(target, own, is_rendered, turns.are_answered_once) for target in targets],
+        renderer=renderer,
+        num_not_by_role=turns.num_not_by_role,
         origin=_origin(config, own),
         repo=repo,
     )
@@ -131,24 +138,92 @@ def _refuse_to_render(targets: list[ExportTarget]) -> None:
         )
 
 
-def _check_turns(targets: list[ExportTarget], own: OwnSubset) -> bool:
-    """Whether each row is answered once, in its last turn. Raises: ValueError naming rows that cannot go."""
+@dataclass(frozen=True)
+class _Renderer:
+    """Rows as exact texts.
+
+    Attributes:
+        template: of texts, by name.
+        chat: the chat template, in place of that.
+        special: the tokenizer's special tokens, None where no form needs them.
+    """
+
+    template: str
+    chat: "ChatTemplate | None"
+    special: SpecialTexts | None
+
+    def segments(self, example: Example, form: Form) -> list[Segment]:
+        """Raises: ValueError if the chat template cannot render the row."""
+        if self.chat is None:
+            segments = segments_of(example, self.template)
+            if not form.needs_special_texts:
+                return segments
+            assert self.special is not None
+            return with_special_texts(segments, self.special)
+        segments = segments_of_chat(conversation_of(example), self.chat)
+        assert self.special is not None
+        return segments if form.needs_special_texts else without_beginning(segments, self.special)
+
+
+def _renderer(config: RunConfig, targets: list[ExportTarget]) -> _Renderer:
+    data = config.data_section
+    forms = [STACKS[target].rendered for target in targets]
+    if not data.has_chat_template and not any(form and form.needs_special_texts for form in forms):
+        return _Renderer(data.template, None, None)
+    # Transformers, which selection does without.
+    from ..data.chat import chat_template_of
+    from ..data.tokenization import check_tokenizer, special_tokens_around_text
+    from ..modeling.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(config.model_section)
+    check_tokenizer(tokenizer)
+    before, _ = special_tokens_around_text(tokenizer)
+    special = SpecialTexts("".join(tokenizer.convert_ids_to_tokens(before)), str(tokenizer.eos_token))
+    return _Renderer(data.template, chat_template_of(data.template, tokenizer), special)
+
+
+@dataclass(frozen=True)
+class _Turns:
+    """What the rows have in common.
+
+    Attributes:
+        are_answered_once: whether of each row the last turn alone is scored, an answer.
+        num_not_by_role: rows in which other turns are scored than all of the assistant.
+    """
+
+    are_answered_once: bool
+    num_not_by_role: int
+
+
+def _check_rows(targets: list[ExportTarget], own: OwnSubset, renderer: _Renderer | None) -> _Turns:
+    """Raises: ValueError naming rows that cannot go."""
     faults: dict[ExportTarget, dict[str, list[int]]] = {}
-    is_answered_once = True
+    are_answered_once = True
+    num_not_by_role = 0
     stacks: dict[ExportTarget, Stack] = {
         target: STACKS[target] for target in targets if STACKS[target].answered_once is not None
     }
     for row in own.subset.indices.tolist() if stacks else ():
         example = own.pool[row]
-        messages = messages_of(example)
+        conversation = conversation_of(example)
         for target, stack in stacks.items():
-            fault = conversation_fault(example) or stack.fault(messages)
+            fault = stack.fault(conversation) if renderer is None else _text_fault(example, stack, renderer)
             if fault is not None:
                 faults.setdefault(target, {}).setdefault(fault, []).append(row)
-        is_answered_once &= not faults and answers_once(messages)
+        are_answered_once &= answers_once(conversation)
+        num_not_by_role += not is_scored_by_role(conversation)
     if faults:
         raise ValueError("\n".join(_refusal(faults, len(own.subset.indices))))
-    return is_answered_once
+    return _Turns(are_answered_once, num_not_by_role)
+
+
+def _text_fault(example: Example, stack: Stack, renderer: _Renderer) -> str | None:
+    assert stack.rendered is not None
+    try:
+        segments = renderer.segments(example, stack.rendered)
+    except ValueError as error:
+        return str(error)
+    return None if stack.rendered.needs_special_texts else completion_fault(segments)
 
 
 def _refusal(faults: dict[ExportTarget, dict[str, list[int]]], num_rows: int) -> Iterator[str]:
@@ -171,17 +246,6 @@ def _export(target: ExportTarget, own: OwnSubset, is_rendered: bool, is_answered
     return Export(target, form, export_in(own.folder, target))
 
 
-def _special_texts(model: ModelConfig) -> SpecialTexts:
-    # Transformers, which selection does without.
-    from ..data.tokenization import check_tokenizer, special_tokens_around_text
-    from ..modeling.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(model)
-    check_tokenizer(tokenizer)
-    before, _ = special_tokens_around_text(tokenizer)
-    return SpecialTexts("".join(tokenizer.convert_ids_to_tokens(before)), str(tokenizer.eos_token))
-
-
 def _origin(config: RunConfig, own: OwnSubset) -> Origin:
     manifest = own.subset.manifest
     scoring = _scoring(manifest)
@@ -195,7 +259,7 @@ def _origin(config: RunConfig, own: OwnSubset) -> Origin:
         method=manifest.method,
         seed=manifest.seed,
         losses=_losses(manifest, scoring),
-        template=config.data_section.template,
+        template=_public_name(config.data_section.template),
         scored=None if scoring is None else (scoring.template, scoring.max_length),
         sources=read_composition(own.folder, manifest)["sources"],
     )
@@ -247,7 +311,7 @@ def _manifest(plan: ExportPlan, export: Export) -> ExportManifest:
     inputs = {
         "subset": checksum(manifest_in(plan.own.folder)),
         "stack": export.stack,
-        "is_rendered": plan.is_rendered and export.form is not None,
+        "is_rendered": plan.renderer is not None and export.form is not None,
         "template": data.template,
         "max_length": data.max_length,
     }
@@ -273,20 +337,19 @@ def _write_files(plan: ExportPlan, export: Export, folder: Path) -> None:
     for name, text in export.form.configs(values).items():
         _write_text(folder / name, text)
     title = STACKS[export.stack].title
-    _write_text(folder / README, readme(title, export.form, values.folder, plan.origin, plan.special))
+    facts = RowFacts(
+        special=plan.renderer.special if plan.renderer is not None else None,
+        num_not_by_role=plan.num_not_by_role if export.form.by_role else 0,
+    )
+    _write_text(folder / README, readme(title, export.form, values.folder, plan.origin, facts))
 
 
 def _rows(plan: ExportPlan, form: Form, pool: Rows, rows: Iterable[int]) -> Iterator[dict[str, Any]]:
-    template = plan.config.data_section.template
     for row in rows:
-        if not plan.is_rendered:
-            yield form.row(messages_of(pool[row]))
-            continue
-        segments = segments_of(pool[row], template)
-        if form.needs_special_texts:
-            assert plan.special is not None
-            segments = with_special_texts(segments, plan.special)
-        yield form.row(segments)
+        if plan.renderer is None:
+            yield form.row(conversation_of(pool[row]))
+        else:
+            yield form.row(plan.renderer.segments(pool[row], form))
 
 
 def _origins(own: OwnSubset) -> Iterator[dict[str, Any]]:

@@ -1,21 +1,44 @@
 """Turns that a stack cannot train on are found, whatever rows they come from."""
 
+import json
+
 import pytest
 
-from utils.data.export.messages import Message, alternation_fault, answers_once, messages_of, turns_fault
+from utils.config.names import Speaker
+from utils.data.conversations import Conversation
+from utils.data.export.messages import (
+    alternation_fault,
+    answer_fault,
+    answers_once,
+    call_as_text,
+    conversation_of,
+    is_scored_by_role,
+)
 from utils.data.export.segments import SpecialTexts, segments_of, with_special_texts
 from utils.data.export.stacks import STACKS
 from utils.data.formats import Example
 
-SHORT = {"s": "system", "u": "user", "a": "assistant"}
+SPEAKERS: dict[str, Speaker] = {
+    "s": "system",
+    "u": "user",
+    "a": "assistant",
+    "b": "assistant",
+    "c": "tool_call",
+    "t": "tool",
+}
 
 
-def turns(letters: str) -> list[Message]:
-    """ "sua": a turn of the system, one of the user, one of the assistant."""
-    return [Message(role=SHORT.get(letter, letter), content=f"turn {n}") for n, letter in enumerate(letters)]
+def turns(letters: str) -> Conversation:
+    """ "sua": a turn of the system, one of the user, one of the assistant, which is scored. "b" is not."""
+    speakers = tuple(SPEAKERS[letter] for letter in letters)
+    messages = []
+    for number, speaker in enumerate(speakers):
+        role = "assistant" if speaker == "tool_call" else speaker
+        messages.append({"role": role, "content": f"turn {number}"})
+    return Conversation(tuple(messages), tuple(letter == "a" for letter in letters), speakers)
 
 
-@pytest.mark.parametrize("letters", ["ua", "sua", "uaua", "suauaua"])
+@pytest.mark.parametrize("letters", ["ua", "sua", "uaua", "suauaua", "suaub"])
 def test_turns_that_alternate_go_everywhere(letters):
     assert all(stack.fault(turns(letters)) is None for stack in STACKS.values())
 
@@ -29,39 +52,65 @@ def test_turns_that_alternate_go_everywhere(letters):
         ("ssua", "turn 2 is of system, expected user"),
         ("au", "turn 1 is of assistant, expected user"),
         ("uau", "the last turn is not the assistant's"),
+        ("uct", "the last turn is not the assistant's"),
+        ("ucat", "turn 3 is of assistant, expected user or tool"),
     ],
 )
 def test_turns_that_do_not_alternate_are_refused_by_llama_factory_alone(letters, fault):
-    messages = turns(letters)
-    assert fault in (STACKS["llama_factory"].fault(messages) or "")
-    assert all(STACKS[name].fault(messages) is None for name in ("trl", "axolotl", "openai"))
+    assert fault in (STACKS["llama_factory"].fault(turns(letters)) or "")
+    assert all(STACKS[name].fault(turns(letters)) is None for name in ("trl", "axolotl"))
 
 
-@pytest.mark.parametrize(
-    ("letters", "fault"), [("uTa", "the role 'T'"), ("uu", "no turn of the assistant"), ("s", "no")]
-)
-def test_turns_that_nobody_can_train_on_are_refused_by_all(letters, fault):
-    assert fault in (turns_fault(turns(letters)) or "")
+@pytest.mark.parametrize("letters", ["uu", "s", ""])
+def test_turns_that_nobody_can_train_on_are_refused_by_all(letters):
+    assert "no turn of the assistant" in (answer_fault(turns(letters)) or "")
     assert all(stack.fault(turns(letters)) for stack in STACKS.values())
 
 
-def test_what_follows_the_only_answer_makes_another_form():
-    assert [letters for letters in ("ua", "sua", "uua", "uaua", "uau") if answers_once(turns(letters))] == [
-        "ua",
-        "sua",
-        "uua",
+def test_calls_of_tools_go_where_they_can():
+    assert all(STACKS[name].fault(turns("suctaua")) is None for name in ("trl", "axolotl", "llama_factory"))
+    assert "expected `tool_calls`" in (STACKS["openai"].fault(turns("ucta")) or "")
+    assert "no `tool_call_id`" in (STACKS["openai"].fault(turns("uta")) or "")
+
+
+def test_a_call_is_one_text_of_names_and_arguments():
+    calls = [
+        {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}},
+        {"id": "2", "type": "function", "function": {"name": "add", "arguments": {"a": 2}}},
     ]
+    one, two = {"name": "add", "arguments": {"a": 1}}, {"name": "add", "arguments": {"a": 2}}
+    assert json.loads(call_as_text({"content": "", "tool_calls": calls[:1]})) == one
+    assert json.loads(call_as_text({"content": "", "tool_calls": calls})) == [one, two]
+    assert call_as_text({"content": '{"name": "add"}'}) == '{"name": "add"}'
+
+
+@pytest.mark.parametrize(
+    ("letters", "once", "by_role"),
+    [
+        ("ua", True, True),
+        ("sua", True, True),
+        ("uua", True, True),
+        ("uaua", False, True),
+        ("ubua", True, False),
+        ("uau", False, True),
+        ("ucta", True, False),
+        ("uaub", False, False),
+    ],
+)
+def test_which_turns_are_scored_decides_the_form(letters, once, by_role):
+    assert answers_once(turns(letters)) == once
+    assert is_scored_by_role(turns(letters)) == by_role
 
 
 def test_an_empty_list_does_not_alternate():
-    assert alternation_fault([]) and turns_fault([])
+    assert alternation_fault(turns(""))
 
 
 def test_the_user_says_instruction_and_input():
-    assert messages_of(Example("Add.", "3", "1 + 2")) == [
+    assert conversation_of(Example("Add.", "3", "1 + 2")).messages == (
         {"role": "user", "content": "Add.\n\n1 + 2"},
         {"role": "assistant", "content": "3"},
-    ]
+    )
 
 
 def test_special_tokens_are_put_around_a_text_once():

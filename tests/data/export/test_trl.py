@@ -11,14 +11,12 @@ import pytest
 import yaml
 
 import select_s2l
-from tests.conftest import ARCHITECTURES, pool_rows
+from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
 from utils.artifacts.paths import RunPaths, export_in
 from utils.config.load import load_config
-from utils.data.export.messages import messages_of
 from utils.data.settings import read_pool
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_tokenizer
-from utils.selection import export as export_module
 
 trl: Any = pytest.importorskip("trl")
 
@@ -77,17 +75,22 @@ def trained_by_trl(config_file: Path, *words: str) -> list[tuple[list[int], list
     return [(row["input_ids"], row["labels"]) for row in rows]
 
 
-def test_rendered_rows_have_our_tokens_and_our_labels(config_file):
-    config, _ = load_config(config_file)
-    pool = read_pool(config)
+def our_labels(config_file: Path, template: str, *words: str) -> list[tuple[list[int], list[int]]]:
+    """The ids and labels of each chosen row that has a token to train on. TRL drops the others."""
+    config, _ = load_config(config_file, words)
     tokenizer: Any = load_tokenizer(config.model_section)
-    tokens = tokenize_pool(pool, tokenizer, "alpaca", MAX_LENGTH, False)
+    tokens = tokenize_pool(read_pool(config), tokenizer, template, MAX_LENGTH, False)
     ours = []
     for row in np.load(RunPaths("target").subset / "indices.npy"):
         encoded = tokens.row(row)
-        if encoded.is_response.any():  # TRL drops a row without a token to train on, as the README says
+        if encoded.is_response.any():
             labels = np.where(encoded.is_response, encoded.ids, -100)
             ours.append((encoded.ids.tolist(), labels.tolist()))
+    return ours
+
+
+def test_rendered_rows_have_our_tokens_and_our_labels(config_file):
+    ours = our_labels(config_file, "alpaca")
     assert len(ours) == NUM_ROWS - 1
     assert trained_by_trl(config_file, "--rendered") == ours
 
@@ -109,21 +112,40 @@ def test_messages_are_trained_on_as_the_readme_says(config_file):
         assert text == answer or (len(ids) == MAX_LENGTH and answer.startswith(text))
 
 
-def test_every_answer_of_several_is_trained_on_up_to_its_end(config_file, monkeypatch):
-    def two_answers(example):
-        return [
-            *messages_of(example),
-            {"role": "user", "content": "Again."},
-            {"role": "assistant", "content": "No."},
+@pytest.fixture
+def talk_file(config_file: Path, tmp_path: Path) -> Path:
+    """The same model on rows of one to three answers."""
+    rows = []
+    for number, row in enumerate(pool_rows(NUM_ROWS)):
+        turns = [
+            {"role": "user", "content": row["instruction"]},
+            {"role": "assistant", "content": row["output"]},
         ]
+        again = [{"role": "user", "content": "Again."}, {"role": "assistant", "content": f"{number}"}]
+        rows.append({"source": row["source"], "messages": [*turns, *again * (number % 3)]})
+    settings = yaml.safe_load(config_file.read_text())
+    settings["data"] |= {
+        "path": str(write_jsonl(tmp_path / "talk.jsonl", rows)),
+        "format": "messages",
+        "template": "chat",
+    }
+    path = tmp_path / "talk.yml"
+    path.write_text(yaml.safe_dump(settings))
+    assert select_s2l.main(["--config_file", str(path), "--overwrite"]) == 0
+    return path
 
-    monkeypatch.setattr(export_module, "messages_of", two_answers)
-    config, _ = load_config(config_file)
-    pool = read_pool(config)
-    tokenizer: Any = load_tokenizer(config.model_section)
-    for row, (_, labels) in enumerate(trained_by_trl(config_file)[:3]):
-        text = tokenizer.decode(
-            [label for label in labels if label != -100], clean_up_tokenization_spaces=False
-        )
-        answers = f"{pool[row].response}<|im_end|>No.<|im_end|>"
-        assert text == answers or answers.startswith(text)
+
+def test_turns_are_our_tokens_and_each_answer_is_trained_on_up_to_its_end(talk_file):
+    """The marks of this template end with the end-of-turn token, so that no newline is trained on."""
+    assert trained_by_trl(talk_file) == our_labels(talk_file, "chat")
+
+
+def test_the_last_answer_of_several_is_trained_on_alone_where_it_alone_is_scored(talk_file):
+    """In prompt and completion TRL trains on the newline behind the last answer too, as the README says."""
+    words = ["data.score_turns=last"]
+    assert select_s2l.main(["--config_file", str(talk_file), *words, "--overwrite"]) == 0
+    ours = our_labels(talk_file, "chat", *words)
+    for (ids, labels), (own_ids, own_labels) in zip(trained_by_trl(talk_file, *words), ours, strict=True):
+        assert ids == own_ids
+        if len(ids) < MAX_LENGTH:
+            assert labels == [*own_labels[:-1], own_ids[-1]] and own_labels[-1] == -100

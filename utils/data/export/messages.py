@@ -1,71 +1,83 @@
 """A row as messages: who says what, in turn, and what is wrong with that for another stack."""
 
-from collections.abc import Sequence
-from typing import TypedDict
+import json
+from typing import Any
 
+from ..conversations import Conversation
 from ..formats import Example
-from ..templates import plain_prompt
+from ..templates import as_conversation
 
-ROLES = ("system", "user", "assistant")
+Message = dict[str, Any]  # role, content, and what else a turn has
 
-
-class Message(TypedDict):
-    """One turn. `role` is one of `ROLES`."""
-
-    role: str
-    content: str
+_ASKING = ("user", "tool")
+_ANSWERING = ("assistant", "tool_call")
 
 
-def messages_of(example: Example) -> list[Message]:
+def conversation_of(example: Example) -> Conversation:
     """The turns of a row, whatever its format. All that is written as messages is written from these."""
-    if example.conversation is not None:
-        turns = example.conversation.messages
-        return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
-    return [
-        {"role": "user", "content": plain_prompt(example)},
-        {"role": "assistant", "content": example.response},
-    ]
+    return example.conversation or as_conversation(example)
 
 
-def conversation_fault(example: Example) -> str | None:
-    """What of a row with turns its messages alone do not say, None where they say all."""
-    conversation = example.conversation
-    if conversation is None:
-        return None
-    if conversation.tools or any(set(turn) - {"role", "content"} for turn in conversation.messages):
-        return "it has tools, or turns with more than a role and a content, which are not written"
-    pairs = zip(conversation.messages, conversation.is_scored, strict=True)
-    if any((turn["role"] == "assistant") != is_scored for turn, is_scored in pairs):
-        return "not each turn of the assistant, and no other, is scored here, but the stack trains on each"
+def answer_fault(conversation: Conversation) -> str | None:
+    """Why no stack can train on these turns, None where all can."""
+    spoken = [message["role"] for message in conversation.messages]
+    return None if "assistant" in spoken else "there is no turn of the assistant"
+
+
+def alternation_fault(conversation: Conversation) -> str | None:
+    """Why these turns are not an optional one of the system, then questions and answers by turns.
+
+    The result of a tool counts as a question, a call of one as an answer.
+
+    Returns: None where they are.
+    """
+    speakers = conversation.speakers
+    first = int(speakers[:1] == ("system",))
+    for number, speaker in enumerate(speakers[first:]):
+        expected = (_ASKING, _ANSWERING)[number % 2]
+        if speaker not in expected:
+            return (
+                f"roles do not alternate: turn {number + first + 1} is of {speaker}, "
+                f"expected {' or '.join(expected)}"
+            )
+    is_whole = len(speakers) > first and (len(speakers) - first) % 2 == 0
+    return None if is_whole else "the last turn is not the assistant's"
+
+
+def call_fault(conversation: Conversation) -> str | None:
+    """Why calls of tools and their results do not belong together as OpenAI asks, None where they do."""
+    for speaker, message in zip(conversation.speakers, conversation.messages, strict=True):
+        if speaker == "tool_call" and not message.get("tool_calls"):
+            return "a call of a tool is a text, expected `tool_calls`"
+        if speaker == "tool" and not message.get("tool_call_id"):
+            return "the result of a tool has no `tool_call_id`"
     return None
 
 
-def turns_fault(messages: Sequence[Message]) -> str | None:
-    """Why no stack can train on these turns, None where all can."""
-    roles = [message["role"] for message in messages]
-    for role in roles:
-        if role not in ROLES:
-            return f"a turn has the role {role!r}, expected {', '.join(ROLES)}"
-    return None if "assistant" in roles else "there is no turn of the assistant"
+def is_scored_by_role(conversation: Conversation) -> bool:
+    """Whether each turn of the assistant, calls of tools among them, is scored, and no other."""
+    spoken = [message["role"] == "assistant" for message in conversation.messages]
+    return spoken == list(conversation.is_scored)
 
 
-def alternation_fault(messages: Sequence[Message]) -> str | None:
-    """Why these turns are not an optional one of the system, then user and assistant by turns.
+def answers_once(conversation: Conversation) -> bool:
+    """Whether the last turn is the assistant's, and the only one that is scored."""
+    *others, last = conversation.is_scored
+    return last and not any(others) and conversation.messages[-1]["role"] == "assistant"
 
-    None where they are.
+
+def call_as_text(message: Message) -> str:
+    """A call of tools as LLaMA-Factory writes it: one object or a list, each with name and arguments.
+
+    A turn that holds it as a text is left as it is.
     """
-    roles = [message["role"] for message in messages]
-    turns = roles[1:] if roles[:1] == ["system"] else roles
-    expected = ["user", "assistant"] * (len(turns) // 2)
-    if turns and turns == expected:
-        return None
-    for number, (role, other) in enumerate(zip(turns, ["user", "assistant"] * len(turns), strict=False)):
-        if role != other:
-            turn = number + 1 + len(roles) - len(turns)
-            return f"roles do not alternate: turn {turn} is of {role}, expected {other}"
-    return "the last turn is not the assistant's"
-
-
-def answers_once(messages: Sequence[Message]) -> bool:
-    """Whether the last turn is the only one of the assistant."""
-    return [message["role"] == "assistant" for message in messages].index(True) == len(messages) - 1
+    calls = []
+    for call in message.get("tool_calls") or ():
+        function = call.get("function", call)
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            arguments = json.loads(arguments)
+        calls.append({"name": function.get("name"), "arguments": arguments})
+    if not calls:
+        return message["content"]
+    return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)

@@ -4,6 +4,8 @@ It was read in the sources of TRL 1.16, axolotl 0.19 and LLaMA-Factory (commit f
 words of a run into the braces.
 """
 
+from ...config.names import is_chat_template
+
 TRL_ANSWERED_ONCE = """\
 `trl sft --config {folder}/trl.yml`, with the other settings of your training in that file.
 
@@ -36,7 +38,7 @@ that key TRL trains on every token, the prompt's too.
 {scored}
 
 {chat}
-- That newline is trained on. S2L scores none.
+{by_role}- That newline is trained on. S2L scores none.
 - Of Qwen 2.5 the newline in front of an answer is trained on too. Of Qwen 3 a `<think>` block is.
 {trl_length}
 """
@@ -46,7 +48,7 @@ TRL_RENDERED = """\
 
 ## Which tokens are trained on
 
-The completion, and the end-of-sequence token that TRL adds to it.
+The completion, and the end-of-sequence token that TRL adds where the completion does not end in it.
 
 ## Where that differs from what S2L scored
 
@@ -65,8 +67,8 @@ Paste `axolotl.yml` into the YAML of your training.
 
 ## Which tokens are trained on
 
-Each answer, and the first end-of-turn or end-of-sequence token at most three tokens behind it. Not the
-newline behind that.
+Each turn whose `train` is true, and the first end-of-turn or end-of-sequence token at most three tokens
+behind it. Not the newline behind that.
 
 ## Where that differs from what S2L scored
 
@@ -83,17 +85,17 @@ Paste `axolotl.yml` into the YAML of your training.
 
 ## Which tokens are trained on
 
-The segments whose `label` is true: the response and the end-of-sequence token. axolotl adds no special
-token here, so those of this run's tokenizer are in the text: {special}. Write the files again for a model
-with other ones.
+The segments whose `label` is true: each answer and the special token that ends it. axolotl adds no special
+token here, so those of this run are in the text: {special}. Write the files again for a model with other
+ones.
 
 ## Where that differs from what S2L scored
 
 {scored}
 
 - The text is that of template `{template}`.
-- axolotl tokenizes each segment by itself. S2L tokenizes prompt and response together, so the tokens next
-  to the seam may differ.
+- axolotl tokenizes each segment by itself. S2L tokenizes a row as one text, so the tokens next to a seam
+  may differ.
 {axolotl_length}
 """
 
@@ -113,7 +115,7 @@ token and two newlines. Of several answers all are trained on, and with `mask_hi
 {scored}
 
 {chat}
-- Those newlines are trained on. S2L scores none.
+{by_role}- Those newlines are trained on. S2L scores none.
 - LLaMA-Factory's `alpaca` is another prompt than S2L's.
 - It tokenizes each piece of a template by itself, so the tokens next to a seam may differ.
 - A row longer than `cutoff_len` loses tokens of its prompt, of its answer, or of both. S2L cuts on the
@@ -127,7 +129,7 @@ OpenAI asks for 10 rows at least.
 
 ## Which tokens are trained on
 
-The provider decides. By the words of those who say it, the messages of the assistant.
+The provider decides. By the words of those who say it, the messages of the assistant whose `weight` is not 0.
 
 ## Where that differs from what S2L scored
 
@@ -143,6 +145,9 @@ _PARTS = {
   `{template}`. A turn of the user is the instruction and, after a blank line, the input, without the words
   that `{template}` puts around them.
 - An answer ends in the chat template's end-of-turn token, where S2L has the end-of-sequence token.""",
+    "own_chat": """\
+- S2L rendered the rows by the chat template `{template}` of this run's model. With another model, or another
+  template in this stack, the text is another one.""",
     "trl_length": """\
 - TRL cuts a row behind `max_length` tokens, as S2L does, and drops a row of which no token is left to train
   on, without a word. Compare its number of rows with the one above.""",
@@ -153,6 +158,8 @@ _PARTS = {
 
 
 def filled(notes: str, words: dict[str, str]) -> str:
-    """The notes of a form with the words of a run in them: folder, template, scored, special."""
+    """The notes of a form with the words of a run in them: folder, template, scored, special, by_role."""
     parts = {name: part.format(**words) for name, part in _PARTS.items()}
+    if is_chat_template(words["template"]):
+        parts["chat"] = parts["own_chat"]
     return notes.format(**words, **parts)

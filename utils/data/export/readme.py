@@ -1,5 +1,8 @@
 """The README beside rows that were written for another stack."""
 
+from dataclasses import dataclass
+
+from ...config.names import is_chat_template
 from ...terminal import counted
 from .notes import filled
 from .origin import ORIGINS_FILE, Origin
@@ -11,6 +14,10 @@ _NOT_SCORED = (
     "S2L has no scores of its own of these rows. What is said of them here holds for its `train.py`, which\n"
     "trains on {}."
 )
+_BY_ROLE = """\
+- In {} S2L did not score all turns of the assistant and no other (`score_turns`, `score_roles`, weights,
+  calls of tools). Here each turn of the assistant is trained on, and no other.
+"""
 _README = """\
 # The subset of run {run_name} for {title}
 
@@ -23,7 +30,20 @@ _README = """\
 {notes}"""
 
 
-def readme(title: str, form: Form, folder: str, origin: Origin, special: SpecialTexts | None) -> str:
+@dataclass(frozen=True)
+class RowFacts:
+    """What a README says of the rows besides their form.
+
+    Attributes:
+        special: the special tokens that are in the text, None where none are.
+        num_not_by_role: rows in which S2L scored other turns than all of the assistant.
+    """
+
+    special: SpecialTexts | None
+    num_not_by_role: int
+
+
+def readme(title: str, form: Form, folder: str, origin: Origin, facts: RowFacts) -> str:
     """Markdown: the files, how to use them, and which tokens are trained on.
 
     Args:
@@ -31,14 +51,20 @@ def readme(title: str, form: Form, folder: str, origin: Origin, special: Special
         form: of the rows.
         folder: where they lie.
         origin: of the subset.
-        special: the special tokens that are in the text, None where none are.
+        facts: of the rows.
     """
     if origin.scored is None:
         scored = _NOT_SCORED.format(_what_counts(origin.template))
     else:
         template, max_length = origin.scored
         scored = _SCORED.format(_what_counts(template), max_length)
-    words = {"folder": folder, "template": origin.template, "scored": scored, "special": _in_words(special)}
+    words = {
+        "folder": folder,
+        "template": origin.template,
+        "scored": scored,
+        "special": _in_words(facts.special),
+        "by_role": _BY_ROLE.format(counted(facts.num_not_by_role, "row")) if facts.num_not_by_role else "",
+    }
     return _README.format(
         run_name=origin.run_name,
         title=title,
@@ -58,6 +84,6 @@ def _in_words(special: SpecialTexts | None) -> str:
 
 
 def _what_counts(template: str) -> str:
-    if template.startswith("chat") or template.endswith(".jinja"):
+    if is_chat_template(template):
         return "each answer and the special token that ends its turn,\nin a chat template"
     return f"each response and one end-of-sequence token behind\nthe prompt of template `{template}`"

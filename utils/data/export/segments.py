@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
+from ..conversations import Conversation
 from ..formats import Example
 from ..templates import TEMPLATES
+
+if TYPE_CHECKING:
+    from ..chat import ChatTemplate  # of transformers, which selection does without
 
 
 class Segment(TypedDict):
@@ -34,6 +38,42 @@ def segments_of(example: Example, template: str) -> list[Segment]:
         {"label": False, "text": TEMPLATES[template](example)},
         {"label": True, "text": example.response},
     ]
+
+
+def segments_of_chat(conversation: Conversation, chat: "ChatTemplate") -> list[Segment]:
+    """The conversation as the template renders it, with the special tokens that the template writes.
+
+    Raises: ValueError, as `ChatTemplate.render`.
+    """
+    rendered = chat.render(conversation.messages, conversation.is_scored, conversation.tools)
+    segments = []
+    written = 0
+    for start, end in rendered.spans:
+        segments += [(False, written, start), (True, start, end)]
+        written = end
+    segments.append((False, written, len(rendered.text)))
+    return [
+        Segment(label=label, text=rendered.text[start:end]) for label, start, end in segments if end > start
+    ]
+
+
+def completion_fault(segments: Sequence[Segment]) -> str | None:
+    """Why these are not a prompt and one completion, None where they are.
+
+    White space behind the completion, as most chat templates write it, is no part of either.
+    """
+    *others, last = segments
+    if not last["label"] and not last["text"].strip():
+        *others, last = others
+    if not last["label"] or any(segment["label"] for segment in others):
+        return "what is scored is not one text at the end"
+    return None
+
+
+def without_beginning(segments: Sequence[Segment], special: SpecialTexts) -> list[Segment]:
+    """The segments for a stack whose tokenizer puts the beginning in front of every text by itself."""
+    first, *others = segments
+    return [Segment(label=first["label"], text=first["text"].removeprefix(special.beginning)), *others]
 
 
 def with_special_texts(segments: Sequence[Segment], special: SpecialTexts) -> list[Segment]:

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from ...config.names import ExportTarget
+from ..conversations import Conversation
 from . import notes
-from .messages import Message, alternation_fault, turns_fault
+from .messages import alternation_fault, answer_fault, call_as_text, call_fault
 from .segments import Segment
 
 DATA_FILE = "train.jsonl"
@@ -42,18 +43,20 @@ class Form:
     """One way in which a stack reads rows.
 
     Attributes:
-        row: what one line holds, from a row's messages, or from its segments in a rendered form.
+        row: what one line holds, from a row's conversation, or from its segments in a rendered form.
         columns: what a line holds, in words.
         notes: for the README, of `utils.data.export.notes`.
         configs: file name -> its text.
         needs_special_texts: whether the special tokens are to be in the text.
+        by_role: whether the stack trains on each turn of the assistant and no other, whatever S2L scored.
     """
 
-    row: Callable[[Sequence[Any]], dict[str, Any]]
+    row: Callable[[Any], dict[str, Any]]
     columns: str
     notes: str
     configs: Callable[[PastedValues], dict[str, str]]
     needs_special_texts: bool = False
+    by_role: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,30 +65,61 @@ class Stack:
 
     Attributes:
         title: as it calls itself.
-        answered_once: the form of messages whose last turn alone is the assistant's.
+        answered_once: the form of rows whose last turn alone is scored, an answer.
             None for a stack that takes the columns as they are.
-        answered_often: the form of other messages, None likewise.
+        answered_often: the form of other rows, None likewise.
         rendered: the form of exact texts, None for a stack that puts a template around every text.
-        fault: why it cannot train on these messages, None where it can.
+        fault: why it cannot train on a conversation, None where it can.
     """
 
     title: str
     answered_once: Form | None = None
     answered_often: Form | None = None
     rendered: Form | None = None
-    fault: Callable[[Sequence[Message]], str | None] = turns_fault
+    fault: Callable[[Conversation], str | None] = answer_fault
 
 
-def _messages_row(messages: Sequence[Message]) -> dict[str, Any]:
-    return {"messages": list(messages)}
+def _with_tools(row: dict[str, Any], conversation: Conversation) -> dict[str, Any]:
+    return {**row, "tools": list(conversation.tools)} if conversation.tools else row
 
 
-def _prompt_and_answer(messages: Sequence[Message]) -> dict[str, Any]:
-    return {"prompt": list(messages[:-1]), "completion": [messages[-1]]}
+def _messages_row(conversation: Conversation) -> dict[str, Any]:
+    return _with_tools({"messages": list(conversation.messages)}, conversation)
+
+
+def _prompt_and_answer(conversation: Conversation) -> dict[str, Any]:
+    *prompt, answer = conversation.messages
+    return _with_tools({"prompt": prompt, "completion": [answer]}, conversation)
+
+
+def _axolotl_row(conversation: Conversation) -> dict[str, Any]:
+    pairs = zip(conversation.messages, conversation.is_scored, strict=True)
+    turns = [{**message, "train": is_scored} for message, is_scored in pairs]
+    return _with_tools({"messages": turns}, conversation)
+
+
+def _openai_row(conversation: Conversation) -> dict[str, Any]:
+    pairs = zip(conversation.messages, conversation.is_scored, strict=True)
+    turns = [
+        {**message, "weight": 0} if message["role"] == "assistant" and not is_scored else message
+        for message, is_scored in pairs
+    ]
+    return _with_tools({"messages": turns}, conversation)
+
+
+def _llama_factory_row(conversation: Conversation) -> dict[str, Any]:
+    """It tells calls of tools and their results by role, and reads the tools as JSON."""
+    turns = []
+    for message, speaker in zip(conversation.messages, conversation.speakers, strict=True):
+        content = call_as_text(message) if speaker == "tool_call" else message["content"]
+        turns.append({"role": speaker, "content": content})
+    row: dict[str, Any] = {"messages": turns}
+    return {**row, "tools": json.dumps(conversation.tools, ensure_ascii=False)} if conversation.tools else row
 
 
 def _prompt_and_completion(segments: Sequence[Segment]) -> dict[str, Any]:
-    *prompt, completion = segments
+    # A line break that a chat template writes behind the answer is left out.
+    *prompt, completion = segments if segments[-1]["label"] else segments[:-1]
     return {"prompt": "".join(segment["text"] for segment in prompt), "completion": completion["text"]}
 
 
@@ -93,9 +127,13 @@ def _segments_row(segments: Sequence[Segment]) -> dict[str, Any]:
     return {"segments": list(segments)}
 
 
-def _llama_factory_fault(messages: Sequence[Message]) -> str | None:
+def _llama_factory_fault(conversation: Conversation) -> str | None:
     """It skips rows whose roles do not alternate, and only warns."""
-    return turns_fault(messages) or alternation_fault(messages)
+    return answer_fault(conversation) or alternation_fault(conversation)
+
+
+def _openai_fault(conversation: Conversation) -> str | None:
+    return answer_fault(conversation) or call_fault(conversation)
 
 
 def _yaml(values: dict[str, Any]) -> str:
@@ -114,8 +152,11 @@ def _trl_config(values: PastedValues, loss: str) -> dict[str, str]:
 
 
 def _axolotl_config(values: PastedValues, kind: str) -> dict[str, str]:
+    dataset = {"path": values.data_file, "ds_type": "json", "type": kind}
+    if kind == "chat_template":
+        dataset["message_field_training"] = "train"
     config = {
-        "datasets": [{"path": values.data_file, "ds_type": "json", "type": kind}],
+        "datasets": [dataset],
         "train_on_inputs": False,
         "sequence_len": values.max_length,
         "excess_length_strategy": "truncate",  # it would drop longer rows
@@ -127,12 +168,14 @@ def _llama_factory_configs(values: PastedValues) -> dict[str, str]:
     entry = {
         "file_name": DATA_FILE,
         "formatting": "sharegpt",
-        "columns": {"messages": "messages"},
+        "columns": {"messages": "messages", "tools": "tools"},
         "tags": {
             "role_tag": "role",
             "content_tag": "content",
             "user_tag": "user",
             "assistant_tag": "assistant",
+            "function_tag": "tool_call",
+            "observation_tag": "tool",
             "system_tag": "system",
         },
     }
@@ -157,6 +200,7 @@ _TRL_ANSWERED_OFTEN = Form(
     columns=_MESSAGES,
     notes=notes.TRL_ANSWERED_OFTEN,
     configs=lambda values: _trl_config(values, "assistant_only_loss"),
+    by_role=True,
 )
 _TRL_RENDERED = Form(
     row=_prompt_and_completion,
@@ -165,8 +209,8 @@ _TRL_RENDERED = Form(
     configs=lambda values: _trl_config(values, "completion_only_loss"),
 )
 _AXOLOTL_CHAT = Form(
-    row=_messages_row,
-    columns=_MESSAGES,
+    row=_axolotl_row,
+    columns="`messages`, a list of messages (`role`, `content`, `train`: whether it is trained on)",
     notes=notes.AXOLOTL_CHAT,
     configs=lambda values: _axolotl_config(values, "chat_template"),
 )
@@ -178,10 +222,14 @@ _AXOLOTL_RENDERED = Form(
     needs_special_texts=True,
 )
 _LLAMA_FACTORY_CHAT = Form(
-    row=_messages_row, columns=_MESSAGES, notes=notes.LLAMA_FACTORY_CHAT, configs=_llama_factory_configs
+    row=_llama_factory_row,
+    columns=_MESSAGES,
+    notes=notes.LLAMA_FACTORY_CHAT,
+    configs=_llama_factory_configs,
+    by_role=True,
 )
 # Some providers refuse a line with any other key.
-_OPENAI_CHAT = Form(row=_messages_row, columns=_MESSAGES, notes=notes.OPENAI_CHAT, configs=lambda values: {})
+_OPENAI_CHAT = Form(row=_openai_row, columns=_MESSAGES, notes=notes.OPENAI_CHAT, configs=lambda values: {})
 
 STACKS: dict[ExportTarget, Stack] = {
     "trl": Stack("TRL", _TRL_ANSWERED_ONCE, _TRL_ANSWERED_OFTEN, _TRL_RENDERED),
@@ -189,6 +237,8 @@ STACKS: dict[ExportTarget, Stack] = {
     "llama_factory": Stack(
         "LLaMA-Factory", _LLAMA_FACTORY_CHAT, _LLAMA_FACTORY_CHAT, fault=_llama_factory_fault
     ),
-    "openai": Stack("OpenAI and providers that read its chat format", _OPENAI_CHAT, _OPENAI_CHAT),
+    "openai": Stack(
+        "OpenAI and providers that read its chat format", _OPENAI_CHAT, _OPENAI_CHAT, fault=_openai_fault
+    ),
     "parquet": Stack("Parquet"),
 }

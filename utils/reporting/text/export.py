@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def export_plan_text(plan: "ExportPlan") -> str:
     num_rows = counted(len(plan.own.subset.indices), "row")
-    kind = "exact texts" if plan.is_rendered else "messages"
+    kind = "exact texts" if plan.renderer is not None else "messages"
     lines = [f"{num_rows} of the subset of run {plan.config.run_name}"]
     for export in plan.exports:
         what = "their columns as they are" if export.form is None else f"as {kind}"
