@@ -5,10 +5,10 @@
     python report.py --experiment NAME
     python report.py --config_file configs/<target>.yml --figures pdf png
 
-The page is one file that needs no network: open it from disk, send it, print it. It is made from what lies under
-res/ and says what is not there yet, with the command that makes it. Several YAMLs: their subsets of one pool side
-by side. NAME is that of an experiment, or of a comparison below res/comparisons/. --figures writes the figures as
-files, too. The page replaces an earlier one.
+The page is one file that needs no network: open it from disk, send it, print it. It is made from what lies
+under res/ and says what is not there yet, with the command that makes it. Several YAMLs: their subsets of one
+pool side by side. NAME is that of an experiment, or of a comparison below res/comparisons/. --figures writes
+the figures as files, too. The page replaces an earlier one.
 """
 
 import sys
@@ -78,10 +78,10 @@ def _request(arguments: "argparse.Namespace") -> "PageRequest":
 
 def _open_pool(configs: "list[RunConfig]") -> "OpenedPool":
     """The pool of the first run; why not, where it cannot be read any more."""
+    from utils.artifacts.trajectories.read import read_trajectories
     from utils.data.numbered_rows import NumberedRows
     from utils.data.settings import read_pool
     from utils.reporting.page.gather import OpenedPool
-    from utils.artifacts.trajectories.read import read_trajectories
 
     if not configs:
         return OpenedPool(None)

@@ -251,7 +251,9 @@ def read_comparison(name: str) -> Comparison:
 
 def comparisons_of(run_name: str) -> list[Comparison]:
     """The comparisons that this run is part of, the newest last."""
-    manifests = [ComparisonManifest.read(path) for path in sorted(comparisons_root().glob("*/comparison.json"))]
+    manifests = [
+        ComparisonManifest.read(path) for path in sorted(comparisons_root().glob("*/comparison.json"))
+    ]
     of_run = [manifest for manifest in manifests if run_name in manifest.inputs["runs"]]
     of_run.sort(key=lambda manifest: manifest.provenance.time)
     return [manifest.comparison for manifest in of_run]

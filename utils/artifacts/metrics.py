@@ -17,7 +17,9 @@ def read_losses_of_steps(path: Path) -> tuple[list[int], list[float]]:
         values = parse_json(line)
         step, loss = (values.get("step"), values.get("loss")) if isinstance(values, dict) else (None, None)
         if not isinstance(step, int):
-            raise ValueError(f"{path}, line {number}: found no step, expected one on each line: train it again")
+            raise ValueError(
+                f"{path}, line {number}: found no step, expected one on each line: train it again"
+            )
         if isinstance(loss, float) and math.isfinite(loss):
             losses[step] = loss
     steps = sorted(losses)

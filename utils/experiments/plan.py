@@ -129,9 +129,7 @@ class ExperimentPlan:
         """Name of a comparison -> its finished runs, of those of which there are two."""
         finished = {
             title: [
-                name
-                for name in names
-                if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
+                name for name in names if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
             ]
             for title, names in self._planned_comparisons().items()
         }

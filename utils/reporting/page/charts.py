@@ -82,8 +82,9 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px", "2px 4px")
 MARKS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "triangle-down", "star")
 GREY = "#8a8f98"
-# From few to all: dark blue to yellow, even in lightness (cividis, Nunez et al., 2018, PLOS ONE 13:e0199239).
-SHADES = ("#00204d", "#31446b", "#666970", "#958f78", "#cab969", "#ffea46")
+# From few to all: blue to yellow, even in lightness (the middle of cividis, Nunez et al., 2018, PLOS ONE
+# 13:e0199239, whose ends would be lost on a dark and on a white page).
+SHADES = ("#1f386b", "#434e6c", "#666970", "#878479", "#aba074", "#d6bf4f")
 
 
 def number(value: float | int | None) -> str:

@@ -23,7 +23,7 @@ def write_figure_files(charts: Sequence[Chart], folder: Path, formats: Sequence[
     import matplotlib
 
     matplotlib.use("agg")
-    settings = {
+    settings: dict[Any, Any] = {
         "font.family": "sans-serif",
         "font.size": 9,
         "text.parse_math": False,  # a dollar in the name of a source is a dollar
@@ -90,7 +90,9 @@ def _draw_series(figure: Any, axes: Any, chart: Chart, series: Series, number: i
         num_bars = sum(each.kind == "bars" for each in chart.series)
         width = 0.8 / num_bars
         places = [place + (number - (num_bars - 1) / 2) * width for place in range(len(x))]
-        axes.bar(places, y, width, color=colour, hatch=_HATCHES[look], edgecolor="white", label=_label(series))
+        axes.bar(
+            places, y, width, color=colour, hatch=_HATCHES[look], edgecolor="white", label=_label(series)
+        )
         axes.set_xticks(range(len(x)), [str(value) for value in series.x])
     elif series.kind == "cells":
         _draw_cells(figure, axes, chart, series)

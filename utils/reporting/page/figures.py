@@ -5,6 +5,7 @@ Legend: N rows of the pool, T checkpoints, K clusters.
 
 import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +22,7 @@ _NUM_POINTS = 300  # of a curve
 _TRAJECTORY = "loss (nats per response token)"
 _CHECKPOINT = "checkpoint (optimizer step)"
 _SEED = 0
+_IN_THE_TABLE_ALONE = ("loss", "accuracy_average", "accuracy_strict_average")  # beside what says more
 
 
 # Loss trajectories
@@ -42,7 +44,9 @@ def members_chart(table: ClusterTable, losses: LossFacts) -> Chart:
     series = [
         Series("not chosen", places, mean, look=None, is_thin=True),
         Series("chosen", places, mean, look=1, is_thin=True),
-        Series("mean, 10–90 % band", places, mean, "line", _floats(table.low_KT[0]), _floats(table.high_KT[0])),
+        Series(
+            "mean, 10–90 % band", places, mean, "line", _floats(table.low_KT[0]), _floats(table.high_KT[0])
+        ),
     ]
     return Chart("members", "", "", _CHECKPOINT, _TRAJECTORY, series, x_marks=losses.checkpoints)
 
@@ -119,12 +123,9 @@ def commonest_source(subsets: Sequence[SubsetFacts]) -> Chart | None:
         name = f"{subset.name}, clusters of {subset.clusters_of}"
         series.append(Series(name, _floats(x[some]), _floats(shares[some]), "steps", look=look))
         table.append([name, f"{len(shares):,}", f"{shares.mean():.1%}", f"{float(np.median(shares)):.1%}"])
-    if not series:
-        return None
-    alone = all(subset.per_source for subset in subsets if subset.has_clusters)
+    if all(subset.per_source for subset in subsets if subset.has_clusters):
+        return None  # every share is 1 by construction
     note = "Each cluster's rows of its commonest source, over all its rows. Clusters in falling order."
-    if alone:
-        note += " Each source was clustered by itself (subset.per_source), so every share is 1 by construction."
     return Chart(
         "commonest_source",
         "Share of the commonest source in each cluster",
@@ -177,10 +178,10 @@ def map_chart(loss_map: LossMap, subsets: Sequence[SubsetFacts]) -> Chart:
     )
     return Chart(
         "map",
-        "All rows: mean loss against how much the loss fell",
+        "All rows: mean loss over the checkpoints against its fall from the first to the last",
         note,
-        "mean loss over the checkpoints (nats per response token)",
-        "fall of the loss, first to last checkpoint",
+        "mean loss (nats per response token)",
+        "fall of the loss",
         [series],
         heading=["mean loss", "fall", "rows", "chosen"],
         table=table,
@@ -278,7 +279,7 @@ def _histogram_chart(
         series.append(Series(name, x, [*y, y[-1]], "steps", look=None if place == 0 else place - 1))
     table = [
         [f"{low:.3g} to {high:.3g}", *(f"{shares[place]:.2%}" for _, shares in named)]
-        for place, (low, high) in enumerate(zip(x[:-1], x[1:], strict=True))
+        for place, (low, high) in enumerate(pairwise(x))
     ]
     note = "Share of the rows in each bin; the outer bins hold what lies beyond."
     heading = [x_title, *(name for name, _ in named)]
@@ -306,6 +307,8 @@ def stability_chart(subset: SubsetFacts) -> Chart | None:
         ("the last loss alone", stability["last_loss_alone"]),
         ("no clusters at all", stability["no_clusters"]),
     ]
+    if "target_losses" in stability:
+        changes.insert(0, ("the target's losses", stability["target_losses"]))
     of_clusters = [(name, each["clusters"]) for name, each in changes if "clusters" in each]
     series = [
         Series("same rows chosen (Jaccard)", [each["subset"] for _, each in changes],
@@ -318,7 +321,7 @@ def stability_chart(subset: SubsetFacts) -> Chart | None:
         "stability",
         "What would stay the same, if one thing changed",
         "1 = all the same. Clusters: 0 = no more than chance. Rows: rows in both over rows in either.",
-        "agreement with the subset as it was made",
+        "agreement",
         "",
         series,
         names_on_y=True,
@@ -339,6 +342,8 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
         by_measure.setdefault((value.question_set, value.measure), []).append(value)
     charts = []
     for (question_set, measure), values in by_measure.items():
+        if measure in _IN_THE_TABLE_ALONE and not _is_metric(comparison, question_set, measure):
+            continue
         names = [comparison.arm(value.arm).title for value in values]
         series = []
         for look, (words, attribute) in enumerate(
@@ -377,7 +382,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
                 names_on_y=True,
                 heading=["arm", "mean", "over runs", "over questions"],
                 table=table,
-                height=110 + 34 * len(values),
+                height=120 + 40 * len(values),
             )
         )
     return charts
@@ -390,16 +395,14 @@ def difference_chart(facts: ComparisonFacts) -> Chart | None:
         return None
     series = []
     names = [
-        f"minus {each.arm}: {measure_name(each.question_sets, each.measure)}"
+        f"{comparison.arms[0].letter} − {each.arm}: {measure_name(each.question_sets, each.measure)}"
         for each in comparison.differences
     ]
     for look, (words, attribute) in enumerate(
         {"over runs (other seeds)": "over_runs", "over questions": "over_questions"}.items()
     ):
         some = [
-            place
-            for place, each in enumerate(comparison.differences)
-            if getattr(each, attribute) is not None
+            place for place, each in enumerate(comparison.differences) if getattr(each, attribute) is not None
         ]
         if some:
             intervals = [getattr(comparison.differences[place], attribute) for place in some]
@@ -421,7 +424,9 @@ def difference_chart(facts: ComparisonFacts) -> Chart | None:
     ]
     if bare:
         means = [comparison.differences[place].mean for place in bare]
-        series.append(Series("one run: not tested", means, [names[place] for place in bare], "points", look=None))
+        series.append(
+            Series("one run: not tested", means, [names[place] for place in bare], "points", look=None)
+        )
     table = [
         [name, f"{each.mean:+.4f}", each.verdict, _interval(each.over_runs), _interval(each.over_questions)]
         for name, each in zip(names, comparison.differences, strict=True)
@@ -437,7 +442,7 @@ def difference_chart(facts: ComparisonFacts) -> Chart | None:
         names_on_y=True,
         heading=["difference", "mean", "verdict", "over runs", "over questions"],
         table=table,
-        height=90 + 30 * len(names),
+        height=120 + 42 * len(names),
     )
 
 
@@ -460,12 +465,22 @@ def cost_chart(facts: ComparisonFacts) -> Chart | None:
     for cost in comparison.costs:
         names.append(comparison.arm(cost.arm).title)
         rows.append(
-            {stage: value for stage, each in cost.stages.items() if (value := getattr(each, unit)) is not None}
+            {
+                stage: value
+                for stage, each in cost.stages.items()
+                if (value := getattr(each, unit)) is not None
+            }
         )
-        everything = None if cost.everything is None else getattr(cost.everything, unit)
-        if everything is not None:
-            names.append(f"{cost.arm}, if trained on everything")
-            rows.append({"target": everything})
+    # Where an arm trained on everything its cost stands there; else what it would be, once for all alike.
+    reckoned: dict[float, list[str]] = {}
+    if all(arm.method != "whole pool" for arm in comparison.arms):
+        for cost in comparison.costs:
+            everything = None if cost.everything is None else getattr(cost.everything, unit)
+            if everything is not None:
+                reckoned.setdefault(everything, []).append(cost.arm)
+    for everything, letters in reckoned.items():
+        names.append(f"{', '.join(letters)} on everything, reckoned")
+        rows.append({"target": everything})
     stages = list(dict.fromkeys(stage for row in rows for stage in row))
     series = [
         Series(stage, [row.get(stage, 0.0) for row in rows], names, "bars", look=look)
@@ -485,8 +500,30 @@ def cost_chart(facts: ComparisonFacts) -> Chart | None:
             [name, *(number(row.get(stage)) for stage in stages), number(sum(row.values()))]
             for name, row in zip(names, rows, strict=True)
         ],
-        height=80 + 30 * len(names),
+        height=130 + 32 * len(names),
         is_stacked=True,
+    )
+
+
+def all_values(facts: ComparisonFacts) -> Chart:
+    """A table: every measure of each arm."""
+    comparison = facts.comparison
+    by_measure: dict[tuple[str, str], dict[str, ArmValue]] = {}
+    for value in comparison.arm_values:
+        by_measure.setdefault((value.question_set, value.measure), {})[value.arm] = value
+    table = []
+    for (question_set, measure), of_arms in by_measure.items():
+        cells = [of_arms.get(arm.letter) for arm in comparison.arms]
+        means = ["" if value is None else number(value.mean) for value in cells]
+        table.append([measure_name([question_set], measure), *means])
+    heading = ["mean over the runs", *(arm.title for arm in comparison.arms)]
+    return Chart("all_values", "All measures", "", "", "", [], heading=heading, table=table)
+
+
+def _is_metric(comparison: Comparison, question_set: str, name: str) -> bool:
+    return any(
+        measure.is_metric and (measure.question_set, measure.name) == (question_set, name)
+        for measure in comparison.measures
     )
 
 
@@ -598,4 +635,3 @@ def _losses_of(rows: np.ndarray, losses: LossFacts) -> np.ndarray:
 def _floats(values: np.ndarray) -> list[float]:
     """Numbers short enough for a page and exact enough for a figure."""
     return [float(f"{value:.5g}") for value in values]
-

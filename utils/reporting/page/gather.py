@@ -173,7 +173,9 @@ def gather_experiment(found: ExperimentSubjects, pool: OpenedPool) -> PageFacts:
             )
         elif not found.comparisons:
             missing.append(
-                Missing("Its runs are not compared yet.", commands.EXPERIMENT.format(found.record.config_file))
+                Missing(
+                    "Its runs are not compared yet.", commands.EXPERIMENT.format(found.record.config_file)
+                )
             )
     return gathering.facts(found.name, comparison_path(found.name).parent, states, missing)
 
@@ -335,6 +337,13 @@ class _Gathering:
                 f"How far the clusters of {main.name} can be trusted was not measured.",
                 commands.STABILITY.format(config_file),
             )
+        elif main.stability is not None and "target_losses" not in main.stability:
+            self._miss(
+                "target",
+                f"Whether the target of {main.run} would give the same clusters is not known: "
+                "its own losses have not been measured.",
+                f"{commands.TRAJECTORIES.format(config_file)}\n{commands.STABILITY.format(config_file)}",
+            )
 
     # Losses and rows
 
@@ -358,7 +367,8 @@ class _Gathering:
         file = manifest_in(trajectories.origin) if trajectories.manifest else trajectories.origin
         if len(trajectories.columns) == 1:
             self._say(
-                "losses", "There is one checkpoint, so a trajectory is a point: no slope, no fall of the loss."
+                "losses",
+                "There is one checkpoint, so a trajectory is a point: no slope, no fall of the loss.",
             )
         return LossFacts(origin, file, trajectories.checkpoint_names, trajectories.columns, tokens_N)
 
@@ -493,7 +503,9 @@ def _names(read: Sequence[tuple[SubsetManifest, Path]]) -> list[str]:
         names = [way(manifest, folder) for manifest, folder in read]
         if len(set(names)) == len(names):
             return names
-    return [folder.parent.name if folder.name == "subset" else str(Path(*folder.parts[-2:])) for _, folder in read]
+    return [
+        folder.parent.name if folder.name == "subset" else str(Path(*folder.parts[-2:])) for _, folder in read
+    ]
 
 
 def _subset_facts(name: str, subject: Subject, folder: Path, subset: Subset) -> SubsetFacts:

@@ -84,7 +84,9 @@ class RowArrays:
             half_Tn = [np.asarray(column_N)[rows].astype(np.float16) for column_N in self.losses.columns]
             packed.append(pack_array("rows-losses", np.stack(half_Tn)))
             if self.losses.tokens_N is not None:
-                packed.append(pack_array("rows-tokens", np.asarray(self.losses.tokens_N)[rows].astype(np.int32)))
+                packed.append(
+                    pack_array("rows-tokens", np.asarray(self.losses.tokens_N)[rows].astype(np.int32))
+                )
         if self.clusters_N is not None:
             packed.append(pack_array("rows-cluster", np.asarray(self.clusters_N)[rows]))
         if self.cell_N is not None:
@@ -125,12 +127,13 @@ def hold_rows(arrays: RowArrays, num_bytes: int, seed: int, advance: Callable[[i
 
 
 def _how_many(arrays: RowArrays, num_bytes: int, seed: int) -> tuple[int, int]:
-    """Characters of each text and rows that fit, by what some rows take. Fewer characters before fewer rows."""
+    """Characters of each text and rows that fit, by what some rows take. Texts are cut before rows go."""
     num_weighed = min(_NUM_WEIGHED, arrays.num_rows)
     some = np.sort(np.random.default_rng(seed).choice(arrays.num_rows, num_weighed, replace=False))
     per_row = sum(len(packed.data) for packed in arrays.pack(some)) / num_weighed
     if arrays.pool is None or not arrays.pool.has_texts:
         return _LENGTHS[-1], min(arrays.num_rows, int(num_bytes / per_row))
+    with_text = per_row
     for length in _LENGTHS:
         texts = "".join(_text_of(arrays.pool, row, length)[0] for row in some.tolist())
         with_text = per_row + packed_size(texts.encode()) / num_weighed

@@ -2,10 +2,14 @@
 
 import html
 import re
+import textwrap
 
 # Control characters but newline and tab, marks and overrides of the writing direction, half surrogate pairs.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-_LONGEST_LABEL = 48
+_ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+_LONGEST_LABEL = 72
+_LONGEST_LINE = 28
 
 
 def harmless(text: str) -> str:
@@ -22,5 +26,11 @@ def short(text: str) -> str:
 
 
 def for_plotly(text: str) -> str:
-    """A label in which plotly finds no markup, which it would turn into links and line breaks."""
-    return html.escape(short(text), quote=False).replace("$", "&#36;")
+    """A text in which plotly finds no markup, which it would turn into links and line breaks."""
+    return html.escape(harmless(text), quote=False).replace("$", "&#36;")
+
+
+def name_for_plotly(text: str) -> str:
+    """A name on an axis or in a legend, in lines of which two fit beside a narrow figure."""
+    lines = textwrap.wrap(short(text), _LONGEST_LINE, break_on_hyphens=False)
+    return "<br>".join(map(for_plotly, lines))

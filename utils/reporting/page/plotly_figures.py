@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import plotly.offline
 
 from .charts import COLOURS, DASHES, GREY, MARKS, SHADES, Chart, Series
-from .labels import for_plotly
+from .labels import for_plotly, name_for_plotly, short
 
 HEIGHT = 340
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
@@ -50,7 +50,7 @@ def _layout(chart: Chart) -> go.Layout:
     x_axis = axis | {"title": {"text": for_plotly(chart.x_title), "standoff": 8}}
     y_axis = axis | {"title": {"text": for_plotly(chart.y_title), "standoff": 8}}
     if chart.x_log:
-        x_axis |= {"type": "log", "dtick": 1}
+        x_axis |= {"type": "log", "dtick": "D2"}
     if chart.x_marks:
         places = list(range(len(chart.x_marks)))
         step = -(-len(places) // 8)
@@ -67,12 +67,13 @@ def _layout(chart: Chart) -> go.Layout:
     return go.Layout(
         template="none",
         height=chart.height or HEIGHT,
-        margin={"l": 8, "r": 12, "t": 34 if len(named) > 1 else 10, "b": 8},
+        margin={"l": 8, "r": 12, "t": 34 if len(named) > 1 or chart.shade_title else 10, "b": 8},
         font={"family": _FONT, "size": 12, "color": _INK},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="closest",
         hoverlabel={"font": {"family": _FONT, "size": 12}, "namelength": 40},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": GREY},
         showlegend=len(named) > 1,
         legend=legend,
         barmode="stack" if chart.is_stacked else "group",
@@ -88,10 +89,10 @@ def _traces(series: Series, chart: Chart) -> list[Any]:
     look = 0 if series.look is None else series.look
     common: dict[str, Any] = {
         "x": list(series.x),
-        "y": [for_plotly(name) for name in series.y] if chart.names_on_y else list(series.y),
-        "name": for_plotly(series.name) if series.name else "",
+        "y": [name_for_plotly(name) for name in series.y] if chart.names_on_y else list(series.y),
+        "name": for_plotly(short(series.name)) if series.name else "",
         "showlegend": bool(series.name),
-        "legendgroup": for_plotly(series.name) if series.name else None,
+        "legendgroup": series.name or None,
     }
     if series.texts is not None:
         common |= {"text": [for_plotly(text) for text in series.texts], "hoverinfo": "text"}
@@ -106,7 +107,13 @@ def _traces(series: Series, chart: Chart) -> list[Any]:
                 marker={
                     "color": colour,
                     "line": {"width": 0},
-                    "pattern": {"shape": pattern, "fgcolor": "#ffffff", "fgopacity": 0.55, "size": 6},
+                    "pattern": {
+                        "shape": pattern,
+                        "fillmode": "overlay",
+                        "fgcolor": "#ffffff",
+                        "fgopacity": 0.4,
+                        "size": 6,
+                    },
                 },
             )
         ]
@@ -189,8 +196,15 @@ def _cells(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
             "line": {"width": 0},
             "opacity": 1,
             "colorbar": {
-                "title": {"text": for_plotly(chart.shade_title), "side": "right"},
-                "thickness": 10,
+                "title": {"text": for_plotly(chart.shade_title), "side": "top", "font": {"size": 12}},
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "len": 0.5,
+                "nticks": 4,
+                "thickness": 8,
                 "outlinewidth": 0,
                 "tickformat": ".0%",
             },

@@ -157,7 +157,7 @@ def _environment(folder: Path) -> jinja2.Environment:
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """Scripts by their sha256 alone, no address to load from or send to. Plotly sets styles of its elements."""
+    """Scripts by their sha256 alone, no address to load from or send to. Plotly needs styles of its own."""
     hashes = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts
     ]
@@ -213,6 +213,7 @@ def _comparison_groups(facts: PageFacts) -> list[dict[str, Any]]:
                 "budget": each.budget or comparison.name,
                 "remarks": [*(f"Not alike: {line}." for line in comparison.unlike), *comparison.remarks],
                 "charts": [chart for chart in charts if chart is not None],
+                "every": figures.all_values(each),
                 "cost_remarks": comparison.cost_remarks,
             }
         )
@@ -325,8 +326,9 @@ def _rows_words(held: HeldRows | None, facts: PageFacts) -> list[str]:
     words = []
     if held.is_sample:
         words.append(
-            f"This table holds {len(held.rows):,} of the {held.num_rows:,} rows, a seeded sample: rows of the "
-            "subsets and some of every cluster first, then others at random. All figures but the trajectories "
+            f"This table holds {len(held.rows):,} of the {held.num_rows:,} rows, a seeded sample: "
+            "rows of the subsets and some of every cluster first, then others at random. "
+            "All figures but the trajectories "
             "of a cluster count every row."
         )
     if held.characters is not None:
@@ -381,15 +383,16 @@ def _measures(subsets: Sequence[SubsetFacts]) -> Chart:
     for subset in subsets:
         for key, measure in subset.composition["measures"].items():
             at_random = f"{number(measure['at_random'])} ± {number(measure['standard_error'])}"
-            rows.append([subset.name, names.get(key, key), number(measure["chosen"]), at_random])
+            name = names.get(key, key) if len(subsets) == 1 else f"{subset.name}: {names.get(key, key)}"
+            rows.append([name, number(measure["chosen"]), at_random])
     return Chart(
         "measures",
         "What was chosen, beside as many rows at random of each source",
-        "Means over the chosen rows, and what random rows would give, ± one standard error from draw to draw.",
+        "Means over the chosen rows, and what random rows would give, ± one standard error of a draw.",
         "",
         "",
         [],
-        heading=["subset", "measure", "chosen", "at random"],
+        heading=["mean of", "chosen", "at random"],
         table=rows,
     )
 
@@ -440,8 +443,11 @@ def _stability(facts: PageFacts) -> dict[str, Any] | None:
         return None
     file = subset.folder / "stability.json"
     level = subset.stability["share_of_level"]
+    target = subset.stability.get("target_losses")
     return {
         "level": Fact(level, f"{level:.0%}", file, "share_of_level"),
         "warnings": subset.stability["warnings"],
+        "target": None
+        if target is None
+        else Fact(target["clusters"], number(target["clusters"]), file, "target_losses.clusters"),
     }
-

@@ -44,7 +44,7 @@ def _pool(sources: TileSources) -> Tile:
         if losses is not None and losses.file.suffix == ".json":
             fact = Fact(losses.num_examples, f"{losses.num_examples:,}", losses.file, "inputs.num_examples")
             return Tile("Pool", fact, ["rows"], sources.config_file)
-        return Tile("Pool", None, [], sources.config_file, _missing(sources, "subset", "No subset, no count."))
+        return Tile("Pool", None, [], sources.config_file, _missing(sources, "subset", "No count."))
     file = sources.subset_file
     num_sources = len(sources.composition["sources"])
     return Tile(
@@ -161,7 +161,7 @@ def _payback(cost: ArmCost, facts: ComparisonFacts, number: int) -> Iterator[Fac
     rows = None if cost.pays_from is None else cost.pays_from.operations
     if rows is None:
         return
-    text = f"pays from a pool of {rows:,} rows" if isinstance(rows, int) else "pays for no pool, however large"
+    text = f"pays from a pool of {rows:,} rows" if isinstance(rows, int) else "pays for no pool"
     yield Fact(rows, text, facts.file, f"costs.{number}.pays_from.operations")
 
 
@@ -198,6 +198,11 @@ def headlines(facts: ComparisonFacts) -> list[Headline]:
     return lines
 
 
+def signed(value: float) -> str:
+    """With its sign, a minus that is as wide as a plus."""
+    return f"{value:+.4f}".replace("-", "−")
+
+
 def _rank(difference: Difference) -> tuple[int, int]:
     """Strict accuracy over the most sets first, then other accuracies, losses, metrics."""
     kinds = ["accuracy_strict", "accuracy", "loss_average"]
@@ -209,15 +214,10 @@ def measure_name(question_sets: list[str], measure: str) -> str:
     """What was measured, in words."""
     asked = question_sets[0] if len(question_sets) == 1 else f"mean of {len(question_sets)} question sets"
     asked = "held-out rows" if asked == HELDOUT else asked
-    names = {
-        "accuracy": "accuracy (paper's rule)",
-        "accuracy_strict": "accuracy (strict rule)",
-        "loss_average": "loss, average over sources",
-        "loss": "loss",
-        "accuracy_average": "accuracy (paper's rule), average over sources",
-        "accuracy_strict_average": "accuracy (strict rule), average over sources",
-    }
-    return f"{names.get(measure, measure)} on {asked}"
+    names = {"accuracy": "accuracy (paper's rule)", "accuracy_strict": "accuracy (strict rule)"}
+    name = measure.removesuffix("_average")
+    words = f"{names.get(name, name)} on {asked}"
+    return words if name == measure else f"{words}, average over sources"
 
 
 def _headline(
@@ -238,7 +238,7 @@ def _headline(
         ("over runs", difference.over_runs),
     ):
         if interval is not None:
-            text = f"{interval[0]:+.4f} to {interval[1]:+.4f}"
+            text = signed(interval[0]) + " to " + signed(interval[1])
             intervals.append(
                 (name, Fact(list(interval), text, facts.file, f"{key}.{name.replace(' ', '_')}"))
             )
@@ -247,9 +247,7 @@ def _headline(
     return Headline(
         verdict=words[difference.verdict],
         against=f"{comparison.arms[0].title} minus {other.title}{budget}: {asked}",
-        mean=Fact(difference.mean, f"{difference.mean:+.4f}", facts.file, f"{key}.mean"),
+        mean=Fact(difference.mean, signed(difference.mean), facts.file, f"{key}.mean"),
         intervals=intervals,
         tone=tone,
     )
-
-

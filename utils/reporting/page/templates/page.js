@@ -98,7 +98,7 @@
   function fitted(figure, width) {
     const cells = figure.data.find((trace) => trace.customdata && trace.marker && Array.isArray(trace.marker.size));
     if (!cells) return figure;
-    const factor = Math.min(2.1, Math.max(0.75, (width - 110) / 30 / 11));
+    const factor = Math.min(2.1, Math.max(0.6, (width - 70) / 30 / 11));
     return { ...figure, data: [{ ...cells, marker: { ...cells.marker, size: cells.marker.size.map((size) => size * factor) } }] };
   }
 
@@ -213,7 +213,8 @@
         withBand(band, places, clusters.of("low", place), clusters.of("high", place)),
         { ...mean, x: places, y: clusters.of("mean", place), hoverinfo: "skip" },
       ];
-      const layout = { ...pattern.layout, margin: { l: 4, r: 4, t: 4, b: 4 }, yaxis: { ...pattern.layout.yaxis, range, autorange: false, nticks: 4 } };
+      const narrow = { ...pattern.layout.xaxis, tickvals: [0, places.length - 1], ticktext: [data.checkpoints[0], data.checkpoints[places.length - 1]] };
+      const layout = { ...pattern.layout, xaxis: places.length > 1 ? narrow : pattern.layout.xaxis, margin: { l: 4, r: 4, t: 4, b: 4 }, yaxis: { ...pattern.layout.yaxis, range, autorange: false, nticks: 4 } };
       if (!panels[number].isConnected) return;
       await Plotly.newPlot(panels[number].querySelector(".plot"), traces, layout, { ...config, staticPlot: true });
       await pause();
