@@ -5,9 +5,10 @@
     python benchmarks/page.py --num_examples 2e6
     python benchmarks/page.py --num_examples 1e5 --num_sources 5000
 
-Makes a pool and losses in a temporary folder, chooses a tenth of the rows with select_s2l.py, and runs the real
-command on it, twice: the second time finds the pool read. Peak memory is what the process holds itself (anonymous),
-beside the pages of mapped files. The browser is chromium, where there is one; it opens the page from disk.
+Makes a pool and losses in a temporary folder, chooses a tenth of the rows with select_s2l.py, and runs the
+real command on it, twice: the second time finds the pool read. Peak memory is what the process holds itself
+(anonymous), beside the pages of mapped files. The browser is chromium, where there is one; it opens the page
+from disk.
 """
 
 import argparse
@@ -27,9 +28,7 @@ import yaml
 _PROJECT_ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_PROJECT_ROOT))
 
-_WORDS = (
-    "a the of is how many does she he buys sells apples pens train leaves station hours total find".split()
-)
+_WORDS = ["a", "the", "of", "how", "many", "she", "buys", "apples", "train", "leaves", "station", "hours"]
 _CHARACTERS = 400  # of a row, prompt and response together
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...artifacts.files import atomic_write
 from .charts import COLOURS, GREY, SHADES, Chart, Series
-from .labels import short
+from .labels import lines_of, short
 
 _DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (8, 2, 1, 2)), (0, (4, 1)), (0, (1, 3)))
 _MARKS = ("o", "s", "D", "^", "x", "P", "v", "*")
@@ -181,5 +181,5 @@ def _draw_by_name(axes: Any, chart: Chart) -> None:
                 markersize=5,
                 label=_label(series),
             )
-    axes.set_yticks(range(len(names)), [short(name) for name in names])
+    axes.set_yticks(range(len(names)), ["\n".join(lines_of(name)) for name in names])
     axes.invert_yaxis()

@@ -3,12 +3,12 @@
 Legend: N rows of the pool, n rows that the page holds, T checkpoints.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...process.reporter import reporter
 from .facts import LossFacts, SubsetFacts
 from .labels import harmless
 from .packing import Packed, pack_array, pack_text, packed_size
@@ -99,14 +99,13 @@ class RowArrays:
         return packed
 
 
-def hold_rows(arrays: RowArrays, num_bytes: int, seed: int, advance: Callable[[int], None]) -> HeldRows:
+def hold_rows(arrays: RowArrays, num_bytes: int, seed: int) -> HeldRows:
     """As many rows as fit, with as much of their texts as fits.
 
     Args:
         arrays: of the pool.
         num_bytes: that rows and texts may take.
         seed: of the sample.
-        advance: is told of each thousand rows that were read.
     """
     length, num_held = _how_many(arrays, num_bytes, seed)
     rows = np.arange(arrays.num_rows)
@@ -116,12 +115,14 @@ def hold_rows(arrays: RowArrays, num_bytes: int, seed: int, advance: Callable[[i
     is_cut = False
     if arrays.pool is not None and arrays.pool.has_texts:
         texts = []
+        progress = reporter.progress("texts of the page", "row", len(rows))
         for number, row in enumerate(rows.tolist()):
             text, was_cut = _text_of(arrays.pool, row, length)
             is_cut |= was_cut
             texts.append(text)
             if number % 1000 == 999:
-                advance(1000)
+                progress.advance(1000)
+        progress.close()
         packed.append(pack_text("rows-text", "".join(texts)))
     return HeldRows(rows, arrays.num_rows, length if is_cut else None, packed)
 

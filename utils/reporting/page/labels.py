@@ -30,7 +30,6 @@ def for_plotly(text: str) -> str:
     return html.escape(harmless(text), quote=False).replace("$", "&#36;")
 
 
-def name_for_plotly(text: str) -> str:
-    """A name on an axis or in a legend, in lines of which two fit beside a narrow figure."""
-    lines = textwrap.wrap(short(text), _LONGEST_LINE, break_on_hyphens=False)
-    return "<br>".join(map(for_plotly, lines))
+def lines_of(text: str) -> list[str]:
+    """A name on an axis, in lines that leave room for a narrow figure."""
+    return textwrap.wrap(short(text), _LONGEST_LINE, break_on_hyphens=False)

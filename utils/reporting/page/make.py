@@ -7,7 +7,6 @@ from pathlib import Path
 from ...artifacts.files import atomic_write, remove_leftovers
 from ...artifacts.locks import locked
 from ...artifacts.paths import figures_in, report_path
-from ...process.reporter import reporter
 from .facts import Missing, PageFacts
 from .gather import ExperimentSubjects, OpenedPool, Subject, gather_experiment, gather_runs
 
@@ -67,12 +66,7 @@ def make_page(plan: PagePlan, figure_formats: Sequence[str] = ()) -> PageFiles:
     from .figure_files import write_figure_files
     from .render import render_page
 
-    total = plan.facts.num_rows
-    progress = reporter.progress("rows of the page", "row", total)
-    try:
-        page = render_page(plan.facts, plan.pool.rows, progress.advance)
-    finally:
-        progress.close()
+    page = render_page(plan.facts, plan.pool.rows)
     figures: list[Path] = []
     with locked(plan.path):
         remove_leftovers(plan.path.parent, plan.path.name)

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import plotly.offline
 
 from .charts import COLOURS, DASHES, GREY, MARKS, SHADES, Chart, Series
-from .labels import for_plotly, name_for_plotly, short
+from .labels import for_plotly, lines_of, short
 
 HEIGHT = 340
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
@@ -89,7 +89,9 @@ def _traces(series: Series, chart: Chart) -> list[Any]:
     look = 0 if series.look is None else series.look
     common: dict[str, Any] = {
         "x": list(series.x),
-        "y": [name_for_plotly(name) for name in series.y] if chart.names_on_y else list(series.y),
+        "y": ["<br>".join(map(for_plotly, lines_of(name))) for name in series.y]
+        if chart.names_on_y
+        else list(series.y),
         "name": for_plotly(short(series.name)) if series.name else "",
         "showlegend": bool(series.name),
         "legendgroup": series.name or None,

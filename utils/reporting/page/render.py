@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,15 +73,12 @@ class _Drawn:
     loss_map: LossMap | None
 
 
-def render_page(
-    facts: PageFacts, pool: "Rows | None", advance: Callable[[int], None] = lambda _: None
-) -> Page:
+def render_page(facts: PageFacts, pool: "Rows | None") -> Page:
     """The page of what was gathered.
 
     Args:
         facts: from `gather`.
         pool: the texts, None without.
-        advance: is told of rows as they are read.
     """
     drawn = _Drawn(
         cluster_table(facts.clustered, facts.losses) if facts.clustered is not None else None,
@@ -97,7 +94,7 @@ def render_page(
     if facts.num_rows is not None and (facts.subsets or facts.losses is not None or pool is not None):
         arrays = _row_arrays(facts, drawn, pool if facts.sources is not None else None)
         beside = _BESIDE_THE_ROWS + sum(len(each.data) for each in packed)
-        held = hold_rows(arrays, LARGEST_PAGE - beside, _SEED, advance)
+        held = hold_rows(arrays, LARGEST_PAGE - beside, _SEED)
         packed += held.packed
     figure_data = {chart.key: plotly_figure(chart) for chart in (*shown, *patterns)}
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
