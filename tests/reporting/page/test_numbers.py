@@ -7,6 +7,7 @@ import base64
 import json
 import zlib
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -194,5 +195,5 @@ def test_each_figure_is_written_as_a_file(page, tmp_path):
 
 
 def test_one_slope_where_there_is_one_checkpoint():
-    losses = LossFacts("x", SOURCE, ["1"], [losses_of(10, 1)[:, 0]], None)  # pyright: ignore
+    losses = LossFacts("x", Path("x"), ["1"], [losses_of(10, 1)[:, 0]], None, is_of_a_run=False)
     assert loss_map(losses, []).rows_XY.shape[1] == 1

@@ -127,6 +127,7 @@ class LossFacts:
         checkpoints: short names.
         columns: per checkpoint float32 (N,), NaN = unscorable.
         tokens_N: int32 (N,), response tokens. None where they are not known.
+        is_of_a_run: whether a run of ours scored them, else they were made elsewhere.
     """
 
     run: str
@@ -134,6 +135,7 @@ class LossFacts:
     checkpoints: list[str]
     columns: list[np.ndarray]
     tokens_N: np.ndarray | None
+    is_of_a_run: bool
 
     @property
     def num_examples(self) -> int:

@@ -370,7 +370,14 @@ class _Gathering:
                 "losses",
                 "There is one checkpoint, so a trajectory is a point: no slope, no fall of the loss.",
             )
-        return LossFacts(origin, file, trajectories.checkpoint_names, trajectories.columns, tokens_N)
+        return LossFacts(
+            run=origin,
+            file=file,
+            checkpoints=trajectories.checkpoint_names,
+            columns=trajectories.columns,
+            tokens_N=tokens_N,
+            is_of_a_run=trajectories.manifest is not None,
+        )
 
     def _origin_of_losses(self, manifest: SubsetManifest | None) -> tuple[str | None, list[int] | None]:
         if manifest is not None and manifest.trajectories_from is not None:
@@ -452,7 +459,7 @@ class _Gathering:
             if manifest is not None:
                 steps.append(commands.recorded(title, manifest.provenance, path))
 
-        if losses is not None and losses.file.name == "manifest.json":
+        if losses is not None and losses.is_of_a_run:
             proxy = RunPaths(run_named(losses.run))
             add("Train the proxy", TrainingManifest, proxy.manifest)
             add("Score the pool", TrajectoriesManifest, proxy.trajectories_manifest)

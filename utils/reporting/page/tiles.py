@@ -41,7 +41,7 @@ def _pool(sources: TileSources) -> Tile:
     manifest = sources.manifest
     if manifest is None or sources.subset_file is None or sources.composition is None:
         losses = sources.losses
-        if losses is not None and losses.file.suffix == ".json":
+        if losses is not None and losses.is_of_a_run:
             fact = Fact(losses.num_examples, f"{losses.num_examples:,}", losses.file, "inputs.num_examples")
             return Tile("Pool", fact, ["rows"], sources.config_file)
         return Tile("Pool", None, [], sources.config_file, _missing(sources, "subset", "No count."))
@@ -63,7 +63,7 @@ def _proxy(sources: TileSources) -> Tile:
     if losses is None:
         return Tile("Proxy", None, [], None, _missing(sources, "losses", "No proxy."))
     paths = RunPaths(run_named(losses.run))
-    if losses.file.suffix != ".json" or not is_complete(paths.manifest, TrainingManifest):
+    if not losses.is_of_a_run or not is_complete(paths.manifest, TrainingManifest):
         made = Fact(losses.run, losses.run, losses.file, "")
         return Tile("Proxy", made, ["losses made elsewhere"], None)
     training = TrainingManifest.read(paths.manifest)
