@@ -18,7 +18,8 @@ from .files import atomic_write, folder_beside, read_json, save_array, write_jso
 from .manifests import PoolManifest, Provenance, check_inputs
 from .paths import RunPaths, manifest_in, run_named
 
-FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
+COMPOSITION = "composition.json"
+FILES = ("manifest.json", "indices.npy", "clusters.npy", COMPOSITION)
 TEXTS = "subset.jsonl"
 _AGAIN = "choose it again (select_s2l.py --overwrite with the YAML of its run)"
 _UNFINISHED = ".parts"  # end of the name of a folder that is being written
@@ -142,7 +143,7 @@ def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContent
     with folder_beside(temporary, folder):
         save_array(temporary / "indices.npy", contents.indices)
         save_array(temporary / "clusters.npy", contents.clusters_N)
-        write_json(temporary / "composition.json", contents.composition)
+        write_json(temporary / COMPOSITION, contents.composition)
         if contents.centroids_KT is not None:
             save_array(temporary / "centroids.npy", contents.centroids_KT)
         for name, report in contents.reports.items():
@@ -220,7 +221,7 @@ def read_centroids(folder: Path, manifest: SubsetManifest) -> np.ndarray | None:
 
 def read_composition(folder: Path, manifest: SubsetManifest) -> dict[str, Any]:
     """What the subset consists of. Raises: FileNotFoundError, or ValueError for a damaged file."""
-    path = folder / "composition.json"
+    path = folder / COMPOSITION
     check_contents(path, manifest.checksums, _AGAIN)
     return read_json(path)
 
@@ -234,7 +235,7 @@ def clusters_of_sources(folder: Path, manifest: SubsetManifest) -> dict[str, lis
     try:
         sources = _Composition.model_validate(composition).sources
     except ValidationError:
-        path = folder / "composition.json"
+        path = folder / COMPOSITION
         raise ValueError(f"{path}: found no clusters of each source, expected them: {_AGAIN}") from None
     return {name: sorted(source.clusters) for name, source in sources.items()}
 

@@ -452,7 +452,10 @@ class EvaluationConfig(Section):
     )
     backend: Literal["hf", "vllm"] = Field(default="hf", description="what generates; vllm is an extra")
     tensor_parallel: PositiveInt = Field(default=1, description="GPUs that share the model, with vllm")
-    max_new_tokens: PositiveInt = Field(default=256, description="of a response")
+    max_new_tokens: NonNegativeInt = Field(
+        default=256,
+        description="of a response; 0: nothing is generated, only the held-out loss measured",
+    )
     stop: list[Text] = Field(
         default=["### Instruction"], description="texts that end a response, besides its own end"
     )
@@ -481,6 +484,11 @@ class EvaluationConfig(Section):
             raise ValueError(
                 f"found num_fewshot {self.num_fewshot} without examples: "
                 "set fewshot to a file like the pool's"
+            )
+        if not self.max_new_tokens and (self.benchmarks or self.tasks or self.text_metrics):
+            raise ValueError(
+                "found max_new_tokens 0, with which nothing is generated, "
+                "and benchmarks, tasks or text_metrics: remove them, or allow responses of some tokens"
             )
         if self.text_metrics and self.heldout is None:
             raise ValueError("found text_metrics without heldout, whose responses they compare: set heldout")

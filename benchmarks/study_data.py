@@ -1,0 +1,105 @@
+"""The data of the study (configs/study), from a pool of instructions with sources: the math pool, or your own.
+
+    python benchmarks/study_data.py POOL.jsonl [--output_dir res/study_data]
+
+POOL has rows of source, instruction and output. The folder gets
+
+    pool.jsonl         all rows that are not held out and have no copy among those
+    heldout.jsonl      rows to measure the loss on: 60 of each source, fewer of a source of less than 600 rows
+    pool_noisy.jsonl   the pool with a fifth of the responses of each source exchanged among themselves
+    noisy_rows.npy     the numbers of those rows
+    tokenizer/         4,096 entries, trained on the pool
+
+The same file gives the same folder, byte for byte.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.data.small_tokenizer import train_tokenizer
+
+_HELD_OUT = 60  # of a source at most, and a tenth of it
+_NOISE = 0.2
+_VOCABULARY = 4096
+
+Row = dict[str, Any]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("--output_dir", type=Path, default=Path("res/study_data"))
+    arguments = parser.parse_args()
+    rows = [json.loads(line) for line in arguments.pool.read_text(encoding="utf-8").split("\n") if line]
+    folder = arguments.output_dir
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    pool, heldout = split(rows)
+    noisy_rows = exchanged_rows(pool)
+    write(folder / "pool.jsonl", pool)
+    write(folder / "heldout.jsonl", heldout)
+    write(folder / "pool_noisy.jsonl", with_exchanged_responses(pool, noisy_rows))
+    np.save(folder / "noisy_rows.npy", np.sort(np.concatenate(noisy_rows)))
+    train_tokenizer([text_of(row) for row in pool], folder / "tokenizer", _VOCABULARY)
+    print(f"{folder}: {len(pool):,} rows of {len(noisy_rows)} sources, {len(heldout):,} held out")
+    return 0
+
+
+def split(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """The pool and the held-out rows, which the pool holds no copy of."""
+    is_held_out = np.zeros(len(rows), bool)
+    for number, rows_S in enumerate(rows_by_source(rows).values()):
+        generator = np.random.Generator(np.random.PCG64([0, number]))
+        is_held_out[generator.permutation(rows_S)[: min(_HELD_OUT, len(rows_S) // 10)]] = True
+    heldout = [rows[row] for row in np.flatnonzero(is_held_out)]
+    copies = {text_of(row) for row in heldout}
+    pool = [rows[row] for row in np.flatnonzero(~is_held_out) if text_of(rows[row]) not in copies]
+    return pool, heldout
+
+
+def exchanged_rows(pool: list[Row]) -> list[np.ndarray]:
+    """Of each source a fifth of its rows, drawn at random, in the order in which they hand on responses."""
+    chosen = []
+    for number, rows_S in enumerate(rows_by_source(pool).values()):
+        generator = np.random.Generator(np.random.PCG64([1, number]))
+        rows = generator.permutation(rows_S)[: round(_NOISE * len(rows_S))]
+        chosen.append(rows if len(rows) > 1 else rows[:0])
+    return chosen
+
+
+def with_exchanged_responses(pool: list[Row], noisy_rows: list[np.ndarray]) -> list[Row]:
+    """Each of these rows has the response of the next one of its source, the last one that of the first."""
+    noisy = list(pool)
+    for rows in noisy_rows:
+        for row, giver in zip(rows, np.roll(rows, -1), strict=True):
+            noisy[row] = {**pool[row], "output": pool[giver]["output"]}
+    return noisy
+
+
+def rows_by_source(rows: list[Row]) -> dict[str, np.ndarray]:
+    numbers: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        numbers.setdefault(row["source"], []).append(number)
+    return {source: np.array(numbers[source]) for source in sorted(numbers)}
+
+
+def text_of(row: Row) -> str:
+    return f"{row['instruction']}\n{row.get('input', '')}\n{row['output']}"
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
