@@ -1,4 +1,4 @@
-"""The data of the study (configs/study), from a pool of instructions with sources: the math pool, or your own.
+"""The data of the study (configs/study), from a pool of instructions with sources.
 
     python benchmarks/study_data.py POOL.jsonl [--output_dir res/study_data]
 

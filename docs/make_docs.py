@@ -114,7 +114,6 @@ EXAMPLES = {
         "data: {path: talk.jsonl, format: messages, template: chat, score_roles: [assistant, tool_call]}"
     ),
     "evaluation.chat_template": "evaluation: {benchmarks: {gsm8k: public}, chat_template: true}",
-    "evaluation.max_tokens_per_batch": "evaluation: {heldout: heldout.jsonl, max_tokens_per_batch: 4096}",
     "evaluation.limit": "evaluation: {tasks: [arc_easy], limit: {arc_easy: 200}}",
 }
 
