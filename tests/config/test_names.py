@@ -13,6 +13,7 @@ from utils.data.formats import FORMATS
 from utils.data.templates import TEMPLATES
 from utils.evaluation.questions.files import MATH_SETS
 from utils.selection.methods.kmeans import INIT_METHODS
+from utils.selection.methods.pick import PICKS
 from utils.selection.methods.table import METHODS
 
 TABLES = {
@@ -21,6 +22,7 @@ TABLES = {
     "PromptTemplate": [*TEMPLATES, "chat"],
     "ExportTarget": STACKS,
     "SelectionPreset": SELECTION_PRESETS,
+    "Pick": PICKS,
     "KMeansInit": INIT_METHODS,
     "KeptScore": KEPT,
     "PaperSet": MATH_SETS,

@@ -15,6 +15,7 @@ from .names import (
     KeptScore,
     KMeansInit,
     PaperSet,
+    Pick,
     PromptTemplate,
     SelectionMethod,
     SelectionPreset,
@@ -351,6 +352,11 @@ class SubsetConfig(Section):
     clusters: Literal["trajectories", "embeddings"] = Field(
         default="trajectories",
         description="what is clustered: losses, or the last checkpoint's mean response embeddings",
+    )
+    pick: Pick = Field(
+        default="random",
+        description="which rows of a cluster come first; stable: whose loss moves least from checkpoint to "
+        "checkpoint; brittle: whose last loss is farthest from the first",
     )
     min_slope: float = Field(
         default=0.02,

@@ -37,7 +37,7 @@ CHOSEN = Explanation(
     source="books",
     example=Example("Why?\n" * 20, "Because\x1b[31m.", "A sky."),
     settings=SubsetConfig.model_validate({}),
-    reason="random order",
+    reason="order of the group",
     standing=Standing(Group("cluster", "12"), np.arange(40), taken=5, place=3),
     quotas=Quotas(chosen=60, selectable=298, chosen_of_source=20, selectable_of_source=99),
     losses=Losses(

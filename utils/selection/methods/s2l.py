@@ -6,7 +6,7 @@
     for k = 1 ... K:
         R_k = (B - |S|) / (K - k + 1)                   take_turns
         S += all of C_k if |C_k| <= R_k,
-             else R_k of C_k at random                  in_random_order
+             else R_k of C_k at random                  pick_keys
 
 The algorithm is written for one budget B. Here clusters take turns: in each turn every cluster
 that has rows left gives one. That puts all rows into one order. Its first B rows are what Algorithm 1 takes,
@@ -20,6 +20,7 @@ Deviations, each for a reason:
   as in the released code. 1 (preset paper) makes no exception.
 - R_k is rounded down, so in the last, incomplete turn the larger clusters are served. Clusters of equal size
   come in a random order, so that what rounding leaves over does not always go to the end of the pool.
+- `pick` takes the rows of a cluster in another order than the random one.
 - `clusters: embeddings` clusters the last checkpoint's mean response embeddings instead, at unit length.
 
 Legend: N examples of the pool, n candidates, m those of one source, K clusters, T checkpoints.
@@ -35,7 +36,8 @@ from ..extension import Extension
 from ..groups import Groups, count_by_number
 from .embeddings import check_embeddings, unit_embeddings
 from .kmeans import KMeansSettings, ReadRows, backend, cluster_rows
-from .random_order import derived_seed, put_in_random_order
+from .pick import check_pick, pick_keys
+from .random_order import derived_seed, put_in_key_order
 
 _MOST_CLUSTERS = 100  # the paper's
 _BITS = 31  # of the number of rows in a group
@@ -55,6 +57,7 @@ def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
 
 def check_clusterable(candidates: Candidates, subset: SubsetConfig) -> None:
     """Raises: FileNotFoundError, ValueError if what is to be clustered is not there or does not fit."""
+    check_pick(candidates, subset)
     if subset.clusters == "embeddings":
         check_embeddings(candidates, subset)
         check_fit(candidates, unit_embeddings(candidates), subset)
@@ -210,8 +213,10 @@ def choose_from_clusters(clusters: SourceClusters, subset: SubsetConfig, budget:
         lowest = members.position_n[members.bounds[:-1][is_there_K]]
         source_K[is_there_K] = candidates.source_codes_n[lowest]
     is_small_K = members.sizes < subset.min_cluster_size
-    key_n = candidates.random_keys(seed)
-    put_in_random_order(members, key_n)
+    key_n = pick_keys(candidates, subset, seed)
+    put_in_key_order(members, key_n)
+    if subset.pick != "random":
+        key_n = candidates.random_keys(seed)  # by which groups of equal size take turns, whatever the pick
     # One source after the other, each in the turns of its clusters. Then turns of the sources.
     num_rows = budget if len(names) == 1 else len(key_n)
     order = take_turns(members, key_n, num_rows, 2 * source_K + is_small_K)

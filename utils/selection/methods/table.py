@@ -34,6 +34,7 @@ _CLUSTERING = (
     "iterations",
     "init",
     "num_restarts",
+    "pick",
 )
 
 
