@@ -72,7 +72,7 @@ EXAMPLES = {
     "subset.same_as": "subset: {same_as: my_first_run}",
     "subset.extend": "subset: {trajectories_from: my_proxy, extend: my_first_run, budget: 2000}",
     "subset.budget_tokens": "subset: {trajectories_from: my_proxy, budget_tokens: 2000000}",
-    "subset.clusters": "subset: {trajectories_from: my_proxy, clusters: embeddings, budget: 0.1}",
+    "subset.features": "subset: {trajectories_from: my_proxy, features: shape, budget: 0.1}",
     "subset.pick": "subset: {trajectories_from: my_proxy, pick: stable, budget: 0.1}",
     "subset.min_slope": (
         "subset: {trajectories_from: my_proxy, method: prune_then_select, min_slope: 0.05, budget: 0.1}"

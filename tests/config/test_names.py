@@ -12,6 +12,7 @@ from utils.data.export.stacks import STACKS
 from utils.data.formats import FORMATS
 from utils.data.templates import TEMPLATES
 from utils.evaluation.questions.files import MATH_SETS
+from utils.selection.methods.features import OF_LOSSES
 from utils.selection.methods.kmeans import INIT_METHODS
 from utils.selection.methods.pick import PICKS
 from utils.selection.methods.table import METHODS
@@ -22,6 +23,7 @@ TABLES = {
     "PromptTemplate": [*TEMPLATES, "chat"],
     "ExportTarget": STACKS,
     "SelectionPreset": SELECTION_PRESETS,
+    "Features": [*OF_LOSSES, "embeddings"],
     "Pick": PICKS,
     "KMeansInit": INIT_METHODS,
     "KeptScore": KEPT,

@@ -431,6 +431,18 @@ def test_a_new_source_is_clustered_by_itself(place):
     assert np.all(clusters_N[280:] >= num_old) and np.all(clusters_N[:280] < num_old)
 
 
+@pytest.mark.parametrize("features", ["shape", "reductions", "whitened"])
+def test_features_of_old_rows_stay_what_they_were_and_new_rows_join_their_clusters(place, features):
+    old = chosen(place, "old", features=features)
+    clusters_M = np.load(RunPaths("old").subset / "clusters.npy")
+    grow(place, shift=1)
+    new = chosen(place, "new", features=features, extend="old", budget=110)
+    clusters_N = np.load(RunPaths("new").subset / "clusters.npy")
+    assert set(old) < set(new) and np.array_equal(clusters_N[: len(clusters_M)], clusters_M)
+    with pytest.raises(ValueError, match=f"features: there '{features}', now nothing"):
+        chosen(place, "other", extend="old", budget=110)
+
+
 @pytest.mark.parametrize("method", ["random", "longest"])
 def test_subsets_without_clusters_can_be_extended_too(place, method):
     old = chosen(place, "old", method=method)

@@ -65,6 +65,16 @@ class SubsetManifest(PoolManifest):
     seconds: dict[str, float]
     provenance: Provenance
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Subsets that were made when `features` was called `clusters` are those of today."""
+        inputs = values.get("inputs")
+        if not isinstance(inputs, dict) or "clusters" not in inputs:
+            return values
+        others = {name: value for name, value in inputs.items() if name != "clusters"}
+        features = {} if inputs["clusters"] == "trajectories" else {"features": inputs["clusters"]}
+        return {**values, "inputs": {**others, **features}}
+
     @property
     def method(self) -> str:
         return self.inputs["method"]

@@ -27,6 +27,7 @@ PromptTemplate = Literal["alpaca", "plain", "radiology", "chat"]
 Speaker = Literal["assistant", "tool_call", "tool", "user", "system"]
 ExportTarget = Literal["trl", "axolotl", "llama_factory", "openai", "parquet"]  # stacks that read a subset
 SelectionPreset = Literal["released", "paper"]
+Features = Literal["losses", "shape", "reductions", "whitened", "embeddings"]  # what is clustered
 Pick = Literal["random", "stable", "brittle"]  # which rows of a cluster come first
 KMeansInit = Literal["random", "kmeans++"]
 KeptScore = Literal["confidence", "embeddings"]  # what scoring keeps besides the losses

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from ..terminal import first_of
 from .names import (
     DataFormat,
+    Features,
     KeptScore,
     KMeansInit,
     PaperSet,
@@ -349,9 +350,11 @@ class SubsetConfig(Section):
         description="of each source (or of the pool) at most; default: a hundredth of the rows "
         "of the largest source (or of the pool), at least 1 and at most 100, whatever the budget",
     )
-    clusters: Literal["trajectories", "embeddings"] = Field(
-        default="trajectories",
-        description="what is clustered: losses, or the last checkpoint's mean response embeddings",
+    features: Features = Field(
+        default="losses",
+        description="what is clustered; shape: losses less the row's own mean; reductions: by what share "
+        "of itself a loss falls from checkpoint to checkpoint; whitened: losses, the columns decorrelated "
+        "over the pool; embeddings: mean response embeddings of the last checkpoint",
     )
     pick: Pick = Field(
         default="random",
@@ -407,7 +410,7 @@ class SubsetConfig(Section):
         # An unknown preset is refused as such. Without the keys of some preset, each of them would be
         # called missing besides.
         preset = SELECTION_PRESETS.get(str(value.get("preset")), SELECTION_PRESETS["released"])
-        return {**preset, **value}
+        return {**preset, **_with_features(value)}
 
     @model_validator(mode="after")
     def _one_budget(self) -> "SubsetConfig":
@@ -417,6 +420,15 @@ class SubsetConfig(Section):
                 "keep one of them"
             )
         return self
+
+
+def _with_features(subset: dict[str, Any]) -> dict[str, Any]:
+    """`clusters`, as earlier versions called it, as `features`."""
+    named = {"trajectories": "losses", "embeddings": "embeddings"}
+    if "features" in subset or subset.get("clusters") not in list(named):
+        return subset
+    others = {name: value for name, value in subset.items() if name != "clusters"}
+    return {**others, "features": named[subset["clusters"]]}
 
 
 class TrackingConfig(Section):

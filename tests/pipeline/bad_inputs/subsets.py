@@ -60,7 +60,8 @@ BUDGETS = {
     "subset.method=s2": "subset.method: found 's2', expected",
     "subset.method=full": "subset.method: found 'full', expected",
     "subset.method=[s2l]": "subset.method: found ['s2l'], expected",
-    "subset.clusters=losses": "subset.clusters: found 'losses', expected 'trajectories' or 'embeddings'",
+    "subset.features=trajectories": "subset.features: found 'trajectories', expected 'losses', 'shape'",
+    "subset.pick=steady": "subset.pick: found 'steady', expected 'random', 'stable' or 'brittle'",
     "subset.per_source=2": "subset.per_source: found 2, expected true or false",
     "subset=null": "subset: missing, and this command needs it: add a `subset:` section",
     "subset=5": "subset: found 5, expected a section of keys",
@@ -69,7 +70,7 @@ BUDGETS = {
     "subset.method=high_learnability": "losses.npy holds losses only, and loss at step 0 is needed",
     "subset.method=facility_location": "losses.npy holds losses only, and embeddings",
     "subset.method=least_confidence": "losses.npy holds losses only, and probability",
-    "subset.clusters=embeddings": "losses.npy holds losses only, and embeddings",
+    "subset.features=embeddings": "losses.npy holds losses only, and embeddings",
 }
 LIMITS = {
     "subset.min_per_source=0": "subset.min_per_source: found 0, expected a number above 0",
@@ -216,7 +217,7 @@ LOOKS = {
     "--stability run_name=pick": "no subset in res/pick/subset: make it with",
     "--explain 1 seed=7": "res/target/subset was made from other inputs",
     "--stability seed=7": "res/target/subset was made from other inputs",
-    "--stability subset.method=random": "--stability: found subset.method random with clusters",
+    "--stability subset.method=random": "--stability: found subset.method random with features",
     "--explain 1 subset.same_as=other": "run target uses the subset of run other (subset.same_as)",
     "--explain 1 subset.budget=[10,20]": "subset.budget: found [10, 20], several subsets, expected one",
     "--write_for": "argument --write_for: expected at least one argument",

@@ -1,4 +1,4 @@
-"""Which rows of a cluster are taken first: at random, or by how their loss moves
+"""Which rows of a cluster are taken first: at random, or by how their loss moves.
 
     random   in the seeded random order, as S2L does
     stable   the least sum of |L_{t+1} - L_t| over the checkpoints first: rows whose loss moves little.
@@ -64,7 +64,9 @@ def check_pick(candidates: Candidates, subset: SubsetConfig) -> None:
 
 
 def pick_keys(candidates: Candidates, subset: SubsetConfig, seed: int) -> np.ndarray:
-    """uint64 (n,): ascending, the order in which the rows of a cluster are taken. Rows that must be in come first.
+    """uint64 (n,): in ascending order of these the rows of a cluster are taken.
+
+    Those that have to be in come first.
 
     Args:
         seed: of the random order.

@@ -21,7 +21,7 @@ Deviations, each for a reason:
 - R_k is rounded down, so in the last, incomplete turn the larger clusters are served. Clusters of equal size
   come in a random order, so that what rounding leaves over does not always go to the end of the pool.
 - `pick` takes the rows of a cluster in another order than the random one.
-- `clusters: embeddings` clusters the last checkpoint's mean response embeddings instead, at unit length.
+- `features` clusters what is made of the losses, or embeddings, instead of the losses.
 
 Legend: N examples of the pool, n candidates, m those of one source, K clusters, T checkpoints.
 """
@@ -34,7 +34,7 @@ from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
 from ..extension import Extension
 from ..groups import Groups, count_by_number
-from .embeddings import check_embeddings, unit_embeddings
+from .features import check_features, read_features
 from .kmeans import KMeansSettings, ReadRows, backend, cluster_rows
 from .pick import check_pick, pick_keys
 from .random_order import derived_seed, put_in_key_order
@@ -51,18 +51,15 @@ def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
     Args:
         budget: rows, at most as many as there are candidates.
     """
-    read_rows = unit_embeddings(candidates) if subset.clusters == "embeddings" else candidates.read_losses
-    return choose_from_clusters(SourceClusters(candidates, read_rows, subset, seed), subset, budget, seed)
+    clusters = SourceClusters(candidates, read_features(candidates, subset), subset, seed)
+    return choose_from_clusters(clusters, subset, budget, seed)
 
 
 def check_clusterable(candidates: Candidates, subset: SubsetConfig) -> None:
     """Raises: FileNotFoundError, ValueError if what is to be clustered is not there or does not fit."""
     check_pick(candidates, subset)
-    if subset.clusters == "embeddings":
-        check_embeddings(candidates, subset)
-        check_fit(candidates, unit_embeddings(candidates), subset)
-    else:
-        check_fit(candidates, candidates.read_losses, subset)
+    check_features(candidates, subset)
+    check_fit(candidates, read_features(candidates, subset), subset)
 
 
 def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig) -> None:

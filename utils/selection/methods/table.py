@@ -80,7 +80,7 @@ def _ranked(score: Score, reads: tuple[str, ...] = (), revision: int = 1) -> Met
 
 
 METHODS: dict[SelectionMethod, Method] = {
-    "s2l": Method(s2l, check_clusterable, settings=(*_CLUSTERING, "clusters"), takes_at_random=True),
+    "s2l": Method(s2l, check_clusterable, settings=(*_CLUSTERING, "features"), takes_at_random=True),
     "prune_then_select": Method(
         prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
     ),
@@ -110,5 +110,5 @@ def unused_settings(subset: SubsetConfig, names: Iterable[str]) -> list[str]:
 def needed_besides_losses(subset: SubsetConfig) -> tuple[str, ...]:
     """What a subset's method needs of the trajectories: names of `trajectories.also`, or BASE_MODEL."""
     method = METHODS[subset.method]
-    clusters_embeddings = "clusters" in method.settings and subset.clusters == "embeddings"
+    clusters_embeddings = "features" in method.settings and subset.features == "embeddings"
     return (*method.reads, "embeddings") if clusters_embeddings else method.reads
