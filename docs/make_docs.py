@@ -74,6 +74,11 @@ EXAMPLES = {
     "subset.budget_tokens": "subset: {trajectories_from: my_proxy, budget_tokens: 2000000}",
     "subset.features": "subset: {trajectories_from: my_proxy, features: shape, budget: 0.1}",
     "subset.pick": "subset: {trajectories_from: my_proxy, pick: stable, budget: 0.1}",
+    "subset.source_exponent": "subset: {trajectories_from: my_proxy, source_exponent: 0.5, budget: 0.1}",
+    "subset.source_weight": (
+        "subset: {trajectories_from: my_proxy, source_exponent: 0.5, source_weight: fall, budget: 0.1}"
+    ),
+    "subset.cluster_exponent": "subset: {trajectories_from: my_proxy, cluster_exponent: 0.5, budget: 0.1}",
     "subset.min_slope": (
         "subset: {trajectories_from: my_proxy, method: prune_then_select, min_slope: 0.05, budget: 0.1}"
     ),

@@ -361,6 +361,24 @@ class SubsetConfig(Section):
         description="which rows of a cluster come first; stable: whose loss moves least from checkpoint to "
         "checkpoint; brittle: whose last loss is farthest from the first",
     )
+    source_exponent: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="a source's share of the budget goes with its source_weight to this power; "
+        "0: even shares, 1: in proportion; a source that is spent hands on the rest",
+    )
+    source_weight: Literal["rows", "fall"] = Field(
+        default="rows",
+        description="of a source; fall: by how much its losses fall from the first checkpoint to the last, "
+        "on average",
+    )
+    cluster_exponent: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="a cluster's share of what its source gives goes with its rows to this power",
+    )
     min_slope: float = Field(
         default=0.02,
         ge=0,

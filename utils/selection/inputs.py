@@ -21,7 +21,7 @@ from .methods.table import METHODS
 DERIVED = "a hundredth of the rows of the largest source, or of the pool; 1 to 100"
 
 # Settings that subsets of before did not have. They were made by the defaults, which are not recorded.
-_LATER = ("features", "pick")
+_LATER = ("features", "pick", "source_exponent", "source_weight", "cluster_exponent")
 
 
 def subset_inputs(

@@ -9,7 +9,7 @@ from ..data.rows import Rows
 from ..data.settings import read_pool
 from .candidates import Candidates, find_candidates
 from .limits import ListedRows, list_rows, without_duplicates
-from .methods.table import Method
+from .methods.table import Method, shares_by_source
 
 
 def open_pool(config: RunConfig) -> Rows:
@@ -45,6 +45,8 @@ def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | 
 def who_needs_trajectories(subset: SubsetConfig, method: Method) -> str | None:
     if method.needs_trajectories:
         return f"method {subset.method}"
+    if shares_by_source(subset, method) and subset.source_exponent and subset.source_weight == "fall":
+        return "subset.source_weight fall"
     return None if subset.budget_tokens is None else "subset.budget_tokens"
 
 

@@ -24,8 +24,8 @@ from utils.selection.methods.random_order import (
     random_keys,
     sample_positions,
 )
-from utils.selection.methods.s2l import take_turns
 from utils.selection.methods.table import METHODS
+from utils.selection.methods.turns import take_turns
 
 
 def candidates_of(sources: list[int], seed: int = 0, num_checkpoints: int = 4) -> Candidates:

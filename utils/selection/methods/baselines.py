@@ -20,7 +20,8 @@ from ..unscorable import listed
 from .kmeans import ReadRows
 from .pick import check_pick
 from .random_order import in_key_order, put_in_key_order
-from .s2l import SourceClusters, check_fit, choose_from_clusters, take_turns
+from .s2l import SourceClusters, check_fit, choose_from_clusters
+from .turns import source_weights, take_turns
 
 
 def random(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -39,7 +40,8 @@ def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int,
     key_n = candidates.random_keys(seed)
     sources = candidates.by_source()
     put_in_key_order(sources, key_n)
-    return choose_in_order(candidates, take_turns(sources, key_n, budget), budget)
+    order = take_turns(sources, key_n, budget, weight_G=source_weights(candidates, subset))
+    return choose_in_order(candidates, order, budget)
 
 
 # Scores: float or integer (n,). The rows of the lowest are taken first.
