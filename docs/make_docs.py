@@ -89,6 +89,7 @@ EXAMPLES = {
     ),
     "subset.include": "subset: {trajectories_from: my_proxy, budget: 1000, include: checked_by_hand.txt}",
     "subset.exclude": "subset: {trajectories_from: my_proxy, budget: 1000, exclude: never_learnt.txt}",
+    "subset.drop": "subset: {trajectories_from: my_proxy, budget: 1000, drop: [never_learnt, identical]}",
     "subset.deduplicate": "subset: {trajectories_from: my_proxy, budget: 1000, deduplicate: exact}",
     "subset.decontaminate": (
         "subset: {trajectories_from: my_proxy, budget: 1000, decontaminate: [gsm8k.jsonl]}"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from ..terminal import first_of
 from .names import (
     DataFormat,
+    DroppedKind,
     Features,
     KeptScore,
     KMeansInit,
@@ -397,6 +398,10 @@ class SubsetConfig(Section):
         description="rows that must be in: a .npy or .txt of row numbers, or a column of true and false",
     )
     exclude: Text | None = Field(default=None, description="rows that must be out, given in the same way")
+    drop: list[DroppedKind] = Field(
+        default_factory=list,
+        description="rows of these kinds are out, as --inspect finds them: [never_learnt], for example",
+    )
     deduplicate: Literal["none", "exact"] = Field(
         default="none", description="exact: of rows with the same response only the first can be chosen"
     )

@@ -87,6 +87,8 @@ LIMITS = {
     "subset.max_per_source={a={b: 1}}": "subset.max_per_source",
     "subset.max_per_source=1": "subset.budget and subset.max_per_source are in conflict: at most 10 rows",
     "subset.max_per_source={1: 5}": "subset.max_per_source",
+    "subset.drop=never_learnt": "subset.drop: found 'never_learnt', expected a list",
+    "subset.drop=[unlearnt]": "subset.drop.0: found 'unlearnt', expected 'never_learnt'",
     "subset.deduplicate=near": "subset.deduplicate: found 'near', expected 'none' or 'exact'",
     "subset.deduplicate=true": "subset.deduplicate: found True, expected 'none' or 'exact'",
     "subset.include=nowhere.txt": "subset.include: nowhere.txt does not exist",

@@ -24,8 +24,9 @@ from utils.selection.checks.explain import (
     Reason,
     Standing,
 )
-from utils.selection.checks.inspection import KINDS, Case, Inspection, Kind, RowsOfKind
+from utils.selection.checks.inspection import Case, Inspection, RowsOfKind
 from utils.selection.checks.stability import Agreement, Stability
+from utils.selection.kinds import KINDS, Kind
 from utils.terminal import WIDTH
 
 LOSSES_T = np.array([3.0, 2.0, 1.0], np.float32)

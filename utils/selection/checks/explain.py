@@ -33,6 +33,7 @@ Reason = Literal[
     "no text",
     "benchmark question",
     "excluded",
+    "dropped kind",
     "no loss",
     "repeated response",
     # It is selectable:
@@ -271,6 +272,8 @@ def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
         return "no text"
     if row in {hit["row"] for hit in made.listed.reports.get(CONTAMINATION, ())}:
         return "benchmark question"
+    if any(_contains(rows, row) for rows in made.listed.dropped.values()):
+        return "dropped kind"
     if _contains(made.listed.barred, row):
         return "excluded"
     if _contains(made.candidates.unscorable, row):
