@@ -279,12 +279,17 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
     for run in runs:
-        if run.config.data != proxy.data:
+        if _rows_of(run.config) != _rows_of(proxy):
             raise ValueError(
                 f"the proxy ({experiment.proxy}) and the target ({experiment.target}) read other pools: "
-                f"found {proxy.data} and {run.config.data}, expected the same `data` section in both"
+                f"found {proxy.data} and {run.config.data}, expected the same rows in both"
             )
     return runs
+
+
+def _rows_of(config: RunConfig) -> dict[str, Any]:
+    """Which rows a run reads. How a model is shown them may differ: a proxy may know no chat template."""
+    return config.data_section.model_dump(exclude={"template", "max_length", "score_turns", "score_roles"})
 
 
 def of_seed(reference: str, seed: int) -> str:
