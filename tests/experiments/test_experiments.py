@@ -192,7 +192,7 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
             {"methods": ["k_center", "facility_location"]},
             "k_center, facility_location: needs the embeddings of proxy",
         ),
-        ({"methods": {"s2l": {"clusters": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
+        ({"methods": {"s2l": {"features": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
         ({"methods": ["high_learnability"]}, "set score_base_model: true"),
     ],
 )

@@ -144,6 +144,7 @@ def _write(
         num_excluded=int(pool.excluded.sum()),
         num_unscorable=len(candidates.unscorable),
         unscorable_rows=candidates.unscorable.tolist(),
+        dropped={kind: len(rows) for kind, rows in plan.listed.dropped.items()} or None,
         data=pool_record(pool.data),
         trajectories=None if used is None else {"from": subset.trajectories_from, "steps": used.steps},
         clustering=clustering,
