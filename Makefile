@@ -95,13 +95,17 @@ test-vllm: .vllm-venv/.installed
 	rm -rf build s2l.egg-info
 	touch $@
 
-# What select_s2l.py --write_for writes, read and trained on by TRL itself, in an environment of its own.
+# What select_s2l.py --write_for writes, trained on by TRL itself and read by the loaders of axolotl and LLaMA-Factory; TRL's
+# checkpoints, scored. In an environment of its own. Of the last two only the loaders: their other packages are for a GPU, and
+# torchaudio, which LLaMA-Factory imports for sound, is one of them.
 test-stacks: .stacks-venv/.installed
-	.stacks-venv/bin/python -m pytest -q tests/data/export/test_trl.py
+	DISABLE_VERSION_CHECK=1 .stacks-venv/bin/python -m pytest -q tests/data/export
 
 .stacks-venv/.installed: requirements.lock
 	$(PYTHON) -m venv .stacks-venv
-	.stacks-venv/bin/python -m pip install --quiet --requirement requirements.lock trl==1.16.0
+	.stacks-venv/bin/python -m pip install --quiet --requirement requirements.lock trl==1.16.0 addict==2.4.0
+	.stacks-venv/bin/python -m pip install --quiet --no-deps axolotl==0.19.0 llamafactory==0.9.5
+	.stacks-venv/bin/python -c 'import pathlib, yaml; pathlib.Path(yaml.__file__).parents[1].joinpath("torchaudio.py").touch()'
 	touch $@
 
 # Kill every stage at random moments, a thousand times; half an hour on two cores. Fails if anything was lost or left.

@@ -57,23 +57,22 @@ def _run(arguments) -> int:
         return 0
     write_experiment(plan.record(arguments.config_file))
     failures = run_experiment(plan)
-    if failures.reference is not None:
-        print(
-            f"error: {failures.reference} failed, see above, and the runs that need it were not tried",
-            file=sys.stderr,
-        )
-        return 1
     try:
         for name, runs in plan.comparisons().items():
             comparison = compare(runs, name=name)
             print(f"\n{comparison_text(comparison, terminal_width())}", flush=True)
             print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
-        if not failures.runs:
+        if not failures.failed:
             write_experiment(replace(plan.record(arguments.config_file), status="complete"))
     finally:
-        for name in failures.runs:
+        for name in failures.failed:
             print(f"error: run {name} failed, see above. The same command tries it again", file=sys.stderr)
-    return 1 if failures.runs else 0
+        if failures.not_tried:
+            print(
+                f"error: not tried, as they need a run that failed: {', '.join(failures.not_tried)}",
+                file=sys.stderr,
+            )
+    return 1 if failures.failed else 0
 
 
 def stage_checks() -> "StageChecks":

@@ -72,13 +72,13 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
         datasets.Dataset.from_list(rows).save_to_disk(path)
         return path
     contents = {
-        ".jsonl": "\ufeff".encode() + lines_of(rows, "\r\n"),
-        ".json": json.dumps(rows, indent=1, ensure_ascii=False).replace("\n", "\r\n").encode(),
-        ".csv": csv_of(rows),
+        ".jsonl": lambda: "\ufeff".encode() + lines_of(rows, "\r\n"),
+        ".json": lambda: json.dumps(rows, indent=1, ensure_ascii=False).replace("\n", "\r\n").encode(),
+        ".csv": lambda: csv_of(rows),
     }
     packed = {".gz": lambda content: gzip.compress(content, mtime=0), ".zst": zstd}
     suffix, *packings = path.suffixes
-    content = contents[suffix]
+    content = contents[suffix]()
     for packing in packings:
         content = packed[packing](content)
     path.write_bytes(content)
@@ -233,6 +233,34 @@ def test_a_row_of_five_megabytes_is_one_row(tmp_path, res_dir, name):
     pool = pool_of(write(tmp_path / name, [*long, *ROWS[:1]]))
     assert [len(example.response.encode()) for example in pool] == [5_250_000, len(ROWS[0]["output"])]
     assert pool[0].response == long[0]["output"]
+
+
+def said(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+CONVERSATIONS = {
+    "an empty answer": [said("user", "a"), said("assistant", ""), said("user", "b"), said("assistant", "c")],
+    "the system in the middle": [said("user", "a"), said("system", "b"), said("assistant", TEXTS[0])],
+    "two questions in a row": [said("user", TEXTS[1]), said("user", TEXTS[2]), said("assistant", TEXTS[3])],
+    "a tool": [said("user", "a"), said("assistant", "call"), said("tool", TEXTS[5]), said("assistant", "c")],
+    "five megabytes": [said("user", "a"), said("assistant", "é\n🙂" * 750_000)],
+    "a mark": [said("user", TEXTS[6]), said("assistant", TEXTS[6])],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_turns_are_the_same_in_every_container(tmp_path, res_dir, name):
+    """In text files as Windows writes them. A table of texts has the turns as JSON."""
+    rows: list[dict[str, Any]] = [{"messages": turns} for turns in CONVERSATIONS.values()]
+    if ".csv" in name:
+        rows = [{"messages": json.dumps(row["messages"], ensure_ascii=False)} for row in rows]
+    pool = pool_of(write(tmp_path / name, rows), format="messages", template="chat")
+    conversations = [example.conversation for example in pool]
+    assert [list(each.messages) for each in conversations if each] == list(CONVERSATIONS.values())
+    assert [sum(each.is_scored) for each in conversations if each] == [2, 1, 1, 2, 1, 1]
+    whole = write_jsonl(tmp_path / "whole.jsonl", [{"messages": turns} for turns in CONVERSATIONS.values()])
+    assert pool.fingerprint == pool_of(whole, format="messages", template="chat").fingerprint
 
 
 # What is kept of a list

@@ -470,6 +470,19 @@ def test_heldout_rows_of_any_subject_have_a_loss(run, tmp_path, capsys):
     assert "2 rows (0, 1) whose response states no" in capsys.readouterr().out
 
 
+def test_nothing_is_generated_where_no_token_is_allowed(run, tmp_path, capsys, monkeypatch):
+    """The held-out loss is that of an evaluation that asks as well."""
+    assert run_evaluation(run(benchmarks={})) == 0
+    asked = read("heldout")
+    monkeypatch.setattr("utils.evaluation.measuring.ask", lambda *_: pytest.fail("something was generated"))
+    assert run_evaluation(run(benchmarks={}, max_new_tokens=0), "--overwrite") == 0
+    result = read("heldout")
+    assert (result["loss"], result["loss_average"]) == (asked["loss"], asked["loss_average"])
+    assert result["questions"] == 0 < asked["questions"]
+    assert run_evaluation(run(max_new_tokens=0)) == 1
+    assert "max_new_tokens 0, with which nothing is generated" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_verdict_that_ran_out_of_processor_time_is_counted_and_shown(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(comparison, "equal_formulas", lambda *_: None)
     questions = [

@@ -22,11 +22,14 @@ import run_experiment
 import train
 from tests.conftest import PROJECT, pool_rows, processes_with, run_script, write_jsonl
 from utils.artifacts.manifests import write_config
-from utils.artifacts.paths import RunPaths, comparison_path
+from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
+from utils.artifacts.subsets import SubsetManifest, read_composition
 from utils.artifacts.trainings import TrainingManifest
 from utils.config.experiment import CONTROLLED, load_experiment, replaced_keys, runs_of
 from utils.config.load import load_config
-from utils.experiments.plan import NOT_BEGUN, PlannedRun, RunState, plan_experiment
+from utils.config.schema import SubsetConfig
+from utils.experiments.plan import NOT_BEGUN, ExperimentPlan, PlannedRun, RunState, plan_experiment
+from utils.experiments.run import Failures
 from utils.experiments.run import run_experiment as make_runs
 from utils.selection.methods.table import METHODS
 
@@ -189,7 +192,7 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
             {"methods": ["k_center", "facility_location"]},
             "k_center, facility_location: needs the embeddings of proxy",
         ),
-        ({"methods": {"s2l": {"clusters": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
+        ({"methods": {"s2l": {"features": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
         ({"methods": ["high_learnability"]}, "set score_base_model: true"),
     ],
 )
@@ -403,7 +406,17 @@ def test_costs_of_a_plan_are_what_the_runs_then_record(experiment, res_dir, caps
     )
 
 
-def in_this_process(command: list[str]) -> int:
+class Ended:
+    """A process that has ended."""
+
+    def __init__(self, code: int):
+        self.code = code
+
+    def poll(self) -> int:
+        return self.code
+
+
+def in_this_process(command: list[str], *_: Any) -> Ended:
     """What an experiment runs, without a start of Python for each script."""
     script, *words = command
     scripts = {
@@ -411,7 +424,7 @@ def in_this_process(command: list[str]) -> int:
         "run_distributed_trajectories": run_distributed_trajectories,
         "evaluate_run": evaluate_run,
     }
-    return scripts[Path(script).stem].main(words)
+    return Ended(scripts[Path(script).stem].main(words))
 
 
 def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir, capsys, monkeypatch):
@@ -437,7 +450,7 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     }
     assert len(modified_ns) == 3 and not (second.evaluation / "manifest.json").exists()
 
-    monkeypatch.setattr("utils.experiments.run._run", in_this_process)
+    monkeypatch.setattr("utils.experiments.run._started", in_this_process)
     assert run_experiment.main(["--config_file", str(path)]) == 0
     shown = capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in modified_ns} == modified_ns, (
@@ -454,7 +467,7 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
         "trained, scored" in again and again.count("trained, evaluated") == 2 and " 0 of them to do" in again
     )
 
-    monkeypatch.setattr("utils.experiments.run._run", lambda command: pytest.fail(f"{command} was started"))
+    monkeypatch.setattr("utils.experiments.run._started", lambda *words: pytest.fail(f"{words} was started"))
     comparison_path("tiny_30").unlink()
     assert run_experiment.main(["--config_file", str(path)]) == 0, "what is there starts no process"
     assert json.loads(comparison_path("tiny_30").read_text())["measures"] == written["measures"]
@@ -497,32 +510,95 @@ def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experi
     assert "subset was made from other inputs" in capsys.readouterr().err
 
 
-def test_a_run_that_fails_does_not_keep_the_others_from_being_made(tmp_path, res_dir, capfd, make_config):
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_run_that_fails_does_not_keep_the_others_from_being_made(
+    experiment, tmp_path, capfd, make_config, at_once
+):
     config, _ = load_config(make_config("any"))
 
+    chosen = SubsetConfig.model_validate({"trajectories_from": "proxy"})
+
     def planned(name: str, code: str, state: RunState = NOT_BEGUN) -> PlannedRun:
-        own = config.model_copy(update={"run_name": name})
+        subset = None if name in ("proxy", "whole") else chosen
+        own = config.model_copy(update={"run_name": name, "subset": subset})
         return PlannedRun(own, [["-c", code]], 1, 1, 1.0, 1.0, is_reference=False, state=state)
 
-    class Plan:
-        references = [planned("proxy", "print('proxy')")]  # noqa: RUF012
-        runs = [planned("bad", "raise SystemExit(3)"), planned("good", "print('made')")]  # noqa: RUF012
+    def made(proxy: PlannedRun, *runs: PlannedRun) -> Failures:
+        experiment_config = load_experiment(experiment(at_once=at_once))
+        return make_runs(ExperimentPlan(experiment_config, {}, [proxy], list(runs), [], []))
 
-    assert make_runs(Plan()).runs == ["bad"]  # pyright: ignore[reportArgumentType]
-    assert "made" in capfd.readouterr().out
+    proxy = planned("proxy", "print('proxy')")
+    bad = planned("bad", "raise SystemExit('no')")
+    assert made(proxy, bad, planned("good", "print('made')")) == Failures(["bad"], [])
+    shown = capfd.readouterr()
+    assert "no" in shown.err and ("run good: there after" if at_once > 1 else "made") in shown.out
 
     # Where a reference was made just now, the scripts look again at what was done before.
     done = RunState(is_begun=True, is_trained=True, is_measured=True)
-    Plan.runs = [planned("good", "print('looked at')", done)]
-    assert make_runs(Plan()).runs == []  # pyright: ignore[reportArgumentType]
-    assert "looked at" in capfd.readouterr().out
-    Plan.references = [planned("proxy", "print('proxy')", done)]
-    assert make_runs(Plan()).runs == []  # pyright: ignore[reportArgumentType]
-    assert "looked at" not in capfd.readouterr().out
+    looked = tmp_path / "looked"
+    good = planned("good", f"open({str(looked)!r}, 'w')", done)
+    assert made(proxy, good) == Failures() and looked.exists()
+    looked.unlink()
+    assert made(planned("proxy", "print('proxy')", done), good) == Failures() and not looked.exists()
 
-    Plan.references = [planned("proxy", "raise SystemExit(1)")]
-    assert make_runs(Plan()).reference == "proxy"  # pyright: ignore[reportArgumentType]
-    assert "made" not in capfd.readouterr().out
+    whole = planned("whole", f"open({str(looked)!r}, 'w')")
+    assert made(planned("proxy", "raise SystemExit(1)"), good, whole) == Failures(["proxy"], ["good"])
+    assert looked.exists()
+
+
+def test_runs_made_at_once_share_the_cores(experiment, make_config, tmp_path):
+    """Each waits for a file that the other writes."""
+    config, _ = load_config(make_config("any"))
+
+    def waiting(name: str, other: str) -> PlannedRun:
+        code = (
+            "import os, pathlib, time\n"
+            f"pathlib.Path({str(tmp_path / name)!r}).write_text(os.environ['OMP_NUM_THREADS'])\n"
+            f"while not pathlib.Path({str(tmp_path / other)!r}).exists(): time.sleep(0.01)"
+        )
+        own = config.model_copy(update={"run_name": name, "subset": None})
+        return PlannedRun(own, [["-c", code]], 1, 1, 1.0, 1.0, is_reference=False, state=NOT_BEGUN)
+
+    two = load_experiment(experiment(at_once=2))
+    runs = [waiting("a", "b"), waiting("b", "a")]
+    assert make_runs(ExperimentPlan(two, {}, [], runs, [], [])) == Failures()
+    assert int((tmp_path / "a").read_text()) >= 1
+
+
+def test_a_proxy_of_each_seed_is_one_arm(experiment, res_dir, capsys):
+    """Seeds of target, proxy and selection vary together, so that the interval holds the chance of all."""
+    path = experiment(seeds=[0, 1], proxy_per_seed=True, at_once=2, methods={"s2l": None, "full": None})
+    assert run_experiment.main(["--config_file", str(path)]) == 0
+    written = json.loads(comparison_path("tiny_30").read_text())
+    assert [arm["runs"] for arm in written["arms"]] == [
+        ["tiny_s2l_30_seed0", "tiny_s2l_30_seed1"],
+        ["tiny_full_seed0", "tiny_full_seed1"],
+    ]
+    proxies = [RunPaths(f"proxy_seed{seed}") for seed in (0, 1)]
+    one, other = (np.load(next(paths.trajectories.glob("checkpoint-*.npy"))) for paths in proxies)
+    assert not np.array_equal(one, other)
+    for seed, paths in enumerate(proxies):
+        subset = SubsetManifest.read(manifest_in(RunPaths(f"tiny_s2l_30_seed{seed}").subset))
+        assert subset.trajectories_from == paths.root.name
+    values = {measure["name"]: measure for measure in written["measures"] if measure["source"] is None}
+    rows = {source: entry["pool_rows"] for source, entry in composition_of("tiny_s2l_30_seed0").items()}
+    for run in ("tiny_s2l_30_seed0", "tiny_full_seed1"):
+        of_source = {
+            measure["source"]: measure["values"][run]
+            for measure in written["measures"]
+            if measure["source"] is not None and measure["name"] == "loss"
+        }
+        known = rows.keys() & of_source.keys()
+        weight = sum(rows[source] for source in known)
+        expected = sum(of_source[source] * rows[source] for source in known) / weight
+        assert values["loss_as_pool"]["values"][run] == pytest.approx(expected)
+    assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 0
+    assert " 0 of them to do" in capsys.readouterr().out
+
+
+def composition_of(run: str) -> dict[str, Any]:
+    folder = RunPaths(run).subset
+    return read_composition(folder, SubsetManifest.read(manifest_in(folder)))["sources"]
 
 
 def test_the_methods_of_the_quickstart_exist():

@@ -18,7 +18,8 @@ from .files import atomic_write, folder_beside, read_json, save_array, write_jso
 from .manifests import PoolManifest, Provenance, check_inputs
 from .paths import RunPaths, manifest_in, run_named
 
-FILES = ("manifest.json", "indices.npy", "clusters.npy", "composition.json")
+COMPOSITION = "composition.json"
+FILES = ("manifest.json", "indices.npy", "clusters.npy", COMPOSITION)
 TEXTS = "subset.jsonl"
 _AGAIN = "choose it again (select_s2l.py --overwrite with the YAML of its run)"
 _UNFINISHED = ".parts"  # end of the name of a folder that is being written
@@ -26,7 +27,15 @@ CONTAMINATION = "contamination.json"  # the report on rows that contain benchmar
 
 
 # Why a row could not be chosen. Position = its number in reasons.npy; the first is that of the others.
-REASONS = ("selectable", "no text", "benchmark question", "excluded", "no loss", "repeated response")
+REASONS = (
+    "selectable",
+    "no text",
+    "benchmark question",
+    "excluded",
+    "dropped kind",
+    "no loss",
+    "repeated response",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +48,7 @@ class SubsetManifest(PoolManifest):
         num_excluded: rows of the pool without instruction or response.
         num_unscorable: rows of the pool without a loss at some checkpoint.
         unscorable_rows: the numbers of these, ascending.
+        dropped: kind -> rows of the pool that `subset.drop` left out, None where it names no kind.
         data: the `pool_record` of the pool, None where the rows have no texts.
         trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does
             not say). None without losses.
@@ -62,12 +72,23 @@ class SubsetManifest(PoolManifest):
     num_excluded: int
     num_unscorable: int
     unscorable_rows: list[int]
+    dropped: dict[str, int] | None = None
     data: dict[str, Any] | None = None
     trajectories: dict[str, Any] | None
     clustering: dict[str, Any] | None = None
     needs_trajectories: bool = True
     seconds: dict[str, float]
     provenance: Provenance
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Subsets that were made when `features` was called `clusters` are those of today."""
+        inputs = values.get("inputs")
+        if not isinstance(inputs, dict) or "clusters" not in inputs:
+            return values
+        others = {name: value for name, value in inputs.items() if name != "clusters"}
+        features = {} if inputs["clusters"] == "trajectories" else {"features": inputs["clusters"]}
+        return {**values, "inputs": {**others, **features}}
 
     @property
     def method(self) -> str:
@@ -150,7 +171,7 @@ def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContent
         save_array(temporary / "indices.npy", contents.indices)
         save_array(temporary / "clusters.npy", contents.clusters_N)
         save_array(temporary / "reasons.npy", contents.reasons_N)
-        write_json(temporary / "composition.json", contents.composition)
+        write_json(temporary / COMPOSITION, contents.composition)
         if contents.centroids_KT is not None:
             save_array(temporary / "centroids.npy", contents.centroids_KT)
         for name, report in contents.reports.items():
@@ -246,7 +267,7 @@ def read_centroids(folder: Path, manifest: SubsetManifest) -> np.ndarray | None:
 
 def read_composition(folder: Path, manifest: SubsetManifest) -> dict[str, Any]:
     """What the subset consists of. Raises: FileNotFoundError, or ValueError for a damaged file."""
-    path = folder / "composition.json"
+    path = folder / COMPOSITION
     check_contents(path, manifest.checksums, _AGAIN)
     return read_json(path)
 
@@ -260,7 +281,7 @@ def clusters_of_sources(folder: Path, manifest: SubsetManifest) -> dict[str, lis
     try:
         sources = _Composition.model_validate(composition).sources
     except ValidationError:
-        path = folder / "composition.json"
+        path = folder / COMPOSITION
         raise ValueError(f"{path}: found no clusters of each source, expected them: {_AGAIN}") from None
     return {name: sorted(source.clusters) for name, source in sources.items()}
 

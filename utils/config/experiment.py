@@ -144,9 +144,29 @@ class ExperimentConfig(Section):
     seeds: Annotated[list[Seed], AfterValidator(_each_once)] = Field(
         min_length=1, description="one run of each method and budget for each seed"
     )
+    proxy_per_seed: bool = Field(
+        default=False,
+        description="train and score the proxy and the references anew with each seed, as <run>_seed<seed>, "
+        "so that intervals hold their chance too",
+    )
     processes: PositiveInt = Field(
         default=1, le=1024, description="of a training, under torchrun: one per GPU"
     )
+    at_once: PositiveInt = Field(
+        default=1,
+        le=1024,
+        description="runs made side by side; they share the cores, and are dealt to the GPUs in turn",
+    )
+
+    @field_validator("at_once")
+    @classmethod
+    def _one_way_to_use_several_gpus(cls, at_once: int, info: ValidationInfo) -> int:
+        if at_once > 1 and info.data.get("processes", 1) > 1:
+            raise ValueError(
+                f"found {at_once} with processes {info.data['processes']}: "
+                "give the GPUs to one training, or a training to each GPU"
+            )
+        return at_once
 
     @field_validator("methods")
     @classmethod
@@ -233,6 +253,7 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
         ValueError: the settings of all runs that cannot be made, or a proxy that was trained on another pool.
     """
     proxy, _ = load_config(experiment.proxy, needs=("model", "data"))
+    references = {load_config(path)[0].run_name for path in experiment.references} | {proxy.run_name}
     # A key that the target's YAML gives and that excludes what the experiment sets in its place.
     replaced = replaced_keys(experiment)
     cleared = {key: None for key in ("subset.budget_tokens", "subset.same_as") if key in replaced}
@@ -240,7 +261,11 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
     problems: dict[str, str] = {}  # what is wrong -> where first: most mistakes hold in many runs
     for seed in experiment.seeds:
         for label in experiment.methods:
-            subset = {**cleared, "subset.method": label, "subset.trajectories_from": proxy.run_name}
+            own = experiment.methods[label]
+            origin = str(own.get("trajectories_from", proxy.run_name))
+            if experiment.proxy_per_seed and origin in references:
+                origin = of_seed(origin, seed)
+            subset = {**cleared, "subset.method": label, "subset.trajectories_from": origin}
             for budget in [None] if label == WHOLE_POOL else experiment.budgets:
                 overrides = _overrides(experiment, label, budget, seed, subset)
                 try:
@@ -254,12 +279,22 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
     for run in runs:
-        if run.config.data != proxy.data:
+        if _rows_of(run.config) != _rows_of(proxy):
             raise ValueError(
                 f"the proxy ({experiment.proxy}) and the target ({experiment.target}) read other pools: "
-                f"found {proxy.data} and {run.config.data}, expected the same `data` section in both"
+                f"found {proxy.data} and {run.config.data}, expected the same rows in both"
             )
     return runs
+
+
+def _rows_of(config: RunConfig) -> dict[str, Any]:
+    """Which rows a run reads. How a model is shown them may differ: a proxy may know no chat template."""
+    return config.data_section.model_dump(exclude={"template", "max_length", "score_turns", "score_roles"})
+
+
+def of_seed(reference: str, seed: int) -> str:
+    """The name of the proxy, or of another reference, that is made anew with a seed."""
+    return f"{reference}_seed{seed}"
 
 
 def replaced_keys(experiment: ExperimentConfig) -> dict[str, Any]:
@@ -291,5 +326,6 @@ def _overrides(
         values["subset"] = None
     else:
         own = {**experiment.methods[label], "budget": budget}
+        own.pop("trajectories_from", None)  # it is in `subset` already
         values |= experiment.settings | subset | {f"subset.{key}": value for key, value in own.items()}
     return tuple(f"{key}={as_yaml(value)}" for key, value in values.items())

@@ -16,7 +16,7 @@ VOCAB_SIZE = 1024
 _PIECES = r" ?[A-Za-z]+|\d| ?[^\sA-Za-z\d]+|\s+"
 
 
-def train_tokenizer(texts: list[str], folder: Path) -> None:
+def train_tokenizer(texts: list[str], folder: Path, vocab_size: int = VOCAB_SIZE) -> None:
     """Byte-pair encoding over bytes, which can write every text. The same texts give the same tokenizer."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -27,7 +27,7 @@ def train_tokenizer(texts: list[str], folder: Path) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE,
+        vocab_size=vocab_size,
         special_tokens=[END_OF_SEQUENCE],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

@@ -3,7 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +136,10 @@ def question_sets(config: RunConfig) -> list[QuestionSet]:
     sets = []
     if evaluation.heldout:
         limit = evaluation.limit_of(HELDOUT)
-        sets.append(
-            read_heldout(evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics))
+        question_set = read_heldout(
+            evaluation.heldout, config.data_section, limit, bool(evaluation.text_metrics)
         )
+        sets.append(question_set if evaluation.max_new_tokens else replace(question_set, questions=[]))
     for name, path in evaluation.benchmarks.items():
         if path == PUBLIC:
             sets.append(public_question_set(name, public_rows(name), evaluation.limit_of(name)))

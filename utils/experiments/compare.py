@@ -18,7 +18,7 @@ from ..terminal import counted
 from .costs import costs_of
 from .differences import arm_values_of, differences_of
 from .labels import label_of, told_apart
-from .runs import NOT_OF_THE_ARM, RULES, Arm, EvaluatedRun, group_into_arms, read_run
+from .runs import NOT_OF_THE_ARM, RULES, Arm, EvaluatedRun, group_into_arms, read_run, with_average_as_pool
 from .statistics import CONFIDENCE
 
 # Entries of a held-out result, over all rows and by source.
@@ -45,7 +45,7 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
     run_names = [run_named(name) for name in run_names]
     if len(run_names) < 2 or len(set(run_names)) < len(run_names):
         raise ValueError(f"found {' '.join(run_names)}, expected at least two runs and each of them once")
-    runs = [read_run(name) for name in run_names]
+    runs = with_average_as_pool([read_run(name) for name in run_names])
     _refuse_different_questions(runs)
     arms = group_into_arms(runs)
     unlike = _unlike(arms)
@@ -100,6 +100,7 @@ def _measures(runs: Sequence[EvaluatedRun]) -> Iterator[Measure]:
         keys = [
             *(("by_source", source, name) for source in sources for name in _OF_A_SOURCE),
             *((f"{name}_average",) for name in _OF_A_SOURCE),
+            ("loss_as_pool",),
             *((name,) for name in (*_OF_A_SOURCE, "cut_off_share")),
             *dict.fromkeys(("metrics", name) for result in results for name in result.metrics),
         ]

@@ -60,9 +60,10 @@ def arm_values_of(arms: Sequence[Arm], measures: Sequence[Measure]) -> list[ArmV
 
 def _differences(first: Arm, other: Arm, question_sets: Sequence[str]) -> list[Difference]:
     differences = []
-    losses = [arm.values(HELDOUT, "loss_average") for arm in (first, other)]
-    if losses[0] is not None and losses[1] is not None:
-        differences.append(_value_difference(other, HELDOUT, "loss_average", losses[0], losses[1]))
+    for average in ("loss_average", "loss_as_pool"):
+        losses = [arm.values(HELDOUT, average) for arm in (first, other)]
+        if losses[0] is not None and losses[1] is not None:
+            differences.append(_value_difference(other, HELDOUT, average, losses[0], losses[1]))
     for rule, ending in RULES.items():
         judged = [
             question_set

@@ -11,7 +11,7 @@ from ..artifacts.manifests import Provenance, is_complete
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
 from ..config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
-from ..config.experiment import WHOLE_POOL, ExperimentConfig, ExperimentRun, replaced_keys, runs_of
+from ..config.experiment import WHOLE_POOL, ExperimentConfig, ExperimentRun, of_seed, replaced_keys, runs_of
 from ..config.load import load_config
 from ..config.schema import RunConfig
 from ..sandbox.proof import check_sandbox
@@ -188,7 +188,7 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     check_settings_have_an_effect(config_file, experiment, named, checks)
     if any(run.config.evaluation.program_of_thought for run in named):
         check_sandbox()
-    references = [_reference(path, experiment, checks) for path in (experiment.proxy, *experiment.references)]
+    references = _references(experiment, checks)
     of_references = {run.config.run_name: run.config for run in references}
     check_trajectories(config_file, named, of_references.keys())
     check_kept_quantities(config_file, named, of_references, checks, experiment.score_base_model)
@@ -219,23 +219,36 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     )
 
 
-def _reference(path: str, experiment: ExperimentConfig, checks: StageChecks) -> PlannedRun:
+def _references(experiment: ExperimentConfig, checks: StageChecks) -> list[PlannedRun]:
+    """The proxy and the other references, of each seed by itself where each has its own."""
+    paths = (experiment.proxy, *experiment.references)
+    configs = {path: load_config(path, needs=("model", "data"), checks=checks.sections)[0] for path in paths}
+    works = {path: _Work(config) for path, config in configs.items()}
+    if not experiment.proxy_per_seed:
+        return [_reference(path, (), experiment, works[path], checks) for path in paths]
+    references = []
+    for seed in experiment.seeds:
+        for path in paths:
+            words = (f"run_name={of_seed(configs[path].run_name, seed)}", f"seed={seed}")
+            references.append(_reference(path, words, experiment, works[path], checks))
+    return references
+
+
+def _reference(
+    path: str, overrides: tuple[str, ...], experiment: ExperimentConfig, work: "_Work", checks: StageChecks
+) -> PlannedRun:
     """The proxy, or another run whose trajectories are used: trained on the whole pool and scored."""
-    config, _ = load_config(path, needs=("model", "data"), checks=checks.sections)
+    config, _ = load_config(path, overrides, ("model", "data"), checks.sections)
     if config.subset is not None:
         raise ValueError(
             f"{path}: found a `subset` section, expected a run on the whole pool, "
             "since subsets are chosen by its losses: remove the section, or name the YAML of another run"
         )
-    commands = [
-        [*_launcher(experiment), _script("train.py"), "--config_file", path],
-        [_script("run_distributed_trajectories.py"), "--config_file", path],
-    ]
+    words = ["--config_file", path, *overrides]
+    score = [_script("run_distributed_trajectories.py"), *words]
+    commands = [[*_launcher(experiment), _script("train.py"), *words], score]
     if experiment.score_base_model:
-        commands.append(
-            [_script("run_distributed_trajectories.py"), "--config_file", path, "--checkpoints", "0"]
-        )
-    work = _Work(config)
+        commands.append([*score, "--checkpoints", "0"])
     steps = total_steps(config, work.num_rows)
     training = work.training_of_epoch * steps / steps_per_epoch(work.num_rows, config.global_batch_size)
     num_scored = len(scheduled_steps(config.checkpoints, steps)) + experiment.score_base_model

@@ -3,13 +3,14 @@
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..artifacts.checksums import check_contents
 from ..artifacts.evaluations import (
+    HELDOUT,
     EvaluationManifest,
     EvaluationResult,
     predictions_path,
@@ -17,8 +18,10 @@ from ..artifacts.evaluations import (
     result_path,
 )
 from ..artifacts.manifests import recorded_section
-from ..artifacts.paths import RunPaths
+from ..artifacts.paths import RunPaths, manifest_in, run_named
+from ..artifacts.subsets import COMPOSITION, SubsetManifest, read_composition
 from ..artifacts.trainings import TrainingManifest
+from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..process.libraries import explained
 from ..reading import read_text
 from ..terminal import one_line
@@ -48,6 +51,8 @@ class EvaluatedRun:
         evaluation: its manifest.
         training: its manifest; None for the base model.
         config_of_subset: the subset section of its YAML, empty where that is not on disk.
+        proxy: what the run whose trajectories chose its rows was made from, apart from its seed; None where
+            that is not on disk.
     """
 
     name: str
@@ -55,6 +60,7 @@ class EvaluatedRun:
     evaluation: EvaluationManifest
     training: TrainingManifest | None
     config_of_subset: dict[str, Any]
+    proxy: dict[str, Any] | None
 
     @property
     def last_step(self) -> int | None:
@@ -122,6 +128,8 @@ class EvaluatedRun:
             key = {name: value for name, value in inputs.items() if name not in NOT_OF_THE_ARM}
             of_subset = self.training.subset or {}
             key["subset"] = {name: value for name, value in of_subset.items() if name != "seed"}
+            if self.proxy is not None:  # then not by its losses, which another seed makes others
+                key["subset"]["trajectories"] = [self.proxy, self.config_of_subset.get("steps")]
         return json.dumps([self.step, self.measurement, key], sort_keys=True)
 
     @property
@@ -207,14 +215,68 @@ def read_run(name: str) -> EvaluatedRun:
         raise ValueError(f"the evaluation of run {name!r} is not finished: continue it with {how}")
     results = {question_set: read_result(paths.evaluation, question_set) for question_set in evaluation.files}
     if evaluation.step == 0:
-        return EvaluatedRun(name, results, evaluation, None, {})
+        return EvaluatedRun(name, results, evaluation, None, {}, None)
     if not paths.manifest.is_file():
         raise FileNotFoundError(
             f"run {name!r} has no {paths.manifest}, expected the record of its training: "
             "compare runs of train.py"
         )
     training = TrainingManifest.read(paths.manifest)
-    return EvaluatedRun(name, results, evaluation, training, recorded_section(paths, "subset"))
+    subset = recorded_section(paths, "subset")
+    return EvaluatedRun(name, results, evaluation, training, subset, _proxy_of(subset))
+
+
+def _proxy_of(subset: dict[str, Any]) -> dict[str, Any] | None:
+    origin = subset.get("trajectories_from")
+    paths = None if origin is None else RunPaths(run_named(origin))
+    if paths is None or not (paths.manifest.is_file() and paths.trajectories_manifest.is_file()):
+        return None
+    trained = TrainingManifest.read(paths.manifest).inputs
+    scored = TrajectoriesManifest.read(paths.trajectories_manifest).inputs
+    return {
+        **{name: value for name, value in trained.items() if name not in NOT_OF_THE_ARM},
+        "save_steps": trained["save_steps"],
+        "precision": scored.get("precision"),
+    }
+
+
+def with_average_as_pool(runs: Sequence[EvaluatedRun]) -> list[EvaluatedRun]:
+    """The runs with `loss_as_pool` too: the held-out loss, sources weighted as in the pool.
+
+    A held-out file seldom has the sources as the pool has them, and where balance is the cause of a
+    difference, this average and the plain one disagree.
+
+    Returns: the runs as they are where they are not of one pool, or none of them tells its sources.
+    """
+    rows_of = _rows_of_sources(runs)
+    return [_with_average(run, rows_of) for run in runs] if rows_of else list(runs)
+
+
+def _rows_of_sources(runs: Sequence[EvaluatedRun]) -> dict[str, int]:
+    """Source -> its rows of the pool, from the composition of the first subset that there is."""
+    pools = {run.training.inputs["pool"] for run in runs if run.training is not None}
+    for run in runs if len(pools) == 1 else ():
+        folder = RunPaths(run.name).subset
+        if (folder / COMPOSITION).is_file() and manifest_in(folder).is_file():
+            composition = read_composition(folder, SubsetManifest.read(manifest_in(folder)))
+            return {source: entry["pool_rows"] for source, entry in composition["sources"].items()}
+    return {}
+
+
+def _with_average(run: EvaluatedRun, rows_of: dict[str, int]) -> EvaluatedRun:
+    result = run.results.get(HELDOUT)
+    if result is None:
+        return run
+    losses = {
+        source: entry["loss"] for source, entry in result.by_source.items() if entry["loss"] is not None
+    }
+    known = [source for source in losses if rows_of.get(source)]
+    if not known:
+        return run
+    weights = [rows_of[source] for source in known]
+    mean = np.average([losses[source] for source in known], weights=weights)
+    measured = {**result.measured, "loss_as_pool": float(mean)}
+    return replace(run, results={**run.results, HELDOUT: replace(result, measured=measured)})
 
 
 def group_into_arms(runs: Sequence[EvaluatedRun]) -> list[Arm]:

@@ -19,6 +19,8 @@ def reasons_of(pool: Rows, candidates: Candidates, listed: ListedRows) -> np.nda
     reasons_N = np.full(len(pool), REASONS.index("repeated response"), np.uint8)
     reasons_N[candidates.unscorable] = REASONS.index("no loss")
     reasons_N[listed.barred] = REASONS.index("excluded")
+    for rows in listed.dropped.values():
+        reasons_N[rows] = REASONS.index("dropped kind")
     reasons_N[contaminated] = REASONS.index("benchmark question")
     reasons_N[pool.excluded] = REASONS.index("no text")
     reasons_N[candidates.rows] = 0

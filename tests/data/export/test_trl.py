@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from peft import LoraConfig, PeftModel
+from transformers import AutoModelForCausalLM
 
+import run_distributed_trajectories
 import select_s2l
-from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
+from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_here, write_jsonl
 from utils.artifacts.paths import RunPaths, export_in
 from utils.config.load import load_config
 from utils.data.settings import read_pool
@@ -33,7 +36,7 @@ MAX_LENGTH = 256
 @pytest.fixture
 def config_file(make_target: Any, tokenizer_dir: Path, tmp_path: Path) -> Path:
     """A long row, spaces at both ends, an end token in the text; a tiny model with a chat template."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
@@ -57,8 +60,11 @@ def config_file(make_target: Any, tokenizer_dir: Path, tmp_path: Path) -> Path:
     return path
 
 
-def trained_by_trl(config_file: Path, *words: str) -> list[tuple[list[int], list[int]]]:
-    """Write for TRL, train one step as its config says, and return the ids and labels of each row."""
+def trained_by_trl(config_file: Path, *words: str, adapter: Any = None) -> list[tuple[list[int], list[int]]]:
+    """Write for TRL, train one step as its config says, and return the ids and labels of each row.
+
+    The checkpoint goes to `out`, beside the config.
+    """
     assert select_s2l.main(["--config_file", str(config_file), "--write_for", "trl", *words]) == 0
     settings = yaml.safe_load((export_in(RunPaths("target").subset, "trl") / "trl.yml").read_text())
     mixture = trl.DatasetMixtureConfig(
@@ -67,9 +73,17 @@ def trained_by_trl(config_file: Path, *words: str) -> list[tuple[list[int], list
     model = settings.pop("model_name_or_path")
     settings["output_dir"] = str(config_file.parent / "out")
     arguments = trl.SFTConfig(
-        **settings, max_steps=1, per_device_train_batch_size=2, report_to="none", use_cpu=True, bf16=False
+        **settings,
+        max_steps=1,
+        save_steps=1,
+        learning_rate=1e-2,
+        per_device_train_batch_size=2,
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
     )
-    trainer = trl.SFTTrainer(model=model, args=arguments, train_dataset=trl.get_dataset(mixture)["train"])
+    rows = trl.get_dataset(mixture)["train"]
+    trainer = trl.SFTTrainer(model=model, args=arguments, train_dataset=rows, peft_config=adapter)
     assert np.isfinite(trainer.train().training_loss)
     rows = trainer.train_dataset
     return [(row["input_ids"], row["labels"]) for row in rows]
@@ -149,3 +163,25 @@ def test_the_last_answer_of_several_is_trained_on_alone_where_it_alone_is_scored
         assert ids == own_ids
         if len(ids) < MAX_LENGTH:
             assert labels == [*own_labels[:-1], own_ids[-1]] and own_labels[-1] == -100
+
+
+@pytest.mark.parametrize("kind", ["texts", "turns", "adapter"])
+def test_losses_of_trls_checkpoints_are_those_of_a_plain_loop(request, kind):
+    file: Path = request.getfixturevalue("config_file" if kind == "texts" else "talk_file")
+    adapter = LoraConfig(r=4, target_modules=["q_proj", "v_proj"]) if kind == "adapter" else None
+    trained_by_trl(file, *(["--rendered"] if kind == "texts" else []), adapter=adapter)
+    words = [f"--model_path={file.parent / 'out'}", f"run_name={kind}"]
+    assert run_here(run_distributed_trajectories, "--config_file", file, *words) == 0
+    losses = np.load(RunPaths(kind).trajectories / "checkpoint-1.npy")
+    config, _ = load_config(file)
+    tokenizer: Any = load_tokenizer(config.model_section)
+    tokens = tokenize_pool(read_pool(config), tokenizer, config.data_section.template, MAX_LENGTH, False)
+    folder = file.parent / "out/checkpoint-1"
+    if kind == "adapter":
+        base = AutoModelForCausalLM.from_pretrained(config.model_section.name_or_path)
+        model: Any = PeftModel.from_pretrained(base, folder)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(folder)
+    plain = plain_losses(model.eval(), tokens)
+    assert np.isfinite(plain).sum() >= 50
+    np.testing.assert_allclose(losses, plain, atol=1e-4)

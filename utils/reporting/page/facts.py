@@ -93,7 +93,7 @@ class SubsetFacts:
         composition: composition.json.
         clusters_N: int32 (N,), -1 where not clustered.
         reasons_N: uint8 (N,), positions in `subsets.REASONS`. None where an earlier version wrote none.
-        clusters_of: trajectories or embeddings. Empty where nothing was clustered.
+        clusters_of: what was clustered, as subset.features. Empty where nothing was clustered.
         stability: stability.json, None where it was not measured.
         contamination: row -> the words that it shares with a question.
     """

@@ -331,7 +331,7 @@ class _Gathering:
         config_file = next(
             (each.config_file for each in self.subjects if each.config.run_name == main.run), "<its YAML>"
         )
-        if main.stability is None and main.clusters_of == "trajectories":
+        if main.stability is None and main.clusters_of != "embeddings":
             self._miss(
                 "trust",
                 f"How far the clusters of {main.name} can be trusted was not measured.",
@@ -522,7 +522,7 @@ def _subset_facts(name: str, subject: Subject, folder: Path, subset: Subset) -> 
     contamination = folder / CONTAMINATION
     clusters_of = ""
     if bool(np.any(clusters_N >= 0)):
-        clusters_of = str(manifest.inputs.get("clusters") or "trajectories")
+        clusters_of = str(manifest.inputs.get("features", "trajectories"))
     hits = json.loads(contamination.read_text(encoding="utf-8")) if contamination.is_file() else []
     return SubsetFacts(
         name=name,

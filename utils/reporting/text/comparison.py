@@ -26,6 +26,7 @@ _UNITS = {
     "device_seconds": "cost in device-seconds",
     "operations": "cost in floating-point operations",
 }
+_AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 _HEAD_WIDTH = 20  # of a column, where its words allow it
 _NOTES = (
     "Over questions: paired bootstrap of these runs' answers, runs held fixed. "
@@ -124,8 +125,8 @@ def _differences(comparison: Comparison, width: int) -> list[str]:
 def _name(difference: Difference) -> str:
     sets = difference.question_sets
     asked = sets[0] if len(sets) == 1 else f"mean of {len(sets)}"
-    if difference.measure == "loss_average":
-        return "held-out loss"
+    if difference.measure in _AVERAGES:
+        return f"held-out loss, {_AVERAGES[difference.measure]}"
     return f"{asked}, {_RULES.get(difference.measure, difference.measure)}"
 
 
@@ -158,11 +159,11 @@ def _sections(measures: Sequence[Measure]) -> Iterator[tuple[str, list[tuple[str
     accuracies = {name: f"accuracy, {rule}" for name, rule in _RULES.items()}
     for name, title in {"loss": "loss", **accuracies}.items():
         of_name = [measure for measure in heldout if measure.name == name]
-        averages = [measure for measure in heldout if measure.name == f"{name}_average"]
+        averages = {f"{name}_average": "average over sources", f"{name}_as_pool": "sources as in the pool"}
         rows = [
             (measure.source or "(no source)", measure) for measure in of_name if measure.source is not None
         ]
-        rows += [("average over sources", measure) for measure in averages]
+        rows += [(averages[measure.name], measure) for measure in heldout if measure.name in averages]
         rows += [("all rows", measure) for measure in of_name if measure.source is None]
         yield f"held-out {title}", rows
     for name, title in accuracies.items():

@@ -53,10 +53,11 @@ def _state(plan: "EvaluationPlan", name: str) -> str:
 def _task_lines(task: "QuestionTask", max_new_tokens: int, state: str) -> list[str]:
     question_set = task.question_set
     most = len(task.lengths) * max_new_tokens
-    lines = [
-        f"  {question_set.name}: {len(question_set.questions)} questions in {question_set.path}; "
-        f"{sum(task.lengths):,} prompt tokens, at most {most:,} to generate; {state}"
-    ]
+    asked = (
+        f"{len(question_set.questions)} questions in {question_set.path}; "
+        f"{sum(task.lengths):,} prompt tokens, at most {most:,} to generate"
+    )
+    lines = [f"  {question_set.name}: {asked if question_set.questions else question_set.path}; {state}"]
     if question_set.pool is not None:
         num_rows = len(question_set.pool.usable_rows)
         lines.append(f"    response loss of {num_rows} rows, {len(question_set.pool.source_names)} sources")

@@ -480,7 +480,7 @@
     const place = clusters.place ? clusters.place.get(number) : undefined;
     if (place !== undefined) {
       const words = `${count(clusters.taken[place])} of the ${count(clusters.size[place])} rows of cluster ${number} were taken`;
-      return isIn ? `${words}, this one among them.` : `${words}; this one comes later in the cluster's seeded random order.`;
+      return isIn ? `${words}, this one among them.` : `${words}; this one comes later in the order of its cluster.`;
     }
     return isIn ? `Taken by ${data.method}.` : `Not among the rows that ${data.method} took.`;
   }
