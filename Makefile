@@ -70,7 +70,7 @@ axe: .axe/node_modules/axe-core/axe.min.js
 
 # The README's picture of the quickstart's page, which has to be there. Needs chromium.
 picture: install
-	$(RUN) -m benchmarks.picture res/quickstart_s2l/report.html docs/page.png
+	$(RUN) benchmarks/picture.py res/quickstart_s2l/report.html docs/page.png
 
 # Two files at a time, one thread each: most tests wait for processes of their own.
 test: install

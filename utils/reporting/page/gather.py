@@ -422,8 +422,9 @@ class _Gathering:
             path = RunPaths(subject.config.run_name).inspection
             if path.is_file():
                 return read_json(path), path
-        chooser = next((each for each in self.subjects if each.config.subset is not None), None)
-        if chooser is not None:
+        choosers = [each for each in self.subjects if each.config.subset is not None]
+        choosers.sort(key=lambda each: each.config.subset_section.method != "s2l")
+        for chooser in choosers[:1]:
             self._miss(
                 "inspection",
                 "Which rows were never learnt, forgotten or known was not asked.",

@@ -266,7 +266,7 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
     of_clusters = [] if table is None else table.sources
     loss_range = [0.0, 1.0]
     if table is not None and table.has_losses:
-        loss_range = [0.0, float(np.nanmax(table.high_KT)) * 1.05]
+        loss_range = _padded(float(np.nanmin(table.low_KT)), float(np.nanmax(table.high_KT)))
     explain = _explain(facts)
     return {
         "checkpoints": [] if facts.losses is None else facts.losses.checkpoints,
@@ -287,6 +287,12 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
         },
         "explain": explain.removesuffix("ROW"),
     }
+
+
+def _padded(low: float, high: float) -> list[float]:
+    """Ends of an axis with some room, from 0 where that is not far."""
+    room = 0.06 * (high - low) or 0.5
+    return [0.0 if low < high / 3 else low - room, high + room]
 
 
 # Words and tables

@@ -199,7 +199,7 @@
       title.append(make("b", `Cluster ${clusters.number[place]}`), ` · ${count(clusters.size[place])} rows, ${count(clusters.taken[place])} taken`);
       const mean = clusters.of("mean", place);
       const words = data.sources.length > 1 ? sourceName(clusters.source[place]) + ". " : "";
-      panel.append(title, make("span", `${words}Loss ${short(mean[0])} to ${short(mean[mean.length - 1])}`), make("div", undefined, { class: "plot", "aria-hidden": "true" }));
+      panel.append(title, make("span", `${words}Loss ${mean[0].toPrecision(3)} to ${mean[mean.length - 1].toPrecision(3)}`), make("div", undefined, { class: "plot", "aria-hidden": "true" }));
       panel.dataset.cluster = clusters.number[place];
       return panel;
     });
@@ -214,7 +214,7 @@
         { ...mean, x: places, y: clusters.of("mean", place), hoverinfo: "skip" },
       ];
       const narrow = { ...pattern.layout.xaxis, tickvals: [0, places.length - 1], ticktext: [data.checkpoints[0], data.checkpoints[places.length - 1]] };
-      const layout = { ...pattern.layout, xaxis: places.length > 1 ? narrow : pattern.layout.xaxis, margin: { l: 4, r: 4, t: 4, b: 4 }, yaxis: { ...pattern.layout.yaxis, range, autorange: false, nticks: 4 } };
+      const layout = { ...pattern.layout, xaxis: places.length > 1 ? narrow : pattern.layout.xaxis, margin: { l: 4, r: 16, t: 4, b: 4 }, yaxis: { ...pattern.layout.yaxis, range, autorange: false, nticks: 4 } };
       if (!panels[number].isConnected) return;
       await Plotly.newPlot(panels[number].querySelector(".plot"), traces, layout, { ...config, staticPlot: true });
       await pause();
