@@ -4,8 +4,8 @@
     python docs/make_results.py --no_figures  the page alone, which needs no matplotlib
 
 docs/results/text.md is what people wrote. A line {{NAME}} in it stands for the tables of
-docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison. tests/test_results.py fails where the page is not
-what these files say.
+docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison. tests/test_results.py fails
+where the page is not what these files say.
 """
 
 import argparse
