@@ -9,9 +9,12 @@ import pytest
 import yaml
 from scipy import stats
 
-from benchmarks import study_data
+from benchmarks import study_data, study_results
 from docs import make_results
+from tests.artifacts.examples import TRAINING
 from tests.conftest import pool_rows, write_jsonl
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths, comparison_path
 
 SEEDS = [3, 4, 5]
 LABELS = ["random_per_source", "random", "s2l_released", "full"]
@@ -116,6 +119,41 @@ def test_figures_are_the_same_each_time(study, tmp_path):
     for name in ("one.svg", "two.svg"):
         make_results.draw(result, tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
+    """Of the machine neither the folder nor a checksum of a file that named it."""
+    chosen = {
+        "random_per_source": [0, 1, 2, 3],
+        "random": [2, 3, 4, 5],
+        "s2l_released": [0, 1, 2, 9],
+        "full": None,
+    }
+    for label, rows in chosen.items():
+        for seed in SEEDS:
+            paths = RunPaths(run_of(label, seed))
+            write_json(paths.manifest, TRAINING)
+            if rows is not None:
+                paths.subset.mkdir()
+                np.save(paths.subset / "indices.npy", np.array(rows) + 100 * seed)
+    kept_comparison(study)
+    comparison = json.loads((study / "small_0.1.json").read_text())
+    (study / "small_0.1.json").unlink()
+    comparison["provenance"]["folder"] = "/home/somebody"
+    write_json(comparison_path("small_0.1"), {**comparison, "sha256": "0" * 64})
+    np.save(study / "planted.npy", [300, 301, 302, 409])
+    words = [str(study / "experiment_small.yml"), "--planted", str(study / "planted.npy")]
+    assert study_results.main([*words, "--output_dir", str(study)]) == 0
+    text = (study / "small_0.1.json").read_text()
+    assert "somebody" not in text and "sha256" not in text
+    kept = json.loads(text)["recorded"]
+    first = kept[run_of("s2l_released", 3)]
+    assert first["shared_with"] == {"random_per_source": 0.75, "random": 0.25}
+    assert (first["planted"], kept[run_of("s2l_released", 4)]["planted"]) == (0.75, 0.25)
+    assert first["seconds"] == TRAINING["provenance"]["seconds"]
+    assert "planted" not in kept[run_of("full", 3)]
+    shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
+    assert "| s2l_released | 33.3% | 0.0% to 75.0% |" in shown
 
 
 # ------------------------------------------------------------------------------------------------- data
