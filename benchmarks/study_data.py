@@ -9,7 +9,7 @@ POOL has rows of source, instruction and output. The folder gets
     pool_noisy.jsonl   the pool with a fifth of the responses of each source exchanged among themselves
     noisy_rows.npy     the numbers of those rows
     pool_a.jsonl, heldout_a.jsonl, pool_b.jsonl, heldout_b.jsonl
-                       the rows of every other source, by size: what is found on one half is tried on the other
+                       every other source, by size: what is found on one half is tried on the other
     pool_aim.jsonl     the pool without 600 rows of one source (--aim_at), and without copies of them
     aim_validation.jsonl, aim_test.jsonl
                        200 of those rows to aim at, and 400 to measure the loss on

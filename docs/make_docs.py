@@ -63,7 +63,6 @@ EXAMPLES = {
     "data.invalid_rows": "data: {path: my_data.jsonl, invalid_rows: drop}",
     "checkpoints.every": "checkpoints: {every: 500}",
     "checkpoints.keep": "checkpoints: {count: 12, keep: last}\ntrajectories: {during_training: true}",
-    "trajectories.max_tokens_per_batch": "trajectories: {max_tokens_per_batch: 16384}",
     "trajectories.examples_per_unit": "trajectories: {examples_per_unit: 2048}",
     "trajectories.compile": "trajectories: {compile: true}",
     "trajectories.during_training": "trajectories: {during_training: true}",

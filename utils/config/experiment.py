@@ -292,6 +292,12 @@ def _rows_of(config: RunConfig) -> dict[str, Any]:
     return config.data_section.model_dump(exclude={"template", "max_length", "score_turns", "score_roles"})
 
 
+def run_name_of(experiment: ExperimentConfig, label: str, budget: int | float | None, seed: int) -> str:
+    """<name>_<label>_<budget>_seed<seed>. Args: budget: None for the whole pool."""
+    size = [] if budget is None else [str(budget)]
+    return "_".join([experiment.name, label, *size, f"seed{seed}"])
+
+
 def of_seed(reference: str, seed: int) -> str:
     """The name of the proxy, or of another reference, that is made anew with a seed."""
     return f"{reference}_seed{seed}"
@@ -318,9 +324,7 @@ def _overrides(
         seed: of the run.
         subset: the settings of its subset that those of the method win over.
     """
-    size = [] if budget is None else [str(budget)]
-    name = "_".join([experiment.name, label, *size, f"seed{seed}"])
-    values: dict[str, Any] = {"run_name": name, "seed": seed}
+    values: dict[str, Any] = {"run_name": run_name_of(experiment, label, budget, seed), "seed": seed}
     if budget is None:
         values |= {key: value for key, value in experiment.settings.items() if not key.startswith("subset.")}
         values["subset"] = None
