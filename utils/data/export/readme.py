@@ -21,7 +21,8 @@ _BY_ROLE = """\
 _README = """\
 # The subset of run {run_name} for {title}
 
-{num_rows}, in the order of the pool.
+{num_rows}, in the order of the pool, but for the first with each kind of turn (a call of a tool, say), which
+lie in front.
 
 - `{data_file}`: a row on each line, with {columns}.
   The rows with all their columns, as they were, are in `../subset.jsonl`.
