@@ -30,7 +30,7 @@ SPEAKERS: dict[str, Speaker] = {
 
 def turns(letters: str) -> Conversation:
     """ "sua": a turn of the system, one of the user, one of the assistant, which is scored. "b" is not."""
-    speakers = tuple(SPEAKERS[letter] for letter in letters)
+    speakers: tuple[Speaker, ...] = tuple(SPEAKERS[letter] for letter in letters)
     messages = []
     for number, speaker in enumerate(speakers):
         role = "assistant" if speaker == "tool_call" else speaker

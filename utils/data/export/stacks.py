@@ -52,9 +52,9 @@ class Form:
         configs: file name -> its text.
         needs_special_texts: whether the special tokens are to be in the text.
         by_role: whether the stack trains on each turn of the assistant and no other, whatever S2L scored.
-        no_tools: what a row without tools says where others have some. All have their tools as JSON then,
-            since `datasets` takes the type of a column from the first 10 MB of a file, and ends where a column
-            first appears behind that. None for a stack that wants a list, in those rows that have tools.
+        no_tools: what a row without tools says where others have some. All have theirs as JSON then, since
+            `datasets` takes the types of a file from its first 10 MB, and ends where a column first appears
+            behind that. None for a stack that wants a list, in those rows that have tools.
     """
 
     row: Callable[[Any], dict[str, Any]]
