@@ -21,14 +21,17 @@ class NumberText(str):
     __slots__ = ()
 
 
-def with_numbers(value: Any) -> Any:
-    """A value with numbers in place of what they are written as, within lists and objects, too."""
+def plain(value: Any) -> Any:
+    """A value with numbers in place of what they are written as, within lists and objects, too.
+
+    What is null in an object goes: a table has it wherever any other row has such a field.
+    """
     if isinstance(value, NumberText):
         return float(value) if set(value) & set(".eEN") else int(value)
     if isinstance(value, Mapping):
-        return {key: with_numbers(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [with_numbers(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
