@@ -96,8 +96,8 @@ class TurnsReader:
             message, role = self._message(turn, number)
             messages.append(message)
             speakers.append(role)
-            weight = plain(next((turn[name] for name in _WEIGHTS if turn.get(name) is not None), 1))
-            is_scored.append(number >= len(before) and role in self.scored_roles and bool(weight))
+            counts = _counts(turn, number)
+            is_scored.append(number >= len(before) and role in self.scored_roles and counts)
         if self.last_only and any(is_scored):
             last = len(is_scored) - 1 - is_scored[::-1].index(True)
             is_scored = [number == last for number in range(len(is_scored))]
@@ -111,16 +111,25 @@ class TurnsReader:
         if not isinstance(turn, Mapping):
             raise ValueError(f"{kind_of(turn)} as turn {number}")
         name = turn.get(self.role)
-        if name not in _ROLES:
+        if not isinstance(name, str) or name not in _ROLES:
             raise ValueError(f"the role {name!r} in turn {number}")
         role = _ROLES[name]
-        if role == "assistant" and turn.get("tool_calls"):
-            role = "tool_call"
         read = (self.role, self.content, *_WEIGHTS)
         rest = plain({key: value for key, value in turn.items() if key not in read})
+        if role == "assistant" and rest.get("tool_calls"):
+            role = "tool_call"
+            rest["tool_calls"] = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
         content = _text(turn.get(self.content), f"turn {number}")
         spoken = "assistant" if role == "tool_call" else role
         return {"role": spoken, "content": content, **rest}, role
+
+
+def _counts(turn: Mapping[str, Any], number: int) -> bool:
+    """Whether the weight of a turn, 1 unless it has one, is not 0."""
+    weight = plain(next((turn[name] for name in _WEIGHTS if turn.get(name) is not None), 1))
+    if not isinstance(weight, int | float):
+        raise ValueError(f"the weight {weight!r} in turn {number}, where only a number can be one")
+    return weight != 0
 
 
 def _listed(value: Any, what: str) -> Sequence[Any]:

@@ -12,13 +12,24 @@ from decimal import Decimal
 from typing import Any
 
 _WHOLE_WITH_DECIMALS = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
-_KINDS = {list: "a list", dict: "an object", bytes: "binary data", float: "NaN or an infinity"}
 
 
 class NumberText(str):
     """A number as it is written in a text container."""
 
     __slots__ = ()
+
+
+_KINDS = {
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    NumberText: "a number",
+    list: "a list",
+    dict: "an object",
+    bytes: "binary data",
+    float: "NaN or an infinity",
+}
 
 
 def plain(value: Any) -> Any:

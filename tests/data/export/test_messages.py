@@ -85,6 +85,25 @@ def test_a_call_is_one_text_of_names_and_arguments():
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        "add",
+        {"function": "add"},
+        {"function": {"arguments": {}}},
+        {"function": {"name": "add"}},
+        {"function": {"name": "add", "arguments": "{1}"}},
+        {"function": {"name": "add", "arguments": "[1]"}},
+    ],
+)
+def test_a_call_that_is_none_is_refused_by_llama_factory(call):
+    conversation = turns("ucta")
+    conversation.messages[1]["tool_calls"] = [call]
+    assert "a call of a tool has no name" in (STACKS["llama_factory"].fault(conversation) or "")
+    conversation.messages[1]["tool_calls"] = [{"name": "add", "arguments": "{}"}]
+    assert STACKS["llama_factory"].fault(conversation) is None
+
+
+@pytest.mark.parametrize(
     ("letters", "once", "by_role"),
     [
         ("ua", True, True),
