@@ -284,7 +284,7 @@ def test_turns_and_what_is_scored_of_them_go_to_each_stack(chat_file):
     for stack, is_said in {"trl": True, "llama_factory": True, "axolotl": False, "openai": False}.items():
         text = (folder_for(stack) / "README.md").read_text(encoding="utf-8")
         assert (f"In {other} rows S2L did not score all turns" in text) == is_said
-        assert "template `alpaca`" not in text
+        assert "template `alpaca`" not in text and ", and `tools`." in text
 
 
 @pytest.mark.parametrize("turns", ["all", "last"])
