@@ -8,6 +8,11 @@ POOL has rows of source, instruction and output. The folder gets
     heldout.jsonl      rows to measure the loss on: 60 of each source, fewer of a source of less than 600 rows
     pool_noisy.jsonl   the pool with a fifth of the responses of each source exchanged among themselves
     noisy_rows.npy     the numbers of those rows
+    pool_a.jsonl, heldout_a.jsonl, pool_b.jsonl, heldout_b.jsonl
+                       every other source, by size: what is found on one half is tried on the other
+    pool_aim.jsonl     the pool without 600 rows of one source (--aim_at), and without copies of them
+    aim_validation.jsonl, aim_test.jsonl
+                       200 of those rows to aim at, and 400 to measure the loss on
     tokenizer/         4,096 entries, trained on the pool
 
 The same file gives the same folder, byte for byte.
@@ -29,18 +34,27 @@ from utils.data.small_tokenizer import train_tokenizer
 _HELD_OUT = 60  # of a source at most, and a tenth of it
 _NOISE = 0.2
 _VOCABULARY = 4096
+_AIM_AT = "data/CoT/aqua_rat.json"
+_NUM_VALIDATION = 200
+_NUM_TEST = 400
 
 Row = dict[str, Any]
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("pool", type=Path)
     parser.add_argument("--output_dir", type=Path, default=Path("res/study_data"))
-    arguments = parser.parse_args()
+    parser.add_argument("--aim_at", default=_AIM_AT, metavar="SOURCE")
+    arguments = parser.parse_args(argv)
     rows = [json.loads(line) for line in arguments.pool.read_text(encoding="utf-8").split("\n") if line]
+    if sum(row["source"] == arguments.aim_at for row in rows) < 2 * (_NUM_VALIDATION + _NUM_TEST):
+        parser.error(
+            f"--aim_at: {arguments.aim_at} has too few rows in {arguments.pool}, "
+            f"expected a source of at least {2 * (_NUM_VALIDATION + _NUM_TEST):,}: name another one"
+        )
     folder = arguments.output_dir
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -50,6 +64,13 @@ def main() -> int:
     write(folder / "heldout.jsonl", heldout)
     write(folder / "pool_noisy.jsonl", with_exchanged_responses(pool, noisy_rows))
     np.save(folder / "noisy_rows.npy", np.sort(np.concatenate(noisy_rows)))
+    for half, sources in halves(pool).items():
+        write(folder / f"pool_{half}.jsonl", [row for row in pool if row["source"] in sources])
+        write(folder / f"heldout_{half}.jsonl", [row for row in heldout if row["source"] in sources])
+    rest, validation, test = aimed(pool, arguments.aim_at)
+    write(folder / "pool_aim.jsonl", rest)
+    write(folder / "aim_validation.jsonl", validation)
+    write(folder / "aim_test.jsonl", test)
     train_tokenizer([text_of(row) for row in pool], folder / "tokenizer", _VOCABULARY)
     print(f"{folder}: {len(pool):,} rows of {len(noisy_rows)} sources, {len(heldout):,} held out")
     return 0
@@ -84,6 +105,24 @@ def with_exchanged_responses(pool: list[Row], noisy_rows: list[np.ndarray]) -> l
         for row, giver in zip(rows, np.roll(rows, -1), strict=True):
             noisy[row] = {**pool[row], "output": pool[giver]["output"]}
     return noisy
+
+
+def halves(pool: list[Row]) -> dict[str, set[str]]:
+    """Every other source, from the largest to the smallest, so that both halves have large and small ones."""
+    of_source = rows_by_source(pool)
+    by_size = sorted(of_source, key=lambda source: (-len(of_source[source]), source))
+    return {"a": set(by_size[::2]), "b": set(by_size[1::2])}
+
+
+def aimed(pool: list[Row], source: str) -> tuple[list[Row], list[Row], list[Row]]:
+    """The pool without rows that are aimed at and without copies of them, those to aim by, and the test."""
+    generator = np.random.Generator(np.random.PCG64([2]))
+    drawn = generator.permutation(rows_by_source(pool)[source])[: _NUM_VALIDATION + _NUM_TEST]
+    validation = [pool[row] for row in np.sort(drawn[:_NUM_VALIDATION])]
+    by_which = {text_of(row) for row in validation}
+    test = [pool[row] for row in np.sort(drawn[_NUM_VALIDATION:]) if text_of(pool[row]) not in by_which]
+    copies = by_which | {text_of(row) for row in test}
+    return [row for row in pool if text_of(row) not in copies], validation, test
 
 
 def rows_by_source(rows: list[Row]) -> dict[str, np.ndarray]:

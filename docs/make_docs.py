@@ -63,7 +63,6 @@ EXAMPLES = {
     "data.invalid_rows": "data: {path: my_data.jsonl, invalid_rows: drop}",
     "checkpoints.every": "checkpoints: {every: 500}",
     "checkpoints.keep": "checkpoints: {count: 12, keep: last}\ntrajectories: {during_training: true}",
-    "trajectories.max_tokens_per_batch": "trajectories: {max_tokens_per_batch: 16384}",
     "trajectories.examples_per_unit": "trajectories: {examples_per_unit: 2048}",
     "trajectories.compile": "trajectories: {compile: true}",
     "trajectories.during_training": "trajectories: {during_training: true}",
@@ -72,7 +71,13 @@ EXAMPLES = {
     "subset.same_as": "subset: {same_as: my_first_run}",
     "subset.extend": "subset: {trajectories_from: my_proxy, extend: my_first_run, budget: 2000}",
     "subset.budget_tokens": "subset: {trajectories_from: my_proxy, budget_tokens: 2000000}",
-    "subset.clusters": "subset: {trajectories_from: my_proxy, clusters: embeddings, budget: 0.1}",
+    "subset.features": "subset: {trajectories_from: my_proxy, features: shape, budget: 0.1}",
+    "subset.pick": "subset: {trajectories_from: my_proxy, pick: stable, budget: 0.1}",
+    "subset.source_exponent": "subset: {trajectories_from: my_proxy, source_exponent: 0.5, budget: 0.1}",
+    "subset.source_weight": (
+        "subset: {trajectories_from: my_proxy, source_exponent: 0.5, source_weight: fall, budget: 0.1}"
+    ),
+    "subset.cluster_exponent": "subset: {trajectories_from: my_proxy, cluster_exponent: 0.5, budget: 0.1}",
     "subset.min_slope": (
         "subset: {trajectories_from: my_proxy, method: prune_then_select, min_slope: 0.05, budget: 0.1}"
     ),
@@ -83,6 +88,7 @@ EXAMPLES = {
     ),
     "subset.include": "subset: {trajectories_from: my_proxy, budget: 1000, include: checked_by_hand.txt}",
     "subset.exclude": "subset: {trajectories_from: my_proxy, budget: 1000, exclude: never_learnt.txt}",
+    "subset.drop": "subset: {trajectories_from: my_proxy, budget: 1000, drop: [never_learnt, identical]}",
     "subset.deduplicate": "subset: {trajectories_from: my_proxy, budget: 1000, deduplicate: exact}",
     "subset.decontaminate": (
         "subset: {trajectories_from: my_proxy, budget: 1000, decontaminate: [gsm8k.jsonl]}"

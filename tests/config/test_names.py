@@ -12,7 +12,9 @@ from utils.data.export.stacks import STACKS
 from utils.data.formats import FORMATS
 from utils.data.templates import TEMPLATES
 from utils.evaluation.questions.files import MATH_SETS
+from utils.selection.methods.features import OF_LOSSES
 from utils.selection.methods.kmeans import INIT_METHODS
+from utils.selection.methods.pick import PICKS
 from utils.selection.methods.table import METHODS
 
 TABLES = {
@@ -21,6 +23,8 @@ TABLES = {
     "PromptTemplate": [*TEMPLATES, "chat"],
     "ExportTarget": STACKS,
     "SelectionPreset": SELECTION_PRESETS,
+    "Features": [*OF_LOSSES, "embeddings"],
+    "Pick": PICKS,
     "KMeansInit": INIT_METHODS,
     "KeptScore": KEPT,
     "PaperSet": MATH_SETS,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -244,6 +245,26 @@ def difference_of(comparison: Comparison, arm: str, measure: str, *question_sets
                 if (difference.arm, difference.measure) == (arm, measure)
                 and difference.question_sets == list(question_sets)]  # fmt: skip
     return match
+
+
+def test_proxies_that_differ_in_their_seed_alone_make_one_arm(evaluated):
+    """And such as differ in anything else, or in the checkpoints that are used, do not."""
+    for seed, size in ((1, "small"), (2, "small"), (3, "large")):
+        evaluated(f"proxy_{seed}", None, seed, 9, 0, num_rows=1000, model=size)
+        write_json(RunPaths(f"proxy_{seed}").trajectories_manifest, TRAJECTORIES)
+
+    def chosen_by(proxy: int, steps: list[int] | None = None) -> str:
+        trajectories = {"trajectories": f"hash of {proxy} {steps}"}
+        name = f"s2l_{proxy}_{steps}".replace("[", "").replace("]", "")
+        evaluated(name, "s2l", min(proxy, 2), 0.5, 0.6, subset=trajectories)
+        subset = {"trajectories_from": f"proxy_{proxy}", "steps": steps}
+        RunPaths(name).config.write_text(yaml.safe_dump({"run_name": name, "subset": subset}))
+        return name
+
+    comparison = compare([chosen_by(1), chosen_by(2), chosen_by(3), chosen_by(1, [2])])
+    assert [arm.runs for arm in comparison.arms] == [
+        ["s2l_1_None", "s2l_2_None"], ["s2l_3_None"], ["s2l_1_2"],
+    ]  # fmt: skip
 
 
 def test_the_seeds_of_an_arm_belong_together(evaluated):

@@ -25,7 +25,7 @@ from utils.artifacts.manifests import write_config
 from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
 from utils.artifacts.subsets import SubsetManifest, read_composition
 from utils.artifacts.trainings import TrainingManifest
-from utils.config.experiment import CONTROLLED, load_experiment, replaced_keys, runs_of
+from utils.config.experiment import CONTROLLED, load_experiment, of_seed, replaced_keys, runs_of
 from utils.config.load import load_config
 from utils.config.schema import SubsetConfig
 from utils.experiments.plan import NOT_BEGUN, ExperimentPlan, PlannedRun, RunState, plan_experiment
@@ -75,6 +75,8 @@ def test_each_shipped_experiment_names_runs_that_can_be_made(path):
     arms = load_experiment(path)
     runs = runs_of(arms)
     references = {load_config(reference)[0].run_name for reference in (arms.proxy, *arms.references)}
+    if arms.proxy_per_seed:
+        references = {of_seed(reference, seed) for reference in references for seed in arms.seeds}
     for run in runs:
         if run.config.subset is not None:
             assert run.config.subset.trajectories_from in references, (
@@ -192,7 +194,7 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
             {"methods": ["k_center", "facility_location"]},
             "k_center, facility_location: needs the embeddings of proxy",
         ),
-        ({"methods": {"s2l": {"clusters": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
+        ({"methods": {"s2l": {"features": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
         ({"methods": ["high_learnability"]}, "set score_base_model: true"),
     ],
 )

@@ -91,6 +91,57 @@ def candidates_of(
     )
 
 
+# Kinds of trajectories
+
+
+def write_kinds(place: Path) -> dict[str, list[int]]:
+    """Losses that fall, but for a few rows of each kind. Returns: kind -> its rows."""
+    losses_NT = np.linspace(4, 5, NUM_ROWS)[:, None] * np.array([1, 0.7, 0.5])
+    losses_NT[[3, 50, 77]] = 4
+    losses_NT[[77]] += 0.1
+    losses_NT[[8, 9]] = [[4, 2, 3.5], [4, 1, 3]]
+    np.savez(place / "losses.npz", losses=losses_NT.astype(np.float32))
+    return {"never_learnt": [3, 50, 77], "forgotten": [8, 9], "identical": [50]}
+
+
+@pytest.mark.parametrize("method", ["s2l", "random"])
+def test_rows_of_dropped_kinds_are_never_chosen_and_are_counted(place, capsys, method):
+    kinds = write_kinds(place)
+    everything = chosen(place, "all", budget=1.0, method=method)
+    assert len(everything) == NUM_ROWS
+    rows = chosen(place, "some", budget=1.0, method=method, drop=list(kinds))
+    assert sorted(set(range(NUM_ROWS)) - set(rows.tolist())) == [3, 8, 9, 50, 77]
+    assert "note: 3 rows never_learnt: not selectable (subset.drop)" in capsys.readouterr().err
+    manifest = read_subset(RunPaths("some").subset).manifest
+    assert manifest.dropped == {"never_learnt": 3, "forgotten": 2, "identical": 1}
+    assert manifest.inputs["drop"] == ["forgotten", "identical", "never_learnt"]
+    assert read_subset(RunPaths("all").subset).manifest.dropped is None
+
+
+def test_dropping_kinds_is_leaving_out_what_inspect_exports(place):
+    rows = write_kinds(place)["never_learnt"]
+    (place / "out.txt").write_text("".join(f"{row}\n" for row in rows))
+    by_kind = chosen(place, "by_kind", drop=["never_learnt"])
+    assert np.array_equal(by_kind, chosen(place, "by_list", exclude=str(place / "out.txt")))
+
+
+def test_a_row_that_must_be_in_and_is_of_a_dropped_kind_is_refused(place):
+    write_kinds(place)
+    (place / "in.txt").write_text("4\n50\n")
+    with pytest.raises(ValueError, match=r"subset.include and subset.drop \(never_learnt\).*row 50"):
+        chosen(place, include=str(place / "in.txt"), drop=["never_learnt"])
+
+
+def test_rows_that_were_chosen_stay_whatever_their_kind_becomes(place):
+    write_kinds(place)
+    old = chosen(place, "old", drop=["forgotten"], budget=180)
+    write_pool(place, NUM_ROWS + 20)
+    losses_NT = np.load(place / "losses.npz")["losses"]
+    np.savez(place / "losses.npz", losses=np.concatenate([losses_NT, losses_NT[:20] + 1]))
+    new = chosen(place, "new", drop=["forgotten", "never_learnt"], extend="old", budget=190)
+    assert set(old) < set(new)
+
+
 # Several budgets
 
 
@@ -429,6 +480,18 @@ def test_a_new_source_is_clustered_by_itself(place):
     clusters_N = np.load(RunPaths("new").subset / "clusters.npy")
     num_old = len(np.load(RunPaths("old").subset / "centroids.npy"))
     assert np.all(clusters_N[280:] >= num_old) and np.all(clusters_N[:280] < num_old)
+
+
+@pytest.mark.parametrize("features", ["shape", "reductions", "whitened"])
+def test_features_of_old_rows_stay_what_they_were_and_new_rows_join_their_clusters(place, features):
+    old = chosen(place, "old", features=features)
+    clusters_M = np.load(RunPaths("old").subset / "clusters.npy")
+    grow(place, shift=1)
+    new = chosen(place, "new", features=features, extend="old", budget=110)
+    clusters_N = np.load(RunPaths("new").subset / "clusters.npy")
+    assert set(old) < set(new) and np.array_equal(clusters_N[: len(clusters_M)], clusters_M)
+    with pytest.raises(ValueError, match=f"features: there '{features}', now nothing"):
+        chosen(place, "other", extend="old", budget=110)
 
 
 @pytest.mark.parametrize("method", ["random", "longest"])

@@ -36,6 +36,7 @@ class SubsetManifest(PoolManifest):
         num_excluded: rows of the pool without instruction or response.
         num_unscorable: rows of the pool without a loss at some checkpoint.
         unscorable_rows: the numbers of these, ascending.
+        dropped: kind -> rows of the pool that `subset.drop` left out, None where it names no kind.
         data: the `pool_record` of the pool, None where the rows have no texts.
         trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does
             not say). None without losses.
@@ -59,12 +60,23 @@ class SubsetManifest(PoolManifest):
     num_excluded: int
     num_unscorable: int
     unscorable_rows: list[int]
+    dropped: dict[str, int] | None = None
     data: dict[str, Any] | None = None
     trajectories: dict[str, Any] | None
     clustering: dict[str, Any] | None = None
     needs_trajectories: bool = True
     seconds: dict[str, float]
     provenance: Provenance
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Subsets that were made when `features` was called `clusters` are those of today."""
+        inputs = values.get("inputs")
+        if not isinstance(inputs, dict) or "clusters" not in inputs:
+            return values
+        others = {name: value for name, value in inputs.items() if name != "clusters"}
+        features = {} if inputs["clusters"] == "trajectories" else {"features": inputs["clusters"]}
+        return {**values, "inputs": {**others, **features}}
 
     @property
     def method(self) -> str:

@@ -279,12 +279,23 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
     for run in runs:
-        if run.config.data != proxy.data:
+        if _rows_of(run.config) != _rows_of(proxy):
             raise ValueError(
                 f"the proxy ({experiment.proxy}) and the target ({experiment.target}) read other pools: "
-                f"found {proxy.data} and {run.config.data}, expected the same `data` section in both"
+                f"found {proxy.data} and {run.config.data}, expected the same rows in both"
             )
     return runs
+
+
+def _rows_of(config: RunConfig) -> dict[str, Any]:
+    """Which rows a run reads. How a model is shown them may differ: a proxy may know no chat template."""
+    return config.data_section.model_dump(exclude={"template", "max_length", "score_turns", "score_roles"})
+
+
+def run_name_of(experiment: ExperimentConfig, label: str, budget: int | float | None, seed: int) -> str:
+    """<name>_<label>_<budget>_seed<seed>. Args: budget: None for the whole pool."""
+    size = [] if budget is None else [str(budget)]
+    return "_".join([experiment.name, label, *size, f"seed{seed}"])
 
 
 def of_seed(reference: str, seed: int) -> str:
@@ -313,9 +324,7 @@ def _overrides(
         seed: of the run.
         subset: the settings of its subset that those of the method win over.
     """
-    size = [] if budget is None else [str(budget)]
-    name = "_".join([experiment.name, label, *size, f"seed{seed}"])
-    values: dict[str, Any] = {"run_name": name, "seed": seed}
+    values: dict[str, Any] = {"run_name": run_name_of(experiment, label, budget, seed), "seed": seed}
     if budget is None:
         values |= {key: value for key, value in experiment.settings.items() if not key.startswith("subset.")}
         values["subset"] = None

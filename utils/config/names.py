@@ -27,14 +27,17 @@ PromptTemplate = Literal["alpaca", "plain", "radiology", "chat"]
 Speaker = Literal["assistant", "tool_call", "tool", "user", "system"]
 ExportTarget = Literal["trl", "axolotl", "llama_factory", "openai", "parquet"]  # stacks that read a subset
 SelectionPreset = Literal["released", "paper"]
+Features = Literal["losses", "shape", "reductions", "whitened", "embeddings"]  # what is clustered
+Pick = Literal["random", "stable", "brittle"]  # which rows of a cluster come first
 KMeansInit = Literal["random", "kmeans++"]
 KeptScore = Literal["confidence", "embeddings"]  # what scoring keeps besides the losses
-TrajectoryKind = Literal["never_learnt", "forgotten", "known", "identical", "unscorable"]
+DroppedKind = Literal["never_learnt", "forgotten", "known", "identical"]
+TrajectoryKind = Literal[DroppedKind, "unscorable"]
 # Sets of questions that the paper scores, read by its rules. A benchmark may have any other name.
 PaperSet = Literal["gsm8k", "math", "numglue", "svamp", "mathematics", "simuleq"]
 
 # Keys of `subset` that bound a choice.
-LIMITS = ("include", "exclude", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
+LIMITS = ("include", "exclude", "drop", "deduplicate", "decontaminate", "min_per_source", "max_per_source")
 T = TypeVar("T")
 _NUM_SHOWN = 20  # known names in a message
 

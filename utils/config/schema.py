@@ -12,9 +12,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from ..terminal import first_of
 from .names import (
     DataFormat,
+    DroppedKind,
+    Features,
     KeptScore,
     KMeansInit,
     PaperSet,
+    Pick,
     PromptTemplate,
     SelectionMethod,
     SelectionPreset,
@@ -343,14 +346,40 @@ class SubsetConfig(Section):
     budget_tokens: PositiveInt | None = Field(
         default=None, description="instead of budget: as many rows as fit into this many response tokens"
     )
-    num_clusters: PositiveInt | None = Field(
+    num_clusters: PositiveInt | Literal["auto"] | None = Field(
         default=None,
-        description="of each source (or of the pool) at most; default: a hundredth of the rows "
-        "of the largest source (or of the pool), at least 1 and at most 100, whatever the budget",
+        description="of each source (or of the pool) at most; auto: the most that agree between seeds; "
+        "default: a hundredth of the rows of the largest source (or of the pool), 1 to 100, "
+        "whatever the budget",
     )
-    clusters: Literal["trajectories", "embeddings"] = Field(
-        default="trajectories",
-        description="what is clustered: losses, or the last checkpoint's mean response embeddings",
+    features: Features = Field(
+        default="losses",
+        description="what is clustered; shape: losses less the row's own mean; reductions: by what share "
+        "of itself a loss falls from checkpoint to checkpoint; whitened: losses, the columns decorrelated "
+        "over the pool; embeddings: mean response embeddings of the last checkpoint",
+    )
+    pick: Pick = Field(
+        default="random",
+        description="which rows of a cluster come first; stable: whose loss moves least from checkpoint to "
+        "checkpoint; brittle: whose last loss is farthest from the first",
+    )
+    source_exponent: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="a source's share of the budget goes with its source_weight to this power; "
+        "0: even shares, 1: in proportion; a source that is spent hands on the rest",
+    )
+    source_weight: Literal["rows", "fall"] = Field(
+        default="rows",
+        description="of a source; fall: by how much its losses fall from the first checkpoint to the last, "
+        "on average",
+    )
+    cluster_exponent: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="a cluster's share of what its source gives goes with its rows to this power",
     )
     min_slope: float = Field(
         default=0.02,
@@ -370,6 +399,10 @@ class SubsetConfig(Section):
         description="rows that must be in: a .npy or .txt of row numbers, or a column of true and false",
     )
     exclude: Text | None = Field(default=None, description="rows that must be out, given in the same way")
+    drop: list[DroppedKind] = Field(
+        default_factory=list,
+        description="rows of these kinds are out, as --inspect finds them: [never_learnt], for example",
+    )
     deduplicate: Literal["none", "exact"] = Field(
         default="none", description="exact: of rows with the same response only the first can be chosen"
     )
@@ -401,7 +434,7 @@ class SubsetConfig(Section):
         # An unknown preset is refused as such. Without the keys of some preset, each of them would be
         # called missing besides.
         preset = SELECTION_PRESETS.get(str(value.get("preset")), SELECTION_PRESETS["released"])
-        return {**preset, **value}
+        return {**preset, **_with_features(value)}
 
     @model_validator(mode="after")
     def _one_budget(self) -> "SubsetConfig":
@@ -411,6 +444,15 @@ class SubsetConfig(Section):
                 "keep one of them"
             )
         return self
+
+
+def _with_features(subset: dict[str, Any]) -> dict[str, Any]:
+    """`clusters`, as earlier versions called it, as `features`."""
+    named = {"trajectories": "losses", "embeddings": "embeddings"}
+    if "features" in subset or subset.get("clusters") not in list(named):
+        return subset
+    others = {name: value for name, value in subset.items() if name != "clusters"}
+    return {**others, "features": named[subset["clusters"]]}
 
 
 class TrackingConfig(Section):

@@ -129,7 +129,7 @@ class EvaluatedRun:
             of_subset = self.training.subset or {}
             key["subset"] = {name: value for name, value in of_subset.items() if name != "seed"}
             if self.proxy is not None:  # then not by its losses, which another seed makes others
-                key["subset"]["trajectories"] = self.proxy
+                key["subset"]["trajectories"] = [self.proxy, self.config_of_subset.get("steps")]
         return json.dumps([self.step, self.measurement, key], sort_keys=True)
 
     @property

@@ -20,6 +20,9 @@ from .methods.table import METHODS
 # it says how many.
 DERIVED = "a hundredth of the rows of the largest source, or of the pool; 1 to 100"
 
+# Settings that subsets of before did not have. They were made by the defaults, which are not recorded.
+_LATER = ("features", "pick", "source_exponent", "source_weight", "cluster_exponent")
+
 
 def subset_inputs(
     config: RunConfig, pool: Rows, trajectories: str | None, extended: Subset | None
@@ -37,7 +40,12 @@ def subset_inputs(
         "method": subset.method,
         "seed": config.seed,
         **({"revision": method.revision} if method.revision > 1 else {}),
-        **{name: getattr(subset, name) for name in method.settings},
+        **{
+            name: value
+            for name in method.settings
+            if (value := getattr(subset, name)) != SubsetConfig.model_fields[name].default
+            or name not in _LATER
+        },
         **(
             {"num_clusters": DERIVED}
             if "num_clusters" in method.settings and subset.num_clusters is None
@@ -65,12 +73,12 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
     beginning = inputs["pool"]
     if config.data is not None:
         beginning = Pool(config.data.model_copy(update={"limit": num_old})).fingerprint
-    names = {"method", "seed", *METHODS[subset.method].settings} & recorded.keys()
+    names = {"method", "seed", *METHODS[subset.method].settings} & (recorded.keys() | inputs.keys())
     check_inputs(
         manifest_in(named_subset(subset.extend or "")),
-        {name: recorded[name] for name in names}
+        {name: recorded.get(name) for name in names}
         | ({} if config.data is None else {"pool": extended.manifest.pool}),
-        {name: inputs[name] for name in names} | ({} if config.data is None else {"pool": beginning}),
+        {name: inputs.get(name) for name in names} | ({} if config.data is None else {"pool": beginning}),
         f"To extend it (subset.extend), the first {num_old:,} rows and the settings must be the same.",
     )
 

@@ -9,7 +9,7 @@ Legend: N examples of the pool, n candidates, S sources.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ import numpy as np
 from ..artifacts.checksums import checksum
 from ..artifacts.subsets import CONTAMINATION
 from ..config.names import LIMITS, look_up
+from ..config.names import TrajectoryKind as Kind
 from ..config.schema import SubsetConfig
 from ..data.rows import Rows
 from ..reading import check_kind, load_npy, read_text
-from ..terminal import one_line
+from ..terminal import counted, one_line
 from .candidates import Candidates
 from .contamination import find_contamination
 from .groups import count_by_number
@@ -42,6 +43,7 @@ class ListedRows:
         remarks: for the user.
         reports: name -> JSON file to lie beside the subset.
         counts: setting -> rows that it names.
+        dropped: kind -> those of `barred` that are out for being of it.
     """
 
     included: np.ndarray
@@ -49,13 +51,17 @@ class ListedRows:
     remarks: list[str] = field(default_factory=list)
     reports: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    dropped: dict[Kind, np.ndarray] = field(default_factory=dict)
 
 
-def list_rows(subset: SubsetConfig, pool: Rows, kept: np.ndarray | None = None) -> ListedRows:
+def list_rows(
+    subset: SubsetConfig, pool: Rows, kept: np.ndarray | None, rows_of_kind: Mapping[Kind, np.ndarray]
+) -> ListedRows:
     """The rows that the settings name one by one.
 
     Args:
-        kept: rows of a subset that is extended. They must be in too.
+        kept: rows of a subset that is extended. They must be in too, and are not dropped for their kind.
+        rows_of_kind: ascending, of each kind of `subset.drop`.
 
     Raises: FileNotFoundError, or ValueError for files that are not row numbers or two settings in conflict.
     """
@@ -65,10 +71,18 @@ def list_rows(subset: SubsetConfig, pool: Rows, kept: np.ndarray | None = None) 
         included = np.union1d(included, kept)
     barred = _read_rows(subset.exclude, "exclude", pool)
     counts["exclude"] = len(barred)
-    remarks: list[str] = []
-    reports: dict[str, Any] = {}
     in_name = "include" if kept is None else "include or subset.extend"
     _refuse_both(in_name, included, "exclude", barred)
+    remarks: list[str] = []
+    dropped: dict[Kind, np.ndarray] = {}
+    for kind, rows in rows_of_kind.items():
+        dropped[kind] = rows if kept is None else np.setdiff1d(rows, kept)
+        _refuse_both("include", included, f"drop ({kind})", dropped[kind])
+        barred = np.union1d(barred, dropped[kind])
+        remarks.append(f"{counted(len(dropped[kind]), 'row')} {kind}: not selectable (subset.drop)")
+    if dropped:
+        counts["drop"] = len(np.unique(np.concatenate(list(dropped.values()))))
+    reports: dict[str, Any] = {}
     if subset.decontaminate:
         _check_texts(pool, "decontaminate")
         hits = find_contamination(pool, subset.decontaminate)
@@ -78,7 +92,7 @@ def list_rows(subset: SubsetConfig, pool: Rows, kept: np.ndarray | None = None) 
         reports[CONTAMINATION] = hits
         rows = f"are not selectable: {listed(contaminated)}" if hits else "would not be selectable"
         remarks.append(f"{len(hits):,} rows contain benchmark questions and {rows}")
-    return ListedRows(included, barred, remarks, reports, counts)
+    return ListedRows(included, barred, remarks, reports, counts, dropped)
 
 
 def without_duplicates(candidates: Candidates, pool: Rows) -> Candidates:
@@ -115,6 +129,8 @@ def constraint_inputs(subset: SubsetConfig) -> dict[str, Any]:
             continue
         if name in ("include", "exclude") and value.endswith((".npy", ".txt")):
             value = _sha256(value, name)
+        elif name == "drop":
+            value = sorted(set(value))
         elif name == "decontaminate":
             value = [_sha256(file, name) for file in value]
         inputs[name] = value

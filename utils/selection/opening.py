@@ -1,5 +1,7 @@
 """Open what a subset is chosen from: the pool, the losses, and the rows that may be chosen."""
 
+import numpy as np
+
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.imported import SUFFIXES
 from ..artifacts.trajectories.read import Trajectories, are_made_elsewhere, read_trajectories
@@ -8,8 +10,9 @@ from ..data.numbered_rows import NumberedRows
 from ..data.rows import Rows
 from ..data.settings import read_pool
 from .candidates import Candidates, find_candidates
+from .kinds import Kind, sort_rows
 from .limits import ListedRows, list_rows, without_duplicates
-from .methods.table import Method
+from .methods.table import Method, shares_by_source
 
 
 def open_pool(config: RunConfig) -> Rows:
@@ -45,6 +48,10 @@ def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | 
 def who_needs_trajectories(subset: SubsetConfig, method: Method) -> str | None:
     if method.needs_trajectories:
         return f"method {subset.method}"
+    if shares_by_source(subset, method) and subset.source_exponent and subset.source_weight == "fall":
+        return "subset.source_weight fall"
+    if subset.drop:
+        return "subset.drop"
     return None if subset.budget_tokens is None else "subset.budget_tokens"
 
 
@@ -55,7 +62,8 @@ def find_selectable(
     extended: Subset | None,
 ) -> tuple[Candidates, ListedRows, list[str]]:
     """The selectable rows, those that the settings name one by one, and remarks for the user."""
-    listed = list_rows(subset, pool, None if extended is None else extended.indices)
+    kept = None if extended is None else extended.indices
+    listed = list_rows(subset, pool, kept, _rows_of_kind(subset, pool, trajectories))
     candidates, remarks = find_candidates(pool, trajectories, listed.barred, listed.included)
     remarks += listed.remarks
     if subset.deduplicate == "exact":
@@ -64,6 +72,19 @@ def find_selectable(
         num_repeated = num_before - len(candidates.rows)
         remarks.append(f"{num_repeated:,} rows repeat the response of an earlier row: not selectable")
     return candidates, listed, remarks
+
+
+def _rows_of_kind(
+    subset: SubsetConfig, pool: Rows, trajectories: Trajectories | None
+) -> dict[Kind, np.ndarray]:
+    """Kind -> rows that `subset.drop` leaves out for being of it, as --inspect finds them.
+
+    None before the losses are there.
+    """
+    if not subset.drop or trajectories is None:
+        return {}
+    found = sort_rows(find_candidates(pool, trajectories)[0]).rows
+    return {kind: found[kind] for kind in subset.drop}
 
 
 def open_candidates(config: RunConfig) -> tuple[Rows, Candidates]:

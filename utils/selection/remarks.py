@@ -7,7 +7,7 @@ from ..config.names import LIMITS
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.rows import Rows
 from ..terminal import counted, first_of
-from .methods.table import Method
+from .methods.table import Method, shares_by_source
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
@@ -16,6 +16,10 @@ def settings_remarks(config: RunConfig, method: Method) -> list[str]:
     """Which settings of the subset the method does not use."""
     subset = config.subset_section
     used = {"trajectories_from", "method", "budget", "budget_tokens", "extend", *LIMITS, *method.settings}
+    if not shares_by_source(subset, method):
+        used -= {"source_exponent", "source_weight"}
+    elif subset.source_exponent == 0:
+        used.discard("source_weight")
     if subset.trajectories_from is not None:
         used.add("steps")
     if config.data is None:
@@ -25,8 +29,7 @@ def settings_remarks(config: RunConfig, method: Method) -> list[str]:
 
 def sources_remarks(config: RunConfig, method: Method, pool: Rows) -> list[str]:
     """What may not be meant of the sources that the budget is to be shared out over."""
-    by_source = method.by_source or ("per_source" in method.settings and config.subset_section.per_source)
-    if not by_source:
+    if not shares_by_source(config.subset_section, method):
         return []
     where = (
         f"data.source_column: {config.data.source_column!r}"

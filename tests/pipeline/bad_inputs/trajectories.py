@@ -176,7 +176,7 @@ OF_A_RUN = {
     "subset.method=lowest_max_probability": "trajectories.also=[confidence]",
     "subset.method=facility_location": "trajectories.also=[embeddings]",
     "subset.method=k_center": "trajectories.also=[embeddings]",
-    "subset.clusters=embeddings": "trajectories.also=[embeddings]",
+    "subset.features=embeddings": "trajectories.also=[embeddings]",
     "data.limit=20": "res/proxy/trajectories holds losses of 40 examples, but the pool pool.jsonl has 20",
     "data.columns.output=source": "res/proxy/trajectories was made from another pool than pool.jsonl",
 }

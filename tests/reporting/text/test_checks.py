@@ -24,8 +24,9 @@ from utils.selection.checks.explain import (
     Reason,
     Standing,
 )
-from utils.selection.checks.inspection import KINDS, Case, Inspection, Kind, RowsOfKind
+from utils.selection.checks.inspection import Case, Inspection, RowsOfKind
 from utils.selection.checks.stability import Agreement, Stability
+from utils.selection.kinds import KINDS, Kind
 from utils.terminal import WIDTH
 
 LOSSES_T = np.array([3.0, 2.0, 1.0], np.float32)
@@ -37,7 +38,7 @@ CHOSEN = Explanation(
     source="books",
     example=Example("Why?\n" * 20, "Because\x1b[31m.", "A sky."),
     settings=SubsetConfig.model_validate({}),
-    reason="random order",
+    reason="order of the group",
     standing=Standing(Group("cluster", "12"), np.arange(40), taken=5, place=3),
     quotas=Quotas(chosen=60, selectable=298, chosen_of_source=20, selectable_of_source=99),
     losses=Losses(

@@ -75,14 +75,15 @@ def explained(
 
 
 @pytest.mark.parametrize("method", ["s2l", "random", "random_per_source"])
-@pytest.mark.parametrize("preset", ["released", "paper"])
-def test_the_first_places_of_each_group_are_the_rows_on_disk(pool, method, preset):
-    candidates, _, choice = choose(pool, method, preset=preset)
+@pytest.mark.parametrize(
+    ("preset", "pick"), [("released", "random"), ("paper", "random"), ("paper", "stable")]
+)
+def test_the_first_places_of_each_group_are_the_rows_on_disk(pool, method, preset, pick):
+    candidates, subset, choice = choose(pool, method, preset=preset, pick=pick)
     made = made_of(pool, candidates, choice)
     chosen = set(choice.rows.tolist())
     for row in candidates.rows.tolist():
-        by_source = METHODS[method].by_source
-        standing = standing_of(row, made, by_source, SEED)
+        standing = standing_of(row, made, subset, SEED)
         assert standing.taken == len(chosen & set(standing.members.tolist()))
         assert (standing.place <= standing.taken) == (row in chosen)
         assert row in standing.members
@@ -98,7 +99,7 @@ def test_quotas_and_place_are_as_they_are(pool):
     found = explained(row, pool, candidates, subset, choice)
     cluster = choice.clusters_N[row]
     source = pool.source_codes[row]
-    assert found.is_chosen and found.reason == "random order"
+    assert found.is_chosen and found.reason == "order of the group"
     assert found.standing is not None and found.standing.group == Group("cluster", str(cluster))
     assert len(found.standing.members) == np.count_nonzero(choice.clusters_N == cluster)
     assert found.quotas == Quotas(
@@ -145,7 +146,7 @@ def test_a_source_that_is_called_like_a_cluster_is_none(tmp_path):
     choice = METHODS["random_per_source"].choose(candidates, subset, 4, SEED)
     found = explained(0, pool, candidates, subset, choice)
     assert found.standing is not None and found.standing.group == Group("source", "cluster 3")
-    assert found.reason == "random order"
+    assert found.reason == "order of the group"
 
 
 def test_a_method_with_a_score_of_its_own_is_not_explained_by_the_random_order(pool):

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.artifacts.trajectories.read import Trajectories
+from utils.selection import kinds
 from utils.selection.candidates import Candidates
-from utils.selection.checks import inspection
-from utils.selection.checks.inspection import export_rows, sort_rows
+from utils.selection.checks.inspection import export_rows
+from utils.selection.kinds import sort_rows
 
 nan = float("nan")
 
@@ -80,7 +81,7 @@ def test_pieces_do_not_matter_and_identical_is_what_comparing_all_rows_says(loss
     losses_NT = np.array([*losses, [1.0, 2.0, 3.0]], np.float32)
     whole = kinds_of(losses_NT)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inspection, "_ROWS_AT_ONCE", rows_at_once)
+        patch.setattr(kinds, "_ROWS_AT_ONCE", rows_at_once)
         assert kinds_of(losses_NT) == whole
     brute_force = [
         row
@@ -93,7 +94,7 @@ def test_pieces_do_not_matter_and_identical_is_what_comparing_all_rows_says(loss
 
 
 def test_equal_hashes_alone_do_not_make_rows_identical(monkeypatch):
-    monkeypatch.setattr(inspection, "_hash_rows", lambda losses_mT: np.zeros(len(losses_mT), np.uint64))
+    monkeypatch.setattr(kinds, "_hash_rows", lambda losses_mT: np.zeros(len(losses_mT), np.uint64))
     assert kinds_of([[3, 1], [2, 1], [3, 1]])["identical"] == [2]
 
 

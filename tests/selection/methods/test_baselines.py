@@ -245,7 +245,7 @@ def test_clusters_of_embeddings_go_by_direction(scores):
     save_array(
         RunPaths("proxy").trajectories / "checkpoint-1000.embeddings.npy", directions.astype(np.float16)
     )
-    subset = SubsetConfig.model_validate({"preset": "paper", "clusters": "embeddings", "num_clusters": 4})
+    subset = SubsetConfig.model_validate({"preset": "paper", "features": "embeddings", "num_clusters": 4})
     choice = METHODS["s2l"].choose(candidates(), subset, 8, 0)
     assert choice.clusters_N.tolist() == (np.arange(NUM_ROWS) % 4).tolist()
     assert sorted(np.bincount(choice.rows % 4).tolist()) == [2, 2, 2, 2]

@@ -85,7 +85,7 @@ def test_several_restarts_count_by_their_tightest_result():
 def test_a_subset_is_identified_by_all_that_its_clusters_depend_on():
     recorded = METHODS["s2l"].settings
     assert {field.name for field in fields(KMeansSettings)} <= set(recorded)
-    assert set(METHODS["prune_then_select"].settings) >= set(recorded) - {"clusters"}
+    assert set(METHODS["prune_then_select"].settings) >= set(recorded) - {"features"}
 
 
 def test_global_state_is_left_as_it_was(monkeypatch):

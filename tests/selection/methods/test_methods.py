@@ -19,13 +19,13 @@ from utils.config.schema import SELECTION_PRESETS, SubsetConfig
 from utils.selection.candidates import Candidates
 from utils.selection.groups import Groups
 from utils.selection.methods.random_order import (
-    in_random_order,
-    put_in_random_order,
+    in_key_order,
+    put_in_key_order,
     random_keys,
     sample_positions,
 )
-from utils.selection.methods.s2l import take_turns
 from utils.selection.methods.table import METHODS
+from utils.selection.methods.turns import take_turns
 
 
 def candidates_of(sources: list[int], seed: int = 0, num_checkpoints: int = 4) -> Candidates:
@@ -70,7 +70,7 @@ def groups_of(sizes: list[int], seed: int = 0) -> tuple[Groups, np.ndarray]:
     """Groups of these sizes, each in the random order of its keys; the keys."""
     keys = random_keys(seed, sum(sizes))
     groups = Groups(np.arange(sum(sizes)), np.cumsum([0, *sizes]))
-    put_in_random_order(groups, keys)
+    put_in_key_order(groups, keys)
     return groups, keys
 
 
@@ -165,7 +165,7 @@ def test_every_row_is_as_likely_as_any_other():
     quota = 3
     counts = np.zeros(num_rows, int)
     for seed in range(num_seeds):
-        counts[in_random_order(np.arange(num_rows), random_keys(seed, num_rows))[:quota]] += 1
+        counts[in_key_order(np.arange(num_rows), random_keys(seed, num_rows))[:quota]] += 1
     # Binomial(2000, 0.3): mean 600, standard deviation 20.5; five of them.
     assert np.all(np.abs(counts - num_seeds * quota / num_rows) < 103), counts
 
@@ -174,7 +174,7 @@ def test_every_row_is_as_likely_as_any_other():
 def test_groups_of_one_row_each_are_served_like_a_single_group(num_rows, seed):
     keys = random_keys(seed, num_rows)
     singles = Groups(np.arange(num_rows), np.arange(num_rows + 1))
-    whole = in_random_order(np.arange(num_rows), keys)
+    whole = in_key_order(np.arange(num_rows), keys)
     assert np.array_equal(take_turns(singles, keys, num_rows), whole)
 
 
@@ -184,10 +184,10 @@ def test_groups_are_ordered_together_as_each_by_itself(sizes, seed, rows_togethe
     # Keys that agree in their high bits, as some of a hundred million rows do.
     keys = (keys & np.uint64(3 << 62)) | np.random.default_rng(seed).permutation(sum(sizes)).astype(np.uint64)
     groups = Groups(np.arange(sum(sizes)), np.cumsum([0, *sizes]))
-    each = [in_random_order(groups[number].copy(), keys) for number in range(len(sizes))]
+    each = [in_key_order(groups[number].copy(), keys) for number in range(len(sizes))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("utils.selection.groups._ROWS_TOGETHER", rows_together)
-        put_in_random_order(groups, keys)
+        put_in_key_order(groups, keys)
     assert np.array_equal(groups.position_n, np.concatenate(each))
 
 

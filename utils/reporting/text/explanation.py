@@ -13,18 +13,19 @@ from .drawing import Scale, band_line, sparkline
 if TYPE_CHECKING:
     from ...selection.checks.explain import Explanation, Group, GroupLosses, Losses, Neighbour, Reason
 
-# Of these the first five say why a row is not selectable.
+# Of these the first six say why a row is not selectable.
 REASONS: "dict[Reason, str]" = {
     "no text": "it is not selectable: it has no instruction or no response (data.invalid_rows: drop)",
     "benchmark question": "it is not selectable: it contains a benchmark question (subset.decontaminate)",
     "excluded": "it is not selectable: subset.exclude names it",
+    "dropped kind": "it is not selectable: subset.drop leaves out its kind (--inspect says which it is)",
     "no loss": "it is not selectable: it has no loss (NaN) at some checkpoint",
     "repeated response": "it is not selectable: an earlier row has the same response (subset.deduplicate)",
     "required": "it has to be in (subset.include, or subset.extend)",
     "pruned": "its loss falls by less than {min_slope:g} nats per checkpoint (subset.min_slope): pruned",
     "score of the method": "method {method} ranks rows by a score of its own, and {took} this one",
     "limits of sources": (
-        "it is number {place:,} in the random order of {group}, of which {taken:,} are taken, "
+        "it is number {place:,} in the {order} of {group}, of which {taken:,} are taken, "
         "but not in this order: each source has its limits (subset.min_per_source, subset.max_per_source)"
     ),
     "whole group": "{group} is taken whole",
@@ -32,9 +33,14 @@ REASONS: "dict[Reason, str]" = {
         "{group} has {size} rows, and clusters of fewer than {min_cluster_size} get nothing "
         "until all others are spent (subset.min_cluster_size)"
     ),
-    "random order": (
-        "it is number {place:,} in the random order of {group}, of which the first {taken:,} are taken"
+    "order of the group": (
+        "it is number {place:,} in the {order} of {group}, of which the first {taken:,} are taken"
     ),
+}
+_ORDERS = {
+    "random": "random order",
+    "stable": "order of the sum of what the loss moves, the least first,",
+    "brittle": "order of what the loss moves from first to last, the most first,",
 }
 _NUM_TEXT_LINES = 8
 _NUM_PLOTTED_CHECKPOINTS = 24
@@ -85,6 +91,7 @@ def _why(explanation: "Explanation") -> str:
     settings = explanation.settings
     return sentence.format(
         group=_group_name(standing.group),
+        order=_ORDERS[settings.pick if standing.group.kind == "cluster" else "random"],
         size=len(standing.members),
         place=standing.place,
         taken=standing.taken,

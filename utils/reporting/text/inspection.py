@@ -11,7 +11,8 @@ from ...terminal import WIDTH, one_line, spread_evenly, table
 from .drawing import Scale, sparkline
 
 if TYPE_CHECKING:
-    from ...selection.checks.inspection import Case, Export, Inspection, Kind
+    from ...selection.checks.inspection import Case, Export, Inspection
+    from ...selection.kinds import Kind
 
 MEANINGS: "dict[Kind, str]" = {
     "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",

@@ -19,7 +19,8 @@ from ...config.schema import RunConfig, SubsetConfig
 from ...data.formats import Example
 from ..candidates import Candidates, is_in
 from ..methods.kmeans import reproducible_faiss
-from ..methods.random_order import turn_in_random_order
+from ..methods.pick import pick_keys
+from ..methods.random_order import turn_in_key_order
 from ..methods.table import METHODS
 from ..resolve import ExistingSubset, open_subset
 
@@ -32,6 +33,7 @@ Reason = Literal[
     "no text",
     "benchmark question",
     "excluded",
+    "dropped kind",
     "no loss",
     "repeated response",
     # It is selectable:
@@ -41,7 +43,7 @@ Reason = Literal[
     "limits of sources",
     "whole group",
     "small cluster",
-    "random order",
+    "order of the group",
 ]
 
 
@@ -66,7 +68,7 @@ class Standing:
         group: these rows.
         members: integers (m,), their ascending row numbers, the row itself among them.
         taken: how many of them are in the subset: those with the lowest places.
-        place: the row's, counted from 1, in the seeded random order of the members.
+        place: the row's, counted from 1, in the order in which the members are taken.
     """
 
     group: Group
@@ -196,7 +198,7 @@ def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
     pool = made.pool
     standing = None
     if _contains(made.candidates.rows, row):
-        standing = standing_of(row, made, METHODS[settings.method].by_source, seed)
+        standing = standing_of(row, made, settings, seed)
     return Explanation(
         row=row,
         is_chosen=_contains(made.indices, row),
@@ -214,12 +216,12 @@ def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
     )
 
 
-def standing_of(row: int, made: ExistingSubset, by_source: bool, seed: int) -> Standing:
+def standing_of(row: int, made: ExistingSubset, settings: SubsetConfig, seed: int) -> Standing:
     """The rows that this one competes with, and how it stands among them.
 
     Args:
         row: its number, a selectable one.
-        by_source: whether rows that are not clustered compete with those of their source only.
+        settings: of the subset.
     """
     candidates = made.candidates
     position = int(np.searchsorted(candidates.rows, row))
@@ -228,7 +230,7 @@ def standing_of(row: int, made: ExistingSubset, by_source: bool, seed: int) -> S
     if cluster >= 0:
         group = Group("cluster", str(cluster))
         is_member_n = made.clusters_N[candidates.rows] == cluster
-    elif by_source:
+    elif METHODS[settings.method].by_source:  # rows that are not clustered compete there
         group = Group("source", candidates.source_names[source])
         is_member_n = candidates.source_codes_n == source
     else:
@@ -236,17 +238,18 @@ def standing_of(row: int, made: ExistingSubset, by_source: bool, seed: int) -> S
         is_member_n = np.ones(len(candidates.rows), bool)
     position_m = np.flatnonzero(is_member_n)
     place = int(np.searchsorted(position_m, position))
+    key_n = pick_keys(candidates, settings, seed) if cluster >= 0 else candidates.random_keys(seed)
     members = candidates.rows[position_m]
     return Standing(
         group=group,
         members=members,
         taken=int(np.count_nonzero(is_in(members, made.indices))),
-        place=1 + turn_in_random_order(place, position_m, candidates.random_keys(seed)),
+        place=1 + turn_in_key_order(place, position_m, key_n),
     )
 
 
 def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: Standing) -> Reason:
-    """Why a selectable row is in or not: the random order, unless a rule before it overrules."""
+    """Why a selectable row is in or not: the order of its group, unless a rule before it overrules."""
     is_cluster = standing.group.kind == "cluster"
     size = len(standing.members)
     if _contains(made.candidates.included, row):
@@ -261,7 +264,7 @@ def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: 
         return "whole group"
     if standing.taken == 0 and is_cluster and size < settings.min_cluster_size:
         return "small cluster"
-    return "random order"
+    return "order of the group"
 
 
 def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
@@ -269,6 +272,8 @@ def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
         return "no text"
     if row in {hit["row"] for hit in made.listed.reports.get(CONTAMINATION, ())}:
         return "benchmark question"
+    if any(_contains(rows, row) for rows in made.listed.dropped.values()):
+        return "dropped kind"
     if _contains(made.listed.barred, row):
         return "excluded"
     if _contains(made.candidates.unscorable, row):

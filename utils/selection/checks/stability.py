@@ -21,6 +21,8 @@ from ...config.schema import RunConfig, SubsetConfig
 from ...terminal import spread_evenly
 from ..candidates import Choice
 from ..limits import find_limits, needs_whole_order, order_within
+from ..methods.agreement import adjusted_rand_index
+from ..methods.features import OF_LOSSES, read_features
 from ..methods.kmeans import ReadRows
 from ..methods.random_order import derived_seed, sample_positions
 from ..methods.s2l import SourceClusters, choose_from_clusters, num_clusters_of
@@ -114,10 +116,10 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
         ValueError: it was not made from clusters of losses.
     """
     settings = config.subset_section
-    if settings.method != "s2l" or settings.clusters != "trajectories":
+    if settings.method != "s2l" or settings.features == "embeddings":
         raise ValueError(
-            f"--stability: found subset.method {settings.method} with clusters {settings.clusters}, "
-            "expected s2l with clusters of trajectories: nothing else has clusters of losses to compare"
+            f"--stability: found subset.method {settings.method} with features {settings.features}, "
+            "expected s2l with features of losses: nothing else has clusters of losses to compare"
         )
     made = open_subset(config)
     assert made.candidates.trajectories is not None
@@ -179,8 +181,8 @@ def measure_stability(made: ExistingSubset, settings: SubsetConfig, seed: int) -
         share_of_level=share_of_level(remade.part_n, losses_nT),
         other_seeds=[remade.from_losses(losses_nT, kmeans_seed) for kmeans_seed in kmeans_seeds],
         without_checkpoint=without_checkpoint,
-        mean_loss_alone=remade.from_losses(mean_n1),
-        last_loss_alone=remade.from_losses(losses_nT[:, -1:]),
+        mean_loss_alone=remade.from_numbers(lambda piece: mean_n1[piece]),
+        last_loss_alone=remade.from_numbers(lambda piece: losses_nT[piece, -1:]),
         no_clusters=remade.without_clusters(),
         warnings=[],
     )
@@ -225,16 +227,21 @@ class Remade:
         self._budget = max(1, len(included), round(self._budget * MAX_ROWS / num_selectable))
         without_limits = {"min_per_source": None, "max_per_source": None}
         self._settings = self._settings.model_copy(update=without_limits)
-        read_losses = self.candidates.read_losses
-        clusters = SourceClusters(self.candidates, read_losses, self._settings, self._seed)
+        read_rows = read_features(self.candidates, self._settings)
+        clusters = SourceClusters(self.candidates, read_rows, self._settings, self._seed)
         choice = choose_from_clusters(clusters, self._settings, self._budget, self._seed)
         self.indices = choice.rows
         self._clusters_N = choice.clusters_N
 
     def from_losses(self, losses_nT: np.ndarray, kmeans_seed: int | None = None) -> Agreement:
         """The subset by clusters of these losses, by another k-means seed where one is given."""
+        features = OF_LOSSES[self._settings.features]
+        return self.from_numbers(features(lambda piece: losses_nT[piece], len(losses_nT)), kmeans_seed)
+
+    def from_numbers(self, read_rows: ReadRows, kmeans_seed: int | None = None) -> Agreement:
+        """The subset by clusters of these numbers."""
         rows = self.candidates.rows
-        choice = self._choose(lambda piece: losses_nT[piece], kmeans_seed)
+        choice = self._choose(read_rows, kmeans_seed)
         clusters = adjusted_rand_index(self.part_n, self._clusters_N[rows], choice.clusters_N[rows])
         return Agreement(clusters, self._overlap(choice))
 
@@ -253,39 +260,6 @@ class Remade:
         if self._order_length > self._budget:
             order = order_within(find_limits(self.candidates, self._settings), order, self.candidates)
         return jaccard(self.indices, order[: self._budget])
-
-
-def adjusted_rand_index(part_n: np.ndarray, first_n: np.ndarray, second_n: np.ndarray) -> float:
-    """Agreement of two clusterings (Hubert and Arabie, 1985): 1 = the same, 0 = no more than chance.
-
-    (index - expected) / (maximum - expected), where index counts the pairs of rows that lie together in both,
-    maximum is the mean of the pairs together in either, and expected is what shuffled labels would give.
-    Pairs are counted and labels shuffled inside the parts only. With one part, this is the usual index. With
-    several, clusters that agree for no other reason than that no cluster crosses a source earn nothing. Two
-    clusterings that no shuffling could tell apart (one cluster each, or all rows alone) agree: 1.
-
-    Args:
-        part_n: int (n,), the part of each row.
-        first_n: int (n,), its cluster in one of the two.
-        second_n: int (n,), its cluster in the other.
-    """
-    part_n, first_n, second_n = (
-        np.unique(values_n, return_inverse=True)[1] for values_n in (part_n, first_n, second_n)
-    )
-    num_parts = int(part_n.max()) + 1
-
-    def pairs_P(label_n: np.ndarray) -> np.ndarray:
-        labels, sizes = np.unique(part_n * (label_n.max() + 1) + label_n, return_counts=True)
-        pairs = sizes * (sizes - 1.0) / 2
-        return np.bincount(labels // (label_n.max() + 1), pairs, num_parts)
-
-    both = pairs_P(first_n * (second_n.max() + 1) + second_n).sum()
-    first_P = pairs_P(first_n)
-    second_P = pairs_P(second_n)
-    all_P = pairs_P(np.zeros_like(part_n))
-    expected = np.divide(first_P * second_P, all_P, out=np.zeros(num_parts), where=all_P > 0).sum()
-    maximum = (first_P.sum() + second_P.sum()) / 2
-    return 1.0 if maximum == expected else float((both - expected) / (maximum - expected))
 
 
 def jaccard(first: np.ndarray, second: np.ndarray) -> float:

@@ -18,14 +18,16 @@ from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
 from ..unscorable import listed
 from .kmeans import ReadRows
-from .random_order import in_random_order, put_in_random_order
-from .s2l import SourceClusters, check_fit, choose_from_clusters, take_turns
+from .pick import check_pick
+from .random_order import in_key_order, put_in_key_order
+from .s2l import SourceClusters, check_fit, choose_from_clusters
+from .turns import source_weights, take_turns
 
 
 def random(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
     """Rows at random, whatever their source: S2L over the whole pool with a single cluster."""
     return choose_in_order(
-        candidates, in_random_order(_positions(candidates), candidates.random_keys(seed)), budget
+        candidates, in_key_order(_positions(candidates), candidates.random_keys(seed)), budget
     )
 
 
@@ -37,8 +39,9 @@ def random_per_source(candidates: Candidates, subset: SubsetConfig, budget: int,
     """
     key_n = candidates.random_keys(seed)
     sources = candidates.by_source()
-    put_in_random_order(sources, key_n)
-    return choose_in_order(candidates, take_turns(sources, key_n, budget), budget)
+    put_in_key_order(sources, key_n)
+    order = take_turns(sources, key_n, budget, weight_G=source_weights(candidates, subset))
+    return choose_in_order(candidates, order, budget)
 
 
 # Scores: float or integer (n,). The rows of the lowest are taken first.
@@ -102,7 +105,7 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
     Pruned rows are taken, at random, once all others are spent.
     """
     falls_n = _falls(candidates, subset.min_slope)
-    pruned = in_random_order(np.flatnonzero(~falls_n), candidates.random_keys(seed))
+    pruned = in_key_order(np.flatnonzero(~falls_n), candidates.random_keys(seed))
     if not falls_n.any():
         words = (
             f"no loss falls by subset.min_slope ({subset.min_slope:g}) nats per checkpoint: "
@@ -125,6 +128,7 @@ def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
     Raises: ValueError.
     """
     assert candidates.trajectories is not None
+    check_pick(candidates, subset)
     if len(candidates.trajectories.columns) < 2:
         raise ValueError(
             "subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to"

@@ -29,7 +29,7 @@ def random_keys(seed: int, num_examples: int) -> np.ndarray:
     return np.random.PCG64(entropy).random_raw(num_examples)
 
 
-def in_random_order(position_m: np.ndarray, key_n: np.ndarray) -> np.ndarray:
+def in_key_order(position_m: np.ndarray, key_n: np.ndarray) -> np.ndarray:
     """Positions by ascending keys. Keys that agree in their high bits keep their order.
 
     Args:
@@ -43,8 +43,8 @@ def in_random_order(position_m: np.ndarray, key_n: np.ndarray) -> np.ndarray:
     return position_m[key_and_place_m.astype(np.intp)]
 
 
-def turn_in_random_order(place: int, position_m: np.ndarray, key_n: np.ndarray) -> int:
-    """How many positions come before one of them in the order of `in_random_order`.
+def turn_in_key_order(place: int, position_m: np.ndarray, key_n: np.ndarray) -> int:
+    """How many positions come before one of them in the order of `in_key_order`.
 
     Args:
         place: of that one in `position_m`.
@@ -63,13 +63,13 @@ def _keys_and_places(position_m: np.ndarray, key_n: np.ndarray) -> tuple[np.ndar
     return key_and_place_m, low
 
 
-def put_in_random_order(groups: Groups, key_n: np.ndarray) -> None:
-    """Bring the positions of each group into the order of `in_random_order`, in place."""
+def put_in_key_order(groups: Groups, key_n: np.ndarray) -> None:
+    """Bring the positions of each group into the order of `in_key_order`, in place."""
     for batch in groups.batches():
         bounds = groups.bounds[batch.start : batch.stop + 1]
         position_m = groups.position_n[bounds[0] : bounds[-1]]
         if len(bounds) == 2:
-            position_m[:] = in_random_order(position_m, key_n)
+            position_m[:] = in_key_order(position_m, key_n)
             continue
         sizes = np.diff(bounds)
         bits = np.maximum(1, np.frexp(sizes - 1)[1])  # frexp's exponent of a whole number is its bit length

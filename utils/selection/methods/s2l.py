@@ -6,7 +6,7 @@
     for k = 1 ... K:
         R_k = (B - |S|) / (K - k + 1)                   take_turns
         S += all of C_k if |C_k| <= R_k,
-             else R_k of C_k at random                  in_random_order
+             else R_k of C_k at random                  pick_keys
 
 The algorithm is written for one budget B. Here clusters take turns: in each turn every cluster
 that has rows left gives one. That puts all rows into one order. Its first B rows are what Algorithm 1 takes,
@@ -18,14 +18,17 @@ Deviations, each for a reason:
   take turns by the same rule. The paper's Algorithm 1 knows no sources.
 - `min_cluster_size: 3` (preset released): smaller clusters are passed over until all others are spent,
   as in the released code. 1 (preset paper) makes no exception.
+- `source_exponent` and `cluster_exponent` share the budget out between evenly and in proportion (`turns`).
 - R_k is rounded down, so in the last, incomplete turn the larger clusters are served. Clusters of equal size
   come in a random order, so that what rounding leaves over does not always go to the end of the pool.
-- `clusters: embeddings` clusters the last checkpoint's mean response embeddings instead, at unit length.
+- `pick` takes the rows of a cluster in another order than the random one.
+- `features` clusters what is made of the losses, or embeddings, instead of the losses.
 
 Legend: N examples of the pool, n candidates, m those of one source, K clusters, T checkpoints.
 """
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -33,13 +36,14 @@ from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
 from ..extension import Extension
 from ..groups import Groups, count_by_number
-from .embeddings import check_embeddings, unit_embeddings
+from .agreement import most_that_agree, most_tried
+from .features import check_features, read_features
 from .kmeans import KMeansSettings, ReadRows, backend, cluster_rows
-from .random_order import derived_seed, put_in_random_order
+from .pick import check_pick, pick_keys
+from .random_order import derived_seed, put_in_key_order
+from .turns import cluster_weights, source_weights, take_turns
 
 _MOST_CLUSTERS = 100  # the paper's
-_BITS = 31  # of the number of rows in a group
-_MOST_ROWS = (1 << _BITS) - 1
 _ROWS_PER_CLUSTER = 100  # a budget of 5 % then takes 5 of each
 
 
@@ -49,17 +53,15 @@ def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
     Args:
         budget: rows, at most as many as there are candidates.
     """
-    read_rows = unit_embeddings(candidates) if subset.clusters == "embeddings" else candidates.read_losses
-    return choose_from_clusters(SourceClusters(candidates, read_rows, subset, seed), subset, budget, seed)
+    clusters = SourceClusters(candidates, read_features(candidates, subset), subset, seed)
+    return choose_from_clusters(clusters, subset, budget, seed)
 
 
 def check_clusterable(candidates: Candidates, subset: SubsetConfig) -> None:
     """Raises: FileNotFoundError, ValueError if what is to be clustered is not there or does not fit."""
-    if subset.clusters == "embeddings":
-        check_embeddings(candidates, subset)
-        check_fit(candidates, unit_embeddings(candidates), subset)
-    else:
-        check_fit(candidates, candidates.read_losses, subset)
+    check_pick(candidates, subset)
+    check_features(candidates, subset)
+    check_fit(candidates, read_features(candidates, subset), subset)
 
 
 def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig) -> None:
@@ -80,8 +82,8 @@ def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig)
     extension.fit()
 
 
-def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int:
-    """K: the given one, or one that follows from the pool.
+def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int | Literal["auto"]:
+    """K: as it is given, or one that follows from the pool.
 
     One cluster for every hundred rows of the largest source (of the pool,
     if sources are not clustered apart), at most the paper's 100. Sources share a budget evenly,
@@ -95,7 +97,12 @@ def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int:
 
 def most_clusters(subset: SubsetConfig, candidates: Candidates) -> int:
     """How many clusters there may be in all: a source has no more of them than rows."""
-    return int(np.minimum(_part_sizes(subset, candidates), num_clusters_of(subset, candidates)).sum())
+    size_S = _part_sizes(subset, candidates)
+    num_clusters = num_clusters_of(subset, candidates)
+    if num_clusters == "auto":
+        distinct, place_S = np.unique(size_S, return_inverse=True)
+        return int(np.array([most_tried(size) for size in distinct.tolist()])[place_S].sum())
+    return int(np.minimum(size_S, num_clusters).sum())
 
 
 def _parts(subset: SubsetConfig, candidates: Candidates) -> tuple[list[str], Groups]:
@@ -129,7 +136,9 @@ class SourceClusters:
         """
         self.candidates = candidates
         self._read_rows = read_rows
-        self._settings = KMeansSettings.of(subset, num_clusters_of(subset, candidates))
+        num_clusters = num_clusters_of(subset, candidates)
+        self._finds_number = num_clusters == "auto"
+        self._settings = KMeansSettings.of(subset, 1 if num_clusters == "auto" else num_clusters)
         self._seed = seed
         self._extension = None if candidates.stored is None else Extension(candidates.stored)
 
@@ -165,7 +174,8 @@ class SourceClusters:
                 )
             else:
                 seed = derived_seed(self._seed, "k-means", name)
-                cluster_m, centroids_KT = cluster_rows(read_part, size, self._settings, seed)
+                settings = self._settings_of(read_part, size, seed)
+                cluster_m, centroids_KT = cluster_rows(read_part, size, settings, seed)
                 cluster_m += num_clusters
                 cluster_n[position_m] = cluster_m
                 centroids.append(centroids_KT)
@@ -177,6 +187,12 @@ class SourceClusters:
             centroids.append(self._read_rows(position_m).astype(np.float32))
             numbers.append(np.array(single_numbers))
         return cluster_n, np.concatenate(centroids)[np.argsort(np.concatenate(numbers))]
+
+    def _settings_of(self, read_part: ReadRows, size: int, seed: int) -> KMeansSettings:
+        """Those of one source, whose number of clusters may be yet to be found."""
+        if not self._finds_number:
+            return self._settings
+        return replace(self._settings, num_clusters=most_that_agree(read_part, size, self._settings, seed))
 
     def choice(self, order: np.ndarray, clusters_N: np.ndarray, centroids_KT: np.ndarray) -> Choice:
         """What was chosen, with a word on rows that joined stored clusters."""
@@ -210,80 +226,18 @@ def choose_from_clusters(clusters: SourceClusters, subset: SubsetConfig, budget:
         lowest = members.position_n[members.bounds[:-1][is_there_K]]
         source_K[is_there_K] = candidates.source_codes_n[lowest]
     is_small_K = members.sizes < subset.min_cluster_size
-    key_n = candidates.random_keys(seed)
-    put_in_random_order(members, key_n)
+    key_n = pick_keys(candidates, subset, seed)
+    put_in_key_order(members, key_n)
+    if subset.pick != "random":
+        key_n = candidates.random_keys(seed)  # by which groups of equal size take turns, whatever the pick
     # One source after the other, each in the turns of its clusters. Then turns of the sources.
     num_rows = budget if len(names) == 1 else len(key_n)
-    order = take_turns(members, key_n, num_rows, 2 * source_K + is_small_K)
+    weight_K = cluster_weights(members, subset)
+    order = take_turns(members, key_n, num_rows, 2 * source_K + is_small_K, weight_K)
     if len(names) > 1:
-        order = take_turns(Groups(order, source_bounds), key_n, budget)
+        weight_S = source_weights(candidates, subset)
+        order = take_turns(Groups(order, source_bounds), key_n, budget, weight_G=weight_S)
     return clusters.choice(order, clusters_N, centroids_KT)
-
-
-def take_turns(
-    groups: Groups, key_n: np.ndarray, budget: int, table_G: np.ndarray | None = None
-) -> np.ndarray:
-    """Merge groups of positions, each in an order of its own, into one order.
-
-    In every turn each group that has any left gives its next one, larger groups first.
-    Of groups of equal size the one that holds the lowest key comes first.
-    Groups that sit at different tables take no turns with each other: one table comes after the other.
-    With arrays of all positions' groups, of the groups' tables, sizes and lowest keys, and of each position's
-    place in its group:
-
-        by_turn = np.lexsort((lowest[group], -size[group], place, table[group]))
-
-    Instead of sorting, which takes gigabytes, each position's place in the order is computed.
-
-    The first B positions of a table are the water-filling of budget B. With the groups ascending by size,
-    the k-th of K gives min(its size, what is left // (K - k + 1)). So n groups of one row each are served
-    exactly like one group of n rows in the order of their keys.
-
-    Args:
-        groups: some may be empty.
-        key_n: uint64 (n,).
-        budget: how many positions are wanted.
-        table_G: whole numbers from 0, all the same by default.
-
-    Returns:
-        The first positions of the order.
-    """
-    if len(groups) == 1:
-        return groups.position_n[:budget]
-    table_G = np.zeros(len(groups), np.int64) if table_G is None else table_G
-    by_size_G = np.sort(_pair(table_G, groups.sizes))
-    table_start_G = np.searchsorted(by_size_G, _pair(table_G, 0))
-    table_end_G = np.searchsorted(by_size_G, _pair(table_G + 1, 0))
-    in_turn = np.lexsort((_lowest_keys(groups, key_n), -groups.sizes, table_G))
-    rank_G = np.empty(len(groups), np.int64)  # in each turn of its table
-    rank_G[in_turn] = np.arange(len(groups))
-    rank_G -= table_start_G
-    rows_before_G = np.concatenate([[0], np.cumsum(by_size_G & _MOST_ROWS)])
-    order = np.empty(min(budget, len(groups.position_n)), groups.position_n.dtype)
-    for piece, group, sizes in groups.pieces():
-        if len(group) > 1:
-            group = np.repeat(group, sizes)
-        turn_m = np.arange(piece.start, piece.stop) - groups.bounds[group]
-        # Before its turn t each group of a table has given min(t, its size), and each earlier table all.
-        spent_m = np.searchsorted(by_size_G, _pair(table_G[group], turn_m), side="right")
-        place_m = rows_before_G[spent_m] + turn_m * (table_end_G[group] - spent_m) + rank_G[group]
-        is_wanted_m = place_m < budget
-        order[place_m[is_wanted_m]] = groups.position_n[piece][is_wanted_m]
-    return order
-
-
-def _pair(table: np.ndarray, number: np.ndarray | int) -> np.ndarray:
-    """A table and a number of rows as one whole number, which sorts by the table first."""
-    return (table << _BITS) | number
-
-
-def _lowest_keys(groups: Groups, key_n: np.ndarray) -> np.ndarray:
-    """uint64 (G,)."""
-    lowest_G = np.full(len(groups), 2**64 - 1, np.uint64)
-    for piece, group, sizes in groups.pieces():
-        lowest = np.minimum.reduceat(key_n[groups.position_n[piece]], np.cumsum(sizes) - sizes)
-        lowest_G[group] = np.minimum(lowest_G[group], lowest)
-    return lowest_G
 
 
 def _of_part(read_rows: ReadRows, position_m: np.ndarray, num_candidates: int) -> ReadRows:

@@ -26,7 +26,10 @@ from .embeddings import check_embeddings
 from .greedy import facility_location, k_center
 from .s2l import check_clusterable, s2l
 
+_SHARES = ("source_exponent", "source_weight")
 _CLUSTERING = (
+    *_SHARES,
+    "cluster_exponent",
     "num_clusters",
     "per_source",
     "min_cluster_size",
@@ -34,6 +37,7 @@ _CLUSTERING = (
     "iterations",
     "init",
     "num_restarts",
+    "pick",
 )
 
 
@@ -79,13 +83,13 @@ def _ranked(score: Score, reads: tuple[str, ...] = (), revision: int = 1) -> Met
 
 
 METHODS: dict[SelectionMethod, Method] = {
-    "s2l": Method(s2l, check_clusterable, settings=(*_CLUSTERING, "clusters"), takes_at_random=True),
+    "s2l": Method(s2l, check_clusterable, settings=(*_CLUSTERING, "features"), takes_at_random=True),
     "prune_then_select": Method(
         prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
     ),
     "random": Method(random, needs_trajectories=False, takes_at_random=True),
     "random_per_source": Method(
-        random_per_source, needs_trajectories=False, by_source=True, takes_at_random=True
+        random_per_source, settings=_SHARES, needs_trajectories=False, by_source=True, takes_at_random=True
     ),
     "least_confidence": _ranked(least_confidence, reads=("confidence",), revision=2),
     "lowest_max_probability": _ranked(lowest_max_probability, reads=("confidence",)),
@@ -95,6 +99,11 @@ METHODS: dict[SelectionMethod, Method] = {
     "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
     "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
 }
+
+
+def shares_by_source(subset: SubsetConfig, method: Method) -> bool:
+    """Whether the budget is shared out over the sources first."""
+    return method.by_source or ("per_source" in method.settings and subset.per_source)
 
 
 def unused_settings(subset: SubsetConfig, names: Iterable[str]) -> list[str]:
@@ -109,5 +118,5 @@ def unused_settings(subset: SubsetConfig, names: Iterable[str]) -> list[str]:
 def needed_besides_losses(subset: SubsetConfig) -> tuple[str, ...]:
     """What a subset's method needs of the trajectories: names of `trajectories.also`, or BASE_MODEL."""
     method = METHODS[subset.method]
-    clusters_embeddings = "clusters" in method.settings and subset.clusters == "embeddings"
+    clusters_embeddings = "features" in method.settings and subset.features == "embeddings"
     return (*method.reads, "embeddings") if clusters_embeddings else method.reads

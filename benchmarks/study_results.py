@@ -1,0 +1,102 @@
+r"""Keep what finished experiments of the study (configs/study) showed, in docs/results, a file a comparison.
+
+    python benchmarks/study_results.py configs/study/experiment_wide.yml configs/study/experiment_budgets.yml
+    python benchmarks/study_results.py configs/study/experiment_noise.yml \
+        --planted res/study_data/noisy_rows.npy
+
+A file is the comparison.json that run_experiment.py wrote, with every run's values, and what the runs
+themselves record: their device, commit and seconds, how many rows an arm shares with the random controls, how
+many of the --planted rows it chose. `python docs/make_results.py` makes docs/results.md of these files.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from docs.make_results import CONTROLS, RESULTS, arms_of, comparison_names
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths, comparison_path
+from utils.artifacts.trainings import TrainingManifest
+from utils.config.experiment import load_experiment
+
+# Of the comparison's own record. The folder is a path of one machine, the checksum is of a file that had it.
+_LEFT_OUT = ("sha256",)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiments", nargs="+", metavar="EXPERIMENT.yml")
+    parser.add_argument("--planted", type=Path, metavar="ROWS.npy", help="rows of the pool that are noise")
+    parser.add_argument("--output_dir", type=Path, default=RESULTS)
+    arguments = parser.parse_args(argv)
+    planted = None if arguments.planted is None else np.load(arguments.planted)
+    for path in arguments.experiments:
+        experiment = load_experiment(path)
+        for name, budget in comparison_names(experiment).items():
+            if not comparison_path(name).is_file():
+                print(f"{name}: not compared yet, nothing is kept")
+                continue
+            comparison = json.loads(comparison_path(name).read_text(encoding="utf-8"))
+            known = {run["name"] for run in comparison["runs"]}
+            arms = {label: [run for run in runs if run in known]
+                    for label, runs in arms_of(experiment, budget).items()}  # fmt: skip
+            kept = {key: value for key, value in comparison.items() if key not in _LEFT_OUT}
+            kept["provenance"] = {
+                key: value for key, value in comparison["provenance"].items() if key != "folder"
+            }
+            kept["recorded"] = recorded(arms, planted)
+            write_json(arguments.output_dir / f"{name}.json", kept)
+            print(f"{arguments.output_dir / name}.json: {len(known)} runs")
+    return 0
+
+
+def recorded(arms: dict[str, list[str]], planted: np.ndarray | None) -> dict[str, dict[str, Any]]:
+    """What each run records that a comparison does not say.
+
+    Args:
+        arms: label -> its runs, by seed.
+        planted: numbers of the rows that are noise.
+
+    Returns: run -> its device, commit and seconds; where it chose rows, the share of these that the run of
+        each control with its seed chose, too, and the share that is noise.
+    """
+    rows_of = {run: rows for runs in arms.values() for run in runs if (rows := _rows(run)) is not None}
+    of_runs = {}
+    for runs in arms.values():
+        for run in runs:
+            made = TrainingManifest.read(RunPaths(run).manifest).provenance
+            of_runs[run] = {
+                "device": made.device_name or made.device,
+                "git_commit": made.git_commit,
+                "seconds": made.seconds,
+            }
+            if run not in rows_of:
+                continue
+            rows = rows_of[run]
+            seed = run.rsplit("_", 1)[1]
+            of_runs[run]["shared_with"] = {
+                control: float(np.isin(rows, rows_of[other]).mean())
+                for control in CONTROLS
+                for other in arms.get(control, [])
+                if other.endswith(f"_{seed}")
+            }
+            if planted is not None:
+                of_runs[run]["planted"] = float(np.isin(rows, planted).mean())
+    return of_runs
+
+
+def _rows(run: str) -> np.ndarray | None:
+    path = RunPaths(run).subset / "indices.npy"
+    return np.load(path) if path.is_file() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""The study: its data keep what they promise, and the page of its results says what its files say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from benchmarks import study_data, study_results
+from docs import make_results
+from tests.artifacts.examples import TRAINING
+from tests.conftest import pool_rows, write_jsonl
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths, comparison_path
+
+SEEDS = [3, 4, 5]
+LABELS = ["random_per_source", "random", "s2l_released", "full"]
+
+
+@pytest.fixture
+def study(tmp_path) -> Path:
+    """A folder with the YAML of an experiment of three seeds."""
+    methods = {label: {"method": "s2l"} if label == "s2l_released" else {} for label in LABELS}
+    values = {"name": "small", "proxy": "p.yml", "target": "t.yml", "methods": methods}
+    values |= {"budgets": [0.1], "seeds": SEEDS}
+    (tmp_path / "experiment_small.yml").write_text(yaml.safe_dump(values, sort_keys=False))
+    return tmp_path
+
+
+def run_of(label: str, seed: int) -> str:
+    return f"small_full_seed{seed}" if label == "full" else f"small_{label}_0.1_seed{seed}"
+
+
+def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, dict[str, float]]:
+    """Write small_0.1.json. Returns: average -> run -> value."""
+    generator = np.random.default_rng(0)
+    runs = [run for label in LABELS for seed in SEEDS if (run := run_of(label, seed)) not in without]
+    values = {name: {run: float(generator.normal(3, 0.1)) for run in runs} for name in make_results.AVERAGES}
+    measures: list[dict[str, Any]] = [
+        {"question_set": "heldout", "source": None, "is_metric": False, "name": name, "values": of_runs}
+        for name, of_runs in values.items()
+    ]
+    # Of the same name, and none of the page's business.
+    measures.append({**measures[0], "source": "one", "values": dict.fromkeys(runs, 99.0)})
+    kept = {
+        "runs": [{"name": run, "arm": "A"} for run in runs],
+        "measures": measures,
+        "costs": [],
+        "provenance": {"python": "3.12.1", "packages": {"torch": "2.13.0"}},
+        "recorded": {run: {"device": "NVIDIA H200", "git_commit": "c" * 40, "planted": 0.25} for run in runs},
+    }
+    (folder / "small_0.1.json").write_text(json.dumps(kept))
+    return values
+
+
+def test_the_page_is_made_from_the_files():
+    written = make_results.PAGE.read_text(encoding="utf-8")
+    text = make_results.TEXT.read_text(encoding="utf-8")
+    results = make_results.all_results()
+    assert written == make_results.page(text, results), "run `python docs/make_results.py`"
+    for name in results:
+        assert (make_results.RESULTS / f"{name}.svg").is_file(), "run `python docs/make_results.py`"
+
+
+def test_every_file_of_results_is_of_an_experiment_of_the_study():
+    assert {path.stem for path in make_results.RESULTS.glob("*.json")} == make_results.all_results().keys()
+
+
+def test_a_table_says_what_scipy_says(study):
+    values = kept_comparison(study)
+    shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
+    cells = {line.split("|")[1].strip(): [cell.strip(" *") for cell in line.split("|")[2:-1]]
+             for line in reversed(shown.splitlines()) if line.startswith("|")}  # fmt: skip
+    for label in ("s2l_released", "full", "random"):
+        expected = []
+        for average in make_results.AVERAGES:
+            for control in make_results.CONTROLS:
+                if control == label:
+                    expected.append("")
+                    continue
+                mine, theirs = ([values[average][run_of(arm, seed)] for seed in SEEDS]
+                                for arm in (label, control))  # fmt: skip
+                low, high = stats.ttest_rel(mine, theirs).confidence_interval(0.95)
+                expected.append(f"{np.mean(mine) - np.mean(theirs):+.3f} ({low:+.3f} to {high:+.3f})")
+        assert cells[label] == expected
+    # Three arms against the one control, two of them against the other, in two averages.
+    assert "10 different comparisons" in shown and "25.0%" in shown
+    assert "NVIDIA H200" in shown and "cccccccccccc" in shown and "Seeds 3, 4, 5" in shown
+
+
+def test_an_interval_that_leaves_out_0_is_bold(study):
+    assert make_results.paired_difference([1.0], [2.0]) is None
+    shown = make_results.paired_difference([1.0, 2.0, 3.0], [2.0, 3.1, 3.9])
+    assert shown is not None and shown.is_shown and make_results._cell(shown).startswith("**-1.000 (")
+    hidden = make_results.paired_difference([1.0, 2.0, 3.0], [2.0, 1.0, 3.0])
+    assert hidden is not None and not hidden.is_shown and make_results._cell(hidden).startswith("+0.000 (")
+
+
+def test_nothing_is_averaged_over_an_arm_that_is_not_finished(study):
+    kept_comparison(study, without=(run_of("s2l_released", 4),))
+    shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
+    assert "Not finished, and in no table: s2l_released (2 of 3)." in shown
+    assert "| s2l_released" not in shown and "| full" in shown
+
+
+def test_no_result_is_left_out_of_the_page(study):
+    kept_comparison(study)
+    with pytest.raises(ValueError, match="no place for small_0.1"):
+        make_results.page("nothing", make_results.all_results(study, study))
+    assert "other: not run yet" in make_results.page("{{other}}", {})
+
+
+def test_figures_are_the_same_each_time(study, tmp_path):
+    kept_comparison(study)
+    result = make_results.all_results(study, study)["small_0.1"]
+    for name in ("one.svg", "two.svg"):
+        make_results.draw(result, tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
+    """Of the machine neither the folder nor a checksum of a file that named it."""
+    chosen = {
+        "random_per_source": [0, 1, 2, 3],
+        "random": [2, 3, 4, 5],
+        "s2l_released": [0, 1, 2, 9],
+        "full": None,
+    }
+    for label, rows in chosen.items():
+        for seed in SEEDS:
+            paths = RunPaths(run_of(label, seed))
+            write_json(paths.manifest, TRAINING)
+            if rows is not None:
+                paths.subset.mkdir()
+                np.save(paths.subset / "indices.npy", np.array(rows) + 100 * seed)
+    kept_comparison(study)
+    comparison = json.loads((study / "small_0.1.json").read_text())
+    (study / "small_0.1.json").unlink()
+    comparison["provenance"]["folder"] = "/home/somebody"
+    write_json(comparison_path("small_0.1"), {**comparison, "sha256": "0" * 64})
+    np.save(study / "planted.npy", [300, 301, 302, 409])
+    words = [str(study / "experiment_small.yml"), "--planted", str(study / "planted.npy")]
+    assert study_results.main([*words, "--output_dir", str(study)]) == 0
+    text = (study / "small_0.1.json").read_text()
+    assert "somebody" not in text and "sha256" not in text
+    kept = json.loads(text)["recorded"]
+    first = kept[run_of("s2l_released", 3)]
+    assert first["shared_with"] == {"random_per_source": 0.75, "random": 0.25}
+    assert (first["planted"], kept[run_of("s2l_released", 4)]["planted"]) == (0.75, 0.25)
+    assert first["seconds"] == TRAINING["provenance"]["seconds"]
+    assert "planted" not in kept[run_of("full", 3)]
+    shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
+    assert "| s2l_released | 33.3% | 0.0% to 75.0% |" in shown
+
+
+# ------------------------------------------------------------------------------------------------- data
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> tuple[list[dict[str, Any]], list[Path]]:
+    """A pool with a copy of every tenth row, and the study's data of it, made twice."""
+    rows = [{**row, "source": f"source {number % 3}"} for number, row in enumerate(pool_rows(3900))]
+    rows += rows[::10]
+    folder = tmp_path_factory.mktemp("study")
+    pool = write_jsonl(folder / "all.jsonl", rows)
+    made = [folder / "one", folder / "two"]
+    for output in made:
+        words = [str(pool), "--output_dir", str(output), "--aim_at", "source 1"]
+        assert study_data.main(words) == 0
+    return rows, made
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def texts(rows: list[dict[str, Any]]) -> set[str]:
+    return {study_data.text_of(row) for row in rows}
+
+
+def test_the_same_pool_gives_the_same_data(folders):
+    one, two = folders[1]
+    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
+    assert len(files) > 10 and all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
+
+
+def test_nothing_that_is_measured_on_is_trained_on(folders):
+    folder = folders[1][0]
+    pairs = [("pool", "heldout"), ("pool_a", "heldout_a"), ("pool_b", "heldout_b")]
+    pairs += [("pool_aim", "aim_test"), ("pool_aim", "aim_validation"), ("aim_validation", "aim_test")]
+    for pool, measured in pairs:
+        rows = read(folder / f"{measured}.jsonl")
+        assert rows and not texts(read(folder / f"{pool}.jsonl")) & texts(rows), (pool, measured)
+
+
+def test_halves_share_no_source_and_leave_out_none(folders):
+    folder = folders[1][0]
+    for name in ("pool", "heldout"):
+        whole, a, b = (read(folder / f"{name}{half}.jsonl") for half in ("", "_a", "_b"))
+        assert len(a) + len(b) == len(whole) and texts(a) | texts(b) == texts(whole)
+        assert not {row["source"] for row in a} & {row["source"] for row in b}
+
+
+def test_noise_is_a_fifth_of_each_source_and_stays_within_it(folders):
+    folder = folders[1][0]
+    pool, noisy = (read(folder / f"{name}.jsonl") for name in ("pool", "pool_noisy"))
+    rows = np.load(folder / "noisy_rows.npy")
+    assert [row for row in range(len(pool)) if pool[row] != noisy[row]] == [
+        row for row in rows if pool[row]["output"] != noisy[row]["output"]
+    ]
+    for source in {row["source"] for row in pool}:
+        of_source = [row for row in range(len(pool)) if pool[row]["source"] == source]
+        assert np.isin(of_source, rows).sum() == round(0.2 * len(of_source))
+        outputs = [sorted(some[row]["output"] for row in of_source) for some in (pool, noisy)]
+        assert outputs[0] == outputs[1]
