@@ -346,10 +346,11 @@ class SubsetConfig(Section):
     budget_tokens: PositiveInt | None = Field(
         default=None, description="instead of budget: as many rows as fit into this many response tokens"
     )
-    num_clusters: PositiveInt | None = Field(
+    num_clusters: PositiveInt | Literal["auto"] | None = Field(
         default=None,
-        description="of each source (or of the pool) at most; default: a hundredth of the rows "
-        "of the largest source (or of the pool), at least 1 and at most 100, whatever the budget",
+        description="of each source (or of the pool) at most; auto: the most that agree between seeds; "
+        "default: a hundredth of the rows of the largest source (or of the pool), 1 to 100, "
+        "whatever the budget",
     )
     features: Features = Field(
         default="losses",

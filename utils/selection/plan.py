@@ -175,7 +175,7 @@ def _warnings(
         return []
     if settings.num_clusters == 1:
         return [one_cluster(settings.per_source)]
-    if settings.budget_tokens is not None:
+    if settings.budget_tokens is not None or settings.num_clusters == "auto":  # then it shows afterwards
         return []
     smallest = requests[0].num_rows
     if smallest >= _FEW_ROWS * num_clusters:

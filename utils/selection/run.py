@@ -126,7 +126,8 @@ def _write(
     used = candidates.trajectories
     clustering = None
     if choice.backend is not None:
-        origin = "derived from the pool" if subset.num_clusters is None else "given"
+        how = {None: "derived from the pool", "auto": "the most that agree between seeds"}
+        origin = how.get(subset.num_clusters, "given")
         clustering = choice.backend | {"num_clusters": plan.settings.num_clusters, "num_clusters_is": origin}
     contents = SubsetContents(
         indices=rows,

@@ -94,6 +94,8 @@ def _clusters(plan: "SelectionPlan", most_clusters: int) -> str:
     per_source = f" in each of {num_sources:,} sources" if settings.per_source else ""
     is_derived = plan.config.subset_section.num_clusters is None
     origin = " (a hundredth of the rows of the largest, 100 at most)" if is_derived else ""
+    if settings.num_clusters == "auto":
+        return f"as many as agree between seeds{per_source}, at most {most_clusters:,} in all"
     words = f"at most {settings.num_clusters:,}{per_source}{origin}"
     if settings.budget_tokens is None:
         shares = ", ".join(f"{budget / most_clusters:,.1f}" for budget in plan.budgets)

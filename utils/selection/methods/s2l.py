@@ -28,6 +28,7 @@ Legend: N examples of the pool, n candidates, m those of one source, K clusters,
 """
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
 from ..extension import Extension
 from ..groups import Groups, count_by_number
+from .agreement import most_that_agree, most_tried
 from .features import check_features, read_features
 from .kmeans import KMeansSettings, ReadRows, backend, cluster_rows
 from .pick import check_pick, pick_keys
@@ -80,8 +82,8 @@ def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig)
     extension.fit()
 
 
-def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int:
-    """K: the given one, or one that follows from the pool.
+def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int | Literal["auto"]:
+    """K: as it is given, or one that follows from the pool.
 
     One cluster for every hundred rows of the largest source (of the pool,
     if sources are not clustered apart), at most the paper's 100. Sources share a budget evenly,
@@ -95,7 +97,12 @@ def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int:
 
 def most_clusters(subset: SubsetConfig, candidates: Candidates) -> int:
     """How many clusters there may be in all: a source has no more of them than rows."""
-    return int(np.minimum(_part_sizes(subset, candidates), num_clusters_of(subset, candidates)).sum())
+    size_S = _part_sizes(subset, candidates)
+    num_clusters = num_clusters_of(subset, candidates)
+    if num_clusters == "auto":
+        distinct, place_S = np.unique(size_S, return_inverse=True)
+        return int(np.array([most_tried(size) for size in distinct.tolist()])[place_S].sum())
+    return int(np.minimum(size_S, num_clusters).sum())
 
 
 def _parts(subset: SubsetConfig, candidates: Candidates) -> tuple[list[str], Groups]:
@@ -129,7 +136,9 @@ class SourceClusters:
         """
         self.candidates = candidates
         self._read_rows = read_rows
-        self._settings = KMeansSettings.of(subset, num_clusters_of(subset, candidates))
+        num_clusters = num_clusters_of(subset, candidates)
+        self._finds_number = num_clusters == "auto"
+        self._settings = KMeansSettings.of(subset, 1 if num_clusters == "auto" else num_clusters)
         self._seed = seed
         self._extension = None if candidates.stored is None else Extension(candidates.stored)
 
@@ -165,7 +174,8 @@ class SourceClusters:
                 )
             else:
                 seed = derived_seed(self._seed, "k-means", name)
-                cluster_m, centroids_KT = cluster_rows(read_part, size, self._settings, seed)
+                settings = self._settings_of(read_part, size, seed)
+                cluster_m, centroids_KT = cluster_rows(read_part, size, settings, seed)
                 cluster_m += num_clusters
                 cluster_n[position_m] = cluster_m
                 centroids.append(centroids_KT)
@@ -177,6 +187,12 @@ class SourceClusters:
             centroids.append(self._read_rows(position_m).astype(np.float32))
             numbers.append(np.array(single_numbers))
         return cluster_n, np.concatenate(centroids)[np.argsort(np.concatenate(numbers))]
+
+    def _settings_of(self, read_part: ReadRows, size: int, seed: int) -> KMeansSettings:
+        """Those of one source, whose number of clusters may be yet to be found."""
+        if not self._finds_number:
+            return self._settings
+        return replace(self._settings, num_clusters=most_that_agree(read_part, size, self._settings, seed))
 
     def choice(self, order: np.ndarray, clusters_N: np.ndarray, centroids_KT: np.ndarray) -> Choice:
         """What was chosen, with a word on rows that joined stored clusters."""
