@@ -10,7 +10,7 @@ KIND := $(if $(filter-out 0,$(GPU)),-gpu)
 LOCK := requirements$(KIND).lock
 INSTALLED := $(VENV)/.installed$(KIND)
 
-.PHONY: install quickstart quickstart-experiment runs doctor docs schema tree test test-gpu test-vllm test-stacks faults lint lock clean
+.PHONY: install quickstart quickstart-experiment runs doctor docs schema tree axe picture test test-gpu test-vllm test-stacks faults lint lock clean
 
 install: $(INSTALLED)
 
@@ -35,11 +35,13 @@ quickstart: install
 	$(RUN) evaluate_run.py --config_file $(QUICKSTART)/target_s2l.yml
 	$(RUN) evaluate_run.py --config_file $(QUICKSTART)/target_random.yml
 	$(RUN) compare_runs.py quickstart_s2l quickstart_random
+	$(RUN) report.py --config_file $(QUICKSTART)/target_s2l.yml
 
 # S2L, two random controls and the whole pool, three seeds of each, compared. What is done already is not done again.
 quickstart-experiment: install
 	$(RUN) -m utils.data.synthetic --output_dir res/quickstart_data
 	$(RUN) run_experiment.py --config_file $(QUICKSTART)/experiment.yml
+	$(RUN) report.py --experiment quickstart
 
 # Every run below res/: what was done, when, from what, how far, and its size on disk.
 runs: install
@@ -59,6 +61,16 @@ schema: install
 
 tree: install
 	@$(RUN) docs/make_docs.py --tree
+
+# What the tests ask whether everybody can read the page, from the npm registry; without it they leave that out and say so.
+axe: .axe/node_modules/axe-core/axe.min.js
+
+.axe/node_modules/axe-core/axe.min.js:
+	npm install --silent --no-save --prefix .axe axe-core@4.14.1
+
+# The README's picture of the quickstart's page, which has to be there. Needs chromium.
+picture: install
+	$(RUN) benchmarks/picture.py res/quickstart_s2l/report.html docs/page.png
 
 # Two files at a time, one thread each: most tests wait for processes of their own.
 test: install
@@ -117,4 +129,4 @@ lock:
 	rm -rf .lock-venv build s2l.egg-info
 
 clean:
-	rm -rf $(VENV) .vllm-venv .stacks-venv res/.cache res/quickstart_*
+	rm -rf $(VENV) .vllm-venv .stacks-venv .axe res/.cache res/quickstart_*

@@ -40,7 +40,10 @@ def _run(arguments) -> int:
     experiment = load_experiment(arguments.config_file, arguments.overrides)
 
     # What its YAML alone says has been said.
+    from dataclasses import replace
+
     from utils.artifacts.comparisons import write_comparison
+    from utils.artifacts.experiments import write_experiment
     from utils.experiments.compare import compare
     from utils.experiments.plan import plan_experiment
     from utils.experiments.run import run_experiment
@@ -52,12 +55,15 @@ def _run(arguments) -> int:
     print(experiment_text(plan), flush=True)
     if arguments.dry_run:
         return 0
+    write_experiment(plan.record(arguments.config_file))
     failures = run_experiment(plan)
     try:
         for name, runs in plan.comparisons().items():
             comparison = compare(runs, name=name)
             print(f"\n{comparison_text(comparison, terminal_width())}", flush=True)
             print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
+        if not failures.failed:
+            write_experiment(replace(plan.record(arguments.config_file), status="complete"))
     finally:
         for name in failures.failed:
             print(f"error: run {name} failed, see above. The same command tries it again", file=sys.stderr)

@@ -30,6 +30,7 @@ LIGHT = [
     "utils/selection",
     "utils/reporting",
     "select_s2l.py",
+    "report.py",
 ]
 HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets"}
 SCRIPTS = [
@@ -40,9 +41,10 @@ SCRIPTS = [
     "evaluate_run",
     "compare_runs",
     "run_experiment",
+    "report",
 ]
 SCRIPT_FILES = [f"{script}.py" for script in SCRIPTS]
-OF_A_CONFIG = [script for script in SCRIPTS if script != "compare_runs"]
+OF_A_CONFIG = [script for script in SCRIPTS if script not in ("compare_runs", "report")]
 VAGUE = {"misc", "helpers", "common", "consts"}
 
 

@@ -266,8 +266,32 @@ COMPARISON = manifest_json(
     remarks=["a remark"],
     cost_remarks=[],
     confidence=0.95,
+    arm_values=[
+        {
+            "arm": "A",
+            "question_set": "heldout",
+            "measure": "loss",
+            "mean": 0.5,
+            "over_questions": None,
+            "over_runs": [0.25, 0.75],
+        }
+    ],
     provenance=PROVENANCE,
 )
+EXPERIMENT = manifest_json(
+    "experiment",
+    "running",
+    {"name": "exp", "references": ["proxy"]},
+    members=[
+        {"run": "exp_s2l_10_seed0", "label": "s2l", "budget": 10, "seed": 0},
+        {"run": "exp_full_seed0", "label": "full", "budget": None, "seed": 0},
+    ],
+    comparisons=["exp_10"],
+    config_file="experiment.yml",
+    provenance=PROVENANCE,
+)
+# As it was before there were intervals of each arm.
+EARLIER_COMPARISON = {name: value for name, value in COMPARISON.items() if name != "arm_values"}
 
 # What the first version of format 1 wrote.
 _FIRST_PROVENANCE = {name: value for name, value in PROVENANCE.items() if name != "folder"}

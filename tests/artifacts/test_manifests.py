@@ -13,6 +13,7 @@ from tests.artifacts import examples
 from utils.artifacts.checksums import checksum_of_json
 from utils.artifacts.comparisons import ComparisonManifest
 from utils.artifacts.evaluations import EvaluationManifest, EvaluationResult
+from utils.artifacts.experiments import ExperimentManifest
 from utils.artifacts.files import write_json
 from utils.artifacts.manifests import Manifest, Provenance, is_complete
 from utils.artifacts.subsets import SubsetManifest
@@ -31,6 +32,7 @@ WRITTEN_NOW: dict[str, tuple[type[Manifest], dict[str, Any]]] = {
     "result": (EvaluationResult, examples.RESULT),
     "tokens": (TokensManifest, examples.TOKENS),
     "comparison": (ComparisonManifest, examples.COMPARISON),
+    "experiment": (ExperimentManifest, examples.EXPERIMENT),
 }
 FULL = ("training", "trajectories", "subset", "evaluation", "result", "tokens", "comparison")
 
@@ -198,3 +200,8 @@ def test_each_field_is_described(kind):
     own = kind.__annotations__.keys() - {"KIND", "AGAIN", "NAMED_INPUTS", "provenance"}
     description = kind.__doc__ or ""
     assert not [name for name in own if f"{name}:" not in description and f"{name}," not in description]
+
+
+def test_a_comparison_without_intervals_of_its_arms_is_read(tmp_path):
+    found = read_first(ComparisonManifest, examples.EARLIER_COMPARISON, tmp_path)
+    assert found.comparison.arm_values == []

@@ -26,7 +26,7 @@ from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
 from utils.artifacts.trainings import TrainingManifest
 from utils.experiments.compare import compare
 from utils.experiments.labels import label_of, told_apart
-from utils.experiments.statistics import bootstrap_interval, mcnemar_p, welch_interval
+from utils.experiments.statistics import bootstrap_interval, mcnemar_p, mean_interval, welch_interval
 from utils.reporting.text.comparison import comparison_text
 
 NUM_QUESTIONS = 40
@@ -89,6 +89,13 @@ def test_welch_is_the_formula_of_its_definition(values, others):
     assert welch_interval(values, others) == pytest.approx(
         (difference - half, difference + half), rel=1e-6, abs=1e-9
     )
+
+
+@pytest.mark.parametrize("values", [[0.4, 0.5], [0.1, 0.2, 0.4, 0.8], [0.5, 0.5]])
+def test_the_interval_of_a_mean_is_student_s(values):
+    middle = np.mean(values)
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    assert mean_interval(values) == pytest.approx((middle - half, middle + half))
 
 
 @pytest.mark.parametrize(("values", "others"), [([0.5, 0.5], [0.25, 0.25]), ([1.0, 1.0], [1.0, 1.0, 1.0])])

@@ -3,14 +3,14 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 from .files import remove_leftovers
 from .locks import locked
 from .manifests import Manifest, Provenance
-from .paths import comparison_path
+from .paths import comparison_path, comparisons_root
 
 NEVER: Final = "never"  # selecting does not pay, however large the pool
 NOT_TESTED: Final = "not tested"
@@ -90,6 +90,27 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class ArmValue:
+    """A measure of all of a set, in an arm: the mean over its runs.
+
+    Attributes:
+        arm: letter.
+        question_set: as `Measure.question_set`.
+        measure: as `Measure.name`.
+        mean: over the runs.
+        over_questions: interval, None where the measure is no mean of judged answers.
+        over_runs: interval, None for a single run.
+    """
+
+    arm: str
+    question_set: str
+    measure: str
+    mean: float
+    over_questions: Interval | None
+    over_runs: Interval | None
+
+
+@dataclass(frozen=True)
 class Difference:
     """The first arm's value minus another's.
 
@@ -164,6 +185,7 @@ class Comparison:
         remarks: what a reader must know before the numbers.
         cost_remarks: what a reader must know of the costs.
         confidence: of the intervals.
+        arm_values: of each arm, with intervals. Earlier versions wrote none.
     """
 
     name: str
@@ -176,6 +198,7 @@ class Comparison:
     remarks: list[str]
     cost_remarks: list[str]
     confidence: float
+    arm_values: list[ArmValue] = field(default_factory=list)
 
     def arm(self, letter: str) -> ComparedArm:
         return next(arm for arm in self.arms if arm.letter == letter)
@@ -219,6 +242,21 @@ class ComparisonManifest(Manifest):
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
         return {**values, "comparison": values}
+
+
+def read_comparison(name: str) -> Comparison:
+    """Raises: FileNotFoundError, or ValueError for a damaged file."""
+    return ComparisonManifest.read(comparison_path(name)).comparison
+
+
+def comparisons_of(run_name: str) -> list[Comparison]:
+    """The comparisons that this run is part of, the newest last."""
+    manifests = [
+        ComparisonManifest.read(path) for path in sorted(comparisons_root().glob("*/comparison.json"))
+    ]
+    of_run = [manifest for manifest in manifests if run_name in manifest.inputs["runs"]]
+    of_run.sort(key=lambda manifest: manifest.provenance.time)
+    return [manifest.comparison for manifest in of_run]
 
 
 def write_comparison(comparison: Comparison) -> Path:

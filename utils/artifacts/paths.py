@@ -160,9 +160,29 @@ def _below_results(text: str) -> tuple[str, ...]:
     return path.relative_to(root).parts if "/" in text and path.is_relative_to(root) else ()
 
 
+def comparisons_root() -> Path:
+    """Where the comparisons of runs and the records of experiments lie, a folder for each name."""
+    return results_root() / "comparisons"
+
+
 def comparison_path(name: str) -> Path:
     """Where the comparison of several runs lies."""
-    return results_root() / "comparisons" / name / "comparison.json"
+    return comparisons_root() / name / "comparison.json"
+
+
+def experiment_path(name: str) -> Path:
+    """Where the runs that an experiment is made of are recorded."""
+    return comparisons_root() / name / "experiment.json"
+
+
+def report_path(folder: Path) -> Path:
+    """The page about what lies in a folder."""
+    return folder / "report.html"
+
+
+def figures_in(folder: Path) -> Path:
+    """Where the figures of a page lie as files."""
+    return folder / "figures"
 
 
 def cached_pool(key: str) -> Path:

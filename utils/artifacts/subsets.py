@@ -26,6 +26,18 @@ _UNFINISHED = ".parts"  # end of the name of a folder that is being written
 CONTAMINATION = "contamination.json"  # the report on rows that contain benchmark questions
 
 
+# Why a row could not be chosen. Position = its number in reasons.npy; the first is that of the others.
+REASONS = (
+    "selectable",
+    "no text",
+    "benchmark question",
+    "excluded",
+    "dropped kind",
+    "no loss",
+    "repeated response",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubsetManifest(PoolManifest):
     """How a subset was chosen.
@@ -130,6 +142,7 @@ class SubsetContents:
     Attributes:
         indices: int64, ascending row numbers.
         clusters_N: int32 (N,), -1 where not clustered.
+        reasons_N: uint8 (N,), why a row could not be chosen, by number in `REASONS`. 0 where it could.
         composition: what the subset consists of.
         lines: the chosen rows as lines of JSONL without their newline, in pool order. None without texts.
         centroids_KT: float32, row k of cluster k. None where nothing was clustered.
@@ -138,6 +151,7 @@ class SubsetContents:
 
     indices: np.ndarray
     clusters_N: np.ndarray
+    reasons_N: np.ndarray
     composition: dict[str, Any]
     lines: Iterable[bytes] | None
     centroids_KT: np.ndarray | None
@@ -151,10 +165,12 @@ def write_subset(folder: Path, manifest: SubsetManifest, contents: SubsetContent
     """
     assert contents.indices.dtype == np.int64 and np.all(np.diff(contents.indices) > 0)
     assert contents.clusters_N.dtype == np.int32
+    assert contents.reasons_N.dtype == np.uint8
     temporary = folder.with_name(f".{folder.name}{_UNFINISHED}")
     with folder_beside(temporary, folder):
         save_array(temporary / "indices.npy", contents.indices)
         save_array(temporary / "clusters.npy", contents.clusters_N)
+        save_array(temporary / "reasons.npy", contents.reasons_N)
         write_json(temporary / COMPOSITION, contents.composition)
         if contents.centroids_KT is not None:
             save_array(temporary / "centroids.npy", contents.centroids_KT)
@@ -212,6 +228,24 @@ def how_to_make_subset(run: str) -> str:
 def read_clusters(folder: Path, manifest: SubsetManifest) -> np.ndarray:
     """int32 (N,): the cluster of each row, -1 where not clustered. Raises: ValueError for a damaged file."""
     return load_whole_numbers(folder / "clusters.npy", manifest.checksums, manifest.num_examples, _AGAIN)
+
+
+def read_reasons(folder: Path, manifest: SubsetManifest) -> np.ndarray | None:
+    """uint8 (N,): why each row could not be chosen, by number in `REASONS`.
+
+    None where an earlier version wrote none. Raises: ValueError for a damaged file.
+    """
+    path = folder / "reasons.npy"
+    if path.name not in (manifest.checksums or {}) and not path.is_file():
+        return None
+    check_contents(path, manifest.checksums, _AGAIN)
+    reasons_N = load_npy(path)
+    if reasons_N.dtype != np.uint8 or reasons_N.shape != (manifest.num_examples,):
+        raise ValueError(
+            f"{path}: found {reasons_N.dtype} {reasons_N.shape}, "
+            f"expected uint8 ({manifest.num_examples},): {_AGAIN}"
+        )
+    return reasons_N
 
 
 def read_centroids(folder: Path, manifest: SubsetManifest) -> np.ndarray | None:

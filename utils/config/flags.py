@@ -79,8 +79,10 @@ class CommandParser(argparse.ArgumentParser):
     def _refuse_yaml_without_flag(self, words: list[str]) -> None:
         if "--config_file" not in self._option_string_actions:
             return
+        action = None  # of the flag whose values these words are
         for before, word in zip(["", *words], words, strict=False):
-            action = self._option_string_actions.get(before)
+            takes_several = action is not None and action.nargs == "+"
+            action = self._option_string_actions.get(before, action if takes_several else None)
             is_value = action is not None and action.nargs != 0
             is_yaml = word.endswith((".yml", ".yaml")) and not word.startswith("-") and "=" not in word
             if is_yaml and not is_value:

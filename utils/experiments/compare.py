@@ -16,7 +16,7 @@ from ..artifacts.paths import run_named
 from ..artifacts.trainings import TrainingManifest
 from ..terminal import counted
 from .costs import costs_of
-from .differences import differences_of
+from .differences import arm_values_of, differences_of
 from .labels import label_of, told_apart
 from .runs import NOT_OF_THE_ARM, RULES, Arm, EvaluatedRun, group_into_arms, read_run, with_average_as_pool
 from .statistics import CONFIDENCE
@@ -56,17 +56,19 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
             + "\nCompare runs that agree, or add --allow_differences to name these beside the table"
         )
     costs, cost_remarks = costs_of(arms)
+    measures = list(_measures(runs))
     return Comparison(
         name=name or comparison_name(run_names),
         arms=_compared_arms(arms),
         runs=[ComparedRun(run.name, arm.letter, *run.seeds) for arm in arms for run in arm.runs],
-        measures=list(_measures(runs)),
+        measures=measures,
         differences=differences_of(arms, _question_sets(runs)),
         costs=costs,
         unlike=unlike,
         remarks=_remarks(arms),
         cost_remarks=cost_remarks,
         confidence=CONFIDENCE,
+        arm_values=arm_values_of(arms, measures),
     )
 
 

@@ -5,10 +5,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..artifacts.comparisons import NO_DIFFERENCE, NOT_TESTED, Difference, Interval, Verdict
+from ..artifacts.comparisons import (
+    NO_DIFFERENCE,
+    NOT_TESTED,
+    ArmValue,
+    Difference,
+    Interval,
+    Measure,
+    Verdict,
+)
 from ..artifacts.evaluations import HELDOUT
 from .runs import RULES, Arm, EvaluatedRun
-from .statistics import bootstrap_interval, mcnemar_p, welch_interval
+from .statistics import bootstrap_interval, mcnemar_p, mean_interval, welch_interval
 
 
 def differences_of(arms: Sequence[Arm], question_sets: Sequence[str]) -> list[Difference]:
@@ -20,6 +28,34 @@ def differences_of(arms: Sequence[Arm], question_sets: Sequence[str]) -> list[Di
     """
     first, *others = arms
     return [difference for other in others for difference in _differences(first, other, question_sets)]
+
+
+def arm_values_of(arms: Sequence[Arm], measures: Sequence[Measure]) -> list[ArmValue]:
+    """What all of a set came to in each arm, of the measures that all of its runs have."""
+    values = []
+    endings = {f"accuracy{ending}": rule for rule, ending in RULES.items()}
+    for measure in measures:
+        if measure.source is not None or measure.name == "cut_off_share":
+            continue
+        for arm in arms:
+            of_runs = [measure.values[run.name] for run in arm.runs if run.name in measure.values]
+            if len(of_runs) < len(arm.runs):
+                continue
+            rule = endings.get(measure.name)
+            over_questions = None
+            if rule is not None and not measure.is_metric:
+                over_questions = bootstrap_interval([_mean_outcomes(arm, measure.question_set, rule)])
+            values.append(
+                ArmValue(
+                    arm=arm.letter,
+                    question_set=measure.question_set,
+                    measure=measure.name,
+                    mean=statistics.mean(of_runs),
+                    over_questions=over_questions,
+                    over_runs=mean_interval(of_runs) if len(of_runs) > 1 else None,
+                )
+            )
+    return values
 
 
 def _differences(first: Arm, other: Arm, question_sets: Sequence[str]) -> list[Difference]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts.evaluations import EvaluationManifest
-from ..artifacts.manifests import is_complete
+from ..artifacts.experiments import ExperimentManifest, ExperimentMember
+from ..artifacts.manifests import Provenance, is_complete
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
 from ..config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
@@ -125,7 +126,35 @@ class ExperimentPlan:
         return seconds
 
     def comparisons(self) -> dict[str, list[str]]:
-        """Name of a comparison -> its finished runs: of one budget by method, then of the whole pool."""
+        """Name of a comparison -> its finished runs, of those of which there are two."""
+        finished = {
+            title: [
+                name for name in names if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
+            ]
+            for title, names in self._planned_comparisons().items()
+        }
+        return {title: names for title, names in finished.items() if len(names) > 1}
+
+    def record(self, config_file: str) -> ExperimentManifest:
+        """What is written of it before the first run. Args: config_file: its YAML."""
+        runs = zip(self.runs, self.labels, self.budgets, strict=True)
+        return ExperimentManifest(
+            status="running" if self.left else "complete",
+            inputs={
+                "name": self.experiment.name,
+                "references": [run.config.run_name for run in self.references],
+            },
+            members=[
+                ExperimentMember(run.config.run_name, label, budget, run.config.seed)
+                for run, label, budget in runs
+            ],
+            comparisons=list(self._planned_comparisons()),
+            config_file=config_file,
+            provenance=Provenance.now(),
+        )
+
+    def _planned_comparisons(self) -> dict[str, list[str]]:
+        """Name of a comparison -> its runs: of one budget by method, then of the whole pool."""
         names = [run.config.run_name for run in self.runs]
         runs = list(zip(names, self.labels, self.budgets, strict=True))
         of_whole_pool = [name for name, label, _ in runs if label == WHOLE_POOL]
@@ -139,12 +168,8 @@ class ExperimentPlan:
                 if of_budget[name] == label
             ]
             title = self.experiment.name if budget is None else f"{self.experiment.name}_{budget}"
-            comparisons[title] = [
-                name
-                for name in (*names, *of_whole_pool)
-                if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
-            ]
-        return {title: names for title, names in comparisons.items() if len(names) > 1}
+            comparisons[title] = [*names, *of_whole_pool]
+        return comparisons
 
 
 def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: StageChecks) -> ExperimentPlan:

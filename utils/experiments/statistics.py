@@ -51,6 +51,20 @@ def bootstrap_interval(
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Student's interval of a mean over runs: how it would vary with other seeds.
+
+    Args:
+        values: one per run, at least two.
+    """
+    from scipy import stats
+
+    assert len(values) > 1
+    mean = float(np.mean(values))
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return mean - float(half), mean + float(half)
+
+
 def mcnemar_p(correct_Q: np.ndarray, other_Q: np.ndarray) -> float:
     """McNemar's exact two-sided p.
 

@@ -26,6 +26,7 @@ from .candidates import Choice
 from .composition import compose
 from .limits import needs_whole_order, order_within, rows_within_tokens
 from .plan import SelectionPlan, Stopwatch, pending_requests
+from .reasons import count_reasons, reasons_of
 from .remarks import few_rows_of_each
 
 
@@ -122,7 +123,9 @@ def _write(
     candidates = plan.candidates
     subset = plan.config.subset_section
     rows = np.sort(choice.order[: request.num_rows]).astype(np.int64)
+    reasons_N = reasons_of(pool, candidates, plan.listed)
     composition = compose(pool, candidates, rows, choice.clusters_N)
+    composition["not_selectable"] = count_reasons(reasons_N)
     used = candidates.trajectories
     clustering = None
     if choice.backend is not None:
@@ -132,6 +135,7 @@ def _write(
     contents = SubsetContents(
         indices=rows,
         clusters_N=choice.clusters_N,
+        reasons_N=reasons_N,
         composition=composition,
         lines=map(pool.line, rows.tolist()) if pool.has_texts else None,
         centroids_KT=choice.centroids_KT,

@@ -120,14 +120,15 @@ def candidates_of(losses_NT: np.ndarray, num_sources: int = 2) -> Candidates:
     return Candidates(np.arange(num_rows), sources, names, num_rows, trajectories, np.empty(0, np.int64))
 
 
-def measure(losses_NT: np.ndarray, budget: int, **settings) -> Stability:
+def measure(losses_NT: np.ndarray, budget: int, target: np.ndarray | None = None, **settings) -> Stability:
     candidates = candidates_of(losses_NT)
     subset = SubsetConfig.model_validate({"init": "kmeans++", "num_restarts": 10, **settings})
     choice = s2l(candidates, subset, budget, 5)
     pool = NumberedRows(len(losses_NT), None)
     listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
     made = ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
-    return measure_stability(made, subset, 5)
+    scored = None if target is None else candidates_of(target).trajectories
+    return measure_stability(made, subset, 5, scored)
 
 
 @pytest.fixture
@@ -178,6 +179,17 @@ def test_rows_that_must_be_in_and_limits_per_source_are_kept_to(config_file_of):
     assert select_s2l.main(["--config_file", str(config_file), *settings, "--stability"]) == 0
     agreement = json.loads((RunPaths("target").subset / "stability.json").read_text())
     assert agreement["other_seeds"] == [{"clusters": 1.0, "subset": 1.0}] * 3
+
+
+def test_the_target_agrees_where_its_losses_make_the_same_clusters():
+    losses_NT = planted()
+    shuffled_NT = np.random.default_rng(3).permutation(losses_NT)
+    settings = {"num_clusters": 4, "init": "kmeans++", "num_restarts": 10}
+    same = measure(losses_NT, 200, target=losses_NT[:, ::2] + 1, **settings).target_losses
+    other = measure(losses_NT, 200, target=shuffled_NT, **settings).target_losses
+    assert same is not None and same.clusters > 0.99
+    assert other is not None and other.clusters < 0.05
+    assert measure(losses_NT, 200, **settings).target_losses is None
 
 
 def test_noise_is_warned_of():

@@ -25,6 +25,8 @@ def stability_text(stability: "Stability") -> str:
         changes[f"the checkpoints: without {name}"] = agreement
     changes["trajectories to their mean loss alone"] = stability.mean_loss_alone
     changes["trajectories to their last loss alone"] = stability.last_loss_alone
+    if stability.target_losses is not None:
+        changes["the proxy's losses to the target's"] = stability.target_losses
     rows = [
         (f"  {name}", f"{agreement.clusters:.2f}", f"{agreement.subset:.2f}")
         for name, agreement in changes.items()

@@ -16,7 +16,10 @@ import numpy as np
 
 from ...artifacts.files import remove_leftovers, write_json
 from ...artifacts.locks import locked
+from ...artifacts.paths import RunPaths
 from ...artifacts.subsets import read_subset, stability_path
+from ...artifacts.trajectories.manifest import TrajectoriesManifest
+from ...artifacts.trajectories.read import Trajectories, read_trajectories
 from ...config.schema import RunConfig, SubsetConfig
 from ...terminal import spread_evenly
 from ..candidates import Choice
@@ -48,6 +51,7 @@ class StabilityPlan:
         num_rows: that are clustered each time.
         num_clusterings: how often.
         path: of stability.json.
+        target: the losses of the run's own model over the same pool. None where it has not been scored.
     """
 
     made: ExistingSubset
@@ -56,6 +60,7 @@ class StabilityPlan:
     num_rows: int
     num_clusterings: int
     path: Path
+    target: Trajectories | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class Stability:
         last_loss_alone: with the last loss in its place.
         no_clusters: of the subset alone, with no clusters and the rows in the same random order.
         warnings: what should keep a user from reading much into the clusters.
+        target_losses: with the losses of the target in place of the proxy's. None where it was not scored.
     """
 
     selectable: int
@@ -98,6 +104,7 @@ class Stability:
     last_loss_alone: Agreement
     no_clusters: float
     warnings: list[str]
+    target_losses: Agreement | None = None
 
     @property
     def mean_of_seeds(self) -> Agreement:
@@ -124,14 +131,35 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
     made = open_subset(config)
     assert made.candidates.trajectories is not None
     num_left_out = len(_left_out(len(made.candidates.trajectories.columns)))
+    target = _target_trajectories(config, made)
     return StabilityPlan(
         made=made,
         settings=settings.model_copy(update={"num_clusters": num_clusters_of(settings, made.candidates)}),
         seed=config.seed,
         num_rows=min(len(made.candidates.rows), MAX_ROWS),
-        num_clusterings=NUM_SEEDS + num_left_out + 2,  # the mean and the last loss
+        num_clusterings=NUM_SEEDS + num_left_out + 2 + (target is not None),  # the mean and the last loss
         path=stability_path(made.folder),
+        target=target,
     )
+
+
+def _target_trajectories(config: RunConfig, made: ExistingSubset) -> Trajectories | None:
+    """The losses of the run's own model, if it was scored on the pool that the subset was chosen from."""
+    path = RunPaths(config.run_name).trajectories_manifest
+    if not path.is_file():
+        return None
+    manifest = TrajectoriesManifest.read(path)
+    if not manifest.is_complete or manifest.pool != made.pool.fingerprint or not manifest.steps:
+        return None
+    target = read_trajectories(config.run_name)
+    lost = sum(int(np.isnan(column_N[made.candidates.rows]).sum()) for column_N in target.columns)
+    if lost:
+        raise ValueError(
+            f"{target.origin}: found {lost:,} losses that are NaN at rows that could be chosen, "
+            "expected none: the target reads other tokens than the proxy, so the two cannot be compared. "
+            "Move that folder away to do without"
+        )
+    return target
 
 
 def run_stability(plan: StabilityPlan) -> Stability:
@@ -144,13 +172,16 @@ def run_stability(plan: StabilityPlan) -> Stability:
         if not np.array_equal(read_subset(made.folder).indices, made.indices):
             raise ValueError(f"{made.folder}: found another subset than a moment ago: run the command again")
         remove_leftovers(made.folder, plan.path.name)
-        stability = measure_stability(made, plan.settings, plan.seed)
+        stability = measure_stability(made, plan.settings, plan.seed, plan.target)
         write_json(plan.path, _as_json(stability))
     return stability
 
 
 def _as_json(stability: Stability) -> dict[str, Any]:
-    return {**asdict(stability), "no_clusters": {"subset": stability.no_clusters}}
+    values = {**asdict(stability), "no_clusters": {"subset": stability.no_clusters}}
+    if stability.target_losses is None:
+        del values["target_losses"]
+    return values
 
 
 def _left_out(num_checkpoints: int) -> list[int]:
@@ -158,11 +189,14 @@ def _left_out(num_checkpoints: int) -> list[int]:
     return spread_evenly(num_checkpoints, _MAX_LEFT_OUT) if num_checkpoints > 1 else []
 
 
-def measure_stability(made: ExistingSubset, settings: SubsetConfig, seed: int) -> Stability:
+def measure_stability(
+    made: ExistingSubset, settings: SubsetConfig, seed: int, target: Trajectories | None = None
+) -> Stability:
     """Make the subset again in small variations, and compare.
 
     Args:
         settings: with a number of clusters.
+        target: the losses of the target on the same pool, None without.
     """
     trajectories = made.candidates.trajectories
     assert trajectories is not None
@@ -185,6 +219,7 @@ def measure_stability(made: ExistingSubset, settings: SubsetConfig, seed: int) -
         last_loss_alone=remade.from_numbers(lambda piece: losses_nT[piece, -1:]),
         no_clusters=remade.without_clusters(),
         warnings=[],
+        target_losses=None if target is None else remade.from_losses(target.rows(remade.candidates.rows)),
     )
     if settings.num_clusters == 1:  # all agree then, for no reason of the losses
         return replace(stability, warnings=[one_cluster(settings.per_source)])

@@ -1,0 +1,187 @@
+"""The page in a real browser, opened from disk: what is clicked, typed and read does what it should."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+from tests.reporting.page.browser import Browser
+from tests.reporting.page.conftest import HOSTILE, SOURCE, Site
+from utils.artifacts.files import read_json
+
+AXE = PROJECT / ".axe/node_modules/axe-core/axe.min.js"
+FOUND = "return document.querySelectorAll('#rows-body .row').length"
+
+
+@pytest.fixture
+def opened(browser: Browser, elsewhere: Path) -> Iterator[Browser]:
+    """The page as it is first seen, in light and wide. Its address is all the state it has."""
+    browser.look()
+    if browser.run("return location.href.split('#')[0]") != elsewhere.resolve().as_uri():
+        browser.open(elsewhere)
+    browser.go("answer")
+    browser.messages()
+    browser.requests()
+    yield browser
+    assert browser.messages() == []
+    assert browser.requests() == []
+    assert browser.run("return window.hit") is None
+
+
+def count_of(browser: Browser) -> int:
+    return int(browser.text("#row-count").split()[0].replace(",", ""))
+
+
+def test_all_figures_are_drawn_and_nothing_leaves_the_page(browser, elsewhere):
+    browser.messages()
+    browser.requests()
+    browser.open(elsewhere)
+    empty = browser.run(
+        "return Array.from(document.querySelectorAll('.plot[data-figure]'))"
+        ".filter((each) => !each.querySelector('svg.main-svg')).map((each) => each.dataset.figure)"
+    )
+    assert empty == []
+    assert browser.run("return document.querySelectorAll('canvas').length") == 0, "no WebGL: print is vector"
+    assert len(browser.texts(".panel")) > 3
+    assert {each for each in browser.requests() if each != "about:blank"} == {elsewhere.resolve().as_uri()}
+    assert browser.messages() == []
+
+
+def test_a_click_on_a_cluster_lists_its_rows(opened, site: Site):
+    composition = read_json(site.res / "chosen/subset/composition.json")
+    number = opened.run("return document.querySelector('.panel').dataset.cluster")
+    opened.click(".panel")
+    opened.wait("return !document.getElementById('cluster').hidden")
+    size = sum(of["clusters"].get(number, [0])[0] for of in composition["sources"].values())
+    assert count_of(opened) == size
+    assert opened.text("#cluster-title").startswith(f"Cluster {number}: {size} rows")
+    assert opened.run("return document.querySelector('#cluster-plot svg.main-svg') !== null")
+    shown = opened.texts("#rows-body .row [role=cell]:nth-child(4)")
+    assert shown and set(shown) == {number}
+    assert opened.texts("#cluster-others li") and opened.texts("#cluster-chosen li")
+
+
+def test_a_cell_of_the_map_filters_the_table(opened):
+    # The largest: its middle is covered by no other.
+    opened.run(
+        "const points = [...document.querySelectorAll('[data-figure=map] .points path')];"
+        "points.sort((a, b) => b.getBBox().width - a.getBBox().width);"
+        "points[0].setAttribute('id', 'largest-cell');"
+        "points[0].scrollIntoView({block: 'center'})"
+    )
+    from selenium.webdriver import ActionChains
+
+    cell = opened.driver.find_element("id", "largest-cell")
+    ActionChains(opened.driver).move_to_element(cell).pause(0.2).click().perform()
+    opened.wait("return location.hash.includes('cell=')")
+    opened.wait("return document.getElementById('row-count').textContent.indexOf('300 of') !== 0")
+    assert 0 < count_of(opened) < 300
+    assert opened.texts("#filters button") == ["a cell of the map ×"]
+    opened.click("#filters button")
+    opened.wait("return !location.hash.includes('cell=')")
+    assert count_of(opened) == 300
+
+
+def test_search_finds_a_row_by_a_word_and_by_its_number(opened, site: Site):
+    word = site.pool[123]["output"].split()[-1]
+    opened.driver.find_element("id", "search").send_keys("ONERROR=")
+    opened.wait("return location.hash.includes('q=')")
+    opened.wait("return document.querySelectorAll('#rows-body .row').length === 1")
+    assert opened.texts("#rows-body .row a") == ["7"]
+    opened.go("q=123")
+    assert "123" in opened.texts("#rows-body .row a")
+    opened.go(f"q={word}")
+    expected = [
+        row for row, values in enumerate(site.pool)
+        if word.lower() in f"{values['instruction']}\n{values['output']}".lower()
+    ]  # fmt: skip
+    assert count_of(opened) >= len(expected) > 0
+    opened.go("q=no+such+words+anywhere")
+    assert count_of(opened) == 0
+
+
+def test_back_and_forward_work(opened):
+    opened.go("q=onerror")
+    opened.go("row=7")
+    assert not opened.run("return document.getElementById('row').hidden")
+    opened.driver.back()
+    opened.wait("return document.getElementById('row').hidden")
+    assert count_of(opened) == 1
+    opened.driver.back()
+    opened.wait("return document.getElementById('row-count').textContent.startsWith('300 of')")
+    opened.driver.forward()
+    opened.wait("return document.getElementById('row-count').textContent.startsWith('1 of')")
+
+
+def test_a_row_says_whether_it_is_in_and_why(opened, site: Site):
+    opened.go("row=90")
+    assert "Could not be chosen: no loss." in opened.text("#row-facts")
+    opened.go("row=70")
+    assert "Could not be chosen: benchmark question." in opened.text("#row-facts")
+    assert "shares with a question" in opened.text("#row-facts")
+    chosen = int(opened.run("location.hash = 'in=in0'; return 0") or 0)
+    opened.wait("return document.getElementById('row-count').textContent.startsWith('80 of')")
+    chosen = int(opened.texts("#rows-body .row a")[0])
+    opened.go(f"row={chosen}")
+    assert "this one among them" in opened.text("#row-facts")
+    assert opened.text("#row-explain code").endswith(f"--explain {chosen}")
+    assert opened.run("return document.querySelector('#row-plot svg.main-svg') !== null")
+
+
+def test_hostile_rows_are_shown_as_text(opened):
+    opened.go("row=7")
+    assert opened.run("return document.getElementById('row-prompt').textContent") == HOSTILE
+    opened.go("row=8")
+    shown = opened.run("return document.getElementById('row-prompt').textContent")
+    assert shown == "abc\\u202egnp.exe\\u0000\\u0001 \\u001b[31m"
+    opened.go("row=20")
+    assert SOURCE in opened.run("return document.getElementById('row-facts').textContent")
+    assert opened.run("return document.querySelectorAll('img, main a[href^=javascript]').length") == 0
+    links = opened.run("return Array.from(document.querySelectorAll('svg a'), (each) => each.outerHTML)")
+    assert not [link for link in links if "javascript" in link]
+
+
+def test_the_policy_runs_no_script_but_the_page_s_own(browser, elsewhere):
+    browser.open(elsewhere)
+    policy = browser.run("return document.querySelector('meta[http-equiv]').content")
+    scripts = next(part for part in policy.split("; ") if part.startswith("script-src"))
+    assert "unsafe" not in scripts and "default-src 'none'" in policy
+    browser.run(
+        "const script = document.createElement('script'); script.textContent = 'window.hit = 2';"
+        "document.body.append(script);"
+        "const place = document.createElement('div');"
+        "place.innerHTML = '<img src=x onerror=\"window.hit=3\">';"
+        "document.body.append(place);"
+    )
+    assert browser.run("return window.hit") is None
+    assert browser.run("return fetch('https://example.org').then(() => 'sent', () => 'kept')") == "kept"
+    browser.messages()  # which say so
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_everybody_can_read_it(browser, elsewhere, width):
+    if not AXE.is_file():
+        message = "needs axe-core: make axe"
+        if os.environ.get("S2L_TEST_BROWSER") == "required":
+            pytest.fail(message)
+        pytest.skip(message)
+    browser.look(width)
+    browser.open(elsewhere, "#row=7&cluster=0")
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    browser.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+    for scheme in ("light", "dark"):
+        browser.look(width, scheme)
+        found = browser.driver.execute_async_script(
+            "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']})"
+            ".then((results) => done(JSON.stringify(results.violations.map((each) => [each.id, each.impact,"
+            "each.nodes.slice(0, 3).map((node) => node.html + node.failureSummary)]))))"
+        )
+        faults = [each for each in json.loads(found) if each[1] in ("serious", "critical")]
+        assert faults == [], scheme
+
+
+def test_the_page_prints(opened):
+    assert opened.print().startswith(b"%PDF")

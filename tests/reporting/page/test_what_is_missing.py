@@ -1,0 +1,193 @@
+"""Where something is not there the page says what, and which command makes it."""
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import report
+import select_s2l
+from tests.conftest import pool_rows, run_here, write_jsonl
+from tests.reporting.page.artifacts import compared, curve, experiment
+from tests.reporting.page.conftest import losses_of, write_config
+
+
+@pytest.fixture
+def made(tmp_path: Path, alone: Path) -> Callable[..., Path]:
+    """A run that chose rows: made(sources=.., num_checkpoints=.., method=.., ...) -> its YAML."""
+
+    def make(
+        name: str = "run",
+        num_rows: int = 60,
+        num_checkpoints: int = 3,
+        source_of: Callable[[int], str] | None = None,
+        choose: bool = True,
+        **subset: Any,
+    ) -> Path:
+        rows = pool_rows(num_rows)
+        for place, row in enumerate(rows):
+            if source_of is not None:
+                row["source"] = source_of(place)
+        pool = write_jsonl(tmp_path / "pool.jsonl", rows)
+        np.save(tmp_path / "losses.npy", losses_of(num_rows, num_checkpoints))
+        config = write_config(tmp_path, name, pool, tmp_path / "losses.npy", **{"budget": 20, **subset})
+        if choose:
+            assert run_here(select_s2l, "--config_file", config) == 0
+        return config
+
+    return make
+
+
+def page_of(res: Path, *words: str | Path, name: str = "run") -> str:
+    """The page, as text without entities."""
+    assert run_here(report, *words) == 0
+    return html.unescape((res / name / "report.html").read_text(encoding="utf-8"))
+
+
+def test_without_clusters(made, alone):
+    config = made(method="random")
+    page = page_of(alone, "--config_file", config)
+    assert "chosen by random, which makes no clusters" in page
+    assert f"python select_s2l.py --config_file {config} subset.method=s2l" in page
+    assert 'id="panels"' not in page and 'data-figure="map"' in page
+
+
+def test_without_trajectories(made, alone, tmp_path, browser):
+    made(method="random")
+    (tmp_path / "losses.npy").unlink()
+    page = page_of(alone, "--config_file", tmp_path / "run.yml")
+    assert "losses.npy" in page and "python run_distributed_trajectories.py --config_file" in page
+    assert "Without loss trajectories there is no map." in page and 'data-figure="map"' not in page
+    browser.messages()
+    browser.open(alone / "run/report.html", "#q=pebbles")
+    assert int(browser.text("#row-count").split()[0]) > 0
+    assert browser.messages() == []
+
+
+def test_without_an_evaluation(made, alone):
+    config = made()
+    page = page_of(alone, "--config_file", config)
+    assert "has not been evaluated" in page
+    assert f"python evaluate_run.py --config_file {config}" in page
+    assert "python compare_runs.py run ANOTHER_RUN" in page
+    assert f"python select_s2l.py --config_file {config} --stability" in page
+    assert f"python select_s2l.py --config_file {config} --inspect" in page
+
+
+def test_with_one_checkpoint(made, alone, browser):
+    page = page_of(alone, "--config_file", made(num_checkpoints=1))
+    assert "There is one checkpoint, so a trajectory is a point" in page
+    assert 'data-figure="first_loss"' not in page and 'data-figure="last_loss"' in page
+    browser.messages()
+    browser.open(alone / "run/report.html", "#row=3&cluster=0")
+    assert browser.messages() == []
+
+
+def test_with_one_source(made, alone):
+    page = page_of(alone, "--config_file", made(source_of=lambda _: ""))
+    assert "(no source)" in page
+
+
+def test_with_thousands_of_sources(made, alone, browser):
+    page = page_of(alone, "--config_file", made(num_rows=10_000, source_of=lambda row: f"s{row % 5000}"))
+    assert "4,980 other sources" in page
+    assert "smallest clusters are left out of this page" in page
+    browser.messages()
+    browser.open(alone / "run/report.html")
+    assert browser.text("#cluster-page").endswith("of 2,000")
+    assert browser.messages() == []
+
+
+def test_before_anything_was_chosen(made, alone):
+    config = made(choose=False)
+    page = page_of(alone, "--config_file", config)
+    assert "has no subset yet" in page and f"python select_s2l.py --config_file {config}" in page
+    assert 'data-figure="map"' in page
+
+
+def test_with_another_pool_than_was_chosen_from(made, alone, tmp_path):
+    config = made()
+    write_jsonl(tmp_path / "pool.jsonl", pool_rows(60, seed=5))
+    page = page_of(alone, "--config_file", config)
+    assert "is another pool than the subset was chosen from" in page and "rows-text" not in page
+
+
+def test_without_the_pool(made, alone, tmp_path):
+    config = made()
+    (tmp_path / "pool.jsonl").unlink()
+    page = page_of(alone, "--config_file", config)
+    assert "The texts are left out" in page and "rows-text" not in page
+
+
+def test_of_an_interrupted_experiment(made, alone):
+    for budget in (10, 20):
+        made(f"exp_{budget}", budget=budget)
+    experiment("exp", ["exp_10", "exp_20", "exp_30"], ["exp_10", "exp_20", "exp_30"])
+    page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
+    assert "The experiment is not finished: 3 of 3 runs are to do." in page
+    assert "python run_experiment.py --config_file experiment.yml" in page
+    assert page.count('class="word">chosen<') == 2 and page.count('class="word">to do<') == 1
+
+
+def test_of_an_experiment_with_several_budgets(made, alone):
+    runs = []
+    for budget in (10, 20):
+        made(f"s2l_{budget}", budget=budget)
+        made(f"random_{budget}", budget=budget, method="random")
+        pair = (f"s2l_{budget}", f"random_{budget}")
+        compared(*pair, name=f"exp_{budget}", num_examples=budget)
+        for run in pair:
+            curve(run)
+        runs += pair
+    experiment("exp", runs, ["exp_10", "exp_20"])
+    page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
+    assert 'data-figure="score_against_budget"' in page
+    assert page.count('data-figure="differences_10"') == page.count('data-figure="costs_20"') == 1
+    assert "Rows that two subsets share" in page
+
+
+def test_several_subsets_of_one_pool_side_by_side(made, alone):
+    first = made("run")
+    second = made("other", method="random")
+    page = page_of(alone, "--config_file", first, second)
+    assert "<title>run and other: what was selected</title>" in page
+    assert "Rows that two subsets share" in page
+
+
+def test_figures_as_files(made, alone):
+    assert run_here(report, "--config_file", made(), "--figures", "png") == 0
+    names = {path.stem for path in (alone / "run/figures").glob("*.png")}
+    assert {"map", "one_cluster", "different_clusters", "source_mix", "last_loss"} <= names
+
+
+def test_a_dry_run_writes_nothing(made, alone, capsys):
+    assert run_here(report, "--config_file", made(), "--dry_run") == 0
+    assert "not there:" in capsys.readouterr().out
+    assert not (alone / "run/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--experiment", "nothing"], "found no experiment and no comparison 'nothing'"),
+        (["--config_file", "nowhere.yml"], "nowhere.yml"),
+    ],
+)
+def test_names_of_nothing_are_refused(alone, capsys, words, message):
+    assert run_here(report, *words) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_subsets_of_different_pools_are_refused(made, alone, tmp_path, capsys):
+    first = made("run")
+    second = made("other", num_rows=50)
+    assert run_here(report, "--config_file", first, second) == 1
+    assert "was chosen from another pool" in capsys.readouterr().err
+
+
+def test_the_same_page_from_the_same_files(made, alone):
+    config = made()
+    assert page_of(alone, "--config_file", config) == page_of(alone, "--config_file", config)

@@ -1,0 +1,3 @@
+"""Names of the formats that figures are written in"""
+
+FIGURE_FORMATS = ("pdf", "png", "svg")

@@ -1,0 +1,215 @@
+"""Figures for the page: what plotly's script draws them from, in light colours, which the page may darken"""
+
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.offline
+
+from .charts import COLOURS, DASHES, GREY, MARKS, SHADES, Chart, Series
+from .labels import for_plotly, lines_of, short
+
+HEIGHT = 340
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
+_INK = "#1b1f24"
+_LINE = "#d4d8dd"
+_LARGEST_CELL = 11  # pixels; the page makes it larger where there is room
+
+
+def plotly_script() -> str:
+    """The script of the installed package."""
+    return plotly.offline.get_plotlyjs()
+
+
+def plotly_figure(chart: Chart) -> dict[str, Any]:
+    """Data and layout as JSON holds them."""
+    traces: list[Any] = []
+    for series in chart.series:
+        traces += _traces(series, chart)
+    figure = go.Figure(traces, _layout(chart))
+    return figure.to_plotly_json() | {"layout": _without_template(figure)}
+
+
+def _without_template(figure: go.Figure) -> dict[str, Any]:
+    layout = figure.layout.to_plotly_json()
+    layout.pop("template", None)
+    return layout
+
+
+def _layout(chart: Chart) -> go.Layout:
+    named = [series for series in chart.series if series.name]
+    axis = {
+        "gridcolor": _LINE,
+        "linecolor": _LINE,
+        "zerolinecolor": _LINE,
+        "ticks": "outside",
+        "tickcolor": _LINE,
+        "ticklen": 4,
+        "automargin": True,
+        "fixedrange": True,
+    }
+    x_axis = axis | {"title": {"text": for_plotly(chart.x_title), "standoff": 8}}
+    y_axis = axis | {"title": {"text": for_plotly(chart.y_title), "standoff": 8}}
+    if chart.x_log:
+        x_axis |= {"type": "log", "dtick": "D2"}
+    if chart.x_marks:
+        places = list(range(len(chart.x_marks)))
+        step = -(-len(places) // 8)
+        x_axis |= {
+            "tickmode": "array",
+            "tickvals": places[::step],
+            "ticktext": [for_plotly(mark) for mark in chart.x_marks][::step],
+            "range": [-0.3, len(places) - 0.7],
+            "tickangle": 0,
+        }
+    if chart.names_on_y:
+        y_axis |= {"type": "category", "autorange": "reversed", "showgrid": False}
+    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+    return go.Layout(
+        template="none",
+        height=chart.height or HEIGHT,
+        margin={"l": 8, "r": 12, "t": 34 if len(named) > 1 or chart.shade_title else 10, "b": 8},
+        font={"family": _FONT, "size": 12, "color": _INK},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hovermode="closest",
+        hoverlabel={"font": {"family": _FONT, "size": 12}, "namelength": 40},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": GREY},
+        showlegend=len(named) > 1,
+        legend=legend,
+        barmode="stack" if chart.is_stacked else "group",
+        bargap=0.25,
+        xaxis=x_axis,
+        yaxis=y_axis,
+    )
+
+
+def _traces(series: Series, chart: Chart) -> list[Any]:
+    colour = GREY if series.look is None else COLOURS[series.look % len(COLOURS)]
+    dash = "dot" if series.look is None else DASHES[series.look % len(DASHES)]
+    look = 0 if series.look is None else series.look
+    common: dict[str, Any] = {
+        "x": list(series.x),
+        "y": ["<br>".join(map(for_plotly, lines_of(name))) for name in series.y]
+        if chart.names_on_y
+        else list(series.y),
+        "name": for_plotly(short(series.name)) if series.name else "",
+        "showlegend": bool(series.name),
+        "legendgroup": series.name or None,
+    }
+    if series.texts is not None:
+        common |= {"text": [for_plotly(text) for text in series.texts], "hoverinfo": "text"}
+    elif series.is_thin:
+        common |= {"hoverinfo": "skip"}
+    if series.kind == "bars":
+        pattern = ("", "/", "x", ".", "\\", "+", "-", "|")[look % 8]
+        return [
+            go.Bar(
+                **common,
+                orientation="h" if chart.names_on_y else "v",
+                marker={
+                    "color": colour,
+                    "line": {"width": 0},
+                    "pattern": {
+                        "shape": pattern,
+                        "fillmode": "overlay",
+                        "fgcolor": "#ffffff",
+                        "fgopacity": 0.4,
+                        "size": 6,
+                    },
+                },
+            )
+        ]
+    if series.kind == "cells":
+        return [_cells(series, chart, common)]
+    if series.kind == "points":
+        error = None
+        if series.low is not None and series.high is not None:
+            centre = series.x if chart.names_on_y else series.y
+            ends = [
+                (None if high is None else high - value, None if low is None else value - low)
+                for value, low, high in zip(centre, series.low, series.high, strict=True)
+            ]
+            error = {
+                "type": "data",
+                "symmetric": False,
+                "array": [up or 0 for up, _ in ends],
+                "arrayminus": [down or 0 for _, down in ends],
+                "color": colour,
+                "thickness": 1.5,
+                "width": 4,
+            }
+        return [
+            go.Scatter(
+                **common,
+                mode="markers",
+                marker={"color": colour, "symbol": MARKS[look % len(MARKS)], "size": 9},
+                **({} if error is None else {"error_x" if chart.names_on_y else "error_y": error}),
+            )
+        ]
+    traces: list[Any] = []
+    if series.low is not None and series.high is not None:
+        traces.append(
+            go.Scatter(
+                x=[*series.x, *reversed(series.x)],
+                y=[*series.high, *reversed(series.low)],
+                fill="toself",
+                fillcolor=colour,
+                opacity=0.22,
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=common["legendgroup"],
+            )
+        )
+    is_thin = series.is_thin
+    traces.append(
+        go.Scatter(
+            **common,
+            mode="lines" if is_thin or series.kind == "steps" or len(series.x) > 30 else "lines+markers",
+            line={
+                "color": colour,
+                "dash": "solid" if is_thin and series.look is not None else dash,
+                "width": 1 if is_thin else 2.2,
+                "shape": "hv" if series.kind == "steps" else "linear",
+            },
+            opacity=0.65 if is_thin else 1,
+            marker={"symbol": MARKS[look % len(MARKS)], "size": 6, "color": colour},
+            connectgaps=False,
+        )
+    )
+    return traces
+
+
+def _cells(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
+    assert series.sizes is not None and series.shades is not None
+    largest = max(series.sizes, default=1)
+    places = [place / (len(SHADES) - 1) for place in range(len(SHADES))]
+    return go.Scatter(
+        **common,
+        mode="markers",
+        marker={
+            "symbol": "square",
+            "size": [max(2.5, _LARGEST_CELL * (size / largest) ** 0.5) for size in series.sizes],
+            "color": list(series.shades),
+            "cmin": 0,
+            "cmax": max(series.shades, default=0) or 1,
+            "colorscale": [list(pair) for pair in zip(places, SHADES, strict=True)],
+            "line": {"width": 0},
+            "opacity": 1,
+            "colorbar": {
+                "title": {"text": for_plotly(chart.shade_title), "side": "top", "font": {"size": 12}},
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "len": 0.5,
+                "nticks": 4,
+                "thickness": 8,
+                "outlinewidth": 0,
+                "tickformat": ".0%",
+            },
+        },
+        customdata=list(range(len(series.sizes))),
+    )
