@@ -85,6 +85,18 @@ def test_a_cell_of_the_map_filters_the_table(opened):
     assert count_of(opened) == 300
 
 
+def test_a_cell_is_reached_without_a_mouse(opened):
+    opened.run("document.querySelector('#figure-map details').open = true")
+    opened.run("document.querySelector('#figure-map table a').focus()")
+    from selenium.webdriver import ActionChains, Keys
+
+    ActionChains(opened.driver).send_keys(Keys.ENTER).perform()
+    opened.wait("return location.hash.startsWith('#cell=')")
+    rows = opened.run("return document.querySelector('#figure-map table tbody td:nth-child(3)').textContent")
+    opened.wait("return !document.getElementById('row-count').textContent.startsWith('300 of')")
+    assert count_of(opened) == int(rows.replace(",", ""))
+
+
 def test_search_finds_a_row_by_a_word_and_by_its_number(opened, site: Site):
     word = site.pool[123]["output"].split()[-1]
     opened.driver.find_element("id", "search").send_keys("ONERROR=")
