@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.artifacts.trajectories.read import read_trajectories
 from utils.config.names import KMeansInit
-from utils.selection.checks.stability import adjusted_rand_index
+from utils.selection.methods.agreement import adjusted_rand_index
 from utils.selection.methods.kmeans import KMeansSettings, cluster_rows
 
 NUM_SEEDS = 5

@@ -192,7 +192,7 @@ def compare(losses_NT: np.ndarray) -> None:
     """
     import faiss
 
-    from utils.selection.checks.stability import adjusted_rand_index
+    from utils.selection.methods.agreement import adjusted_rand_index
     from utils.selection.methods.kmeans import KMeansSettings, cluster_rows
 
     num_rows, num_columns = losses_NT.shape

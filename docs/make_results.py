@@ -193,20 +193,22 @@ def section(result: Result) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _versions_of(run: dict[str, Any]) -> str:
+    packages = run["packages"]
+    shown = [f"{name} {packages[name]}" for name in ("torch", "transformers", "numpy") if name in packages]
+    return ", ".join([f"Python {run['python']}", *shown])
+
+
 def _what_was_run(result: Result) -> str:
     kept = result.kept
     recorded = kept["recorded"].values()
     devices = ", ".join(sorted({run["device"] for run in recorded})) or "not recorded"
     commits = ", ".join(sorted({str(run["git_commit"])[:12] for run in recorded})) or "not recorded"
-    versions = kept["provenance"]["packages"]
-    shown = ", ".join(
-        f"{name} {versions[name]}" for name in ("torch", "transformers", "numpy") if name in versions
-    )
-    python = kept["provenance"]["python"]
+    versions = "; or ".join(sorted({_versions_of(run) for run in recorded})) or "versions not recorded"
     seeds = ", ".join(map(str, result.experiment.seeds))
     lines = [
         f"`python run_experiment.py --config_file {result.config_file}`",
-        f"Seeds {seeds}. {devices}; Python {python}, {shown}; commit {commits}.",
+        f"Seeds {seeds}. {devices}; {versions}; commit {commits}.",
     ]
     if result.unfinished:
         whole = len(result.experiment.seeds)

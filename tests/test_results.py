@@ -50,7 +50,16 @@ def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, di
         "measures": measures,
         "costs": [],
         "provenance": {"python": "3.12.1", "packages": {"torch": "2.13.0"}},
-        "recorded": {run: {"device": "NVIDIA H200", "git_commit": "c" * 40, "planted": 0.25} for run in runs},
+        "recorded": {
+            run: {
+                "device": "NVIDIA H200",
+                "git_commit": "c" * 40,
+                "python": "3.12.1",
+                "packages": {"torch": "2.13.0"},
+                "planted": 0.25,
+            }
+            for run in runs
+        },
     }
     (folder / "small_0.1.json").write_text(json.dumps(kept))
     return values

@@ -249,7 +249,14 @@ def test_rows_of_all_formats_score_the_turns_they_should(tmp_path, res_dir, chat
         ([], "no turn of assistant to score"),
         ([{"role": "user", "content": "a"}], "no turn of assistant to score"),
         ([{"role": "critic", "content": "a"}], "the role 'critic' in turn 0"),
-        (["a"], "a str as turn 0"),
+        ([{"role": ["user"], "content": "a"}], r"the role \['user'\] in turn 0"),
+        ([{"role": "assistant", "content": "a", "weight": "0"}], "the weight '0' in turn 0"),
+        (
+            [{"role": "assistant", "content": "a", "tool_calls": 5}],
+            "a number in place of the calls of turn 0",
+        ),
+        (["a"], "a text as turn 0"),
+        ([5], "a number as turn 0"),
         ([{"role": "assistant", "content": [{"type": "image_url"}]}], "image_url in turn 0, where only text"),
         (
             [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}],

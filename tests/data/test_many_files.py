@@ -263,6 +263,28 @@ def test_turns_are_the_same_in_every_container(tmp_path, res_dir, name):
     assert pool.fingerprint == pool_of(whole, format="messages", template="chat").fingerprint
 
 
+def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A row in which a tool is called."""
+    called = {"function": {"name": name, "arguments": arguments}}
+    turns = [said("user", "a"), {**said("assistant", ""), "tool_calls": [called]}, said("tool", "b")]
+    tool = {"name": name, "parameters": {key: {"type": "text"} for key in arguments}}
+    return {"messages": [*turns, said("assistant", "c")], "tools": [tool]}
+
+
+def test_a_field_that_other_rows_of_a_table_have_is_not_there(tmp_path, res_dir):
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = [call("add", {"one": 1}), call("join", {"text": "a", "more": ["b"]})]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    pool = pool_of(tmp_path / "rows.parquet", format="messages", template="chat")
+    conversations = [example.conversation for example in pool]
+    assert [list(each.messages) for each in conversations if each] == [row["messages"] for row in rows]
+    assert [list(each.tools) for each in conversations if each] == [row["tools"] for row in rows]
+    lines = pool_of(write_jsonl(tmp_path / "rows.jsonl", rows), format="messages", template="chat")
+    assert pool.fingerprint == lines.fingerprint
+
+
 # What is kept of a list
 
 

@@ -219,6 +219,10 @@ CALL = {"id": "c", "type": "function", "function": {"name": "add", "arguments": 
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
 
 
+def message(role: str, content: str, **more: str) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
 def chat_row(row: int) -> dict[str, Any]:
     """Two answers. Every third row has a call of a tool too, and in every fifth the first does not count."""
     first = {"role": "assistant", "content": f"First {row}", **({} if row % 5 else {"weight": 0})}
@@ -247,18 +251,22 @@ def chat_file(make_target: Any, chat_tokenizer_dir: Path) -> Path:
 
 
 def chosen_chat_rows() -> list[dict[str, Any]]:
-    return [chat_row(row) for row in np.load(RunPaths("target").subset / "indices.npy").tolist()]
+    """In the order in which they are written."""
+    return [chat_row(origin["row"]) for origin in lines_of(folder_for("trl") / "rows.jsonl")]
 
 
 def test_turns_and_what_is_scored_of_them_go_to_each_stack(chat_file):
     assert command(chat_file, "--write_for", *ALL) == 0
     rows = chosen_chat_rows()
-    assert any("tools" in row for row in rows)
+    assert {"tools" in row for row in rows} == {True, False}
     for row, trl, axolotl, openai, factory in zip(
         rows, *(rows_for(stack) for stack in ("trl", "axolotl", "openai", "llama_factory")), strict=True
     ):
         plain = [{key: value for key, value in turn.items() if key != "weight"} for turn in row["messages"]]
-        assert trl == {**row, "messages": plain}
+        assert trl["messages"] == plain
+        assert json.loads(trl["tools"]) == row.get("tools")
+        assert json.loads(axolotl["tools"]) == row.get("tools", [])
+        assert json.loads(factory["tools"] or "null") == row.get("tools")
         counts = [
             turn["role"] == "assistant" and turn.get("weight", 1) > 0 and "tool_calls" not in turn
             for turn in row["messages"]
@@ -270,14 +278,53 @@ def test_turns_and_what_is_scored_of_them_go_to_each_stack(chat_file):
         assert openai.get("tools") == row.get("tools")
         roles = ["tool_call" if "tool_calls" in turn else turn["role"] for turn in row["messages"]]
         assert [turn["role"] for turn in factory["messages"]] == roles
-        assert json.loads(factory.get("tools", "null")) == row.get("tools")
     config = yaml.safe_load((folder_for("trl") / "trl.yml").read_text())
     assert config["assistant_only_loss"] is True and "completion_only_loss" not in config
     other = sum(any("weight" in turn or "tool_calls" in turn for turn in row["messages"]) for row in rows)
     for stack, is_said in {"trl": True, "llama_factory": True, "axolotl": False, "openai": False}.items():
         text = (folder_for(stack) / "README.md").read_text(encoding="utf-8")
         assert (f"In {other} rows S2L did not score all turns" in text) == is_said
-        assert "template `alpaca`" not in text
+        assert "template `alpaca`" not in text and ", and `tools`." in text
+
+
+@pytest.mark.parametrize("turns", ["all", "last"])
+def test_what_comes_late_in_a_file_is_read_by_datasets_too(make_target, chat_tokenizer_dir, tmp_path, turns):
+    """It takes the types of all rows from a file's beginning, and this stands for its 10 MB."""
+    import datasets
+
+    rows = [
+        {"messages": [message("user", f"Question {row}"), message("assistant", "A")]} for row in range(20)
+    ]
+    rows[18]["messages"][1]["name"] = "Ann"
+    rows[19] = chat_row(0)
+    settings = [f"data.score_turns={turns}", "--overwrite"]
+    config_file = chat_config(make_target, rows, chat_tokenizer_dir)
+    assert command(config_file, *settings) == 0
+    assert command(config_file, settings[0], "--write_for", *ALL[:3]) == 0
+    for stack in ALL[:3]:
+        read: Any = datasets.load_dataset(
+            "json",
+            data_files=str(folder_for(stack) / "train.jsonl"),
+            split="train",
+            cache_dir=str(tmp_path / "cache"),
+            chunksize=500,
+        )
+        assert list(read) == rows_for(stack)
+    numbers = [origin["row"] for origin in lines_of(folder_for("trl") / "rows.jsonl")]
+    assert sorted(numbers) == list(range(20)) and numbers[3:] == list(range(1, 18))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(range(1, 61, 3), {"messages"}), (range(20), {"messages", "tools"})]
+)
+def test_llama_factory_is_told_of_tools_only_where_there_are_some(
+    make_target, chat_tokenizer_dir, rows, columns
+):
+    """It ends where a column that is named is not there."""
+    config_file = chat_config(make_target, [chat_row(number) for number in rows], chat_tokenizer_dir)
+    assert command(config_file, "--write_for", "llama_factory") == 0
+    (entry,) = json.loads((folder_for("llama_factory") / "dataset_info.json").read_text()).values()
+    assert set(entry["columns"].values()) == columns == set(rows_for("llama_factory")[0])
 
 
 def test_rows_of_which_the_last_answer_counts_are_a_prompt_and_a_completion(chat_file):

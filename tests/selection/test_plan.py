@@ -240,7 +240,11 @@ DRY_RUNS = [
     ["run_name=new", "subset.same_as=target"],
     ["run_name=new", "subset.include=IN", "subset.min_per_source=3", "subset.deduplicate=exact"],
     ["run_name=new", "subset.budget=1000"],
-    *[["run_name=new", FROM_PROXY, f"subset.method={method}"] for method in METHODS],
+    *[
+        ["run_name=new", FROM_PROXY, f"subset.method={name}"]
+        for name in METHODS
+        if METHODS[name].aims is None
+    ],
     ["run_name=new", FROM_PROXY, "subset.features=embeddings"],
     ["--stability"],
     ["--explain", "3"],

@@ -72,7 +72,7 @@ def pool_record(data: DataConfig | None) -> dict[str, Any] | None:
     """
     if data is None:
         return None
-    record = data.model_dump(mode="json", exclude={"template", "max_length"})
+    record = data.model_dump(mode="json", exclude={"template", "max_length", "validation"})
     if isinstance(data.path, str) and matching_paths(data.path) == [data.path]:
         return {**record, "absolute_path": os.path.abspath(data.path) if Path(data.path).exists() else None}
     places = [_place(path, part.source) for part in data.parts for path in matching_paths(part.path)]

@@ -22,6 +22,11 @@ def trajectories_in(run: Path) -> Path:
     return run / "trajectories"
 
 
+def validation_in(trajectories: Path) -> Path:
+    """Where the losses of validation rows lie, beside those of the pool."""
+    return trajectories / "validation"
+
+
 def export_in(subset: Path, stack: str) -> Path:
     """Where a subset lies as another stack reads it."""
     return subset / f"for_{stack}"
@@ -94,6 +99,10 @@ class RunPaths:
     @property
     def trajectories(self) -> Path:
         return trajectories_in(self.root)
+
+    @property
+    def validation_trajectories(self) -> Path:
+        return validation_in(self.trajectories)
 
     @property
     def trajectories_manifest(self) -> Path:

@@ -19,6 +19,8 @@ SelectionMethod = Literal[
     "middle_perplexity",
     "high_learnability",
     "longest",
+    "cld",
+    "tacs",
     "facility_location",
     "k_center",
 ]

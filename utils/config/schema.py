@@ -198,6 +198,12 @@ class DataConfig(Section):
     limit: PositiveInt | None = Field(
         default=None, description="use the first n rows only; that is a pool of its own"
     )
+    validation: Text | None = Field(
+        default=None,
+        description="rows of what the target is to be good at, in the pool's own form: a file, pattern, "
+        "folder or hub name; scored at the same checkpoints, and never chosen; methods cld and tacs "
+        "aim at them",
+    )
     invalid_rows: Literal["error", "drop"] = Field(
         default="error",
         description="a row without instruction or response, or with a list, object, date or NaN "
@@ -242,6 +248,13 @@ class DataConfig(Section):
         """The entries of `path` in their order. A single text is one."""
         entries = self.path if isinstance(self.path, list) else [self.path]
         return [PoolPart(path=entry) if isinstance(entry, str) else entry for entry in entries]
+
+    @property
+    def of_validation(self) -> "DataConfig | None":
+        """How the validation rows are read: as the pool, whole. None where there are none."""
+        if self.validation is None:
+            return None
+        return self.model_copy(update={"path": self.validation, "limit": None, "validation": None})
 
     @property
     def origin(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config.names import Speaker
-from .values import kind_of, text_of, with_numbers
+from .values import kind_of, plain, text_of
 
 # What stacks call those who speak -> what templates call them.
 _ROLES: dict[str, Speaker] = {
@@ -96,14 +96,14 @@ class TurnsReader:
             message, role = self._message(turn, number)
             messages.append(message)
             speakers.append(role)
-            weight = with_numbers(next((turn[name] for name in _WEIGHTS if turn.get(name) is not None), 1))
-            is_scored.append(number >= len(before) and role in self.scored_roles and bool(weight))
+            counts = _counts(turn, number)
+            is_scored.append(number >= len(before) and role in self.scored_roles and counts)
         if self.last_only and any(is_scored):
             last = len(is_scored) - 1 - is_scored[::-1].index(True)
             is_scored = [number == last for number in range(len(is_scored))]
         if not any(is_scored):
             raise ValueError(f"no turn of {' or '.join(sorted(self.scored_roles))} to score")
-        schemas = tuple(with_numbers(_listed(tools or [], "tools")))
+        schemas = tuple(plain(_listed(tools or [], "tools")))
         return Conversation(tuple(messages), tuple(is_scored), tuple(speakers), schemas)
 
     def _message(self, turn: Any, number: int) -> tuple[dict[str, Any], Speaker]:
@@ -111,19 +111,25 @@ class TurnsReader:
         if not isinstance(turn, Mapping):
             raise ValueError(f"{kind_of(turn)} as turn {number}")
         name = turn.get(self.role)
-        if name not in _ROLES:
+        if not isinstance(name, str) or name not in _ROLES:
             raise ValueError(f"the role {name!r} in turn {number}")
         role = _ROLES[name]
-        if role == "assistant" and turn.get("tool_calls"):
+        read = (self.role, self.content, *_WEIGHTS)
+        rest = plain({key: value for key, value in turn.items() if key not in read})
+        if role == "assistant" and rest.get("tool_calls"):
             role = "tool_call"
-        rest = {
-            key: with_numbers(value)
-            for key, value in turn.items()
-            if key not in (self.role, self.content, *_WEIGHTS) and value is not None
-        }
+            rest["tool_calls"] = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
         content = _text(turn.get(self.content), f"turn {number}")
         spoken = "assistant" if role == "tool_call" else role
         return {"role": spoken, "content": content, **rest}, role
+
+
+def _counts(turn: Mapping[str, Any], number: int) -> bool:
+    """Whether the weight of a turn, 1 unless it has one, is not 0."""
+    weight = plain(next((turn[name] for name in _WEIGHTS if turn.get(name) is not None), 1))
+    if not isinstance(weight, int | float):
+        raise ValueError(f"the weight {weight!r} in turn {number}, where only a number can be one")
+    return weight != 0
 
 
 def _listed(value: Any, what: str) -> Sequence[Any]:

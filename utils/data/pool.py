@@ -269,7 +269,7 @@ def _cache_path(data: DataConfig) -> Path | None:
     if sum(file.stat().st_size for file in files) < _CACHED_FROM:
         return None
     # All but where the rows are and what is made of them: a setting that comes later counts by itself.
-    settings = data.model_dump(exclude={"path", "split", "name", "template", "max_length"})
+    settings = data.model_dump(exclude={"path", "split", "name", "template", "max_length", "validation"})
     contents = [
         [suffix, checksum(file), part.source]
         for suffix, file, part in zip(suffixes, files, parts, strict=True)

@@ -11,7 +11,8 @@ from .pool import Pool
 
 def data_problems(data: DataConfig) -> list[str]:
     """Columns that cannot be meant, a file that does not exist, and settings that a file cannot honour."""
-    return [*reading_problems(data), *_path_problems(data), *_template_problems(data)]
+    of_validation = () if data.of_validation is None else _path_problems(data.of_validation, "validation")
+    return [*reading_problems(data), *_path_problems(data), *of_validation, *_template_problems(data)]
 
 
 def reading_problems(data: DataConfig) -> list[str]:
@@ -23,7 +24,7 @@ def reading_problems(data: DataConfig) -> list[str]:
     return []
 
 
-def _path_problems(data: DataConfig) -> Iterator[str]:
+def _path_problems(data: DataConfig, key: str = "path") -> Iterator[str]:
     try:
         names = [part.path for part in parts_of(data)]
     except (FileNotFoundError, ValueError) as error:
@@ -31,8 +32,8 @@ def _path_problems(data: DataConfig) -> Iterator[str]:
         return
     for name in names:
         if not Path(name).exists() and is_local(name):
-            yield f"data.path: {Path(name)} does not exist (current folder: {Path.cwd()})"
-    if all(Path(name).is_file() for name in names):
+            yield f"data.{key}: {Path(name)} does not exist (current folder: {Path.cwd()})"
+    if key == "path" and all(Path(name).is_file() for name in names):
         for key, value, default in (("split", data.split, "train"), ("name", data.name, None)):
             if value != default:
                 yield (

@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 _WHOLE_WITH_DECIMALS = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
-_KINDS = {list: "a list", dict: "an object", bytes: "binary data", float: "NaN or an infinity"}
 
 
 class NumberText(str):
@@ -21,14 +20,29 @@ class NumberText(str):
     __slots__ = ()
 
 
-def with_numbers(value: Any) -> Any:
-    """A value with numbers in place of what they are written as, within lists and objects, too."""
+_KINDS = {
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    NumberText: "a number",
+    list: "a list",
+    dict: "an object",
+    bytes: "binary data",
+    float: "NaN or an infinity",
+}
+
+
+def plain(value: Any) -> Any:
+    """A value with numbers in place of what they are written as, within lists and objects, too.
+
+    What is null in an object goes: a table has it wherever any other row has such a field.
+    """
     if isinstance(value, NumberText):
         return float(value) if set(value) & set(".eEN") else int(value)
     if isinstance(value, Mapping):
-        return {key: with_numbers(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [with_numbers(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

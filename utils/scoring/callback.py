@@ -24,7 +24,7 @@ from transformers import TrainerCallback
 from ..artifacts.checkpoints import find_checkpoints, remove_older_scored_checkpoints
 from ..artifacts.locks import locked
 from ..artifacts.paths import RunPaths
-from ..artifacts.trajectories.write import TrajectoryFolder, quantities_of
+from ..artifacts.trajectories.write import LOSS, TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
 from ..data.pool import Pool
 from ..process import torchrun
@@ -103,4 +103,8 @@ class TrajectoryCallback(TrainerCallback):
 
     def _scored_steps(self) -> list[int]:
         folder = TrajectoryFolder(self._paths.trajectories)
-        return folder.recorded_steps(quantities_of(self._config.trajectories.also))
+        steps = folder.recorded_steps(quantities_of(self._config.trajectories.also))
+        if self._config.data_section.validation is None:
+            return steps
+        of_validation = TrajectoryFolder(self._paths.validation_trajectories).recorded_steps([LOSS])
+        return [step for step in steps if step in of_validation]

@@ -63,6 +63,7 @@ class Launch:
         self.size = torchrun.world_size()
         self.device = own_device()
         self._taken = 0
+        self._begun = 0
         self._counter: PrefixStore | None = None
         if self.size > 1 and not dist.is_initialized():
             store, rank, size = next(iter(rendezvous("env://")))
@@ -98,10 +99,15 @@ class Launch:
         assert answer is not None
         return answer
 
+    def begin(self) -> None:
+        """Count from 0 again: another list of work. Every worker says so, as often as the others."""
+        self._begun += 1
+        self._taken = 0
+
     def take(self) -> int:
-        """The next number, 0, 1, 2, ... No two workers of this launch get the same."""
+        """The next number, 0, 1, 2, ... since `begin`. No two workers of this launch get the same."""
         if self._counter is not None:
-            return self._counter.add("next", 1) - 1
+            return self._counter.add(f"next/{self._begun}", 1) - 1
         self._taken += 1
         return (self._taken - 1) * self.size + self.rank
 

@@ -13,7 +13,7 @@ from ..artifacts.differences import pool_record
 from ..artifacts.paths import RunPaths
 from ..artifacts.rates import scoring_pace
 from ..artifacts.trajectories.manifest import ScoringRecord
-from ..artifacts.trajectories.write import ScoringRequest, TrajectoryFolder, quantities_of
+from ..artifacts.trajectories.write import LOSS, ScoringRequest, TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
 from ..data.pool import Pool
 from ..data.shown_tokens import token_remarks
@@ -22,6 +22,7 @@ from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
 from ..modeling.devices import device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
+from ..terminal import counted
 from .checkpoints import BASE_MODEL, CheckpointQuery, choose_checkpoints
 from .readable import base_model_remarks, check_fit, common_tokenizer, read_checkpoints
 from .summary import ScoringSummary, TokenizerOrigin
@@ -47,6 +48,7 @@ class ScoringPlan:
         inputs: what the losses depend on besides the checkpoint.
         record: kept beside them, compared with nothing.
         summary: for people.
+        validation: the same of the validation rows, None without.
     """
 
     folder: TrajectoryFolder
@@ -61,6 +63,7 @@ class ScoringPlan:
     inputs: dict[str, Any]
     record: ScoringRecord
     summary: ScoringSummary
+    validation: "ScoringPlan | None" = None
 
     @property
     def scorable_rows(self) -> np.ndarray:
@@ -98,6 +101,15 @@ def plan_scoring(
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
     unreadable |= check_fit(config, readable, tokens)
+    validation = None
+    if data.of_validation is not None:
+        validation_pool = Pool(data.of_validation)
+        validation = tokenize_pool(
+            validation_pool, tokenizer, data.template, data.max_length, is_encoder_decoder
+        )
+        unreadable |= check_fit(config, readable, validation)
+        num_rows = len(validation)
+        remarks.append(f"{validation_pool.name}: {counted(num_rows, 'row')} of validation are scored, too")
     fingerprints = {step: found.fingerprint for step, found in readable.items() if step not in unreadable}
     inputs = {
         "pool": tokens.manifest.pool,
@@ -133,7 +145,7 @@ def plan_scoring(
         time=None if pace is None else pace.time_for(num_tokens * len(chosen), num_devices),
         remarks=[*remarks, *token_remarks(tokens, tokenizer)],
     )
-    return ScoringPlan(
+    plan = ScoringPlan(
         folder=folder,
         checkpoints=chosen,
         fingerprints=fingerprints,
@@ -146,6 +158,30 @@ def plan_scoring(
         inputs=inputs,
         record=record,
         summary=summary,
+    )
+    if validation is None:
+        return plan
+    return replace(plan, validation=_plan_of_validation(plan, config, validation, overwrite))
+
+
+def _plan_of_validation(
+    plan: ScoringPlan, config: RunConfig, tokens: TokenizedPool, overwrite: bool
+) -> ScoringPlan:
+    """The losses of the validation rows, by the same checkpoints. Raises: ValueError as for the pool's."""
+    folder = TrajectoryFolder(RunPaths(config.run_name).validation_trajectories)
+    inputs = {**plan.inputs, "pool": tokens.manifest.pool, "num_examples": len(tokens)}
+    record = replace(plan.record, data=pool_record(config.data_section.of_validation))
+    if not overwrite:
+        folder.check(inputs, plan.fingerprints, record.data)
+    scorable = np.flatnonzero(tokens.num_response_tokens > 0)
+    return replace(
+        plan,
+        folder=folder,
+        tokens=tokens,
+        prefix=plan.prefix[:0] if tokens.is_encoder_decoder else shared_prefix(tokens, scorable),
+        quantities=(LOSS,),
+        inputs=inputs,
+        record=record,
     )
 
 
@@ -166,7 +202,9 @@ def is_scored(config: RunConfig, pool: Pool, checkpoints: str) -> bool:
         return False
     chosen = choose_checkpoints(config.run_name, CheckpointQuery(checkpoints))
     plan = plan_scoring(config, pool, chosen, overwrite=False)
-    return not plan.unreadable and plan.folder.is_whole(plan.fingerprints, plan.quantities)
+    plans = [plan] if plan.validation is None else [plan, plan.validation]
+    are_whole = all(each.folder.is_whole(each.fingerprints, each.quantities) for each in plans)
+    return not plan.unreadable and are_whole
 
 
 def begin(

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,9 @@ _FIELDS = {  # quantity -> attribute of ResponseScores
 def run_scoring(
     config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool, log_heading: str = ""
 ) -> dict[int, str]:
-    """Score all of the plan's checkpoints that are not on disk. Runs in every process of the launch.
+    """Score all of the plan's checkpoints that are not on disk, on the pool and on the validation rows.
+
+    Runs in every process of the launch.
 
     Args:
         overwrite: what is there does not count.
@@ -60,7 +63,21 @@ def run_scoring(
 
     Raises: ValueError if the folder holds losses of other inputs, OSError for a full disk and the like.
     """
+    failed = _score_rows(config, plan, launch, overwrite, log_heading)
+    if plan.validation is not None:
+        # A checkpoint that failed on the pool has no part in a trajectory.
+        readable = {step: plan.fingerprints[step] for step in plan.fingerprints if step not in failed}
+        left = replace(plan.validation, fingerprints=readable, unreadable=failed)
+        failed = _score_rows(config, left, launch, overwrite)
+    return failed
+
+
+def _score_rows(
+    config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool, log_heading: str = ""
+) -> dict[int, str]:
+    """As `run_scoring`, without the plan's validation rows."""
     keep_freed_memory()
+    launch.begin()
     with contextlib.ExitStack() as held:
         steps = launch.first(lambda: held.enter_context(begin(plan, overwrite, launch.device)))
         if launch.rank == 0:

@@ -1,6 +1,6 @@
 """The rows a method may choose from, what it knows of them, and what it answers.
 
-Legend: N examples of the pool, n candidates, m some of them, T checkpoints.
+Legend: N examples of the pool, n candidates, m some of them, S sources, T checkpoints.
 """
 
 from dataclasses import dataclass, field, replace
@@ -30,6 +30,8 @@ class Candidates:
             Empty without trajectories.
         included: int64, ascending: the rows of these that have to be chosen.
         stored: the clusters of a subset that is extended.
+        validation_ST: float64 (S, T), the mean losses of the validation rows of each source of the pool.
+            None for methods that do not aim at any.
     """
 
     rows: np.ndarray
@@ -40,6 +42,7 @@ class Candidates:
     unscorable: np.ndarray
     included: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     stored: "StoredClusters | None" = None
+    validation_ST: np.ndarray | None = None
 
     def losses(self, rows_m: np.ndarray) -> np.ndarray:
         """float32 (m, T): the loss trajectories of these rows of the pool."""

@@ -55,11 +55,13 @@ class Export:
     Attributes:
         stack: its name.
         form: of the rows, None where their columns stay as they are.
+        rows: int64, row numbers of the pool, in the order in which they are written.
         folder: to write.
     """
 
     stack: ExportTarget
     form: Form | None
+    rows: np.ndarray
     folder: Path
 
 
@@ -72,7 +74,7 @@ class ExportPlan:
         own: its subset and pool.
         exports: one for each stack.
         renderer: of exact texts, None where the rows are messages.
-        num_not_by_role: rows in which other turns are scored than all of the assistant.
+        turns: what the rows have in common.
         origin: for the README of each.
         repo: the dataset on the hub that is made, None for none.
     """
@@ -81,7 +83,7 @@ class ExportPlan:
     own: OwnSubset
     exports: list[Export]
     renderer: "_Renderer | None"
-    num_not_by_role: int
+    turns: "_Turns"
     origin: Origin
     repo: str | None
 
@@ -120,9 +122,9 @@ def plan_export(config: RunConfig, stacks: Sequence[str], is_rendered: bool, rep
     return ExportPlan(
         config=config,
         own=own,
-        exports=[_export(target, own, is_rendered, turns.are_answered_once) for target in targets],
+        exports=[_export(target, own, is_rendered, turns) for target in targets],
         renderer=renderer,
-        num_not_by_role=turns.num_not_by_role,
+        turns=turns,
         origin=_origin(config, own),
         repo=repo,
     )
@@ -189,10 +191,16 @@ class _Turns:
     Attributes:
         are_answered_once: whether of each row the last turn alone is scored, an answer.
         num_not_by_role: rows in which other turns are scored than all of the assistant.
+        have_tools: whether some rows come with tools.
+        leading: the first row with each kind of turn, by the fields that a turn has (`tool_calls`, `name`).
+            `datasets` takes the types of a column from the first 10 MB of a file, and ends where a turn has
+            another field behind that.
     """
 
     are_answered_once: bool
     num_not_by_role: int
+    have_tools: bool
+    leading: list[int]
 
 
 def _check_rows(targets: list[ExportTarget], own: OwnSubset, renderer: _Renderer | None) -> _Turns:
@@ -200,6 +208,8 @@ def _check_rows(targets: list[ExportTarget], own: OwnSubset, renderer: _Renderer
     faults: dict[ExportTarget, dict[str, list[int]]] = {}
     are_answered_once = True
     num_not_by_role = 0
+    have_tools = False
+    leading: dict[tuple[bool, frozenset[str]], int] = {}
     stacks: dict[ExportTarget, Stack] = {
         target: STACKS[target] for target in targets if STACKS[target].answered_once is not None
     }
@@ -212,9 +222,14 @@ def _check_rows(targets: list[ExportTarget], own: OwnSubset, renderer: _Renderer
                 faults.setdefault(target, {}).setdefault(fault, []).append(row)
         are_answered_once &= answers_once(conversation)
         num_not_by_role += not is_scored_by_role(conversation)
+        have_tools |= bool(conversation.tools)
+        for number, message in enumerate(conversation.messages, start=1):
+            # TRL's completions are a column of their own.
+            is_last = number == len(conversation.messages)
+            leading.setdefault((is_last, frozenset(message)), row)
     if faults:
         raise ValueError("\n".join(_refusal(faults, len(own.subset.indices))))
-    return _Turns(are_answered_once, num_not_by_role)
+    return _Turns(are_answered_once, num_not_by_role, have_tools, list(dict.fromkeys(leading.values())))
 
 
 def _text_fault(example: Example, stack: Stack, renderer: _Renderer) -> str | None:
@@ -238,12 +253,16 @@ def _refusal(faults: dict[ExportTarget, dict[str, list[int]]], num_rows: int) ->
     yield "Repair them, keep them out of the choice (subset.exclude), or write for another stack"
 
 
-def _export(target: ExportTarget, own: OwnSubset, is_rendered: bool, is_answered_once: bool) -> Export:
+def _export(target: ExportTarget, own: OwnSubset, is_rendered: bool, turns: _Turns) -> Export:
     stack = STACKS[target]
-    form = stack.answered_once if is_answered_once else stack.answered_often
+    rows = own.subset.indices
+    form = stack.answered_once if turns.are_answered_once else stack.answered_often
     if is_rendered and stack.rendered is not None:
         form = stack.rendered
-    return Export(target, form, export_in(own.folder, target))
+    elif form is not None:
+        others = rows[~np.isin(rows, turns.leading)]
+        rows = np.concatenate([np.array(turns.leading, dtype=rows.dtype), others])
+    return Export(target, form, rows, export_in(own.folder, target))
 
 
 def _origin(config: RunConfig, own: OwnSubset) -> Origin:
@@ -320,26 +339,27 @@ def _manifest(plan: ExportPlan, export: Export) -> ExportManifest:
 
 def _write_files(plan: ExportPlan, export: Export, folder: Path) -> None:
     own = plan.own
-    indices = own.subset.indices
-    _write_lines(folder / ORIGINS_FILE, _origins(own))
+    _write_lines(folder / ORIGINS_FILE, _origins(own, export.rows))
     if export.form is None:
-        write_table(folder / TABLE_FILE, own.pool, indices)
+        write_table(folder / TABLE_FILE, own.pool, export.rows)
         _write_text(folder / README, dataset_card(plan.origin))
         return
-    _write_lines(folder / DATA_FILE, _rows(plan, export.form, own.pool, indices.tolist()))
+    _write_lines(folder / DATA_FILE, _rows(plan, export.form, own.pool, export.rows.tolist()))
     model = plan.config.model
     values = PastedValues(
         dataset=plan.config.run_name,
         folder=str(export.folder),
         model=(model.name_or_path if model is not None else None) or "YOUR_MODEL",
         max_length=plan.config.data_section.max_length,
+        have_tools=plan.turns.have_tools,
     )
     for name, text in export.form.configs(values).items():
         _write_text(folder / name, text)
     title = STACKS[export.stack].title
     facts = RowFacts(
         special=plan.renderer.special if plan.renderer is not None else None,
-        num_not_by_role=plan.num_not_by_role if export.form.by_role else 0,
+        num_not_by_role=plan.turns.num_not_by_role if export.form.by_role else 0,
+        have_tools=plan.turns.have_tools and plan.renderer is None,
     )
     _write_text(folder / README, readme(title, export.form, values.folder, plan.origin, facts))
 
@@ -347,15 +367,15 @@ def _write_files(plan: ExportPlan, export: Export, folder: Path) -> None:
 def _rows(plan: ExportPlan, form: Form, pool: Rows, rows: Iterable[int]) -> Iterator[dict[str, Any]]:
     for row in rows:
         if plan.renderer is None:
-            yield form.row(conversation_of(pool[row]))
+            yield form.line(conversation_of(pool[row]), plan.turns.have_tools)
         else:
             yield form.row(plan.renderer.segments(pool[row], form))
 
 
-def _origins(own: OwnSubset) -> Iterator[dict[str, Any]]:
+def _origins(own: OwnSubset, rows: np.ndarray) -> Iterator[dict[str, Any]]:
     clusters_N = read_clusters(own.folder, own.subset.manifest)
     names = own.pool.source_names
-    for row in own.subset.indices.tolist():
+    for row in rows.tolist():
         cluster = int(clusters_N[row])
         source = names[own.pool.source_codes[row]]
         yield {"row": row, "source": source or None, "cluster": None if cluster < 0 else cluster}

@@ -15,6 +15,7 @@ from ..data.pool import Pool
 from ..data.rows import Rows
 from .limits import constraint_inputs
 from .methods.table import METHODS
+from .validation import open_validation
 
 # What an unset num_clusters is recorded as: with the pool and the limits, which are inputs too,
 # it says how many.
@@ -53,6 +54,7 @@ def subset_inputs(
         ),
         "trajectories": trajectories,
         **constraint_inputs(subset),
+        **({} if (validation := open_validation(pool)) is None else {"validation": validation.fingerprint}),
         **({} if extended is None else {"extends": _sha256(extended.manifest.inputs)}),
     }
 

@@ -28,6 +28,7 @@ from .candidates import Candidates
 from .contamination import find_contamination
 from .groups import count_by_number
 from .unscorable import listed
+from .validation import open_validation, rows_of_validation
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
 _LONGEST_NUMBER = 18  # digits of a row number that fits into 64 bits
@@ -44,6 +45,7 @@ class ListedRows:
         reports: name -> JSON file to lie beside the subset.
         counts: setting -> rows that it names.
         dropped: kind -> those of `barred` that are out for being of it.
+        of_validation: those of `barred` that are validation rows.
     """
 
     included: np.ndarray
@@ -52,6 +54,7 @@ class ListedRows:
     reports: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     dropped: dict[Kind, np.ndarray] = field(default_factory=dict)
+    of_validation: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def list_rows(
@@ -83,6 +86,16 @@ def list_rows(
     if dropped:
         counts["drop"] = len(np.unique(np.concatenate(list(dropped.values()))))
     reports: dict[str, Any] = {}
+    of_validation = np.empty(0, np.int64)
+    if (validation := open_validation(pool)) is not None:
+        of_validation = rows_of_validation(pool, validation)
+        if len(both := np.intersect1d(included, of_validation)):
+            raise ValueError(
+                f"subset.{in_name} and data.validation are in conflict: {listed(both)} must be in and out: "
+                "take them out of one"
+            )
+        barred = np.union1d(barred, of_validation)
+        remarks.append(f"{counted(len(of_validation), 'row')} of data.validation in the pool: not selectable")
     if subset.decontaminate:
         _check_texts(pool, "decontaminate")
         hits = find_contamination(pool, subset.decontaminate)
@@ -92,7 +105,7 @@ def list_rows(
         reports[CONTAMINATION] = hits
         rows = f"are not selectable: {listed(contaminated)}" if hits else "would not be selectable"
         remarks.append(f"{len(hits):,} rows contain benchmark questions and {rows}")
-    return ListedRows(included, barred, remarks, reports, counts, dropped)
+    return ListedRows(included, barred, remarks, reports, counts, dropped, of_validation)
 
 
 def without_duplicates(candidates: Candidates, pool: Rows) -> Candidates:

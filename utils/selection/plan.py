@@ -3,12 +3,15 @@
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ..artifacts.paths import RunPaths
 from ..artifacts.subsets import subset_is_there
-from ..artifacts.trajectories.read import read_num_response_tokens
+from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens
 from ..config.counts import budget_in_rows
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.rows import Rows
+from ..terminal import counted, first_of
 from .budgets import SubsetRequest, subset_requests
 from .candidates import Candidates
 from .extension import read_extended
@@ -19,6 +22,7 @@ from .methods.s2l import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
 from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
 from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
+from .validation import mean_losses, open_validation
 
 _FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none
 
@@ -96,14 +100,16 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     stopwatch.lap("identifying the trajectories")
 
     candidates, listed, remarks = find_selectable(subset, pool, trajectories, extended)
-    candidates = replace(candidates, stored=stored)
+    validation_ST, remarks_of_validation = _validation_losses(subset, pool, trajectories)
+    candidates = replace(candidates, stored=stored, validation_ST=validation_ST)
     settings = subset
     if "num_clusters" in method.settings:
         settings = subset.model_copy(update={"num_clusters": num_clusters_of(subset, candidates)})
     method.check(candidates, settings)
     limits = find_limits(candidates, settings)
     requests = subset_requests(config, inputs, len(candidates.rows))
-    remarks = [*settings_remarks(config, method), *remarks, *sources_remarks(config, method, pool)]
+    remarks = [*settings_remarks(config, method), *remarks, *remarks_of_validation]
+    remarks += sources_remarks(config, method, pool)
     remarks += other_tokens_remarks(config, trajectories)
     remarks += _check_budgets(settings, candidates, limits, requests)
     num_clusters = most_clusters(settings, candidates) if "num_clusters" in method.settings else None
@@ -151,6 +157,34 @@ def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> 
     budget = budget_in_rows(subset.budget, min(num_selectable, len(candidates.rows)))
     if needs_whole_order(subset, candidates):
         check_budget(budget, limits)
+
+
+def _validation_losses(
+    subset: SubsetConfig, pool: Rows, trajectories: Trajectories | None
+) -> tuple[np.ndarray | None, list[str]]:
+    """What a method that aims compares with, None for others, and remarks.
+
+    Raises: ValueError, FileNotFoundError where there are no validation rows or not their losses.
+    """
+    aims = METHODS[subset.method].aims
+    if aims is None:
+        return None, []
+    validation = open_validation(pool)
+    if validation is None:
+        raise ValueError(
+            f"data.validation: missing, and method {subset.method} needs it: name a file of rows of what the "
+            "target is to be good at"
+        )
+    if aims == "rows":
+        return None, []
+    assert trajectories is not None
+    mean_ST, without = mean_losses(validation, trajectories, pool.source_names)
+    if not without:
+        return mean_ST, []
+    names = first_of([name or "(none)" for name in without])
+    return mean_ST, [
+        f"{counted(len(without), 'source')} without validation rows ({names}): compared with all of them"
+    ]
 
 
 def _check_budgets(

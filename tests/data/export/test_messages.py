@@ -30,7 +30,7 @@ SPEAKERS: dict[str, Speaker] = {
 
 def turns(letters: str) -> Conversation:
     """ "sua": a turn of the system, one of the user, one of the assistant, which is scored. "b" is not."""
-    speakers = tuple(SPEAKERS[letter] for letter in letters)
+    speakers: tuple[Speaker, ...] = tuple(SPEAKERS[letter] for letter in letters)
     messages = []
     for number, speaker in enumerate(speakers):
         role = "assistant" if speaker == "tool_call" else speaker
@@ -82,6 +82,25 @@ def test_a_call_is_one_text_of_names_and_arguments():
     assert json.loads(call_as_text({"content": "", "tool_calls": calls[:1]})) == one
     assert json.loads(call_as_text({"content": "", "tool_calls": calls})) == [one, two]
     assert call_as_text({"content": '{"name": "add"}'}) == '{"name": "add"}'
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "add",
+        {"function": "add"},
+        {"function": {"arguments": {}}},
+        {"function": {"name": "add"}},
+        {"function": {"name": "add", "arguments": "{1}"}},
+        {"function": {"name": "add", "arguments": "[1]"}},
+    ],
+)
+def test_a_call_that_is_none_is_refused_by_llama_factory(call):
+    conversation = turns("ucta")
+    conversation.messages[1]["tool_calls"] = [call]
+    assert "a call of a tool has no name" in (STACKS["llama_factory"].fault(conversation) or "")
+    conversation.messages[1]["tool_calls"] = [{"name": "add", "arguments": "{}"}]
+    assert STACKS["llama_factory"].fault(conversation) is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 Needs TRL: `make test-stacks`, in an environment of its own.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from transformers import AutoModelForCausalLM
 import run_distributed_trajectories
 import select_s2l
 from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, run_here, write_jsonl
+from tests.selection.test_export import CALL, TOOLS
 from utils.artifacts.paths import RunPaths, export_in
 from utils.config.load import load_config
+from utils.config.names import ExportTarget
+from utils.data.export.origin import ORIGINS_FILE
 from utils.data.settings import read_pool
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_tokenizer
@@ -24,8 +28,10 @@ from utils.modeling.loading import load_tokenizer
 trl: Any = pytest.importorskip("trl")
 
 CHATML = (
+    "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
-    "{% if message.role == 'assistant' %}{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
+    "{% if 'tool_calls' in message %}{{ message.tool_calls | tojson }}<|im_end|>"
+    "{% elif message.role == 'assistant' %}{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
     "{% else %}{{ message.content }}<|im_end|>{% endif %}{{ '\n' }}"  # Jinja drops one behind a tag
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -89,14 +95,17 @@ def trained_by_trl(config_file: Path, *words: str, adapter: Any = None) -> list[
     return [(row["input_ids"], row["labels"]) for row in rows]
 
 
-def our_labels(config_file: Path, template: str, *words: str) -> list[tuple[list[int], list[int]]]:
-    """The ids and labels of each chosen row that has a token to train on. TRL drops the others."""
+def our_labels(
+    config_file: Path, template: str, *words: str, stack: ExportTarget = "trl"
+) -> list[tuple[list[int], list[int]]]:
+    """The ids and labels of each row written that has a token to train on. TRL drops the others."""
     config, _ = load_config(config_file, words)
     tokenizer: Any = load_tokenizer(config.model_section)
     tokens = tokenize_pool(read_pool(config), tokenizer, template, MAX_LENGTH, False)
     ours = []
-    for row in np.load(RunPaths("target").subset / "indices.npy"):
-        encoded = tokens.row(row)
+    origins = export_in(RunPaths("target").subset, stack) / ORIGINS_FILE
+    for origin in map(json.loads, origins.read_text().splitlines()):
+        encoded = tokens.row(origin["row"])
         if encoded.is_response.any():
             labels = np.where(encoded.is_response, encoded.ids, -100)
             ours.append((encoded.ids.tolist(), labels.tolist()))
@@ -104,9 +113,9 @@ def our_labels(config_file: Path, template: str, *words: str) -> list[tuple[list
 
 
 def test_rendered_rows_have_our_tokens_and_our_labels(config_file):
-    ours = our_labels(config_file, "alpaca")
-    assert len(ours) == NUM_ROWS - 1
-    assert trained_by_trl(config_file, "--rendered") == ours
+    trained = trained_by_trl(config_file, "--rendered")
+    assert len(trained) == NUM_ROWS - 1
+    assert trained == our_labels(config_file, "alpaca")
 
 
 def test_messages_are_trained_on_as_the_readme_says(config_file):
@@ -128,15 +137,23 @@ def test_messages_are_trained_on_as_the_readme_says(config_file):
 
 @pytest.fixture
 def talk_file(config_file: Path, tmp_path: Path) -> Path:
-    """The same model on rows of one to three answers."""
+    """The same model on rows of one to three answers, some of them after a call of a tool."""
     rows = []
     for number, row in enumerate(pool_rows(NUM_ROWS)):
+        calls = [
+            {"role": "assistant", "content": "", "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c", "content": "2"},
+        ]
+        has_calls = number % 7 == 5
         turns = [
             {"role": "user", "content": row["instruction"]},
+            *(calls if has_calls else []),
             {"role": "assistant", "content": row["output"]},
+            *[{"role": "user", "content": "Again."}, {"role": "assistant", "content": f"{number}"}]
+            * (number % 3),
         ]
-        again = [{"role": "user", "content": "Again."}, {"role": "assistant", "content": f"{number}"}]
-        rows.append({"source": row["source"], "messages": [*turns, *again * (number % 3)]})
+        tools = {"tools": TOOLS} if has_calls else {}
+        rows.append({"source": row["source"], "messages": turns, **tools})
     settings = yaml.safe_load(config_file.read_text())
     settings["data"] |= {
         "path": str(write_jsonl(tmp_path / "talk.jsonl", rows)),
@@ -158,8 +175,9 @@ def test_the_last_answer_of_several_is_trained_on_alone_where_it_alone_is_scored
     """In prompt and completion TRL trains on the newline behind the last answer too, as the README says."""
     words = ["data.score_turns=last"]
     assert select_s2l.main(["--config_file", str(talk_file), *words, "--overwrite"]) == 0
+    trained = trained_by_trl(talk_file, *words)
     ours = our_labels(talk_file, "chat", *words)
-    for (ids, labels), (own_ids, own_labels) in zip(trained_by_trl(talk_file, *words), ours, strict=True):
+    for (ids, labels), (own_ids, own_labels) in zip(trained, ours, strict=True):
         assert ids == own_ids
         if len(ids) < MAX_LENGTH:
             assert labels == [*own_labels[:-1], own_ids[-1]] and own_labels[-1] == -100
@@ -178,7 +196,7 @@ def test_losses_of_trls_checkpoints_are_those_of_a_plain_loop(request, kind):
     tokens = tokenize_pool(read_pool(config), tokenizer, config.data_section.template, MAX_LENGTH, False)
     folder = file.parent / "out/checkpoint-1"
     if kind == "adapter":
-        base = AutoModelForCausalLM.from_pretrained(config.model_section.name_or_path)
+        base: Any = AutoModelForCausalLM.from_pretrained(config.model_section.name_or_path or "")
         model: Any = PeftModel.from_pretrained(base, folder)
     else:
         model = AutoModelForCausalLM.from_pretrained(folder)

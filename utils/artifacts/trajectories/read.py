@@ -11,7 +11,7 @@ import numpy as np
 
 from ...reading import load_npy
 from ..checksums import check_contents, load_whole_numbers
-from ..paths import RunPaths, manifest_in, results_root, run_named
+from ..paths import RunPaths, manifest_in, results_root, run_named, validation_in
 from .imported import SUFFIXES, read_imported
 from .manifest import TrajectoriesManifest
 from .released import read_released, released_run
@@ -118,6 +118,35 @@ def read_trajectories(
             "run_distributed_trajectories.py --config_file <the proxy's YAML>`, or give a file of losses "
             f"({', '.join(SUFFIXES)})"
         )
+    return _read_folder(folder, steps)
+
+
+def read_validation(trajectories: Trajectories) -> Trajectories:
+    """The losses of validation rows, at the checkpoints of these losses of a pool.
+
+    Raises:
+        FileNotFoundError: naming the command that makes them.
+        ValueError: for damaged or incomplete ones, or those of other checkpoints.
+    """
+    folder = TrajectoryFolder(validation_in(trajectories.origin))
+    if trajectories.manifest is None or not manifest_in(folder.path).is_file():
+        raise FileNotFoundError(
+            f"{trajectories.origin} has no losses of validation rows: score them beside the pool with "
+            "`python run_distributed_trajectories.py --config_file <the proxy's YAML> data.validation=FILE` "
+            "(what is scored of the pool stays as it is), and name that run in subset.trajectories_from"
+        )
+    found = _read_folder(folder, trajectories.steps)
+    assert found.manifest is not None and found.steps is not None
+    there = trajectories.manifest.checkpoints
+    if other := [step for step in found.steps if found.manifest.checkpoints[step] != there[step]]:
+        raise ValueError(
+            f"{folder.path}: found losses of other checkpoints than the pool's at steps {other}, expected "
+            "those of the same proxy: score the pool and the validation rows again (--overwrite)"
+        )
+    return found
+
+
+def _read_folder(folder: TrajectoryFolder, steps: list[int] | None) -> Trajectories:
     manifest = TrajectoriesManifest.read(manifest_in(folder.path))
     steps = _wanted_steps(steps, sorted(manifest.checkpoints))
     scored = folder.scored_steps()

@@ -1,6 +1,8 @@
 """A row as messages: who says what, in turn, and what is wrong with that for another stack."""
 
+import contextlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ..conversations import Conversation
@@ -54,6 +56,16 @@ def call_fault(conversation: Conversation) -> str | None:
     return None
 
 
+def call_text_fault(conversation: Conversation) -> str | None:
+    """Why a call of tools cannot be written as a text, None where all can."""
+    try:
+        for message in conversation.messages:
+            call_as_text(message)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def is_scored_by_role(conversation: Conversation) -> bool:
     """Whether each turn of the assistant, calls of tools among them, is scored, and no other."""
     spoken = [message["role"] == "assistant" for message in conversation.messages]
@@ -70,14 +82,24 @@ def call_as_text(message: Message) -> str:
     """A call of tools as LLaMA-Factory writes it: one object or a list, each with name and arguments.
 
     A turn that holds it as a text is left as it is.
+
+    Raises: ValueError, in a few words, for a call without a name or whose arguments are no object.
     """
-    calls = []
-    for call in message.get("tool_calls") or ():
-        function = call.get("function", call)
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            arguments = json.loads(arguments)
-        calls.append({"name": function.get("name"), "arguments": arguments})
+    calls = [_call(call) for call in message.get("tool_calls") or ()]
     if not calls:
         return message["content"]
     return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
+
+
+def _call(call: Any) -> dict[str, Any]:
+    """Name and arguments, which OpenAI writes as JSON."""
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    name, arguments = (
+        function.get(key) if isinstance(function, Mapping) else None for key in ("name", "arguments")
+    )
+    if isinstance(arguments, str):
+        with contextlib.suppress(ValueError):
+            arguments = json.loads(arguments)
+    if not isinstance(name, str) or not isinstance(arguments, Mapping):
+        raise ValueError("a call of a tool has no name, or its arguments are no object")
+    return {"name": name, "arguments": arguments}

@@ -21,7 +21,8 @@ _BY_ROLE = """\
 _README = """\
 # The subset of run {run_name} for {title}
 
-{num_rows}, in the order of the pool.
+{num_rows}, in the order of the pool, but for the first with each kind of turn (a call of a tool, say), which
+lie in front.
 
 - `{data_file}`: a row on each line, with {columns}.
   The rows with all their columns, as they were, are in `../subset.jsonl`.
@@ -37,10 +38,12 @@ class RowFacts:
     Attributes:
         special: the special tokens that are in the text, None where none are.
         num_not_by_role: rows in which S2L scored other turns than all of the assistant.
+        have_tools: whether the lines hold the tools of a row.
     """
 
     special: SpecialTexts | None
     num_not_by_role: int
+    have_tools: bool
 
 
 def readme(title: str, form: Form, folder: str, origin: Origin, facts: RowFacts) -> str:
@@ -70,7 +73,7 @@ def readme(title: str, form: Form, folder: str, origin: Origin, facts: RowFacts)
         title=title,
         num_rows=counted(origin.num_rows, "row"),
         data_file=DATA_FILE,
-        columns=form.columns,
+        columns=f"{form.columns}, and `tools`" if facts.have_tools else form.columns,
         origins_file=ORIGINS_FILE,
         notes=filled(form.notes, words),
     )

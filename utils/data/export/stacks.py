@@ -10,7 +10,7 @@ import yaml
 from ...config.names import ExportTarget
 from ..conversations import Conversation
 from . import notes
-from .messages import alternation_fault, answer_fault, call_as_text, call_fault
+from .messages import alternation_fault, answer_fault, call_as_text, call_fault, call_text_fault
 from .segments import Segment
 
 DATA_FILE = "train.jsonl"
@@ -26,12 +26,14 @@ class PastedValues:
         folder: where they lie, as seen from the folder in which the command runs.
         model: a folder or a name on the hub.
         max_length: tokens of a row at most.
+        have_tools: whether some rows come with tools.
     """
 
     dataset: str
     folder: str
     model: str
     max_length: int
+    have_tools: bool
 
     @property
     def data_file(self) -> str:
@@ -43,12 +45,16 @@ class Form:
     """One way in which a stack reads rows.
 
     Attributes:
-        row: what one line holds, from a row's conversation, or from its segments in a rendered form.
+        row: what one line holds, from a row's conversation, without its tools, or from its segments in a
+            rendered form.
         columns: what a line holds, in words.
         notes: for the README, of `utils.data.export.notes`.
         configs: file name -> its text.
         needs_special_texts: whether the special tokens are to be in the text.
         by_role: whether the stack trains on each turn of the assistant and no other, whatever S2L scored.
+        no_tools: what a row without tools says where others have some. All have theirs as JSON then, since
+            `datasets` takes the types of a file from its first 10 MB, and ends where a column first appears
+            behind that. None for a stack that wants a list, in those rows that have tools.
     """
 
     row: Callable[[Any], dict[str, Any]]
@@ -57,6 +63,20 @@ class Form:
     configs: Callable[[PastedValues], dict[str, str]]
     needs_special_texts: bool = False
     by_role: bool = False
+    no_tools: str | None = None
+
+    def line(self, conversation: Conversation, have_tools: bool) -> dict[str, Any]:
+        """What one line holds of a conversation, with its tools.
+
+        Args:
+            have_tools: whether some rows have.
+        """
+        row = self.row(conversation)
+        tools = list(conversation.tools)
+        if self.no_tools is None:
+            return {**row, "tools": tools} if tools else row
+        as_json = json.dumps(tools, ensure_ascii=False) if tools else self.no_tools
+        return {**row, "tools": as_json} if have_tools else row
 
 
 @dataclass(frozen=True)
@@ -79,23 +99,19 @@ class Stack:
     fault: Callable[[Conversation], str | None] = answer_fault
 
 
-def _with_tools(row: dict[str, Any], conversation: Conversation) -> dict[str, Any]:
-    return {**row, "tools": list(conversation.tools)} if conversation.tools else row
-
-
 def _messages_row(conversation: Conversation) -> dict[str, Any]:
-    return _with_tools({"messages": list(conversation.messages)}, conversation)
+    return {"messages": list(conversation.messages)}
 
 
 def _prompt_and_answer(conversation: Conversation) -> dict[str, Any]:
     *prompt, answer = conversation.messages
-    return _with_tools({"prompt": prompt, "completion": [answer]}, conversation)
+    return {"prompt": prompt, "completion": [answer]}
 
 
 def _axolotl_row(conversation: Conversation) -> dict[str, Any]:
     pairs = zip(conversation.messages, conversation.is_scored, strict=True)
     turns = [{**message, "train": is_scored} for message, is_scored in pairs]
-    return _with_tools({"messages": turns}, conversation)
+    return {"messages": turns}
 
 
 def _openai_row(conversation: Conversation) -> dict[str, Any]:
@@ -104,17 +120,16 @@ def _openai_row(conversation: Conversation) -> dict[str, Any]:
         {**message, "weight": 0} if message["role"] == "assistant" and not is_scored else message
         for message, is_scored in pairs
     ]
-    return _with_tools({"messages": turns}, conversation)
+    return {"messages": turns}
 
 
 def _llama_factory_row(conversation: Conversation) -> dict[str, Any]:
-    """It tells calls of tools and their results by role, and reads the tools as JSON."""
+    """It tells calls of tools and their results by role."""
     turns = []
     for message, speaker in zip(conversation.messages, conversation.speakers, strict=True):
         content = call_as_text(message) if speaker == "tool_call" else message["content"]
         turns.append({"role": speaker, "content": content})
-    row: dict[str, Any] = {"messages": turns}
-    return {**row, "tools": json.dumps(conversation.tools, ensure_ascii=False)} if conversation.tools else row
+    return {"messages": turns}
 
 
 def _prompt_and_completion(segments: Sequence[Segment]) -> dict[str, Any]:
@@ -129,7 +144,7 @@ def _segments_row(segments: Sequence[Segment]) -> dict[str, Any]:
 
 def _llama_factory_fault(conversation: Conversation) -> str | None:
     """It skips rows whose roles do not alternate, and only warns."""
-    return answer_fault(conversation) or alternation_fault(conversation)
+    return answer_fault(conversation) or alternation_fault(conversation) or call_text_fault(conversation)
 
 
 def _openai_fault(conversation: Conversation) -> str | None:
@@ -168,7 +183,8 @@ def _llama_factory_configs(values: PastedValues) -> dict[str, str]:
     entry = {
         "file_name": DATA_FILE,
         "formatting": "sharegpt",
-        "columns": {"messages": "messages", "tools": "tools"},
+        # It ends where a column that is named here is not there.
+        "columns": {"messages": "messages", **({"tools": "tools"} if values.have_tools else {})},
         "tags": {
             "role_tag": "role",
             "content_tag": "content",
@@ -194,6 +210,7 @@ _TRL_ANSWERED_ONCE = Form(
     columns="`prompt` and `completion`, lists of messages (`role`, `content`)",
     notes=notes.TRL_ANSWERED_ONCE,
     configs=lambda values: _trl_config(values, "completion_only_loss"),
+    no_tools="null",
 )
 _TRL_ANSWERED_OFTEN = Form(
     row=_messages_row,
@@ -201,6 +218,7 @@ _TRL_ANSWERED_OFTEN = Form(
     notes=notes.TRL_ANSWERED_OFTEN,
     configs=lambda values: _trl_config(values, "assistant_only_loss"),
     by_role=True,
+    no_tools="null",
 )
 _TRL_RENDERED = Form(
     row=_prompt_and_completion,
@@ -213,6 +231,7 @@ _AXOLOTL_CHAT = Form(
     columns="`messages`, a list of messages (`role`, `content`, `train`: whether it is trained on)",
     notes=notes.AXOLOTL_CHAT,
     configs=lambda values: _axolotl_config(values, "chat_template"),
+    no_tools="[]",
 )
 _AXOLOTL_RENDERED = Form(
     row=_segments_row,
@@ -227,6 +246,7 @@ _LLAMA_FACTORY_CHAT = Form(
     notes=notes.LLAMA_FACTORY_CHAT,
     configs=_llama_factory_configs,
     by_role=True,
+    no_tools="",
 )
 # Some providers refuse a line with any other key.
 _OPENAI_CHAT = Form(row=_openai_row, columns=_MESSAGES, notes=notes.OPENAI_CHAT, configs=lambda values: {})

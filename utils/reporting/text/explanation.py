@@ -13,12 +13,13 @@ from .drawing import Scale, band_line, sparkline
 if TYPE_CHECKING:
     from ...selection.checks.explain import Explanation, Group, GroupLosses, Losses, Neighbour, Reason
 
-# Of these the first six say why a row is not selectable.
+# Of these the first seven say why a row is not selectable.
 REASONS: "dict[Reason, str]" = {
     "no text": "it is not selectable: it has no instruction or no response (data.invalid_rows: drop)",
     "benchmark question": "it is not selectable: it contains a benchmark question (subset.decontaminate)",
     "excluded": "it is not selectable: subset.exclude names it",
     "dropped kind": "it is not selectable: subset.drop leaves out its kind (--inspect says which it is)",
+    "validation row": "it is not selectable: it is a row of data.validation",
     "no loss": "it is not selectable: it has no loss (NaN) at some checkpoint",
     "repeated response": "it is not selectable: an earlier row has the same response (subset.deduplicate)",
     "required": "it has to be in (subset.include, or subset.extend)",

@@ -34,6 +34,7 @@ Reason = Literal[
     "benchmark question",
     "excluded",
     "dropped kind",
+    "validation row",
     "no loss",
     "repeated response",
     # It is selectable:
@@ -272,6 +273,8 @@ def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
         return "no text"
     if row in {hit["row"] for hit in made.listed.reports.get(CONTAMINATION, ())}:
         return "benchmark question"
+    if _contains(made.listed.of_validation, row):
+        return "validation row"
     if any(_contains(rows, row) for rows in made.listed.dropped.values()):
         return "dropped kind"
     if _contains(made.listed.barred, row):

@@ -54,7 +54,7 @@ def least_confidence(candidates: Candidates) -> np.ndarray:
     The baseline of this name in the S2L paper, after Bhatt et al., 2024, "An Experimental Design Framework
     for Label-Efficient Supervised Finetuning", arXiv:2401.06692.
     """
-    return _last(candidates, "probability")
+    return last(candidates, "probability")
 
 
 def lowest_max_probability(candidates: Candidates) -> np.ndarray:
@@ -64,7 +64,7 @@ def lowest_max_probability(candidates: Candidates) -> np.ndarray:
     Least confidence as active learning has it (Settles, 2009), averaged over tokens as in DiverseEvol
     (Wu et al., 2023, arXiv:2311.08182).
     """
-    return _last(candidates, "max_probability")
+    return last(candidates, "max_probability")
 
 
 def middle_perplexity(candidates: Candidates) -> np.ndarray:
@@ -74,7 +74,7 @@ def middle_perplexity(candidates: Candidates) -> np.ndarray:
     The ranking by perplexity is the ranking by mean loss.
     """
     rank_n = np.empty(len(candidates.rows))
-    rank_n[np.argsort(_last(candidates, LOSS), kind="stable")] = np.arange(len(rank_n))
+    rank_n[np.argsort(last(candidates, LOSS), kind="stable")] = np.arange(len(rank_n))
     from_middle_n = rank_n - (len(rank_n) - 1) / 2
     # Distances differ by a half or more: of rows equally far from the middle the more perplexing
     # comes second.
@@ -87,7 +87,7 @@ def high_learnability(candidates: Candidates) -> np.ndarray:
     Zhou et al., 2023, "LoBaSS: Gauging Learnability in Supervised Fine-tuning Data", arXiv:2310.13008,
     without that paper's further normalisation.
     """
-    return _last(candidates, LOSS) - _at_step(candidates, LOSS, 0)
+    return last(candidates, LOSS) - at_step(candidates, LOSS, 0)
 
 
 def longest(candidates: Candidates) -> np.ndarray:
@@ -160,16 +160,16 @@ def _positions(candidates: Candidates) -> np.ndarray:
     return np.arange(len(candidates.rows), dtype=np.int32)
 
 
-def _last(candidates: Candidates, quantity: str) -> np.ndarray:
+def last(candidates: Candidates, quantity: str) -> np.ndarray:
     """(n,): a quantity of the candidates at the last of the checkpoints used."""
     assert candidates.trajectories is not None
     if quantity == LOSS:
         return candidates.trajectories.columns[-1][candidates.rows]
     steps = candidates.trajectories.steps
-    return _at_step(candidates, quantity, steps[-1] if steps else -1)
+    return at_step(candidates, quantity, steps[-1] if steps else -1)
 
 
-def _at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
+def at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
     """(n,): a quantity of the candidates at one step.
 
     Raises:

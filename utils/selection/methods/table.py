@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from ...artifacts.trajectories.write import BASE_MODEL
 from ...config.names import SelectionMethod
 from ...config.schema import SELECTION_PRESETS, SubsetConfig
 from ..candidates import Candidates, Choice
+from .aimed import check_cld, cld, share_of_loss_left
 from .baselines import (
     Score,
     check_slopes,
@@ -60,6 +62,8 @@ class Method:
         takes_at_random: whether a group's rows are taken in the seeded random order, not by a score.
         reads: what it needs of the trajectories besides the losses: names of `trajectories.also`,
             or BASE_MODEL.
+        aims: whether it needs `data.validation`: the losses of these rows, or the rows alone, so that none of
+            them is chosen.
         revision: of its definition. What an earlier one chose is not taken for what this one would choose.
     """
 
@@ -70,16 +74,21 @@ class Method:
     by_source: bool = False
     takes_at_random: bool = False
     reads: tuple[str, ...] = ()
+    aims: Literal["losses", "rows"] | None = None
     revision: int = 1
 
 
-def _ranked(score: Score, reads: tuple[str, ...] = (), revision: int = 1) -> Method:
+def _ranked(
+    score: Score, reads: tuple[str, ...] = (), aims: Literal["rows"] | None = None, revision: int = 1
+) -> Method:
     """Rows by ascending score, ties by the lowest row."""
 
     def choose(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
         return choose_in_order(candidates, np.argsort(score(candidates), kind="stable"), budget)
 
-    return Method(choose, check=lambda candidates, subset: score(candidates), reads=reads, revision=revision)
+    return Method(
+        choose, lambda candidates, subset: score(candidates), reads=reads, aims=aims, revision=revision
+    )
 
 
 METHODS: dict[SelectionMethod, Method] = {
@@ -96,6 +105,8 @@ METHODS: dict[SelectionMethod, Method] = {
     "middle_perplexity": _ranked(middle_perplexity),
     "high_learnability": _ranked(high_learnability, reads=(BASE_MODEL,)),
     "longest": _ranked(longest),
+    "cld": Method(cld, check_cld, settings=_SHARES, by_source=True, aims="losses"),
+    "tacs": _ranked(share_of_loss_left, reads=(BASE_MODEL,), aims="rows"),
     "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
     "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
 }
