@@ -65,8 +65,8 @@ def recorded(arms: dict[str, list[str]], planted: np.ndarray | None) -> dict[str
         arms: label -> its runs, by seed.
         planted: numbers of the rows that are noise.
 
-    Returns: run -> its device, commit, versions and seconds; where it chose rows, the share of these that the run of
-        each control with its seed chose, too, and the share that is noise.
+    Returns: run -> its device, commit, versions and seconds; where it chose rows, the share of these that
+        the run of each control with its seed chose, too, and the share that is noise.
     """
     rows_of = {run: rows for runs in arms.values() for run in runs if (rows := _rows(run)) is not None}
     of_runs = {}

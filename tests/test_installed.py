@@ -71,6 +71,8 @@ def site(tmp_path) -> Path:
 def test_the_doctor_finds_nothing_wrong_where_the_package_is_installed(site, tmp_path):
     """That needs a pipeline that trains, scores and selects, and all that is no Python file."""
     assert {"schema.json", "experiment.json"} <= {path.name for path in (site / "s2l/config").iterdir()}
+    templates = site / "s2l/reporting/page/templates"
+    assert {"page.html", "page.css", "page.js"} <= {path.name for path in templates.iterdir()}
     answer = subprocess.run(
         [sys.executable, "-m", "s2l.doctor"],
         cwd=tmp_path,

@@ -187,6 +187,7 @@ def test_killed_selection_leaves_a_whole_subset_or_none(make_config, res_dir, tm
         "indices.npy",
         "centroids.npy",
         "clusters.npy",
+        "reasons.npy",
         "composition.json",
         "subset.jsonl",
         "manifest.json",

@@ -54,6 +54,7 @@ class Chart:
         names_on_y: whether the y axis has names, the first at the top.
         heading: of the table beside it.
         table: rows of it, as texts.
+        links: of the first cell of each of these rows, empty where they lead nowhere.
         height: pixels, None for the usual.
         shade_title: of the colours of cells.
         is_stacked: whether bars stand one behind the other.
@@ -70,6 +71,7 @@ class Chart:
     names_on_y: bool = False
     heading: list[str] = field(default_factory=list)
     table: list[list[str]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
     height: int | None = None
     shade_title: str = ""
     is_stacked: bool = False

@@ -106,7 +106,7 @@ def _lines(key: str, title: str, note: str, rows: np.ndarray, losses: LossFacts,
     series = [Series("", x, y, look=look, is_thin=True)]
     return Chart(
         key, title, note, _CHECKPOINT, _TRAJECTORY, series,
-        heading=heading, table=table, x_marks=losses.checkpoints,
+        heading=heading, table=table, x_marks=losses.checkpoints, links=[f"#row={row}" for row in rows],
     )  # fmt: skip
 
 
@@ -156,8 +156,10 @@ def map_chart(loss_map: LossMap, subsets: Sequence[SubsetFacts]) -> Chart:
     note = "Each square is a cell of the map; its area says how many rows lie there. "
     if subsets:
         note += f"Its colour says which share of them is in the subset ({subsets[0].name}). "
-    note += "The outermost cells hold what lies beyond them. Click a square to list its rows."
-    order = sorted(range(len(cells)), key=lambda place: -sizes[place])[:40]
+    note += "The outermost cells hold what lies beyond them. "
+    note += "Click a square, or its line in the table below, to list its rows."
+    order = sorted(range(len(cells)), key=lambda place: -sizes[place])
+    numbers = map_cells(loss_map)
     table = [
         [
             f"{x_centres[cells[place][0]]:.3g}",
@@ -185,6 +187,7 @@ def map_chart(loss_map: LossMap, subsets: Sequence[SubsetFacts]) -> Chart:
         [series],
         heading=["mean loss", "fall", "rows", "chosen"],
         table=table,
+        links=[f"#cell={numbers[place]}" for place in order],
         height=440,
         shade_title="share chosen",
     )

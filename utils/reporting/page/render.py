@@ -36,6 +36,7 @@ LARGEST_PAGE = 25_000_000  # bytes
 _BESIDE_THE_ROWS = 700_000  # bytes of template, style, script and figures, about
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_SOURCES_OF_A_CLUSTER = 8
+_MOST_HEADLINES = 6  # of the first screen
 _SEED = 0
 _SECTIONS = {
     "answer": "Answer",
@@ -97,12 +98,14 @@ def render_page(facts: PageFacts, pool: "Rows | None") -> Page:
         held = hold_rows(arrays, LARGEST_PAGE - beside, _SEED)
         packed += held.packed
     figure_data = {chart.key: plotly_figure(chart) for chart in (*shown, *patterns)}
+    lines = [line for each in facts.comparisons for line in headlines(each)]
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     values = {
         "page": facts,
         "sections": [{"id": key, "title": title} for key, title in _SECTIONS.items()],
         "lead": _lead(facts),
-        "headlines": [line for each in facts.comparisons for line in headlines(each)],
+        "headlines": lines[:_MOST_HEADLINES],
+        "more_headlines": max(0, len(lines) - _MOST_HEADLINES),
         "confidence": f"{facts.comparisons[0].comparison.confidence:.0%}" if facts.comparisons else "",
         "has_clusters": drawn.clusters is not None,
         "has_panels": drawn.clusters is not None and drawn.clusters.has_losses,
