@@ -109,7 +109,8 @@ def report(candidates: Candidates, noise: np.ndarray, seed: int) -> None:
         is_high_n[of_source[highest]] = True
     parts = (is_high_n[is_noise_n].mean(), is_high_n[~is_noise_n].mean())
     print(
-        f"  highest last losses of a source, as many as it has noise: {100 * parts[0]:.1f}, {100 * parts[1]:.1f}"
+    parts_shown = f"{100 * parts[0]:.1f}, {100 * parts[1]:.1f}"
+    print(f"  highest last losses of a source, as many as its noise: {parts_shown}")
     )
     budget = round(_BUDGET * len(rows))
     print(f"way of choosing {budget:,} rows: % of them that are noise")
