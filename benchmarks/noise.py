@@ -108,10 +108,8 @@ def report(candidates: Candidates, noise: np.ndarray, seed: int) -> None:
         highest = np.argsort(-last_n[of_source], kind="stable")[: round(is_noise_n[of_source].sum())]
         is_high_n[of_source[highest]] = True
     parts = (is_high_n[is_noise_n].mean(), is_high_n[~is_noise_n].mean())
-    print(
-    parts_shown = f"{100 * parts[0]:.1f}, {100 * parts[1]:.1f}"
-    print(f"  highest last losses of a source, as many as its noise: {parts_shown}")
-    )
+    shown = f"{100 * parts[0]:.1f}, {100 * parts[1]:.1f}"
+    print(f"  highest last losses of a source, as many as its noise: {shown}")
     budget = round(_BUDGET * len(rows))
     print(f"way of choosing {budget:,} rows: % of them that are noise")
     for name, settings in _WAYS.items():
