@@ -101,6 +101,15 @@ def report(candidates: Candidates, noise: np.ndarray, seed: int) -> None:
         is_kind_n = np.isin(rows, of_kind)
         parts = (is_kind_n[is_noise_n].mean(), is_kind_n[~is_noise_n].mean())
         print(f"  {kind}: {100 * parts[0]:.1f}, {100 * parts[1]:.1f}")
+    last_n = candidates.read_losses(slice(None))[:, -1]
+    is_high_n = np.zeros(len(rows), bool)
+    for source in np.unique(candidates.source_codes_n):
+        of_source = np.flatnonzero(candidates.source_codes_n == source)
+        highest = np.argsort(-last_n[of_source], kind="stable")[: round(is_noise_n[of_source].sum())]
+        is_high_n[of_source[highest]] = True
+    parts = (is_high_n[is_noise_n].mean(), is_high_n[~is_noise_n].mean())
+    shown = f"{100 * parts[0]:.1f}, {100 * parts[1]:.1f}"
+    print(f"  highest last losses of a source, as many as its noise: {shown}")
     budget = round(_BUDGET * len(rows))
     print(f"way of choosing {budget:,} rows: % of them that are noise")
     for name, settings in _WAYS.items():

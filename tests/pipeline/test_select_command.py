@@ -25,11 +25,21 @@ def config_file(make_target: Callable[..., Path]) -> Path:
     return make_target(rows, losses_NT, num_clusters=100, budget=0.25)
 
 
+LATER_WORK = [f"subset.{key}" for key in ("features=whitened", "pick=stable", "source_exponent=0.3")]
+
+
 @pytest.mark.parametrize(
-    ("preset", "num_checkpoints"), [("released", 40), ("paper", 40), ("released", 12), ("paper", 12)]
+    ("preset", "num_checkpoints", "settings"),
+    [
+        ("released", 40, []),
+        ("paper", 40, []),
+        ("released", 12, []),
+        ("paper", 12, []),
+        ("released", 12, LATER_WORK),
+    ],
 )
 def test_same_bits_from_every_process_number_of_threads_and_instruction_set(
-    config_file, preset, num_checkpoints, monkeypatch
+    config_file, preset, num_checkpoints, settings, monkeypatch
 ):
     losses = Path(config_file).with_name("losses.npy")
     np.save(
@@ -47,6 +57,7 @@ def test_same_bits_from_every_process_number_of_threads_and_instruction_set(
             f"subset.preset={preset}",
             "subset.init=kmeans++",
             "subset.num_restarts=2",
+            *settings,
         ]
         run_script("select_s2l.py", "--config_file", config_file, *overrides)
         folder = RunPaths(run_name).subset

@@ -10,7 +10,7 @@ import pytest
 from select_s2l import select
 from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.subsets import read_subset
+from utils.artifacts.subsets import REASONS, read_subset
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import DataConfig, RunConfig
 from utils.data.pool import Pool
@@ -87,6 +87,8 @@ def test_neither_validation_rows_nor_rows_without_a_loss_are_chosen_by_any_metho
     inputs = read_subset(RunPaths(method).subset).manifest.inputs
     assert inputs["validation"] == Pool(DataConfig(path=str(place / "aim.jsonl"))).fingerprint
     assert explain_row(config_of(place, method, method=method, budget=1.0), 5).reason == "validation row"
+    reasons = np.load(RunPaths(method).subset / "reasons.npy")[[5, 6, 11]]
+    assert [REASONS[number] for number in reasons] == ["validation row", "validation row", "no loss"]
     again = chosen(place, f"{method}_again", method=method, budget=20)
     assert set(again) < set(rows) and again == chosen(place, f"{method}_third", method=method, budget=20)
 

@@ -35,6 +35,7 @@ REASONS = (
     "dropped kind",
     "no loss",
     "repeated response",
+    "validation row",
 )
 
 

@@ -62,6 +62,7 @@ _CALLED_ELSEWHERE = {
     ),
     "data.path": "dataset datasets data_path data_files train_file full_data_path file",
     "data.template": "prompt_template prompt",
+    "data.validation": "validation_file val_file dev_file",
     "data.source_column": "source_key source_field category",
     "data.limit": "max_samples num_samples max_rows",
     "model.name_or_path": "model_name model_name_or_path base_model pretrained",

@@ -21,6 +21,7 @@ def reasons_of(pool: Rows, candidates: Candidates, listed: ListedRows) -> np.nda
     reasons_N[listed.barred] = REASONS.index("excluded")
     for rows in listed.dropped.values():
         reasons_N[rows] = REASONS.index("dropped kind")
+    reasons_N[listed.of_validation] = REASONS.index("validation row")
     reasons_N[contaminated] = REASONS.index("benchmark question")
     reasons_N[pool.excluded] = REASONS.index("no text")
     reasons_N[candidates.rows] = 0
