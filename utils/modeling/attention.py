@@ -1,8 +1,8 @@
 """Where a kind of attention cannot compute: kernels for a GPU, for 16 bits, or in packages of their own."""
 
 import torch
-from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 from transformers.utils.generic import is_flash_attention_requested
+from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from ..config.schema import ModelConfig
 from ..process.reporter import reporter
