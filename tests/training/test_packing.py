@@ -68,7 +68,7 @@ def test_flash_attention_is_told_where_each_row_ends(rows):
         assert ends.dtype == torch.int32 and ends.tolist() == [0, *np.cumsum(lengths).tolist()]
         assert batch[f"max_length_{side}"] == max(lengths)
     starts = [position for position, number in enumerate(batch["position_ids"][0].tolist()) if number == 0]
-    assert starts == ends[:-1].tolist()
+    assert starts == batch["cu_seq_lens_q"][:-1].tolist()
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "llama", "gemma2"])
