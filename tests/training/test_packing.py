@@ -21,8 +21,9 @@ from utils.data.batching import IGNORED, pack_rows, pad_rows
 from utils.data.token_rows import TokenRow
 from utils.modeling import packed
 from utils.modeling.packed import has_packed_attention, why_rows_mix
-from utils.modeling.responses import response_positions
-from utils.training.order import deal_packed
+from utils.modeling.responses import model_inputs, response_positions
+from utils.training import trainer
+from utils.training.order import GlobalBatchOrder, deal_packed
 
 SCRIPT = "tests/training/train_packed.py"
 MIXING = {
@@ -55,6 +56,38 @@ def random_model(settings):
     torch.manual_seed(0)
     settings = dict(settings)
     return AutoModelForCausalLM.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
+
+
+@given(rows=rows_of_tokens)
+def test_flash_attention_is_told_where_each_row_ends(rows):
+    """A kernel keeps apart what lies between two of these numbers, and reads no row beyond the longest."""
+    batch = pack_rows(rows)
+    lengths = [len(row) for row in rows]
+    for side in "qk":
+        ends = batch[f"cu_seq_lens_{side}"]
+        assert ends.dtype == torch.int32 and ends.tolist() == [0, *np.cumsum(lengths).tolist()]
+        assert batch[f"max_length_{side}"] == max(lengths)
+    starts = [position for position, number in enumerate(batch["position_ids"][0].tolist()) if number == 0]
+    assert starts == ends[:-1].tolist()
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "llama", "gemma2"])
+def test_a_model_is_handed_where_each_row_ends(family):
+    config = AutoConfig.for_model(**ARCHITECTURES[family])
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    rows = [TokenRow(np.arange(1, length), np.arange(1, length) > 1) for length in (9, 40)]
+    batch = pack_rows(rows)
+    inputs = model_inputs(model, batch)
+    assert set(inputs) == set(batch) - {"labels"}
+    assert all(inputs[name] is batch[name] for name in inputs)
+
+
+def test_an_epoch_of_packed_rows_is_dealt_as_packed_rows():
+    lengths = np.random.default_rng(0).integers(1, 60, 32)
+    order = GlobalBatchOrder(lengths, 16, 4, "sequential", seed=0, is_packed=True)
+    dealt = [tuple(places.tolist()) for places in deal_packed(lengths[:16], 4)]
+    assert list(order)[:4] == dealt
 
 
 @given(rows=rows_of_tokens)
@@ -108,8 +141,16 @@ def test_rows_are_packed_for_flash_attention_only():
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gemma2"])
-def test_packed_training_is_that_of_padded_rows(make_config, res_dir, capsys, family):
+def test_packed_training_is_that_of_padded_rows(make_config, res_dir, capsys, monkeypatch, family):
+    packed_batches = []
+
+    def kept(rows):
+        packed_batches.append(pack_rows(rows))
+        return packed_batches[-1]
+
+    monkeypatch.setattr(trainer, "pack_rows", kept)
     train_both_ways(make_config("packed", family, num_rows=40))
+    assert len(packed_batches) >= 6 * 4 and max(len(batch["cu_seq_lens_q"]) for batch in packed_batches) > 3
     packed_says, _ = capsys.readouterr().out.split("run padded:", 1)
     assert "4 micro-batches" in packed_says
     np.testing.assert_allclose(losses(res_dir / "packed"), losses(res_dir / "padded"), atol=1e-5)

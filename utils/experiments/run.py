@@ -47,7 +47,7 @@ def run_experiment(plan: ExperimentPlan) -> Failures:
     try:
         while waiting or running:
             for run in list(waiting):
-                needed = references.get(_trajectories_of(run))
+                needed = references.get(_trajectories_of(run) or "")
                 if needed is not None and is_there.get(needed.config.run_name) is False:
                     failures.not_tried.append(run.config.run_name)
                     waiting.remove(run)

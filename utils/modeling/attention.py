@@ -1,8 +1,8 @@
-"""Where flash attention cannot compute: its kernels are a GPU's, of 16 bits, and packages of their own."""
+"""Where a kind of attention cannot compute: kernels for a GPU, for 16 bits, or in packages of their own."""
 
 import torch
-from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 from transformers.utils.generic import is_flash_attention_requested
+from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from ..config.schema import ModelConfig
 from ..process.reporter import reporter
@@ -28,9 +28,12 @@ def check_attention(settings: ModelConfig, device: torch.device, dtype: torch.dt
         ValueError: if it cannot.
     """
     problem = _problem(settings, device, dtype)
+    if settings.attn_implementation == "flex_attention" and device.type == "cpu":
+        problem = "trains on a GPU alone, found none: run on one"
     if problem is not None:
         raise ValueError(
-            f"model.attn_implementation: {settings.attn_implementation} {problem}, or set it to sdpa"
+            f"model.attn_implementation: {settings.attn_implementation} {problem}, "
+            "or add model.attn_implementation=sdpa to the command"
         )
 
 

@@ -48,7 +48,8 @@ logging.getLogger("transformers.modeling_utils").addFilter(
 # Tables that families once saved beside their weights and now compute: nothing is lost with them.
 _OLD_BUFFERS = re.compile(r"(^|\.)(attn\.bias|attention\.bias|masked_bias|inv_freq|position_ids)$")
 _NUM_SHOWN = 5
-_DAMAGED = "copy it again, or make it again if it never was whole"
+_NO_KERNEL = "where it lacks a kernel of attention, add model.attn_implementation=sdpa to the command"
+_DAMAGED = f"copy it again, or make it again if it never was whole; {_NO_KERNEL}"
 # Numbers, spaces, scripts and signs that tokenizers cut differently.
 _PROBES = (
     "It's 12,345.67 + 89 = ?\n\n  naïve  Ünïcode, 日本語 and \U0001f9ee",
@@ -211,7 +212,7 @@ def empty_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> PreTr
     if model.attn_implementation is not None and not asks_for_flash_attention(model):
         options["attn_implementation"] = model.attn_implementation
     what = f"model: a {config.model_type} cannot be built of these settings"
-    with torch.device("meta"), explained(what, "correct them, or choose another model"):
+    with torch.device("meta"), explained(what, f"correct them, or choose another model; {_NO_KERNEL}"):
         base = _auto_class(config).from_config(config, trust_remote_code=model.trust_remote_code, **options)
     with torch.device("meta"):
         return base if model.lora is None else add_lora(base, model.lora, seed=0)

@@ -125,6 +125,11 @@ def plan_scoring(
     if not overwrite:
         folder.check(inputs, fingerprints, record.data)
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
+    if not len(scorable):
+        raise ValueError(
+            f"data.max_length: none of the {counted(len(tokens), 'row')} keeps a response token at "
+            f"{data.max_length} tokens, so none has a loss: set data.max_length higher"
+        )
     num_tokens = int(tokens.lengths[scorable].sum())
     device = device_name(own_device())
     pace = scoring_pace(model_record, device, config.trajectories.precision)
