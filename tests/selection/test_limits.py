@@ -115,7 +115,9 @@ def test_rows_of_dropped_kinds_are_never_chosen_and_are_counted(place, capsys, m
     manifest = read_subset(RunPaths("some").subset).manifest
     assert manifest.dropped == {"never_learnt": 3, "forgotten": 2, "identical": 1}
     assert manifest.inputs["drop"] == ["forgotten", "identical", "never_learnt"]
-    assert read_subset(RunPaths("all").subset).manifest.dropped is None
+    assert manifest.needs_trajectories, "the proxy is part of the cost of random, too, then"
+    of_all = read_subset(RunPaths("all").subset).manifest
+    assert of_all.dropped is None and of_all.needs_trajectories == (method == "s2l")
 
 
 def test_dropping_kinds_is_leaving_out_what_inspect_exports(place):

@@ -54,7 +54,7 @@ class SubsetManifest(PoolManifest):
         trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does
             not say). None without losses.
         clustering: what computed the clusters, how many there were to be. None where nothing was clustered.
-        needs_trajectories: whether the method looks at losses.
+        needs_trajectories: whether the choice looks at losses, by its method or a setting.
             The cost of the proxy is part of its cost then.
         seconds: name -> seconds, by what they were spent on.
     """

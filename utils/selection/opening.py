@@ -46,13 +46,20 @@ def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | 
 
 
 def who_needs_trajectories(subset: SubsetConfig, method: Method) -> str | None:
+    """What cannot do without the losses, or without the numbers of tokens beside them."""
+    needed_by = who_needs_losses(subset, method)
+    return "subset.budget_tokens" if needed_by is None and subset.budget_tokens is not None else needed_by
+
+
+def who_needs_losses(subset: SubsetConfig, method: Method) -> str | None:
+    """What cannot do without the losses: the cost of the proxy is part of its cost."""
     if method.needs_trajectories:
         return f"method {subset.method}"
     if shares_by_source(subset, method) and subset.source_exponent and subset.source_weight == "fall":
         return "subset.source_weight fall"
     if subset.drop:
         return "subset.drop"
-    return None if subset.budget_tokens is None else "subset.budget_tokens"
+    return None
 
 
 def find_selectable(

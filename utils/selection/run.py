@@ -25,6 +25,7 @@ from .budgets import SubsetRequest
 from .candidates import Choice
 from .composition import compose
 from .limits import needs_whole_order, order_within, rows_within_tokens
+from .opening import who_needs_losses
 from .plan import SelectionPlan, Stopwatch, pending_requests
 from .reasons import count_reasons, reasons_of
 from .remarks import few_rows_of_each
@@ -153,7 +154,7 @@ def _write(
         data=pool_record(pool.data),
         trajectories=None if used is None else {"from": subset.trajectories_from, "steps": used.steps},
         clustering=clustering,
-        needs_trajectories=plan.method.needs_trajectories,
+        needs_trajectories=who_needs_losses(subset, plan.method) is not None,
         seconds=seconds,
         provenance=Provenance.now(),
     )

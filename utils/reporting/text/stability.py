@@ -42,7 +42,7 @@ def _notes(stability: "Stability") -> list[str]:
     shape = f"{100 * (1 - stability.share_of_level):.1f} %"
     notes = [
         _MEASURES,
-        f"{level} of the differences that k-means sees are the level of a row (its mean loss); "
+        f"{level} of the differences between losses are the level of a row (its mean loss); "
         f"the shape of the trajectory makes {shape}.",
     ]
     measured = stability.rows_measured
