@@ -60,7 +60,6 @@ EXAMPLES = {
     "data.columns": "data: {path: my_data.jsonl, columns: {instruction: question, output: answer}}",
     "data.source_column": "data: {path: my_data.jsonl, source_column: dataset}",
     "data.limit": "data: {path: my_data.jsonl, limit: 2000}",
-    "data.validation": "data: {path: my_data.jsonl, validation: like_my_task.jsonl}",
     "data.invalid_rows": "data: {path: my_data.jsonl, invalid_rows: drop}",
     "checkpoints.every": "checkpoints: {every: 500}",
     "checkpoints.keep": "checkpoints: {count: 12, keep: last}\ntrajectories: {during_training: true}",

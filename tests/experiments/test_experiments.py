@@ -82,7 +82,7 @@ def test_each_shipped_experiment_names_runs_that_can_be_made(path):
             assert run.config.subset.trajectories_from in references, (
                 "its trajectories are made by the same list"
             )
-            assert run.config.subset.method in BASELINES | {"s2l"} and run.config.subset.budget == run.budget
+            assert run.config.subset.method in METHODS and run.config.subset.budget == run.budget
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any("Launch:" in line and str(path.relative_to(PROJECT)) in line for line in header)
     assert any("Before:" in line for line in header) and any("..." in line for line in header)

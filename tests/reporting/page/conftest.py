@@ -59,7 +59,9 @@ def write_config(folder: Path, name: str, pool: Path, losses: Path, **subset: An
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Runs `chosen` (s2l) and `control` (random) over a pool with hostile rows, compared, and a page."""
-    folder = tmp_path_factory.mktemp("page")
+    folder = tmp_path_factory.mktemp(
+        "page_in_a_folder_whose_name_is_longer_than_a_line_of_a_narrow_window_has_room_for"
+    )
     rows = pool_rows(300)
     rows[7] |= {"instruction": HOSTILE, "output": HOSTILE}
     rows[8] |= {"instruction": OVERRIDE, "output": OVERRIDE}
