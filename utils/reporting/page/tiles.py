@@ -205,7 +205,7 @@ def signed(value: float) -> str:
 
 def _rank(difference: Difference) -> tuple[int, int]:
     """Strict accuracy over the most sets first, then other accuracies, losses, metrics."""
-    kinds = ["accuracy_strict", "accuracy", "loss_average"]
+    kinds = ["accuracy_strict", "accuracy", "loss_average", "loss_as_pool"]
     kind = kinds.index(difference.measure) if difference.measure in kinds else len(kinds)
     return kind, -len(difference.question_sets)
 
@@ -215,9 +215,10 @@ def measure_name(question_sets: list[str], measure: str) -> str:
     asked = question_sets[0] if len(question_sets) == 1 else f"mean of {len(question_sets)} question sets"
     asked = "held-out rows" if asked == HELDOUT else asked
     names = {"accuracy": "accuracy (paper's rule)", "accuracy_strict": "accuracy (strict rule)"}
-    name = measure.removesuffix("_average")
-    words = f"{names.get(name, name)} on {asked}"
-    return words if name == measure else f"{words}, average over sources"
+    endings = {"_average": ", average over sources", "_as_pool": ", sources as in the pool"}
+    ending = next((ending for ending in endings if measure.endswith(ending)), "")
+    name = measure.removesuffix(ending)
+    return f"{names.get(name, name)} on {asked}{endings.get(ending, '')}"
 
 
 def _headline(
