@@ -72,7 +72,7 @@ def _request(arguments: "argparse.Namespace") -> "PageRequest":
         return PageRequest(found.subjects, found, _open_pool([each.config for each in found.subjects]))
     files = [word for word in arguments.config_file if "=" not in word]
     overrides = [word for word in arguments.config_file if "=" in word]
-    subjects = [Subject(load_config(file, overrides)[0], file) for file in files]
+    subjects = [Subject(load_config(file, overrides)[0], file, tuple(overrides)) for file in files]
     return PageRequest(subjects, None, _open_pool([each.config for each in subjects]))
 
 

@@ -77,6 +77,15 @@ def test_without_an_evaluation(made, alone):
     assert f"python select_s2l.py --config_file {config} --inspect" in page
 
 
+def test_commands_are_those_of_the_run_that_was_asked_for(made, alone):
+    """With the settings that were given behind the YAML, without which they would make another run."""
+    config_file = made("run")
+    settings = ["run_name=other", "subset.budget=7"]
+    assert run_here(select_s2l, "--config_file", config_file, *settings) == 0
+    text = page_of(alone, "--config_file", config_file, *settings, name="other")
+    assert f"train.py --config_file {config_file} {' '.join(settings)}" in text
+
+
 def test_with_one_checkpoint(made, alone, browser):
     page = page_of(alone, "--config_file", made(num_checkpoints=1))
     assert "There is one checkpoint, so a trajectory is a point" in page

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,10 +64,22 @@ _MOST_CURVES = 24  # of an experiment; more lines say nothing
 
 @dataclass(frozen=True)
 class Subject:
-    """A run that the page is about. Attributes: config: its YAML as read. config_file: where that lies."""
+    """A run that the page is about.
+
+    Attributes:
+        config: its YAML as read, with the overrides.
+        config_file: where the YAML lies.
+        overrides: `key.sub=value`, as they were given behind it.
+    """
 
     config: RunConfig
     config_file: str
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """What follows --config_file in a command of this run."""
+        return shlex.join([self.config_file, *self.overrides])
 
 
 @dataclass(frozen=True)
@@ -143,8 +156,7 @@ def gather_runs(subjects: Sequence[Subject], pool: OpenedPool) -> PageFacts:
             missing_comparison.append(
                 Missing(
                     f"Run {names[0]} has not been evaluated, so nothing says what the subset bought.",
-                    f"{commands.TRAIN.format(main.config_file)}\n"
-                    f"{commands.EVALUATE.format(main.config_file)}",
+                    f"{commands.TRAIN.format(main.words)}\n{commands.EVALUATE.format(main.words)}",
                 )
             )
         missing_comparison.append(
@@ -285,7 +297,7 @@ class _Gathering:
                 self._miss(
                     "subset",
                     f"Run {config.run_name} has no subset yet: {how_to_make_subset(config.run_name)}.",
-                    commands.SELECT.format(subject.config_file),
+                    commands.SELECT.format(subject.words),
                 )
                 continue
             found |= {folder: subject for folder in folders if folder not in found}
@@ -324,25 +336,23 @@ class _Gathering:
                 self._miss(
                     "clusters",
                     f"The rows were chosen by {subsets[0].method}, which makes no clusters.",
-                    f"{commands.SELECT.format(subject.config_file if subject else '...')} "
+                    f"{commands.SELECT.format(subject.words if subject else '...')} "
                     f"subset.method=s2l run_name={subsets[0].run}_s2l",
                 )
             return
-        config_file = next(
-            (each.config_file for each in self.subjects if each.config.run_name == main.run), "<its YAML>"
-        )
+        words = next((each.words for each in self.subjects if each.config.run_name == main.run), "<its YAML>")
         if main.stability is None and main.clusters_of != "embeddings":
             self._miss(
                 "trust",
                 f"How far the clusters of {main.name} can be trusted was not measured.",
-                commands.STABILITY.format(config_file),
+                commands.STABILITY.format(words),
             )
         elif main.stability is not None and "target_losses" not in main.stability:
             self._miss(
                 "target",
                 f"Whether the target of {main.run} would give the same clusters is not known: "
                 "its own losses have not been measured.",
-                f"{commands.TRAJECTORIES.format(config_file)}\n{commands.STABILITY.format(config_file)}",
+                f"{commands.TRAJECTORIES.format(words)}\n{commands.STABILITY.format(words)}",
             )
 
     # Losses and rows
@@ -428,7 +438,7 @@ class _Gathering:
             self._miss(
                 "inspection",
                 "Which rows were never learnt, forgotten or known was not asked.",
-                commands.INSPECT.format(chooser.config_file),
+                commands.INSPECT.format(chooser.words),
             )
         return None
 
