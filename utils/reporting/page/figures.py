@@ -14,6 +14,7 @@ from .charts import Chart, Series, number
 from .clusters import ClusterTable, members_of_clusters, shares_of_commonest
 from .facts import ComparisonFacts, LossFacts, SubsetFacts, TrainingCurve
 from .histograms import Histogram, LossMap, histogram
+from .labels import lines_of
 from .tiles import measure_name
 
 _NUM_LINES = 24  # trajectories of a figure
@@ -225,6 +226,7 @@ def source_mix(subsets: Sequence[SubsetFacts]) -> Chart | None:
         columns.append(shares(subset, "share_of_subset"))
         series.append(Series(subset.name, columns[-1], labels, "bars", look=look))
     table = [[label, *(f"{column[place]:.2%}" for column in columns)] for place, label in enumerate(labels)]
+    num_lines = max(len(lines_of(label)) for label in labels)
     return Chart(
         "source_mix",
         "Where the rows come from",
@@ -235,7 +237,7 @@ def source_mix(subsets: Sequence[SubsetFacts]) -> Chart | None:
         names_on_y=True,
         heading=["source", "pool", *(subset.name for subset in subsets)],
         table=table,
-        height=max(260, 40 + len(labels) * (10 + 12 * len(series))),
+        height=max(260, 40 + len(labels) * max(10 + 12 * len(series), 8 + 14 * num_lines)),
     )
 
 

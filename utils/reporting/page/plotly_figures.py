@@ -9,6 +9,7 @@ from .charts import COLOURS, DASHES, GREY, MARKS, SHADES, Chart, Series
 from .labels import for_plotly, lines_of, short
 
 HEIGHT = 340
+_LOG_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _INK = "#1b1f24"
 _LINE = "#d4d8dd"
@@ -50,7 +51,13 @@ def _layout(chart: Chart) -> go.Layout:
     x_axis = axis | {"title": {"text": for_plotly(chart.x_title), "standoff": 8}}
     y_axis = axis | {"title": {"text": for_plotly(chart.y_title), "standoff": 8}}
     if chart.x_log:
-        x_axis |= {"type": "log", "dtick": "D2"}
+        # Plotly would write 2 and 5 alone, and small, between 10 and 100.
+        x_axis |= {
+            "type": "log",
+            "tickmode": "array",
+            "tickvals": _LOG_TICKS,
+            "ticktext": [f"{tick:,}" for tick in _LOG_TICKS],
+        }
     if chart.x_marks:
         places = list(range(len(chart.x_marks)))
         step = -(-len(places) // 8)
