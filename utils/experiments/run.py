@@ -72,7 +72,9 @@ def run_experiment(plan: ExperimentPlan) -> Failures:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
         for making in running:
-            making.end()  # whoever interrupts this process alone means the scripts too
+            making.terminate()  # whoever interrupts this process alone means the scripts too
+        for making in running:
+            making.wait()
         raise
     return failures
 
@@ -122,9 +124,12 @@ class _RunBeingMade:
         self._process = _started(command, self._environment, self._output)
         return None
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         if self._process is not None:
             self._process.terminate()
+
+    def wait(self) -> None:
+        if self._process is not None:
             self._process.wait()
 
     def _say_why(self, code: int) -> None:
