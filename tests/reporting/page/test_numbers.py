@@ -134,6 +134,21 @@ def test_rows_that_could_not_be_chosen_are_counted_by_reason(facts):
     assert not first.reasons_N[first.indices].any()
 
 
+def test_reasons_are_those_of_the_subset_that_is_explained(site):
+    """Beside a subset without clusters, and after it."""
+    subjects = []
+    for name in ("control", "chosen"):
+        config, _ = load_config(site.config(name))
+        subjects.append(Subject(config, str(site.config(name))))
+    facts = gather_runs(subjects, OpenedPool(read_pool(subjects[0].config)))
+    scripts = Elements(render_page(facts, read_pool(subjects[0].config)).html).scripts
+    data = json.loads(scripts["page-data"])
+    assert (data["explained"], data["explainedBit"], data["method"]) == ("s2l", 2, "s2l")
+    reasons = np.frombuffer(zlib.decompress(base64.b64decode(scripts["rows-reason"])), np.uint8)
+    np.testing.assert_array_equal(reasons, facts.subsets[1].reasons_N)
+    assert REASONS.index("repeated response") in reasons
+
+
 def test_the_rows_of_the_page_are_those_of_the_pool(page, site, facts):
     scripts = Elements(page.html).scripts
     text = zlib.decompress(base64.b64decode(scripts["rows-text"])).decode()

@@ -230,5 +230,10 @@ class PageFacts:
         """The subset whose clusters the page shows."""
         return next((subset for subset in self.subsets if subset.has_clusters), None)
 
+    @property
+    def explained(self) -> SubsetFacts | None:
+        """The subset that the page says of each row why it is in or not: that with the clusters, else the first."""
+        return self.clustered or next(iter(self.subsets), None)
+
 
 MOST_SUBSETS = 8  # that are shown side by side: as many as colours and shapes tell apart

@@ -233,6 +233,7 @@ def _row_arrays(facts: PageFacts, drawn: _Drawn, pool: "Rows | None") -> RowArra
         cell_N=None if drawn.loss_map is None else drawn.loss_map.cell_N,
         source_codes_N=None if facts.sources is None else facts.sources.codes_N,
         pool=pool,
+        reasons_N=None if facts.explained is None else facts.explained.reasons_N,
     )
 
 
@@ -263,8 +264,7 @@ def _source_names(facts: PageFacts) -> list[str]:
 def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
     """What the page's script knows besides figures and packed arrays."""
     table = drawn.clusters
-    clustered = facts.clustered
-    main = clustered or (facts.subsets[0] if facts.subsets else None)
+    main = facts.explained
     bit = 1 << facts.subsets.index(main) if main is not None else 0
     of_clusters = [] if table is None else table.sources
     loss_range = [0.0, 1.0]
@@ -275,7 +275,8 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
         "checkpoints": [] if facts.losses is None else facts.losses.checkpoints,
         "sources": [harmless(name) for name in _source_names(facts)],
         "subsets": [harmless(subset.name) for subset in facts.subsets],
-        "clusteredBit": bit,
+        "explainedBit": bit,
+        "explained": harmless(main.name) if main is not None else "",
         "method": main.method if main is not None else "",
         "clusterSources": [
             [[harmless(name), rows, taken] for name, rows, taken in entries[:_MOST_SOURCES_OF_A_CLUSTER]]
@@ -357,7 +358,7 @@ def _sample_words(held: HeldRows | None) -> str:
 
 def _explain(facts: PageFacts) -> str:
     """The command that tells all of a row, without its number."""
-    subset = facts.clustered or (facts.subsets[0] if facts.subsets else None)
+    subset = facts.explained
     if subset is None:
         return ""
     return f"python select_s2l.py --config_file {subset.folder.parent / 'config.yml'} --explain ROW"

@@ -247,7 +247,7 @@
     const rowsOf = (isChosen) => {
       const found = [];
       for (let at = 0; rows.number && at < rows.number.length && found.length < MOST_LINES; at++) {
-        if (rows.cluster[at] === Number(number) && Boolean(rows.chosen[at] & data.clusteredBit) === isChosen) found.push(at);
+        if (rows.cluster[at] === Number(number) && Boolean(rows.chosen[at] & data.explainedBit) === isChosen) found.push(at);
       }
       return found;
     };
@@ -449,7 +449,7 @@
     if (rows.source) facts.push(["source", sourceName(rows.source[at])]);
     if (rows.cluster && rows.cluster[at] >= 0) facts.push(["cluster", String(rows.cluster[at])]);
     if (rows.tokens) facts.push(["response tokens", count(rows.tokens[at])]);
-    if (data.subsets.length) facts.push(["why", why(at)]);
+    if (data.subsets.length) facts.push([data.subsets.length > 1 ? `why, of ${data.explained}` : "why", why(at)]);
     const words = data.contamination[number];
     if (words !== undefined) facts.push(["shares with a question", words]);
     $("row-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
@@ -471,9 +471,9 @@
     draw($("row-plot"), { data: traces, layout: figures.row.layout });
   }
 
-  // Why a row is in the first subset or not, as far as the files say.
+  // Why a row is in the subset that is explained or not, as far as the files say.
   function why(at) {
-    const isIn = Boolean(rows.chosen[at] & data.clusteredBit);
+    const isIn = Boolean(rows.chosen[at] & data.explainedBit);
     const reason = rows.reason ? data.reasons[rows.reason[at]] : null;
     if (!isIn && rows.reason && rows.reason[at]) return `Could not be chosen: ${reason}.`;
     const number = rows.cluster ? rows.cluster[at] : -1;
