@@ -17,6 +17,7 @@ from tests.reporting.page.conftest import SOURCE, Site, losses_of
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.data.settings import read_pool
+from utils.reporting.page.charts import Chart, Series
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
@@ -24,8 +25,9 @@ from utils.reporting.page.formats import FIGURE_FORMATS
 from utils.reporting.page.gather import OpenedPool, Subject, gather_runs
 from utils.reporting.page.held_rows import RowArrays, sample_rows
 from utils.reporting.page.histograms import histogram, loss_map
-from utils.reporting.page.labels import for_plotly, harmless, short
+from utils.reporting.page.labels import for_plotly, harmless, lines_of, short
 from utils.reporting.page.packing import json_in_html, pack_array
+from utils.reporting.page.plotly_figures import plotly_figure
 from utils.reporting.page.render import Page, render_page
 
 
@@ -212,3 +214,17 @@ def test_each_figure_is_written_as_a_file(page, tmp_path):
 def test_one_slope_where_there_is_one_checkpoint():
     losses = LossFacts("x", Path("x"), ["1"], [losses_of(10, 1)[:, 0]], None, is_of_a_run=False)
     assert loss_map(losses, []).rows_XY.shape[1] == 1
+
+
+def test_names_that_look_alike_are_told_apart_on_an_axis():
+    """A bar of one would stand on the bar of the other."""
+    names = ["", "(no source)", *(f"{'long ' * 20}{middle}{' long' * 20}" for middle in ("one", "two"))]
+    bars = Series("pool", [0.4, 0.3, 0.2, 0.1], names, "bars")
+    chart = Chart("mix", "", "", "", "", [bars], names_on_y=True)
+    assert len(set(map(tuple, chart.axis_names.values()))) == 4
+    assert len(set(plotly_figure(chart)["data"][0]["y"])) == 4
+    assert chart.axis_names[""] == ["(no source)"] and chart.axis_names["(no source)"] == ["(no source) (2)"]
+
+
+def test_labels_of_wide_characters_are_broken_earlier():
+    assert max(map(len, lines_of("名前" * 30))) == max(map(len, lines_of("ab" * 30))) // 2

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .labels import apart, lines_of
+
 Number = float | int | None
 
 
@@ -76,6 +78,12 @@ class Chart:
     shade_title: str = ""
     is_stacked: bool = False
     x_marks: list[str] = field(default_factory=list)
+
+    @property
+    def axis_names(self) -> dict[str, list[str]]:
+        """Each name on the y axis -> its label there, in lines."""
+        names = list(dict.fromkeys(name for series in self.series for name in series.y))
+        return dict(zip(names, map(lines_of, apart(names)), strict=True))
 
 
 # Okabe and Ito's colours, which people without full colour vision tell apart, in an order in which

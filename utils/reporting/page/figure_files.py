@@ -6,7 +6,7 @@ from typing import Any
 
 from ...artifacts.files import atomic_write
 from .charts import COLOURS, GREY, SHADES, Chart, Series
-from .labels import lines_of, short
+from .labels import short
 
 _DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (8, 2, 1, 2)), (0, (4, 1)), (0, (1, 3)))
 _MARKS = ("o", "s", "D", "^", "x", "P", "v", "*")
@@ -140,7 +140,7 @@ def _draw_cells(figure: Any, axes: Any, chart: Chart, series: Series) -> None:
 
 
 def _draw_by_name(axes: Any, chart: Chart) -> None:
-    names = list(dict.fromkeys(name for series in chart.series for name in series.y))
+    names = chart.axis_names
     place_of = {name: place for place, name in enumerate(names)}
     height = 0.8 if chart.is_stacked else 0.8 / max(1, len(chart.series))
     ends = [0.0] * len(names)
@@ -181,5 +181,5 @@ def _draw_by_name(axes: Any, chart: Chart) -> None:
                 markersize=5,
                 label=_label(series),
             )
-    axes.set_yticks(range(len(names)), ["\n".join(lines_of(name)) for name in names])
+    axes.set_yticks(range(len(names)), ["\n".join(lines) for lines in names.values()])
     axes.invert_yaxis()

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import plotly.offline
 
 from .charts import COLOURS, DASHES, GREY, MARKS, SHADES, Chart, Series
-from .labels import for_plotly, lines_of, short
+from .labels import for_plotly, short
 
 HEIGHT = 340
 _LOG_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
@@ -96,9 +96,7 @@ def _traces(series: Series, chart: Chart) -> list[Any]:
     look = 0 if series.look is None else series.look
     common: dict[str, Any] = {
         "x": list(series.x),
-        "y": ["<br>".join(map(for_plotly, lines_of(name))) for name in series.y]
-        if chart.names_on_y
-        else list(series.y),
+        "y": _names_of(series, chart) if chart.names_on_y else list(series.y),
         "name": for_plotly(short(series.name)) if series.name else "",
         "showlegend": bool(series.name),
         "legendgroup": series.name or None,
@@ -186,6 +184,11 @@ def _traces(series: Series, chart: Chart) -> list[Any]:
         )
     )
     return traces
+
+
+def _names_of(series: Series, chart: Chart) -> list[str]:
+    labels = chart.axis_names
+    return ["<br>".join(map(for_plotly, labels[name])) for name in series.y]
 
 
 def _cells(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
