@@ -9,6 +9,7 @@ import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tests.reporting.page.conftest import SOURCE, Site, losses_of
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.data.settings import read_pool
-from utils.reporting.page.charts import Chart, Series
+from utils.reporting.page.charts import Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
@@ -228,3 +229,32 @@ def test_names_that_look_alike_are_told_apart_on_an_axis():
 
 def test_labels_of_wide_characters_are_broken_earlier():
     assert max(map(len, lines_of("名前" * 30))) == max(map(len, lines_of("ab" * 30))) // 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (4, 300, [5, 10, 20, 50, 100, 200]),
+        (210, 480, [250, 300, 350, 400, 450]),
+        (299.5, 300.5, [300]),
+        (1233.5, 1237.5, [1234, 1235, 1236, 1237]),
+    ],
+)
+def test_a_logarithmic_axis_has_marks_wherever_it_lies(low, high, expected):
+    assert log_ticks(low, high) == expected
+
+
+def test_a_figure_file_has_plain_numbers_and_its_legend_off_the_axes(page, tmp_path):
+    chart = next(chart for chart in page.charts if chart.key == "response_length")
+    (path,) = write_figure_files([chart], tmp_path, ["svg"])
+    text = path.read_text(encoding="utf-8")
+    assert "mathdefault" not in text and ">tokens of the response</text>" in text
+    (figure,) = ElementTree.fromstring(text).findall(".//*[@id='figure_1']")
+    assert [each.get("id") for each in figure] == ["patch_1", "axes_1", "legend_1"]
+
+
+def test_characters_that_no_font_has_are_named_once(tmp_path, capsys):
+    bars = Series("pool", [0.4, 0.3], ["\u0870", "\u0870 \u0871"], "bars")
+    charts = [Chart(key, "", "", "", "", [bars], names_on_y=True) for key in ("one", "two")]
+    write_figure_files(charts, tmp_path, ["png"])
+    assert "lacks 2 characters of the names in the figures (\u0870, \u0871)" in capsys.readouterr().err

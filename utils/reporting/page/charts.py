@@ -1,5 +1,6 @@
 """A figure as data, before plotly or matplotlib draws it, with the table that says the same"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -80,6 +81,12 @@ class Chart:
     x_marks: list[str] = field(default_factory=list)
 
     @property
+    def log_ticks(self) -> list[int]:
+        """The marks of a logarithmic x axis."""
+        values = [value for series in self.series for value in series.x if value is not None]
+        return log_ticks(min(values), max(values))
+
+    @property
     def axis_names(self) -> dict[str, list[str]]:
         """Each name on the y axis -> its label there, in lines."""
         names = list(dict.fromkeys(name for series in self.series for name in series.y))
@@ -95,6 +102,23 @@ GREY = "#8a8f98"
 # From few to all: blue to yellow, even in lightness (the middle of cividis, Nunez et al., 2018, PLOS ONE
 # 13:e0199239, whose ends would be lost on a dark and on a white page).
 SHADES = ("#1f386b", "#434e6c", "#666970", "#878479", "#aba074", "#d6bf4f")
+
+
+_MOST_TICKS = 8
+_DIGITS = ((10, 20, 50), range(10, 100, 5), range(10, 100))  # of ticks, tenths: the first that give three
+
+
+def log_ticks(low: float, high: float) -> list[int]:
+    """Whole numbers between two, as round as they can be where three or more are to be had."""
+    whole = range(math.ceil(low), math.floor(high) + 1)
+    for digits in _DIGITS:
+        ticks = [digit * 10**power // 10 for power in range(8) for digit in digits]
+        found = sorted({tick for tick in ticks if tick in whole})
+        if len(found) >= 3:
+            break
+    else:
+        found = list(whole)
+    return found[:: max(1, -(-len(found) // _MOST_TICKS))]
 
 
 def number(value: float | int | None) -> str:

@@ -232,7 +232,7 @@ class PageFacts:
 
     @property
     def explained(self) -> SubsetFacts | None:
-        """The subset of which the page says why a row is in or not: that with the clusters, else the first."""
+        """The subset of which the page says why a row is in or not: with clusters, else the first."""
         return self.clustered or next(iter(self.subsets), None)
 
 

@@ -9,7 +9,6 @@ from .charts import COLOURS, DASHES, GREY, MARKS, SHADES, Chart, Series
 from .labels import for_plotly, short
 
 HEIGHT = 340
-_LOG_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _INK = "#1b1f24"
 _LINE = "#d4d8dd"
@@ -55,8 +54,8 @@ def _layout(chart: Chart) -> go.Layout:
         x_axis |= {
             "type": "log",
             "tickmode": "array",
-            "tickvals": _LOG_TICKS,
-            "ticktext": [f"{tick:,}" for tick in _LOG_TICKS],
+            "tickvals": chart.log_ticks,
+            "ticktext": [f"{tick:,}" for tick in chart.log_ticks],
         }
     if chart.x_marks:
         places = list(range(len(chart.x_marks)))
