@@ -48,6 +48,7 @@ def losses_of(num_rows: int, num_checkpoints: int, seed: int = 0) -> np.ndarray:
 def write_config(folder: Path, name: str, pool: Path, losses: Path, **subset: Any) -> Path:
     values = {
         "run_name": name,
+        "model": {"name_or_path": "owner/model"},
         "data": {"path": str(pool)},
         "subset": {"trajectories_from": str(losses), **subset},
     }

@@ -1,6 +1,7 @@
 """Where something is not there the page says what, and which command makes it."""
 
 import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,37 @@ def test_commands_are_those_of_the_run_that_was_asked_for(made, alone):
     assert f"train.py --config_file {config_file} {' '.join(settings)}" in text
 
 
+def test_without_a_model_no_command_needs_one(made, alone, tmp_path):
+    """A subset for a program of somebody's own."""
+    config = made()
+    config.write_text(config.read_text().replace("model:\n  name_or_path: owner/model\n", ""))
+    assert run_here(select_s2l, "--config_file", config, "--stability") == 0
+    page = page_of(alone, "--config_file", config)
+    assert "Its YAML names no model to train on the subset." in page
+    assert "its own losses have not been measured" in page
+    for script in ("train.py", "run_distributed_trajectories.py", "compare_runs.py"):
+        assert f"python {script}" not in page
+
+
+def test_a_target_is_trained_before_it_scores(made, alone):
+    config = made()
+    assert run_here(select_s2l, "--config_file", config, "--stability") == 0
+    page = page_of(alone, "--config_file", config)
+    again = ("train.py", "run_distributed_trajectories.py", "select_s2l.py")
+    assert "\n".join(f"python {script} --config_file {config}" for script in again) + " --stability" in page
+
+
+def test_the_commands_make_the_other_runs_of_the_comparison_too(made, alone):
+    first = made("run")
+    made("other", method="random")
+    compared("run", "other")
+    page = page_of(alone, "--config_file", first)
+    titles = re.findall(r"<li><p><bdi>(.*?)</bdi>", page)
+    assert titles == ["Choose the rows of run; choose the rows of other", "Compare"]  # by one command here
+    assert "<code>python compare_runs.py run other</code>" in page
+    assert f"They were typed in <bdi>{Path.cwd()}</bdi>," in page
+
+
 def test_with_one_checkpoint(made, alone, browser):
     page = page_of(alone, "--config_file", made(num_checkpoints=1))
     assert "There is one checkpoint, so a trajectory is a point" in page
@@ -137,7 +169,7 @@ def test_of_an_interrupted_experiment(made, alone):
     experiment("exp", ["exp_10", "exp_20", "exp_30"], ["exp_10", "exp_20", "exp_30"])
     page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
     assert "The experiment is not finished: 3 of 3 runs are to do." in page
-    assert "python run_experiment.py --config_file experiment.yml" in page
+    assert "python run_experiment.py --config_file experiment.yml 'seeds=[0]'" in page
     assert page.count('class="word">chosen<') == 2 and page.count('class="word">to do<') == 1
 
 

@@ -69,13 +69,13 @@ class Step:
         title: what it made.
         command: as it was typed, to copy.
         file: the manifest that recorded it.
-        time: when, ISO 8601.
+        folder: that it ran in, empty where that is not known.
     """
 
     title: str
     command: str
     file: Path
-    time: str
+    folder: str
 
 
 @dataclass(frozen=True)

@@ -153,15 +153,16 @@ def gather_runs(subjects: Sequence[Subject], pool: OpenedPool) -> PageFacts:
     if not facts:
         main = subjects[0]
         if main.config.subset is not None and not RunPaths(names[0]).evaluation_manifest.is_file():
+            what = f"Run {names[0]} has not been evaluated, so nothing says what the subset bought."
+            if main.config.model is None:
+                missing_comparison.append(Missing(f"{what} Its YAML names no model to train on the subset."))
+            else:
+                again = f"{commands.TRAIN.format(main.words)}\n{commands.EVALUATE.format(main.words)}"
+                missing_comparison.append(Missing(what, again))
+        if main.config.model is not None:
             missing_comparison.append(
-                Missing(
-                    f"Run {names[0]} has not been evaluated, so nothing says what the subset bought.",
-                    f"{commands.TRAIN.format(main.words)}\n{commands.EVALUATE.format(main.words)}",
-                )
+                Missing(f"No comparison names run {names[0]}.", commands.COMPARE.format(names[0]))
             )
-        missing_comparison.append(
-            Missing(f"No comparison names run {names[0]}.", commands.COMPARE.format(names[0]))
-        )
     return gathering.facts(" and ".join(names), RunPaths(names[0]).root, [], missing_comparison)
 
 
@@ -176,19 +177,16 @@ def gather_experiment(found: ExperimentSubjects, pool: OpenedPool) -> PageFacts:
     if found.record is not None:
         gathering.record = found.record
         states = [_state_of(member.run) for member in found.record.members]
+        command = commands.in_a_shell(found.record.provenance.command)
         if left := [state.run for state in states if not state.is_done]:
             missing.append(
                 Missing(
                     f"The experiment is not finished: {len(left)} of {len(states)} runs are to do.",
-                    commands.EXPERIMENT.format(found.record.config_file),
+                    command,
                 )
             )
         elif not found.comparisons:
-            missing.append(
-                Missing(
-                    "Its runs are not compared yet.", commands.EXPERIMENT.format(found.record.config_file)
-                )
-            )
+            missing.append(Missing("Its runs are not compared yet.", command))
     return gathering.facts(found.name, comparison_path(found.name).parent, states, missing)
 
 
@@ -340,7 +338,8 @@ class _Gathering:
                     f"subset.method=s2l run_name={subsets[0].run}_s2l",
                 )
             return
-        words = next((each.words for each in self.subjects if each.config.run_name == main.run), "<its YAML>")
+        chooser = next((each for each in self.subjects if each.config.run_name == main.run), None)
+        words = "<its YAML>" if chooser is None else chooser.words
         if main.stability is None and main.clusters_of != "embeddings":
             self._miss(
                 "trust",
@@ -348,11 +347,13 @@ class _Gathering:
                 commands.STABILITY.format(words),
             )
         elif main.stability is not None and "target_losses" not in main.stability:
+            has_model = chooser is not None and chooser.config.model is not None
+            again = [commands.TRAIN, commands.TRAJECTORIES, commands.STABILITY] if has_model else []
             self._miss(
                 "target",
                 f"Whether the target of {main.run} would give the same clusters is not known: "
                 "its own losses have not been measured.",
-                f"{commands.TRAJECTORIES.format(words)}\n{commands.STABILITY.format(words)}",
+                "\n".join(command.format(words) for command in again),
             )
 
     # Losses and rows
@@ -480,11 +481,14 @@ class _Gathering:
             return _each_once(steps)
         for subset in subsets:
             add(f"Choose the rows of {subset.run}", SubsetManifest, manifest_in(subset.folder))
-        for subject in self.subjects:
-            paths = RunPaths(subject.config.run_name)
-            if subject.config.subset is not None:
-                add(f"Train {paths.run_name}", TrainingManifest, paths.manifest)
-                add(f"Evaluate {paths.run_name}", EvaluationManifest, paths.evaluation_manifest)
+        of_subjects = [each.config.run_name for each in self.subjects if each.config.subset is not None]
+        compared = [run.name for facts in self.comparisons for run in facts.comparison.runs]
+        for run in dict.fromkeys([*of_subjects, *compared]):
+            paths = RunPaths(run)
+            if run not in of_subjects:
+                add(f"Choose the rows of {run}", SubsetManifest, manifest_in(paths.subset))
+            add(f"Train {run}", TrainingManifest, paths.manifest)
+            add(f"Evaluate {run}", EvaluationManifest, paths.evaluation_manifest)
         for facts in self.comparisons:
             runs = [run.name for run in facts.comparison.runs]
             command = commands.in_a_shell(["python", "compare_runs.py", *runs])

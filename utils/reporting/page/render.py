@@ -104,6 +104,7 @@ def render_page(facts: PageFacts, pool: "Rows | None") -> Page:
         "page": facts,
         "sections": [{"id": key, "title": title} for key, title in _SECTIONS.items()],
         "lead": _lead(facts),
+        "folders": ", ".join(sorted({step.folder for step in facts.steps if step.folder})),
         "headlines": lines[:_MOST_HEADLINES],
         "more_headlines": max(0, len(lines) - _MOST_HEADLINES),
         "confidence": f"{facts.comparisons[0].comparison.confidence:.0%}" if facts.comparisons else "",
