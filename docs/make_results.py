@@ -252,6 +252,13 @@ def _values(result: Result) -> str:
         *(f"loss, {words}" for words in AVERAGES.values()),
         *(f"shared with {c}" for c in CONTROLS),
     ]
+    between_seeds = {
+        label: [recorded.get(run, {}).get("shared_with_other_seeds") for run in runs]
+        for label, runs in result.arms.items()
+    }
+    are_known = any(None not in shares for shares in between_seeds.values())
+    if are_known:
+        heading.append("shared by two seeds")
     rows = []
     for label, runs in result.arms.items():
         cells = [_mean(result.values_of(measure, label)) for measure in AVERAGES]
@@ -259,10 +266,12 @@ def _values(result: Result) -> str:
             shares = [recorded.get(run, {}).get("shared_with", {}).get(control) for run in runs]
             is_known = control != label and all(share is not None for share in shares)
             cells.append(f"{statistics.mean(shares):.0%}" if is_known else "")
+        if are_known:
+            shares = between_seeds[label]
+            cells.append("" if None in shares else f"{statistics.mean(shares):.0%}")
         rows.append([label, *cells])
-    return (
-        f"{_table(heading, rows)}\n\nMean ± standard deviation over seeds; rows chosen by both, of the arm's."
-    )
+    note = "Mean ± standard deviation over seeds. Shared: rows that both chose, of the arm's."
+    return f"{_table(heading, rows)}\n\n{note}"
 
 
 def _planted(result: Result) -> str:

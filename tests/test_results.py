@@ -144,13 +144,14 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
             write_json(paths.manifest, TRAINING)
             if rows is not None:
                 paths.subset.mkdir()
-                np.save(paths.subset / "indices.npy", np.array(rows) + 100 * seed)
+                of_seed = [row + 100 * seed if row else 0 for row in rows]  # row 0 is of every seed
+                np.save(paths.subset / "indices.npy", np.array(of_seed))
     kept_comparison(study)
     comparison = json.loads((study / "small_0.1.json").read_text())
     (study / "small_0.1.json").unlink()
     comparison["provenance"]["folder"] = "/home/somebody"
     write_json(comparison_path("small_0.1"), {**comparison, "sha256": "0" * 64})
-    np.save(study / "planted.npy", [300, 301, 302, 409])
+    np.save(study / "planted.npy", [0, 301, 302, 409])
     words = [str(study / "experiment_small.yml"), "--planted", str(study / "planted.npy")]
     assert study_results.main([*words, "--output_dir", str(study)]) == 0
     text = (study / "small_0.1.json").read_text()
@@ -158,11 +159,14 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
     kept = json.loads(text)["recorded"]
     first = kept[run_of("s2l_released", 3)]
     assert first["shared_with"] == {"random_per_source": 0.75, "random": 0.25}
-    assert (first["planted"], kept[run_of("s2l_released", 4)]["planted"]) == (0.75, 0.25)
+    assert first["shared_with_other_seeds"] == 0.25
+    assert "shared_with_other_seeds" not in kept[run_of("full", 3)]
+    assert (first["planted"], kept[run_of("s2l_released", 4)]["planted"]) == (0.75, 0.5)
     assert first["seconds"] == TRAINING["provenance"]["seconds"]
     assert "planted" not in kept[run_of("full", 3)]
     shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
-    assert "| s2l_released | 33.3% | 0.0% to 75.0% |" in shown
+    assert "| shared by two seeds |" in shown and "| 75% | 25% | 25% |" in shown
+    assert "| s2l_released | 50.0% | 25.0% to 75.0% |" in shown
 
 
 # ------------------------------------------------------------------------------------------------- data
