@@ -191,5 +191,27 @@ def test_everybody_can_read_it(browser, elsewhere, width):
         assert faults == [], scheme
 
 
+def test_in_the_dark_a_legend_has_the_colours_of_its_figure(browser, elsewhere):
+    filter_of = (
+        "let part = document.querySelector(arguments[0]); const found = [];"
+        "for (; part.tagName !== 'DIV'; part = part.parentNode) found.push(getComputedStyle(part).filter);"
+        "return found.filter((each) => each !== 'none')"
+    )
+    browser.look(1600, "dark")
+    browser.open(elsewhere)
+    figures = "[data-figure=source_mix]", "[data-figure=last_loss]"
+    for figure, mark in zip(figures, ("point", "js-line"), strict=True):
+        parts = (f"{figure} .cartesianlayer .{mark}", f"{figure} .legend .layers")
+        assert [browser.run(filter_of, part) for part in parts] == [["brightness(1.5)"]] * 2
+
+
+def test_two_intervals_of_one_arm_do_not_hide_each_other(opened):
+    heights = opened.run(
+        "return Array.from(document.querySelectorAll('[data-figure=values_heldout_accuracy] .errorbar path'),"
+        "(each) => Math.round(each.getBoundingClientRect().y))"
+    )
+    assert len(heights) == 4 and len(set(heights)) == 4
+
+
 def test_the_page_prints(opened):
     assert opened.print().startswith(b"%PDF")

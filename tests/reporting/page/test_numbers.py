@@ -18,7 +18,7 @@ from tests.reporting.page.conftest import SOURCE, Site, losses_of
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.data.settings import read_pool
-from utils.reporting.page.charts import Chart, Series, log_ticks
+from utils.reporting.page.charts import LOSS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
@@ -259,3 +259,14 @@ def test_characters_that_no_font_has_are_named_once(tmp_path, capsys):
     charts = [Chart(key, "", "", "", "", [bars], names_on_y=True) for key in ("one", "two")]
     write_figure_files(charts, tmp_path, ["png"])
     assert "lacks 2 characters of the names in the figures (\u0870, \u0871)" in capsys.readouterr().err
+
+
+def test_differences_of_one_unit_share_an_axis(page):
+    """A difference of losses would hide those of accuracies, and has another sign where it is good."""
+    charts = {chart.key: chart for chart in page.charts if chart.key.startswith("differences")}
+    names = {key: [name for series in chart.series for name in series.y] for key, chart in charts.items()}
+    assert sorted(names) == ["differences_accuracy", "differences_loss"]
+    assert all("accuracy" in name for name in names["differences_accuracy"])
+    assert all("loss" in name for name in names["differences_loss"])
+    assert charts["differences_loss"].x_title == "difference of loss (nats per response token)"
+    assert {c.x_title for c in page.charts if c.key.startswith("values")} == {"accuracy", LOSS}

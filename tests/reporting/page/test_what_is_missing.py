@@ -186,7 +186,7 @@ def test_of_an_experiment_with_several_budgets(made, alone):
     experiment("exp", runs, ["exp_10", "exp_20"])
     page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
     assert 'data-figure="score_against_budget"' in page
-    assert page.count('data-figure="differences_10"') == page.count('data-figure="costs_20"') == 1
+    assert page.count('data-figure="differences_accuracy_10"') == page.count('data-figure="costs_20"') == 1
     assert "Rows that two subsets share" in page
 
 

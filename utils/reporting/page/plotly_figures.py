@@ -41,7 +41,8 @@ def _layout(chart: Chart) -> go.Layout:
     axis = {
         "gridcolor": _LINE,
         "linecolor": _LINE,
-        "zerolinecolor": _LINE,
+        "zerolinecolor": GREY,
+        "exponentformat": "power",
         "ticks": "outside",
         "tickcolor": _LINE,
         "ticklen": 4,
@@ -67,9 +68,10 @@ def _layout(chart: Chart) -> go.Layout:
             "ticktext": [for_plotly(mark) for mark in chart.x_marks][::step],
             "range": [-0.3, len(places) - 0.7],
             "tickangle": 0,
+            "zeroline": False,
         }
     if chart.names_on_y:
-        y_axis |= {"type": "category", "autorange": "reversed", "showgrid": False}
+        y_axis |= {"type": "category", "autorange": "reversed", "showgrid": False, "zeroline": False}
     legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
     return go.Layout(
         template="none",
@@ -83,6 +85,8 @@ def _layout(chart: Chart) -> go.Layout:
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": GREY},
         showlegend=len(named) > 1,
         legend=legend,
+        scattermode="group",  # intervals of one name stand beside each other
+        scattergap=0.5,
         barmode="stack" if chart.is_stacked else "group",
         bargap=0.25,
         xaxis=x_axis,
@@ -164,7 +168,8 @@ def _points(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
             "width": 4,
         }
     marker = {"color": _colour(series), "symbol": MARKS[_look(series) % len(MARKS)], "size": 9}
-    return go.Scatter(**common, mode="markers", marker=marker, **errors)
+    place = {"orientation": "h" if chart.names_on_y else "v", "offsetgroup": str(_look(series))}
+    return go.Scatter(**common, **place, mode="markers", marker=marker, **errors)
 
 
 def _band(series: Series) -> list[Any]:

@@ -23,7 +23,7 @@ from .clusters import ClusterTable, cluster_table
 from .facts import Fact, Missing, PageFacts, SubsetFacts
 from .figures.before_and_after import before_and_after, source_mix
 from .figures.budgets import score_against_budget
-from .figures.comparison import all_values, cost_chart, difference_chart, value_charts
+from .figures.comparison import all_values, cost_chart, difference_charts, value_charts
 from .figures.loss_map import map_cells, map_chart
 from .figures.trainings import training_curves
 from .figures.trajectories import (
@@ -219,7 +219,7 @@ def _patterns(facts: PageFacts, drawn: _Drawn) -> list[Chart]:
 def _comparison_groups(facts: PageFacts) -> list[dict[str, Any]]:
     groups = []
     for each in facts.comparisons:
-        charts = [difference_chart(each), *value_charts(each), cost_chart(each)]
+        charts = [*difference_charts(each), *value_charts(each), cost_chart(each)]
         comparison = each.comparison
         groups.append(
             {
