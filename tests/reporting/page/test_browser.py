@@ -84,6 +84,22 @@ def test_a_cell_of_the_map_filters_the_table(opened):
     assert count_of(opened) == 300
 
 
+@pytest.mark.parametrize("width", [400, 1600])
+def test_cells_of_the_map_do_not_cover_each_other(browser, elsewhere, width):
+    browser.look(width)
+    browser.open(elsewhere)
+    boxes = browser.run(
+        "return Array.from(document.querySelectorAll('[data-figure=map] .points path'), (each) => {"
+        "const box = each.getBoundingClientRect(); return [box.left, box.top, box.right, box.bottom]; })"
+    )
+    assert len(boxes) > 50
+    for place, (left, top, right, bottom) in enumerate(boxes):
+        for other in boxes[:place]:
+            across = min(right, other[2]) - max(left, other[0])
+            down = min(bottom, other[3]) - max(top, other[1])
+            assert min(across, down) < 1, "pixels"
+
+
 def test_a_cell_is_reached_without_a_mouse(opened):
     opened.run("document.querySelector('#figure-map details').open = true")
     opened.run("document.querySelector('#figure-map table a').focus()")

@@ -268,5 +268,5 @@ def test_differences_of_one_unit_share_an_axis(page):
     assert sorted(names) == ["differences_accuracy", "differences_loss"]
     assert all("accuracy" in name for name in names["differences_accuracy"])
     assert all("loss" in name for name in names["differences_loss"])
-    assert charts["differences_loss"].x_title == "difference of loss (nats per response token)"
+    assert charts["differences_loss"].x_title == "difference (nats per response token)"
     assert {c.x_title for c in page.charts if c.key.startswith("values")} == {"accuracy", LOSS}

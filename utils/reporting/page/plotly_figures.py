@@ -85,7 +85,7 @@ def _layout(chart: Chart) -> go.Layout:
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": GREY},
         showlegend=len(named) > 1,
         legend=legend,
-        scattermode="group",  # intervals of one name stand beside each other
+        scattermode="group" if chart.names_on_y else "overlay",  # intervals of one name beside each other
         scattergap=0.5,
         barmode="stack" if chart.is_stacked else "group",
         bargap=0.25,
@@ -168,7 +168,7 @@ def _points(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
             "width": 4,
         }
     marker = {"color": _colour(series), "symbol": MARKS[_look(series) % len(MARKS)], "size": 9}
-    place = {"orientation": "h" if chart.names_on_y else "v", "offsetgroup": str(_look(series))}
+    place = {"orientation": "h", "offsetgroup": str(_look(series))} if chart.names_on_y else {}
     return go.Scatter(**common, **place, mode="markers", marker=marker, **errors)
 
 

@@ -89,7 +89,7 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         f"differences_{name.replace(' ', '_')}{budget}",
         f"{comparison.arms[0].title} minus each other arm: {name}",
         f"A difference is called shown if no interval that is there holds 0.{lower}",
-        f"difference of {unit}",
+        f"difference{unit.removeprefix(name)}",
         "",
         series,
         names_on_y=True,

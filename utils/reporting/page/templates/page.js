@@ -94,11 +94,17 @@
     return Plotly.react(element, figure.data, { ...figure.layout, height: element.offsetHeight > 40 && figure.keep ? element.offsetHeight : figure.layout.height }, options);
   }
 
-  // The cells of the map grow with the room there is.
+  // The cells of the map grow with the room there is, until the largest touch.
   function fitted(figure, width) {
     const cells = figure.data.find((trace) => trace.customdata && trace.marker && Array.isArray(trace.marker.size));
     if (!cells) return figure;
-    const factor = Math.min(2.1, Math.max(0.6, (width - 70) / 30 / 11));
+    const gap = (values) => {
+      const places = [...new Set(values)].sort((one, other) => one - other);
+      const gaps = places.slice(1).map((place, at) => place - places[at]);
+      return gaps.length ? Math.min(...gaps) / (places[places.length - 1] - places[0] + Math.min(...gaps)) : 1;
+    };
+    const room = Math.min((width - 70) * gap(cells.x), (figure.layout.height - 130) * gap(cells.y));
+    const factor = Math.min(2.1, Math.max(0.3, room / Math.max(...cells.marker.size)));
     return { ...figure, data: [{ ...cells, marker: { ...cells.marker, size: cells.marker.size.map((size) => size * factor) } }] };
   }
 
