@@ -270,3 +270,14 @@ def test_differences_of_one_unit_share_an_axis(page):
     assert all("loss" in name for name in names["differences_loss"])
     assert charts["differences_loss"].x_title == "difference (nats per response token)"
     assert {c.x_title for c in page.charts if c.key.startswith("values")} == {"accuracy", LOSS}
+
+
+def test_axes_do_not_mislead(page):
+    """Trajectories of one cluster and of many on one scale, agreement from 0 to 1, shares from 0."""
+    charts = {chart.key: chart for chart in page.charts}
+    one, many = charts["one_cluster"], charts["different_clusters"]
+    values = [value for chart in (one, many) for value in chart.series[0].y if value is not None]
+    assert one.y_range == many.y_range
+    assert one.y_range[0] <= min(values) and max(values) <= one.y_range[1]
+    assert charts["stability"].x_range[0] < 0 and charts["stability"].x_range[1] > 1
+    assert plotly_figure(charts["last_loss"])["layout"]["yaxis"]["rangemode"] == "tozero"

@@ -125,6 +125,20 @@ def test_with_one_checkpoint(made, alone, browser):
     browser.messages()
     browser.open(alone / "run/report.html", "#row=3&cluster=0")
     assert browser.messages() == []
+    for figure in ("[data-figure=one_cluster]", "[data-figure=different_clusters]", "#cluster-plot"):
+        assert browser.run("return document.querySelectorAll(arguments[0]).length", f"{figure} .point") > 1
+
+
+def test_columns_of_a_file_are_no_optimizer_steps(made, alone):
+    page = page_of(alone, "--config_file", made())
+    assert '"ticktext":["col 0","col 1","col 2"]' in page and "optimizer step" not in page
+
+
+def test_one_row_is_no_rows(made, alone, browser):
+    made(num_rows=10, source_of=str, budget=2)
+    page_of(alone, "--config_file", alone.parent / "run.yml")
+    browser.open(alone / "run/report.html", "#cluster=0")
+    assert "1 row, " in browser.text(".panel") and "1 row, " in browser.text("#cluster-title")
 
 
 def test_with_one_source(made, alone):

@@ -45,6 +45,11 @@ class Series:
     sizes: Sequence[int] | None = None
     shades: Sequence[float] | None = None
 
+    @property
+    def joins_nothing(self) -> bool:
+        """Whether a line would not be seen, since it has one place: that of a single checkpoint."""
+        return len({place for place in self.x if place is not None}) == 1
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -66,6 +71,8 @@ class Chart:
         shade_title: of the colours of cells.
         is_stacked: whether bars stand one behind the other.
         x_marks: names of places on the x axis, where it is not numbers.
+        x_range: ends of the axis, None where they follow from the data.
+        y_range: likewise.
     """
 
     key: str
@@ -83,6 +90,8 @@ class Chart:
     shade_title: str = ""
     is_stacked: bool = False
     x_marks: list[str] = field(default_factory=list)
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
 
     @property
     def log_ticks(self) -> list[int]:
@@ -137,6 +146,12 @@ def number(value: float | int | None) -> str:
 def interval_text(interval: tuple[float, float] | None) -> str:
     """An interval of a table."""
     return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+
+
+def padded(low: float, high: float) -> tuple[float, float]:
+    """Ends of an axis with some room, from 0 where that is not far."""
+    room = 0.06 * (high - low) or 0.5
+    return 0.0 if 0 <= low < high / 3 else low - room, high + room
 
 
 def rounded(values: np.ndarray) -> list[float]:

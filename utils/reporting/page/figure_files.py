@@ -85,6 +85,12 @@ def _draw(chart: Chart) -> Any:
     if chart.x_marks:
         step = -(-len(chart.x_marks) // 8)
         axes.set_xticks(range(len(chart.x_marks))[::step], chart.x_marks[::step])
+    if any(series.kind == "steps" for series in chart.series):
+        axes.set_ylim(bottom=0)
+    if chart.x_range is not None:
+        axes.set_xlim(chart.x_range)
+    if chart.y_range is not None:
+        axes.set_ylim(chart.y_range)
     axes.set_xlabel(chart.x_title)
     axes.set_ylabel(chart.y_title)
     names = [short(series.name) for series in chart.series if series.name]
@@ -138,6 +144,7 @@ def _draw_series(figure: Any, axes: Any, chart: Chart, series: Series, number: i
             color=colour,
             linestyle=":" if series.look is None else "-" if series.is_thin else _DASHES[look],
             linewidth=0.6 if series.is_thin else 1.6,
+            marker="." if series.joins_nothing else None,
             drawstyle="steps-post" if series.kind == "steps" else "default",
             label=_label(series),
         )

@@ -72,6 +72,11 @@ def _layout(chart: Chart) -> go.Layout:
         }
     if chart.names_on_y:
         y_axis |= {"type": "category", "autorange": "reversed", "showgrid": False, "zeroline": False}
+    if any(series.kind == "steps" for series in chart.series):
+        y_axis["rangemode"] = "tozero"
+    for range_of, ends in ((x_axis, chart.x_range), (y_axis, chart.y_range)):
+        if ends is not None:
+            range_of["range"] = ends
     legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
     return go.Layout(
         template="none",
@@ -194,9 +199,10 @@ def _band(series: Series) -> list[Any]:
 def _line(series: Series, common: dict[str, Any]) -> Any:
     dash = "dot" if series.look is None else DASHES[series.look % len(DASHES)]
     is_thin = series.is_thin
+    has_no_marks = is_thin or series.kind == "steps" or len(series.x) > 30
     return go.Scatter(
         **common,
-        mode="lines" if is_thin or series.kind == "steps" or len(series.x) > 30 else "lines+markers",
+        mode="markers" if series.joins_nothing else "lines" if has_no_marks else "lines+markers",
         line={
             "color": _colour(series),
             "dash": "solid" if is_thin and series.look is not None else dash,

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...artifacts.paths import results_root
 from ...artifacts.subsets import REASONS
-from .charts import Chart, number
+from .charts import Chart, number, padded
 from .clusters import ClusterTable, cluster_table
 from .facts import Fact, Missing, PageFacts, SubsetFacts
 from .figures.before_and_after import before_and_after, source_mix
@@ -280,9 +280,9 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
     main = facts.explained
     bit = 1 << facts.subsets.index(main) if main is not None else 0
     of_clusters = [] if table is None else table.sources
-    loss_range = [0.0, 1.0]
+    loss_range = (0.0, 1.0)
     if table is not None and table.has_losses:
-        loss_range = _padded(float(np.nanmin(table.low_KT)), float(np.nanmax(table.high_KT)))
+        loss_range = padded(float(np.nanmin(table.low_KT)), float(np.nanmax(table.high_KT)))
     explain = _explain(facts)
     return {
         "checkpoints": [] if facts.losses is None else facts.losses.checkpoints,
@@ -304,12 +304,6 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
         },
         "explain": explain.removesuffix("ROW"),
     }
-
-
-def _padded(low: float, high: float) -> list[float]:
-    """Ends of an axis with some room, from 0 where that is not far."""
-    room = 0.06 * (high - low) or 0.5
-    return [0.0 if low < high / 3 else low - room, high + room]
 
 
 # Words and tables

@@ -63,6 +63,7 @@
   }
 
   const count = (number) => number.toLocaleString("en-US");
+  const countRows = (number) => `${count(number)} ${number === 1 ? "row" : "rows"}`;
   const short = (number) => (Number.isFinite(number) ? Number(number.toPrecision(4)).toString() : "–");
   const sourceName = (code) => data.sources[code] || "(no source)";
 
@@ -202,7 +203,7 @@
       const panel = make("a", undefined, { class: "panel", href: "#cluster=" + clusters.number[place] });
       panel.addEventListener("click", (event) => { event.preventDefault(); go({ cluster: clusters.number[place], row: null }, "cluster"); });
       const title = make("span");
-      title.append(make("b", `Cluster ${clusters.number[place]}`), ` · ${count(clusters.size[place])} rows, ${count(clusters.taken[place])} taken`);
+      title.append(make("b", `Cluster ${clusters.number[place]}`), ` · ${countRows(clusters.size[place])}, ${count(clusters.taken[place])} taken`);
       const mean = clusters.of("mean", place);
       const words = data.sources.length > 1 ? sourceName(clusters.source[place]) + ". " : "";
       panel.append(title, make("span", `${words}Loss ${mean[0].toPrecision(3)} to ${mean[mean.length - 1].toPrecision(3)}`), make("div", undefined, { class: "plot", "aria-hidden": "true" }));
@@ -243,7 +244,7 @@
     section.hidden = number === null || place === undefined;
     if (section.hidden) return;
     const size = clusters.size[place];
-    $("cluster-title").textContent = `Cluster ${number}: ${count(size)} rows, ${count(clusters.taken[place])} taken (${(100 * clusters.taken[place] / size).toFixed(1)} %)`;
+    $("cluster-title").textContent = `Cluster ${number}: ${countRows(size)}, ${count(clusters.taken[place])} taken (${(100 * clusters.taken[place] / size).toFixed(1)} %)`;
     const entries = data.clusterSources[place];
     fillTable($("cluster-sources"), ["source", "rows", "taken"], entries.map(([source, members, taken]) => [source || "(no source)", count(members), count(taken)]));
     const places = data.checkpoints.map((_, each) => each);
@@ -485,7 +486,7 @@
     const number = rows.cluster ? rows.cluster[at] : -1;
     const place = clusters.place ? clusters.place.get(number) : undefined;
     if (place !== undefined) {
-      const words = `${count(clusters.taken[place])} of the ${count(clusters.size[place])} rows of cluster ${number} were taken`;
+      const words = `${count(clusters.taken[place])} of the ${countRows(clusters.size[place])} of cluster ${number} were taken`;
       return isIn ? `${words}, this one among them.` : `${words}; this one comes later in the order of its cluster.`;
     }
     return isIn ? `Taken by ${data.method}.` : `Not among the rows that ${data.method} took.`;
