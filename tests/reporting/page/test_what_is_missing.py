@@ -212,6 +212,20 @@ def test_several_subsets_of_one_pool_side_by_side(made, alone):
     assert "Rows that two subsets share" in page
 
 
+def test_many_subsets_have_a_short_title_and_one_run_is_named_once(made, alone):
+    configs = [made(f"run_{number}", method="random", budget=number) for number in range(5, 10)]
+    page = page_of(alone, "--config_file", *configs, name="run_5")
+    assert "<title>run_5 and 4 others: what was selected</title>" in page
+    page = page_of(alone, "--config_file", configs[0], configs[0], name="run_5")
+    assert "<title>run_5: what was selected</title>" in page
+
+
+def test_the_first_screen_says_of_each_tile_what_is_its_own(made, alone):
+    page = page_of(alone, "--config_file", made())
+    assert ">losses.npy</a>" in page
+    assert "<dd>What it cost is not known: no comparison says it.</dd>" in page
+
+
 def test_figures_as_files(made, alone):
     assert run_here(report, "--config_file", made(), "--figures", "png") == 0
     names = {path.stem for path in (alone / "run/figures").glob("*.png")}
@@ -229,6 +243,7 @@ def test_a_dry_run_writes_nothing(made, alone, capsys):
     [
         (["--experiment", "nothing"], "found no experiment and no comparison 'nothing'"),
         (["--config_file", "nowhere.yml"], "nowhere.yml"),
+        (["--config_file", "seed=1"], "found no YAML beside seed=1"),
     ],
 )
 def test_names_of_nothing_are_refused(alone, capsys, words, message):

@@ -64,7 +64,7 @@ def _proxy(sources: TileSources) -> Tile:
         return Tile("Proxy", None, [], None, _missing(sources, "losses", "No proxy."))
     paths = RunPaths(run_named(losses.run))
     if not losses.is_of_a_run or not is_complete(paths.manifest, TrainingManifest):
-        made = Fact(losses.run, losses.run, losses.file, "")
+        made = Fact(losses.run, Path(losses.run).name, losses.file, "")
         return Tile("Proxy", made, ["losses made elsewhere"], None)
     training = TrainingManifest.read(paths.manifest)
     name, key = _model_name(training.model)
@@ -125,8 +125,7 @@ def _cost(sources: TileSources) -> Tile:
     label = "Cost of the first arm"
     facts = next((each for each in sources.comparisons if each.comparison.costs), None)
     if facts is None:
-        what = "What it cost is not known: no comparison says it."
-        return Tile("Cost", None, [], None, _missing(sources, "comparison", what))
+        return Tile("Cost", None, [], None, Missing("What it cost is not known: no comparison says it."))
     comparison = facts.comparison
     number, cost = next(
         (

@@ -17,6 +17,8 @@ from .subjects import ExperimentSubjects, OpenedPool, Subject
 from .subsets import note_trust, read_inspection, read_subsets
 from .trainings import read_curves, read_steps, state_of
 
+_MOST_NAMES = 3  # in a title
+
 
 def gather_runs(subjects: Sequence[Subject], pool: OpenedPool) -> PageFacts:
     """The page of one run, or of several subsets of one pool.
@@ -38,8 +40,13 @@ def gather_runs(subjects: Sequence[Subject], pool: OpenedPool) -> PageFacts:
                 notes.miss("comparison", what, again)
         if main.config.model is not None:
             notes.miss("comparison", f"No comparison names run {name}.", commands.COMPARE.format(name))
-    title = " and ".join(subject.config.run_name for subject in subjects)
+    title = _title(list(dict.fromkeys(subject.config.run_name for subject in subjects)))
     return _gather(_Scope(title, paths.root, subjects, pool, comparisons), notes)
+
+
+def _title(names: Sequence[str]) -> str:
+    shown = names if len(names) <= _MOST_NAMES else [names[0], f"{len(names) - 1} others"]
+    return " and ".join(shown)
 
 
 def gather_experiment(found: ExperimentSubjects, pool: OpenedPool) -> PageFacts:
