@@ -134,7 +134,7 @@
       if (value === null || value === "") next.delete(name);
       else next.set(name, value);
     }
-    const hash = "#" + (next.toString() || "rows");
+    const hash = "#" + (next.toString() || then || "rows");
     target = then || null;
     if (hash === location.hash) return show();
     if (replace) {
@@ -164,6 +164,7 @@
     }
     $("cluster-back").addEventListener("click", () => { clusters.page--; showPanels(); });
     $("cluster-next").addEventListener("click", () => { clusters.page++; showPanels(); });
+    $("cluster-rows").addEventListener("click", (event) => { event.preventDefault(); go({}, "rows"); });
     await orderClusters();
   }
 
@@ -228,6 +229,12 @@
     }
   }
 
+  // On paper a figure keeps the width that it was drawn with, so no panel may be narrower.
+  addEventListener("beforeprint", () => {
+    const panel = document.querySelector(".panel");
+    if (panel) $("panels").style.setProperty("--drawn", `${panel.offsetWidth}px`);
+  });
+
   function markPanel() {
     const chosen = state().get("cluster");
     for (const panel of document.querySelectorAll(".panel")) {
@@ -267,7 +274,6 @@
     draw($("cluster-plot"), { data: traces, layout: figures.members.layout });
     fillTexts($("cluster-chosen"), chosenRows);
     fillTexts($("cluster-others"), otherRows);
-    $("cluster-rows").setAttribute("href", "#cluster=" + number);
   }
 
   function fillTexts(list, found) {
@@ -352,7 +358,7 @@
       if (at >= 0) found.add(at);
     }
     if (rows.lower) {
-      const small = query.toLowerCase();
+      const small = lowered(query);
       let at = 0;
       for (let place = rows.lower.indexOf(small); place >= 0; place = rows.lower.indexOf(small, rows.starts[at + 1])) {
         let low = at;
@@ -442,13 +448,14 @@
   function showRow(number) {
     const section = $("row");
     if (!section) return;
-    const at = number === null ? -1 : placeOf(Number(number));
     section.hidden = number === null;
     if (section.hidden) return;
-    $("row-title").textContent = `Row ${count(Number(number))}`;
+    const isNumber = /^\d+$/.test(number);
+    const at = isNumber ? placeOf(Number(number)) : -1;
+    $("row-title").textContent = `Row ${isNumber ? count(Number(number)) : number}`;
+    section.classList.toggle("unknown", at < 0);
     if (at < 0) {
       $("row-facts").replaceChildren(make("dt", "not here"), make("dd", "This page does not hold the row. It is beyond the pool, or was left out of the sample."));
-      $("row-prompt").textContent = $("row-response").textContent = "";
       return;
     }
     const facts = [];
@@ -509,6 +516,14 @@
     $(place).scrollIntoView({ block: "start" });
     const title = $(place + "-title");
     if (title) title.focus({ preventScroll: true });
+  }
+
+  // What was searched for stays.
+  for (const link of document.querySelectorAll(".close")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      go({ [link.closest(".detail").id]: null }, link.hash.slice(1));
+    });
   }
 
   for (const button of document.querySelectorAll(".copy")) {
