@@ -281,3 +281,14 @@ def test_axes_do_not_mislead(page):
     assert one.y_range[0] <= min(values) and max(values) <= one.y_range[1]
     assert charts["stability"].x_range[0] < 0 and charts["stability"].x_range[1] > 1
     assert plotly_figure(charts["last_loss"])["layout"]["yaxis"]["rangemode"] == "tozero"
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 300), (5, 40), (1, 2), (7, 100_000)])
+def test_bins_of_lengths_only_grow(low, high):
+    """Narrow bins between wide ones would be dents that are not in the data."""
+    lengths_N = np.arange(low, high + 1).astype(np.float32)
+    bins = histogram(lengths_N, [], is_log=True)
+    widths = np.diff(bins.edges)
+    assert np.all(np.diff(widths) >= 0) and bins.pool.sum() == pytest.approx(1)
+    low_end, high_end = np.quantile(lengths_N, [0.005, 0.995])
+    assert bins.edges[0] <= low_end + 1 and bins.edges[-1] > high_end
