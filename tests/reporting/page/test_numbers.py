@@ -22,11 +22,12 @@ from utils.reporting.page.charts import LOSS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
+from utils.reporting.page.figures.loss_map import map_chart
 from utils.reporting.page.formats import FIGURE_FORMATS
 from utils.reporting.page.gathering.page_facts import gather_runs
 from utils.reporting.page.gathering.subjects import OpenedPool, Subject
 from utils.reporting.page.held_rows import RowArrays, sample_rows
-from utils.reporting.page.histograms import histogram, loss_map
+from utils.reporting.page.histograms import LossMap, histogram, loss_map
 from utils.reporting.page.labels import for_plotly, harmless, lines_of, short
 from utils.reporting.page.packing import json_in_html, pack_array
 from utils.reporting.page.plotly_figures import plotly_figure
@@ -292,3 +293,16 @@ def test_bins_of_lengths_only_grow(low, high):
     assert np.all(np.diff(widths) >= 0) and bins.pool.sum() == pytest.approx(1)
     low_end, high_end = np.quantile(lengths_N, [0.005, 0.995])
     assert bins.edges[0] <= low_end + 1 and bins.edges[-1] > high_end
+
+
+def test_colours_of_the_map_tell_apart_what_most_rows_are(facts):
+    """A cell of one row that is chosen would leave one colour for all large cells."""
+    rows_XY = np.array([[1000, 900], [1000, 1]])
+    taken_XY = np.array([[0, 45], [100, 1]])
+    edges = np.array([0.0, 1.0, 2.0])
+    loss_map_of = LossMap(edges, edges, rows_XY, [taken_XY], np.zeros(0, np.int32))
+    chart = map_chart(loss_map_of, facts.subsets[:1])
+    assert chart.shade_end == 0.1
+    assert list(chart.shade_ticks.values()) == ["0%", "5%", "10% or more"]
+    assert map_chart(loss_map_of, []).shade_title == ""
+    assert not plotly_figure(map_chart(loss_map_of, []))["data"][0]["marker"]["showscale"]

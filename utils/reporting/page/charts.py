@@ -68,7 +68,8 @@ class Chart:
         table: rows of it, as texts.
         links: of the first cell of each of these rows, empty where they lead nowhere.
         height: pixels, None for the usual.
-        shade_title: of the colours of cells.
+        shade_title: of the colours of cells, empty where these say nothing.
+        shade_end: that has the last colour, as has what lies beyond it.
         is_stacked: whether bars stand one behind the other.
         x_marks: names of places on the x axis, where it is not numbers.
         x_range: ends of the axis, None where they follow from the data.
@@ -88,10 +89,24 @@ class Chart:
     links: list[str] = field(default_factory=list)
     height: int | None = None
     shade_title: str = ""
+    shade_end: float = 1.0
     is_stacked: bool = False
     x_marks: list[str] = field(default_factory=list)
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
+
+    @property
+    def shade_ticks(self) -> dict[float, str]:
+        """The marks beside the colours of cells."""
+        shades = [shade for series in self.series for shade in series.shades or ()]
+        is_fine = self.shade_end < 0.1
+        ticks = {
+            tick: f"{tick:.1%}" if is_fine else f"{tick:.0%}"
+            for tick in (0.0, self.shade_end / 2, self.shade_end)
+        }
+        if max(shades, default=0) > self.shade_end:
+            ticks[self.shade_end] += " or more"
+        return ticks
 
     @property
     def log_ticks(self) -> list[int]:

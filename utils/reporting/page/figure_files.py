@@ -162,10 +162,14 @@ def _draw_cells(figure: Any, axes: Any, chart: Chart, series: Series) -> None:
         s=[max(1.5, 42 * size / largest) for size in series.sizes],
         c=list(series.shades),
         cmap=colours,
+        vmin=0,
+        vmax=chart.shade_end,
         marker="s",
         linewidth=0,
     )
-    figure.colorbar(drawn, ax=axes, label=chart.shade_title, format="{x:.0%}")
+    if chart.shade_title:
+        bar = figure.colorbar(drawn, ax=axes, label=chart.shade_title)
+        bar.set_ticks(list(chart.shade_ticks), labels=list(chart.shade_ticks.values()))
 
 
 def _draw_by_name(axes: Any, chart: Chart) -> None:
