@@ -281,6 +281,8 @@ def test_axes_do_not_mislead(page):
     assert one.y_range == many.y_range
     assert one.y_range[0] <= min(values) and max(values) <= one.y_range[1]
     assert charts["stability"].x_range[0] < 0 and charts["stability"].x_range[1] > 1
+    assert 1 < charts["values_heldout_loss_average"].x_range[0] < 1.07  # the lowest interval begins at 1.07
+    assert charts["differences_accuracy"].x_range[0] < 0 < charts["differences_accuracy"].x_range[1]
     assert plotly_figure(charts["last_loss"])["layout"]["yaxis"]["rangemode"] == "tozero"
 
 

@@ -159,7 +159,8 @@ def test_with_thousands_of_sources(made, alone, browser):
 def test_before_anything_was_chosen(made, alone):
     config = made(choose=False)
     page = page_of(alone, "--config_file", config)
-    assert "has no subset yet" in page and f"python select_s2l.py --config_file {config}" in page
+    assert "<p>Run run has no subset yet.</p>" in page
+    assert f"python select_s2l.py --config_file {config}" in page
     assert 'data-figure="map"' in page
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ....artifacts.comparisons import ArmValue, Comparison, Difference
-from ..charts import LOSS, Chart, Series, interval_text, number
+from ..charts import LOSS, Chart, Series, interval_text, number, padded
 from ..facts import ComparisonFacts
 from ..tiles import measure_name
 
@@ -42,6 +42,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
                 heading=["arm", "mean", "over runs", "over questions"],
                 table=table,
                 height=120 + 40 * len(values),
+                x_range=_range_of(series),
             )
         )
     return charts
@@ -96,7 +97,15 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         heading=["difference", "mean", "verdict", "over runs", "over questions"],
         table=table,
         height=120 + 42 * len(names),
+        x_range=_range_of(series, 0.0),
     )
+
+
+def _range_of(series: Sequence[Series], *others: float) -> tuple[float, float]:
+    """Ends of the axis around all intervals: plotly would begin it at 0, which is far from most losses."""
+    parts = [part for each in series for part in (each.x, each.low or (), each.high or ())]
+    values = [value for part in parts for value in part if value is not None]
+    return padded(min([*values, *others]), max([*values, *others]))
 
 
 def _with_intervals(

@@ -13,7 +13,6 @@ from ....artifacts.subsets import (
     CONTAMINATION,
     Subset,
     SubsetManifest,
-    how_to_make_subset,
     read_clusters,
     read_composition,
     read_reasons,
@@ -45,7 +44,7 @@ def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[Subset
         if not folders or not manifest_in(folders[0]).is_file():
             notes.miss(
                 "subset",
-                f"Run {config.run_name} has no subset yet: {how_to_make_subset(config.run_name)}.",
+                f"Run {config.run_name} has no subset yet.",
                 commands.SELECT.format(subject.words),
             )
             continue
