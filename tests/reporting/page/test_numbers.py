@@ -6,6 +6,7 @@ Legend: N rows of the pool, n rows of a page, T checkpoints, K clusters.
 import base64
 import json
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.reporting.page.conftest import SOURCE, Site, losses_of
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.data.settings import read_pool
-from utils.reporting.page.charts import LOSS, Chart, Series, log_ticks
+from utils.reporting.page.charts import GREY, LOSS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
@@ -253,6 +254,16 @@ def test_a_figure_file_has_plain_numbers_and_its_legend_off_the_axes(page, tmp_p
     assert "mathdefault" not in text and ">tokens of the response</text>" in text
     (figure,) = ElementTree.fromstring(text).findall(".//*[@id='figure_1']")
     assert [each.get("id") for each in figure] == ["patch_1", "axes_1", "legend_1"]
+
+
+def test_a_figure_file_of_differences_has_a_line_at_0_and_marks_that_keep_apart(page, tmp_path):
+    chart = next(chart for chart in page.charts if chart.key == "differences_accuracy")
+    path_of = {}
+    for name, each in {"around": chart, "above": replace(chart, x_range=(0.0, 1.0))}.items():
+        (path_of[name],) = write_figure_files([replace(each, key=name)], tmp_path, ["svg"])
+    lines = {name: path.read_text(encoding="utf-8").count(GREY) for name, path in path_of.items()}
+    assert lines == {"around": lines["above"] + 1, "above": lines["above"]}
+    assert path_of["around"].read_text(encoding="utf-8").count('id="xtick_') <= 6
 
 
 def test_characters_that_no_font_has_are_named_once(tmp_path, capsys):

@@ -89,6 +89,8 @@ def _draw(chart: Chart) -> Any:
         axes.set_ylim(bottom=0)
     if chart.x_range is not None:
         axes.set_xlim(chart.x_range)
+        if chart.x_range[0] < 0:
+            axes.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     if chart.y_range is not None:
         axes.set_ylim(chart.y_range)
     axes.set_xlabel(chart.x_title)
@@ -214,5 +216,6 @@ def _draw_by_name(axes: Any, chart: Chart) -> None:
                 markersize=5,
                 label=_label(series),
             )
+    axes.locator_params(axis="x", nbins=5)  # beside long names there is room for few
     axes.set_yticks(range(len(names)), ["\n".join(lines) for lines in names.values()])
     axes.invert_yaxis()
