@@ -61,6 +61,7 @@ def test_without_trajectories(made, alone, tmp_path, browser):
     (tmp_path / "losses.npy").unlink()
     page = page_of(alone, "--config_file", tmp_path / "run.yml")
     assert "losses.npy" in page and "python run_distributed_trajectories.py --config_file" in page
+    assert page.count("<dd>The loss trajectories are not there: see below.</dd>") == 2
     assert "Without loss trajectories there is no map." in page and 'data-figure="map"' not in page
     browser.messages()
     browser.open(alone / "run/report.html", "#q=pebbles")
@@ -120,6 +121,7 @@ def test_the_commands_make_the_other_runs_of_the_comparison_too(made, alone):
 
 def test_with_one_checkpoint(made, alone, browser):
     page = page_of(alone, "--config_file", made(num_checkpoints=1))
+    assert "columns of a file" in page and "step col" not in page
     assert "There is one checkpoint, so a trajectory is a point" in page
     assert 'data-figure="first_loss"' not in page and 'data-figure="last_loss"' in page
     browser.messages()
@@ -162,6 +164,7 @@ def test_before_anything_was_chosen(made, alone):
     assert "<p>Run run has no subset yet.</p>" in page
     assert f"python select_s2l.py --config_file {config}" in page
     assert 'data-figure="map"' in page
+    assert "Clusters are made when a subset is chosen." in page
 
 
 def test_with_another_pool_than_was_chosen_from(made, alone, tmp_path):
