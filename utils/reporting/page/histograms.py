@@ -9,7 +9,7 @@ import numpy as np
 
 from .facts import LossFacts, SubsetFacts
 
-_CELLS = (30, 20)
+_CELLS = (48, 20)  # nearly square where the map is as wide as the page
 _BINS = 40
 _ENDS = (0.005, 0.995)  # quantiles: what lies beyond counts in the outer bins
 

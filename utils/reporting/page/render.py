@@ -18,7 +18,7 @@ import numpy as np
 
 from ...artifacts.paths import results_root
 from ...artifacts.subsets import REASONS
-from .charts import Chart, number, padded
+from .charts import Chart, number
 from .clusters import ClusterTable, cluster_table
 from .facts import Fact, Missing, PageFacts, SubsetFacts
 from .figures.before_and_after import before_and_after, source_mix
@@ -280,9 +280,6 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
     main = facts.explained
     bit = 1 << facts.subsets.index(main) if main is not None else 0
     of_clusters = [] if table is None else table.sources
-    loss_range = (0.0, 1.0)
-    if table is not None and table.has_losses:
-        loss_range = padded(float(np.nanmin(table.low_KT)), float(np.nanmax(table.high_KT)))
     explain = _explain(facts)
     return {
         "checkpoints": [] if facts.losses is None else facts.losses.checkpoints,
@@ -295,7 +292,6 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
             [[harmless(name), rows, taken] for name, rows, taken in entries[:_MOST_SOURCES_OF_A_CLUSTER]]
             for entries in of_clusters
         ],
-        "lossRange": loss_range,
         "cells": [] if drawn.loss_map is None else map_cells(drawn.loss_map),
         "reasons": list(REASONS),
         "contamination": {
@@ -327,7 +323,7 @@ def _clusters_words(table: ClusterTable | None, subset: SubsetFacts | None) -> s
         return words
     words += (
         "Each panel: the mean loss at each checkpoint, and the band between the 10 % and 90 % quantiles "
-        "of its rows, all on one scale. Click one to see its rows."
+        "of its rows, those side by side on one scale. Click one to see its rows."
     )
     if table.num_left_out:
         words += f" The {table.num_left_out:,} smallest clusters are left out of this page."

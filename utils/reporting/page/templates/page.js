@@ -206,15 +206,22 @@
       const title = make("span");
       title.append(make("b", `Cluster ${clusters.number[place]}`), ` · ${countRows(clusters.size[place])}, ${count(clusters.taken[place])} taken`);
       const mean = clusters.of("mean", place);
-      const words = data.sources.length > 1 ? sourceName(clusters.source[place]) + ". " : "";
-      panel.append(title, make("span", `${words}Loss ${mean[0].toPrecision(3)} to ${mean[mean.length - 1].toPrecision(3)}`), make("div", undefined, { class: "plot", "aria-hidden": "true" }));
+      panel.append(title);
+      if (data.sources.length > 1) {
+        const source = sourceName(clusters.source[place]);
+        panel.append(make("span", source, { class: "one-line", title: source }));
+      }
+      panel.append(make("span", `Loss ${mean[0].toPrecision(3)} to ${mean[mean.length - 1].toPrecision(3)}`), make("div", undefined, { class: "plot", "aria-hidden": "true" }));
       panel.dataset.cluster = clusters.number[place];
       return panel;
     });
     $("panels").replaceChildren(...panels);
     markPanel();
-    // The same scale in all, so that they can be compared.
-    const range = [data.lossRange[0], data.lossRange[1]];
+    // The same scale in all that are shown, so that they can be compared. Beyond them lie a few odd clusters.
+    const ends = shown.flatMap((place) => [...clusters.of("low", place), ...clusters.of("high", place)]).filter(Number.isFinite);
+    const [lowest, highest] = ends.length ? [Math.min(...ends), Math.max(...ends)] : [0, 1];
+    const margin = 0.05 * (highest - lowest) || 0.5;
+    const range = [lowest - margin, highest + margin];
     for (const [number, place] of shown.entries()) {
       const [band, mean] = pattern.data;
       const traces = [
