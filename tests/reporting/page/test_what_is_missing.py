@@ -265,3 +265,12 @@ def test_subsets_of_different_pools_are_refused(made, alone, tmp_path, capsys):
 def test_the_same_page_from_the_same_files(made, alone):
     config = made()
     assert page_of(alone, "--config_file", config) == page_of(alone, "--config_file", config)
+
+
+@pytest.mark.parametrize("name", ["subset/stability.json", "inspection.json"])
+def test_a_damaged_file_is_named(made, alone, capsys, name):
+    config = made()
+    (alone / "run" / name).write_text("{}")
+    assert run_here(report, "--config_file", config) == 1
+    message = capsys.readouterr().err
+    assert f"{name} is damaged: found no" in message and "remove it" in message

@@ -24,6 +24,11 @@ from ..facts import MOST_SUBSETS, SubsetFacts
 from .notes import Notes
 from .subjects import Subject
 
+_KEYS_OF_STABILITY = (
+    "share_of_level", "other_seeds", "without_checkpoint", "mean_loss_alone", "last_loss_alone", "no_clusters",
+    "warnings",
+)  # fmt: skip
+
 
 def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[SubsetFacts, Subset]]:
     """Those of the runs, at most `MOST_SUBSETS`.
@@ -112,7 +117,7 @@ def _subset_facts(name: str, subject: Subject, folder: Path, subset: Subset) -> 
         clusters_N=clusters_N,
         reasons_N=read_reasons(folder, manifest),
         clusters_of=clusters_of,
-        stability=read_json(stability) if stability.is_file() else None,
+        stability=_read_object(stability, _KEYS_OF_STABILITY) if stability.is_file() else None,
         contamination={hit["row"]: hit["words"] for hit in hits},
     )
 
@@ -154,7 +159,7 @@ def read_inspection(subjects: Sequence[Subject], notes: Notes) -> tuple[dict[str
     for subject in subjects:
         path = RunPaths(subject.config.run_name).inspection
         if path.is_file():
-            return read_json(path), path
+            return _read_object(path, ("kinds",)), path
     choosers = [each for each in subjects if each.config.subset is not None]
     choosers.sort(key=lambda each: each.config.subset_section.method != "s2l")
     for chooser in choosers[:1]:
@@ -164,3 +169,14 @@ def read_inspection(subjects: Sequence[Subject], notes: Notes) -> tuple[dict[str
             commands.INSPECT.format(chooser.words),
         )
     return None
+
+
+def _read_object(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Raises: ValueError for a file that is damaged or lacks one of the keys."""
+    values = read_json(path)
+    missing = [key for key in keys if not isinstance(values, dict) or key not in values]
+    if missing:
+        raise ValueError(
+            f"{path} is damaged: found no {missing[0]!r}: remove it and run the command that makes it again"
+        )
+    return values
