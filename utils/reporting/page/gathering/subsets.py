@@ -25,9 +25,14 @@ from .notes import Notes
 from .subjects import Subject
 
 _KEYS_OF_STABILITY = (
-    "share_of_level", "other_seeds", "without_checkpoint", "mean_loss_alone", "last_loss_alone", "no_clusters",
+    "share_of_level",
+    "other_seeds",
+    "without_checkpoint",
+    "mean_loss_alone",
+    "last_loss_alone",
+    "no_clusters",
     "warnings",
-)  # fmt: skip
+)
 
 
 def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[SubsetFacts, Subset]]:
