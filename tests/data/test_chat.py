@@ -182,7 +182,8 @@ def test_a_scored_call_of_tools_is_scored_up_to_the_end_of_its_turn(chatty, sour
         (
             # Gemma 4 writes the result of a tool into the turn that calls it.
             "{% for m in messages %}{% if m.role != 'tool' %}{{ m.content }}"
-            "{% for call in m.tool_calls or [] %}{{ call | tojson }}{{ messages[2].content }}{% endfor %}<|im_end|>{% endif %}{% endfor %}",
+            "{% for call in m.tool_calls or [] %}{{ call | tojson }}{{ messages[2].content }}{% endfor %}"
+            "<|im_end|>{% endif %}{% endfor %}",
             "puts what comes later into turn 1",
         ),
     ],

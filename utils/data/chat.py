@@ -96,17 +96,23 @@ class ChatTemplate:
         parts = [self.source, variables, _SPAN_RULES]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def text(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+    def text(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = True,
+        tools: Sequence[Any] | None = None,
+    ) -> str:
         """The conversation as text.
 
         Args:
             messages: the turns.
             add_generation_prompt: whether the beginning of the assistant's next turn follows.
+            tools: as in `render`.
 
         Raises:
             ValueError: if the template refuses it.
         """
-        text, _ = self._render(messages, None, add_generation_prompt)
+        text, _ = self._render(messages, tools, add_generation_prompt)
         return text
 
     def end_of_turn(self) -> str | None:

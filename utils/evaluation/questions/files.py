@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..answers.judging import Gold
 from ..answers.paper import Kind
 from ..answers.strict import given_answer, stated_answer
 from .published import answer_in, question_in
+from .turns import asked_example
 
 PUBLIC = "public"  # in place of a benchmark's file: its dataset on the hub
 # The sets that the paper scores and how it reads their answers. Each is a task of lm-eval in tasks/.
@@ -76,6 +78,8 @@ class QuestionSet:
 def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionSet:
     """Held-out rows, read as the pool is. The gold answer is the one that the response states.
 
+    Of a row with turns the last answer that is scored is asked for, after all turns before it.
+
     Args:
         path: the file.
         data: how the pool is read.
@@ -91,9 +95,11 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
     questions = []
     unanswered = []
     for row in map(int, pool.usable_rows):
-        example = pool[row]
-        answer = example.response if as_summaries else stated_answer(example.response)
-        if answer:
+        example = asked_example(pool[row])
+        answer = None
+        if example is not None:
+            answer = example.response if as_summaries else stated_answer(example.response)
+        if example is not None and answer:
             questions.append(Question(row, example, Gold(answer, reference=example.response)))
         else:
             unanswered.append(row)
@@ -175,21 +181,21 @@ def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
     """
     _existing(path, "evaluation.fewshot")
     pool = Pool(data.model_copy(update={"path": path, "limit": None}))
-    rows = pool.usable_rows[:count].tolist()
-    if len(rows) < count:
+    asked = (asked_example(pool[row]) for row in pool.usable_rows.tolist())
+    shots = list(islice((example for example in asked if example is not None), count))
+    if len(shots) < count:
         raise ValueError(
-            f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(rows)}: lower it"
+            f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(shots)}: lower it"
         )
-    return [pool[row] for row in rows]
+    return shots
 
 
 def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
     """The same questions, each with the first row of the pool that asks it in any letter case and spacing."""
     texts = {_plain(question.example) for question in question_set.questions}
     first_row: dict[str, int] = {}
-    for row, example in enumerate(pool):
-        text = _plain(example)
-        if text in texts:
+    for row, example in enumerate(map(asked_example, pool)):
+        if example is not None and (text := _plain(example)) in texts:
             first_row.setdefault(text, row)
     questions = [
         replace(question, pool_row=first_row.get(_plain(question.example)))
