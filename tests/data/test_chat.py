@@ -269,6 +269,8 @@ SHAREGPT = [
 
 WEIGHTED = [{**turn, "weight": int(turn["content"] != "one")} for turn in CONVERSATION]
 IN_PARTS = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in CONVERSATION]
+AS_JSON = (json.dumps(CONVERSATION[:4]), json.dumps(CONVERSATION[4:]))
+CALL_OF_OLD = {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}
 PROMPTS = {"format": "prompt_completion"}
 
 
@@ -285,7 +287,12 @@ PROMPTS = {"format": "prompt_completion"}
         ({"prompt": CONVERSATION[:4], "completion": CONVERSATION[4:]}, PROMPTS, ["two"]),
         ({"prompt": "a", "completion": "one"}, PROMPTS, ["one"]),
         ({"instruction": "a", "output": "one"}, {"format": "alpaca"}, ["one"]),
+        ({"prompt": AS_JSON[0], "completion": AS_JSON[1]}, PROMPTS, ["two"]),
+        ({"prompt": "a", "completion": AS_JSON[1]}, PROMPTS, [AS_JSON[1]]),
+        ({"prompt": AS_JSON[0], "completion": "[1]"}, PROMPTS, ["[1]"]),
         ({"messages": WEIGHTED}, {}, ["two"]),
+        ({"messages": [{**turn, "weight": 1, "loss_weight": turn["weight"]} for turn in WEIGHTED]}, {}, ["two"]),
+        ({"messages": [*CONVERSATION, CALL_OF_OLD]}, {}, ["one", "two"]),
         ({"messages": IN_PARTS}, {}, ["one", "two"]),
         ({"messages": json.loads(json.dumps(IN_PARTS).replace('"text":', '"value":'))}, {}, ["one", "two"]),
         (
@@ -317,6 +324,14 @@ def test_rows_of_all_formats_score_the_turns_they_should(tmp_path, res_dir, chat
         ([{"role": "critic", "content": "a"}], "the role 'critic' in turn 0"),
         ([{"role": ["user"], "content": "a"}], r"the role \['user'\] in turn 0"),
         ([{"role": "assistant", "content": "a", "weight": "0"}], "the weight '0' in turn 0"),
+        ([{"role": "assistant", "content": "a", "weight": 0.5}], "the weight 0.5 in turn 0, where"),
+        ([{"role": "assistant", "content": "a", "weight": 1, "loss_weight": -1}], "the weight -1 in turn 0"),
+        ([{"role": "User", "content": "a"}], "the role 'User' in turn 0, expected one of system, .*, user"),
+        ([{"from": "human", "value": "a"}], r"no 'role' in turn 0 \(there are 'from', 'value'\)"),
+        ([{"role": "assistant", "text": "a"}], r"no 'content' in turn 0 \(there are 'role', 'text'\)"),
+        ([{"role": "assistant", "content": ["a"]}], "a text without a type as a part of turn 0"),
+        ([{"role": "assistant", "content": [{"text": "a"}]}], "an object without a type as a part of turn 0"),
+        ([{"role": "assistant", "content": [{"type": "text"}]}], "a part without its text in turn 0"),
         (
             [{"role": "assistant", "content": "a", "tool_calls": 5}],
             "a number in place of the calls of turn 0",
@@ -340,6 +355,23 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     with pytest.raises(ValueError, match=f"{fault}.*1 row.*1"):
         Pool(DataConfig(**settings))
     assert Pool(DataConfig(**settings, invalid_rows="drop")).excluded.tolist() == [False, True]
+
+
+def test_a_source_that_is_no_text_makes_a_row_with_turns_invalid(tmp_path):
+    rows = [{"messages": CONVERSATION, "source": source} for source in (["a"], 1, None)]
+    settings: Any = {"path": str(write_jsonl(tmp_path / "pool.jsonl", rows)), "format": "messages"}
+    with pytest.raises(ValueError, match=r"a list in 'source': 1 row \(0\)"):
+        Pool(DataConfig(**settings, template="chat"))
+    dropped = Pool(DataConfig(**settings, template="chat", invalid_rows="drop"))
+    assert dropped.excluded.tolist() == [True, False, False] and dropped.source_names == ["", "1"]
+
+
+@pytest.mark.parametrize(("column", "setting"), [("Tools", "tools"), ("system ", "system")])
+def test_a_column_of_nearly_the_right_name_is_not_left_unread(tmp_path, column, setting):
+    row = {"conversations": SHAREGPT, column: "[]"}
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [row]))
+    with pytest.raises(ValueError, match=f"found the column '{column}'.*data.columns.{setting}"):
+        Pool(DataConfig(path=path, format="sharegpt", template="chat"))
 
 
 @pytest.mark.parametrize("is_cached", [False, True])
