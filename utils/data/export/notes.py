@@ -153,7 +153,8 @@ _PARTS = {
     "own_trl_rendered": """\
 - The text is that of chat template `{template}`, and S2L reads no other token. Behind an answer that ends in
   another token than the tokenizer's end-of-sequence token TRL puts that, too, and trains on it. A tokenizer
-  that puts a beginning-of-sequence token in front of every text does so in TRL, whatever the template writes.""",
+  that puts a beginning-of-sequence token in front of every text does so in TRL, also where the template
+  writes none.""",
     "trl_length": """\
 - TRL cuts a row behind `max_length` tokens, as S2L does, and drops a row of which no token is left to train
   on, without a word. Compare its number of rows with the one above.""",
