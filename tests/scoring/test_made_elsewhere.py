@@ -269,7 +269,7 @@ def test_a_folder_of_step_0_is_scored_in_place_of_the_base_model(bench, capsys):
     np.testing.assert_allclose(bench.losses("zeroth")[0], plain_losses(model, bench.tokens), atol=TOLERANCE)
 
 
-SHOUTED = CHATML.replace("{{ m.content }}", "{{ m.content }}!")
+WITH_COLONS = CHATML.replace("{{ m.role }}\n", "{{ m.role }}:\n")
 
 
 def in_chat(bench: Bench, run_name: str, templates: dict[int, str]) -> Path:
@@ -288,7 +288,7 @@ def in_chat(bench: Bench, run_name: str, templates: dict[int, str]) -> Path:
 
 
 def test_a_checkpoint_in_another_chat_template_is_named_and_the_others_are_scored(bench, capsys):
-    folder = in_chat(bench, "templates", {1: CHATML, 2: SHOUTED, 3: CHATML})
+    folder = in_chat(bench, "templates", {1: CHATML, 2: WITH_COLONS, 3: CHATML})
     assert bench.score("templates", folder, "data.template=chat") == 1
     assert "checkpoint 2 failed: its chat template differs" in in_one_line(capsys.readouterr().err)
     assert sorted(bench.losses("templates")) == [1, 3]
@@ -296,7 +296,7 @@ def test_a_checkpoint_in_another_chat_template_is_named_and_the_others_are_score
 
 def test_the_base_model_is_read_in_the_chat_template_of_the_checkpoints(bench, capsys):
     folder = in_chat(bench, "with_base", {1: CHATML})
-    base = in_chat(bench, "base_in_chat", {0: SHOUTED}) / "checkpoint-0"
+    base = in_chat(bench, "base_in_chat", {0: WITH_COLONS}) / "checkpoint-0"
     asked = ("data.template=chat", f"model.name_or_path={base}", "--dry_run", "--show", "0")
     assert bench.score("with_base", folder, *asked) == 0
     alone = capsys.readouterr().out

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..artifacts.checkpoints import training_inputs
+from ..artifacts.checkpoints import template_remarks, training_inputs
 from ..artifacts.differences import pool_record
 from ..artifacts.paths import RunPaths
 from ..artifacts.rates import scoring_pace
@@ -101,6 +101,8 @@ def plan_scoring(
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
     unreadable |= check_fit(config, readable, tokens)
+    newest = next((folder for folder in reversed(chosen.values()) if folder is not None), None)
+    remarks += template_remarks(newest, tokens.manifest.template)
     validation = None
     if data.of_validation is not None:
         validation_pool = Pool(data.of_validation)
