@@ -27,6 +27,7 @@ from utils.evaluation.models.hf import TransformersModel, encode_prompts
 from utils.evaluation.questions.files import (
     MATH_SETS,
     Question,
+    QuestionSet,
     read_heldout,
     read_question_set,
     read_shots,
@@ -266,6 +267,8 @@ def test_a_held_out_conversation_is_asked_turn_by_turn(tmp_path, chat_tokenizer_
     assert prompts_of(task, chat) == [expected, expected]
     pool = Pool(data.model_copy(update={"path": str(write_jsonl(tmp_path / "pool.jsonl", rows))}))
     assert [question.pool_row for question in with_pool_rows(held_out, pool).questions] == [0, 0]
+    single = QuestionSet("known", "", "", bare_questions("1 + 1?", "and 1 MORE?", "Be short."), [])
+    assert [question.pool_row for question in with_pool_rows(single, pool).questions] == [0, 0, None]
 
 
 @pytest.mark.parametrize(

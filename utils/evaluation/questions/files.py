@@ -192,14 +192,17 @@ def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
 
 def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
     """The same questions, each with the first row of the pool that asks it in any letter case and spacing."""
-    texts = {_plain(question.example) for question in question_set.questions}
+    asked = [
+        _plain(question.example.instruction, question.example.input) for question in question_set.questions
+    ]
+    texts = set(asked)
     first_row: dict[str, int] = {}
-    for row, example in enumerate(map(asked_example, pool)):
-        if example is not None and (text := _plain(example)) in texts:
+    for row, example in enumerate(pool):
+        for text in texts.intersection(_asked_texts(example)):
             first_row.setdefault(text, row)
     questions = [
-        replace(question, pool_row=first_row.get(_plain(question.example)))
-        for question in question_set.questions
+        replace(question, pool_row=first_row.get(text))
+        for question, text in zip(question_set.questions, asked, strict=True)
     ]
     in_pool = [question.row for question in questions if question.pool_row is not None]
     notes = list(question_set.notes)
@@ -210,8 +213,16 @@ def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
     return replace(question_set, questions=questions, notes=notes)
 
 
-def _plain(example: Example) -> str:
-    return " ".join(f"{example.instruction} {example.input}".split()).casefold()
+def _asked_texts(example: Example) -> list[str]:
+    """What a row of the pool asks: of one with turns all before the answer, and each turn of the user."""
+    asked = asked_example(example)
+    texts = [] if asked is None else [_plain(asked.instruction, asked.input)]
+    turns = example.conversation.messages if example.conversation else ()
+    return texts + [_plain(turn["content"]) for turn in turns if turn["role"] == "user"]
+
+
+def _plain(*texts: str) -> str:
+    return " ".join(" ".join(texts).split()).casefold()
 
 
 def _existing(path: str, setting: str) -> Path:
