@@ -294,6 +294,13 @@ def test_a_checkpoint_in_another_chat_template_is_named_and_the_others_are_score
     assert sorted(bench.losses("templates")) == [1, 3]
 
 
+def test_a_checkpoint_that_cannot_be_scored_does_not_say_whose_tokenizer_is_taken(bench, capsys):
+    folder = in_chat(bench, "with_empty", {1: CHATML})
+    bench.place("with_empty", "checkpoint-2")
+    assert bench.score("with_empty", folder, "data.template=chat") == 1
+    assert "the one in their folders" in in_one_line(capsys.readouterr().out)
+
+
 def test_the_base_model_is_read_in_the_chat_template_of_the_checkpoints(bench, capsys):
     folder = in_chat(bench, "with_base", {1: CHATML})
     base = in_chat(bench, "base_in_chat", {0: WITH_COLONS}) / "checkpoint-0"

@@ -1,6 +1,7 @@
 """Which checkpoints are scored, on what tokens, into which folder: all checked before a model is loaded."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def plan_scoring(
         truncation=truncation_of(tokens, np.arange(len(tokens))),
         folder=folder.path,
         model=model_size(model_settings, model),
-        unrecorded_tokenizer=_unrecorded_tokenizer(chosen),
+        unrecorded_tokenizer=_unrecorded_tokenizer([found.folder for found in readable.values()]),
         num_devices=num_devices,
         device_name=device,
         precision=config.trajectories.precision,
@@ -192,9 +193,9 @@ def _plan_of_validation(
     )
 
 
-def _unrecorded_tokenizer(chosen: dict[int, Path | None]) -> TokenizerOrigin | None:
+def _unrecorded_tokenizer(folders: Sequence[Path | None]) -> TokenizerOrigin | None:
     """Whose tokenizer is taken for checkpoints made elsewhere, None where all say what trained them."""
-    foreign = [folder for folder in chosen.values() if folder and training_inputs(folder) is None]
+    foreign = [folder for folder in folders if folder and training_inputs(folder) is None]
     if not foreign:
         return None
     return "checkpoints" if all(map(holds_tokenizer, foreign)) else "base model"
