@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import write_jsonl
@@ -131,6 +132,10 @@ def test_thinking_that_the_template_drops_is_refused_and_that_of_the_last_turn_s
         ),
         ("{% for m in messages if m.role == 'user' %}{{ m.content }}<|end|>{% endfor %}", "changes what"),
         ("{{ raise_exception('only by day') }}", "refuses it: only by day"),
+        ("{{ 1 / 0 }}", "refuses it: division by zero"),
+        ("{% for i in range(10 ** 9) %}{% endfor %}", "refuses it: Range too big"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "refuses it: maximum recursion"),
+        ("{{ '\\ud800' }}" + CHATML, "writes half a surrogate pair"),
         ("{% for m in messages %}{{ m.content", "refuses it"),
         (
             MARKED.replace("{% generation %}{{ m.content }}", "{{ m.content }}{% generation %}"),
@@ -141,6 +146,58 @@ def test_thinking_that_the_template_drops_is_refused_and_that_of_the_last_turn_s
 def test_a_template_that_cannot_teach_is_refused(chatty, source, message):
     with pytest.raises(ValueError, match=message):
         ChatTemplate(source, chatty).render(turns_of([("a", "be kind")]), [False, True])
+
+
+ADD = {"type": "function", "function": {"name": "add", "arguments": {"x": 1}}}
+CALLS = [
+    {"role": "user", "content": "1 + 2?"},
+    {"role": "assistant", "content": "", "tool_calls": [ADD, ADD]},
+    {"role": "tool", "content": "3"},
+    {"role": "assistant", "content": "three"},
+]
+# Qwen: the first special token behind what is said is not the end of the turn.
+CALLING = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}"
+    "{{ m.content }}{% for call in m.tool_calls or [] %}<tool>\n{{ call.function | tojson }}\n</tool>"
+    "{% endfor %}<|im_end|>{% endgeneration %}\n{% else %}{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
+)
+UNMARKED = CALLING.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+CALLED = '<tool>\n{"name": "add", "arguments": {"x": 1}}\n</tool>' * 2
+
+
+@pytest.mark.parametrize("content", ["", "I add."])
+@pytest.mark.parametrize("source", [CALLING, UNMARKED])
+def test_a_scored_call_of_tools_is_scored_up_to_the_end_of_its_turn(chatty, source, content):
+    messages = [CALLS[0], {**CALLS[1], "content": content}, *CALLS[2:]]
+    rendered = ChatTemplate(source, chatty).render(messages, [False, True, False, True])
+    scored = [rendered.text[start:end] for start, end in rendered.spans]
+    assert scored == [f"{content}{CALLED}<|im_end|>", "three<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (CHATML, "does not show 'add' in turn 1"),
+        (UNMARKED.replace("{{ m.content }}{% for", "{% for"), "does not show 'I add.' in turn 1"),
+        (
+            # Gemma 4 writes the result of a tool into the turn that calls it.
+            "{% for m in messages %}{% if m.role != 'tool' %}{{ m.content }}"
+            "{% for call in m.tool_calls or [] %}{{ call | tojson }}{{ messages[2].content }}{% endfor %}"
+            "<|im_end|>{% endif %}{% endfor %}",
+            "puts what comes later into turn 1",
+        ),
+    ],
+)
+def test_a_scored_call_that_the_template_does_not_show_by_itself_is_refused(chatty, source, message):
+    messages = [CALLS[0], {**CALLS[1], "content": "I add."}, *CALLS[2:]]
+    with pytest.raises(ValueError, match=message):
+        ChatTemplate(source, chatty).render(messages, [False, True, False, True])
+
+
+def test_an_answer_that_begins_with_a_special_token_does_not_end_there(chatty):
+    thinking = MARKED.replace("{% generation %}", "{% generation %}<think>\n</think>\n")
+    assert ChatTemplate(thinking, chatty).end_of_turn() == "<|im_end|>"
+    assert ChatTemplate(CHATML, chatty).end_of_turn() == "<|im_end|>"
 
 
 def test_the_date_of_a_template_is_always_the_same(chatty):
@@ -177,6 +234,15 @@ def test_scored_tokens_are_those_of_the_scored_text(tmp_path, res_dir, chatty):
     assert tokens.row(0).ids.tolist() == chatty(text, add_special_tokens=False)["input_ids"]
 
 
+def test_a_header_that_swallows_white_space_is_not_scored_with_it(tmp_path, res_dir, tokenizer_dir):
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_dir)
+    marks = ["<|user|>", "<|assistant|>", "<|end|>"]  # as Phi 3 has them
+    tokenizer.add_tokens([AddedToken(mark, rstrip=True, special=True) for mark in marks], special_tokens=True)
+    rows = [{"messages": turns_of([("a", "\n  two"), ("b", " ")])}]
+    tokens = tokens_of(tmp_path, tokenizer, rows, template=ENDS)
+    assert scored_texts(tokens, tokenizer) == ["two<|end|>", "<|end|>"]
+
+
 def test_a_cut_keeps_the_turns_before_it(tmp_path, res_dir, chatty):
     rows = [{"messages": turns_of([("a", "one"), ("b", "two " * 100)])}]
     whole = tokens_of(tmp_path, chatty, rows, max_length=1000)
@@ -203,6 +269,9 @@ SHAREGPT = [
 
 WEIGHTED = [{**turn, "weight": int(turn["content"] != "one")} for turn in CONVERSATION]
 IN_PARTS = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in CONVERSATION]
+TWICE_WEIGHTED = [{**turn, "weight": 1, "loss_weight": turn["weight"]} for turn in WEIGHTED]
+AS_JSON = (json.dumps(CONVERSATION[:4]), json.dumps(CONVERSATION[4:]))
+CALL_OF_OLD = {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}
 PROMPTS = {"format": "prompt_completion"}
 
 
@@ -219,7 +288,12 @@ PROMPTS = {"format": "prompt_completion"}
         ({"prompt": CONVERSATION[:4], "completion": CONVERSATION[4:]}, PROMPTS, ["two"]),
         ({"prompt": "a", "completion": "one"}, PROMPTS, ["one"]),
         ({"instruction": "a", "output": "one"}, {"format": "alpaca"}, ["one"]),
+        ({"prompt": AS_JSON[0], "completion": AS_JSON[1]}, PROMPTS, ["two"]),
+        ({"prompt": "a", "completion": AS_JSON[1]}, PROMPTS, [AS_JSON[1]]),
+        ({"prompt": AS_JSON[0], "completion": "[1]"}, PROMPTS, ["[1]"]),
         ({"messages": WEIGHTED}, {}, ["two"]),
+        ({"messages": TWICE_WEIGHTED}, {}, ["two"]),
+        ({"messages": [*CONVERSATION, CALL_OF_OLD]}, {}, ["one", "two"]),
         ({"messages": IN_PARTS}, {}, ["one", "two"]),
         ({"messages": json.loads(json.dumps(IN_PARTS).replace('"text":', '"value":'))}, {}, ["one", "two"]),
         (
@@ -251,6 +325,14 @@ def test_rows_of_all_formats_score_the_turns_they_should(tmp_path, res_dir, chat
         ([{"role": "critic", "content": "a"}], "the role 'critic' in turn 0"),
         ([{"role": ["user"], "content": "a"}], r"the role \['user'\] in turn 0"),
         ([{"role": "assistant", "content": "a", "weight": "0"}], "the weight '0' in turn 0"),
+        ([{"role": "assistant", "content": "a", "weight": 0.5}], "the weight 0.5 in turn 0, where"),
+        ([{"role": "assistant", "content": "a", "weight": 1, "loss_weight": -1}], "the weight -1 in turn 0"),
+        ([{"role": "User", "content": "a"}], "the role 'User' in turn 0, expected one of system, .*, user"),
+        ([{"from": "human", "value": "a"}], r"no 'role' in turn 0 \(there are 'from', 'value'\)"),
+        ([{"role": "assistant", "text": "a"}], r"no 'content' in turn 0 \(there are 'role', 'text'\)"),
+        ([{"role": "assistant", "content": ["a"]}], "a text without a type as a part of turn 0"),
+        ([{"role": "assistant", "content": [{"text": "a"}]}], "an object without a type as a part of turn 0"),
+        ([{"role": "assistant", "content": [{"type": "text"}]}], "a part without its text in turn 0"),
         (
             [{"role": "assistant", "content": "a", "tool_calls": 5}],
             "a number in place of the calls of turn 0",
@@ -274,6 +356,23 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     with pytest.raises(ValueError, match=f"{fault}.*1 row.*1"):
         Pool(DataConfig(**settings))
     assert Pool(DataConfig(**settings, invalid_rows="drop")).excluded.tolist() == [False, True]
+
+
+def test_a_source_that_is_no_text_makes_a_row_with_turns_invalid(tmp_path):
+    rows = [{"messages": CONVERSATION, "source": source} for source in (["a"], 1, None)]
+    settings: Any = {"path": str(write_jsonl(tmp_path / "pool.jsonl", rows)), "format": "messages"}
+    with pytest.raises(ValueError, match=r"a list in 'source': 1 row \(0\)"):
+        Pool(DataConfig(**settings, template="chat"))
+    dropped = Pool(DataConfig(**settings, template="chat", invalid_rows="drop"))
+    assert dropped.excluded.tolist() == [True, False, False] and dropped.source_names == ["", "1"]
+
+
+@pytest.mark.parametrize(("column", "setting"), [("Tools", "tools"), ("system ", "system")])
+def test_a_column_of_nearly_the_right_name_is_not_left_unread(tmp_path, column, setting):
+    row = {"conversations": SHAREGPT, column: "[]"}
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [row]))
+    with pytest.raises(ValueError, match=f"found the column '{column}'.*data.columns.{setting}"):
+        Pool(DataConfig(path=path, format="sharegpt", template="chat"))
 
 
 @pytest.mark.parametrize("is_cached", [False, True])

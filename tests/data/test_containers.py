@@ -304,6 +304,13 @@ def test_what_is_no_whole_parquet_file_is_refused(tmp_path, content):
     assert "not a whole Parquet file" in refusal(tmp_path / "pool.parquet", content)
 
 
+def test_a_parquet_file_without_rows_is_refused_as_any_other(tmp_path):
+    table = pyarrow.table({"instruction": pyarrow.array([], pyarrow.string())})
+    pyarrow.parquet.write_table(table, tmp_path / "pool.parquet")
+    with pytest.raises(ValueError, match=r"pool\.parquet: found no rows, expected some"):
+        pool_of(tmp_path / "pool.parquet")
+
+
 @settings(max_examples=30)
 @given(rows=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6), chunk=st.integers(1, 40))
 def test_a_json_document_does_not_depend_on_how_much_is_read_at_once(tmp_path_factory, rows, chunk):

@@ -18,7 +18,7 @@ from utils.config.schema import DataConfig, EvaluationConfig, ModelConfig
 from utils.data.chat import chat_template_of
 from utils.data.formats import Example
 from utils.data.pool import Pool
-from utils.data.templates import TEMPLATES, alpaca_prompt
+from utils.data.templates import TEMPLATES, alpaca_prompt, plain_prompt
 from utils.data.tokenization import tokenize_pool
 from utils.evaluation.answers import judging
 from utils.evaluation.answers.judging import Gold, can_be_matched
@@ -27,6 +27,8 @@ from utils.evaluation.models.hf import TransformersModel, encode_prompts
 from utils.evaluation.questions.files import (
     MATH_SETS,
     Question,
+    QuestionSet,
+    read_heldout,
     read_question_set,
     read_shots,
     with_pool_rows,
@@ -232,6 +234,41 @@ def test_a_chat_template_takes_the_place_of_the_training_template(make_config, t
     assert prompts_of(task, chat_template_of("chat", tokenizer)) == [
         "<|endoftext|>[user]1[assistant]2[user]3[assistant]"
     ]
+
+
+def said(role: str, content: str, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+TALK = [
+    said("system", "Be short."),
+    said("user", "1 + 1?"),
+    said("assistant", "The answer is 2."),
+    said("user", "And 1 more?"),
+    said("assistant", "The answer is 3."),
+]
+SHOT = [said("system", "Be kind."), said("user", "2?"), said("assistant", "2.")]
+
+
+def test_a_held_out_conversation_is_asked_turn_by_turn(tmp_path, chat_tokenizer_dir):
+    bye = [*TALK, said("user", "Bye."), said("assistant", "The answer is 9.", weight=0)]
+    only_answers = [said("assistant", "The answer is 1."), said("user", "Oh.")]
+    rows = [{"messages": turns} for turns in (TALK, bye, only_answers)]
+    data = DataConfig(path="none", format="messages", template="chat")
+    held_out = read_heldout(str(write_jsonl(tmp_path / "heldout.jsonl", rows)), data, limit=None)
+    assert [(question.row, question.gold.text) for question in held_out.questions] == [(0, "3"), (1, "3")]
+    assert any("1 row (2) whose response states no" in note for note in held_out.notes)
+    shots = read_shots(str(write_jsonl(tmp_path / "shots.jsonl", [{"messages": SHOT}])), 1, data)
+    task = question_task("heldout", held_out.questions, shots, plain_prompt, EvaluationConfig())
+    tokenizer = load_tokenizer(ModelConfig(name_or_path=str(chat_tokenizer_dir)))
+    chat = chat_template_of("chat", tokenizer)
+    assert chat is not None
+    expected = chat.text([TALK[0], *SHOT[1:], *TALK[1:4]])
+    assert prompts_of(task, chat) == [expected, expected]
+    pool = Pool(data.model_copy(update={"path": str(write_jsonl(tmp_path / "pool.jsonl", rows))}))
+    assert [question.pool_row for question in with_pool_rows(held_out, pool).questions] == [0, 0]
+    single = QuestionSet("known", "", "", bare_questions("1 + 1?", "and 1 MORE?", "Be short."), [])
+    assert [question.pool_row for question in with_pool_rows(single, pool).questions] == [0, 0, None]
 
 
 @pytest.mark.parametrize(

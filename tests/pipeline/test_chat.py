@@ -9,7 +9,7 @@ import evaluate_run
 import run_distributed_trajectories
 import select_s2l
 import train
-from tests.conftest import ARCHITECTURES, CHATML, plain_losses, run_here, write_jsonl
+from tests.conftest import ARCHITECTURES, CHATML, in_one_line, plain_losses, run_here, write_jsonl
 from utils.config.load import load_config
 from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool
@@ -77,3 +77,20 @@ def test_conversations_go_through_every_stage(chat_config, res_dir, tmp_path, ca
     result = json.loads((res_dir / "proxy/evaluation/sums.json").read_text())
     assert result["inputs"]["template"] == tokens.manifest.template
     assert (checkpoint / "chat_template.jinja").read_text() == CHATML
+
+
+def test_a_template_that_changed_since_the_training_is_said(chat_config, res_dir, tmp_path, capsys):
+    held_out = f"evaluation.heldout={tmp_path / 'talk.jsonl'}"
+
+    def said(script, *words: str) -> str:
+        capsys.readouterr()
+        assert run_here(script, "--config_file", chat_config, "--dry_run", *words) == 0
+        return in_one_line(capsys.readouterr().out)
+
+    assert run_here(train, "--config_file", chat_config) == 0
+    assert "was trained in template" not in said(run_distributed_trajectories) + said(evaluate_run, held_out)
+    template = tmp_path / "chat.jinja"
+    template.write_text(CHATML.replace("{{ m.role }}\n", "{{ m.role }}:\n"))
+    for script, words in ((run_distributed_trajectories, ()), (evaluate_run, (held_out,))):
+        assert "was trained in template chat:" in said(script, *words)
+    assert "was trained in template" not in said(run_distributed_trajectories, "--checkpoints", "0")

@@ -27,7 +27,7 @@ from transformers import (
 
 import get_trajectories
 import run_distributed_trajectories
-from tests.conftest import ARCHITECTURES, in_one_line, plain_losses, pool_rows, run_here, write_jsonl
+from tests.conftest import ARCHITECTURES, CHATML, in_one_line, plain_losses, pool_rows, run_here, write_jsonl
 from utils.artifacts.checkpoints import checkpoint_fingerprint, find_checkpoints
 from utils.config.load import load_config
 from utils.data.settings import read_pool
@@ -267,6 +267,55 @@ def test_a_folder_of_step_0_is_scored_in_place_of_the_base_model(bench, capsys):
     assert bench.score("zeroth", bench.folder / "zeroth", "--checkpoints", "0") == 0
     assert "step0 is scored as step 0, which selection leaves out" in in_one_line(capsys.readouterr().out)
     np.testing.assert_allclose(bench.losses("zeroth")[0], plain_losses(model, bench.tokens), atol=TOLERANCE)
+
+
+WITH_COLONS = CHATML.replace("{{ m.role }}\n", "{{ m.role }}:\n")
+
+
+def in_chat(bench: Bench, run_name: str, templates: dict[int, str]) -> Path:
+    """Checkpoints, each with a chat template of its own. The base model has none."""
+    marks = ["<|im_start|>", "<|im_end|>"]
+    tokenizer = AutoTokenizer.from_pretrained(bench.base)
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    for step, template in templates.items():
+        place = bench.place(run_name, f"checkpoint-{step}")
+        model = bench.new_model(step)
+        model.resize_token_embeddings(len(tokenizer))
+        model.save_pretrained(place)
+        tokenizer.chat_template = template
+        tokenizer.save_pretrained(place)
+    return bench.folder / run_name
+
+
+def test_a_checkpoint_in_another_chat_template_is_named_and_the_others_are_scored(bench, capsys):
+    folder = in_chat(bench, "templates", {1: CHATML, 2: WITH_COLONS, 3: CHATML})
+    assert bench.score("templates", folder, "data.template=chat") == 1
+    assert "checkpoint 2 failed: its chat template differs" in in_one_line(capsys.readouterr().err)
+    assert sorted(bench.losses("templates")) == [1, 3]
+
+
+def test_a_checkpoint_that_cannot_be_scored_does_not_say_whose_tokenizer_is_taken(bench, capsys):
+    folder = in_chat(bench, "with_empty", {1: CHATML})
+    bench.place("with_empty", "checkpoint-2")
+    assert bench.score("with_empty", folder, "data.template=chat") == 1
+    assert "the one in their folders" in in_one_line(capsys.readouterr().out)
+
+
+def test_the_base_model_is_read_in_the_chat_template_of_the_checkpoints(bench, capsys):
+    folder = in_chat(bench, "with_base", {1: CHATML})
+    base = in_chat(bench, "base_in_chat", {0: WITH_COLONS}) / "checkpoint-0"
+    asked = ("data.template=chat", f"model.name_or_path={base}", "--dry_run", "--show", "0")
+    assert bench.score("with_base", folder, *asked) == 0
+    alone = capsys.readouterr().out
+    assert bench.score("with_base", folder, "--checkpoints", "0,1", *asked) == 0
+    together = capsys.readouterr().out
+    assert alone.partition("row 0:")[2] == together.partition("row 0:")[2] != ""
+
+
+def test_revisions_of_a_folder_are_refused(bench, tmp_path, capsys):
+    (tmp_path / "made").mkdir()
+    assert bench.score("at", f"{tmp_path}/made@checkpoint-*") == 1
+    assert "name a folder of checkpoints alone, and its steps with --checkpoints" in capsys.readouterr().err
 
 
 def test_zero_parts_without_weights_name_the_command_that_merges_them(bench, capsys):

@@ -108,6 +108,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a tokenizer that is no JSON": replaced("tokenizer.json", b"{"),
     "a tokenizer of another kind": replaced("tokenizer.json", b'{"version": "9"}'),
     "another tokenizer": another_tokenizer,
+    "another end of sequence": in_json("tokenizer_config.json", eos_token="!"),
 }  # fmt: skip
 ADAPTER_DAMAGES: dict[str, Callable[[Path], object]] = {
     "an unknown peft_type": in_json("adapter_config.json", peft_type="LORAX"),

@@ -352,6 +352,11 @@ def test_rendered_turns_are_the_tokens_that_we_train_on(chat_file):
             is_scored += [segment["label"]] * len(own)
         assert ids == tokens.row(row).ids.tolist()
         assert is_scored == tokens.row(row).is_response.tolist()
+    text = (folder_for("axolotl") / "README.md").read_text(encoding="utf-8")
+    assert "those that the chat template writes" in text and "<|endoftext|>" not in text
+    assert "in the order of the pool.\n" in text and lines_of(folder_for("axolotl") / "rows.jsonl") == sorted(
+        lines_of(folder_for("axolotl") / "rows.jsonl"), key=lambda origin: origin["row"]
+    )
 
 
 def test_a_text_and_its_completion_need_one_answer_at_the_end(chat_file, capsys):
@@ -363,6 +368,8 @@ def test_a_text_and_its_completion_need_one_answer_at_the_end(chat_file, capsys)
     for row, written in zip(chosen_chat_rows(), rows_for("trl"), strict=True):
         assert written["completion"] == f"{row['messages'][-1]['content']}<|im_end|>"
         assert written["prompt"].endswith("<|im_start|>assistant\n")
+    text = (folder_for("trl") / "README.md").read_text(encoding="utf-8")
+    assert "the tokens are the same" not in text and "TRL puts that, too, and trains on it" in text
 
 
 def test_rows_that_llama_factory_would_skip_are_named_and_nothing_is_written(

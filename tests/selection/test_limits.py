@@ -20,8 +20,10 @@ from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
 from utils.artifacts.trajectories.read import Trajectories
-from utils.config.schema import RunConfig, SubsetConfig
+from utils.config.schema import DataConfig, RunConfig, SubsetConfig
+from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
+from utils.selection.contamination import find_contamination
 from utils.selection.extension import by_chance
 from utils.selection.limits import find_limits, order_within, rows_within_tokens
 from utils.selection.methods.table import METHODS
@@ -363,6 +365,22 @@ def test_rows_that_contain_benchmark_questions_are_out_and_reported(place, capsy
     ]
     assert report[0]["words"] == "a farmer has 12 sheep sells 5 of them and"
     assert "3 rows contain benchmark questions" in capsys.readouterr().err
+
+
+def test_a_benchmark_question_that_is_a_turn_of_a_conversation_is_found(tmp_path):
+    def row(*texts: str) -> dict[str, object]:
+        roles = ["system", "user", "assistant", "user", "assistant"]
+        return {
+            "messages": [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+        }
+
+    rows = [row("Be kind.", "Hi", "Hello", "What is 7 + 8?", "15"), row("Be kind.", "What is", "7 + 8?")]
+    pool = Pool(
+        DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows)), format="messages", template="chat")
+    )
+    (tmp_path / "bench.txt").write_text("what is 7 + 8\n")
+    hits = find_contamination(pool, [str(tmp_path / "bench.txt")])
+    assert [hit["row"] for hit in hits] == [0]
 
 
 @pytest.mark.parametrize(

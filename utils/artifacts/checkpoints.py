@@ -245,6 +245,22 @@ def check_trained_with(checkpoint: Path, found: dict[str, str | None]) -> None:
             )
 
 
+def template_remarks(checkpoint: Path | None, template: str) -> list[str]:
+    """What to tell the user of a checkpoint of ours that was trained in another template than it is used in.
+
+    Args:
+        checkpoint: its folder, None for the base model.
+        template: as the inputs of a training name it.
+    """
+    trained = ((checkpoint and training_inputs(checkpoint)) or {}).get("template", template)
+    if trained == template:
+        return []
+    return [
+        f"{checkpoint} was trained in template {trained[:17]} and is read in {template[:17]}, so its prompts "
+        "are others: give it the template of its training, unless that is meant"
+    ]
+
+
 def newest_resumable_checkpoint(paths: RunPaths) -> Path | None:
     """The checkpoint that a killed training continues from, or None."""
     needed = ("trainer_state.json", "scheduler.pt", "optimizer*")

@@ -26,10 +26,11 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from ..reading import read_text
+from ..reading import is_encodable, read_text
 
 # What a template that asks for today's date is told: it would give other tokens every day.
 _TODAY = datetime(2024, 7, 26)
+_SPAN_RULES = 2  # count it up where other characters come to be scored: tokens and losses are made anew
 _HAS_MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _OTHER_CONTENT = "\ue000\ue001"  # for private use: no text begins or ends with these
 
@@ -90,21 +91,28 @@ class ChatTemplate:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of all that the text depends on besides the conversation."""
+        """sha256 of all that the text and its spans depend on besides the conversation."""
         variables = {**self._variables, "strftime_now": _TODAY.isoformat()}
-        return hashlib.sha256(json.dumps([self.source, variables], sort_keys=True).encode()).hexdigest()
+        parts = [self.source, variables, _SPAN_RULES]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def text(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+    def text(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = True,
+        tools: Sequence[Any] | None = None,
+    ) -> str:
         """The conversation as text.
 
         Args:
             messages: the turns.
             add_generation_prompt: whether the beginning of the assistant's next turn follows.
+            tools: as in `render`.
 
         Raises:
             ValueError: if the template refuses it.
         """
-        text, _ = self._render(messages, None, add_generation_prompt)
+        text, _ = self._render(messages, tools, add_generation_prompt)
         return text
 
     def end_of_turn(self) -> str | None:
@@ -112,7 +120,9 @@ class ChatTemplate:
         turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         rendered = self.render(turns, [False, True])
         (start, end) = rendered.spans[0]
-        return next((found[0] for found in self._ends.finditer(rendered.text, start, end)), None)
+        # The last: what is marked as generated may begin with one, such as <think>.
+        specials = [found for found in self._ends.finditer(rendered.text, start, end) if found.end() == end]
+        return specials[-1][0] if specials else None
 
     def render(
         self, messages: Sequence[Message], is_scored: Sequence[bool], tools: Sequence[Any] | None = None
@@ -153,21 +163,28 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt,
                 **self._variables,
             )
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
+        except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             raise ValueError(f"the chat template refuses it: {error}") from error
+        if not is_encodable(texts[0]):
+            raise ValueError("the chat template writes half a surrogate pair, which is no text: repair it")
         return texts[0], [(int(start), int(end)) for start, end in marks[0]] if has_marks else None
 
     def _said(self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None) -> Span:
         """Where the content of a turn is: all that differs with another content lies within it.
 
-        A template may strip it.
+        A template may strip it. Calls of tools belong to what is said.
         """
+        calls = messages[turn].get("tool_calls") or ()
         changed = [*messages]
-        changed[turn] = {**messages[turn], "content": _OTHER_CONTENT}
+        changed[turn] = {key: value for key, value in messages[turn].items() if key != "tool_calls"}
+        changed[turn]["content"] = _OTHER_CONTENT
         other, _ = self._render(changed, tools, add_generation_prompt=False)
         at_most = min(len(text), len(other))
         start = _length_of_common(text, other, at_most)
         end = len(text) - _length_of_common(text[::-1], other[::-1], at_most - start)
+        if calls:
+            self._check_calls(text, messages, turn, tools, (start, end))
+            return start, end
         core = messages[turn]["content"].strip()
         differing = text[start:end]
         first = start + len(differing) - len(differing.lstrip())
@@ -180,6 +197,29 @@ class ChatTemplate:
                 "template that leaves answers as they are (data.template: FILE.jinja)"
             )
         return min(start, found), max(end, found + len(core))
+
+    def _check_calls(
+        self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None, found: Span
+    ) -> None:
+        """Raises: ValueError unless what was found shows the content and the calls of a turn, and no more."""
+        start, end = found
+        place = start
+        for shown in (messages[turn]["content"].strip(), *map(_called_name, messages[turn]["tool_calls"])):
+            place = text.find(shown, place, end)
+            if place < 0:
+                raise ValueError(
+                    f"the chat template does not show {shown[:60]!r} in turn {turn} (counted from 0), which "
+                    f"calls tools: found {text[start:end][:60]!r}. Give it a template that shows calls of "
+                    "tools (data.template: FILE.jinja), or take tool_call out of data.score_roles"
+                )
+            place += len(shown)
+        later = [{**message, "content": _OTHER_CONTENT} for message in messages[turn + 1 :]]
+        other, _ = self._render([*messages[: turn + 1], *later], tools, add_generation_prompt=False)
+        if _length_of_common(text, other, min(len(text), len(other))) < end:
+            raise ValueError(
+                f"the chat template puts what comes later into turn {turn} (counted from 0), which calls "
+                "tools: take tool_call out of data.score_roles"
+            )
 
     def _marked(self, text: str, said: Span, turn: int, marked: Sequence[Span]) -> Span:
         """The template's mark around what is said, without a line break behind the token that ends it."""
@@ -204,6 +244,13 @@ class ChatTemplate:
                 "template, or one that ends answers with the tokenizer's end token"
             )
         return start, found.end() if found else end
+
+
+def _called_name(call: Any) -> str:
+    """The name of the tool that is called, empty where there is none."""
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def _length_of_common(one: str, other: str, at_most: int) -> int:

@@ -69,12 +69,15 @@ def parts_of(data: DataConfig) -> list[PoolPart]:
             f"data.path: found {len(parts):,} files, which stay open, expected at most "
             f"{may_be_open - _OTHERS_OPEN:,}: join some, or raise the limit (ulimit -n {2 * len(parts)})"
         )
-    seen: set[Path] = set()
+    seen: dict[Path, str] = {}
     for part in parts:
-        place = Path(part.path).absolute()
+        place = Path(part.path).resolve()  # behind links, and without ".."
         if place in seen:
-            raise ValueError(f"data.path: found {part.path} twice, expected each once: remove one of the two")
-        seen.add(place)
+            earlier = "" if seen[place] == part.path else f" (first as {seen[place]})"
+            raise ValueError(
+                f"data.path: found {part.path} twice{earlier}, expected each once: remove one of the two"
+            )
+        seen[place] = part.path
     return parts
 
 

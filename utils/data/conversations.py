@@ -110,12 +110,19 @@ class TurnsReader:
         """The message of a turn, and who speaks."""
         if not isinstance(turn, Mapping):
             raise ValueError(f"{kind_of(turn)} as turn {number}")
-        name = turn.get(self.role)
+        for field in (self.role, self.content):
+            if field not in turn and (
+                field == self.role or not turn.keys() & {"tool_calls", "function_call"}
+            ):
+                raise ValueError(f"no {field!r} in turn {number} (there are {', '.join(map(repr, turn))})")
+        name = turn[self.role]
         if not isinstance(name, str) or name not in _ROLES:
-            raise ValueError(f"the role {name!r} in turn {number}")
+            raise ValueError(f"the role {name!r} in turn {number}, expected one of {', '.join(_ROLES)}")
         role = _ROLES[name]
         read = (self.role, self.content, *_WEIGHTS)
         rest = plain({key: value for key, value in turn.items() if key not in read})
+        if role == "assistant" and rest.get("function_call"):  # as OpenAI wrote one call before `tool_calls`
+            rest.setdefault("tool_calls", [{"type": "function", "function": rest.pop("function_call")}])
         if role == "assistant" and rest.get("tool_calls"):
             role = "tool_call"
             rest["tool_calls"] = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
@@ -125,11 +132,29 @@ class TurnsReader:
 
 
 def _counts(turn: Mapping[str, Any], number: int) -> bool:
-    """Whether the weight of a turn, 1 unless it has one, is not 0."""
-    weight = plain(next((turn[name] for name in _WEIGHTS if turn.get(name) is not None), 1))
-    if not isinstance(weight, int | float):
-        raise ValueError(f"the weight {weight!r} in turn {number}, where only a number can be one")
-    return weight != 0
+    """Whether no weight of a turn is 0. Raises: ValueError for one that is neither 0 nor 1."""
+    weights = [plain(turn[name]) for name in _WEIGHTS if turn.get(name) is not None]
+    for weight in weights:
+        if not isinstance(weight, int | float) or weight not in (0, 1):
+            raise ValueError(f"the weight {weight!r} in turn {number}, where only 0 and 1 are known")
+    return 0 not in weights
+
+
+def is_turns_as_json(value: Any, role: str) -> bool:
+    """Whether a text is a list of turns that was written as JSON.
+
+    Args:
+        role: the field of a turn that says who speaks.
+    """
+    if (
+        not isinstance(value, str) or not value.lstrip().startswith("[") or f'"{role}"' not in value
+    ):  # as nearly always
+        return False
+    try:
+        turns = json.loads(value)
+    except ValueError:
+        return False
+    return bool(turns) and all(isinstance(turn, dict) and role in turn for turn in turns)
 
 
 def _listed(value: Any, what: str) -> Sequence[Any]:
@@ -147,9 +172,13 @@ def _listed(value: Any, what: str) -> Sequence[Any]:
 def _text(content: Any, where: str) -> str:
     """The text of a content, also of one in typed parts."""
     if isinstance(content, list | tuple):
-        kinds = [part.get("type") if isinstance(part, Mapping) else kind_of(part) for part in content]
-        if other := [kind for kind in kinds if kind != "text"]:
-            raise ValueError(f"{other[0]} in {where}, where only text can be scored")
+        for part in content:
+            if not isinstance(part, Mapping) or "type" not in part:
+                raise ValueError(f"{kind_of(part)} without a type as a part of {where}")
+            if part["type"] != "text":
+                raise ValueError(f"{part['type']} in {where}, where only text can be scored")
+            if not part.keys() & {"text", "value"}:
+                raise ValueError(f"a part without its text in {where}")
         # OpenAI calls the text `text`, LLaMA-Factory `value`.
         return "".join(_text(part.get("text", part.get("value")), where) for part in content)
     text = text_of(content)

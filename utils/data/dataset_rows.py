@@ -94,11 +94,18 @@ def _load(name: str, data: DataConfig) -> Any:
 def _loaded(name: str, data: DataConfig) -> Any:
     """What `datasets` makes of a path or a hub name. Raises: whatever it likes."""
     import datasets
+    import pyarrow.parquet
     from datasets.exceptions import DatasetGenerationError
 
     path = Path(name)
     try:
         if path.is_file():
+            if not pyarrow.parquet.read_metadata(
+                path
+            ).num_rows:  # of which `datasets` makes an error of its own
+                raise ValueError(
+                    f"{path}: found no rows, expected some: is the file the right one, and whole?"
+                )
             return datasets.load_dataset(
                 "parquet", data_files=str(path), split="train", cache_dir=str(cache_root() / "datasets")
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config.names import DataFormat, look_up
 from ..config.schema import DataConfig
-from .conversations import Conversation, TurnsReader
+from .conversations import Conversation, TurnsReader, is_turns_as_json
 from .values import kind_of, source_name, text_of
 
 
@@ -97,11 +97,13 @@ class RowReader:
         Of a conversation the input is all of it, so that nothing of it escapes the pool's fingerprint.
         """
         if self._has_turns(row):
-            source = text_of(row.get(self.source)) or ""
+            source = text_of(row.get(self.source))
             try:
                 conversation = self._conversation(row)
             except ValueError:
-                return "", "", "", source
+                return "", "", "", source or ""
+            if source is None:
+                return "", "", "", ""
             return conversation.said(False), conversation.canonical(), conversation.said(True), source
         instruction = row.get(self.instruction, "")
         context = row.get(self.input, "") if self.input else ""
@@ -118,7 +120,10 @@ class RowReader:
         """Whether the row holds lists of turns and not texts, which a format without texts always does."""
         if self.turns is None:
             return False
-        return self.instruction == self.response or isinstance(row.get(self.response), list | tuple)
+        if self.instruction == self.response or isinstance(row.get(self.response), list | tuple):
+            return True
+        columns = (self.response, self.instruction)
+        return all(is_turns_as_json(row.get(column), self.turns.role) for column in columns)
 
     def _conversation(self, row: Mapping[str, Any]) -> Conversation:
         """Raises: ValueError, in a few words."""
@@ -145,6 +150,8 @@ class RowReader:
                 self._conversation(row)
             except ValueError as error:
                 return str(error)
+            if text_of(row.get(self.source)) is None:
+                return f"{kind_of(row.get(self.source))} in {self.source!r}"
             return "no text in the scored turns, or none in the others"
         for column in (self.instruction, self.input, self.response, self.source):
             if column and text_of(row.get(column)) is None:

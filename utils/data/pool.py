@@ -215,7 +215,13 @@ class Pool:
     def _refuse_near_names(self, part: Part) -> None:
         """Refuse to leave a column unread because of spaces or the case of its name."""
         there = list(part.read(0))
-        expected = {"data.columns.input": self._reader.input, "data.source_column": self._reader.source}
+        reader = self._reader
+        expected = {
+            "data.columns.input": reader.input,
+            "data.columns.system": reader.system,
+            "data.columns.tools": reader.tools,
+            "data.source_column": reader.source,
+        }
         for setting, column in expected.items():
             if not column or column in there:
                 continue

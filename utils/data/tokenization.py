@@ -362,14 +362,21 @@ def _encode_conversations(
 ) -> Iterator[_Encoded]:
     """Causal: the text as it was rendered, with no special token of ours, cut on the right.
 
-    A token that overlaps a scored stretch is scored.
+    A token that overlaps a scored stretch is scored. White space that an added token swallows, as Phi 3's
+    headers do with the beginning of an answer, is no part of that token.
     """
     if not rendered:
         return
+    added = np.array(sorted(tokenizer.added_tokens_decoder), np.int64)
     texts = [conversation.text for conversation in rendered]
     encodings = cast(list[Encoding], tokenizer(texts, add_special_tokens=False, verbose=False).encodings)
     for conversation, encoding in zip(rendered, encodings, strict=True):
         starts, ends = np.array(encoding.offsets, np.int64).reshape(-1, 2).T
+        for token in np.flatnonzero(np.isin(encoding.ids, added)):
+            text = conversation.text[starts[token] : ends[token]]
+            if text.strip():  # else white space is all there is of it
+                starts[token] += len(text) - len(text.lstrip())
+                ends[token] -= len(text) - len(text.rstrip())
         is_response = np.zeros(len(starts), bool)
         for start, end in conversation.spans:
             is_response |= (starts < end) & (ends > start)

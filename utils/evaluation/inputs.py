@@ -106,7 +106,7 @@ def evaluation_inputs(config: RunConfig, ckpt: int) -> EvaluationInputs:
         "max_new_tokens": evaluation.max_new_tokens,
         "stop": evaluation.stop,
         "num_fewshot": evaluation.num_fewshot,
-        "shots": _sha256([[shot.instruction, shot.input, shot.response] for shot in shots]),
+        "shots": _sha256([_parts_of(shot) for shot in shots]),
         "program_of_thought": evaluation.program_of_thought,
         "answer_rules": ANSWER_RULES,
         "text_metrics": evaluation.text_metrics,
@@ -201,6 +201,11 @@ def _lm_eval_task_fingerprint(task: str) -> str:
     """sha256 of lm-eval's version, which decides about its own tasks, and of the text of a task's YAML."""
     text = Path(task).read_text() if Path(task).is_file() else ""
     return _sha256([importlib.metadata.version("lm_eval"), task, text])
+
+
+def _parts_of(shot: Example) -> list[str]:
+    turns = [shot.conversation.canonical()] if shot.conversation else []
+    return [shot.instruction, shot.input, shot.response, *turns]
 
 
 def _sha256(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from ..artifacts.checkpoints import template_remarks
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
 from ..config.schema import EvaluationConfig, RunConfig
@@ -111,6 +112,8 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     longest_prompt(architecture, evaluation.max_new_tokens)
     _check_back_end(evaluation, architecture)
     sets, notes = _compared_with_pool(inputs.sets, config)
+    if not evaluation.chat_template:  # which asks in another template on purpose
+        notes += template_remarks(inputs.checkpoint, inputs.of_all["template"])
     render = TEMPLATES[data.template] if inputs.chat is None else plain_prompt
     prompting = _Prompting(inputs.shots, render, evaluation, inputs.tokenizer, inputs.chat, architecture)
     finished = frozenset() if overwrite else finished_results(config.run_name, inputs.of_all, inputs.of_each)

@@ -1,6 +1,7 @@
 """Which checkpoints are scored, on what tokens, into which folder: all checked before a model is loaded."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..artifacts.checkpoints import training_inputs
+from ..artifacts.checkpoints import template_remarks, training_inputs
 from ..artifacts.differences import pool_record
 from ..artifacts.paths import RunPaths
 from ..artifacts.rates import scoring_pace
@@ -106,6 +107,8 @@ def plan_scoring(
         return tokens
 
     tokens = tokenize(pool)
+    newest = next((folder for folder in reversed(chosen.values()) if folder is not None), None)
+    remarks += template_remarks(newest, tokens.manifest.template)
     validation = None
     if data.of_validation is not None:
         validation_pool = Pool(data.of_validation)
@@ -153,7 +156,7 @@ def plan_scoring(
             truncation=truncation_of(tokens, np.arange(len(tokens))),
             folder=folder.path,
             model=model_size(model_settings, model),
-            unrecorded_tokenizer=_unrecorded_tokenizer(chosen),
+            unrecorded_tokenizer=_unrecorded_tokenizer([found.folder for found in readable.values()]),
             num_devices=num_devices,
             device_name=device,
             precision=config.trajectories.precision,
@@ -189,9 +192,9 @@ def _plan_of_validation(
     )
 
 
-def _unrecorded_tokenizer(chosen: dict[int, Path | None]) -> TokenizerOrigin | None:
+def _unrecorded_tokenizer(folders: Sequence[Path | None]) -> TokenizerOrigin | None:
     """Whose tokenizer is taken for checkpoints made elsewhere, None where all say what trained them."""
-    foreign = [folder for folder in chosen.values() if folder and training_inputs(folder) is None]
+    foreign = [folder for folder in folders if folder and training_inputs(folder) is None]
     if not foreign:
         return None
     return "checkpoints" if all(map(holds_tokenizer, foreign)) else "base model"

@@ -24,12 +24,14 @@ from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
 from ..modeling.loading import (
     base_fingerprint,
     checkpoint_config,
+    holds_tokenizer,
     load_checkpoint_tokenizer,
     load_tokenizer,
 )
 from ..process.libraries import explained
 from ..terminal import first_of
 
+_TOKENIZER_FILES = ("*token*.json", "tokenizer.model", "vocab.*", "merges.txt", "chat_template*")
 _SETTINGS_WITHOUT_EFFECT = {
     "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache",
     "bos_token_id", "eos_token_id", "pad_token_id",
@@ -38,10 +40,20 @@ _SETTINGS_WITHOUT_EFFECT = {
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer and what identifies it."""
+    """A tokenizer and what identifies it.
+
+    Attributes:
+        itself: with its chat template.
+        fingerprint: of all but that.
+    """
 
     itself: PreTrainedTokenizerBase
     fingerprint: str
+
+    @property
+    def chat_template(self) -> Any:
+        """A text, texts by name, or None."""
+        return self.itself.chat_template
 
 
 @dataclass(frozen=True)
@@ -93,19 +105,19 @@ def read_checkpoints(
         with left_out(failed, step):
             readable[step] = _read(config, folder, tokenizers)
     if readable:
-        _check_alike(readable, failed)
+        _check_alike(readable, failed, config.data_section.template == "chat")
     return {step: found for step, found in readable.items() if step not in failed}, failed
 
 
 def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenizer]) -> Readable:
-    """Args: tokenizers: those that were loaded, by the contents of their file. A new one joins them."""
+    """Args: tokenizers: those that were loaded, by the contents of their files. A new one joins them."""
     settings = config.model_section
     if folder is not None:
         check_layout(folder)
-    file = None if folder is None else folder / "tokenizer.json"
     contents = "base model"
-    if file is not None and file.is_file():
-        contents = checksum(file)
+    if folder is not None and holds_tokenizer(folder):
+        files = {file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern) if file.is_file()}
+        contents = " ".join(f"{file.name} {checksum(file)}" for file in sorted(files))
     if contents not in tokenizers:
         loaded = load_tokenizer(settings) if folder is None else load_checkpoint_tokenizer(folder, settings)
         tokenizers[contents] = Tokenizer(loaded, tokenizer_fingerprint(loaded))
@@ -125,12 +137,19 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
     return Readable(folder, fingerprint, versions, tokenizers[contents], architecture, base_model)
 
 
-def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
-    """Leave out those with another tokenizer or architecture than most: their losses would not compare."""
+def _check_alike(readable: dict[int, Readable], failed: dict[int, str], in_own_template: bool) -> None:
+    """Leave out those with another tokenizer or architecture than most: their losses would not compare.
+
+    Args:
+        in_own_template: whether the rows are rendered by the checkpoints' own chat template. Then one with
+            another is left out, too.
+    """
     tokenizers = Counter(found.tokenizer.fingerprint for found in readable.values())
     usual_tokenizer = max(tokenizers, key=tokenizers.__getitem__)
     architectures = [found.architecture for found in readable.values() if found.architecture is not None]
     computations = Counter(map(_computation, architectures))
+    saved = [found.tokenizer.chat_template for found in readable.values() if found.folder is not None]
+    usual_template = max(saved, key=saved.count, default=None)
     usual = max(architectures, key=lambda one: computations[_computation(one)], default=None)
     for step, found in readable.items():
         with left_out(failed, step):
@@ -138,13 +157,23 @@ def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
                 raise ValueError(
                     "its tokenizer differs from the other checkpoints': score it as a run of its own"
                 )
+            is_other = found.folder is not None and found.tokenizer.chat_template != usual_template
+            if in_own_template and is_other:
+                raise ValueError(
+                    "its chat template differs from the other checkpoints': score it as a run of its own, or "
+                    "name one template for all (data.template=FILE.jinja)"
+                )
             if found.architecture is not None and usual is not None:
                 check_architecture(found.architecture, usual)
 
 
 def common_tokenizer(readable: dict[int, Readable]) -> PreTrainedTokenizerBase | None:
-    """That of all, None where no checkpoint can be scored."""
-    return next((found.tokenizer.itself for found in readable.values()), None)
+    """That of all, None where no checkpoint can be scored.
+
+    The base model may be among them, in another chat template: it is read in that of the checkpoints.
+    """
+    by_origin = sorted(readable.values(), key=lambda found: found.folder is None)
+    return next((found.tokenizer.itself for found in by_origin), None)
 
 
 def check_architecture(found: PretrainedConfig, usual: PretrainedConfig) -> None:

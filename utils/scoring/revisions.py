@@ -89,6 +89,11 @@ def revisions_named(
             f"{_SETTING}: found {model_path!r}, expected a folder, or a model on the hub with its revisions, "
             "such as EleutherAI/pythia-70m@step1000,step2000 or EleutherAI/pythia-70m@step*"
         )
+    if Path(model).is_dir() and (model.startswith(("/", ".")) or model.count("/") > 1):  # no name on the hub
+        raise ValueError(
+            f"{_SETTING}: found {model_path!r}, expected a model on the hub before the @, as only that has "
+            "revisions: name a folder of checkpoints alone, and its steps with --checkpoints"
+        )
     return RevisionQuery(model, patterns, subfolder, cache_dir)
 
 

@@ -1,10 +1,10 @@
 """Rows of the pool that contain benchmark questions.
 
 A question is contained if ten of its words in a row also stand in a row in the prompt or in the response.
-A question of fewer words is contained only if it is the whole instruction. Words are runs of letters and
-digits, without case and in one Unicode form. Ten is fewer than the 13 of GPT-3 (Brown et al., 2020) and also
-finds questions that were shortened or lightly edited. A phrase of ten words that questions share with much
-else is found too, so the report says which words matched.
+A question of fewer words is contained only if it is the whole instruction, or a whole turn of a conversation.
+Words are runs of letters and digits, without case and in one Unicode form. Ten is fewer than the 13 of GPT-3
+(Brown et al., 2020) and also finds questions that were shortened or lightly edited. A phrase of ten words
+that questions share with much else is found too, so the report says which words matched.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..data.formats import Example
 from ..data.rows import Rows
 from ..reading import check_kind, parse_json, read_text
 from ..terminal import one_line
@@ -40,15 +41,21 @@ def find_contamination(pool: Rows, files: list[str]) -> list[dict[str, Any]]:
 
     hits = []
     for row, example in enumerate(pool):
-        instruction = _words(example.instruction)
-        other_texts = [_words(example.input), _words(example.response)]
-        found = [" ".join(instruction)] if " ".join(instruction) in short_questions else []
-        for words in (instruction, *other_texts):
+        questions, answers = _texts_of(example)
+        found = [text for text in map(" ".join, questions) if text in short_questions]
+        for words in (*questions, *answers):
             found += [window for window in _windows(words, first_words) if window in windows]
         if found:
             file, number = windows.get(found[0]) or short_questions[found[0]]
             hits.append({"row": row, "file": file, "question": number, "words": found[0]})
     return hits
+
+
+def _texts_of(example: Example) -> tuple[list[list[str]], list[list[str]]]:
+    """The words of each text that may be a question, and of each other."""
+    if example.conversation is None:
+        return [_words(example.instruction)], [_words(example.input), _words(example.response)]
+    return [_words(message["content"]) for message in example.conversation.messages], []
 
 
 def _windows(words: list[str], first_words: set[str] | None = None) -> Iterator[str]:

@@ -357,6 +357,7 @@ def _write_files(plan: ExportPlan, export: Export, folder: Path) -> None:
         _write_text(folder / name, text)
     title = STACKS[export.stack].title
     facts = RowFacts(
+        are_rendered=plan.renderer is not None,
         special=plan.renderer.special if plan.renderer is not None else None,
         num_not_by_role=plan.turns.num_not_by_role if export.form.by_role else 0,
         have_tools=plan.turns.have_tools and plan.renderer is None,

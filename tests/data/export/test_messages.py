@@ -82,6 +82,8 @@ def test_a_call_is_one_text_of_names_and_arguments():
     assert json.loads(call_as_text({"content": "", "tool_calls": calls[:1]})) == one
     assert json.loads(call_as_text({"content": "", "tool_calls": calls})) == [one, two]
     assert call_as_text({"content": '{"name": "add"}'}) == '{"name": "add"}'
+    with pytest.raises(ValueError, match="says something besides"):
+        call_as_text({"content": "I add.", "tool_calls": calls})
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_a_call_is_one_text_of_names_and_arguments():
 )
 def test_a_call_that_is_none_is_refused_by_llama_factory(call):
     conversation = turns("ucta")
-    conversation.messages[1]["tool_calls"] = [call]
+    conversation.messages[1].update(content="", tool_calls=[call])
     assert "a call of a tool has no name" in (STACKS["llama_factory"].fault(conversation) or "")
     conversation.messages[1]["tool_calls"] = [{"name": "add", "arguments": "{}"}]
     assert STACKS["llama_factory"].fault(conversation) is None

@@ -83,11 +83,14 @@ def call_as_text(message: Message) -> str:
 
     A turn that holds it as a text is left as it is.
 
-    Raises: ValueError, in a few words, for a call without a name or whose arguments are no object.
+    Raises: ValueError, in a few words, for a call without a name or whose arguments are no object, and for a
+        turn that says something besides.
     """
     calls = [_call(call) for call in message.get("tool_calls") or ()]
     if not calls:
         return message["content"]
+    if message["content"].strip():
+        raise ValueError("a turn says something besides its call of a tool, which would be lost")
     return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
 
 

@@ -54,7 +54,7 @@ The completion, and the end-of-sequence token that TRL adds where the completion
 
 {scored}
 
-- The text is that of template `{template}`. With the same tokenizer the tokens are the same.
+{trl_rendered}
 - Where the end of the prompt and the start of the response would merge, TRL trains from the first token
   that is another one than in the prompt alone. S2L scores from the token that crosses the seam, which may
   be a later one.
@@ -148,6 +148,13 @@ _PARTS = {
     "own_chat": """\
 - S2L rendered the rows by the chat template `{template}` of this run's model. With another model, or another
   template in this stack, the text is another one.""",
+    "trl_rendered": """\
+- The text is that of template `{template}`. With the same tokenizer the tokens are the same.""",
+    "own_trl_rendered": """\
+- The text is that of chat template `{template}`, and S2L reads no other token. Behind an answer that ends in
+  another token than the tokenizer's end-of-sequence token TRL puts that, too, and trains on it. A tokenizer
+  that puts a beginning-of-sequence token in front of every text does so in TRL, also where the template
+  writes none.""",
     "trl_length": """\
 - TRL cuts a row behind `max_length` tokens, as S2L does, and drops a row of which no token is left to train
   on, without a word. Compare its number of rows with the one above.""",
@@ -161,5 +168,5 @@ def filled(notes: str, words: dict[str, str]) -> str:
     """The notes of a form with the words of a run in them: folder, template, scored, special, by_role."""
     parts = {name: part.format(**words) for name, part in _PARTS.items()}
     if is_chat_template(words["template"]):
-        parts["chat"] = parts["own_chat"]
+        parts |= {"chat": parts["own_chat"], "trl_rendered": parts["own_trl_rendered"]}
     return notes.format(**words, **parts)

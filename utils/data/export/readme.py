@@ -21,8 +21,7 @@ _BY_ROLE = """\
 _README = """\
 # The subset of run {run_name} for {title}
 
-{num_rows}, in the order of the pool, but for the first with each kind of turn (a call of a tool, say), which
-lie in front.
+{num_rows}, in the order of the pool{but_for_the_first}.
 
 - `{data_file}`: a row on each line, with {columns}.
   The rows with all their columns, as they were, are in `../subset.jsonl`.
@@ -31,16 +30,23 @@ lie in front.
 {notes}"""
 
 
+_LEADING = """\
+, but for the first with each kind of turn (a call of a tool, say), which
+lie in front"""
+
+
 @dataclass(frozen=True)
 class RowFacts:
     """What a README says of the rows besides their form.
 
     Attributes:
+        are_rendered: whether they are exact texts.
         special: the special tokens that are in the text, None where none are.
         num_not_by_role: rows in which S2L scored other turns than all of the assistant.
         have_tools: whether the lines hold the tools of a row.
     """
 
+    are_rendered: bool
     special: SpecialTexts | None
     num_not_by_role: int
     have_tools: bool
@@ -65,13 +71,14 @@ def readme(title: str, form: Form, folder: str, origin: Origin, facts: RowFacts)
         "folder": folder,
         "template": origin.template,
         "scored": scored,
-        "special": _in_words(facts.special),
+        "special": _special_in_words(facts.special, origin.template),
         "by_role": _BY_ROLE.format(counted(facts.num_not_by_role, "row")) if facts.num_not_by_role else "",
     }
     return _README.format(
         run_name=origin.run_name,
         title=title,
         num_rows=counted(origin.num_rows, "row"),
+        but_for_the_first="" if facts.are_rendered else _LEADING,
         data_file=DATA_FILE,
         columns=f"{form.columns}, and `tools`" if facts.have_tools else form.columns,
         origins_file=ORIGINS_FILE,
@@ -79,9 +86,11 @@ def readme(title: str, form: Form, folder: str, origin: Origin, facts: RowFacts)
     )
 
 
-def _in_words(special: SpecialTexts | None) -> str:
+def _special_in_words(special: SpecialTexts | None, template: str) -> str:
     if special is None:
         return "none"
+    if is_chat_template(template):
+        return "those that the chat template writes"
     beginning = f"`{special.beginning}` at the beginning and " if special.beginning else ""
     return f"{beginning}`{special.end}` at the end"
 

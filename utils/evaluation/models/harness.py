@@ -4,6 +4,7 @@ import difflib
 import functools
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from ..bars import no_bars
 from ..predictions import Response
 from ..questions.files import Question
 from ..questions.task_rows import rows_of
+from ..questions.turns import chat_prompt, question_text
 
 _TASKS = Path(__file__).parents[1] / "questions/tasks"
 # Its warnings are about settings that we make on purpose.
@@ -49,7 +51,7 @@ def question_task(
     base = f"s2l_{name}" if (_TASKS / f"{name}.yaml").is_file() else "s2l_questions"
     manager = _task_manager(include_lm_eval=False)
     shot_rows = [
-        {"instruction": shot.instruction, "input": shot.input, "answer": "", "response": shot.response}
+        {"instruction": question_text(shot), "input": shot.input, "answer": "", "response": shot.response}
         for shot in shots
     ]
     settings = {
@@ -76,7 +78,8 @@ def prompts_of(task: ConfigurableTask, chat: ChatTemplate | None) -> list[str]:
     """The text that the model will read, for each question."""
     settings: dict[str, Any] = {"num_fewshot": task.config.num_fewshot}
     if chat is not None:
-        settings |= {"apply_chat_template": True, "fewshot_as_multiturn": True, "chat_template": chat.text}
+        settings |= {"apply_chat_template": True, "fewshot_as_multiturn": True}
+        settings |= {"chat_template": partial(chat_prompt, chat)}
     return [str(task.fewshot_context(cast(Any, doc), **settings)) for doc in task.eval_docs]
 
 

@@ -19,6 +19,7 @@ from ...data.chat import ChatTemplate
 from ...data.tokenization import special_tokens_around_text
 from ...modeling.loading import pad_id_of
 from ...process.reporter import Progress
+from ..questions.turns import chat_prompt
 
 
 def encode_prompts(
@@ -131,7 +132,7 @@ class TransformersModel(_HFLM):
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         assert self._chat is not None
-        return self._chat.text(chat_history, add_generation_prompt)
+        return chat_prompt(self._chat, chat_history, add_generation_prompt)
 
     def fit_batches(self, max_tokens: int, longest: int) -> None:
         """Put as many sequences of `longest` tokens (prompt and response) in a batch as max_tokens allows."""

@@ -8,6 +8,7 @@ from lm_eval.models.vllm_causallms import VLLM
 from transformers import PreTrainedTokenizerBase
 
 from ...data.chat import ChatTemplate
+from ..questions.turns import chat_prompt
 from .hf import CutOffRecord, encode_prompts
 
 _VLLM: Any = VLLM  # its class decorator hides its type
@@ -62,7 +63,7 @@ class VllmModel(_VLLM):
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         assert self._chat is not None
-        return self._chat.text(chat_history, add_generation_prompt)
+        return chat_prompt(self._chat, chat_history, add_generation_prompt)
 
     def _model_generate(self, requests: Any, generate: bool = False, sampling_params: Any = None) -> Any:
         end = None if self._chat is None else self._chat.end_of_turn()

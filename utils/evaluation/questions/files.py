@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..answers.judging import Gold
 from ..answers.paper import Kind
 from ..answers.strict import given_answer, stated_answer
 from .published import answer_in, question_in
+from .turns import asked_example
 
 PUBLIC = "public"  # in place of a benchmark's file: its dataset on the hub
 # The sets that the paper scores and how it reads their answers. Each is a task of lm-eval in tasks/.
@@ -76,6 +78,8 @@ class QuestionSet:
 def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionSet:
     """Held-out rows, read as the pool is. The gold answer is the one that the response states.
 
+    Of a row with turns the last answer that is scored is asked for, after all turns before it.
+
     Args:
         path: the file.
         data: how the pool is read.
@@ -91,9 +95,11 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
     questions = []
     unanswered = []
     for row in map(int, pool.usable_rows):
-        example = pool[row]
-        answer = example.response if as_summaries else stated_answer(example.response)
-        if answer:
+        example = asked_example(pool[row])
+        answer = None
+        if example is not None:
+            answer = example.response if as_summaries else stated_answer(example.response)
+        if example is not None and answer:
             questions.append(Question(row, example, Gold(answer, reference=example.response)))
         else:
             unanswered.append(row)
@@ -175,25 +181,28 @@ def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
     """
     _existing(path, "evaluation.fewshot")
     pool = Pool(data.model_copy(update={"path": path, "limit": None}))
-    rows = pool.usable_rows[:count].tolist()
-    if len(rows) < count:
+    asked = (asked_example(pool[row]) for row in pool.usable_rows.tolist())
+    shots = list(islice((example for example in asked if example is not None), count))
+    if len(shots) < count:
         raise ValueError(
-            f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(rows)}: lower it"
+            f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(shots)}: lower it"
         )
-    return [pool[row] for row in rows]
+    return shots
 
 
 def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
     """The same questions, each with the first row of the pool that asks it in any letter case and spacing."""
-    texts = {_plain(question.example) for question in question_set.questions}
+    asked = [
+        _plain(question.example.instruction, question.example.input) for question in question_set.questions
+    ]
+    texts = set(asked)
     first_row: dict[str, int] = {}
     for row, example in enumerate(pool):
-        text = _plain(example)
-        if text in texts:
+        for text in texts.intersection(_asked_texts(example)):
             first_row.setdefault(text, row)
     questions = [
-        replace(question, pool_row=first_row.get(_plain(question.example)))
-        for question in question_set.questions
+        replace(question, pool_row=first_row.get(text))
+        for question, text in zip(question_set.questions, asked, strict=True)
     ]
     in_pool = [question.row for question in questions if question.pool_row is not None]
     notes = list(question_set.notes)
@@ -204,8 +213,16 @@ def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
     return replace(question_set, questions=questions, notes=notes)
 
 
-def _plain(example: Example) -> str:
-    return " ".join(f"{example.instruction} {example.input}".split()).casefold()
+def _asked_texts(example: Example) -> list[str]:
+    """What a row of the pool asks: of one with turns all before the answer, and each turn of the user."""
+    asked = asked_example(example)
+    texts = [] if asked is None else [_plain(asked.instruction, asked.input)]
+    turns = example.conversation.messages if example.conversation else ()
+    return texts + [_plain(turn["content"]) for turn in turns if turn["role"] == "user"]
+
+
+def _plain(*texts: str) -> str:
+    return " ".join(" ".join(texts).split()).casefold()
 
 
 def _existing(path: str, setting: str) -> Path:

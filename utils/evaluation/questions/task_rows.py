@@ -13,6 +13,7 @@ from ...data.formats import Example
 from ...data.templates import alpaca_prompt
 from .files import Question, public_question_set, read_question_set
 from .public import public_rows
+from .turns import question_text
 
 
 def alpaca_text(doc: Mapping[str, Any]) -> str:
@@ -27,7 +28,7 @@ def rows_of(questions: list[Question]) -> dict[str, Dataset]:
     """Questions as a task's only split."""
     rows = [
         {
-            "instruction": question.example.instruction,
+            "instruction": question_text(question.example),
             "input": question.example.input,
             "answer": question.gold.text,
         }
