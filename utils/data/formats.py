@@ -90,6 +90,16 @@ class RowReader:
     system: str | None = None
     tools: str | None = None
 
+    @property
+    def needed_columns(self) -> list[str]:
+        """Those of an example's instruction and response, each once."""
+        return list(dict.fromkeys([self.instruction, self.response]))
+
+    @property
+    def is_one_column(self) -> bool:
+        """Whether all turns of a row lie in one column."""
+        return self.instruction == self.response
+
     def texts(self, row: Mapping[str, Any]) -> tuple[str, str, str, str]:
         """Instruction, input, response and source as written.
 
@@ -118,14 +128,14 @@ class RowReader:
         """Whether the row holds lists of turns and not texts, which a format without texts always does."""
         if self.turns is None:
             return False
-        return self.instruction == self.response or isinstance(row.get(self.response), list | tuple)
+        return self.is_one_column or isinstance(row.get(self.response), list | tuple)
 
     def _conversation(self, row: Mapping[str, Any]) -> Conversation:
         """Raises: ValueError, in a few words."""
         assert self.turns is not None
         return self.turns.read(
             row.get(self.response),
-            context=row.get(self.instruction) if self.instruction != self.response else None,
+            context=None if self.is_one_column else row.get(self.instruction),
             system=row.get(self.system) if self.system else None,
             tools=row.get(self.tools) if self.tools else None,
         )
@@ -152,6 +162,12 @@ class RowReader:
         needed = (self.instruction, self.response)
         empty = [column for column in needed if not (text_of(row.get(column)) or "").strip()]
         return f"no text in {' and '.join(map(repr, empty))}"
+
+
+def fitting_format(row: Mapping[str, Any]) -> DataFormat | None:
+    """The format whose instruction and response a row has under their own names, None without one."""
+    fitting = (name for name, form in FORMATS.items() if {form.instruction, form.response} <= row.keys())
+    return next(fitting, None)
 
 
 def row_reader(data: DataConfig) -> RowReader:

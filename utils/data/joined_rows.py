@@ -7,6 +7,8 @@ from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import Any, Protocol
 
+from .formats import Example, RowReader
+
 
 class Container(Protocol):
     """Rows as mappings from column to value, as lines of JSON, and as tables of pyarrow."""
@@ -25,11 +27,13 @@ class Part:
     Attributes:
         name: where they are.
         rows: numbered from 0.
+        reader: makes examples of them.
         constants: column -> value, of all rows whatever they say themselves.
     """
 
     name: str
     rows: Container
+    reader: RowReader
     constants: dict[str, str]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -39,6 +43,9 @@ class Part:
 
     def read(self, row: int) -> dict[str, Any]:
         return self.rows.read(row) | self.constants
+
+    def example(self, row: int) -> Example:
+        return self.reader.example(self.read(row))
 
 
 class JoinedRows:
