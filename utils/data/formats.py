@@ -166,8 +166,10 @@ class RowReader:
 
 def fitting_format(row: Mapping[str, Any]) -> DataFormat | None:
     """The format whose instruction and response a row has under their own names, None without one."""
-    fitting = (name for name, form in FORMATS.items() if {form.instruction, form.response} <= row.keys())
-    return next(fitting, None)
+    for name, row_format in FORMATS.items():
+        if {row_format.instruction, row_format.response} <= row.keys():
+            return name
+    return None
 
 
 def row_reader(data: DataConfig) -> RowReader:

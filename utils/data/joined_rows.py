@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from .formats import Example, RowReader
+from .tables import joined_tables
 
 
 class Container(Protocol):
@@ -77,14 +78,12 @@ class JoinedRows:
 
     def table(self, rows: Sequence[int]) -> Any:
         """Ascending rows with the columns that at least one of them has, as a pyarrow.Table."""
-        import pyarrow
-
         places = [self.place(row) for row in rows]
         tables = [
             part.rows.table([row_of_part for _, row_of_part in of_part])
             for part, of_part in groupby(places, itemgetter(0))
         ]
-        return pyarrow.concat_tables(tables, promote_options="permissive")
+        return joined_tables(tables)
 
     def place(self, row: int) -> tuple[Part, int]:
         """The part that holds a row, and the row's number in it. Raises: IndexError."""
