@@ -20,6 +20,7 @@ from ..artifacts.checkpoints import (
 from ..artifacts.checksums import checksum
 from ..artifacts.layouts import check_layout, is_adapter, recorded_base_model
 from ..config.schema import RunConfig
+from ..data.chat import chat_template_of
 from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
 from ..modeling.loading import (
     base_fingerprint,
@@ -30,6 +31,7 @@ from ..modeling.loading import (
 from ..process.libraries import explained
 from ..terminal import first_of
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 _SETTINGS_WITHOUT_EFFECT = {
     "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache",
     "bos_token_id", "eos_token_id", "pad_token_id",
@@ -38,10 +40,17 @@ _SETTINGS_WITHOUT_EFFECT = {
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer and what identifies it."""
+    """A tokenizer and what identifies it.
+
+    Attributes:
+        itself: the tokenizer.
+        fingerprint: of its definition.
+        template: fingerprint of its chat template, None where it has none or `data.template` names another.
+    """
 
     itself: PreTrainedTokenizerBase
     fingerprint: str
+    template: str | None
 
 
 @dataclass(frozen=True)
@@ -98,17 +107,15 @@ def read_checkpoints(
 
 
 def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenizer]) -> Readable:
-    """Args: tokenizers: those that were loaded, by the contents of their file. A new one joins them."""
+    """Args: tokenizers: those that were loaded, by the contents of their files. A new one joins them."""
     settings = config.model_section
     if folder is not None:
         check_layout(folder)
-    file = None if folder is None else folder / "tokenizer.json"
-    contents = "base model"
-    if file is not None and file.is_file():
-        contents = checksum(file)
+    files = [] if folder is None else [folder / name for name in _TOKENIZER_FILES]
+    contents = " ".join(f"{file.name} {checksum(file)}" for file in files if file.is_file())
     if contents not in tokenizers:
         loaded = load_tokenizer(settings) if folder is None else load_checkpoint_tokenizer(folder, settings)
-        tokenizers[contents] = Tokenizer(loaded, tokenizer_fingerprint(loaded))
+        tokenizers[contents] = _identified(loaded, config.data_section.template)
     if folder is None:
         return Readable(None, base_fingerprint(settings, config.seed), {}, tokenizers[contents], None)
     architecture = base_model = None
@@ -125,10 +132,22 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
     return Readable(folder, fingerprint, versions, tokenizers[contents], architecture, base_model)
 
 
+def _identified(tokenizer: PreTrainedTokenizerBase, template: str) -> Tokenizer:
+    """Args: template: `data.template`."""
+    is_its_own = template == "chat" and tokenizer.chat_template
+    chat = chat_template_of(template, tokenizer) if is_its_own else None
+    return Tokenizer(tokenizer, tokenizer_fingerprint(tokenizer), chat and chat.fingerprint)
+
+
 def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
-    """Leave out those with another tokenizer or architecture than most: their losses would not compare."""
+    """Leave out those with another tokenizer, chat template or architecture than most.
+
+    Their losses would not compare. The base model takes the template of the checkpoints, if there are any.
+    """
     tokenizers = Counter(found.tokenizer.fingerprint for found in readable.values())
     usual_tokenizer = max(tokenizers, key=tokenizers.__getitem__)
+    templates = Counter(found.tokenizer.template for found in readable.values() if found.folder is not None)
+    usual_template = max(templates, key=templates.__getitem__, default=None)
     architectures = [found.architecture for found in readable.values() if found.architecture is not None]
     computations = Counter(map(_computation, architectures))
     usual = max(architectures, key=lambda one: computations[_computation(one)], default=None)
@@ -138,13 +157,19 @@ def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
                 raise ValueError(
                     "its tokenizer differs from the other checkpoints': score it as a run of its own"
                 )
+            if found.folder is not None and found.tokenizer.template != usual_template:
+                raise ValueError(
+                    "its chat template differs from the other checkpoints': score it as a run of its own, or "
+                    "name the one that all were trained with (data.template: FILE.jinja)"
+                )
             if found.architecture is not None and usual is not None:
                 check_architecture(found.architecture, usual)
 
 
 def common_tokenizer(readable: dict[int, Readable]) -> PreTrainedTokenizerBase | None:
-    """That of all, None where no checkpoint can be scored."""
-    return next((found.tokenizer.itself for found in readable.values()), None)
+    """That of all, with the checkpoints' chat template. None where no checkpoint can be scored."""
+    found = sorted(readable.values(), key=lambda one: one.folder is None)  # the base model comes last
+    return found[0].tokenizer.itself if found else None
 
 
 def check_architecture(found: PretrainedConfig, usual: PretrainedConfig) -> None:
