@@ -242,6 +242,30 @@ def test_rows_of_all_formats_score_the_turns_they_should(tmp_path, res_dir, chat
     assert scored_texts(tokens, chatty) == [f"{answer}<|im_end|>" for answer in expected]
 
 
+def test_a_call_of_a_tool_is_scored_whole_or_not_at_all(chatty):
+    """Of templates as Qwen's, whose calls stand between special tokens of their own."""
+    call = {"function": {"name": "f", "arguments": {"a": 1}}}
+    turns = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "Look.", "tool_calls": [call]},
+        {"role": "assistant", "content": "one"},
+    ]
+    answer = (
+        "{{ m.content }}{% for c in m.tool_calls or [] %}<|head|>{{ c.function.name }}<|/head|>{% endfor %}"
+    )
+    plain = CHATML.replace("{{ m.content }}", answer)
+    with pytest.raises(ValueError, match="the call of a tool in turn 1 .* put {% generation %} marks around"):
+        ChatTemplate(plain, chatty).render(turns, [False, True, True])
+    rendered = ChatTemplate(plain, chatty).render(turns, [False, False, True])
+    assert [rendered.text[start:end] for start, end in rendered.spans] == ["one<|im_end|>"]
+    marked = MARKED.replace("{% generation %}{{ m.content }}", "{% generation %}" + answer)
+    rendered = ChatTemplate(marked, chatty).render(turns, [False, True, True])
+    assert [rendered.text[start:end] for start, end in rendered.spans] == [
+        "Look.<|head|>f<|/head|><|im_end|>",
+        "one<|im_end|>",
+    ]
+
+
 @pytest.mark.parametrize(
     ("turns", "fault"),
     [

@@ -126,11 +126,17 @@ class ChatTemplate:
 
         Raises:
             ValueError: if the template refuses the conversation, changes the content of a scored turn, or
-                ends one with a text that is no special token.
+                ends one with a text that is no special token. Without marks, also for scored `tool_calls`.
         """
         text, marked = self._render(messages, tools, add_generation_prompt=False)
         spans = []
         for turn in (turn for turn, scored in enumerate(is_scored) if scored):
+            if marked is None and messages[turn].get("tool_calls"):
+                raise ValueError(
+                    f"the call of a tool in turn {turn} (counted from 0) stands in `tool_calls`, and nothing "
+                    "says where the chat template writes it: put {% generation %} marks around it in the "
+                    "template (data.template: FILE.jinja), or leave tool_call out of data.score_roles"
+                )
             said = self._said(text, messages, turn, tools)
             spans.append(
                 self._with_end(text, said, turn) if marked is None else self._marked(text, said, turn, marked)
