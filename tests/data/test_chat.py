@@ -300,6 +300,14 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     assert Pool(DataConfig(**settings, invalid_rows="drop")).excluded.tolist() == [False, True]
 
 
+def test_a_row_that_ends_in_a_call_of_a_tool_has_a_response_where_calls_are_scored(tmp_path, res_dir):
+    call = {"function": {"name": "é"}}
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{"messages": turns}]))
+    read = Pool(DataConfig(path=path, format="messages", template="chat", score_roles=["tool_call"]))
+    assert read[0].response == '[{"function": {"name": "é"}}]' and read[0].instruction == "a"
+
+
 @pytest.mark.parametrize("is_cached", [False, True])
 def test_what_is_scored_is_part_of_a_pools_fingerprint(tmp_path, res_dir, monkeypatch, is_cached):
     monkeypatch.setattr(pool, "_CACHED_FROM", 0 if is_cached else 2**23)
