@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
     from utils.config.schema import RunConfig
-    from utils.reporting.page.gather import OpenedPool
+    from utils.reporting.page.gathering.subjects import OpenedPool
     from utils.reporting.page.make import PageRequest
 
 
@@ -64,7 +64,7 @@ def _report(arguments: "argparse.Namespace") -> int:
 def _request(arguments: "argparse.Namespace") -> "PageRequest":
     """The runs or the experiment, and the texts of its pool."""
     from utils.config.load import load_config
-    from utils.reporting.page.gather import Subject, find_experiment
+    from utils.reporting.page.gathering.subjects import Subject, find_experiment
     from utils.reporting.page.make import PageRequest
 
     if arguments.experiment is not None:
@@ -81,7 +81,7 @@ def _open_pool(configs: "list[RunConfig]") -> "OpenedPool":
     from utils.artifacts.trajectories.read import read_trajectories
     from utils.data.numbered_rows import NumberedRows
     from utils.data.settings import read_pool
-    from utils.reporting.page.gather import OpenedPool
+    from utils.reporting.page.gathering.subjects import OpenedPool
 
     if not configs:
         return OpenedPool(None)

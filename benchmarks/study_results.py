@@ -5,12 +5,14 @@ r"""Keep what finished experiments of the study (configs/study) showed, in docs/
         --planted res/study_data/noisy_rows.npy
 
 A file is the comparison.json that run_experiment.py wrote, with every run's values, and what the runs
-themselves record: their device, commit and seconds, how many rows an arm shares with the random controls, how
-many of the --planted rows it chose. `python docs/make_results.py` makes docs/results.md of these files.
+themselves record: their device, commit and seconds, how many rows an arm shares with the random controls and
+with its own other seeds, how many of the --planted rows it chose. `python docs/make_results.py` makes
+docs/results.md of these files.
 """
 
 import argparse
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,8 @@ def recorded(arms: dict[str, list[str]], planted: np.ndarray | None) -> dict[str
         planted: numbers of the rows that are noise.
 
     Returns: run -> its device, commit, versions and seconds; where it chose rows, the share of these that
-        the run of each control with its seed chose, too, and the share that is noise.
+        the run of each control with its seed chose, too, the share that another seed of its arm chose, on
+        average over these, and the share that is noise.
     """
     rows_of = {run: rows for runs in arms.values() for run in runs if (rows := _rows(run)) is not None}
     of_runs = {}
@@ -90,6 +93,10 @@ def recorded(arms: dict[str, list[str]], planted: np.ndarray | None) -> dict[str
                 for other in arms.get(control, [])
                 if other.endswith(f"_{seed}")
             }
+            others = [rows_of[other] for other in runs if other != run and other in rows_of]
+            if others:
+                shares = [float(np.isin(rows, other).mean()) for other in others]
+                of_runs[run]["shared_with_other_seeds"] = statistics.mean(shares)
             if planted is not None:
                 of_runs[run]["planted"] = float(np.isin(rows, planted).mean())
     return of_runs

@@ -4,8 +4,8 @@
     python docs/make_results.py --no_figures  the page alone, which needs no matplotlib
 
 docs/results/text.md is what people wrote. A line {{NAME}} in it stands for the tables of
-docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison. tests/test_results.py fails
-where the page is not what these files say.
+docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison, and {{clusters}} for what
+benchmarks/study_clusters.py keeps. tests/test_results.py fails where the page is not what these files say.
 """
 
 import argparse
@@ -24,6 +24,7 @@ sys.path.insert(0, str(PROJECT))
 from utils.config.experiment import WHOLE_POOL, ExperimentConfig, load_experiment, run_name_of  # noqa: E402
 
 RESULTS = PROJECT / "docs/results"
+ANALYSES = RESULTS / "analyses"
 PAGE = PROJECT / "docs/results.md"
 TEXT = RESULTS / "text.md"
 STUDY = PROJECT / "configs/study"
@@ -178,6 +179,8 @@ def page(text: str, results: Mapping[str, Result]) -> str:
 
     def filled(place: re.Match[str]) -> str:
         name = place[1]
+        if (analysis := ANALYSES / f"{name}.json").is_file():
+            return clusters_section(json.loads(analysis.read_text(encoding="utf-8")))
         return section(results[name]) if name in results else f"*{name}: not run yet.*"
 
     note = "<!-- Made by `python docs/make_results.py` from docs/results. Edit docs/results/text.md. -->\n\n"
@@ -191,6 +194,34 @@ def section(result: Result) -> str:
         parts += [f"![differences from random_per_source](results/{result.name}.svg)", _values(result)]
     parts += [_planted(result), _costs(result)]
     return "\n\n".join(part for part in parts if part)
+
+
+def clusters_section(kept: Mapping[str, Any]) -> str:
+    """The tables of benchmarks/study_clusters.py."""
+    of_trajectories = [
+        [str(place), f"{statistics.mean(each['share']):.1%}", _mean(each["correlation"])]
+        for place, each in enumerate(kept["components"], start=1)
+    ]
+    of_clusters = []
+    for features, each in kept["features"].items():
+        agreements = [each[f"same_with_another_{change}"] for change in ("start", "proxy")]
+        one_source = f"{statistics.mean(each['commonest_source']):.0%}"
+        of_clusters.append([features, one_source, *map(_mean, agreements)])
+    heading = ["clusters of", "one source", "another start gives the same", "another proxy gives the same"]
+    parts = [
+        f"`python benchmarks/study_clusters.py {' '.join(kept['proxies'])}`",
+        _table(["component of a trajectory", "share of the variance", "two proxies agree"], of_trajectories),
+        "Principal components of the loss trajectories, the largest first. Agree: correlation over the rows "
+        "of what two proxies measure that differ in the seed alone.",
+        _table(heading, of_clusters),
+        "One source: rows that are of the commonest source of their cluster; in one cluster of all rows it "
+        f"would be {kept['largest_source']:.0%}. The same: adjusted Rand index, 1 for the same clusters, 0 "
+        "for no more than chance.",
+        f"Mean ± standard deviation over {len(kept['proxies'])} proxies, or their pairs; "
+        f"{kept['num_rows']:,} rows, 100 clusters over all sources. {kept['device']}; commit "
+        f"{str(kept['git_commit'])[:12]}.",
+    ]
+    return "\n\n".join(parts)
 
 
 def _versions_of(run: dict[str, Any]) -> str:
@@ -252,6 +283,13 @@ def _values(result: Result) -> str:
         *(f"loss, {words}" for words in AVERAGES.values()),
         *(f"shared with {c}" for c in CONTROLS),
     ]
+    between_seeds = {
+        label: [recorded.get(run, {}).get("shared_with_other_seeds") for run in runs]
+        for label, runs in result.arms.items()
+    }
+    are_known = any(None not in shares for shares in between_seeds.values())
+    if are_known:
+        heading.append("shared by two seeds")
     rows = []
     for label, runs in result.arms.items():
         cells = [_mean(result.values_of(measure, label)) for measure in AVERAGES]
@@ -259,10 +297,12 @@ def _values(result: Result) -> str:
             shares = [recorded.get(run, {}).get("shared_with", {}).get(control) for run in runs]
             is_known = control != label and all(share is not None for share in shares)
             cells.append(f"{statistics.mean(shares):.0%}" if is_known else "")
+        if are_known:
+            shares = between_seeds[label]
+            cells.append("" if None in shares else f"{statistics.mean(shares):.0%}")
         rows.append([label, *cells])
-    return (
-        f"{_table(heading, rows)}\n\nMean ± standard deviation over seeds; rows chosen by both, of the arm's."
-    )
+    note = "Mean ± standard deviation over seeds. Shared: rows that both chose, of the arm's."
+    return f"{_table(heading, rows)}\n\n{note}"
 
 
 def _planted(result: Result) -> str:

@@ -9,12 +9,15 @@ import pytest
 import yaml
 from scipy import stats
 
-from benchmarks import study_data, study_results
+from benchmarks import study_clusters, study_data, study_results
 from docs import make_results
-from tests.artifacts.examples import TRAINING
+from tests.artifacts.examples import SCORING_INPUTS, TRAINING
 from tests.conftest import pool_rows, write_jsonl
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path
+from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
+from utils.config.schema import RunConfig
+from utils.data.pool import Pool
 
 SEEDS = [3, 4, 5]
 LABELS = ["random_per_source", "random", "s2l_released", "full"]
@@ -144,13 +147,14 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
             write_json(paths.manifest, TRAINING)
             if rows is not None:
                 paths.subset.mkdir()
-                np.save(paths.subset / "indices.npy", np.array(rows) + 100 * seed)
+                of_seed = [row + 100 * seed if row else 0 for row in rows]  # row 0 is of every seed
+                np.save(paths.subset / "indices.npy", np.array(of_seed))
     kept_comparison(study)
     comparison = json.loads((study / "small_0.1.json").read_text())
     (study / "small_0.1.json").unlink()
     comparison["provenance"]["folder"] = "/home/somebody"
     write_json(comparison_path("small_0.1"), {**comparison, "sha256": "0" * 64})
-    np.save(study / "planted.npy", [300, 301, 302, 409])
+    np.save(study / "planted.npy", [0, 301, 302, 409])
     words = [str(study / "experiment_small.yml"), "--planted", str(study / "planted.npy")]
     assert study_results.main([*words, "--output_dir", str(study)]) == 0
     text = (study / "small_0.1.json").read_text()
@@ -158,11 +162,80 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
     kept = json.loads(text)["recorded"]
     first = kept[run_of("s2l_released", 3)]
     assert first["shared_with"] == {"random_per_source": 0.75, "random": 0.25}
-    assert (first["planted"], kept[run_of("s2l_released", 4)]["planted"]) == (0.75, 0.25)
+    assert first["shared_with_other_seeds"] == 0.25
+    assert "shared_with_other_seeds" not in kept[run_of("full", 3)]
+    assert (first["planted"], kept[run_of("s2l_released", 4)]["planted"]) == (0.75, 0.5)
     assert first["seconds"] == TRAINING["provenance"]["seconds"]
     assert "planted" not in kept[run_of("full", 3)]
     shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
-    assert "| s2l_released | 33.3% | 0.0% to 75.0% |" in shown
+    assert "| shared by two seeds |" in shown and "| 75% | 25% | 25% |" in shown
+    assert "| s2l_released | 50.0% | 25.0% to 75.0% |" in shown
+
+
+# ---------------------------------------------------------------------------------------------- clusters
+
+
+def test_the_commonest_source_is_counted_as_a_loop_counts_it():
+    generator = np.random.default_rng(0)
+    clusters_n, sources_n = generator.integers(0, 7, 200), generator.integers(0, 4, 200)
+    of_commonest = sum(
+        max(int(np.sum((clusters_n == cluster) & (sources_n == source))) for source in range(4))
+        for cluster in range(7)
+    )
+    assert study_clusters.commonest_source(clusters_n, sources_n) == of_commonest / 200
+
+
+def test_proxies_agree_on_the_part_of_a_trajectory_that_they_share():
+    """A level and a slope that both see, and noise that each has of its own."""
+    generator = np.random.default_rng(0)
+    level_n, slope_n = generator.normal(0, 5, 3000), generator.normal(0, 1, 3000)
+    shared_nT = level_n[:, None] + slope_n[:, None] * np.linspace(-1, 1, 6)
+    proxies = [shared_nT + generator.normal(0, 0.1, shared_nT.shape) + 3 for _ in range(3)]
+    components = study_clusters.agreement_of_components(proxies)
+    assert all(len(each["share"]) == 3 and len(each["correlation"]) == 3 for each in components)
+    assert sum(each["share"][0] for each in components) == pytest.approx(1)
+    expected = 6 * level_n.var() / np.cov(proxies[0].T, bias=True).trace()
+    assert components[0]["share"][0] == pytest.approx(expected, rel=0.02)
+    assert min(components[0]["correlation"] + components[1]["correlation"]) > 0.97
+    assert max(abs(value) for each in components[2:] for value in each["correlation"]) < 0.1
+
+
+def scored_run(name: str, pool: Path, losses_NT: np.ndarray) -> None:
+    """A proxy that scored the pool, as its files say."""
+    paths = RunPaths(name)
+    paths.root.mkdir(parents=True)
+    values = {"run_name": name, "data": {"path": str(pool)}}
+    paths.config.write_text(yaml.safe_dump(values))
+    write_json(paths.manifest, TRAINING)
+    data = RunConfig.model_validate(values).data_section
+    num_rows = len(losses_NT)
+    inputs = {**SCORING_INPUTS, "pool": Pool(data).fingerprint, "num_examples": num_rows}
+    steps = range(10, 10 * losses_NT.shape[1] + 1, 10)
+    folder = TrajectoryFolder(paths.trajectories)
+    request = ScoringRequest(inputs, {step: f"at {step}" for step in steps}, np.full(num_rows, 3, np.int32))
+    folder.begin(request)
+    for step, losses_N in zip(steps, losses_NT.T, strict=True):
+        embeddings = np.stack([losses_N, losses_N**2], axis=1).astype(np.float16)
+        kept = {"loss": losses_N, "embeddings": embeddings}
+        folder.finish(step, num_rows, [(np.arange(num_rows), kept, 0.0)])
+
+
+def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path, monkeypatch):
+    rows = [{**row, "source": "ab"[place % 2]} for place, row in enumerate(pool_rows(300))]
+    pool = write_jsonl(tmp_path / "pool.jsonl", rows)
+    generator = np.random.default_rng(0)
+    level_N = generator.uniform(1, 5, 300)
+    names = ["one", "two"]
+    for name in names:
+        losses_NT = level_N[:, None] + generator.normal(0, 0.01, (300, 3))
+        scored_run(name, pool, losses_NT.astype(np.float32))
+    output = tmp_path / "clusters.json"
+    assert study_clusters.main([*names, "--output", str(output)]) == 0
+    kept = json.loads(output.read_text())
+    assert kept["num_rows"] == 300 and kept["features"].keys() == set(study_clusters._FEATURES)
+    monkeypatch.setattr(make_results, "ANALYSES", tmp_path)
+    shown = make_results.page("{{clusters}}", {})
+    assert "| 1 | " in shown and "| losses | " in shown and "over 2 proxies" in shown
 
 
 # ------------------------------------------------------------------------------------------------- data

@@ -99,57 +99,31 @@ def plan_scoring(
             f"{first.name} is scored as step 0, which selection leaves out unless subset.steps names it"
         )
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
-    unreadable |= check_fit(config, readable, tokens)
+
+    def tokenize(rows: Pool) -> TokenizedPool:
+        tokens = tokenize_pool(rows, tokenizer, data.template, data.max_length, is_encoder_decoder)
+        unreadable.update(check_fit(config, readable, tokens))
+        return tokens
+
+    tokens = tokenize(pool)
     validation = None
     if data.of_validation is not None:
         validation_pool = Pool(data.of_validation)
-        validation = tokenize_pool(
-            validation_pool, tokenizer, data.template, data.max_length, is_encoder_decoder
-        )
-        unreadable |= check_fit(config, readable, validation)
-        num_rows = len(validation)
-        remarks.append(f"{validation_pool.name}: {counted(num_rows, 'row')} of validation are scored, too")
-    fingerprints = {step: found.fingerprint for step, found in readable.items() if step not in unreadable}
-    inputs = {
-        "pool": tokens.manifest.pool,
-        "num_examples": len(tokens),
-        "template": tokens.manifest.template,
-        "tokenizer": tokens.manifest.tokenizer,
-        "max_length": data.max_length,
-        "precision": config.trajectories.precision,
-    }
-    folder = TrajectoryFolder(RunPaths(config.run_name).trajectories)
-    model_record = model_settings.model_dump(mode="json")
-    record = ScoringRecord(data=pool_record(data), model=model_record)
-    if not overwrite:
-        folder.check(inputs, fingerprints, record.data)
+        validation = tokenize(validation_pool)
+        num_rows = counted(len(validation), "row")
+        remarks.append(f"{validation_pool.name}: {num_rows} of validation are scored, too")
     scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     if not len(scorable):
         raise ValueError(
             f"data.max_length: none of the {counted(len(tokens), 'row')} keeps a response token at "
             f"{data.max_length} tokens, so none has a loss: set data.max_length higher"
         )
+    fingerprints = {step: found.fingerprint for step, found in readable.items() if step not in unreadable}
+    folder = TrajectoryFolder(RunPaths(config.run_name).trajectories)
+    model_record = model_settings.model_dump(mode="json")
     num_tokens = int(tokens.lengths[scorable].sum())
     device = device_name(own_device())
     pace = scoring_pace(model_record, device, config.trajectories.precision)
-    summary = ScoringSummary(
-        run_name=config.run_name,
-        num_examples=len(tokens),
-        num_unscorable=len(tokens) - len(scorable),
-        num_excluded=tokens.manifest.num_excluded,
-        steps=list(chosen),
-        num_tokens=num_tokens,
-        truncation=truncation_of(tokens, np.arange(len(tokens))),
-        folder=folder.path,
-        model=model_size(model_settings, model),
-        unrecorded_tokenizer=_unrecorded_tokenizer(chosen),
-        num_devices=num_devices,
-        device_name=device,
-        precision=config.trajectories.precision,
-        time=None if pace is None else pace.time_for(num_tokens * len(chosen), num_devices),
-        remarks=[*remarks, *token_remarks(tokens, tokenizer)],
-    )
     plan = ScoringPlan(
         folder=folder,
         checkpoints=chosen,
@@ -160,10 +134,35 @@ def plan_scoring(
         pad_id=pad_id_of(tokenizer),
         prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
         quantities=quantities_of(config.trajectories.also),
-        inputs=inputs,
-        record=record,
-        summary=summary,
+        inputs={
+            "pool": tokens.manifest.pool,
+            "num_examples": len(tokens),
+            "template": tokens.manifest.template,
+            "tokenizer": tokens.manifest.tokenizer,
+            "max_length": data.max_length,
+            "precision": config.trajectories.precision,
+        },
+        record=ScoringRecord(data=pool_record(data), model=model_record),
+        summary=ScoringSummary(
+            run_name=config.run_name,
+            num_examples=len(tokens),
+            num_unscorable=len(tokens) - len(scorable),
+            num_excluded=tokens.manifest.num_excluded,
+            steps=list(chosen),
+            num_tokens=num_tokens,
+            truncation=truncation_of(tokens, np.arange(len(tokens))),
+            folder=folder.path,
+            model=model_size(model_settings, model),
+            unrecorded_tokenizer=_unrecorded_tokenizer(chosen),
+            num_devices=num_devices,
+            device_name=device,
+            precision=config.trajectories.precision,
+            time=None if pace is None else pace.time_for(num_tokens * len(chosen), num_devices),
+            remarks=[*remarks, *token_remarks(tokens, tokenizer)],
+        ),
     )
+    if not overwrite:
+        folder.check(plan.inputs, fingerprints, plan.record.data)
     if validation is None:
         return plan
     return replace(plan, validation=_plan_of_validation(plan, config, validation, overwrite))

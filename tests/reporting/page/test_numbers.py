@@ -21,7 +21,8 @@ from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
 from utils.reporting.page.formats import FIGURE_FORMATS
-from utils.reporting.page.gather import OpenedPool, Subject, gather_runs
+from utils.reporting.page.gathering.page_facts import gather_runs
+from utils.reporting.page.gathering.subjects import OpenedPool, Subject
 from utils.reporting.page.held_rows import RowArrays, sample_rows
 from utils.reporting.page.histograms import histogram, loss_map
 from utils.reporting.page.labels import for_plotly, harmless, short

@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 Number = float | int | None
+LOSS = "loss (nats per response token)"  # titles of axes
+CHECKPOINT = "checkpoint (optimizer step)"
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,13 @@ def number(value: float | int | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4g}"
+
+
+def interval_text(interval: tuple[float, float] | None) -> str:
+    """An interval of a table."""
+    return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+
+
+def rounded(values: np.ndarray) -> list[float]:
+    """Numbers short enough for a page and exact enough for a figure."""
+    return [float(f"{value:.5g}") for value in values]

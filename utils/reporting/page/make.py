@@ -8,7 +8,8 @@ from ...artifacts.files import atomic_write, remove_leftovers
 from ...artifacts.locks import locked
 from ...artifacts.paths import figures_in, report_path
 from .facts import Missing, PageFacts
-from .gather import ExperimentSubjects, OpenedPool, Subject, gather_experiment, gather_runs
+from .gathering.page_facts import gather_experiment, gather_runs
+from .gathering.subjects import ExperimentSubjects, OpenedPool, Subject
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ _LOG_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _INK = "#1b1f24"
 _LINE = "#d4d8dd"
+_PATTERNS = ("", "/", "x", ".", "\\", "+", "-", "|")  # of bars
 _LARGEST_CELL = 11  # pixels; the page makes it larger where there is room
 
 
@@ -91,14 +92,26 @@ def _layout(chart: Chart) -> go.Layout:
 
 
 def _traces(series: Series, chart: Chart) -> list[Any]:
-    colour = GREY if series.look is None else COLOURS[series.look % len(COLOURS)]
-    dash = "dot" if series.look is None else DASHES[series.look % len(DASHES)]
-    look = 0 if series.look is None else series.look
+    common = _common(series, chart)
+    match series.kind:
+        case "bars":
+            return [_bars(series, chart, common)]
+        case "points":
+            return [_points(series, chart, common)]
+        case "cells":
+            return [_cells(series, chart, common)]
+        case "line" | "steps":
+            return [*_band(series), _line(series, common)]
+
+
+def _common(series: Series, chart: Chart) -> dict[str, Any]:
+    """What traces of every kind say of the series."""
+    y = list(series.y)
+    if chart.names_on_y:
+        y = ["<br>".join(map(for_plotly, lines_of(name))) for name in y]
     common: dict[str, Any] = {
         "x": list(series.x),
-        "y": ["<br>".join(map(for_plotly, lines_of(name))) for name in series.y]
-        if chart.names_on_y
-        else list(series.y),
+        "y": y,
         "name": for_plotly(short(series.name)) if series.name else "",
         "showlegend": bool(series.name),
         "legendgroup": series.name or None,
@@ -107,85 +120,88 @@ def _traces(series: Series, chart: Chart) -> list[Any]:
         common |= {"text": [for_plotly(text) for text in series.texts], "hoverinfo": "text"}
     elif series.is_thin:
         common |= {"hoverinfo": "skip"}
-    if series.kind == "bars":
-        pattern = ("", "/", "x", ".", "\\", "+", "-", "|")[look % 8]
-        return [
-            go.Bar(
-                **common,
-                orientation="h" if chart.names_on_y else "v",
-                marker={
-                    "color": colour,
-                    "line": {"width": 0},
-                    "pattern": {
-                        "shape": pattern,
-                        "fillmode": "overlay",
-                        "fgcolor": "#ffffff",
-                        "fgopacity": 0.4,
-                        "size": 6,
-                    },
-                },
-            )
-        ]
-    if series.kind == "cells":
-        return [_cells(series, chart, common)]
-    if series.kind == "points":
-        error = None
-        if series.low is not None and series.high is not None:
-            centre = series.x if chart.names_on_y else series.y
-            ends = [
-                (None if high is None else high - value, None if low is None else value - low)
-                for value, low, high in zip(centre, series.low, series.high, strict=True)
-            ]
-            error = {
-                "type": "data",
-                "symmetric": False,
-                "array": [up or 0 for up, _ in ends],
-                "arrayminus": [down or 0 for _, down in ends],
-                "color": colour,
-                "thickness": 1.5,
-                "width": 4,
-            }
-        return [
-            go.Scatter(
-                **common,
-                mode="markers",
-                marker={"color": colour, "symbol": MARKS[look % len(MARKS)], "size": 9},
-                **({} if error is None else {"error_x" if chart.names_on_y else "error_y": error}),
-            )
-        ]
-    traces: list[Any] = []
-    if series.low is not None and series.high is not None:
-        traces.append(
-            go.Scatter(
-                x=[*series.x, *reversed(series.x)],
-                y=[*series.high, *reversed(series.low)],
-                fill="toself",
-                fillcolor=colour,
-                opacity=0.22,
-                line={"width": 0},
-                mode="lines",
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=common["legendgroup"],
-            )
-        )
-    is_thin = series.is_thin
-    traces.append(
-        go.Scatter(
-            **common,
-            mode="lines" if is_thin or series.kind == "steps" or len(series.x) > 30 else "lines+markers",
-            line={
-                "color": colour,
-                "dash": "solid" if is_thin and series.look is not None else dash,
-                "width": 1 if is_thin else 2.2,
-                "shape": "hv" if series.kind == "steps" else "linear",
-            },
-            opacity=0.65 if is_thin else 1,
-            marker={"symbol": MARKS[look % len(MARKS)], "size": 6, "color": colour},
-            connectgaps=False,
-        )
+    return common
+
+
+def _look(series: Series) -> int:
+    return 0 if series.look is None else series.look
+
+
+def _colour(series: Series) -> str:
+    return GREY if series.look is None else COLOURS[series.look % len(COLOURS)]
+
+
+def _bars(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
+    pattern = {
+        "shape": _PATTERNS[_look(series) % len(_PATTERNS)],
+        "fillmode": "overlay",
+        "fgcolor": "#ffffff",
+        "fgopacity": 0.4,
+        "size": 6,
+    }
+    return go.Bar(
+        **common,
+        orientation="h" if chart.names_on_y else "v",
+        marker={"color": _colour(series), "line": {"width": 0}, "pattern": pattern},
     )
-    return traces
+
+
+def _points(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
+    errors = {}
+    if series.low is not None and series.high is not None:
+        centre = series.x if chart.names_on_y else series.y
+        ends = [
+            (0 if high is None else high - value, 0 if low is None else value - low)
+            for value, low, high in zip(centre, series.low, series.high, strict=True)
+        ]
+        errors["error_x" if chart.names_on_y else "error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [up for up, _ in ends],
+            "arrayminus": [down for _, down in ends],
+            "color": _colour(series),
+            "thickness": 1.5,
+            "width": 4,
+        }
+    marker = {"color": _colour(series), "symbol": MARKS[_look(series) % len(MARKS)], "size": 9}
+    return go.Scatter(**common, mode="markers", marker=marker, **errors)
+
+
+def _band(series: Series) -> list[Any]:
+    if series.low is None or series.high is None:
+        return []
+    return [
+        go.Scatter(
+            x=[*series.x, *reversed(series.x)],
+            y=[*series.high, *reversed(series.low)],
+            fill="toself",
+            fillcolor=_colour(series),
+            opacity=0.22,
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=series.name or None,
+        )
+    ]
+
+
+def _line(series: Series, common: dict[str, Any]) -> Any:
+    dash = "dot" if series.look is None else DASHES[series.look % len(DASHES)]
+    is_thin = series.is_thin
+    return go.Scatter(
+        **common,
+        mode="lines" if is_thin or series.kind == "steps" or len(series.x) > 30 else "lines+markers",
+        line={
+            "color": _colour(series),
+            "dash": "solid" if is_thin and series.look is not None else dash,
+            "width": 1 if is_thin else 2.2,
+            "shape": "hv" if series.kind == "steps" else "linear",
+        },
+        opacity=0.65 if is_thin else 1,
+        marker={"symbol": MARKS[_look(series) % len(MARKS)], "size": 6, "color": _colour(series)},
+        connectgaps=False,
+    )
 
 
 def _cells(series: Series, chart: Chart, common: dict[str, Any]) -> Any:

@@ -18,10 +18,22 @@ import numpy as np
 
 from ...artifacts.paths import results_root
 from ...artifacts.subsets import REASONS
-from . import figures
 from .charts import Chart, number
 from .clusters import ClusterTable, cluster_table
 from .facts import Fact, Missing, PageFacts, SubsetFacts
+from .figures.before_and_after import before_and_after, source_mix
+from .figures.budgets import score_against_budget
+from .figures.comparison import all_values, cost_chart, difference_chart, value_charts
+from .figures.loss_map import map_cells, map_chart
+from .figures.trainings import training_curves
+from .figures.trajectories import (
+    commonest_source,
+    members_chart,
+    one_cluster_and_many,
+    panel_chart,
+    row_chart,
+)
+from .figures.trust import stability_chart
 from .held_rows import HeldRows, RowArrays, hold_rows
 from .histograms import LossMap, loss_map
 from .labels import harmless
@@ -78,7 +90,7 @@ def render_page(facts: PageFacts, pool: "Rows | None") -> Page:
     """The page of what was gathered.
 
     Args:
-        facts: from `gather`.
+        facts: from `gathering`.
         pool: the texts, None without.
     """
     drawn = _Drawn(
@@ -178,17 +190,17 @@ def _charts(facts: PageFacts, drawn: _Drawn) -> dict[str, list[Chart]]:
     }  # fmt: skip
     losses = facts.losses
     if losses is not None and facts.clustered is not None and drawn.clusters is not None:
-        charts["trajectories"] += figures.one_cluster_and_many(facts.clustered, drawn.clusters, losses)
-    charts["trajectories"].append(figures.commonest_source(facts.subsets))
-    charts["trajectories"].append(figures.score_against_budget(facts.comparisons))
+        charts["trajectories"] += one_cluster_and_many(facts.clustered, drawn.clusters, losses)
+    charts["trajectories"].append(commonest_source(facts.subsets))
+    charts["trajectories"].append(score_against_budget(facts.comparisons))
     if drawn.loss_map is not None:
-        charts["map"].append(figures.map_chart(drawn.loss_map, facts.subsets))
-    charts["before"].append(figures.source_mix(facts.subsets))
+        charts["map"].append(map_chart(drawn.loss_map, facts.subsets))
+    charts["before"].append(source_mix(facts.subsets))
     if losses is not None:
-        charts["before"] += figures.before_and_after(losses, facts.subsets)
+        charts["before"] += before_and_after(losses, facts.subsets)
     if facts.clustered is not None:
-        charts["trust"].append(figures.stability_chart(facts.clustered))
-    charts["comparison"].append(figures.training_curves(facts.curves))
+        charts["trust"].append(stability_chart(facts.clustered))
+    charts["comparison"].append(training_curves(facts.curves))
     return {section: [chart for chart in some if chart is not None] for section, some in charts.items()}
 
 
@@ -197,23 +209,23 @@ def _patterns(facts: PageFacts, drawn: _Drawn) -> list[Chart]:
     if facts.losses is None:
         return []
     table = drawn.clusters if drawn.clusters is not None and drawn.clusters.has_losses else None
-    patterns = [figures.row_chart(facts.losses, table)]
+    patterns = [row_chart(facts.losses, table)]
     if table is not None:
-        patterns += [figures.panel_chart(table, facts.losses), figures.members_chart(table, facts.losses)]
+        patterns += [panel_chart(table, facts.losses), members_chart(table, facts.losses)]
     return patterns
 
 
 def _comparison_groups(facts: PageFacts) -> list[dict[str, Any]]:
     groups = []
     for each in facts.comparisons:
-        charts = [figures.difference_chart(each), *figures.value_charts(each), figures.cost_chart(each)]
+        charts = [difference_chart(each), *value_charts(each), cost_chart(each)]
         comparison = each.comparison
         groups.append(
             {
                 "budget": each.budget or comparison.name,
                 "remarks": [*(f"Not alike: {line}." for line in comparison.unlike), *comparison.remarks],
                 "charts": [chart for chart in charts if chart is not None],
-                "every": figures.all_values(each),
+                "every": all_values(each),
                 "cost_remarks": comparison.cost_remarks,
             }
         )
@@ -282,7 +294,7 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
             for entries in of_clusters
         ],
         "lossRange": loss_range,
-        "cells": [] if drawn.loss_map is None else figures.map_cells(drawn.loss_map),
+        "cells": [] if drawn.loss_map is None else map_cells(drawn.loss_map),
         "reasons": list(REASONS),
         "contamination": {
             str(row): harmless(words)

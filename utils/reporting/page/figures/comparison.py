@@ -1,0 +1,197 @@
+"""The figures of a comparison: values, differences and costs of its arms, and the table of all measures"""
+
+from collections.abc import Sequence
+
+from ....artifacts.comparisons import ArmValue, Comparison, Difference
+from ..charts import Chart, Series, interval_text, number
+from ..facts import ComparisonFacts
+from ..tiles import measure_name
+
+_IN_THE_TABLE_ALONE = ("loss", "accuracy_average", "accuracy_strict_average")  # beside what says more
+
+
+def value_charts(facts: ComparisonFacts) -> list[Chart]:
+    """A dot plot of each measure: every arm with its intervals."""
+    comparison = facts.comparison
+    by_measure: dict[tuple[str, str], list[ArmValue]] = {}
+    for value in comparison.arm_values:
+        by_measure.setdefault((value.question_set, value.measure), []).append(value)
+    charts = []
+    for (question_set, measure), values in by_measure.items():
+        if measure in _IN_THE_TABLE_ALONE and not _is_metric(comparison, question_set, measure):
+            continue
+        names = [comparison.arm(value.arm).title for value in values]
+        series = _with_intervals(values, names, comparison.confidence)
+        if not series:
+            series = [Series("one run", [value.mean for value in values], names, "points", look=0)]
+        title = measure_name([question_set], measure)
+        table = [
+            [name, number(value.mean), interval_text(value.over_runs), interval_text(value.over_questions)]
+            for name, value in zip(names, values, strict=True)
+        ]
+        budget = f"_{facts.budget}" if facts.budget else ""
+        charts.append(
+            Chart(
+                f"values_{question_set}_{measure}{budget}",
+                title[0].upper() + title[1:],
+                "Mean over the runs of each arm.",
+                measure.replace("_", " "),
+                "",
+                series,
+                names_on_y=True,
+                heading=["arm", "mean", "over runs", "over questions"],
+                table=table,
+                height=120 + 40 * len(values),
+            )
+        )
+    return charts
+
+
+def difference_chart(facts: ComparisonFacts) -> Chart | None:
+    """The first arm minus each other one, with intervals, beside a line at 0."""
+    comparison = facts.comparison
+    if not comparison.differences:
+        return None
+    names = [
+        f"{comparison.arms[0].letter} − {each.arm}: {measure_name(each.question_sets, each.measure)}"
+        for each in comparison.differences
+    ]
+    series = _with_intervals(comparison.differences, names, comparison.confidence)
+    bare = [
+        place
+        for place, each in enumerate(comparison.differences)
+        if each.over_runs is None and each.over_questions is None
+    ]
+    if bare:
+        means = [comparison.differences[place].mean for place in bare]
+        series.append(
+            Series("one run: not tested", means, [names[place] for place in bare], "points", look=None)
+        )
+    table = [
+        [
+            name,
+            f"{each.mean:+.4f}",
+            each.verdict,
+            interval_text(each.over_runs),
+            interval_text(each.over_questions),
+        ]
+        for name, each in zip(names, comparison.differences, strict=True)
+    ]
+    budget = f"_{facts.budget}" if facts.budget else ""
+    return Chart(
+        f"differences{budget}",
+        f"{comparison.arms[0].title} minus each other arm",
+        "A difference is called shown if no interval that is there holds 0.",
+        "difference",
+        "",
+        series,
+        names_on_y=True,
+        heading=["difference", "mean", "verdict", "over runs", "over questions"],
+        table=table,
+        height=120 + 42 * len(names),
+    )
+
+
+def _with_intervals(
+    values: Sequence[ArmValue | Difference], names: Sequence[str], confidence: float
+) -> list[Series]:
+    """The values that have an interval, one series for each kind of interval."""
+    series = []
+    kinds = {"over runs (other seeds)": "over_runs", "over questions": "over_questions"}
+    for look, (words, attribute) in enumerate(kinds.items()):
+        some = [place for place, value in enumerate(values) if getattr(value, attribute) is not None]
+        if some:
+            intervals = [getattr(values[place], attribute) for place in some]
+            series.append(
+                Series(
+                    f"{confidence:.0%} interval {words}",
+                    [values[place].mean for place in some],
+                    [names[place] for place in some],
+                    "points",
+                    [low for low, _ in intervals],
+                    [high for _, high in intervals],
+                    look,
+                )
+            )
+    return series
+
+
+def cost_chart(facts: ComparisonFacts) -> Chart | None:
+    """What each arm cost, stage by stage, beside training on everything."""
+    comparison = facts.comparison
+    unit = next(
+        (
+            unit
+            for unit in ("operations", "device_seconds")
+            if any(getattr(cost.total, unit) is not None for cost in comparison.costs)
+        ),
+        None,
+    )
+    if unit is None:
+        return None
+    words = {"operations": "floating-point operations", "device_seconds": "device-seconds"}[unit]
+    names: list[str] = []
+    rows: list[dict[str, float]] = []
+    for cost in comparison.costs:
+        names.append(comparison.arm(cost.arm).title)
+        rows.append(
+            {
+                stage: value
+                for stage, each in cost.stages.items()
+                if (value := getattr(each, unit)) is not None
+            }
+        )
+    # Where an arm trained on everything its cost stands there; else what it would be, once for all alike.
+    reckoned: dict[float, list[str]] = {}
+    if all(arm.method != "whole pool" for arm in comparison.arms):
+        for cost in comparison.costs:
+            everything = None if cost.everything is None else getattr(cost.everything, unit)
+            if everything is not None:
+                reckoned.setdefault(everything, []).append(cost.arm)
+    for everything, letters in reckoned.items():
+        names.append(f"{', '.join(letters)} on everything, reckoned")
+        rows.append({"target": everything})
+    stages = list(dict.fromkeys(stage for row in rows for stage in row))
+    series = [
+        Series(stage, [row.get(stage, 0.0) for row in rows], names, "bars", look=look)
+        for look, stage in enumerate(stages)
+    ]
+    budget = f"_{facts.budget}" if facts.budget else ""
+    return Chart(
+        f"costs{budget}",
+        "What each arm cost",
+        f"In {words}, stage by stage, means over the runs.",
+        words,
+        "",
+        series,
+        names_on_y=True,
+        heading=["arm", *stages, "in all"],
+        table=[
+            [name, *(number(row.get(stage)) for stage in stages), number(sum(row.values()))]
+            for name, row in zip(names, rows, strict=True)
+        ],
+        height=130 + 32 * len(names),
+        is_stacked=True,
+    )
+
+
+def all_values(facts: ComparisonFacts) -> Chart:
+    """A table: every measure of each arm."""
+    comparison = facts.comparison
+    by_measure: dict[tuple[str, str], dict[str, ArmValue]] = {}
+    for value in comparison.arm_values:
+        by_measure.setdefault((value.question_set, value.measure), {})[value.arm] = value
+    table = []
+    for (question_set, measure), of_arms in by_measure.items():
+        cells = [of_arms.get(arm.letter) for arm in comparison.arms]
+        means = ["" if value is None else number(value.mean) for value in cells]
+        table.append([measure_name([question_set], measure), *means])
+    heading = ["mean over the runs", *(arm.title for arm in comparison.arms)]
+    return Chart("all_values", "All measures", "", "", "", [], heading=heading, table=table)
+
+
+def _is_metric(comparison: Comparison, question_set: str, name: str) -> bool:
+    return any(
+        measure.is_metric and (measure.question_set, measure.name) == (question_set, name)
+        for measure in comparison.measures
+    )

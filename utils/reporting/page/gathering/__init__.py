@@ -1,0 +1,1 @@
+"""Read what a page shows from the artifacts of runs"""

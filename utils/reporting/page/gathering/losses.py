@@ -1,0 +1,64 @@
+"""The loss trajectories that a page shows: whose they are, and their values"""
+
+import contextlib
+from collections.abc import Sequence
+
+from ....artifacts.paths import RunPaths, manifest_in, run_named
+from ....artifacts.subsets import SubsetManifest
+from ....artifacts.trajectories.read import read_num_response_tokens, read_trajectories
+from .. import commands
+from ..facts import LossFacts
+from .notes import Notes
+from .subjects import Subject
+
+
+def read_losses(
+    subjects: Sequence[Subject], manifest: SubsetManifest | None, notes: Notes
+) -> LossFacts | None:
+    """Those that the subset was chosen by; None, and a note, where they are not there or are damaged."""
+    origin, steps = _origin_of_losses(subjects, manifest)
+    if origin is None:
+        notes.miss("losses", "No loss trajectories: nothing names a proxy model.", "")
+        return None
+    num_examples = None if manifest is None else manifest.num_examples
+    try:
+        trajectories = read_trajectories(origin, steps, num_examples)
+    except (FileNotFoundError, ValueError) as error:
+        notes.miss("losses", f"{error}.", commands.TRAJECTORIES.format(_config_of(origin)))
+        return None
+    tokens_N = None
+    with contextlib.suppress(FileNotFoundError):  # losses made elsewhere need not say
+        tokens_N = read_num_response_tokens(trajectories)
+    file = manifest_in(trajectories.origin) if trajectories.manifest else trajectories.origin
+    if len(trajectories.columns) == 1:
+        notes.say(
+            "losses",
+            "There is one checkpoint, so a trajectory is a point: no slope, no fall of the loss.",
+        )
+    return LossFacts(
+        run=origin,
+        file=file,
+        checkpoints=trajectories.checkpoint_names,
+        columns=trajectories.columns,
+        tokens_N=tokens_N,
+        is_of_a_run=trajectories.manifest is not None,
+    )
+
+
+def _origin_of_losses(
+    subjects: Sequence[Subject], manifest: SubsetManifest | None
+) -> tuple[str | None, list[int] | None]:
+    if manifest is not None and manifest.trajectories_from is not None:
+        return manifest.trajectories_from, manifest.steps
+    for subject in subjects:
+        subset = subject.config.subset
+        if subset is not None and subset.trajectories_from is not None:
+            return subset.trajectories_from, subset.steps
+        if subset is None and RunPaths(subject.config.run_name).trajectories_manifest.is_file():
+            return subject.config.run_name, None
+    return None, None
+
+
+def _config_of(run: str) -> str:
+    path = RunPaths(run_named(run)).config
+    return str(path) if path.is_file() else "<the proxy's YAML>"

@@ -1,0 +1,164 @@
+"""The subsets of a page: which rows were chosen, from which clusters, and how far these can be trusted"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....artifacts.files import read_json
+from ....artifacts.paths import RunPaths, manifest_in, named_subset
+from ....artifacts.subsets import (
+    CONTAMINATION,
+    Subset,
+    SubsetManifest,
+    how_to_make_subset,
+    read_clusters,
+    read_composition,
+    read_reasons,
+    read_subset,
+    stability_path,
+)
+from .. import commands
+from ..facts import MOST_SUBSETS, SubsetFacts
+from .notes import Notes
+from .subjects import Subject
+
+
+def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[SubsetFacts, Subset]]:
+    """Those of the runs, at most `MOST_SUBSETS`.
+
+    Raises: ValueError for subsets of different pools, and for damaged ones.
+    """
+    found: dict[Path, Subject] = {}
+    for subject in subjects:
+        config = subject.config
+        if config.subset is None:
+            continue
+        paths = RunPaths(config.run_name)
+        if config.subset.same_as is not None:
+            folders = [named_subset(config.subset.same_as)]
+        else:
+            several = sorted(paths.root.glob(f"{paths.subset.name}-*"))
+            folders = [folder for folder in (paths.subset, *several) if manifest_in(folder).is_file()]
+        if not folders or not manifest_in(folders[0]).is_file():
+            notes.miss(
+                "subset",
+                f"Run {config.run_name} has no subset yet: {how_to_make_subset(config.run_name)}.",
+                commands.SELECT.format(subject.words),
+            )
+            continue
+        found |= {folder: subject for folder in folders if folder not in found}
+    if not found and not notes.missing.get("subset"):
+        notes.miss(
+            "subset",
+            "No subset was chosen: the configuration has no `subset` section, "
+            "so the whole pool is trained on.",
+            commands.SELECT.format("<the YAML of a target>"),
+        )
+    if len(found) > MOST_SUBSETS:
+        notes.say("subset", f"{len(found)} subsets are on disk. The first {MOST_SUBSETS} of them are shown.")
+        found = dict(list(found.items())[:MOST_SUBSETS])
+    read = [(subject, folder, read_subset(folder)) for folder, subject in found.items()]
+    for subject, folder, subset in read[1:]:
+        first = read[0][2].manifest
+        if subset.manifest.pool != first.pool:
+            raise ValueError(
+                f"{folder} was chosen from another pool than {read[0][1]}: found fingerprint "
+                f"{subset.manifest.pool[:12]}, expected {first.pool[:12]}: a page is about one pool, "
+                f"so make one for each, without {subject.config_file} here"
+            )
+    names = _names([(subset.manifest, folder) for _, folder, subset in read])
+    return [
+        (_subset_facts(name, subject, folder, subset), subset)
+        for name, (subject, folder, subset) in zip(names, read, strict=True)
+    ]
+
+
+def _names(read: Sequence[tuple[SubsetManifest, Path]]) -> list[str]:
+    """The fewest words that tell the subsets apart: the method, its size, its seed, its folder."""
+    ways: list[Callable[[SubsetManifest, Path], str]] = [
+        lambda manifest, _: manifest.method,
+        lambda manifest, _: f"{manifest.method} {manifest.budget:,}",
+        lambda manifest, _: f"{manifest.method} {manifest.budget:,}, seed {manifest.seed}",
+    ]
+    for way in ways:
+        names = [way(manifest, folder) for manifest, folder in read]
+        if len(set(names)) == len(names):
+            return names
+    return [
+        folder.parent.name if folder.name == "subset" else str(Path(*folder.parts[-2:])) for _, folder in read
+    ]
+
+
+def _subset_facts(name: str, subject: Subject, folder: Path, subset: Subset) -> SubsetFacts:
+    manifest = subset.manifest
+    clusters_N = read_clusters(folder, manifest)
+    stability = stability_path(folder)
+    contamination = folder / CONTAMINATION
+    clusters_of = ""
+    if bool(np.any(clusters_N >= 0)):
+        clusters_of = str(manifest.inputs.get("features", "trajectories"))
+    hits = json.loads(contamination.read_text(encoding="utf-8")) if contamination.is_file() else []
+    return SubsetFacts(
+        name=name,
+        run=subject.config.run_name,
+        folder=folder,
+        method=manifest.method,
+        seed=manifest.seed,
+        per_source=manifest.per_source,
+        indices=subset.indices,
+        composition=read_composition(folder, manifest),
+        clusters_N=clusters_N,
+        reasons_N=read_reasons(folder, manifest),
+        clusters_of=clusters_of,
+        stability=read_json(stability) if stability.is_file() else None,
+        contamination={hit["row"]: hit["words"] for hit in hits},
+    )
+
+
+def note_trust(subjects: Sequence[Subject], subsets: Sequence[SubsetFacts], notes: Notes) -> None:
+    """Say what was not measured of the clusters that the page shows."""
+    main = next((subset for subset in subsets if subset.has_clusters), None)
+    subject = subjects[0] if subjects else None
+    if main is None:
+        if subsets:
+            notes.miss(
+                "clusters",
+                f"The rows were chosen by {subsets[0].method}, which makes no clusters.",
+                f"{commands.SELECT.format(subject.words if subject else '...')} "
+                f"subset.method=s2l run_name={subsets[0].run}_s2l",
+            )
+        return
+    words = next((each.words for each in subjects if each.config.run_name == main.run), "<its YAML>")
+    if main.stability is None and main.clusters_of != "embeddings":
+        notes.miss(
+            "trust",
+            f"How far the clusters of {main.name} can be trusted was not measured.",
+            commands.STABILITY.format(words),
+        )
+    elif main.stability is not None and "target_losses" not in main.stability:
+        notes.miss(
+            "target",
+            f"Whether the target of {main.run} would give the same clusters is not known: "
+            "its own losses have not been measured.",
+            f"{commands.TRAJECTORIES.format(words)}\n{commands.STABILITY.format(words)}",
+        )
+
+
+def read_inspection(subjects: Sequence[Subject], notes: Notes) -> tuple[dict[str, Any], Path] | None:
+    """inspection.json of the first run that has one, and where it lies."""
+    for subject in subjects:
+        path = RunPaths(subject.config.run_name).inspection
+        if path.is_file():
+            return read_json(path), path
+    choosers = [each for each in subjects if each.config.subset is not None]
+    choosers.sort(key=lambda each: each.config.subset_section.method != "s2l")
+    for chooser in choosers[:1]:
+        notes.miss(
+            "inspection",
+            "Which rows were never learnt, forgotten or known was not asked.",
+            commands.INSPECT.format(chooser.words),
+        )
+    return None
