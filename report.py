@@ -12,6 +12,7 @@ the figures as files, too. The page replaces an earlier one.
 """
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import utils.process.environment  # noqa: F401 (first, for its message)
@@ -70,8 +71,10 @@ def _request(arguments: "argparse.Namespace") -> "PageRequest":
     if arguments.experiment is not None:
         found = find_experiment(arguments.experiment)
         return PageRequest(found.subjects, found, _open_pool([each.config for each in found.subjects]))
-    files = [word for word in arguments.config_file if "=" not in word]
-    overrides = [word for word in arguments.config_file if "=" in word]
+    overrides = [word for word in arguments.config_file if "=" in word and not Path(word).is_file()]
+    files = [word for word in arguments.config_file if word not in overrides]
+    if not files:
+        raise ValueError(f"found no YAML beside {overrides[0]}, expected --config_file YAML {overrides[0]}")
     subjects = [Subject(load_config(file, overrides)[0], file, tuple(overrides)) for file in files]
     return PageRequest(subjects, None, _open_pool([each.config for each in subjects]))
 

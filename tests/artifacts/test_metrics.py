@@ -17,3 +17,10 @@ def test_a_damaged_line_is_named(tmp_path):
     path.write_text('{"step": 1, "loss": 3.0}\n{"loss": 2.0}\n')
     with pytest.raises(ValueError, match="metrics.jsonl, line 2: found no step"):
         read_losses_of_steps(path)
+
+
+def test_a_line_that_is_not_json_is_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "lo\n')
+    with pytest.raises(ValueError, match="metrics.jsonl, line 2: not JSON"):
+        read_losses_of_steps(path)

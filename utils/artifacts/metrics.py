@@ -14,7 +14,10 @@ def read_losses_of_steps(path: Path) -> tuple[list[int], list[float]]:
     lines = read_text(path).split("\n")
     losses: dict[int, float] = {}
     for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is half written
-        values = parse_json(line)
+        try:
+            values = parse_json(line)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}: train it again") from None
         step, loss = (values.get("step"), values.get("loss")) if isinstance(values, dict) else (None, None)
         if not isinstance(step, int):
             raise ValueError(

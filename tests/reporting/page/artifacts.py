@@ -1,6 +1,8 @@
 """Artifacts of runs that no model was trained for: a curve, a comparison, an experiment."""
 
 import json
+import shlex
+from dataclasses import replace
 
 from utils.artifacts.comparisons import (
     ArmCost,
@@ -17,6 +19,8 @@ from utils.artifacts.comparisons import (
 from utils.artifacts.experiments import ExperimentManifest, ExperimentMember, write_experiment
 from utils.artifacts.manifests import Provenance
 from utils.artifacts.paths import RunPaths
+
+_EXPERIMENT = "python3 run_experiment.py --config_file experiment.yml 'seeds=[0]'"
 
 
 def curve(run: str, num_steps: int = 30) -> None:
@@ -90,6 +94,6 @@ def experiment(name: str, runs: list[str], comparisons: list[str]) -> None:
             members=[ExperimentMember(run, "s2l", 10 * (place + 1), 0) for place, run in enumerate(runs)],
             comparisons=comparisons,
             config_file="experiment.yml",
-            provenance=Provenance.now(),
+            provenance=replace(Provenance.now(), command=shlex.split(_EXPERIMENT)),
         )
     )

@@ -18,6 +18,7 @@ from tests.reporting.page import browser as browsers
 from tests.reporting.page.artifacts import compared, curve
 
 HOSTILE = '</script><img src=x onerror="window.hit=1"><svg onload=window.hit=1>{{7*7}} {% raw %} $x$ <b>&amp;'
+DOTTED = "İSTANBUL"  # lower case takes more characters
 OVERRIDE = "abc\u202egnp.exe\x00\x01 \x1b[31m"
 SOURCE = "<a href='javascript:window.hit=1'>$\\alpha$</a><br>\"'><img src=x onerror=window.hit=1>"
 
@@ -48,6 +49,7 @@ def losses_of(num_rows: int, num_checkpoints: int, seed: int = 0) -> np.ndarray:
 def write_config(folder: Path, name: str, pool: Path, losses: Path, **subset: Any) -> Path:
     values = {
         "run_name": name,
+        "model": {"name_or_path": "owner/model"},
         "data": {"path": str(pool)},
         "subset": {"trajectories_from": str(losses), **subset},
     }
@@ -65,6 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     rows = pool_rows(300)
     rows[7] |= {"instruction": HOSTILE, "output": HOSTILE}
     rows[8] |= {"instruction": OVERRIDE, "output": OVERRIDE}
+    rows[9] |= {"instruction": DOTTED}
     for row in range(20, 50):
         rows[row]["source"] = SOURCE
     rows[60]["output"] = rows[59]["output"]

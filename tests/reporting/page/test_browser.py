@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from tests.conftest import PROJECT
 from tests.reporting.page.browser import Browser
-from tests.reporting.page.conftest import HOSTILE, SOURCE, Site
+from tests.reporting.page.conftest import DOTTED, HOSTILE, SOURCE, Site
 from utils.artifacts.files import read_json
 
 AXE = PROJECT / ".axe/node_modules/axe-core/axe.min.js"
@@ -84,6 +85,22 @@ def test_a_cell_of_the_map_filters_the_table(opened):
     assert count_of(opened) == 300
 
 
+@pytest.mark.parametrize("width", [400, 1600])
+def test_cells_of_the_map_do_not_cover_each_other(browser, elsewhere, width):
+    browser.look(width)
+    browser.open(elsewhere)
+    boxes = browser.run(
+        "return Array.from(document.querySelectorAll('[data-figure=map] .points path'), (each) => {"
+        "const box = each.getBoundingClientRect(); return [box.left, box.top, box.right, box.bottom]; })"
+    )
+    assert len(boxes) > 50
+    for place, (left, top, right, bottom) in enumerate(boxes):
+        for other in boxes[:place]:
+            across = min(right, other[2]) - max(left, other[0])
+            down = min(bottom, other[3]) - max(top, other[1])
+            assert min(across, down) < 1, "pixels"
+
+
 def test_a_cell_is_reached_without_a_mouse(opened):
     opened.run("document.querySelector('#figure-map details').open = true")
     opened.run("document.querySelector('#figure-map table a').focus()")
@@ -110,6 +127,8 @@ def test_search_finds_a_row_by_a_word_and_by_its_number(opened, site: Site):
         if word.lower() in f"{values['instruction']}\n{values['output']}".lower()
     ]  # fmt: skip
     assert count_of(opened) >= len(expected) > 0
+    opened.go(f"q={quote(DOTTED)}")
+    assert opened.texts("#rows-body .row a") == ["9"]
     opened.go("q=no+such+words+anywhere")
     assert count_of(opened) == 0
 
@@ -125,6 +144,41 @@ def test_back_and_forward_work(opened):
     opened.wait("return document.getElementById('row-count').textContent.startsWith('300 of')")
     opened.driver.forward()
     opened.wait("return document.getElementById('row-count').textContent.startsWith('1 of')")
+
+
+def test_closing_a_row_keeps_what_was_searched_for(opened):
+    opened.go("q=pebbles")
+    found = count_of(opened)
+    opened.click("#rows-body a")
+    opened.wait("return location.hash.includes('row=')")
+    opened.click("#row .close")
+    opened.wait("return location.hash === '#q=pebbles'")
+    assert opened.run("return document.getElementById('row').hidden") and count_of(opened) == found < 300
+
+
+def test_closing_a_cluster_leads_back_to_the_trajectories(opened):
+    opened.click(".panel")
+    opened.wait("return !document.getElementById('cluster').hidden")
+    opened.click("#cluster .close")
+    opened.wait("return location.hash === '#trajectories'")
+    assert opened.run("return document.getElementById('cluster').hidden") and count_of(opened) == 300
+
+
+def test_all_rows_of_a_cluster_are_one_click_away(opened):
+    opened.click(".panel")
+    opened.wait("return !document.getElementById('cluster').hidden")
+    opened.click("#cluster-rows")
+    opened.wait("return Math.abs(document.getElementById('rows').getBoundingClientRect().top) < 200")
+
+
+@pytest.mark.parametrize("number", ["300", "abc", ""])
+def test_of_a_row_that_is_not_here_nothing_else_is_said(opened, number):
+    opened.go("row=7")
+    opened.go(f"row={number}")
+    assert opened.text("#row-title").strip() == f"Row {number}".strip()
+    assert "This page does not hold the row." in opened.text("#row-facts")
+    for part in ("#row-plot", "#row-losses", "#row-prompt", "#row-explain"):
+        assert opened.run("return document.querySelector(arguments[0]).getClientRects().length", part) == 0
 
 
 def test_a_row_says_whether_it_is_in_and_why(opened, site: Site):
@@ -189,6 +243,41 @@ def test_everybody_can_read_it(browser, elsewhere, width):
         )
         faults = [each for each in json.loads(found) if each[1] in ("serious", "critical")]
         assert faults == [], scheme
+
+
+def test_in_the_dark_a_legend_has_the_colours_of_its_figure(browser, elsewhere):
+    filter_of = (
+        "let part = document.querySelector(arguments[0]); const found = [];"
+        "for (; part.tagName !== 'DIV'; part = part.parentNode) found.push(getComputedStyle(part).filter);"
+        "return found.filter((each) => each !== 'none')"
+    )
+    browser.look(1600, "dark")
+    browser.open(elsewhere)
+    figures = "[data-figure=source_mix]", "[data-figure=last_loss]"
+    for figure, mark in zip(figures, ("point", "js-line"), strict=True):
+        parts = (f"{figure} .cartesianlayer .{mark}", f"{figure} .legend .layers")
+        assert [browser.run(filter_of, part) for part in parts] == [["brightness(1.5)"]] * 2
+
+
+def test_two_intervals_of_one_arm_do_not_hide_each_other(opened):
+    heights = opened.run(
+        "return Array.from(document.querySelectorAll('[data-figure=values_heldout_accuracy] .errorbar path'),"
+        "(each) => Math.round(each.getBoundingClientRect().y))"
+    )
+    assert len(heights) == 4 and len(set(heights)) == 4
+
+
+def test_on_paper_no_figure_of_a_cluster_is_cut_off(opened):
+    opened.run("dispatchEvent(new Event('beforeprint'))")
+    opened.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    opened.run("document.querySelector('main').style.width = '640px'")
+    beyond = opened.run(
+        "return Array.from(document.querySelectorAll('.panel'), (each) => each.querySelector('.main-svg')"
+        ".getBoundingClientRect().right - each.getBoundingClientRect().right)"
+    )
+    opened.run("document.querySelector('main').style.width = ''")
+    opened.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert max(beyond) < 1, "pixels"
 
 
 def test_the_page_prints(opened):

@@ -6,9 +6,11 @@ Legend: N rows of the pool, n rows of a page, T checkpoints, K clusters.
 import base64
 import json
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,16 +19,19 @@ from tests.reporting.page.conftest import SOURCE, Site, losses_of
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.data.settings import read_pool
+from utils.reporting.page.charts import GREY, LOSS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
+from utils.reporting.page.figures.loss_map import map_chart
 from utils.reporting.page.formats import FIGURE_FORMATS
 from utils.reporting.page.gathering.page_facts import gather_runs
 from utils.reporting.page.gathering.subjects import OpenedPool, Subject
 from utils.reporting.page.held_rows import RowArrays, sample_rows
-from utils.reporting.page.histograms import histogram, loss_map
-from utils.reporting.page.labels import for_plotly, harmless, short
+from utils.reporting.page.histograms import LossMap, histogram, loss_map
+from utils.reporting.page.labels import for_plotly, harmless, lines_of, short
 from utils.reporting.page.packing import json_in_html, pack_array
+from utils.reporting.page.plotly_figures import plotly_figure
 from utils.reporting.page.render import Page, render_page
 
 
@@ -135,6 +140,21 @@ def test_rows_that_could_not_be_chosen_are_counted_by_reason(facts):
     assert not first.reasons_N[first.indices].any()
 
 
+def test_reasons_are_those_of_the_subset_that_is_explained(site):
+    """Beside a subset without clusters, and after it."""
+    subjects = []
+    for name in ("control", "chosen"):
+        config, _ = load_config(site.config(name))
+        subjects.append(Subject(config, str(site.config(name))))
+    facts = gather_runs(subjects, OpenedPool(read_pool(subjects[0].config)))
+    scripts = Elements(render_page(facts, read_pool(subjects[0].config)).html).scripts
+    data = json.loads(scripts["page-data"])
+    assert (data["explained"], data["explainedBit"], data["method"]) == ("s2l", 2, "s2l")
+    reasons = np.frombuffer(zlib.decompress(base64.b64decode(scripts["rows-reason"])), np.uint8)
+    np.testing.assert_array_equal(reasons, facts.subsets[1].reasons_N)
+    assert REASONS.index("repeated response") in reasons
+
+
 def test_the_rows_of_the_page_are_those_of_the_pool(page, site, facts):
     scripts = Elements(page.html).scripts
     text = zlib.decompress(base64.b64decode(scripts["rows-text"])).decode()
@@ -198,3 +218,104 @@ def test_each_figure_is_written_as_a_file(page, tmp_path):
 def test_one_slope_where_there_is_one_checkpoint():
     losses = LossFacts("x", Path("x"), ["1"], [losses_of(10, 1)[:, 0]], None, is_of_a_run=False)
     assert loss_map(losses, []).rows_XY.shape[1] == 1
+
+
+def test_names_that_look_alike_are_told_apart_on_an_axis():
+    """A bar of one would stand on the bar of the other."""
+    names = ["", "(no source)", *(f"{'long ' * 20}{middle}{' long' * 20}" for middle in ("one", "two"))]
+    bars = Series("pool", [0.4, 0.3, 0.2, 0.1], names, "bars")
+    chart = Chart("mix", "", "", "", "", [bars], names_on_y=True)
+    assert len(set(map(tuple, chart.axis_names.values()))) == 4
+    assert len(set(plotly_figure(chart)["data"][0]["y"])) == 4
+    assert chart.axis_names[""] == ["(no source)"] and chart.axis_names["(no source)"] == ["(no source) (2)"]
+
+
+def test_labels_of_wide_characters_are_broken_earlier():
+    assert max(map(len, lines_of("名前" * 30))) == max(map(len, lines_of("ab" * 30))) // 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (4, 300, [5, 10, 20, 50, 100, 200]),
+        (210, 480, [250, 300, 350, 400, 450]),
+        (299.5, 300.5, [300]),
+        (1233.5, 1237.5, [1234, 1235, 1236, 1237]),
+    ],
+)
+def test_a_logarithmic_axis_has_marks_wherever_it_lies(low, high, expected):
+    assert log_ticks(low, high) == expected
+
+
+def test_a_figure_file_has_plain_numbers_and_its_legend_off_the_axes(page, tmp_path):
+    chart = next(chart for chart in page.charts if chart.key == "response_length")
+    (path,) = write_figure_files([chart], tmp_path, ["svg"])
+    text = path.read_text(encoding="utf-8")
+    assert "mathdefault" not in text and ">tokens of the response</text>" in text
+    (figure,) = ElementTree.fromstring(text).findall(".//*[@id='figure_1']")
+    assert [each.get("id") for each in figure] == ["patch_1", "axes_1", "legend_1"]
+
+
+def test_a_figure_file_of_differences_has_a_line_at_0_and_marks_that_keep_apart(page, tmp_path):
+    chart = next(chart for chart in page.charts if chart.key == "differences_accuracy")
+    path_of = {}
+    for name, each in {"around": chart, "above": replace(chart, x_range=(0.0, 1.0))}.items():
+        (path_of[name],) = write_figure_files([replace(each, key=name)], tmp_path, ["svg"])
+    lines = {name: path.read_text(encoding="utf-8").count(GREY) for name, path in path_of.items()}
+    assert lines == {"around": lines["above"] + 1, "above": lines["above"]}
+    assert path_of["around"].read_text(encoding="utf-8").count('id="xtick_') <= 6
+
+
+def test_characters_that_no_font_has_are_named_once(tmp_path, capsys):
+    bars = Series("pool", [0.4, 0.3], ["\u0870", "\u0870 \u0871"], "bars")
+    charts = [Chart(key, "", "", "", "", [bars], names_on_y=True) for key in ("one", "two")]
+    write_figure_files(charts, tmp_path, ["png"])
+    assert "lacks 2 characters of the names in the figures (\u0870, \u0871)" in capsys.readouterr().err
+
+
+def test_differences_of_one_unit_share_an_axis(page):
+    """A difference of losses would hide those of accuracies, and has another sign where it is good."""
+    charts = {chart.key: chart for chart in page.charts if chart.key.startswith("differences")}
+    names = {key: [name for series in chart.series for name in series.y] for key, chart in charts.items()}
+    assert sorted(names) == ["differences_accuracy", "differences_loss"]
+    assert all("accuracy" in name for name in names["differences_accuracy"])
+    assert all("loss" in name for name in names["differences_loss"])
+    assert charts["differences_loss"].x_title == "difference (nats per response token)"
+    assert {c.x_title for c in page.charts if c.key.startswith("values")} == {"accuracy", LOSS}
+
+
+def test_axes_do_not_mislead(page):
+    """Trajectories of one cluster and of many on one scale, agreement from 0 to 1, shares from 0."""
+    charts = {chart.key: chart for chart in page.charts}
+    one, many = charts["one_cluster"], charts["different_clusters"]
+    values = [value for chart in (one, many) for value in chart.series[0].y if value is not None]
+    assert one.y_range == many.y_range
+    assert one.y_range[0] <= min(values) and max(values) <= one.y_range[1]
+    assert charts["stability"].x_range[0] < 0 and charts["stability"].x_range[1] > 1
+    assert 1 < charts["values_heldout_loss_average"].x_range[0] < 1.07  # the lowest interval begins at 1.07
+    assert charts["differences_accuracy"].x_range[0] < 0 < charts["differences_accuracy"].x_range[1]
+    assert plotly_figure(charts["last_loss"])["layout"]["yaxis"]["rangemode"] == "tozero"
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 300), (5, 40), (1, 2), (7, 100_000)])
+def test_bins_of_lengths_only_grow(low, high):
+    """Narrow bins between wide ones would be dents that are not in the data."""
+    lengths_N = np.arange(low, high + 1).astype(np.float32)
+    bins = histogram(lengths_N, [], is_log=True)
+    widths = np.diff(bins.edges)
+    assert np.all(np.diff(widths) >= 0) and bins.pool.sum() == pytest.approx(1)
+    low_end, high_end = np.quantile(lengths_N, [0.005, 0.995])
+    assert bins.edges[0] <= low_end + 1 and bins.edges[-1] > high_end
+
+
+def test_colours_of_the_map_tell_apart_what_most_rows_are(facts):
+    """A cell of one row that is chosen would leave one colour for all large cells."""
+    rows_XY = np.array([[1000, 900], [1000, 1]])
+    taken_XY = np.array([[0, 45], [100, 1]])
+    edges = np.array([0.0, 1.0, 2.0])
+    loss_map_of = LossMap(edges, edges, rows_XY, [taken_XY], np.zeros(0, np.int32))
+    chart = map_chart(loss_map_of, facts.subsets[:1])
+    assert chart.shade_end == 0.1
+    assert list(chart.shade_ticks.values()) == ["0%", "5%", "10% or more"]
+    assert map_chart(loss_map_of, []).shade_title == ""
+    assert not plotly_figure(map_chart(loss_map_of, []))["data"][0]["marker"]["showscale"]

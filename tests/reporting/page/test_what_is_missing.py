@@ -1,6 +1,7 @@
 """Where something is not there the page says what, and which command makes it."""
 
 import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def test_without_trajectories(made, alone, tmp_path, browser):
     (tmp_path / "losses.npy").unlink()
     page = page_of(alone, "--config_file", tmp_path / "run.yml")
     assert "losses.npy" in page and "python run_distributed_trajectories.py --config_file" in page
+    assert page.count("<dd>The loss trajectories are not there: see below.</dd>") == 2
     assert "Without loss trajectories there is no map." in page and 'data-figure="map"' not in page
     browser.messages()
     browser.open(alone / "run/report.html", "#q=pebbles")
@@ -86,13 +88,59 @@ def test_commands_are_those_of_the_run_that_was_asked_for(made, alone):
     assert f"train.py --config_file {config_file} {' '.join(settings)}" in text
 
 
+def test_without_a_model_no_command_needs_one(made, alone, tmp_path):
+    """A subset for a program of somebody's own."""
+    config = made()
+    config.write_text(config.read_text().replace("model:\n  name_or_path: owner/model\n", ""))
+    assert run_here(select_s2l, "--config_file", config, "--stability") == 0
+    page = page_of(alone, "--config_file", config)
+    assert "Its YAML names no model to train on the subset." in page
+    assert "its own losses have not been measured" in page
+    for script in ("train.py", "run_distributed_trajectories.py", "compare_runs.py"):
+        assert f"python {script}" not in page
+
+
+def test_a_target_is_trained_before_it_scores(made, alone):
+    config = made()
+    assert run_here(select_s2l, "--config_file", config, "--stability") == 0
+    page = page_of(alone, "--config_file", config)
+    again = ("train.py", "run_distributed_trajectories.py", "select_s2l.py")
+    assert "\n".join(f"python {script} --config_file {config}" for script in again) + " --stability" in page
+
+
+def test_the_commands_make_the_other_runs_of_the_comparison_too(made, alone):
+    first = made("run")
+    made("other", method="random")
+    compared("run", "other")
+    page = page_of(alone, "--config_file", first)
+    titles = re.findall(r"<li><p><bdi>(.*?)</bdi>", page)
+    assert titles == ["Choose the rows of run; choose the rows of other", "Compare"]  # by one command here
+    assert "<code>python compare_runs.py run other</code>" in page
+    assert f"They were typed in <bdi>{Path.cwd()}</bdi>," in page
+
+
 def test_with_one_checkpoint(made, alone, browser):
     page = page_of(alone, "--config_file", made(num_checkpoints=1))
+    assert "columns of a file" in page and "step col" not in page
     assert "There is one checkpoint, so a trajectory is a point" in page
     assert 'data-figure="first_loss"' not in page and 'data-figure="last_loss"' in page
     browser.messages()
     browser.open(alone / "run/report.html", "#row=3&cluster=0")
     assert browser.messages() == []
+    for figure in ("[data-figure=one_cluster]", "[data-figure=different_clusters]", "#cluster-plot"):
+        assert browser.run("return document.querySelectorAll(arguments[0]).length", f"{figure} .point") > 1
+
+
+def test_columns_of_a_file_are_no_optimizer_steps(made, alone):
+    page = page_of(alone, "--config_file", made())
+    assert '"ticktext":["col 0","col 1","col 2"]' in page and "optimizer step" not in page
+
+
+def test_one_row_is_no_rows(made, alone, browser):
+    made(num_rows=10, source_of=str, budget=2)
+    page_of(alone, "--config_file", alone.parent / "run.yml")
+    browser.open(alone / "run/report.html", "#cluster=0")
+    assert "1 row, " in browser.text(".panel") and "1 row, " in browser.text("#cluster-title")
 
 
 def test_with_one_source(made, alone):
@@ -113,8 +161,10 @@ def test_with_thousands_of_sources(made, alone, browser):
 def test_before_anything_was_chosen(made, alone):
     config = made(choose=False)
     page = page_of(alone, "--config_file", config)
-    assert "has no subset yet" in page and f"python select_s2l.py --config_file {config}" in page
+    assert "<p>Run run has no subset yet.</p>" in page
+    assert f"python select_s2l.py --config_file {config}" in page
     assert 'data-figure="map"' in page
+    assert "Clusters are made when a subset is chosen." in page
 
 
 def test_with_another_pool_than_was_chosen_from(made, alone, tmp_path):
@@ -137,7 +187,7 @@ def test_of_an_interrupted_experiment(made, alone):
     experiment("exp", ["exp_10", "exp_20", "exp_30"], ["exp_10", "exp_20", "exp_30"])
     page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
     assert "The experiment is not finished: 3 of 3 runs are to do." in page
-    assert "python run_experiment.py --config_file experiment.yml" in page
+    assert "python run_experiment.py --config_file experiment.yml 'seeds=[0]'" in page
     assert page.count('class="word">chosen<') == 2 and page.count('class="word">to do<') == 1
 
 
@@ -154,7 +204,7 @@ def test_of_an_experiment_with_several_budgets(made, alone):
     experiment("exp", runs, ["exp_10", "exp_20"])
     page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
     assert 'data-figure="score_against_budget"' in page
-    assert page.count('data-figure="differences_10"') == page.count('data-figure="costs_20"') == 1
+    assert page.count('data-figure="differences_accuracy_10"') == page.count('data-figure="costs_20"') == 1
     assert "Rows that two subsets share" in page
 
 
@@ -164,6 +214,20 @@ def test_several_subsets_of_one_pool_side_by_side(made, alone):
     page = page_of(alone, "--config_file", first, second)
     assert "<title>run and other: what was selected</title>" in page
     assert "Rows that two subsets share" in page
+
+
+def test_many_subsets_have_a_short_title_and_one_run_is_named_once(made, alone):
+    configs = [made(f"run_{number}", method="random", budget=number) for number in range(5, 10)]
+    page = page_of(alone, "--config_file", *configs, name="run_5")
+    assert "<title>run_5 and 4 others: what was selected</title>" in page
+    page = page_of(alone, "--config_file", configs[0], configs[0], name="run_5")
+    assert "<title>run_5: what was selected</title>" in page
+
+
+def test_the_first_screen_says_of_each_tile_what_is_its_own(made, alone):
+    page = page_of(alone, "--config_file", made())
+    assert ">losses.npy</a>" in page
+    assert "<dd>What it cost is not known: no comparison says it.</dd>" in page
 
 
 def test_figures_as_files(made, alone):
@@ -183,6 +247,7 @@ def test_a_dry_run_writes_nothing(made, alone, capsys):
     [
         (["--experiment", "nothing"], "found no experiment and no comparison 'nothing'"),
         (["--config_file", "nowhere.yml"], "nowhere.yml"),
+        (["--config_file", "seed=1"], "found no YAML beside seed=1"),
     ],
 )
 def test_names_of_nothing_are_refused(alone, capsys, words, message):

@@ -1,10 +1,13 @@
 """A figure as data, before plotly or matplotlib draws it, with the table that says the same"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+
+from .labels import apart, lines_of
 
 Number = float | int | None
 LOSS = "loss (nats per response token)"  # titles of axes
@@ -42,6 +45,11 @@ class Series:
     sizes: Sequence[int] | None = None
     shades: Sequence[float] | None = None
 
+    @property
+    def joins_nothing(self) -> bool:
+        """Whether a line would not be seen, since it has one place: that of a single checkpoint."""
+        return len({place for place in self.x if place is not None}) == 1
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -60,9 +68,12 @@ class Chart:
         table: rows of it, as texts.
         links: of the first cell of each of these rows, empty where they lead nowhere.
         height: pixels, None for the usual.
-        shade_title: of the colours of cells.
+        shade_title: of the colours of cells, empty where these say nothing.
+        shade_end: that has the last colour, as has what lies beyond it.
         is_stacked: whether bars stand one behind the other.
         x_marks: names of places on the x axis, where it is not numbers.
+        x_range: ends of the axis, None where they follow from the data.
+        y_range: likewise.
     """
 
     key: str
@@ -78,8 +89,36 @@ class Chart:
     links: list[str] = field(default_factory=list)
     height: int | None = None
     shade_title: str = ""
+    shade_end: float = 1.0
     is_stacked: bool = False
     x_marks: list[str] = field(default_factory=list)
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+
+    @property
+    def shade_ticks(self) -> dict[float, str]:
+        """The marks beside the colours of cells."""
+        shades = [shade for series in self.series for shade in series.shades or ()]
+        is_fine = self.shade_end < 0.1
+        ticks = {
+            tick: f"{tick:.1%}" if is_fine else f"{tick:.0%}"
+            for tick in (0.0, self.shade_end / 2, self.shade_end)
+        }
+        if max(shades, default=0) > self.shade_end:
+            ticks[self.shade_end] += " or more"
+        return ticks
+
+    @property
+    def log_ticks(self) -> list[int]:
+        """The marks of a logarithmic x axis."""
+        values = [value for series in self.series for value in series.x if value is not None]
+        return log_ticks(min(values), max(values))
+
+    @property
+    def axis_names(self) -> dict[str, list[str]]:
+        """Each name on the y axis -> its label there, in lines."""
+        names = list(dict.fromkeys(name for series in self.series for name in series.y))
+        return dict(zip(names, map(lines_of, apart(names)), strict=True))
 
 
 # Okabe and Ito's colours, which people without full colour vision tell apart, in an order in which
@@ -91,6 +130,23 @@ GREY = "#8a8f98"
 # From few to all: blue to yellow, even in lightness (the middle of cividis, Nunez et al., 2018, PLOS ONE
 # 13:e0199239, whose ends would be lost on a dark and on a white page).
 SHADES = ("#1f386b", "#434e6c", "#666970", "#878479", "#aba074", "#d6bf4f")
+
+
+_MOST_TICKS = 8
+_DIGITS = ((10, 20, 50), range(10, 100, 5), range(10, 100))  # of ticks, tenths: the first that give three
+
+
+def log_ticks(low: float, high: float) -> list[int]:
+    """Whole numbers between two, as round as they can be where three or more are to be had."""
+    whole = range(math.ceil(low), math.floor(high) + 1)
+    for digits in _DIGITS:
+        ticks = [digit * 10**power // 10 for power in range(8) for digit in digits]
+        found = sorted({tick for tick in ticks if tick in whole})
+        if len(found) >= 3:
+            break
+    else:
+        found = list(whole)
+    return found[:: max(1, -(-len(found) // _MOST_TICKS))]
 
 
 def number(value: float | int | None) -> str:
@@ -105,6 +161,12 @@ def number(value: float | int | None) -> str:
 def interval_text(interval: tuple[float, float] | None) -> str:
     """An interval of a table."""
     return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+
+
+def padded(low: float, high: float) -> tuple[float, float]:
+    """Ends of an axis with some room, from 0 where that is not far."""
+    room = 0.06 * (high - low) or 0.5
+    return 0.0 if 0 <= low < high / 3 else low - room, high + room
 
 
 def rounded(values: np.ndarray) -> list[float]:

@@ -14,12 +14,11 @@ INSPECT = "python select_s2l.py --config_file {} --inspect"
 TRAIN = "python train.py --config_file {}"
 EVALUATE = "python evaluate_run.py --config_file {}"
 COMPARE = "python compare_runs.py {} ANOTHER_RUN"
-EXPERIMENT = "python run_experiment.py --config_file {}"
 
 
 def recorded(title: str, provenance: Provenance, file: Path) -> Step:
     """The command of a manifest."""
-    return Step(title, in_a_shell(provenance.command), file, provenance.time)
+    return Step(title, in_a_shell(provenance.command), file, provenance.folder or "")
 
 
 def in_a_shell(words: Sequence[str]) -> str:

@@ -69,13 +69,13 @@ class Step:
         title: what it made.
         command: as it was typed, to copy.
         file: the manifest that recorded it.
-        time: when, ISO 8601.
+        folder: that it ran in, empty where that is not known.
     """
 
     title: str
     command: str
     file: Path
-    time: str
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -229,6 +229,11 @@ class PageFacts:
     def clustered(self) -> SubsetFacts | None:
         """The subset whose clusters the page shows."""
         return next((subset for subset in self.subsets if subset.has_clusters), None)
+
+    @property
+    def explained(self) -> SubsetFacts | None:
+        """The subset of which the page says why a row is in or not: with clusters, else the first."""
+        return self.clustered or next(iter(self.subsets), None)
 
 
 MOST_SUBSETS = 8  # that are shown side by side: as many as colours and shapes tell apart

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from ...artifacts.files import atomic_write
+from ...process.reporter import reporter
+from ...terminal import columns, counted, first_of
 from .charts import COLOURS, GREY, SHADES, Chart, Series
-from .labels import lines_of, short
+from .labels import short
 
 _DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (8, 2, 1, 2)), (0, (4, 1)), (0, (1, 3)))
 _MARKS = ("o", "s", "D", "^", "x", "P", "v", "*")
 _HATCHES = ("", "//", "xx", "..", "\\\\", "++", "--", "||")
 _WIDTH = 4.8  # inches
+_LEGEND_CHARACTERS = 64  # of a line, with the marks
 
 
 def write_figure_files(charts: Sequence[Chart], folder: Path, formats: Sequence[str]) -> list[Path]:
@@ -20,6 +23,8 @@ def write_figure_files(charts: Sequence[Chart], folder: Path, formats: Sequence[
     Args:
         formats: of `FIGURE_FORMATS`.
     """
+    import warnings
+
     import matplotlib
 
     matplotlib.use("agg")
@@ -34,7 +39,7 @@ def write_figure_files(charts: Sequence[Chart], folder: Path, formats: Sequence[
         "axes.spines.right": False,
     }
     paths = []
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), warnings.catch_warnings(record=True) as caught:
         for chart in charts:
             figure = _draw(chart)
             for kind in formats:
@@ -42,7 +47,19 @@ def write_figure_files(charts: Sequence[Chart], folder: Path, formats: Sequence[
                 with atomic_write(path, "wb") as file:
                     figure.savefig(file, format=kind, dpi=200, bbox_inches="tight", metadata=_undated(kind))
                 paths.append(path)
+    _say_missing(sorted({str(each.message) for each in caught if "missing from" in str(each.message)}))
     return paths
+
+
+def _say_missing(messages: Sequence[str]) -> None:
+    """Characters that matplotlib's font lacks, by what it says of each."""
+    if messages:
+        codes = [message.removeprefix("Glyph ").split()[0] for message in messages]
+        found = first_of(chr(int(code)) for code in codes)
+        reporter.warn(
+            f"note: matplotlib's font lacks {counted(len(codes), 'character')} of the names in the figures "
+            f"({found}), which are boxes in these files. The page has them: its camera saves SVG"
+        )
 
 
 def _undated(kind: str) -> dict[str, Any]:
@@ -63,13 +80,26 @@ def _draw(chart: Chart) -> Any:
             _draw_series(figure, axes, chart, series, number)
     if chart.x_log:
         axes.set_xscale("log")
+        axes.set_xticks(chart.log_ticks, [f"{tick:,}" for tick in chart.log_ticks])
+        axes.set_xticks([], minor=True)
     if chart.x_marks:
         step = -(-len(chart.x_marks) // 8)
         axes.set_xticks(range(len(chart.x_marks))[::step], chart.x_marks[::step])
+    if any(series.kind == "steps" for series in chart.series):
+        axes.set_ylim(bottom=0)
+    if chart.x_range is not None:
+        axes.set_xlim(chart.x_range)
+        if chart.x_range[0] < 0:
+            axes.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    if chart.y_range is not None:
+        axes.set_ylim(chart.y_range)
     axes.set_xlabel(chart.x_title)
     axes.set_ylabel(chart.y_title)
-    if sum(bool(series.name) for series in chart.series) > 1:
-        axes.legend(frameon=False, fontsize=8)
+    names = [short(series.name) for series in chart.series if series.name]
+    if len(names) > 1:
+        # Above the axes: inside, it would lie on what is drawn.
+        num_columns = max(1, _LEGEND_CHARACTERS // (max(map(columns, names)) + 6))
+        figure.legend(loc="outside upper left", ncols=num_columns, frameon=False, fontsize=8)
     return figure
 
 
@@ -116,6 +146,7 @@ def _draw_series(figure: Any, axes: Any, chart: Chart, series: Series, number: i
             color=colour,
             linestyle=":" if series.look is None else "-" if series.is_thin else _DASHES[look],
             linewidth=0.6 if series.is_thin else 1.6,
+            marker="." if series.joins_nothing else None,
             drawstyle="steps-post" if series.kind == "steps" else "default",
             label=_label(series),
         )
@@ -133,14 +164,18 @@ def _draw_cells(figure: Any, axes: Any, chart: Chart, series: Series) -> None:
         s=[max(1.5, 42 * size / largest) for size in series.sizes],
         c=list(series.shades),
         cmap=colours,
+        vmin=0,
+        vmax=chart.shade_end,
         marker="s",
         linewidth=0,
     )
-    figure.colorbar(drawn, ax=axes, label=chart.shade_title, format="{x:.0%}")
+    if chart.shade_title:
+        bar = figure.colorbar(drawn, ax=axes, label=chart.shade_title)
+        bar.set_ticks(list(chart.shade_ticks), labels=list(chart.shade_ticks.values()))
 
 
 def _draw_by_name(axes: Any, chart: Chart) -> None:
-    names = list(dict.fromkeys(name for series in chart.series for name in series.y))
+    names = chart.axis_names
     place_of = {name: place for place, name in enumerate(names)}
     height = 0.8 if chart.is_stacked else 0.8 / max(1, len(chart.series))
     ends = [0.0] * len(names)
@@ -181,5 +216,6 @@ def _draw_by_name(axes: Any, chart: Chart) -> None:
                 markersize=5,
                 label=_label(series),
             )
-    axes.set_yticks(range(len(names)), ["\n".join(lines_of(name)) for name in names])
+    axes.locator_params(axis="x", nbins=5)  # beside long names there is room for few
+    axes.set_yticks(range(len(names)), ["\n".join(lines) for lines in names.values()])
     axes.invert_yaxis()

@@ -57,6 +57,7 @@ class RowArrays:
         cell_N: int32 (N,), place on the map, None without.
         source_codes_N: int32 (N,), None without a pool.
         pool: the texts, None without.
+        reasons_N: uint8 (N,), why rows could not be chosen by the subset that is explained, None without.
     """
 
     num_rows: int
@@ -66,6 +67,7 @@ class RowArrays:
     cell_N: np.ndarray | None
     source_codes_N: np.ndarray | None
     pool: "Rows | None"
+    reasons_N: np.ndarray | None = None
 
     def chosen_by(self, rows: np.ndarray) -> np.ndarray:
         """uint8 (n,): bit b = in the b-th subset."""
@@ -93,9 +95,8 @@ class RowArrays:
             packed.append(pack_array("rows-cell", self.cell_N[rows].astype(np.int16)))
         if self.source_codes_N is not None:
             packed.append(pack_array("rows-source", np.asarray(self.source_codes_N)[rows].astype(np.int32)))
-        reasons = [subset.reasons_N for subset in self.subsets[:1]]
-        if reasons and reasons[0] is not None and np.any(reasons[0]):
-            packed.append(pack_array("rows-reason", np.asarray(reasons[0])[rows]))
+        if self.reasons_N is not None and np.any(self.reasons_N):
+            packed.append(pack_array("rows-reason", np.asarray(self.reasons_N)[rows]))
         return packed
 
 

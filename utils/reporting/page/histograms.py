@@ -9,7 +9,7 @@ import numpy as np
 
 from .facts import LossFacts, SubsetFacts
 
-_CELLS = (30, 20)
+_CELLS = (48, 20)  # nearly square where the map is as wide as the page
 _BINS = 40
 _ENDS = (0.005, 0.995)  # quantiles: what lies beyond counts in the outer bins
 
@@ -86,7 +86,11 @@ def _edges(values: np.ndarray, num_bins: int, is_log: bool = False) -> np.ndarra
     if low == high:
         return np.array([low - 0.5, high + 0.5])
     if is_log:
-        return np.unique(np.round(np.geomspace(max(low, 1), max(high, 2) + 1, num_bins + 1)))
+        edges = np.unique(np.round(np.geomspace(max(low, 1), max(high, 2) + 1, num_bins + 1)))
+        # Rounding makes bins of 1, 2, 1, 2 numbers, whose shares rise and fall with nothing in the data.
+        widths = np.maximum.accumulate(np.diff(edges))
+        steady = edges[0] + np.concatenate([[0], np.cumsum(widths)])
+        return steady[: np.searchsorted(steady, edges[-1]) + 1]
     return np.linspace(low, high, num_bins + 1)
 
 

@@ -3,6 +3,9 @@
 import html
 import re
 import textwrap
+from collections.abc import Sequence
+
+from ...terminal import columns
 
 # Control characters but newline and tab, marks and overrides of the writing direction, half surrogate pairs.
 _ACTING = re.compile(
@@ -32,4 +35,18 @@ def for_plotly(text: str) -> str:
 
 def lines_of(text: str) -> list[str]:
     """A name on an axis, in lines that leave room for a narrow figure."""
-    return textwrap.wrap(short(text), _LONGEST_LINE, break_on_hyphens=False)
+    label = short(text)
+    longest = _LONGEST_LINE * len(label) // max(1, columns(label))  # fewer of the characters that are wide
+    return textwrap.wrap(label, max(1, longest), break_on_hyphens=False)
+
+
+def apart(names: Sequence[str]) -> list[str]:
+    """A label of each name. Those of names that look alike when they are short are numbered."""
+    labels: dict[str, None] = {}
+    for name in names:
+        label, number = short(name), 1
+        while label in labels:
+            number += 1
+            label = f"{short(name)} ({number})"
+        labels[label] = None
+    return list(labels)

@@ -6,10 +6,9 @@ import plotly.graph_objects as go
 import plotly.offline
 
 from .charts import COLOURS, DASHES, GREY, MARKS, SHADES, Chart, Series
-from .labels import for_plotly, lines_of, short
+from .labels import for_plotly, short
 
 HEIGHT = 340
-_LOG_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _INK = "#1b1f24"
 _LINE = "#d4d8dd"
@@ -42,7 +41,8 @@ def _layout(chart: Chart) -> go.Layout:
     axis = {
         "gridcolor": _LINE,
         "linecolor": _LINE,
-        "zerolinecolor": _LINE,
+        "zerolinecolor": GREY,
+        "exponentformat": "power",
         "ticks": "outside",
         "tickcolor": _LINE,
         "ticklen": 4,
@@ -56,8 +56,8 @@ def _layout(chart: Chart) -> go.Layout:
         x_axis |= {
             "type": "log",
             "tickmode": "array",
-            "tickvals": _LOG_TICKS,
-            "ticktext": [f"{tick:,}" for tick in _LOG_TICKS],
+            "tickvals": chart.log_ticks,
+            "ticktext": [f"{tick:,}" for tick in chart.log_ticks],
         }
     if chart.x_marks:
         places = list(range(len(chart.x_marks)))
@@ -68,9 +68,15 @@ def _layout(chart: Chart) -> go.Layout:
             "ticktext": [for_plotly(mark) for mark in chart.x_marks][::step],
             "range": [-0.3, len(places) - 0.7],
             "tickangle": 0,
+            "zeroline": False,
         }
     if chart.names_on_y:
-        y_axis |= {"type": "category", "autorange": "reversed", "showgrid": False}
+        y_axis |= {"type": "category", "autorange": "reversed", "showgrid": False, "zeroline": False}
+    if any(series.kind == "steps" for series in chart.series):
+        y_axis["rangemode"] = "tozero"
+    for range_of, ends in ((x_axis, chart.x_range), (y_axis, chart.y_range)):
+        if ends is not None:
+            range_of["range"] = ends
     legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
     return go.Layout(
         template="none",
@@ -84,6 +90,8 @@ def _layout(chart: Chart) -> go.Layout:
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": GREY},
         showlegend=len(named) > 1,
         legend=legend,
+        scattermode="group" if chart.names_on_y else "overlay",  # intervals of one name beside each other
+        scattergap=0.5,
         barmode="stack" if chart.is_stacked else "group",
         bargap=0.25,
         xaxis=x_axis,
@@ -108,7 +116,8 @@ def _common(series: Series, chart: Chart) -> dict[str, Any]:
     """What traces of every kind say of the series."""
     y = list(series.y)
     if chart.names_on_y:
-        y = ["<br>".join(map(for_plotly, lines_of(name))) for name in y]
+        labels = chart.axis_names
+        y = ["<br>".join(map(for_plotly, labels[name])) for name in y]
     common: dict[str, Any] = {
         "x": list(series.x),
         "y": y,
@@ -164,7 +173,8 @@ def _points(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
             "width": 4,
         }
     marker = {"color": _colour(series), "symbol": MARKS[_look(series) % len(MARKS)], "size": 9}
-    return go.Scatter(**common, mode="markers", marker=marker, **errors)
+    place = {"orientation": "h", "offsetgroup": str(_look(series))} if chart.names_on_y else {}
+    return go.Scatter(**common, **place, mode="markers", marker=marker, **errors)
 
 
 def _band(series: Series) -> list[Any]:
@@ -189,9 +199,10 @@ def _band(series: Series) -> list[Any]:
 def _line(series: Series, common: dict[str, Any]) -> Any:
     dash = "dot" if series.look is None else DASHES[series.look % len(DASHES)]
     is_thin = series.is_thin
+    has_no_marks = is_thin or series.kind == "steps" or len(series.x) > 30
     return go.Scatter(
         **common,
-        mode="lines" if is_thin or series.kind == "steps" or len(series.x) > 30 else "lines+markers",
+        mode="markers" if series.joins_nothing else "lines" if has_no_marks else "lines+markers",
         line={
             "color": _colour(series),
             "dash": "solid" if is_thin and series.look is not None else dash,
@@ -216,10 +227,11 @@ def _cells(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
             "size": [max(2.5, _LARGEST_CELL * (size / largest) ** 0.5) for size in series.sizes],
             "color": list(series.shades),
             "cmin": 0,
-            "cmax": max(series.shades, default=0) or 1,
+            "cmax": chart.shade_end,
             "colorscale": [list(pair) for pair in zip(places, SHADES, strict=True)],
             "line": {"width": 0},
             "opacity": 1,
+            "showscale": bool(chart.shade_title),
             "colorbar": {
                 "title": {"text": for_plotly(chart.shade_title), "side": "top", "font": {"size": 12}},
                 "orientation": "h",
@@ -228,10 +240,10 @@ def _cells(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
                 "y": 1.02,
                 "yanchor": "bottom",
                 "len": 0.5,
-                "nticks": 4,
+                "tickvals": list(chart.shade_ticks),
+                "ticktext": list(chart.shade_ticks.values()),
                 "thickness": 8,
                 "outlinewidth": 0,
-                "tickformat": ".0%",
             },
         },
         customdata=list(range(len(series.sizes))),

@@ -23,7 +23,7 @@ from .clusters import ClusterTable, cluster_table
 from .facts import Fact, Missing, PageFacts, SubsetFacts
 from .figures.before_and_after import before_and_after, source_mix
 from .figures.budgets import score_against_budget
-from .figures.comparison import all_values, cost_chart, difference_chart, value_charts
+from .figures.comparison import all_values, cost_chart, difference_charts, value_charts
 from .figures.loss_map import map_cells, map_chart
 from .figures.trainings import training_curves
 from .figures.trajectories import (
@@ -116,6 +116,7 @@ def render_page(facts: PageFacts, pool: "Rows | None") -> Page:
         "page": facts,
         "sections": [{"id": key, "title": title} for key, title in _SECTIONS.items()],
         "lead": _lead(facts),
+        "folders": ", ".join(sorted({step.folder for step in facts.steps if step.folder})),
         "headlines": lines[:_MOST_HEADLINES],
         "more_headlines": max(0, len(lines) - _MOST_HEADLINES),
         "confidence": f"{facts.comparisons[0].comparison.confidence:.0%}" if facts.comparisons else "",
@@ -218,7 +219,7 @@ def _patterns(facts: PageFacts, drawn: _Drawn) -> list[Chart]:
 def _comparison_groups(facts: PageFacts) -> list[dict[str, Any]]:
     groups = []
     for each in facts.comparisons:
-        charts = [difference_chart(each), *value_charts(each), cost_chart(each)]
+        charts = [*difference_charts(each), *value_charts(each), cost_chart(each)]
         comparison = each.comparison
         groups.append(
             {
@@ -245,6 +246,7 @@ def _row_arrays(facts: PageFacts, drawn: _Drawn, pool: "Rows | None") -> RowArra
         cell_N=None if drawn.loss_map is None else drawn.loss_map.cell_N,
         source_codes_N=None if facts.sources is None else facts.sources.codes_N,
         pool=pool,
+        reasons_N=None if facts.explained is None else facts.explained.reasons_N,
     )
 
 
@@ -275,25 +277,21 @@ def _source_names(facts: PageFacts) -> list[str]:
 def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
     """What the page's script knows besides figures and packed arrays."""
     table = drawn.clusters
-    clustered = facts.clustered
-    main = clustered or (facts.subsets[0] if facts.subsets else None)
+    main = facts.explained
     bit = 1 << facts.subsets.index(main) if main is not None else 0
     of_clusters = [] if table is None else table.sources
-    loss_range = [0.0, 1.0]
-    if table is not None and table.has_losses:
-        loss_range = _padded(float(np.nanmin(table.low_KT)), float(np.nanmax(table.high_KT)))
     explain = _explain(facts)
     return {
         "checkpoints": [] if facts.losses is None else facts.losses.checkpoints,
         "sources": [harmless(name) for name in _source_names(facts)],
         "subsets": [harmless(subset.name) for subset in facts.subsets],
-        "clusteredBit": bit,
+        "explainedBit": bit,
+        "explained": harmless(main.name) if main is not None else "",
         "method": main.method if main is not None else "",
         "clusterSources": [
             [[harmless(name), rows, taken] for name, rows, taken in entries[:_MOST_SOURCES_OF_A_CLUSTER]]
             for entries in of_clusters
         ],
-        "lossRange": loss_range,
         "cells": [] if drawn.loss_map is None else map_cells(drawn.loss_map),
         "reasons": list(REASONS),
         "contamination": {
@@ -302,12 +300,6 @@ def _data(facts: PageFacts, drawn: _Drawn) -> dict[str, Any]:
         },
         "explain": explain.removesuffix("ROW"),
     }
-
-
-def _padded(low: float, high: float) -> list[float]:
-    """Ends of an axis with some room, from 0 where that is not far."""
-    room = 0.06 * (high - low) or 0.5
-    return [0.0 if low < high / 3 else low - room, high + room]
 
 
 # Words and tables
@@ -331,7 +323,7 @@ def _clusters_words(table: ClusterTable | None, subset: SubsetFacts | None) -> s
         return words
     words += (
         "Each panel: the mean loss at each checkpoint, and the band between the 10 % and 90 % quantiles "
-        "of its rows, all on one scale. Click one to see its rows."
+        "of its rows, those side by side on one scale. Click one to see its rows."
     )
     if table.num_left_out:
         words += f" The {table.num_left_out:,} smallest clusters are left out of this page."
@@ -369,7 +361,7 @@ def _sample_words(held: HeldRows | None) -> str:
 
 def _explain(facts: PageFacts) -> str:
     """The command that tells all of a row, without its number."""
-    subset = facts.clustered or (facts.subsets[0] if facts.subsets else None)
+    subset = facts.explained
     if subset is None:
         return ""
     return f"python select_s2l.py --config_file {subset.folder.parent / 'config.yml'} --explain ROW"

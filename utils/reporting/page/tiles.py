@@ -14,6 +14,8 @@ from ...artifacts.trainings import TrainingManifest
 from ...terminal import counted, duration
 from .facts import ComparisonFacts, Fact, LossFacts, Missing, Tile
 
+_NO_LOSSES = "The loss trajectories are not there: see below."
+
 
 @dataclass(frozen=True)
 class TileSources:
@@ -32,8 +34,8 @@ def tiles_of(sources: TileSources) -> list[Tile]:
     return [_pool(sources), _proxy(sources), _checkpoints(sources), _subset(sources), _cost(sources)]
 
 
-def _missing(sources: TileSources, section: str, what: str) -> Missing:
-    found = sources.missing.get(section)
+def _missing_subset(sources: TileSources, what: str) -> Missing:
+    found = sources.missing.get("subset")
     return found[0] if found else Missing(what)
 
 
@@ -44,7 +46,7 @@ def _pool(sources: TileSources) -> Tile:
         if losses is not None and losses.is_of_a_run:
             fact = Fact(losses.num_examples, f"{losses.num_examples:,}", losses.file, "inputs.num_examples")
             return Tile("Pool", fact, ["rows"], sources.config_file)
-        return Tile("Pool", None, [], sources.config_file, _missing(sources, "subset", "No count."))
+        return Tile("Pool", None, [], sources.config_file, _missing_subset(sources, "No count."))
     file = sources.subset_file
     num_sources = len(sources.composition["sources"])
     return Tile(
@@ -61,10 +63,10 @@ def _pool(sources: TileSources) -> Tile:
 def _proxy(sources: TileSources) -> Tile:
     losses = sources.losses
     if losses is None:
-        return Tile("Proxy", None, [], None, _missing(sources, "losses", "No proxy."))
+        return Tile("Proxy", None, [], None, Missing(_NO_LOSSES))
     paths = RunPaths(run_named(losses.run))
     if not losses.is_of_a_run or not is_complete(paths.manifest, TrainingManifest):
-        made = Fact(losses.run, losses.run, losses.file, "")
+        made = Fact(losses.run, Path(losses.run).name, losses.file, "")
         return Tile("Proxy", made, ["losses made elsewhere"], None)
     training = TrainingManifest.read(paths.manifest)
     name, key = _model_name(training.model)
@@ -88,11 +90,11 @@ def _model_name(model: dict[str, Any]) -> tuple[str, str]:
 def _checkpoints(sources: TileSources) -> Tile:
     losses = sources.losses
     if losses is None:
-        return Tile("Checkpoints", None, [], None, _missing(sources, "losses", "No checkpoints."))
+        return Tile("Checkpoints", None, [], None, Missing(_NO_LOSSES))
     names = losses.checkpoints
-    span = f"steps {names[0]} to {names[-1]}" if names[0].isdigit() else "columns of a file"
-    if len(names) == 1:
-        span = f"step {names[0]}"
+    span = f"steps {names[0]} to {names[-1]}" if len(names) > 1 else f"step {names[0]}"
+    if not names[0].isdigit():
+        span = "columns of a file"
     file, key = losses.file, ""
     if sources.manifest is not None and sources.subset_file is not None and sources.manifest.steps:
         file, key = sources.subset_file, "trajectories.steps.length"
@@ -105,7 +107,7 @@ def _subset(sources: TileSources) -> Tile:
     manifest = sources.manifest
     if manifest is None or sources.subset_file is None or sources.composition is None:
         return Tile(
-            "Subset", None, [], sources.config_file, _missing(sources, "subset", "No subset was chosen.")
+            "Subset", None, [], sources.config_file, _missing_subset(sources, "No subset was chosen.")
         )
     share = manifest.budget / manifest.num_selectable
     file = sources.subset_file
@@ -125,8 +127,7 @@ def _cost(sources: TileSources) -> Tile:
     label = "Cost of the first arm"
     facts = next((each for each in sources.comparisons if each.comparison.costs), None)
     if facts is None:
-        what = "What it cost is not known: no comparison says it."
-        return Tile("Cost", None, [], None, _missing(sources, "comparison", what))
+        return Tile("Cost", None, [], None, Missing("What it cost is not known: no comparison says it."))
     comparison = facts.comparison
     number, cost = next(
         (

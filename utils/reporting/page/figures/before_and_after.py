@@ -20,7 +20,7 @@ def source_mix(subsets: Sequence[SubsetFacts]) -> Chart | None:
     sources = subsets[0].composition["sources"]
     names = sorted(sources, key=lambda name: (-sources[name]["pool_rows"], name))
     shown, others = names[:_NUM_SOURCES], names[_NUM_SOURCES:]
-    labels = [name or "(no source)" for name in shown]
+    labels = list(shown)
     if others:
         labels.append(f"{len(others):,} other sources")
 
@@ -35,7 +35,10 @@ def source_mix(subsets: Sequence[SubsetFacts]) -> Chart | None:
     for look, subset in enumerate(subsets):
         columns.append(shares(subset, "share_of_subset"))
         series.append(Series(subset.name, columns[-1], labels, "bars", look=look))
-    table = [[label, *(f"{column[place]:.2%}" for column in columns)] for place, label in enumerate(labels)]
+    table = [
+        [label or "(no source)", *(f"{column[place]:.2%}" for column in columns)]
+        for place, label in enumerate(labels)
+    ]
     num_lines = max(len(lines_of(label)) for label in labels)
     return Chart(
         "source_mix",

@@ -6,6 +6,7 @@ from ....artifacts.comparisons import ArmValue, Comparison
 from ..charts import Chart, Series, interval_text, number
 from ..facts import ComparisonFacts
 from ..tiles import measure_name
+from .comparison import unit_of
 
 
 def score_against_budget(comparisons: Sequence[ComparisonFacts]) -> Chart | None:
@@ -51,7 +52,7 @@ def score_against_budget(comparisons: Sequence[ComparisonFacts]) -> Chart | None
         f"{title[0].upper()}{title[1:]}, by budget",
         "Mean over the runs of a method; bands are intervals over runs.",
         "rows of the subset",
-        measure[1].replace("_", " "),
+        unit_of(measure[1]),
         series,
         heading=["method", "rows", "mean", "over runs"],
         table=table,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ....artifacts.comparisons import ArmValue, Comparison, Difference
-from ..charts import Chart, Series, interval_text, number
+from ..charts import LOSS, Chart, Series, interval_text, number, padded
 from ..facts import ComparisonFacts
 from ..tiles import measure_name
 
@@ -35,35 +35,41 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
                 f"values_{question_set}_{measure}{budget}",
                 title[0].upper() + title[1:],
                 "Mean over the runs of each arm.",
-                measure.replace("_", " "),
+                unit_of(measure),
                 "",
                 series,
                 names_on_y=True,
                 heading=["arm", "mean", "over runs", "over questions"],
                 table=table,
                 height=120 + 40 * len(values),
+                x_range=_range_of(series),
             )
         )
     return charts
 
 
-def difference_chart(facts: ComparisonFacts) -> Chart | None:
-    """The first arm minus each other one, with intervals, beside a line at 0."""
+def difference_charts(facts: ComparisonFacts) -> list[Chart]:
+    """The first arm minus each other one, with intervals, beside a line at 0: a figure for each unit."""
+    by_unit: dict[str, list[Difference]] = {}
+    for each in facts.comparison.differences:
+        by_unit.setdefault(unit_of(each.measure), []).append(each)
+    return [_difference_chart(facts, unit, some) for unit, some in by_unit.items()]
+
+
+def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[Difference]) -> Chart:
     comparison = facts.comparison
-    if not comparison.differences:
-        return None
     names = [
         f"{comparison.arms[0].letter} − {each.arm}: {measure_name(each.question_sets, each.measure)}"
-        for each in comparison.differences
+        for each in differences
     ]
-    series = _with_intervals(comparison.differences, names, comparison.confidence)
+    series = _with_intervals(differences, names, comparison.confidence)
     bare = [
         place
-        for place, each in enumerate(comparison.differences)
+        for place, each in enumerate(differences)
         if each.over_runs is None and each.over_questions is None
     ]
     if bare:
-        means = [comparison.differences[place].mean for place in bare]
+        means = [differences[place].mean for place in bare]
         series.append(
             Series("one run: not tested", means, [names[place] for place in bare], "points", look=None)
         )
@@ -75,21 +81,31 @@ def difference_chart(facts: ComparisonFacts) -> Chart | None:
             interval_text(each.over_runs),
             interval_text(each.over_questions),
         ]
-        for name, each in zip(names, comparison.differences, strict=True)
+        for name, each in zip(names, differences, strict=True)
     ]
+    name = unit.removesuffix(LOSS.removeprefix("loss"))
+    lower = " Left of 0 the first arm has the lower loss." if unit == LOSS else ""
     budget = f"_{facts.budget}" if facts.budget else ""
     return Chart(
-        f"differences{budget}",
-        f"{comparison.arms[0].title} minus each other arm",
-        "A difference is called shown if no interval that is there holds 0.",
-        "difference",
+        f"differences_{name.replace(' ', '_')}{budget}",
+        f"{comparison.arms[0].title} minus each other arm: {name}",
+        f"A difference is called shown if no interval that is there holds 0.{lower}",
+        f"difference{unit.removeprefix(name)}",
         "",
         series,
         names_on_y=True,
         heading=["difference", "mean", "verdict", "over runs", "over questions"],
         table=table,
         height=120 + 42 * len(names),
+        x_range=_range_of(series, 0.0),
     )
+
+
+def _range_of(series: Sequence[Series], *others: float) -> tuple[float, float]:
+    """Ends of the axis around all intervals: plotly would begin it at 0, which is far from most losses."""
+    parts = [part for each in series for part in (each.x, each.low or (), each.high or ())]
+    values = [value for part in parts for value in part if value is not None]
+    return padded(min([*values, *others]), max([*values, *others]))
 
 
 def _with_intervals(
@@ -188,6 +204,12 @@ def all_values(facts: ComparisonFacts) -> Chart:
         table.append([measure_name([question_set], measure), *means])
     heading = ["mean over the runs", *(arm.title for arm in comparison.arms)]
     return Chart("all_values", "All measures", "", "", "", [], heading=heading, table=table)
+
+
+def unit_of(measure: str) -> str:
+    """What a measure counts: measures that are averaged or judged in other ways share an axis."""
+    name = measure.removesuffix("_average").removesuffix("_as_pool").removesuffix("_strict")
+    return LOSS if name == "loss" else name.replace("_", " ")
 
 
 def _is_metric(comparison: Comparison, question_set: str, name: str) -> bool:

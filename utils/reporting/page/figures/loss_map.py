@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ....terminal import counted
 from ..charts import Chart, Series
 from ..facts import SubsetFacts
 from ..histograms import LossMap
+
+_MOST_ROWS = 0.98  # of the pool, whose cells the colours tell apart
 
 
 def map_chart(loss_map: LossMap, subsets: Sequence[SubsetFacts]) -> Chart:
@@ -18,7 +21,7 @@ def map_chart(loss_map: LossMap, subsets: Sequence[SubsetFacts]) -> Chart:
     taken = [int(loss_map.taken_XY[0][x, y]) for x, y in cells] if subsets else [0] * len(cells)
     shades = [chosen / size for chosen, size in zip(taken, sizes, strict=True)]
     texts = [
-        f"{size:,} rows, {chosen:,} chosen; mean loss {x_centres[x]:.3g}, fell by {y_centres[y]:.3g}"
+        f"{counted(size, 'row')}, {chosen:,} chosen; mean loss {x_centres[x]:.3g}, fell by {y_centres[y]:.3g}"
         for (x, y), size, chosen in zip(cells, sizes, taken, strict=True)
     ]
     note = "Each square is a cell of the map; its area says how many rows lie there. "
@@ -57,8 +60,18 @@ def map_chart(loss_map: LossMap, subsets: Sequence[SubsetFacts]) -> Chart:
         table=table,
         links=[f"#cell={numbers[place]}" for place in order],
         height=440,
-        shade_title="share chosen",
+        shade_title="share chosen" if subsets else "",
+        shade_end=_shade_end(sizes, shades),
     )
+
+
+def _shade_end(sizes: Sequence[int], shades: Sequence[float]) -> float:
+    """The share chosen that only cells of a few rows pass, all of whose rows may be chosen by chance."""
+    order = np.argsort(shades)
+    rows = np.cumsum(np.array(sizes)[order])
+    if not len(rows):
+        return 1.0
+    return shades[int(order[np.searchsorted(rows, _MOST_ROWS * rows[-1])])] or 1.0
 
 
 def map_cells(loss_map: LossMap) -> list[int]:

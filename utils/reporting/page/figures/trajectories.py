@@ -7,13 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..charts import CHECKPOINT, LOSS, Chart, Series, number, rounded
+from ..charts import CHECKPOINT, LOSS, Chart, Series, number, padded, rounded
 from ..clusters import ClusterTable, members_of_clusters, shares_of_commonest
 from ..facts import LossFacts, SubsetFacts
 
 _NUM_LINES = 24  # trajectories of a figure
 _NUM_POINTS = 300  # of a curve
 _SEED = 0
+
+
+def checkpoint_title(losses: LossFacts) -> str:
+    """Of the axis: losses made elsewhere may be columns without steps."""
+    return CHECKPOINT if all(name.isdigit() for name in losses.checkpoints) else "checkpoint"
 
 
 def panel_chart(table: ClusterTable, losses: LossFacts) -> Chart:
@@ -36,7 +41,7 @@ def members_chart(table: ClusterTable, losses: LossFacts) -> Chart:
             "mean, 10–90 % band", places, mean, "line", rounded(table.low_KT[0]), rounded(table.high_KT[0])
         ),
     ]
-    return Chart("members", "", "", CHECKPOINT, LOSS, series, x_marks=losses.checkpoints)
+    return Chart("members", "", "", checkpoint_title(losses), LOSS, series, x_marks=losses.checkpoints)
 
 
 def row_chart(losses: LossFacts, table: ClusterTable | None) -> Chart:
@@ -46,7 +51,9 @@ def row_chart(losses: LossFacts, table: ClusterTable | None) -> Chart:
     series = [Series("this row", places, zeros, look=1)]
     if table is not None:
         series.insert(0, Series("its cluster, mean and 10–90 % band", places, zeros, "line", zeros, zeros))
-    return Chart("row", "", "", CHECKPOINT, LOSS, series, x_marks=losses.checkpoints, height=260)
+    return Chart(
+        "row", "", "", checkpoint_title(losses), LOSS, series, x_marks=losses.checkpoints, height=260
+    )
 
 
 def one_cluster_and_many(subset: SubsetFacts, table: ClusterTable, losses: LossFacts) -> list[Chart]:
@@ -58,27 +65,39 @@ def one_cluster_and_many(subset: SubsetFacts, table: ClusterTable, losses: LossF
     of_one = np.sort(draw.choice(members, min(_NUM_LINES, len(members)), replace=False))
     places = np.unique(np.linspace(0, len(table.numbers) - 1, _NUM_LINES).round().astype(int))
     of_many = np.array([draw.choice(np.flatnonzero(clusters_N == each)) for each in table.numbers[places]])
+    both_mT = _losses_of(np.concatenate([of_one, of_many]), losses)
+    ends = padded(float(both_mT.min()), float(both_mT.max()))  # on one scale, or both would look alike
     return [
         _lines(
             "one_cluster",
             f"Rows of one cluster: {len(of_one)} of cluster {largest}",
-            "Drawn at random from the largest cluster.",
+            "Drawn at random from the largest cluster. Both figures have one scale.",
             of_one,
             losses,
             0,
+            ends,
         ),
         _lines(
             "different_clusters",
-            f"Rows of different clusters: one of each of {len(of_many)}",
+            f"Rows of different clusters: one each of {len(of_many)}",
             "One row at random from each of some clusters, from the largest to the smallest.",
             of_many,
             losses,
             1,
+            ends,
         ),
     ]
 
 
-def _lines(key: str, title: str, note: str, rows: np.ndarray, losses: LossFacts, look: int) -> Chart:
+def _lines(
+    key: str,
+    title: str,
+    note: str,
+    rows: np.ndarray,
+    losses: LossFacts,
+    look: int,
+    y_range: tuple[float, float],
+) -> Chart:
     losses_mT = _losses_of(rows, losses)
     places = list(range(losses_mT.shape[1]))
     x: list[int | None] = []
@@ -93,8 +112,8 @@ def _lines(key: str, title: str, note: str, rows: np.ndarray, losses: LossFacts,
     ]
     series = [Series("", x, y, look=look, is_thin=True)]
     return Chart(
-        key, title, note, CHECKPOINT, LOSS, series,
-        heading=heading, table=table, x_marks=losses.checkpoints, links=[f"#row={row}" for row in rows],
+        key, title, note, checkpoint_title(losses), LOSS, series, heading=heading, table=table,
+        x_marks=losses.checkpoints, links=[f"#row={row}" for row in rows], y_range=y_range,
     )  # fmt: skip
 
 

@@ -43,4 +43,5 @@ def stability_chart(subset: SubsetFacts) -> Chart | None:
         heading=["changed", "clusters", "rows"],
         table=table,
         height=60 + 24 * len(changes),
+        x_range=(min([0.0, *(value for each in series for value in each.x)]) - 0.02, 1.02),
     )

@@ -17,6 +17,8 @@ from .subjects import ExperimentSubjects, OpenedPool, Subject
 from .subsets import note_trust, read_inspection, read_subsets
 from .trainings import read_curves, read_steps, state_of
 
+_MOST_NAMES = 3  # in a title
+
 
 def gather_runs(subjects: Sequence[Subject], pool: OpenedPool) -> PageFacts:
     """The page of one run, or of several subsets of one pool.
@@ -30,14 +32,21 @@ def gather_runs(subjects: Sequence[Subject], pool: OpenedPool) -> PageFacts:
     notes = Notes()
     if not comparisons:
         if main.config.subset is not None and not paths.evaluation_manifest.is_file():
-            notes.miss(
-                "comparison",
-                f"Run {name} has not been evaluated, so nothing says what the subset bought.",
-                f"{commands.TRAIN.format(main.words)}\n{commands.EVALUATE.format(main.words)}",
-            )
-        notes.miss("comparison", f"No comparison names run {name}.", commands.COMPARE.format(name))
-    title = " and ".join(subject.config.run_name for subject in subjects)
+            what = f"Run {name} has not been evaluated, so nothing says what the subset bought."
+            if main.config.model is None:
+                notes.miss("comparison", f"{what} Its YAML names no model to train on the subset.")
+            else:
+                again = f"{commands.TRAIN.format(main.words)}\n{commands.EVALUATE.format(main.words)}"
+                notes.miss("comparison", what, again)
+        if main.config.model is not None:
+            notes.miss("comparison", f"No comparison names run {name}.", commands.COMPARE.format(name))
+    title = _title(list(dict.fromkeys(subject.config.run_name for subject in subjects)))
     return _gather(_Scope(title, paths.root, subjects, pool, comparisons), notes)
+
+
+def _title(names: Sequence[str]) -> str:
+    shown = names if len(names) <= _MOST_NAMES else [names[0], f"{len(names) - 1} others"]
+    return " and ".join(shown)
 
 
 def gather_experiment(found: ExperimentSubjects, pool: OpenedPool) -> PageFacts:
@@ -50,7 +59,7 @@ def gather_experiment(found: ExperimentSubjects, pool: OpenedPool) -> PageFacts:
     if found.record is not None:
         states = [state_of(member.run) for member in found.record.members]
         left = [state for state in states if not state.is_done]
-        command = commands.EXPERIMENT.format(found.record.config_file)
+        command = commands.in_a_shell(found.record.provenance.command)
         if left:
             what = f"The experiment is not finished: {len(left)} of {len(states)} runs are to do."
             notes.miss("comparison", what, command)

@@ -13,7 +13,6 @@ from ....artifacts.subsets import (
     CONTAMINATION,
     Subset,
     SubsetManifest,
-    how_to_make_subset,
     read_clusters,
     read_composition,
     read_reasons,
@@ -45,7 +44,7 @@ def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[Subset
         if not folders or not manifest_in(folders[0]).is_file():
             notes.miss(
                 "subset",
-                f"Run {config.run_name} has no subset yet: {how_to_make_subset(config.run_name)}.",
+                f"Run {config.run_name} has no subset yet.",
                 commands.SELECT.format(subject.words),
             )
             continue
@@ -131,7 +130,8 @@ def note_trust(subjects: Sequence[Subject], subsets: Sequence[SubsetFacts], note
                 f"subset.method=s2l run_name={subsets[0].run}_s2l",
             )
         return
-    words = next((each.words for each in subjects if each.config.run_name == main.run), "<its YAML>")
+    chooser = next((each for each in subjects if each.config.run_name == main.run), None)
+    words = "<its YAML>" if chooser is None else chooser.words
     if main.stability is None and main.clusters_of != "embeddings":
         notes.miss(
             "trust",
@@ -139,11 +139,13 @@ def note_trust(subjects: Sequence[Subject], subsets: Sequence[SubsetFacts], note
             commands.STABILITY.format(words),
         )
     elif main.stability is not None and "target_losses" not in main.stability:
+        has_model = chooser is not None and chooser.config.model is not None
+        again = [commands.TRAIN, commands.TRAJECTORIES, commands.STABILITY] if has_model else []
         notes.miss(
             "target",
             f"Whether the target of {main.run} would give the same clusters is not known: "
             "its own losses have not been measured.",
-            f"{commands.TRAJECTORIES.format(words)}\n{commands.STABILITY.format(words)}",
+            "\n".join(command.format(words) for command in again),
         )
 
 

@@ -85,11 +85,14 @@ def read_steps(
         return _each_once(steps)
     for subset in subsets:
         add(f"Choose the rows of {subset.run}", SubsetManifest, manifest_in(subset.folder))
-    for subject in subjects:
-        paths = RunPaths(subject.config.run_name)
-        if subject.config.subset is not None:
-            add(f"Train {paths.run_name}", TrainingManifest, paths.manifest)
-            add(f"Evaluate {paths.run_name}", EvaluationManifest, paths.evaluation_manifest)
+    of_subjects = [each.config.run_name for each in subjects if each.config.subset is not None]
+    compared = [run.name for facts in comparisons for run in facts.comparison.runs]
+    for run in dict.fromkeys([*of_subjects, *compared]):
+        paths = RunPaths(run)
+        if run not in of_subjects:
+            add(f"Choose the rows of {run}", SubsetManifest, manifest_in(paths.subset))
+        add(f"Train {run}", TrainingManifest, paths.manifest)
+        add(f"Evaluate {run}", EvaluationManifest, paths.evaluation_manifest)
     for facts in comparisons:
         runs = [run.name for run in facts.comparison.runs]
         command = commands.in_a_shell(["python", "compare_runs.py", *runs])

@@ -63,6 +63,7 @@
   }
 
   const count = (number) => number.toLocaleString("en-US");
+  const countRows = (number) => `${count(number)} ${number === 1 ? "row" : "rows"}`;
   const short = (number) => (Number.isFinite(number) ? Number(number.toPrecision(4)).toString() : "–");
   const sourceName = (code) => data.sources[code] || "(no source)";
 
@@ -94,11 +95,17 @@
     return Plotly.react(element, figure.data, { ...figure.layout, height: element.offsetHeight > 40 && figure.keep ? element.offsetHeight : figure.layout.height }, options);
   }
 
-  // The cells of the map grow with the room there is.
+  // The cells of the map grow with the room there is, until the largest touch.
   function fitted(figure, width) {
     const cells = figure.data.find((trace) => trace.customdata && trace.marker && Array.isArray(trace.marker.size));
     if (!cells) return figure;
-    const factor = Math.min(2.1, Math.max(0.6, (width - 70) / 30 / 11));
+    const gap = (values) => {
+      const places = [...new Set(values)].sort((one, other) => one - other);
+      const gaps = places.slice(1).map((place, at) => place - places[at]);
+      return gaps.length ? Math.min(...gaps) / (places[places.length - 1] - places[0] + Math.min(...gaps)) : 1;
+    };
+    const room = Math.min((width - 70) * gap(cells.x), (figure.layout.height - 130) * gap(cells.y));
+    const factor = Math.min(2.1, Math.max(0.3, room / Math.max(...cells.marker.size)));
     return { ...figure, data: [{ ...cells, marker: { ...cells.marker, size: cells.marker.size.map((size) => size * factor) } }] };
   }
 
@@ -127,7 +134,7 @@
       if (value === null || value === "") next.delete(name);
       else next.set(name, value);
     }
-    const hash = "#" + (next.toString() || "rows");
+    const hash = "#" + (next.toString() || then || "rows");
     target = then || null;
     if (hash === location.hash) return show();
     if (replace) {
@@ -157,6 +164,7 @@
     }
     $("cluster-back").addEventListener("click", () => { clusters.page--; showPanels(); });
     $("cluster-next").addEventListener("click", () => { clusters.page++; showPanels(); });
+    $("cluster-rows").addEventListener("click", (event) => { event.preventDefault(); go({}, "rows"); });
     await orderClusters();
   }
 
@@ -196,17 +204,24 @@
       const panel = make("a", undefined, { class: "panel", href: "#cluster=" + clusters.number[place] });
       panel.addEventListener("click", (event) => { event.preventDefault(); go({ cluster: clusters.number[place], row: null }, "cluster"); });
       const title = make("span");
-      title.append(make("b", `Cluster ${clusters.number[place]}`), ` · ${count(clusters.size[place])} rows, ${count(clusters.taken[place])} taken`);
+      title.append(make("b", `Cluster ${clusters.number[place]}`), ` · ${countRows(clusters.size[place])}, ${count(clusters.taken[place])} taken`);
       const mean = clusters.of("mean", place);
-      const words = data.sources.length > 1 ? sourceName(clusters.source[place]) + ". " : "";
-      panel.append(title, make("span", `${words}Loss ${mean[0].toPrecision(3)} to ${mean[mean.length - 1].toPrecision(3)}`), make("div", undefined, { class: "plot", "aria-hidden": "true" }));
+      panel.append(title);
+      if (data.sources.length > 1) {
+        const source = sourceName(clusters.source[place]);
+        panel.append(make("span", source, { class: "one-line", title: source }));
+      }
+      panel.append(make("span", `Loss ${mean[0].toPrecision(3)} to ${mean[mean.length - 1].toPrecision(3)}`), make("div", undefined, { class: "plot", "aria-hidden": "true" }));
       panel.dataset.cluster = clusters.number[place];
       return panel;
     });
     $("panels").replaceChildren(...panels);
     markPanel();
-    // The same scale in all, so that they can be compared.
-    const range = [data.lossRange[0], data.lossRange[1]];
+    // The same scale in all that are shown, so that they can be compared. Beyond them lie a few odd clusters.
+    const ends = shown.flatMap((place) => [...clusters.of("low", place), ...clusters.of("high", place)]).filter(Number.isFinite);
+    const [lowest, highest] = ends.length ? [Math.min(...ends), Math.max(...ends)] : [0, 1];
+    const margin = 0.05 * (highest - lowest) || 0.5;
+    const range = [lowest - margin, highest + margin];
     for (const [number, place] of shown.entries()) {
       const [band, mean] = pattern.data;
       const traces = [
@@ -220,6 +235,12 @@
       await pause();
     }
   }
+
+  // On paper a figure keeps the width that it was drawn with, so no panel may be narrower.
+  addEventListener("beforeprint", () => {
+    const panel = document.querySelector(".panel");
+    if (panel) $("panels").style.setProperty("--drawn", `${panel.offsetWidth}px`);
+  });
 
   function markPanel() {
     const chosen = state().get("cluster");
@@ -237,7 +258,7 @@
     section.hidden = number === null || place === undefined;
     if (section.hidden) return;
     const size = clusters.size[place];
-    $("cluster-title").textContent = `Cluster ${number}: ${count(size)} rows, ${count(clusters.taken[place])} taken (${(100 * clusters.taken[place] / size).toFixed(1)} %)`;
+    $("cluster-title").textContent = `Cluster ${number}: ${countRows(size)}, ${count(clusters.taken[place])} taken (${(100 * clusters.taken[place] / size).toFixed(1)} %)`;
     const entries = data.clusterSources[place];
     fillTable($("cluster-sources"), ["source", "rows", "taken"], entries.map(([source, members, taken]) => [source || "(no source)", count(members), count(taken)]));
     const places = data.checkpoints.map((_, each) => each);
@@ -247,7 +268,7 @@
     const rowsOf = (isChosen) => {
       const found = [];
       for (let at = 0; rows.number && at < rows.number.length && found.length < MOST_LINES; at++) {
-        if (rows.cluster[at] === Number(number) && Boolean(rows.chosen[at] & data.clusteredBit) === isChosen) found.push(at);
+        if (rows.cluster[at] === Number(number) && Boolean(rows.chosen[at] & data.explainedBit) === isChosen) found.push(at);
       }
       return found;
     };
@@ -260,7 +281,6 @@
     draw($("cluster-plot"), { data: traces, layout: figures.members.layout });
     fillTexts($("cluster-chosen"), chosenRows);
     fillTexts($("cluster-others"), otherRows);
-    $("cluster-rows").setAttribute("href", "#cluster=" + number);
   }
 
   function fillTexts(list, found) {
@@ -345,7 +365,7 @@
       if (at >= 0) found.add(at);
     }
     if (rows.lower) {
-      const small = query.toLowerCase();
+      const small = lowered(query);
       let at = 0;
       for (let place = rows.lower.indexOf(small); place >= 0; place = rows.lower.indexOf(small, rows.starts[at + 1])) {
         let low = at;
@@ -435,13 +455,14 @@
   function showRow(number) {
     const section = $("row");
     if (!section) return;
-    const at = number === null ? -1 : placeOf(Number(number));
     section.hidden = number === null;
     if (section.hidden) return;
-    $("row-title").textContent = `Row ${count(Number(number))}`;
+    const isNumber = /^\d+$/.test(number);
+    const at = isNumber ? placeOf(Number(number)) : -1;
+    $("row-title").textContent = `Row ${isNumber ? count(Number(number)) : number}`;
+    section.classList.toggle("unknown", at < 0);
     if (at < 0) {
       $("row-facts").replaceChildren(make("dt", "not here"), make("dd", "This page does not hold the row. It is beyond the pool, or was left out of the sample."));
-      $("row-prompt").textContent = $("row-response").textContent = "";
       return;
     }
     const facts = [];
@@ -449,7 +470,7 @@
     if (rows.source) facts.push(["source", sourceName(rows.source[at])]);
     if (rows.cluster && rows.cluster[at] >= 0) facts.push(["cluster", String(rows.cluster[at])]);
     if (rows.tokens) facts.push(["response tokens", count(rows.tokens[at])]);
-    if (data.subsets.length) facts.push(["why", why(at)]);
+    if (data.subsets.length) facts.push([data.subsets.length > 1 ? `why, of ${data.explained}` : "why", why(at)]);
     const words = data.contamination[number];
     if (words !== undefined) facts.push(["shares with a question", words]);
     $("row-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
@@ -471,15 +492,15 @@
     draw($("row-plot"), { data: traces, layout: figures.row.layout });
   }
 
-  // Why a row is in the first subset or not, as far as the files say.
+  // Why a row is in the subset that is explained or not, as far as the files say.
   function why(at) {
-    const isIn = Boolean(rows.chosen[at] & data.clusteredBit);
+    const isIn = Boolean(rows.chosen[at] & data.explainedBit);
     const reason = rows.reason ? data.reasons[rows.reason[at]] : null;
     if (!isIn && rows.reason && rows.reason[at]) return `Could not be chosen: ${reason}.`;
     const number = rows.cluster ? rows.cluster[at] : -1;
     const place = clusters.place ? clusters.place.get(number) : undefined;
     if (place !== undefined) {
-      const words = `${count(clusters.taken[place])} of the ${count(clusters.size[place])} rows of cluster ${number} were taken`;
+      const words = `${count(clusters.taken[place])} of the ${countRows(clusters.size[place])} of cluster ${number} were taken`;
       return isIn ? `${words}, this one among them.` : `${words}; this one comes later in the order of its cluster.`;
     }
     return isIn ? `Taken by ${data.method}.` : `Not among the rows that ${data.method} took.`;
@@ -502,6 +523,14 @@
     $(place).scrollIntoView({ block: "start" });
     const title = $(place + "-title");
     if (title) title.focus({ preventScroll: true });
+  }
+
+  // What was searched for stays.
+  for (const link of document.querySelectorAll(".close")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      go({ [link.closest(".detail").id]: null }, link.hash.slice(1));
+    });
   }
 
   for (const button of document.querySelectorAll(".copy")) {
