@@ -316,6 +316,29 @@ def test_rows_of_all_formats_score_the_turns_they_should(tmp_path, res_dir, chat
     assert scored_texts(tokens, chatty) == [f"{answer}<|im_end|>" for answer in expected]
 
 
+@pytest.mark.parametrize("template", [CHATML, MARKED])
+def test_a_call_between_special_tokens_is_scored_whole(chatty, template):
+    """Of templates as Qwen's, whose calls stand between special tokens of their own."""
+    call = {"function": {"name": "f", "arguments": {"a": 1}}}
+    turns = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "Look.", "tool_calls": [call]},
+        {"role": "assistant", "content": "one"},
+    ]
+    answer = (
+        "{{ m.content }}{% for c in m.tool_calls or [] %}<|head|>{{ c.function.name }}<|/head|>{% endfor %}"
+    )
+    place = "{% generation %}{{ m.content }}" if template == MARKED else "{{ m.content }}"
+    with_calls = ChatTemplate(template.replace(place, place.replace("{{ m.content }}", answer)), chatty)
+    rendered = with_calls.render(turns, [False, True, True])
+    assert [rendered.text[start:end] for start, end in rendered.spans] == [
+        "Look.<|head|>f<|/head|><|im_end|>",
+        "one<|im_end|>",
+    ]
+    rendered = with_calls.render(turns, [False, False, True])
+    assert [rendered.text[start:end] for start, end in rendered.spans] == ["one<|im_end|>"]
+
+
 @pytest.mark.parametrize(
     ("turns", "fault"),
     [
@@ -373,6 +396,14 @@ def test_a_column_of_nearly_the_right_name_is_not_left_unread(tmp_path, column, 
     path = str(write_jsonl(tmp_path / "pool.jsonl", [row]))
     with pytest.raises(ValueError, match=f"found the column '{column}'.*data.columns.{setting}"):
         Pool(DataConfig(path=path, format="sharegpt", template="chat"))
+
+
+def test_a_row_that_ends_in_a_call_of_a_tool_has_a_response_where_calls_are_scored(tmp_path, res_dir):
+    call = {"function": {"name": "é"}}
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{"messages": turns}]))
+    read = Pool(DataConfig(path=path, format="messages", template="chat", score_roles=["tool_call"]))
+    assert read[0].response == '[{"function": {"name": "é"}}]' and read[0].instruction == "a"
 
 
 @pytest.mark.parametrize("is_cached", [False, True])

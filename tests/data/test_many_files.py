@@ -399,6 +399,71 @@ def test_questions_and_answers_with_and_without_a_context(tmp_path, res_dir):
 TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 
 
+def test_files_of_several_formats_are_one_pool(tmp_path, res_dir):
+    said = [{"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}]
+    talk = write_jsonl(tmp_path / "talk.jsonl", [{"messages": TURNS}])
+    share = write_jsonl(tmp_path / "share.jsonl", [{"dialogue": said}])
+    (tmp_path / "faq.csv").write_text("q,a\ne,f\n")
+    shared = {"path": share, "format": "sharegpt", "columns": {"conversations": "dialogue"}}
+    asked = {
+        "path": tmp_path / "faq.csv",
+        "source": "faq",
+        "format": "question_answer",
+        "columns": {"question": "q", "answer": "a"},
+    }
+    chat = {"format": "messages", "template": "chat"}
+    pool = pool_of(talk, shared, asked, **chat)
+    assert [(row.instruction, row.response) for row in pool] == [("a", "b"), ("c", "d"), ("e", "f")]
+    assert [row.conversation is None for row in pool] == [False, False, True]
+    renamed = {"path": share, "columns": {"messages": "dialogue"}}
+    assert "no 'role' in turn 0" in refusal(talk, renamed, **chat)
+
+
+def test_an_entry_with_a_format_of_its_own_takes_no_columns_of_another(tmp_path, res_dir):
+    first = write_jsonl(tmp_path / "first.jsonl", [{"instruction": "a", "answer": "b"}])
+    second = write_jsonl(tmp_path / "second.jsonl", [{"question": "c", "answer": "d"}])
+    entry = {"path": second, "format": "question_answer"}
+    pool = pool_of(first, entry, columns={"output": "answer"})
+    assert [row.response for row in pool] == ["b", "d"]
+    path = [str(first), entry_of({**entry, "columns": {"output": "answer"}})]
+    (problem,) = data_problems(DataConfig(path=path))
+    assert "data.columns of format question_answer: unknown name 'output'" in problem
+    with pytest.raises(ValueError, match="format sharegpt has turns, found template alpaca"):
+        DataConfig.model_validate({"path": [{"path": "a.jsonl", "format": "sharegpt"}]})
+
+
+def test_a_large_file_is_read_again_in_another_format(tmp_path, res_dir, monkeypatch):
+    monkeypatch.setattr(pool_module, "_CACHED_FROM", 0)
+    both = {"prompt": "a", "completion": "b", "question": "c", "answer": "d"}
+    path = write_jsonl(tmp_path / "both.jsonl", [both])
+    other = write_jsonl(tmp_path / "other.jsonl", [ROWS[0]])
+    responses = [
+        pool_of({"path": path, "format": name}, other)[0].response
+        for name in ("prompt_completion", "question_answer", "prompt_completion")
+    ]
+    assert responses == ["b", "d", "b"]
+
+
+def test_a_file_of_another_format_is_refused_with_its_name(tmp_path, res_dir):
+    talk = write_jsonl(tmp_path / "talk.jsonl", [{"messages": TURNS}])
+    share = write_jsonl(tmp_path / "share.jsonl", [{"conversations": [], "id": 1}])
+    entry = {"path": share, "source": "s"}
+    words = f"{share}: no column 'messages' (there are 'conversations', 'id'): give its entry of data.path"
+    assert f"{words} `format: sharegpt`" in refusal(talk, entry, format="messages", template="chat")
+    assert "(there are 'messages'): set data.format=messages" in refusal(talk)
+
+
+def test_no_usable_row_names_each_column_that_is_needed_once(tmp_path, res_dir):
+    talk = write_jsonl(tmp_path / "talk.jsonl", [{"messages": []}])
+    said = refusal(talk, format="messages", template="chat", invalid_rows="drop")
+    assert said.endswith("Expected rows with text in 'messages'")
+    asked = {"path": write_jsonl(tmp_path / "a.jsonl", [{"question": "", "answer": ""}])}
+    said = refusal(
+        talk, {**asked, "format": "question_answer"}, format="messages", template="chat", invalid_rows="drop"
+    )
+    assert said.endswith("Expected rows with text in 'messages', or in 'question' and 'answer'")
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [

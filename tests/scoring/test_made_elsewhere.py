@@ -13,6 +13,7 @@ import peft
 import pytest
 import torch
 import yaml
+from huggingface_hub import constants
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save
@@ -33,6 +34,7 @@ from utils.config.load import load_config
 from utils.data.settings import read_pool
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_tokenizer, seeded
+from utils.scoring.checkpoints import CheckpointQuery, sections_of_checkpoints
 
 NUM_ROWS = 50
 LENGTH = 400
@@ -387,6 +389,54 @@ def test_a_model_section_may_be_left_to_the_checkpoints(bench):
     np.testing.assert_array_equal(bench.losses("no_model")[3], bench.losses("with_model")[3])
 
 
+def test_the_newest_checkpoint_is_not_taken_for_the_base_model(bench, tmp_path, capsys):
+    values = yaml.safe_load(bench.config.read_text())
+    del values["model"]
+    config = tmp_path / "no_model.yml"
+    config.write_text(yaml.safe_dump({**values, "run_name": "no_base"}))
+    whole = tmp_path / "whole/step-5"
+    bench.new_model(5).save_pretrained(whole)
+    bench.tokenizer.save_pretrained(whole)
+    words = ("--config_file", config, "--model_path", whole.parent, "--dry_run")
+    assert run_here(run_distributed_trajectories, *words) == 0
+    for steps in ("0", "0,5", "0:5:5"):
+        assert run_here(run_distributed_trajectories, *words, "--checkpoints", steps) == 1
+        assert "model: missing, and this command needs it" in capsys.readouterr().err
+    bench.new_model(0).save_pretrained(whole.parent / "step-0")
+    assert run_here(run_distributed_trajectories, *words, "--checkpoints", "0") == 0
+    from_lora(bench)
+    words = ("--config_file", config, "--model_path", bench.folder / "lora", "--checkpoints", "0,3")
+    assert run_here(run_distributed_trajectories, *words, "run_name=begun") == 0
+    plain = plain_losses(bench.base_model().eval(), bench.tokens)
+    np.testing.assert_allclose(bench.losses("begun")[0], plain, atol=TOLERANCE)
+
+
+def test_checkpoints_of_another_chat_template_are_left_out_and_the_base_model_takes_theirs(
+    bench, tmp_path, chat_tokenizer_dir, capsys
+):
+    tokenizer = AutoTokenizer.from_pretrained(chat_tokenizer_dir)
+    template = tokenizer.chat_template
+    for step, text in ((0, "of the base model"), (1, template), (2, template), (3, f"{template} ")):
+        tokenizer.chat_template = text
+        place = tmp_path / (f"models/step-{step}" if step else "base")
+        tokenizer.save_pretrained(place)
+        model = bench.new_model(step)
+        model.resize_token_embeddings(len(tokenizer))
+        model.save_pretrained(place)
+    settings = (f"model.name_or_path={tmp_path / 'base'}", "data.template=chat")
+    assert bench.score("templates", tmp_path / "models", *settings) == 1
+    said = capsys.readouterr().err
+    assert "checkpoint 3 failed: its chat template differs from the other checkpoints'" in in_one_line(said)
+    assert bench.losses("templates").keys() == {1, 2}
+    assert bench.score("from_base", tmp_path / "models", "--checkpoints", "0,1,2", *settings) == 0
+    np.testing.assert_array_equal(bench.losses("from_base")[1], bench.losses("templates")[1])
+    named = tmp_path / "named.jinja"
+    named.write_text(template)
+    settings = (settings[0], f"data.template={named}")
+    assert bench.score("named", tmp_path / "models", *settings) == 0
+    assert bench.losses("named").keys() == {1, 2, 3}
+
+
 # ------------------------------------------------------------------------------------------ FSDP's shards
 
 
@@ -454,6 +504,14 @@ def test_revisions_of_a_public_model_are_its_trajectory(bench, hub_cache, capsys
         plain = plain_losses(bench.new_model(seed).eval(), bench.tokens)
         np.testing.assert_allclose(losses[step], plain, atol=TOLERANCE)
     assert bench.score("public", "org/public@step*,stage2-*", *words, "--checkpoints", "2,12") == 0
+
+
+def test_the_published_model_is_not_taken_for_the_one_before_its_revisions(hub_cache, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub_cache))
+    sections = [
+        sections_of_checkpoints(CheckpointQuery(steps, "org/public@step*")) for steps in ("all", "1,2", "0,1")
+    ]
+    assert sections == [{"model": {"name_or_path": "org/public"}}] * 2 + [{}]
 
 
 def test_checkpoints_in_the_folders_of_one_revision_are_a_trajectory(bench, hub_cache, capsys):

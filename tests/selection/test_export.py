@@ -18,6 +18,9 @@ from tests.conftest import in_one_line, write_jsonl
 from utils.artifacts.exports import ExportManifest
 from utils.artifacts.paths import RunPaths, export_in, manifest_in
 from utils.config.load import load_config
+from utils.config.schema import DataConfig
+from utils.data.export import table as table_module
+from utils.data.pool import Pool
 from utils.data.settings import read_pool
 from utils.data.templates import TEMPLATES
 from utils.data.tokenization import tokenize_pool
@@ -135,16 +138,38 @@ def test_types_of_a_parquet_pool_stay(config_file, tmp_path):
     assert written.equals(table.take(np.load(subset / "indices.npy")))
 
 
-def test_a_column_of_texts_and_objects_is_refused_in_words(config_file, tmp_path, capsys):
+@pytest.mark.parametrize("rows_at_once", [10_000, 1])
+def test_a_column_of_several_types_is_one_of_texts(config_file, tmp_path, monkeypatch, rows_at_once):
+    monkeypatch.setattr(table_module, "_ROWS_AT_ONCE", rows_at_once)
+    kinds: list[Any] = [{"é": [1]}, "text", 2, None, [{"x": None}]]
     rows = [
-        {"instruction": "Q", "output": f"A{row}", "mixed": row if row % 2 else {"a": 1}}
+        {"instruction": "Q", "output": f"A{row}", "mixed": kinds[row % 5], "huge": 10**30, "n": row}
         for row in range(NUM_ROWS)
     ]
     write_jsonl(tmp_path / "pool.jsonl", rows)
     assert command(config_file) == 0
-    assert command(config_file, "--write_for", "trl", "parquet") == 1
-    assert "give each column values of one kind" in capsys.readouterr().err
-    assert not folder_for("parquet").exists()
+    assert command(config_file, "--write_for", "parquet") == 0
+    table = pyarrow.parquet.read_table(folder_for("parquet") / "train.parquet")
+    assert table.schema.field("n").type == pyarrow.int64()
+    texts = ['{"é": [1]}', "text", "2", None, '[{"x": null}]']
+    for row in table.to_pylist():
+        assert row == {**rows[row["n"]], "mixed": texts[row["n"] % 5], "huge": str(10**30)}
+
+
+def test_turns_of_several_types_are_the_same_pool_in_a_table(tmp_path, res_dir):
+    """A content is a text here and a list of parts there, and of one file the turns are JSON."""
+    parts = [{"type": "text", "text": "a"}]
+    answer = {"role": "assistant", "content": "b", "weight": 1}
+    turns = [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]
+    cell = json.dumps(turns).replace('"', '""')
+    (tmp_path / "as_json.csv").write_text(f'messages\n"{cell}"\n')
+    rows = [{"messages": [{"role": "user", "content": content}, answer]} for content in ("a", parts)]
+    path = [str(write_jsonl(tmp_path / "talk.jsonl", rows)), str(tmp_path / "as_json.csv")]
+    settings = {"format": "messages", "template": "chat"}
+    pool = Pool(DataConfig.model_validate({"path": path, **settings}))
+    table_module.write_table(tmp_path / "rows.parquet", pool, np.arange(3))
+    again = Pool(DataConfig.model_validate({"path": str(tmp_path / "rows.parquet"), **settings}))
+    assert again.fingerprint == pool.fingerprint
 
 
 def test_rows_load_as_trl_and_llama_factory_load_them(config_file, chosen, tmp_path):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..config.schema import DataConfig, path_in_words
+from ..config.schema import DataConfig, PoolPart, path_in_words
 from ..reading import matching_paths
 from ..terminal import one_line
 
@@ -68,20 +68,21 @@ def _list_shown(value: list[Any], other: list[Any]) -> str:
 def pool_record(data: DataConfig | None) -> dict[str, Any] | None:
     """Where the rows came from: what their fingerprint follows from, and the file's absolute path.
 
-    Of a list or a pattern, `absolute_path` is a list of what is read for it, with the sources it names.
+    Of a list or a pattern, `absolute_path` is a list of what is read for it, with the settings of its own.
     """
     if data is None:
         return None
     record = data.model_dump(mode="json", exclude={"template", "max_length", "validation"})
     if isinstance(data.path, str) and matching_paths(data.path) == [data.path]:
         return {**record, "absolute_path": os.path.abspath(data.path) if Path(data.path).exists() else None}
-    places = [_place(path, part.source) for part in data.parts for path in matching_paths(part.path)]
+    places = [_place(path, part) for part in data.parts for path in matching_paths(part.path)]
     return {**record, "absolute_path": places}
 
 
-def _place(path: str, source: str | None) -> str | dict[str, str]:
+def _place(path: str, part: PoolPart) -> str | dict[str, Any]:
     place = os.path.abspath(path) if Path(path).exists() else path  # a name on the hub
-    return place if source is None else {"path": place, "source": source}
+    own = part.model_dump(mode="json", exclude={"path"}, exclude_none=True)
+    return {"path": place, **own} if own else place
 
 
 def why_another_pool(recorded: dict[str, Any] | None, now: dict[str, Any] | None) -> str:

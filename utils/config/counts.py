@@ -50,7 +50,7 @@ def scheduled_steps(checkpoints: CheckpointsConfig, total_steps: int) -> list[in
             raise ValueError(
                 f"checkpoints.count: found {checkpoints.count}, "
                 f"but training has {counted(total_steps, 'optimizer step')}: "
-                "ask for at most that many, or train longer"
+                "ask for at most that many, lower global_batch_size or train longer"
             )
         return [
             math.floor(i * total_steps / checkpoints.count + 0.5) for i in range(1, checkpoints.count + 1)

@@ -142,11 +142,15 @@ class ModelConfig(Section):
 
 
 class PoolPart(Section):
-    """An entry of `data.path`, which may say where its rows come from."""
+    """An entry of `data.path`, which may say where its rows come from and how they are read."""
 
     path: Text = Field(description="a file, pattern, folder or hub name, as in data.path")
     source: Text | None = Field(
         default=None, description="of all its rows, whatever their source_column says"
+    )
+    format: DataFormat | None = Field(default=None, description="default: data.format")
+    columns: dict[str, Text] | None = Field(
+        default=None, description="default: data.columns, and none where the entry has a format"
     )
 
 
@@ -156,7 +160,8 @@ class DataConfig(Section):
     path: Text | Annotated[list[Text | PoolPart], Field(min_length=1)] = Field(
         description="a .jsonl, .json, .csv or .parquet file (the first three also with .gz or .zst behind), "
         "a pattern such as data/*.jsonl, a folder that `datasets` saved, a dataset's hub name, "
-        "or a list of these, each a text or {path: ..., source: ...} with the source of all its rows; "
+        "or a list of these, each a text or {path: ..., source: ..., format: ..., columns: ...} with "
+        "the source of all its rows and how they are read, as far as that is its own; "
         "relative paths, here and everywhere, count from the folder the command is run in"
     )
     split: Text = Field(
@@ -222,11 +227,12 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _turns_need_a_chat_template(self) -> "DataConfig":
-        if self.format in ("messages", "sharegpt") and not self.has_chat_template:
-            raise ValueError(
-                f"format {self.format} has turns, found template {self.template}, which takes a question and "
-                "an answer: set template to chat, or to a .jinja file"
-            )
+        for name in (self.format, *(part.format for part in self.parts)):
+            if name in ("messages", "sharegpt") and not self.has_chat_template:
+                raise ValueError(
+                    f"format {name} has turns, found template {self.template}, which takes a question and "
+                    "an answer: set template to chat, or to a .jinja file"
+                )
         return self
 
     @model_validator(mode="after")
@@ -248,6 +254,12 @@ class DataConfig(Section):
         """The entries of `path` in their order. A single text is one."""
         entries = self.path if isinstance(self.path, list) else [self.path]
         return [PoolPart(path=entry) if isinstance(entry, str) else entry for entry in entries]
+
+    def read_as(self, part: PoolPart) -> "DataConfig":
+        """How the rows of an entry of `path` are read."""
+        columns = self.columns if part.format is None else {}
+        own = {"format": part.format or self.format, "columns": part.columns or columns}
+        return self.model_copy(update=own)
 
     @property
     def of_validation(self) -> "DataConfig | None":

@@ -135,8 +135,8 @@ class ChatTemplate:
             tools: JSON schemas, for a template that shows them.
 
         Raises:
-            ValueError: if the template refuses the conversation, changes the content of a scored turn, or
-                ends one with a text that is no special token.
+            ValueError: if the template refuses the conversation, changes the content of a scored turn,
+                does not show its calls of tools, or ends it with a text that is no special token.
         """
         text, marked = self._render(messages, tools, add_generation_prompt=False)
         spans = []
@@ -176,8 +176,8 @@ class ChatTemplate:
         """
         calls = messages[turn].get("tool_calls") or ()
         changed = [*messages]
-        changed[turn] = {key: value for key, value in messages[turn].items() if key != "tool_calls"}
-        changed[turn]["content"] = _OTHER_CONTENT
+        without_calls = {key: value for key, value in messages[turn].items() if key != "tool_calls"}
+        changed[turn] = {**without_calls, "content": _OTHER_CONTENT}
         other, _ = self._render(changed, tools, add_generation_prompt=False)
         at_most = min(len(text), len(other))
         start = _length_of_common(text, other, at_most)

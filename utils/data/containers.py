@@ -9,6 +9,7 @@ from ..config.schema import DataConfig, PoolPart
 from ..reading import check_kind, matching_paths
 from .csv_rows import CsvRows
 from .dataset_rows import DatasetRows
+from .formats import row_reader
 from .joined_rows import Container, JoinedRows, Part
 from .json_rows import JsonDocument, JsonLines
 from .text_rows import TextRows
@@ -43,7 +44,7 @@ def open_rows(data: DataConfig, offsets: Sequence[array] | None = None) -> Joine
                 f"{entry.path}: found no rows, expected some: is the file the right one, and whole?"
             )
         constants = {} if entry.source is None else {data.source_column: entry.source}
-        parts.append(Part(entry.path, rows, constants))
+        parts.append(Part(entry.path, rows, row_reader(data.read_as(entry)), constants))
         num_rows += len(rows)
     return JoinedRows(parts)
 
@@ -62,7 +63,7 @@ def parts_of(data: DataConfig) -> list[PoolPart]:
             raise FileNotFoundError(
                 f"data.path: nothing matches the pattern {entry.path} (current folder: {Path.cwd()})"
             )
-        parts += [PoolPart(path=path, source=entry.source) for path in paths]
+        parts += [entry.model_copy(update={"path": path}) for path in paths]
     may_be_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if len(parts) > may_be_open - _OTHERS_OPEN:
         raise ValueError(

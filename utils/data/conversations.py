@@ -46,9 +46,15 @@ class Conversation:
     tools: tuple[Any, ...] = ()
 
     def said(self, scored: bool) -> str:
-        """What the scored turns say, or all others, with a blank line between two."""
+        """What the scored turns say, or all others, with a blank line between two.
+
+        A scored turn that says nothing but calls tools says its calls, as JSON.
+        """
         pairs = zip(self.messages, self.is_scored, strict=True)
-        return "\n\n".join(message["content"] for message, is_scored in pairs if is_scored == scored)
+        said = [message for message, is_scored in pairs if is_scored == scored]
+        if not scored:
+            return "\n\n".join(message["content"] for message in said)
+        return "\n\n".join(message["content"] or _calls_of(message) for message in said)
 
     def canonical(self) -> str:
         """All of it as JSON, the same for the same conversation."""
@@ -129,6 +135,12 @@ class TurnsReader:
         content = _text(turn.get(self.content), f"turn {number}")
         spoken = "assistant" if role == "tool_call" else role
         return {"role": spoken, "content": content, **rest}, role
+
+
+def _calls_of(message: Mapping[str, Any]) -> str:
+    """The calls of tools as JSON, empty without any."""
+    calls = message.get("tool_calls")
+    return json.dumps(calls, ensure_ascii=False) if calls else ""
 
 
 def _counts(turn: Mapping[str, Any], number: int) -> bool:

@@ -90,6 +90,16 @@ class RowReader:
     system: str | None = None
     tools: str | None = None
 
+    @property
+    def needed_columns(self) -> list[str]:
+        """Those of an example's instruction and response, each once."""
+        return list(dict.fromkeys([self.instruction, self.response]))
+
+    @property
+    def is_one_column(self) -> bool:
+        """Whether all turns of a row lie in one column."""
+        return self.instruction == self.response
+
     def texts(self, row: Mapping[str, Any]) -> tuple[str, str, str, str]:
         """Instruction, input, response and source as written.
 
@@ -120,7 +130,7 @@ class RowReader:
         """Whether the row holds lists of turns and not texts, which a format without texts always does."""
         if self.turns is None:
             return False
-        if self.instruction == self.response or isinstance(row.get(self.response), list | tuple):
+        if self.is_one_column or isinstance(row.get(self.response), list | tuple):
             return True
         columns = (self.response, self.instruction)
         return all(is_turns_as_json(row.get(column), self.turns.role) for column in columns)
@@ -130,7 +140,7 @@ class RowReader:
         assert self.turns is not None
         return self.turns.read(
             row.get(self.response),
-            context=row.get(self.instruction) if self.instruction != self.response else None,
+            context=None if self.is_one_column else row.get(self.instruction),
             system=row.get(self.system) if self.system else None,
             tools=row.get(self.tools) if self.tools else None,
         )
@@ -159,6 +169,14 @@ class RowReader:
         needed = (self.instruction, self.response)
         empty = [column for column in needed if not (text_of(row.get(column)) or "").strip()]
         return f"no text in {' and '.join(map(repr, empty))}"
+
+
+def fitting_format(row: Mapping[str, Any]) -> DataFormat | None:
+    """The format whose instruction and response a row has under their own names, None without one."""
+    for name, row_format in FORMATS.items():
+        if {row_format.instruction, row_format.response} <= row.keys():
+            return name
+    return None
 
 
 def row_reader(data: DataConfig) -> RowReader:

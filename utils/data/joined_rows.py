@@ -7,6 +7,9 @@ from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import Any, Protocol
 
+from .formats import Example, RowReader
+from .tables import joined_tables
+
 
 class Container(Protocol):
     """Rows as mappings from column to value, as lines of JSON, and as tables of pyarrow."""
@@ -25,11 +28,13 @@ class Part:
     Attributes:
         name: where they are.
         rows: numbered from 0.
+        reader: makes examples of them.
         constants: column -> value, of all rows whatever they say themselves.
     """
 
     name: str
     rows: Container
+    reader: RowReader
     constants: dict[str, str]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -39,6 +44,9 @@ class Part:
 
     def read(self, row: int) -> dict[str, Any]:
         return self.rows.read(row) | self.constants
+
+    def example(self, row: int) -> Example:
+        return self.reader.example(self.read(row))
 
 
 class JoinedRows:
@@ -70,14 +78,12 @@ class JoinedRows:
 
     def table(self, rows: Sequence[int]) -> Any:
         """Ascending rows with the columns that at least one of them has, as a pyarrow.Table."""
-        import pyarrow
-
         places = [self.place(row) for row in rows]
         tables = [
             part.rows.table([row_of_part for _, row_of_part in of_part])
             for part, of_part in groupby(places, itemgetter(0))
         ]
-        return pyarrow.concat_tables(tables, promote_options="permissive")
+        return joined_tables(tables)
 
     def place(self, row: int) -> tuple[Part, int]:
         """The part that holds a row, and the row's number in it. Raises: IndexError."""

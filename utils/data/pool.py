@@ -11,7 +11,7 @@ for the old one.
 import hashlib
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..process.reporter import reporter
 from ..reading import load_npz
 from ..terminal import counted, first_of
 from .containers import open_rows, parts_of, text_suffix
-from .formats import Example, row_reader
+from .formats import Example, fitting_format
 from .joined_rows import Part
 from .preferences import PAIR, refusal_of_pairs
 from .text_rows import TextRows
@@ -58,7 +58,6 @@ class Pool:
         """
         self.data = data
         self.name = data.origin
-        self._reader = row_reader(data)
         cache = _cache_path(data)
         if cache is not None and self._recall(cache):
             return
@@ -109,17 +108,17 @@ class Pool:
 
     def _read_all(self) -> None:
         """Read every row once. Raises: ValueError."""
-        reader = self._reader
         digest = hashlib.sha256()
         codes: dict[str, int] = {}  # text of a source -> its number, in the order of appearance
         row_codes = np.empty(len(self._rows), np.int32)
         self.excluded = np.zeros(len(self._rows), bool)
         faults: dict[tuple[str, str], list[int]] = {}  # (part, what is wrong) -> rows of the part
-        unseen = set(reader.named_columns)  # by no row so far
+        unseen = {name for part in self._rows.parts for name in part.reader.named_columns}  # in no row so far
         row = 0
         for part in self._rows.parts:
             self._refuse_pairs_of_answers(part)
-            required = {reader.instruction, reader.response}  # and not seen in this part
+            reader = part.reader
+            required = set(reader.needed_columns)  # and not seen in this part
             for row_of_part, values in enumerate(part):
                 if unseen or required:
                     unseen.difference_update(values)
@@ -147,7 +146,8 @@ class Pool:
         return len(self._rows)
 
     def __getitem__(self, row: int) -> Example:
-        return self._reader.example(self._rows.read(row))
+        part, row_of_part = self._rows.place(row)
+        return part.example(row_of_part)
 
     def __iter__(self) -> Iterator[Example]:
         return (self[row] for row in range(len(self)))
@@ -195,18 +195,27 @@ class Pool:
         if not columns:
             return
         name = self.name if part is None else part.name
-        first = self._rows.read(0) if part is None else part.read(0)
+        first = self._rows.parts[0].rows.read(0) if part is None else part.rows.read(0)
         refusal = None if part is None else refusal_of_pairs(first)
         raise ValueError(
             f"{name}: {refusal}"
             if refusal
             else f"{name}: no column {' and '.join(map(repr, sorted(columns)))} (there are "
-            f"{', '.join(map(repr, first)) or 'none'}): set data.columns"
+            f"{', '.join(map(repr, first)) or 'none'}): {self._way_to_columns(first)}"
         )
+
+    def _way_to_columns(self, row: Mapping[str, Any]) -> str:
+        """What to set where a row lacks a column: the format that it has, else the names of its columns."""
+        fitting = fitting_format(row)
+        if fitting is None:
+            return "set data.columns"
+        if len(self.data.parts) == 1:
+            return f"set data.format={fitting}"
+        return f"give its entry of data.path `format: {fitting}`"
 
     def _refuse_pairs_of_answers(self, part: Part) -> None:
         """Refuse turns that end in a question, whose two answers stand in columns of their own."""
-        if self.data.format not in ("messages", "sharegpt") or self._reader.response in PAIR:
+        if not part.reader.is_one_column or part.reader.response in PAIR:
             return
         refusal = refusal_of_pairs(part.read(0))
         if refusal:
@@ -215,7 +224,7 @@ class Pool:
     def _refuse_near_names(self, part: Part) -> None:
         """Refuse to leave a column unread because of spaces or the case of its name."""
         there = list(part.read(0))
-        reader = self._reader
+        reader = part.reader
         expected = {
             "data.columns.input": reader.input,
             "data.columns.system": reader.system,
@@ -240,14 +249,14 @@ class Pool:
                 f"{num_invalid} of {counted(len(self), 'row')} cannot be used (rows count from 0{in_each})"
             )
             way_out = "Repair them, or set data.invalid_rows=drop to leave them unused"
-            if any(fault.endswith(f" in {self._reader.source!r}") for _, fault in faults):
+            if any(fault.endswith(f" in {self.data.source_column!r}") for _, fault in faults):
                 way_out += ", or name another column of sources in data.source_column"
             raise ValueError("\n".join([f"{self.name}: {found}:", *self._fault_lines(faults), way_out]))
         if num_invalid == len(self):
             found = f"no usable row among {len(self)}"
-            way_out = (
-                f"Expected rows with text in both {self._reader.instruction!r} and {self._reader.response!r}"
-            )
+            readers = [part.reader for part in self._rows.parts]
+            needed = dict.fromkeys(" and ".join(map(repr, reader.needed_columns)) for reader in readers)
+            way_out = f"Expected rows with text in {', or in '.join(needed)}"
             raise ValueError("\n".join([f"{self.name}: {found}:", *self._fault_lines(faults), way_out]))
 
     def _fault_lines(self, faults: dict[tuple[str, str], list[int]]) -> list[str]:
@@ -277,7 +286,7 @@ def _cache_path(data: DataConfig) -> Path | None:
     # All but where the rows are and what is made of them: a setting that comes later counts by itself.
     settings = data.model_dump(exclude={"path", "split", "name", "template", "max_length", "validation"})
     contents = [
-        [suffix, checksum(file), part.source]
+        [suffix, checksum(file), part.model_dump(exclude={"path"})]
         for suffix, file, part in zip(suffixes, files, parts, strict=True)
     ]
     code = (Path(__file__).parents[1] / "reading.py", *sorted(Path(__file__).parent.glob("*.py")))

@@ -17,11 +17,13 @@ def data_problems(data: DataConfig) -> list[str]:
 
 def reading_problems(data: DataConfig) -> list[str]:
     """As `data_problems`, for a command that can do without the pool itself."""
-    try:
-        row_reader(data)
-    except ValueError as error:
-        return [str(error)]
-    return []
+    problems: dict[str, None] = {}  # each once, in their order
+    for settings in (data, *map(data.read_as, data.parts)):
+        try:
+            row_reader(settings)
+        except ValueError as error:
+            problems[str(error)] = None
+    return list(problems)
 
 
 def _path_problems(data: DataConfig, key: str = "path") -> Iterator[str]:

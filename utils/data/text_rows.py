@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..reading import parse_json, text_start
+from .tables import table_of
 
 NOT_UTF8 = "is not UTF-8 (byte {} of it): save the file as UTF-8"
 
@@ -61,11 +62,7 @@ class TextRows(ABC):
 
     def table(self, rows: Sequence[int]) -> Any:
         """The columns that at least one of the rows has, as a pyarrow.Table. A missing value is null."""
-        import pyarrow
-
-        values = [parse_json(self.line(row)) for row in rows]
-        names = dict.fromkeys(name for row in values for name in row)
-        return pyarrow.table({name: [row.get(name) for row in values] for name in names})
+        return table_of([parse_json(self.line(row)) for row in rows])
 
     @abstractmethod
     def _find_rows(self, limit: int) -> array: ...

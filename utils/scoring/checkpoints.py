@@ -1,5 +1,6 @@
 """Which checkpoints a command scores. Needs no torch, so that a wrong path is said at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,22 +62,31 @@ def sections_of_checkpoints(query: CheckpointQuery) -> dict[str, Any]:
     """The `model` section of a YAML that has none: what the checkpoints of --model_path say themselves.
 
     It is the base model of an adapter, else the newest checkpoint, or the public model whose revisions they
-    are. Empty where nothing is said.
+    are. Empty where nothing is said, as of the base model (step 0) by any but adapters.
     """
     if query.model_path is None:
         return {}
     try:
         revisions = revisions_named(query.model_path)
         if revisions is not None:
-            return {"model": {"name_or_path": revisions.model}}
-        newest = list(find_checkpoints(Path(query.model_path)).values())[-1] / (query.subfolder or "")
+            needs_base = query.checkpoints != "all" and _needs_base(find_revisions(revisions), query)
+            return {} if needs_base else {"model": {"name_or_path": revisions.model}}
+        folders = find_checkpoints(Path(query.model_path))
+        newest = list(folders.values())[-1] / (query.subfolder or "")
         if is_adapter(newest):
             name = recorded_base_model(newest)
+        elif _needs_base(folders, query):
+            name = None
         else:
             name = str(newest) if (newest / "config.json").is_file() else None
     except (ValueError, FileNotFoundError):  # `checkpoint_problems` says it
         return {}
     return {} if name is None else {"model": {"name_or_path": name}}
+
+
+def _needs_base(found: Mapping[int, Any], query: CheckpointQuery) -> bool:
+    """Whether step 0 is asked for and is not among the checkpoints."""
+    return BASE_MODEL not in found and BASE_MODEL in _chosen_steps(list(found), query.checkpoints)
 
 
 def _chosen_steps(found: list[int], wanted: str) -> list[int]:

@@ -20,6 +20,7 @@ from ..artifacts.checkpoints import (
 from ..artifacts.checksums import checksum
 from ..artifacts.layouts import check_layout, is_adapter, recorded_base_model
 from ..config.schema import RunConfig
+from ..data.chat import chat_template_of
 from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
 from ..modeling.loading import (
     base_fingerprint,
@@ -43,17 +44,14 @@ class Tokenizer:
     """A tokenizer and what identifies it.
 
     Attributes:
-        itself: with its chat template.
-        fingerprint: of all but that.
+        itself: the tokenizer.
+        fingerprint: of its definition.
+        template: fingerprint of its chat template, None where it has none or `data.template` names another.
     """
 
     itself: PreTrainedTokenizerBase
     fingerprint: str
-
-    @property
-    def chat_template(self) -> Any:
-        """A text, texts by name, or None."""
-        return self.itself.chat_template
+    template: str | None
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def read_checkpoints(
         with left_out(failed, step):
             readable[step] = _read(config, folder, tokenizers)
     if readable:
-        _check_alike(readable, failed, config.data_section.template == "chat")
+        _check_alike(readable, failed)
     return {step: found for step, found in readable.items() if step not in failed}, failed
 
 
@@ -120,7 +118,7 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
         contents = " ".join(f"{file.name} {checksum(file)}" for file in sorted(files))
     if contents not in tokenizers:
         loaded = load_tokenizer(settings) if folder is None else load_checkpoint_tokenizer(folder, settings)
-        tokenizers[contents] = Tokenizer(loaded, tokenizer_fingerprint(loaded))
+        tokenizers[contents] = _identified(loaded, config.data_section.template)
     if folder is None:
         return Readable(None, base_fingerprint(settings, config.seed), {}, tokenizers[contents], None)
     architecture = base_model = None
@@ -137,19 +135,24 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
     return Readable(folder, fingerprint, versions, tokenizers[contents], architecture, base_model)
 
 
-def _check_alike(readable: dict[int, Readable], failed: dict[int, str], in_own_template: bool) -> None:
-    """Leave out those with another tokenizer or architecture than most: their losses would not compare.
+def _identified(tokenizer: PreTrainedTokenizerBase, template: str) -> Tokenizer:
+    """Args: template: `data.template`."""
+    is_its_own = template == "chat" and tokenizer.chat_template
+    chat = chat_template_of(template, tokenizer) if is_its_own else None
+    return Tokenizer(tokenizer, tokenizer_fingerprint(tokenizer), chat and chat.fingerprint)
 
-    Args:
-        in_own_template: whether the rows are rendered by the checkpoints' own chat template. Then one with
-            another is left out, too.
+
+def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
+    """Leave out those with another tokenizer, chat template or architecture than most.
+
+    Their losses would not compare. The base model takes the template of the checkpoints, if there are any.
     """
     tokenizers = Counter(found.tokenizer.fingerprint for found in readable.values())
     usual_tokenizer = max(tokenizers, key=tokenizers.__getitem__)
+    templates = Counter(found.tokenizer.template for found in readable.values() if found.folder is not None)
+    usual_template = max(templates, key=templates.__getitem__, default=None)
     architectures = [found.architecture for found in readable.values() if found.architecture is not None]
     computations = Counter(map(_computation, architectures))
-    saved = [found.tokenizer.chat_template for found in readable.values() if found.folder is not None]
-    usual_template = max(saved, key=saved.count, default=None)
     usual = max(architectures, key=lambda one: computations[_computation(one)], default=None)
     for step, found in readable.items():
         with left_out(failed, step):
@@ -157,23 +160,19 @@ def _check_alike(readable: dict[int, Readable], failed: dict[int, str], in_own_t
                 raise ValueError(
                     "its tokenizer differs from the other checkpoints': score it as a run of its own"
                 )
-            is_other = found.folder is not None and found.tokenizer.chat_template != usual_template
-            if in_own_template and is_other:
+            if found.folder is not None and found.tokenizer.template != usual_template:
                 raise ValueError(
                     "its chat template differs from the other checkpoints': score it as a run of its own, or "
-                    "name one template for all (data.template=FILE.jinja)"
+                    "name one template for all (data.template: FILE.jinja)"
                 )
             if found.architecture is not None and usual is not None:
                 check_architecture(found.architecture, usual)
 
 
 def common_tokenizer(readable: dict[int, Readable]) -> PreTrainedTokenizerBase | None:
-    """That of all, None where no checkpoint can be scored.
-
-    The base model may be among them, in another chat template: it is read in that of the checkpoints.
-    """
-    by_origin = sorted(readable.values(), key=lambda found: found.folder is None)
-    return next((found.tokenizer.itself for found in by_origin), None)
+    """That of all, with the checkpoints' chat template. None where no checkpoint can be scored."""
+    found = sorted(readable.values(), key=lambda one: one.folder is None)  # the base model comes last
+    return found[0].tokenizer.itself if found else None
 
 
 def check_architecture(found: PretrainedConfig, usual: PretrainedConfig) -> None:

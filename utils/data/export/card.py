@@ -28,7 +28,8 @@ tags:
 
 ## Files
 
-- `{table_file}`: the chosen rows with their columns as they were, in the order of the pool.
+- `{table_file}`: the chosen rows with their columns as they were, in the order of the pool. A column whose
+  values have no type in common holds texts, and what was none as JSON.
 - `{origins_file}`: of each of these rows its number in the pool (from 0), its source and its cluster.
 
 ## Composition

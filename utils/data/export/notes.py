@@ -29,9 +29,9 @@ TRL_ANSWERED_OFTEN = """\
 ## Which tokens are trained on
 
 With `assistant_only_loss: true`, what lies between the generation marks of the chat template. TRL has such
-templates for several families, and stops where it has none for a model. Llama 3: each answer and its
-`<|eot_id|>`. Qwen, Gemma and Phi 3: each answer, its end-of-turn token and the newline behind it. Without
-that key TRL trains on every token, the prompt's too.
+templates for several families, and stops where it has none for a model: then name a template with such marks
+in `chat_template_path`. Llama 3: each answer and its `<|eot_id|>`. Qwen, Gemma and Phi 3: each answer, its
+end-of-turn token and the newline behind it. Without that key TRL trains on every token, the prompt's too.
 
 ## Where that differs from what S2L scored
 

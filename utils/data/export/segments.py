@@ -66,7 +66,7 @@ def completion_fault(segments: Sequence[Segment]) -> str | None:
     if not last["label"] and not last["text"].strip():
         *others, last = others
     if not last["label"] or any(segment["label"] for segment in others):
-        return "what is scored is not one text at the end"
+        return "what is scored is not one text at the end, as it is with data.score_turns: last"
     return None
 
 

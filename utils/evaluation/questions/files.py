@@ -108,7 +108,8 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
         notes.append(f"{_rows(np.flatnonzero(pool.excluded))} without instruction or response: not used")
     if unanswered:
         notes.append(
-            f'{_rows(unanswered)} whose response states no "The answer is": in the loss, not in the accuracy'
+            f"{_rows(unanswered)} whose response states no answer that a rule can read: "
+            "in the loss, not in the accuracy"
         )
     return QuestionSet(HELDOUT, path, checksum(file), questions, notes + _repeated(questions), pool=pool)
 
