@@ -270,6 +270,7 @@ SHAREGPT = [
 WEIGHTED = [{**turn, "weight": int(turn["content"] != "one")} for turn in CONVERSATION]
 IN_PARTS = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in CONVERSATION]
 TWICE_WEIGHTED = [{**turn, "weight": 1, "loss_weight": turn["weight"]} for turn in WEIGHTED]
+TRAINED = [{**turn, "train": turn["content"] != "one"} for turn in CONVERSATION]
 AS_JSON = (json.dumps(CONVERSATION[:4]), json.dumps(CONVERSATION[4:]))
 CALL_OF_OLD = {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}
 PROMPTS = {"format": "prompt_completion"}
@@ -293,6 +294,8 @@ PROMPTS = {"format": "prompt_completion"}
         ({"prompt": AS_JSON[0], "completion": "[1]"}, PROMPTS, ["[1]"]),
         ({"messages": WEIGHTED}, {}, ["two"]),
         ({"messages": TWICE_WEIGHTED}, {}, ["two"]),
+        ({"messages": TRAINED}, {}, ["two"]),
+        ({"messages": [{**turn, "train": "no"} for turn in CONVERSATION]}, {}, ["one", "two"]),
         ({"messages": [*CONVERSATION, CALL_OF_OLD]}, {}, ["one", "two"]),
         ({"messages": IN_PARTS}, {}, ["one", "two"]),
         ({"messages": json.loads(json.dumps(IN_PARTS).replace('"text":', '"value":'))}, {}, ["one", "two"]),

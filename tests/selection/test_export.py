@@ -428,6 +428,17 @@ def test_a_write_that_fails_leaves_what_was_there(config_file, chosen, monkeypat
     assert not list(RunPaths("target").subset.glob(".for_*"))
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_what_lies_in_the_place_of_an_export_and_is_no_folder_stays(
+    config_file, chosen, capsys, tmp_path, is_link
+):
+    place = folder_for("openai")
+    place.symlink_to(tmp_path) if is_link else place.write_text("mine")
+    assert command(config_file, "--write_for", "trl", "openai") == 1
+    assert f"{place}: found a link or a file, expected a folder" in capsys.readouterr().err
+    assert place.is_symlink() == is_link and not folder_for("trl").exists()
+
+
 def test_choosing_again_removes_what_was_written_of_the_old_choice(config_file, chosen):
     assert command(config_file, "--write_for", "trl") == 0
     assert command(config_file, "--overwrite", "subset.budget=10") == 0

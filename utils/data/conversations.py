@@ -125,7 +125,7 @@ class TurnsReader:
         if not isinstance(name, str) or name not in _ROLES:
             raise ValueError(f"the role {name!r} in turn {number}, expected one of {', '.join(_ROLES)}")
         role = _ROLES[name]
-        read = (self.role, self.content, *_WEIGHTS)
+        read = {self.role, self.content, *_WEIGHTS, *_weights(turn)}
         rest = plain({key: value for key, value in turn.items() if key not in read})
         if role == "assistant" and rest.get("function_call"):  # as OpenAI wrote one call before `tool_calls`
             rest.setdefault("tool_calls", [{"type": "function", "function": rest.pop("function_call")}])
@@ -145,11 +145,18 @@ def _calls_of(message: Mapping[str, Any]) -> str:
 
 def _counts(turn: Mapping[str, Any], number: int) -> bool:
     """Whether no weight of a turn is 0. Raises: ValueError for one that is neither 0 nor 1."""
-    weights = [plain(turn[name]) for name in _WEIGHTS if turn.get(name) is not None]
+    weights = _weights(turn).values()
     for weight in weights:
         if not isinstance(weight, int | float) or weight not in (0, 1):
             raise ValueError(f"the weight {weight!r} in turn {number}, where only 0 and 1 are known")
     return 0 not in weights
+
+
+def _weights(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """What says whether a turn counts: its weights, and axolotl's `train` where it is true or false."""
+    weights = {name: plain(turn[name]) for name in _WEIGHTS if turn.get(name) is not None}
+    train = turn.get("train")
+    return {**weights, "train": train} if isinstance(train, bool) else weights
 
 
 def is_turns_as_json(value: Any, role: str) -> bool:

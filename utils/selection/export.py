@@ -262,7 +262,13 @@ def _export(target: ExportTarget, own: OwnSubset, is_rendered: bool, turns: _Tur
     elif form is not None:
         others = rows[~np.isin(rows, turns.leading)]
         rows = np.concatenate([np.array(turns.leading, dtype=rows.dtype), others])
-    return Export(target, form, rows, export_in(own.folder, target))
+    folder = export_in(own.folder, target)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ValueError(
+            f"{folder}: found a link or a file, expected a folder that --write_for wrote, or nothing: "
+            "move it away"
+        )
+    return Export(target, form, rows, folder)
 
 
 def _origin(config: RunConfig, own: OwnSubset) -> Origin:
