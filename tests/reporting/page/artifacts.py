@@ -85,13 +85,17 @@ def compared(first: str, second: str, name: str = "both", num_examples: int = 80
     return comparison
 
 
-def experiment(name: str, runs: list[str], comparisons: list[str]) -> None:
-    """The record of an experiment whose runs choose by s2l."""
+def experiment(name: str, runs: list[str], comparisons: list[str], labels: list[str] | None = None) -> None:
+    """The record of an experiment whose runs choose by s2l, or are of methods with these labels."""
+    labels = labels or ["s2l"] * len(runs)
+    pairs = zip(runs, labels, strict=True)
     write_experiment(
         ExperimentManifest(
             status="running",
             inputs={"name": name, "references": []},
-            members=[ExperimentMember(run, "s2l", 10 * (place + 1), 0) for place, run in enumerate(runs)],
+            members=[
+                ExperimentMember(run, label, 10 * (place + 1), 0) for place, (run, label) in enumerate(pairs)
+            ],
             comparisons=comparisons,
             config_file="experiment.yml",
             provenance=replace(Provenance.now(), command=shlex.split(_EXPERIMENT)),

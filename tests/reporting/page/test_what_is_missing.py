@@ -208,6 +208,15 @@ def test_of_an_experiment_with_several_budgets(made, alone):
     assert "Rows that two subsets share" in page
 
 
+def test_subsets_of_an_experiment_have_its_names(made, alone):
+    """Two ways of one method, at one budget and seed."""
+    made("one")
+    made("two", preset="paper")
+    experiment("exp", ["one", "two"], ["exp_10"], labels=["released", "as_in_the_paper"])
+    page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
+    assert "20 of 60 rows, chosen by released, beside as_in_the_paper" in page
+
+
 def test_several_subsets_of_one_pool_side_by_side(made, alone):
     first = made("run")
     second = made("other", method="random")

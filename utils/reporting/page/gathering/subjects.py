@@ -23,11 +23,13 @@ class Subject:
         config: its YAML as read, with the overrides.
         config_file: where the YAML lies.
         overrides: `key.sub=value`, as they were given behind it.
+        label: its experiment's name for the method, empty where it is of none.
     """
 
     config: RunConfig
     config_file: str
     overrides: tuple[str, ...] = ()
+    label: str = ""
 
     @property
     def words(self) -> str:
@@ -80,14 +82,15 @@ def find_experiment(name: str) -> ExperimentSubjects:
     if not runs and record is not None:
         first_of_each = {(member.label, member.budget): member.run for member in reversed(record.members)}
         runs = [*reversed(first_of_each.values())]
-    subjects = [_subject_on_disk(run) for run in dict.fromkeys(runs)]
+    labels = {} if record is None else {member.run: member.label for member in record.members}
+    subjects = [_subject_on_disk(run, labels.get(run, "")) for run in dict.fromkeys(runs)]
     return ExperimentSubjects(
         name, record, comparisons, [subject for subject in subjects if subject is not None]
     )
 
 
-def _subject_on_disk(run: str) -> Subject | None:
+def _subject_on_disk(run: str, label: str) -> Subject | None:
     """A run by what it recorded, None where it has not begun."""
     paths = RunPaths(run)
     values = recorded_config(paths)
-    return Subject(RunConfig.model_validate(values), str(paths.config)) if values else None
+    return Subject(RunConfig.model_validate(values), str(paths.config), label=label) if values else None

@@ -78,26 +78,31 @@ def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[Subset
                 f"{subset.manifest.pool[:12]}, expected {first.pool[:12]}: a page is about one pool, "
                 f"so make one for each, without {subject.config_file} here"
             )
-    names = _names([(subset.manifest, folder) for _, folder, subset in read])
+    names = _names([(subject.label, folder, subset.manifest) for subject, folder, subset in read])
     return [
         (_subset_facts(name, subject, folder, subset), subset)
         for name, (subject, folder, subset) in zip(names, read, strict=True)
     ]
 
 
-def _names(read: Sequence[tuple[SubsetManifest, Path]]) -> list[str]:
-    """The fewest words that tell the subsets apart: the method, its size, its seed, its folder."""
-    ways: list[Callable[[SubsetManifest, Path], str]] = [
-        lambda manifest, _: manifest.method,
-        lambda manifest, _: f"{manifest.method} {manifest.budget:,}",
-        lambda manifest, _: f"{manifest.method} {manifest.budget:,}, seed {manifest.seed}",
+def _names(read: Sequence[tuple[str, Path, SubsetManifest]]) -> list[str]:
+    """The fewest words that tell the subsets apart: the method, its size, its seed, its folder.
+
+    Args:
+        read: label of its experiment, folder and manifest of each.
+    """
+    ways: list[Callable[[str, SubsetManifest], str]] = [
+        lambda method, _: method,
+        lambda method, manifest: f"{method} {manifest.budget:,}",
+        lambda method, manifest: f"{method} {manifest.budget:,}, seed {manifest.seed}",
     ]
     for way in ways:
-        names = [way(manifest, folder) for manifest, folder in read]
+        names = [way(label or manifest.method, manifest) for label, _, manifest in read]
         if len(set(names)) == len(names):
             return names
     return [
-        folder.parent.name if folder.name == "subset" else str(Path(*folder.parts[-2:])) for _, folder in read
+        folder.parent.name if folder.name == "subset" else str(Path(*folder.parts[-2:]))
+        for _, folder, _ in read
     ]
 
 
