@@ -424,17 +424,17 @@ def test_checkpoints_of_another_chat_template_are_left_out_and_the_base_model_ta
         model.resize_token_embeddings(len(tokenizer))
         model.save_pretrained(place)
     settings = (f"model.name_or_path={tmp_path / 'base'}", "data.template=chat")
-    assert bench.score("templates", tmp_path / "models", *settings) == 1
+    assert bench.score("other_template", tmp_path / "models", *settings) == 1
     said = capsys.readouterr().err
     assert "checkpoint 3 failed: its chat template differs from the other checkpoints'" in in_one_line(said)
-    assert bench.losses("templates").keys() == {1, 2}
-    assert bench.score("from_base", tmp_path / "models", "--checkpoints", "0,1,2", *settings) == 0
-    np.testing.assert_array_equal(bench.losses("from_base")[1], bench.losses("templates")[1])
+    assert bench.losses("other_template").keys() == {1, 2}
+    assert bench.score("beside_base", tmp_path / "models", "--checkpoints", "0,1,2", *settings) == 0
+    np.testing.assert_array_equal(bench.losses("beside_base")[1], bench.losses("other_template")[1])
     named = tmp_path / "named.jinja"
     named.write_text(template)
     settings = (settings[0], f"data.template={named}")
-    assert bench.score("named", tmp_path / "models", *settings) == 0
-    assert bench.losses("named").keys() == {1, 2, 3}
+    assert bench.score("one_for_all", tmp_path / "models", *settings) == 0
+    assert bench.losses("one_for_all").keys() == {1, 2, 3}
 
 
 # ------------------------------------------------------------------------------------------ FSDP's shards

@@ -1,5 +1,6 @@
 """Files, folders and hub datasets that hold rows, and what reads each."""
 
+import os
 import resource
 from array import array
 from collections.abc import Sequence
@@ -70,9 +71,9 @@ def parts_of(data: DataConfig) -> list[PoolPart]:
             f"data.path: found {len(parts):,} files, which stay open, expected at most "
             f"{may_be_open - _OTHERS_OPEN:,}: join some, or raise the limit (ulimit -n {2 * len(parts)})"
         )
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for part in parts:
-        place = Path(part.path).resolve()  # behind links, and without ".."
+        place = _place(part.path)
         if place in seen:
             earlier = "" if seen[place] == part.path else f" (first as {seen[place]})"
             raise ValueError(
@@ -80,6 +81,14 @@ def parts_of(data: DataConfig) -> list[PoolPart]:
             )
         seen[place] = part.path
     return parts
+
+
+def _place(path: str) -> str:
+    """Behind links, and without "..". What is no path stays, to be refused where it is opened."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a null byte
+        return path
 
 
 def _open_part(path: str, data: DataConfig, limit: int | None, offsets: array | None) -> Container:

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...data.chat import ChatTemplate
 from ...data.formats import Example
+
+if TYPE_CHECKING:
+    from ...data.chat import ChatTemplate
 
 _MARK = "\ue002"  # for private use: no question of a person begins with it
 
@@ -46,7 +48,7 @@ def question_text(example: Example) -> str:
 
 
 def chat_prompt(
-    chat: ChatTemplate, history: Sequence[dict[str, Any]], add_generation_prompt: bool = True
+    chat: "ChatTemplate", history: Sequence[dict[str, Any]], add_generation_prompt: bool = True
 ) -> str:
     """The prompt of lm-eval's history: solved examples, then a question, each with its turns if it has some.
 
