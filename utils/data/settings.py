@@ -36,10 +36,10 @@ def _path_problems(data: DataConfig, key: str = "path") -> Iterator[str]:
         if not Path(name).exists() and is_local(name):
             yield f"data.{key}: {Path(name)} does not exist (current folder: {Path.cwd()})"
     if key == "path" and all(Path(name).is_file() for name in names):
-        for key, value, default in (("split", data.split, "train"), ("name", data.name, None)):
+        for setting, value, default in (("split", data.split, "train"), ("name", data.name, None)):
             if value != default:
                 yield (
-                    f"data.{key}: found {value!r}, which a file cannot honour "
+                    f"data.{setting}: found {value!r}, which a file cannot honour "
                     f"({data.origin} is read whole): remove it, or give data.path a file of these rows"
                 )
 

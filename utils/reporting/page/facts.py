@@ -186,6 +186,11 @@ class ComparisonFacts:
     file: Path
     budget: str = ""
 
+    @property
+    def key_end(self) -> str:
+        """What tells the keys of its figures from those of another budget."""
+        return f"_{self.budget}" if self.budget else ""
+
 
 @dataclass(frozen=True)
 class PageFacts:

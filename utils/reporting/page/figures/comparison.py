@@ -29,10 +29,9 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
             [name, number(value.mean), interval_text(value.over_runs), interval_text(value.over_questions)]
             for name, value in zip(names, values, strict=True)
         ]
-        budget = f"_{facts.budget}" if facts.budget else ""
         charts.append(
             Chart(
-                f"values_{question_set}_{measure}{budget}",
+                f"values_{question_set}_{measure}{facts.key_end}",
                 title[0].upper() + title[1:],
                 "Mean over the runs of each arm.",
                 unit_of(measure),
@@ -85,9 +84,8 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
     ]
     name = unit.removesuffix(LOSS.removeprefix("loss"))
     lower = " Left of 0 the first arm has the lower loss." if unit == LOSS else ""
-    budget = f"_{facts.budget}" if facts.budget else ""
     return Chart(
-        f"differences_{name.replace(' ', '_')}{budget}",
+        f"differences_{name.replace(' ', '_')}{facts.key_end}",
         f"{comparison.arms[0].title} minus each other arm: {name}",
         f"A difference is called shown if no interval that is there holds 0.{lower}",
         f"difference{unit.removeprefix(name)}",
@@ -172,9 +170,8 @@ def cost_chart(facts: ComparisonFacts) -> Chart | None:
         Series(stage, [row.get(stage, 0.0) for row in rows], names, "bars", look=look)
         for look, stage in enumerate(stages)
     ]
-    budget = f"_{facts.budget}" if facts.budget else ""
     return Chart(
-        f"costs{budget}",
+        f"costs{facts.key_end}",
         "What each arm cost",
         f"In {words}, stage by stage, means over the runs.",
         words,

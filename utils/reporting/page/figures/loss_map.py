@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....terminal import counted
-from ..charts import Chart, Series
+from ..charts import LOSS, Chart, Series
 from ..facts import SubsetFacts
 from ..histograms import LossMap
 
@@ -53,7 +53,7 @@ def map_chart(loss_map: LossMap, subsets: Sequence[SubsetFacts]) -> Chart:
         "map",
         "All rows: mean loss over the checkpoints against its fall from the first to the last",
         note,
-        "mean loss (nats per response token)",
+        f"mean {LOSS}",
         "fall of the loss",
         [series],
         heading=["mean loss", "fall", "rows", "chosen"],

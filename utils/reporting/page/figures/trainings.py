@@ -39,7 +39,7 @@ def training_curves(curves: Sequence[TrainingCurve]) -> Chart | None:
 
 
 def _smoothed(curve: TrainingCurve) -> tuple[list[int], list[float]]:
-    size = max(1, -(-len(curve.steps) // (_NUM_PIECES)))
+    size = max(1, -(-len(curve.steps) // _NUM_PIECES))
     starts = range(0, len(curve.steps), size)
     steps = [curve.steps[start : start + size][-1] for start in starts]
     return steps, [statistics.mean(curve.losses[start : start + size]) for start in starts]
