@@ -4,14 +4,15 @@
 
 The proxies are runs that scored the same pool. Their trajectories are taken apart into principal components.
 The rows are clustered with the paper's settings (100 clusters over all sources), by trajectories and by what
-else can be clustered. All is kept in docs/results/analyses/clusters.json, which `python docs/make_results.py`
-makes tables of.
+else can be clustered. Of four proxies or more the means of two and two are set against each other as well.
+All is kept in docs/results/analyses/clusters.json, which `python docs/make_results.py` makes tables of.
 """
 
 import argparse
 import itertools
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ from utils.selection.candidates import Candidates, find_candidates
 from utils.selection.methods.agreement import adjusted_rand_index
 from utils.selection.methods.s2l import s2l
 
-_FEATURES = ("losses", "shape", "reductions", "whitened", "embeddings")
+_OF_LOSSES = ("losses", "shape", "reductions", "whitened")
+_FEATURES = (*_OF_LOSSES, "embeddings")
 _SEED, _OTHER_SEED = 0, 1
 
 
@@ -56,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         "largest_source": float(sizes.max() / sizes.sum()),
         "components": agreement_of_components([each.read_losses(slice(None)) for each in found]),
         "features": {features: measured(found, features) for features in _FEATURES},
+        "means_of_two": agreement_of_means(found),
     }
     write_json(arguments.output, kept)
     print(arguments.output)
@@ -109,6 +112,43 @@ def measured(found: Sequence[Candidates], features: str) -> dict[str, list[float
         "same_with_another_start": [_agreement(*pair) for pair in zip(first, restarted, strict=True)],
         "same_with_another_proxy": [_agreement(*pair) for pair in itertools.combinations(first, 2)],
     }
+
+
+def agreement_of_means(found: Sequence[Candidates]) -> dict[str, Any]:
+    """How far the mean trajectories of two proxies agree with those of two others.
+
+    Returns, with a value for each way to take two proxies and two others, so with none of fewer than four:
+        components: for each the correlations, as `agreement_of_components` has them.
+        clusters: for each kind of features the adjusted Rand indices.
+    """
+    pairs = list(itertools.combinations(range(len(found)), 2))
+    apart = [both for both in itertools.combinations(pairs, 2) if not set(both[0]) & set(both[1])]
+    means = {pair: mean_of([found[place] for place in pair]) for pair in pairs if apart}
+    components = [
+        agreement_of_components([means[pair].read_losses(slice(None)) for pair in both]) for both in apart
+    ]
+    clusters = {
+        (pair, features): _clusters(candidates, features, _SEED)
+        for pair, candidates in means.items()
+        for features in _OF_LOSSES
+    }
+    return {
+        "components": [[each["correlation"][0] for each in same] for same in zip(*components, strict=True)],
+        "clusters": {
+            features: [_agreement(clusters[one, features], clusters[other, features]) for one, other in apart]
+            for features in _OF_LOSSES
+        },
+    }
+
+
+def mean_of(found: Sequence[Candidates]) -> Candidates:
+    """The same rows with the mean of the proxies' losses at each checkpoint."""
+    of_proxies = [candidates.trajectories for candidates in found if candidates.trajectories is not None]
+    columns = [
+        np.mean(same, axis=0, dtype=np.float64).astype(np.float32)
+        for same in zip(*(trajectories.columns for trajectories in of_proxies), strict=True)
+    ]
+    return replace(found[0], trajectories=replace(of_proxies[0], columns=columns, table_NT=None))
 
 
 def commonest_source(clusters_n: np.ndarray, source_codes_n: np.ndarray) -> float:

@@ -198,25 +198,29 @@ def section(result: Result) -> str:
 
 def clusters_section(kept: Mapping[str, Any]) -> str:
     """The tables of benchmarks/study_clusters.py."""
+    means = kept["means_of_two"]
+    of_means = [_mean(each) for each in means["components"]] or [""] * len(kept["components"])
     of_trajectories = [
-        [str(place), f"{statistics.mean(each['share']):.1%}", _mean(each["correlation"])]
-        for place, each in enumerate(kept["components"], start=1)
+        [str(place), f"{statistics.mean(each['share']):.1%}", _mean(each["correlation"]), of_mean]
+        for place, (each, of_mean) in enumerate(zip(kept["components"], of_means, strict=True), start=1)
     ]
     of_clusters = []
     for features, each in kept["features"].items():
         agreements = [each[f"same_with_another_{change}"] for change in ("start", "proxy")]
+        agreements.append(means["clusters"].get(features, []))
         one_source = f"{statistics.mean(each['commonest_source']):.0%}"
         of_clusters.append([features, one_source, *map(_mean, agreements)])
-    heading = ["clusters of", "one source", "another start gives the same", "another proxy gives the same"]
+    agree = ["two proxies agree", "means of two agree"]
+    gives = ["another start gives the same", "another proxy gives the same", "two others give the same"]
     parts = [
         f"`python benchmarks/study_clusters.py {' '.join(kept['proxies'])}`",
-        _table(["component of a trajectory", "share of the variance", "two proxies agree"], of_trajectories),
+        _table(["component of a trajectory", "share of the variance", *agree], of_trajectories),
         "Principal components of the loss trajectories, the largest first. Agree: correlation over the rows "
-        "of what two proxies measure that differ in the seed alone.",
-        _table(heading, of_clusters),
+        "of what two proxies measure that differ in the seed alone, or the means of two and of two others.",
+        _table(["clusters of", "one source", *gives], of_clusters),
         "One source: rows that are of the commonest source of their cluster; in one cluster of all rows it "
         f"would be {kept['largest_source']:.0%}. The same: adjusted Rand index, 1 for the same clusters, 0 "
-        "for no more than chance.",
+        "for no more than chance. Two others: clusters of the means of two proxies and of two others.",
         f"Mean ± standard deviation over {len(kept['proxies'])} proxies, or their pairs; "
         f"{kept['num_rows']:,} rows, 100 clusters over all sources. {kept['device']}; commit "
         f"{str(kept['git_commit'])[:12]}.",
@@ -339,8 +343,8 @@ def _costs(result: Result) -> str:
 
 
 def _mean(values: Sequence[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
+    if len(values) < 2:
+        return "".join(f"{value:.3f}" for value in values)
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 

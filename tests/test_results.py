@@ -15,9 +15,11 @@ from tests.artifacts.examples import SCORING_INPUTS, TRAINING
 from tests.conftest import pool_rows, write_jsonl
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path
+from utils.artifacts.trajectories.read import Trajectories
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
+from utils.selection.candidates import Candidates
 
 SEEDS = [3, 4, 5]
 LABELS = ["random_per_source", "random", "s2l_released", "full"]
@@ -225,7 +227,7 @@ def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path, monkeypatch):
     pool = write_jsonl(tmp_path / "pool.jsonl", rows)
     generator = np.random.default_rng(0)
     level_N = generator.uniform(1, 5, 300)
-    names = ["one", "two"]
+    names = ["one", "two", "three", "four"]
     for name in names:
         losses_NT = level_N[:, None] + generator.normal(0, 0.01, (300, 3))
         scored_run(name, pool, losses_NT.astype(np.float32))
@@ -235,7 +237,29 @@ def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path, monkeypatch):
     assert kept["num_rows"] == 300 and kept["features"].keys() == set(study_clusters._FEATURES)
     monkeypatch.setattr(make_results, "ANALYSES", tmp_path)
     shown = make_results.page("{{clusters}}", {})
-    assert "| 1 | " in shown and "| losses | " in shown and "over 2 proxies" in shown
+    assert "| 1 | " in shown and "| losses | " in shown and "over 4 proxies" in shown
+    of_means = kept["means_of_two"]
+    assert len(of_means["components"]) == 3 and len(of_means["components"][0]) == 3
+    assert min(of_means["components"][0]) > 0.99 and len(of_means["clusters"]["shape"]) == 3
+
+
+def test_means_of_two_proxies_agree_better_than_proxies_do():
+    """A part that two proxies agree on with r, their means agree on with 2r / (1 + r) (Spearman, Brown)."""
+    generator = np.random.default_rng(0)
+    shared_nT = generator.normal(0, 1, (4000, 3)) * [4, 1, 0.5]
+    found = []
+    for _ in range(4):
+        losses_nT = (shared_nT + generator.normal(0, 1, shared_nT.shape)).astype(np.float32)
+        trajectories = Trajectories([1, 2, 3], list(losses_nT.T), None, Path("made here"))
+        rows = np.arange(len(losses_nT))
+        found.append(
+            Candidates(rows, np.zeros(len(rows), np.int32), ["a"], len(rows), trajectories, rows[:0])
+        )
+    alone = study_clusters.agreement_of_components([each.read_losses(slice(None)) for each in found])
+    together = study_clusters.agreement_of_means(found)["components"]
+    for one, both in zip(alone, together, strict=True):
+        r = np.mean(one["correlation"])
+        assert np.mean(both) == pytest.approx(2 * r / (1 + r), abs=0.03)
 
 
 # ------------------------------------------------------------------------------------------------- data
