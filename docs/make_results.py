@@ -4,8 +4,9 @@
     python docs/make_results.py --no_figures  the page alone, which needs no matplotlib
 
 docs/results/text.md is what people wrote. A line {{NAME}} in it stands for the tables of
-docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison, and {{clusters}} for what
-benchmarks/study_clusters.py keeps. tests/test_results.py fails where the page is not what these files say.
+docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison, or of
+docs/results/analyses/NAME.json, which a script of benchmarks/ keeps of an analysis. tests/test_results.py
+fails where the page is not what these files say.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
+from docs.analysis_sections import ANALYSIS_SECTIONS  # noqa: E402
+from docs.markdown import mean_and_deviation, table  # noqa: E402
 from utils.config.experiment import WHOLE_POOL, ExperimentConfig, load_experiment, run_name_of  # noqa: E402
 
 RESULTS = PROJECT / "docs/results"
@@ -180,7 +183,7 @@ def page(text: str, results: Mapping[str, Result]) -> str:
     def filled(place: re.Match[str]) -> str:
         name = place[1]
         if (analysis := ANALYSES / f"{name}.json").is_file():
-            return clusters_section(json.loads(analysis.read_text(encoding="utf-8")))
+            return ANALYSIS_SECTIONS[name](json.loads(analysis.read_text(encoding="utf-8")))
         return section(results[name]) if name in results else f"*{name}: not run yet.*"
 
     note = "<!-- Made by `python docs/make_results.py` from docs/results. Edit docs/results/text.md. -->\n\n"
@@ -194,38 +197,6 @@ def section(result: Result) -> str:
         parts += [f"![differences from random_per_source](results/{result.name}.svg)", _values(result)]
     parts += [_planted(result), _costs(result)]
     return "\n\n".join(part for part in parts if part)
-
-
-def clusters_section(kept: Mapping[str, Any]) -> str:
-    """The tables of benchmarks/study_clusters.py."""
-    means = kept["means_of_two"]
-    of_means = [_mean(each) for each in means["components"]] or [""] * len(kept["components"])
-    of_trajectories = [
-        [str(place), f"{statistics.mean(each['share']):.1%}", _mean(each["correlation"]), of_mean]
-        for place, (each, of_mean) in enumerate(zip(kept["components"], of_means, strict=True), start=1)
-    ]
-    of_clusters = []
-    for features, each in kept["features"].items():
-        agreements = [each[f"same_with_another_{change}"] for change in ("start", "proxy")]
-        agreements.append(means["clusters"].get(features, []))
-        one_source = f"{statistics.mean(each['commonest_source']):.0%}"
-        of_clusters.append([features, one_source, *map(_mean, agreements)])
-    agree = ["two proxies agree", "means of two agree"]
-    gives = ["another start gives the same", "another proxy gives the same", "two others give the same"]
-    parts = [
-        f"`python benchmarks/study_clusters.py {' '.join(kept['proxies'])}`",
-        _table(["component of a trajectory", "share of the variance", *agree], of_trajectories),
-        "Principal components of the loss trajectories, the largest first. Agree: correlation over the rows "
-        "of what two proxies measure that differ in the seed alone, or the means of two and of two others.",
-        _table(["clusters of", "one source", *gives], of_clusters),
-        "One source: rows that are of the commonest source of their cluster; in one cluster of all rows it "
-        f"would be {kept['largest_source']:.0%}. The same: adjusted Rand index, 1 for the same clusters, 0 "
-        "for no more than chance. Two others: clusters of the means of two proxies and of two others.",
-        f"Mean ± standard deviation over {len(kept['proxies'])} proxies, or their pairs; "
-        f"{kept['num_rows']:,} rows, 100 clusters over all sources. {kept['device']}; commit "
-        f"{str(kept['git_commit'])[:12]}.",
-    ]
-    return "\n\n".join(parts)
 
 
 def _versions_of(run: dict[str, Any]) -> str:
@@ -270,7 +241,7 @@ def _differences(result: Result) -> str:
         f"leaves out 0. {len(differences)} different comparisons, {shown} of them bold; were there no "
         f"difference at all, about {chance:.0f} would be."
     )
-    return f"{_table(heading, rows)}\n\n{note}"
+    return f"{table(heading, rows)}\n\n{note}"
 
 
 def _cell(difference: PairedDifference | None) -> str:
@@ -296,7 +267,7 @@ def _values(result: Result) -> str:
         heading.append("shared by two seeds")
     rows = []
     for label, runs in result.arms.items():
-        cells = [_mean(result.values_of(measure, label)) for measure in AVERAGES]
+        cells = [mean_and_deviation(result.values_of(measure, label)) for measure in AVERAGES]
         for control in CONTROLS:
             shares = [recorded.get(run, {}).get("shared_with", {}).get(control) for run in runs]
             is_known = control != label and all(share is not None for share in shares)
@@ -306,7 +277,7 @@ def _values(result: Result) -> str:
             cells.append("" if None in shares else f"{statistics.mean(shares):.0%}")
         rows.append([label, *cells])
     note = "Mean ± standard deviation over seeds. Shared: rows that both chose, of the arm's."
-    return f"{_table(heading, rows)}\n\n{note}"
+    return f"{table(heading, rows)}\n\n{note}"
 
 
 def _planted(result: Result) -> str:
@@ -318,7 +289,7 @@ def _planted(result: Result) -> str:
             rows.append([label, *_percent(shares)])
     if not rows:
         return ""
-    return f"{_table(['arm', 'planted noise among its rows', 'smallest to largest seed'], rows)}"
+    return f"{table(['arm', 'planted noise among its rows', 'smallest to largest seed'], rows)}"
 
 
 def _percent(shares: Sequence[float]) -> list[str]:
@@ -339,18 +310,7 @@ def _costs(result: Result) -> str:
         return ""
     note = "Device-seconds of a run on average; runs made side by side slow each other down."
     heading = ["arm", *stages]
-    return f"<details><summary>Costs</summary>\n\n{_table(heading, rows)}\n\n{note}\n\n</details>"
-
-
-def _mean(values: Sequence[float]) -> str:
-    if len(values) < 2:
-        return "".join(f"{value:.3f}" for value in values)
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
-
-
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heading, ["---", *("---:" for _ in heading[1:])], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"<details><summary>Costs</summary>\n\n{table(heading, rows)}\n\n{note}\n\n</details>"
 
 
 def draw(result: Result, path: Path) -> None:

@@ -6,13 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 from scipy import stats
 
-from benchmarks import study_clusters, study_data, study_results
+import run_distributed_trajectories
+import train
+from benchmarks import study_agreement, study_clusters, study_data, study_end_token, study_results
 from docs import make_results
 from tests.artifacts.examples import SCORING_INPUTS, TRAINING
 from tests.conftest import pool_rows, write_jsonl
+from utils.artifacts.checkpoints import checkpoints_in
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path
 from utils.artifacts.trajectories.read import Trajectories
@@ -260,6 +265,88 @@ def test_means_of_two_proxies_agree_better_than_proxies_do():
     for one, both in zip(alone, together, strict=True):
         r = np.mean(one["correlation"])
         assert np.mean(both) == pytest.approx(2 * r / (1 + r), abs=0.03)
+
+
+# ----------------------------------------------------------------------------------- the end of a sequence
+
+
+def test_the_fault_of_the_released_code_costs_each_row_with_an_end(make_config, res_dir, tmp_path, capfd):
+    config_file = make_config("proxy", num_rows=600, data={"max_length": 300})
+    assert train.main(["--config_file", str(config_file)]) == 0
+    assert run_distributed_trajectories.main(["--config_file", str(config_file)]) == 0
+    for _ in range(2):  # the second time finds all that it needs
+        assert study_end_token.main(["proxy", "--output", str(tmp_path / "end_token.json")]) == 0
+    checkpoints = checkpoints_in(RunPaths("proxy").root)
+    copies = checkpoints_in(RunPaths("proxy_end_token").root / "copies")
+    assert checkpoints.keys() == copies.keys()
+    for step, checkpoint in checkpoints.items():
+        sound, faulty = (load_file(folder / "model.safetensors") for folder in (checkpoint, copies[step]))
+        changed = [name for name, weight in sound.items() if not torch.equal(weight, faulty[name])]
+        assert len(changed) == 2
+        for name in changed:  # 0 is the end-of-sequence token of the tests' tokenizer
+            assert torch.equal(sound[name][1:], faulty[name][1:])
+            torch.testing.assert_close(faulty[name][0], sound[name][1:].mean(dim=0))
+    kept = json.loads((tmp_path / "end_token.json").read_text())
+    (measured,) = kept["measured"]
+    assert sum(rows for _, _, rows, _ in measured["added_loss"]) == 600
+    assert min(nats for *_, nats in measured["added_loss"]) > 0
+    assert measured["same_clusters"]["faulty"] < 1
+
+
+def test_the_share_between_clusters_is_that_of_a_loop():
+    generator = np.random.default_rng(0)
+    sources_n = generator.integers(0, 3, 300)
+    clusters_n = sources_n * 10 + generator.integers(0, 4, 300)
+    value_n = generator.normal(sources_n + clusters_n % 10)
+    of_sources, of_clusters = (
+        sum(
+            ((value_n[groups_n == group] - value_n[groups_n == group].mean()) ** 2).sum()
+            for group in set(groups_n)
+        )
+        for groups_n in (sources_n, clusters_n)
+    )
+    found = study_end_token.share_between(clusters_n, sources_n, value_n)
+    assert found == pytest.approx(1 - of_clusters / of_sources)
+    assert study_end_token.share_between(sources_n, sources_n, value_n) == pytest.approx(0)
+
+
+def test_what_is_added_is_averaged_over_rows_of_like_length():
+    length_n = np.repeat(np.arange(1, 11), 7)
+    tenths = study_end_token.added_by_length(8 / length_n, length_n)
+    assert tenths == [[length, length, 7, pytest.approx(8 / length)] for length in range(1, 11)]
+
+
+def test_rank_correlations_by_source_are_those_of_scipy(tmp_path):
+    rows = [{**row, "source": "ab"[place % 2]} for place, row in enumerate(pool_rows(60))]
+    values = {"run_name": "x", "data": {"path": str(write_jsonl(tmp_path / "pool.jsonl", rows))}}
+    pool = Pool(RunConfig.model_validate(values).data_section)
+    generator = np.random.default_rng(0)
+    one_N = generator.normal(size=60)
+    other_N = one_N + generator.normal(size=60)
+    other_N[4] = np.nan
+    found = study_agreement.by_source(pool, one_N, other_N)
+    assert {source: num_rows for source, (num_rows, _) in found.items()} == {"": 59, "a": 29, "b": 30}
+    assert found["b"][1] == pytest.approx(stats.spearmanr(one_N[1::2], other_N[1::2])[0])
+    with pytest.raises(ValueError, match="found losses of 60 and 59 rows, expected 60"):
+        study_agreement.by_source(pool, one_N, other_N[1:])
+
+
+def test_analyses_end_up_in_tables(tmp_path, monkeypatch):
+    sides = {"sound": 0.25, "faulty": 0.75, "other_seed": 0.5}
+    names = ("level_and_length", "length_by_cluster", "same_clusters", "same_rows", "response_tokens")
+    measured = {"added_loss": [[1, 2, 30, 4.0], [3, 3, 31, 2.5]], **dict.fromkeys(names, sides)}
+    made = {"device": "cpu", "git_commit": "c" * 40, "pool": "p"}
+    kept = {**made, "proxies": ["one"], "budget": 0.11, "measured": [measured]}
+    write_json(tmp_path / "end_token.json", kept)
+    source = {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}
+    kept = {"pairs": ["p:t"], "devices": ["cpu"], "git_commits": ["c" * 40], "sources": {"": source}}
+    write_json(tmp_path / "agreement.json", kept)
+    monkeypatch.setattr(make_results, "ANALYSES", tmp_path)
+    shown = make_results.page("{{end_token}}\n\n{{agreement}}", {})
+    assert "| 1 to 2 | 30 | 4.000 |\n| 3 | 31 | 2.500 |" in shown
+    assert "| response tokens of a chosen row | 0.25 | 0.75 |" in shown
+    assert "| clusters (adjusted Rand index) | 0.75 | 0.50 |" in shown
+    assert "| all | 1,234 | 0.600 ± 0.141 | 0.900 |" in shown
 
 
 # ------------------------------------------------------------------------------------------------- data

@@ -1,0 +1,197 @@
+r"""What the released code's fault does to clusters: the end-of-sequence row is overwritten before scoring.
+
+    python benchmarks/study_end_token.py study_proxy_seed0 study_proxy_seed1
+
+The proxies are runs that scored a pool. The script copies their checkpoints, overwrites the embeddings of the
+end-of-sequence token with the mean of all others, as the released get_trajectories.py does where a tokenizer
+lacks Llama's special tokens (docs/deviations.md), scores the pool with the copies, and sets losses, clusters
+and subsets with and without the fault side by side. The copies go to res/<proxy>_end_token. All is kept in
+docs/results/analyses/end_token.json, which `python docs/make_results.py` makes a table of.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from scipy.stats import rankdata
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from docs.make_results import ANALYSES
+from utils.artifacts.checkpoints import checkpoints_in
+from utils.artifacts.files import folder_beside, write_json
+from utils.artifacts.paths import RunPaths
+from utils.artifacts.trainings import TrainingManifest
+from utils.artifacts.trajectories.read import Trajectories, read_num_response_tokens, read_trajectories
+from utils.config.load import load_config
+from utils.config.schema import SubsetConfig
+from utils.data.pool import Pool
+from utils.selection.candidates import Candidates, Choice, find_candidates
+from utils.selection.methods.agreement import adjusted_rand_index
+from utils.selection.methods.s2l import s2l
+
+_BUDGET = 0.11
+_SEED, _OTHER_SEED = 0, 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("proxies", nargs="+", metavar="PROXY", help="run name")
+    parser.add_argument("--output", type=Path, default=ANALYSES / "end_token.json")
+    arguments = parser.parse_args(argv)
+    config, _ = load_config(str(RunPaths(arguments.proxies[0]).config), (), needs=("data",))
+    pool = Pool(config.data_section)
+    measured = []
+    for proxy in arguments.proxies:
+        score_with_fault(proxy)
+        measured.append(with_and_without(pool, proxy))
+    made = TrainingManifest.read(RunPaths(arguments.proxies[0]).manifest).provenance
+    kept = {
+        "proxies": arguments.proxies,
+        "device": made.device_name or made.device,
+        "git_commit": made.git_commit,
+        "pool": pool.fingerprint,
+        "budget": _BUDGET,
+        "measured": measured,
+    }
+    write_json(arguments.output, kept)
+    print(arguments.output)
+    return 0
+
+
+def score_with_fault(proxy: str) -> None:
+    """Score the pool of a run with copies of its checkpoints that have the fault, in a run of their own."""
+    copies = RunPaths(_faulty(proxy)).root / "copies"
+    if not copies.is_dir():
+        unfinished = copies.with_name("unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with folder_beside(unfinished, copies):
+            for step, checkpoint in checkpoints_in(RunPaths(proxy).root).items():
+                copy_with_fault(checkpoint, unfinished / f"checkpoint-{step}")
+    script = Path(__file__).resolve().parents[1] / "run_distributed_trajectories.py"
+    settings = [f"run_name={_faulty(proxy)}", "trajectories.also=[]"]
+    command = [sys.executable, str(script), "--config_file", str(RunPaths(proxy).config)]
+    subprocess.run([*command, "--model_path", str(copies), *settings], check=True)
+
+
+def copy_with_fault(checkpoint: Path, copy: Path) -> None:
+    """The checkpoint with the mean of all other rows where the end-of-sequence token's embeddings were."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    end = tokenizer.eos_token_id
+    for embeddings in (model.get_input_embeddings(), model.get_output_embeddings()):
+        weight = cast(torch.nn.Embedding | torch.nn.Linear, embeddings).weight.data
+        others = torch.arange(len(weight)) != end
+        weight[end] = weight[others].mean(dim=0)
+    model.save_pretrained(copy)
+    tokenizer.save_pretrained(copy)
+    # What each checkpoint was trained on, which scoring compares with the config.
+    shutil.copy(checkpoint / "trainer_state.json", copy)
+
+
+def with_and_without(pool: Pool, proxy: str) -> dict[str, Any]:
+    """What the fault changes for one proxy.
+
+    Returns:
+        added_loss: nats that the fault adds at the last checkpoint, by response length: for each tenth of the
+            rows [shortest, longest, rows, mean nats].
+        level_and_length: Spearman's correlation over rows of the mean loss with the response's length.
+        length_by_cluster: the share of the variance of the logarithm of a response's length that lies between
+            the clusters of a source.
+        same_clusters: adjusted Rand index of the clusters with and without the fault; of two seeds of k-means
+            without it, for comparison.
+        same_rows: share of the chosen rows that are the same; likewise.
+        response_tokens: of a chosen row, on average.
+    """
+    sound, _ = find_candidates(pool, _of_trained(read_trajectories(proxy)))
+    faulty, _ = find_candidates(pool, _of_trained(read_trajectories(_faulty(proxy))))
+    assert sound.trajectories is not None
+    length_N = read_num_response_tokens(sound.trajectories)
+    length_n = length_N[sound.rows]
+    choices = {
+        "sound": _chosen(sound, _SEED),
+        "other_seed": _chosen(sound, _OTHER_SEED),
+        "faulty": _chosen(faulty, _SEED),
+    }
+    losses = {"sound": sound.read_losses(slice(None)), "faulty": faulty.read_losses(slice(None))}
+    return {
+        "added_loss": added_by_length(losses["faulty"][:, -1] - losses["sound"][:, -1], length_n),
+        "level_and_length": {
+            name: float(np.corrcoef(rankdata(losses_nT.mean(axis=1)), rankdata(length_n))[0, 1])
+            for name, losses_nT in losses.items()
+        },
+        "length_by_cluster": {
+            name: share_between(choices[name].clusters_N[sound.rows], sound.source_codes_n, np.log(length_n))
+            for name in losses
+        },
+        "same_clusters": {
+            name: adjusted_rand_index(
+                sound.source_codes_n,
+                choices["sound"].clusters_N[sound.rows],
+                choices[name].clusters_N[sound.rows],
+            )
+            for name in ("faulty", "other_seed")
+        },
+        "same_rows": {
+            name: float(np.isin(choices["sound"].rows, choices[name].rows).mean())
+            for name in ("faulty", "other_seed")
+        },
+        "response_tokens": {name: float(length_N[choices[name].rows].mean()) for name in losses},
+    }
+
+
+def added_by_length(added_n: np.ndarray, length_n: np.ndarray) -> list[list[float]]:
+    """Mean of what is added, in tenths of the rows by response length."""
+    order_n = np.argsort(length_n, kind="stable")
+    tenths = np.array_split(order_n, 10)
+    return [
+        [int(length_n[rows].min()), int(length_n[rows].max()), len(rows), float(added_n[rows].mean())]
+        for rows in tenths
+    ]
+
+
+def share_between(clusters_n: np.ndarray, source_codes_n: np.ndarray, value_n: np.ndarray) -> float:
+    """Of the variance of a value inside the sources, the share that lies between their clusters."""
+    inside_sources = value_n - _group_means(source_codes_n, value_n)
+    inside_clusters = value_n - _group_means(clusters_n, value_n)
+    return float(1 - (inside_clusters**2).sum() / (inside_sources**2).sum())
+
+
+def _group_means(groups_n: np.ndarray, value_n: np.ndarray) -> np.ndarray:
+    """float64 (n,): of each row, the mean of its group."""
+    _, numbers_n = np.unique(groups_n, return_inverse=True)
+    return (np.bincount(numbers_n, value_n) / np.bincount(numbers_n))[numbers_n]
+
+
+def _chosen(candidates: Candidates, seed: int) -> Choice:
+    subset = SubsetConfig.model_validate({"trajectories_from": "proxy", "budget": _BUDGET})
+    return s2l(candidates, subset, budget=round(_BUDGET * len(candidates.rows)), seed=seed)
+
+
+def _of_trained(trajectories: Trajectories) -> Trajectories:
+    """Without the untrained model, in which the token has no trained row to lose."""
+    assert trajectories.steps is not None
+    trained = [place for place, step in enumerate(trajectories.steps) if step > 0]
+    return replace(
+        trajectories,
+        steps=[trajectories.steps[place] for place in trained],
+        columns=[trajectories.columns[place] for place in trained],
+    )
+
+
+def _faulty(proxy: str) -> str:
+    return f"{proxy}_end_token"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The tables of the study's analyses in Markdown, from what the scripts of benchmarks/ kept."""
+
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from docs.markdown import mean_and_deviation, table
+
+
+def clusters_section(kept: Mapping[str, Any]) -> str:
+    """The tables of benchmarks/study_clusters.py."""
+    means = kept["means_of_two"]
+    of_means = [mean_and_deviation(each) for each in means["components"]] or [""] * len(kept["components"])
+    of_trajectories = [
+        [
+            str(place),
+            f"{statistics.mean(each['share']):.1%}",
+            mean_and_deviation(each["correlation"]),
+            of_mean,
+        ]
+        for place, (each, of_mean) in enumerate(zip(kept["components"], of_means, strict=True), start=1)
+    ]
+    of_clusters = []
+    for features, each in kept["features"].items():
+        agreements = [each[f"same_with_another_{change}"] for change in ("start", "proxy")]
+        agreements.append(means["clusters"].get(features, []))
+        one_source = f"{statistics.mean(each['commonest_source']):.0%}"
+        of_clusters.append([features, one_source, *map(mean_and_deviation, agreements)])
+    agree = ["two proxies agree", "means of two agree"]
+    gives = ["another start gives the same", "another proxy gives the same", "two others give the same"]
+    parts = [
+        f"`python benchmarks/study_clusters.py {' '.join(kept['proxies'])}`",
+        table(["component of a trajectory", "share of the variance", *agree], of_trajectories),
+        "Principal components of the loss trajectories, the largest first. Agree: correlation over the rows "
+        "of what two proxies measure that differ in the seed alone, or the means of two and of two others.",
+        table(["clusters of", "one source", *gives], of_clusters),
+        "One source: rows that are of the commonest source of their cluster; in one cluster of all rows it "
+        f"would be {kept['largest_source']:.0%}. The same: adjusted Rand index, 1 for the same clusters, 0 "
+        "for no more than chance. Two others: clusters of the means of two proxies and of two others.",
+        f"Mean ± standard deviation over {len(kept['proxies'])} proxies, or their pairs; "
+        f"{kept['num_rows']:,} rows, 100 clusters over all sources. {kept['device']}; commit "
+        f"{str(kept['git_commit'])[:12]}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def end_token_section(kept: Mapping[str, Any]) -> str:
+    """The tables of benchmarks/study_end_token.py."""
+    measured = kept["measured"]
+
+    def mean(*keys: str) -> str:
+        return f"{statistics.mean(_at(each, keys) for each in measured):.2f}"
+
+    added = []
+    for tenth in zip(*(each["added_loss"] for each in measured), strict=True):
+        shortest, longest, num_rows, _ = tenth[0]
+        lengths = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+        added.append([lengths, f"{num_rows:,}", f"{statistics.mean(each[3] for each in tenth):.3f}"])
+    sides = [
+        ["rank correlation of a row's mean loss with its length", "level_and_length"],
+        ["share of the variance of log length that lies between clusters", "length_by_cluster"],
+        ["response tokens of a chosen row", "response_tokens"],
+    ]
+    of_sides = [[what, mean(key, "sound"), mean(key, "faulty")] for what, key in sides]
+    same = [
+        ["clusters (adjusted Rand index)", "same_clusters"],
+        [f"chosen rows, of {kept['budget']:.0%} of the pool", "same_rows"],
+    ]
+    of_same = [[what, mean(key, "faulty"), mean(key, "other_seed")] for what, key in same]
+    parts = [
+        f"`python benchmarks/study_end_token.py {' '.join(kept['proxies'])}`",
+        table(["response tokens", "rows", "nats that the fault adds"], added),
+        table(["", "as it should be", "with the fault"], of_sides),
+        table(["the same", "with and without the fault", "without it, two seeds of k-means"], of_same),
+        f"Means of {len(measured)} proxies, whose newest checkpoints the first table is of. Clusters and rows "
+        f"as the preset `released` makes them. {kept['device']}; commit {str(kept['git_commit'])[:12]}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def agreement_section(kept: Mapping[str, Any]) -> str:
+    """The table of benchmarks/study_agreement.py."""
+    rows = [
+        [
+            source or "all",
+            f"{each['rows']:,}",
+            mean_and_deviation(each["proxy_and_target"]),
+            mean_and_deviation(each["two_proxies"]),
+        ]
+        for source, each in kept["sources"].items()
+    ]
+    commits = ", ".join(commit[:12] for commit in kept["git_commits"])
+    parts = [
+        f"`python benchmarks/study_agreement.py {' '.join(kept['pairs'])}`",
+        table(["source", "rows", "proxy and target", "two proxies"], rows),
+        "Spearman's correlation of the losses of newest checkpoints over the rows of the pool: mean ± "
+        f"standard deviation over {len(kept['pairs'])} seeds, or pairs of them. {', '.join(kept['devices'])}; "
+        f"commit {commits}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _at(values: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        values = values[key]
+    return values
+
+
+ANALYSIS_SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "clusters": clusters_section,
+    "end_token": end_token_section,
+    "agreement": agreement_section,
+}
