@@ -102,7 +102,7 @@ def _show_tokens(config, plan, wanted: int | None) -> None:
     folders = [folder for folder in plan.checkpoints.values() if folder is not None]
     settings = config.model_section
     tokenizer = load_checkpoint_tokenizer(folders[0], settings) if folders else load_tokenizer(settings)
-    print(shown_tokens_text(shown_rows(plan.tokens, tokenizer, plan.scorable_rows, wanted)))
+    print(shown_tokens_text(shown_rows(plan.tokens, tokenizer, plan.tokens.scorable_rows, wanted)))
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     dtype = torch.bfloat16 if arguments.precision == "bfloat16" else torch.float32
     model: Any = load_checkpoint(checkpoint, model_config, dtype)
     model = model.to(arguments.device)
-    rows = np.flatnonzero(tokens.num_response_tokens > 0)
+    rows = tokens.scorable_rows
     probed = [tokens.row(row) for row in rows_of_all_lengths(rows, scoring_lengths(tokens)[rows])]
     probe = Probe(probed, shared_prefix(tokens, rows))
     scorer = ResponseScorer(model, pad_id_of(tokenizer), probe, compiled=arguments.compile)

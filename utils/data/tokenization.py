@@ -86,6 +86,11 @@ class TokenizedPool:
         """int64 (N,): tokens of each row."""
         return np.diff(self.offsets)
 
+    @cached_property
+    def scorable_rows(self) -> np.ndarray:
+        """int64, ascending: the rows with a response token."""
+        return np.flatnonzero(self.num_response_tokens > 0)
+
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """sha256 of the tokenizer's definition and end-of-sequence token. Raises: as `check_tokenizer`."""

@@ -25,7 +25,7 @@ def heldout_losses(
         ValueError: if a row with a response token has no finite loss.
     """
     losses_N = np.full(len(tokens), np.nan, np.float32)
-    scorable = np.flatnonzero(tokens.num_response_tokens > 0)
+    scorable = tokens.scorable_rows
     probed = rows_of_all_lengths(scorable, scoring_lengths(tokens)[scorable])
     progress = reporter.progress("held-out loss", "row", len(scorable))
     with float32_products(in_tf32=False):

@@ -21,7 +21,7 @@ from ..data.shown_tokens import token_remarks
 from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from ..data.truncation import truncation_of
 from ..modeling.architecture import check_length
-from ..modeling.devices import device_name, model_size, own_device
+from ..modeling.devices import ModelSize, device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
 from ..terminal import counted
 from .checkpoints import BASE_MODEL, CheckpointQuery, choose_checkpoints
@@ -66,11 +66,6 @@ class ScoringPlan:
     summary: ScoringSummary
     validation: "ScoringPlan | None" = None
 
-    @property
-    def scorable_rows(self) -> np.ndarray:
-        """int64, ascending: the rows with a response token."""
-        return np.flatnonzero(self.tokens.num_response_tokens > 0)
-
     def num_tokens(self, rows: np.ndarray) -> int:
         """Of these rows' prompts and responses."""
         return int(self.tokens.lengths[rows].sum())
@@ -88,20 +83,20 @@ def plan_scoring(
 
     Raises: ValueError, FileNotFoundError.
     """
-    model_settings = config.model_section
     data = config.data_section
-    RunPaths(config.run_name).check_place()
+    paths = RunPaths(config.run_name)
+    paths.check_place()
     readable, unreadable = read_checkpoints(config, chosen)
-    tokenizer = common_tokenizer(readable) or load_tokenizer(model_settings)
-    model = empty_model(model_settings, tokenizer)
-    remarks = check_length(model, data.max_length) + base_model_remarks(config, readable)
-    if (first := chosen.get(BASE_MODEL)) is not None:
-        remarks.append(
-            f"{first.name} is scored as step 0, which selection leaves out unless subset.steps names it"
-        )
-    is_encoder_decoder = bool(model.config.is_encoder_decoder)
+    tokenizer = common_tokenizer(readable) or load_tokenizer(config.model_section)
+    model = empty_model(config.model_section, tokenizer)
+    remarks = [
+        *check_length(model, data.max_length),
+        *base_model_remarks(config, readable),
+        *_step_0_remarks(chosen),
+    ]
 
     def tokenize(rows: Pool) -> TokenizedPool:
+        is_encoder_decoder = bool(model.config.is_encoder_decoder)
         tokens = tokenize_pool(rows, tokenizer, data.template, data.max_length, is_encoder_decoder)
         unreadable.update(check_fit(config, readable, tokens))
         return tokens
@@ -115,18 +110,10 @@ def plan_scoring(
         validation = tokenize(validation_pool)
         num_rows = counted(len(validation), "row")
         remarks.append(f"{validation_pool.name}: {num_rows} of validation are scored, too")
-    scorable = np.flatnonzero(tokens.num_response_tokens > 0)
-    if not len(scorable):
-        raise ValueError(
-            f"data.max_length: none of the {counted(len(tokens), 'row')} keeps a response token at "
-            f"{data.max_length} tokens, so none has a loss: set data.max_length higher"
-        )
+    _refuse_no_response(tokens)
     fingerprints = {step: found.fingerprint for step, found in readable.items() if step not in unreadable}
-    folder = TrajectoryFolder(RunPaths(config.run_name).trajectories)
-    model_record = model_settings.model_dump(mode="json")
-    num_tokens = int(tokens.lengths[scorable].sum())
-    device = device_name(own_device())
-    pace = scoring_pace(model_record, device, config.trajectories.precision)
+    folder = TrajectoryFolder(paths.trajectories)
+    summary = _summary(config, tokens, model_size(config.model_section, model), list(chosen), num_devices)
     plan = ScoringPlan(
         folder=folder,
         checkpoints=chosen,
@@ -135,7 +122,7 @@ def plan_scoring(
         unreadable=unreadable,
         tokens=tokens,
         pad_id=pad_id_of(tokenizer),
-        prefix=np.zeros(0, np.int64) if is_encoder_decoder else shared_prefix(tokens, scorable),
+        prefix=_prefix(tokens),
         quantities=quantities_of(config.trajectories.also),
         inputs={
             "pool": tokens.manifest.pool,
@@ -145,22 +132,10 @@ def plan_scoring(
             "max_length": data.max_length,
             "precision": config.trajectories.precision,
         },
-        record=ScoringRecord(data=pool_record(data), model=model_record),
-        summary=ScoringSummary(
-            run_name=config.run_name,
-            num_examples=len(tokens),
-            num_unscorable=len(tokens) - len(scorable),
-            num_excluded=tokens.manifest.num_excluded,
-            steps=list(chosen),
-            num_tokens=num_tokens,
-            truncation=truncation_of(tokens, np.arange(len(tokens))),
-            folder=folder.path,
-            model=model_size(model_settings, model),
+        record=ScoringRecord(data=pool_record(data), model=config.model_section.model_dump(mode="json")),
+        summary=replace(
+            summary,
             unrecorded_tokenizer=_unrecorded_tokenizer([found.folder for found in readable.values()]),
-            num_devices=num_devices,
-            device_name=device,
-            precision=config.trajectories.precision,
-            time=None if pace is None else pace.time_for(num_tokens * len(chosen), num_devices),
             remarks=[*remarks, *token_remarks(tokens, tokenizer)],
         ),
     )
@@ -169,6 +144,55 @@ def plan_scoring(
     if validation is None:
         return plan
     return replace(plan, validation=_plan_of_validation(plan, config, validation, overwrite))
+
+
+def _step_0_remarks(chosen: dict[int, Path | None]) -> list[str]:
+    folder = chosen.get(BASE_MODEL)
+    if folder is None:
+        return []
+    return [f"{folder.name} is scored as step 0, which selection leaves out unless subset.steps names it"]
+
+
+def _refuse_no_response(tokens: TokenizedPool) -> None:
+    """Raises: ValueError where no row has a response token."""
+    if not len(tokens.scorable_rows):
+        raise ValueError(
+            f"data.max_length: none of the {counted(len(tokens), 'row')} keeps a response token at "
+            f"{tokens.manifest.max_length} tokens, so none has a loss: set data.max_length higher"
+        )
+
+
+def _prefix(tokens: TokenizedPool) -> np.ndarray:
+    """int64: what all scorable rows begin with. An encoder reads the prompts apart from the responses."""
+    return np.zeros(0, np.int64) if tokens.is_encoder_decoder else shared_prefix(tokens, tokens.scorable_rows)
+
+
+def _summary(
+    config: RunConfig, tokens: TokenizedPool, model: ModelSize, steps: list[int], num_devices: int
+) -> ScoringSummary:
+    """What the counts say. Remarks and the tokenizer's origin are not among them."""
+    scorable = tokens.scorable_rows
+    num_tokens = int(tokens.lengths[scorable].sum())
+    device = device_name(own_device())
+    precision = config.trajectories.precision
+    pace = scoring_pace(config.model_section.model_dump(mode="json"), device, precision)
+    return ScoringSummary(
+        run_name=config.run_name,
+        num_examples=len(tokens),
+        num_unscorable=len(tokens) - len(scorable),
+        num_excluded=tokens.manifest.num_excluded,
+        steps=steps,
+        num_tokens=num_tokens,
+        truncation=truncation_of(tokens, np.arange(len(tokens))),
+        folder=RunPaths(config.run_name).trajectories,
+        model=model,
+        unrecorded_tokenizer=None,
+        num_devices=num_devices,
+        device_name=device,
+        precision=precision,
+        time=None if pace is None else pace.time_for(num_tokens * len(steps), num_devices),
+        remarks=[],
+    )
 
 
 def _plan_of_validation(
@@ -180,12 +204,11 @@ def _plan_of_validation(
     record = replace(plan.record, data=pool_record(config.data_section.of_validation))
     if not overwrite:
         folder.check(inputs, plan.fingerprints, record.data)
-    scorable = np.flatnonzero(tokens.num_response_tokens > 0)
     return replace(
         plan,
         folder=folder,
         tokens=tokens,
-        prefix=plan.prefix[:0] if tokens.is_encoder_decoder else shared_prefix(tokens, scorable),
+        prefix=_prefix(tokens),
         quantities=(LOSS,),
         inputs=inputs,
         record=record,
@@ -221,7 +244,7 @@ def begin(
 
     Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
     """
-    num_tokens = plan.num_tokens(plan.scorable_rows)
+    num_tokens = plan.num_tokens(plan.tokens.scorable_rows)
     request = ScoringRequest(
         inputs=plan.inputs,
         checkpoints=plan.fingerprints,

@@ -218,7 +218,7 @@ class _CheckpointScorer:
         self._scorer: ResponseScorer | None = None
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-checkpoint")
         self._next: tuple[int, Future[Any]] | None = None
-        rows = plan.scorable_rows
+        rows = plan.tokens.scorable_rows
         probed = rows_of_all_lengths(rows, scoring_lengths(plan.tokens)[rows])
         self._probe = Probe([plan.tokens.row(row) for row in probed], plan.prefix)
 

@@ -41,7 +41,7 @@ class Units:
     def __init__(self, plan: ScoringPlan, examples_per_unit: int):
         self._plan = plan
         self._examples_per_unit = examples_per_unit
-        rows = plan.scorable_rows
+        rows = plan.tokens.scorable_rows
         lengths = scoring_lengths(plan.tokens)[rows]
         longest = int(lengths.max(initial=0))
         shortfall = (longest - lengths).astype(np.min_scalar_type(longest))  # 16 bits sort in linear time

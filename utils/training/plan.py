@@ -89,47 +89,22 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
     """
     model_settings = config.model_section
     data = config.data_section
-    RunPaths(config.run_name).check_place()
+    paths = RunPaths(config.run_name)
+    paths.check_place()
     steps = total_steps(config, num_rows)
     save_steps = scheduled_steps(config.checkpoints, steps)
     tokenizer = load_tokenizer(model_settings)
     model = empty_model(model_settings, tokenizer)
-    size = model_size(model_settings, model)
     check_decoder(model)
     remarks = check_length(model, data.max_length)
-    arguments, batches = training_arguments(config, RunPaths(config.run_name).training_parts)
-    is_half = arguments.bf16 or arguments.fp16
-    check_attention(
-        model_settings, arguments.device, torch.float16 if is_half else getattr(torch, model_settings.dtype)
-    )
-    try_out(arguments, model, steps)
-    check_sharding(config.train_args, model)
+    arguments, batches = training_arguments(config, paths.training_parts)
+    _check_arguments(config, model, arguments, steps)
     tokenizer_note = check_saved_tokenizer(tokenizer, model_settings)
     if tokenizer_note is not None:
         remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
     may_pack = has_packed_attention(model_settings, model) and not arguments.fsdp
-    packed_batches = replace(batches, are_packed=True) if may_pack else None
-    count = micro_batches_that_pay(
-        scoring_lengths(tokens),
-        config.global_batch_size,
-        batches.micro_batches,
-        arguments.device.type != "cpu",
-    )
-    batches = replace(batches, accumulation=count // batches.devices)
-    inputs = {
-        "pool": pool.fingerprint,
-        "template": tokens.manifest.template,
-        "tokenizer": tokens.manifest.tokenizer,
-        "max_length": data.max_length,
-        "model": model_settings.model_dump(mode="json", exclude={"cache_dir", "attn_implementation"}),
-        "base_model": base_fingerprint(model_settings, config.seed),
-        "seed": config.seed,
-        "global_batch_size": config.global_batch_size,
-        "train_args": result_settings(config.train_args),
-        "save_steps": save_steps,
-    }
     summary = TrainingSummary(
         run_name=config.run_name,
         num_rows=num_rows,
@@ -142,7 +117,7 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         learning_rate=arguments.learning_rate,
         # transformers makes an enum of the name, or leaves it a text.
         scheduler=getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type),
-        model=size,
+        model=model_size(model_settings, model),
         num_devices=batches.devices,
         device_name=device_name(arguments.device),
         remarks=[*remarks, *token_remarks(tokens, tokenizer)],
@@ -152,14 +127,50 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         steps=steps,
         save_steps=save_steps,
         tokens=tokens,
-        inputs=inputs,
+        inputs=_inputs(config, pool, tokens, save_steps),
         data=pool_record(data),
         arguments=arguments,
-        batches=batches,
-        packed_batches=packed_batches,
+        batches=_accumulated(batches, config.global_batch_size, tokens, arguments.device),
+        packed_batches=replace(batches, are_packed=True) if may_pack else None,
         keeps_last_only=config.checkpoints.keep == "last",
         summary=summary,
     )
+
+
+def _check_arguments(config: RunConfig, model: Any, arguments: TrainingArguments, steps: int) -> None:
+    """Raises: ValueError for what Trainer, this machine or this model would refuse later."""
+    is_half = arguments.bf16 or arguments.fp16
+    dtype = torch.float16 if is_half else getattr(torch, config.model_section.dtype)
+    check_attention(config.model_section, arguments.device, dtype)
+    try_out(arguments, model, steps)
+    check_sharding(config.train_args, model)
+
+
+def _accumulated(
+    batches: BatchPlan, global_batch_size: int, tokens: TokenizedPool, device: torch.device
+) -> BatchPlan:
+    """The same batches in as many steps of accumulation as spare the most padding."""
+    count = micro_batches_that_pay(
+        scoring_lengths(tokens), global_batch_size, batches.micro_batches, device.type != "cpu"
+    )
+    return replace(batches, accumulation=count // batches.devices)
+
+
+def _inputs(config: RunConfig, pool: Pool, tokens: TokenizedPool, save_steps: list[int]) -> dict[str, Any]:
+    """What the weights depend on besides the rows."""
+    model_settings = config.model_section
+    return {
+        "pool": pool.fingerprint,
+        "template": tokens.manifest.template,
+        "tokenizer": tokens.manifest.tokenizer,
+        "max_length": config.data_section.max_length,
+        "model": model_settings.model_dump(mode="json", exclude={"cache_dir", "attn_implementation"}),
+        "base_model": base_fingerprint(model_settings, config.seed),
+        "seed": config.seed,
+        "global_batch_size": config.global_batch_size,
+        "train_args": result_settings(config.train_args),
+        "save_steps": save_steps,
+    }
 
 
 def plan_training(
