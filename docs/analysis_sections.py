@@ -72,8 +72,8 @@ def end_token_section(kept: Mapping[str, Any]) -> str:
         table(["response tokens", "rows", "nats that the fault adds"], added),
         table(["", "as it should be", "with the fault"], of_sides),
         table(["the same", "with and without the fault", "without it, two seeds of k-means"], of_same),
-        f"Means of {len(measured)} proxies, whose newest checkpoints the first table is of. Clusters and rows "
-        f"as the preset `released` makes them. {kept['device']}; commit {str(kept['git_commit'])[:12]}.",
+        f"Means of {len(measured)} proxies, whose newest checkpoints the first table is of. Clusters and "
+        f"rows as the preset `released` makes them. {kept['device']}; commit {str(kept['git_commit'])[:12]}.",
     ]
     return "\n\n".join(parts)
 
@@ -94,8 +94,8 @@ def agreement_section(kept: Mapping[str, Any]) -> str:
         f"`python benchmarks/study_agreement.py {' '.join(kept['pairs'])}`",
         table(["source", "rows", "proxy and target", "two proxies"], rows),
         "Spearman's correlation of the losses of newest checkpoints over the rows of the pool: mean ± "
-        f"standard deviation over {len(kept['pairs'])} seeds, or pairs of them. {', '.join(kept['devices'])}; "
-        f"commit {commits}.",
+        f"standard deviation over {len(kept['pairs'])} seeds, or pairs of them. "
+        f"{', '.join(kept['devices'])}; commit {commits}.",
     ]
     return "\n\n".join(parts)
 

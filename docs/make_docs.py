@@ -267,8 +267,11 @@ class Page:
 
     def _default(self, key: str, value: dict[str, Any], schema: dict[str, Any]) -> str:
         name = key.rsplit(".", 1)[-1]
-        if key == f"subset.{name}" and name in SELECTION_PRESETS["released"]:
-            by_preset = {preset: _as_yaml(keys[name]) for preset, keys in SELECTION_PRESETS.items()}
+        if key == f"subset.{name}" and any(name in keys for keys in SELECTION_PRESETS.values()):
+            by_preset = {
+                preset: _as_yaml(keys.get(name, value.get("default")))
+                for preset, keys in SELECTION_PRESETS.items()
+            }
             if len(set(by_preset.values())) == 1:
                 return f"default {by_preset['released']}"
             return "default " + ", ".join(f"{default} ({preset})" for preset, default in by_preset.items())

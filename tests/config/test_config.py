@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -122,7 +123,7 @@ def test_all_errors_come_at_once_with_the_nearest_names(yaml_file):
         (MINIMAL + "subset: {budget: -5}\n", ["found -5"]),
         (MINIMAL + "subset: {budget: 1.5}\n", ["found 1.5"]),
         (MINIMAL + "subset: {budget: true}\n", ["found True"]),
-        (MINIMAL + "subset: {preset: relased}\n", ["relased", "'released' or 'paper'"]),
+        (MINIMAL + "subset: {preset: relased}\n", ["relased", "'released', 'paper' or 'fall'"]),
         (MINIMAL + "seed: -1\n", ["seed: found -1"]),
     ],
 )
@@ -274,6 +275,18 @@ def test_presets_fill_what_is_not_written(yaml_file):
         3,
         256,
     )
+
+
+def test_the_preset_of_falls_is_released_with_other_shares_and_leaves_its_control_alone(yaml_file):
+    def of(subset: str) -> dict[str, Any]:
+        section = load_config(yaml_file(MINIMAL + f"subset: {subset}\n"))[0].subset
+        assert section is not None
+        return section.model_dump(exclude={"preset", "method"})
+
+    shares = {"source_exponent": 1.0, "source_weight": "fall"}
+    assert of("{preset: fall}") == {**of("{preset: released}"), **shares}
+    assert of("{preset: fall, source_exponent: 0.5}") == {**of("{preset: fall}"), "source_exponent": 0.5}
+    assert of("{preset: fall, method: random_per_source}") == of("{method: random_per_source}")
 
 
 @pytest.mark.parametrize(

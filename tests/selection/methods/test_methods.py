@@ -314,9 +314,7 @@ def test_clusters_are_served_evenly(preset):
     choice = METHODS["s2l"].choose(candidates, subset, 100, 0)
     sources = np.zeros(candidates.num_examples, int)
     sources[candidates.rows] = candidates.source_codes_n
-    parts = (
-        [np.flatnonzero(sources == code) for code in range(3)] if preset == "released" else [candidates.rows]
-    )
+    parts = [np.flatnonzero(sources == code) for code in range(3)] if subset.per_source else [candidates.rows]
     seen: set[int] = set()
     for part in parts:
         part = np.intersect1d(part, candidates.rows)
