@@ -32,6 +32,8 @@ PAGE = PROJECT / "docs/results.md"
 TEXT = RESULTS / "text.md"
 STUDY = PROJECT / "configs/study"
 CONTROLS = ("random_per_source", "random")
+DEFAULT_PRESET = "s2l_released"
+OTHER_PRESETS = ("s2l_paper", "s2l_fall")
 AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 CONFIDENCE = 0.95
 _PLACE = re.compile(r"^\{\{(.+)\}\}$", re.MULTILINE)
@@ -182,6 +184,8 @@ def page(text: str, results: Mapping[str, Result]) -> str:
 
     def filled(place: re.Match[str]) -> str:
         name = place[1]
+        if name == "presets":
+            return presets_section(results)
         if (analysis := ANALYSES / f"{name}.json").is_file():
             return ANALYSIS_SECTIONS[name](json.loads(analysis.read_text(encoding="utf-8")))
         return section(results[name]) if name in results else f"*{name}: not run yet.*"
@@ -197,6 +201,39 @@ def section(result: Result) -> str:
         parts += [f"![differences from random_per_source](results/{result.name}.svg)", _values(result)]
     parts += [_planted(result), _costs(result)]
     return "\n\n".join(part for part in parts if part)
+
+
+def presets_section(results: Mapping[str, Result]) -> str:
+    """The presets against the default one, in every comparison that has both."""
+    heading = [
+        "comparison",
+        *(
+            f"{label} minus {DEFAULT_PRESET}, {words}"
+            for label in OTHER_PRESETS
+            for words in AVERAGES.values()
+        ),
+    ]
+    rows, differences = [], []
+    for name, result in results.items():
+        if DEFAULT_PRESET not in result.arms:
+            continue
+        found = [
+            result.difference(measure, label, DEFAULT_PRESET) if label in result.arms else None
+            for label in OTHER_PRESETS
+            for measure in AVERAGES
+        ]
+        differences += [difference for difference in found if difference is not None]
+        rows.append([name, *map(_cell, found)])
+    return f"{table(heading, rows)}\n\n{_how_many_are_shown(differences)}"
+
+
+def _how_many_are_shown(differences: Sequence[PairedDifference]) -> str:
+    shown = sum(difference.is_shown for difference in differences)
+    chance = len(differences) * (1 - CONFIDENCE)
+    return (
+        f"{len(differences)} different comparisons, {shown} of them bold; were there no difference at all, "
+        f"about {chance:.0f} would be."
+    )
 
 
 def _versions_of(run: dict[str, Any]) -> str:
@@ -233,13 +270,10 @@ def _differences(result: Result) -> str:
         [label, *(_cell(result.difference(measure, label, control)) for measure, control in columns)]
         for label in result.arms
     ]
-    shown = sum(difference.is_shown for difference in differences)
-    chance = len(differences) * (1 - CONFIDENCE)
     note = (
         "Held-out loss in nats a response token; below 0 is better than the control. In brackets the paired "
         f"{CONFIDENCE:.0%} interval over {len(result.experiment.seeds)} seeds (Student's t); bold where it "
-        f"leaves out 0. {len(differences)} different comparisons, {shown} of them bold; were there no "
-        f"difference at all, about {chance:.0f} would be."
+        f"leaves out 0. {_how_many_are_shown(differences)}"
     )
     return f"{table(heading, rows)}\n\n{note}"
 
