@@ -15,7 +15,7 @@ from utils.config.load import as_yaml, load_config
 from utils.config.names import SYNONYMS
 from utils.config.problems import known_keys
 from utils.config.released import translate_released_config
-from utils.config.schema import RunConfig
+from utils.config.schema import RunConfig, SubsetConfig
 from utils.config.train_arg_names import train_arg_kinds
 from utils.config.train_args import train_args_problems
 
@@ -287,6 +287,15 @@ def test_the_preset_of_falls_is_released_with_other_shares_and_leaves_its_contro
     assert of("{preset: fall}") == {**of("{preset: released}"), **shares}
     assert of("{preset: fall, source_exponent: 0.5}") == {**of("{preset: fall}"), "source_exponent": 0.5}
     assert of("{preset: fall, method: random_per_source}") == of("{method: random_per_source}")
+
+
+def test_editors_are_told_the_limits_of_a_budget():
+    budget = SubsetConfig.model_json_schema()["properties"]["budget"]["anyOf"]
+    numbers = [*budget[:-1], *budget[-1]["items"]["anyOf"]]
+    assert [(each["type"], each["exclusiveMinimum"], each.get("maximum")) for each in numbers] == [
+        ("integer", 0, None),
+        ("number", 0, 1),
+    ] * 2
 
 
 @pytest.mark.parametrize(

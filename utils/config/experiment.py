@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from .load import NO_CHECKS, Checks, as_yaml, load_config, read_translated, read_values, validated
 from .problems import listing
-from .schema import NAME_PATTERN, PositiveInt, RunConfig, Section, Seed, Text, check_budget
+from .schema import NAME_PATTERN, Budget, PositiveInt, RunConfig, Section, Seed, Text, check_budget
 
 WHOLE_POOL = "full"  # the method that chooses nothing: the whole pool, whatever the budgets
 # What an experiment sets in each of its runs, and which of its own keys says it.
@@ -94,7 +94,7 @@ def _names_as_mapping(methods: Any) -> Any:
     )
 
 
-Budget = Annotated[int | float, BeforeValidator(check_budget)]
+_Budget = Annotated[Budget, BeforeValidator(check_budget)]
 Label = Annotated[str, Field(pattern=NAME_PATTERN)]
 TargetSettings = Annotated[dict[Annotated[str, AfterValidator(_target_key)], Any], BeforeValidator(_dotted)]
 MethodSettings = dict[Annotated[str, AfterValidator(_method_key)], Any]
@@ -138,7 +138,7 @@ class ExperimentConfig(Section):
         description="label -> settings of its subset; the label is the method unless `method` is among them; "
         "`full` is the whole pool. A list of labels does where no method has settings",
     )
-    budgets: Annotated[list[Budget], AfterValidator(_each_once)] = Field(
+    budgets: Annotated[list[_Budget], AfterValidator(_each_once)] = Field(
         default_factory=list, description="each as subset.budget; none if the whole pool is the only method"
     )
     seeds: Annotated[list[Seed], AfterValidator(_each_once)] = Field(

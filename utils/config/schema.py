@@ -77,6 +77,10 @@ def check_budget(value: Any) -> Any:
     return value
 
 
+# The limits are those of check_budget, once more for editors that read the JSON schema.
+Budget = PositiveInt | Annotated[float, Field(gt=0, le=1)]
+
+
 class Section(BaseModel):
     """A section of the YAML: immutable, and closed to unknown keys."""
 
@@ -368,7 +372,7 @@ class SubsetConfig(Section):
         default=None,
         description="keep all rows of this run's subset, whose pool is the beginning of this one",
     )
-    budget: Annotated[int | float | list[int | float], BeforeValidator(check_budget)] = Field(
+    budget: Annotated[Budget | list[Budget], BeforeValidator(check_budget)] = Field(
         default=1.0,
         description="rows (int), or a fraction of the selectable rows (float in (0, 1], rounded half up); "
         "a list makes one subset of each",
