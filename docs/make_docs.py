@@ -44,9 +44,6 @@ SCRIPTS = (
 EXAMPLES = {
     "model.revision": "model: {name_or_path: EleutherAI/pythia-70m-deduped, revision: step3000}",
     "model.cache_dir": "model: {name_or_path: EleutherAI/pythia-70m-deduped, cache_dir: /scratch/hub}",
-    "model.dtype": "model: {name_or_path: EleutherAI/pythia-70m-deduped, dtype: bfloat16}",
-    "model.lora.r": "model: {name_or_path: microsoft/phi-2, lora: {r: 64}}",
-    "model.lora.alpha": "model: {name_or_path: microsoft/phi-2, lora: {r: 64, alpha: 128}}",
     "model.lora.dropout": "model: {name_or_path: microsoft/phi-2, lora: {dropout: 0.05}}",
     "model.lora.target_modules": (
         "model: {name_or_path: microsoft/phi-2, lora: {target_modules: [q_proj, v_proj]}}"
