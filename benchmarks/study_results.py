@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from docs.make_results import CONTROLS, RESULTS, arms_of, comparison_names
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path
+from utils.artifacts.subsets import COMPOSITION
 from utils.artifacts.trainings import TrainingManifest
 from utils.config.experiment import load_experiment
 
@@ -67,9 +68,9 @@ def recorded(arms: dict[str, list[str]], planted: np.ndarray | None) -> dict[str
         arms: label -> its runs, by seed.
         planted: numbers of the rows that are noise.
 
-    Returns: run -> its device, commit, versions and seconds; where it chose rows, the share of these that
-        the run of each control with its seed chose, too, the share that another seed of its arm chose, on
-        average over these, and the share that is noise.
+    Returns: run -> its device, commit, versions and seconds; where it chose rows, how many of each source,
+        the share of them that the run of each control with its seed chose, too, the share that another seed
+        of its arm chose, on average over these, and the share that is noise.
     """
     rows_of = {run: rows for runs in arms.values() for run in runs if (rows := _rows(run)) is not None}
     of_runs = {}
@@ -86,6 +87,7 @@ def recorded(arms: dict[str, list[str]], planted: np.ndarray | None) -> dict[str
             if run not in rows_of:
                 continue
             rows = rows_of[run]
+            of_runs[run]["rows_by_source"] = _rows_by_source(run)
             seed = run.rsplit("_", 1)[1]
             of_runs[run]["shared_with"] = {
                 control: float(np.isin(rows, rows_of[other]).mean())
@@ -105,6 +107,11 @@ def recorded(arms: dict[str, list[str]], planted: np.ndarray | None) -> dict[str
 def _rows(run: str) -> np.ndarray | None:
     path = RunPaths(run).subset / "indices.npy"
     return np.load(path) if path.is_file() else None
+
+
+def _rows_by_source(run: str) -> dict[str, int]:
+    composition = json.loads((RunPaths(run).subset / COMPOSITION).read_text(encoding="utf-8"))
+    return {source: each["chosen"] for source, each in composition["sources"].items()}
 
 
 if __name__ == "__main__":

@@ -199,7 +199,7 @@ def section(result: Result) -> str:
     parts = [_what_was_run(result), _differences(result)]
     if result.arms:
         parts += [f"![differences from random_per_source](results/{result.name}.svg)", _values(result)]
-    parts += [_planted(result), _costs(result)]
+    parts += [_by_source(result), _planted(result), _costs(result)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -312,6 +312,38 @@ def _values(result: Result) -> str:
         rows.append([label, *cells])
     note = "Mean ± standard deviation over seeds. Shared: rows that both chose, of the arm's."
     return f"{table(heading, rows)}\n\n{note}"
+
+
+def _by_source(result: Result) -> str:
+    """The presets against random_per_source on each source, and how many rows of it each chose."""
+    control = CONTROLS[0]
+    labels = [label for label in (DEFAULT_PRESET, *OTHER_PRESETS) if label in result.arms]
+    of_sources = {
+        measure["source"]: measure["values"]
+        for measure in result.kept["measures"]
+        if measure["source"] is not None and measure["question_set"] == "heldout" and not measure["is_metric"]
+    }
+    if control not in result.arms or not labels or not of_sources:
+        return ""
+    rows = []
+    for source, values in of_sources.items():
+        cells = [source, *(_mean_rows(result, label, source) for label in (control, *labels))]
+        for label in labels:
+            losses, of_control = ([values[run] for run in result.arms[each]] for each in (label, control))
+            cells.append(_cell(paired_difference(losses, of_control)))
+        rows.append(cells)
+    heading = ["source", *(f"rows of {each}" for each in (control, *labels))]
+    heading += [f"{label} minus {control}" for label in labels]
+    summary = f"<details><summary>The presets against {control}, source by source</summary>"
+    return f"{summary}\n\n{table(heading, rows)}\n\n</details>"
+
+
+def _mean_rows(result: Result, label: str, source: str) -> str:
+    """How many rows of a source a run of this arm chose, "" where that is not recorded."""
+    recorded = [result.kept["recorded"].get(run, {}).get("rows_by_source") for run in result.arms[label]]
+    if None in recorded:
+        return ""
+    return f"{statistics.mean(of_run.get(source, 0) for of_run in recorded):,.0f}"
 
 
 def _planted(result: Result) -> str:

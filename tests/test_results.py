@@ -20,6 +20,7 @@ from tests.conftest import pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path
+from utils.artifacts.subsets import COMPOSITION
 from utils.artifacts.trajectories.read import Trajectories
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import RunConfig
@@ -156,6 +157,7 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
                 paths.subset.mkdir()
                 of_seed = [row + 100 * seed if row else 0 for row in rows]  # row 0 is of every seed
                 np.save(paths.subset / "indices.npy", np.array(of_seed))
+                write_json(paths.subset / COMPOSITION, {"sources": {"one": {"chosen": len(rows)}}})
     kept_comparison(study)
     comparison = json.loads((study / "small_0.1.json").read_text())
     (study / "small_0.1.json").unlink()
@@ -177,6 +179,7 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
     shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
     assert "| shared by two seeds |" in shown and "| 75% | 25% | 25% |" in shown
     assert "| s2l_released | 50.0% | 25.0% to 75.0% |" in shown
+    assert "| one | 4 | 4 | +0.000 (+0.000 to +0.000) |" in shown
 
 
 # ---------------------------------------------------------------------------------------------- clusters
