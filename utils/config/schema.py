@@ -400,7 +400,7 @@ class SubsetConfig(Section):
     source_exponent: float = Field(
         default=0.0,
         ge=0,
-        le=1,
+        le=4,
         description="a source's share of the budget goes with its source_weight to this power; "
         "0: even shares, 1: in proportion; a source that is spent hands on the rest",
     )
