@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from docs.make_results import ANALYSES
+from docs.study.results import ANALYSES
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trainings import TrainingManifest

@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from docs.make_results import ANALYSES
+from docs.study.results import ANALYSES
 from utils.artifacts.checkpoints import checkpoints_in
 from utils.artifacts.files import folder_beside, write_json
 from utils.artifacts.paths import RunPaths

@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from docs.make_results import CONTROLS, RESULTS, arms_of, comparison_names
+from docs.study.results import CONTROLS, RESULTS, arms_of, comparison_names
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path
 from utils.artifacts.subsets import COMPOSITION

@@ -15,6 +15,8 @@ import run_distributed_trajectories
 import train
 from benchmarks import study_agreement, study_clusters, study_data, study_end_token, study_results
 from docs import make_results
+from docs.study import results as study_files
+from docs.study.comparison_sections import _cell
 from tests.artifacts.examples import SCORING_INPUTS, TRAINING
 from tests.conftest import pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
@@ -49,7 +51,7 @@ def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, di
     """Write small_0.1.json. Returns: average -> run -> value."""
     generator = np.random.default_rng(0)
     runs = [run for label in LABELS for seed in SEEDS if (run := run_of(label, seed)) not in without]
-    values = {name: {run: float(generator.normal(3, 0.1)) for run in runs} for name in make_results.AVERAGES}
+    values = {name: {run: float(generator.normal(3, 0.1)) for run in runs} for name in study_files.AVERAGES}
     measures: list[dict[str, Any]] = [
         {"question_set": "heldout", "source": None, "is_metric": False, "name": name, "values": of_runs}
         for name, of_runs in values.items()
@@ -79,25 +81,25 @@ def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, di
 def test_the_page_is_made_from_the_files():
     written = make_results.PAGE.read_text(encoding="utf-8")
     text = make_results.TEXT.read_text(encoding="utf-8")
-    results = make_results.all_results()
+    results = study_files.all_results()
     assert written == make_results.page(text, results), "run `python docs/make_results.py`"
     for name in results:
-        assert (make_results.RESULTS / f"{name}.svg").is_file(), "run `python docs/make_results.py`"
+        assert (study_files.RESULTS / f"{name}.svg").is_file(), "run `python docs/make_results.py`"
 
 
 def test_every_file_of_results_is_of_an_experiment_of_the_study():
-    assert {path.stem for path in make_results.RESULTS.glob("*.json")} == make_results.all_results().keys()
+    assert {path.stem for path in study_files.RESULTS.glob("*.json")} == study_files.all_results().keys()
 
 
 def test_a_table_says_what_scipy_says(study):
     values = kept_comparison(study)
-    shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
+    shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
     cells = {line.split("|")[1].strip(): [cell.strip(" *") for cell in line.split("|")[2:-1]]
              for line in reversed(shown.splitlines()) if line.startswith("|")}  # fmt: skip
     for label in ("s2l_released", "full", "random"):
         expected = []
-        for average in make_results.AVERAGES:
-            for control in make_results.CONTROLS:
+        for average in study_files.AVERAGES:
+            for control in study_files.CONTROLS:
                 if control == label:
                     expected.append("")
                     continue
@@ -112,16 +114,16 @@ def test_a_table_says_what_scipy_says(study):
 
 
 def test_an_interval_that_leaves_out_0_is_bold(study):
-    assert make_results.paired_difference([1.0], [2.0]) is None
-    shown = make_results.paired_difference([1.0, 2.0, 3.0], [2.0, 3.1, 3.9])
-    assert shown is not None and shown.is_shown and make_results._cell(shown).startswith("**-1.000 (")
-    hidden = make_results.paired_difference([1.0, 2.0, 3.0], [2.0, 1.0, 3.0])
-    assert hidden is not None and not hidden.is_shown and make_results._cell(hidden).startswith("+0.000 (")
+    assert study_files.paired_difference([1.0], [2.0]) is None
+    shown = study_files.paired_difference([1.0, 2.0, 3.0], [2.0, 3.1, 3.9])
+    assert shown is not None and shown.is_shown and _cell(shown).startswith("**-1.000 (")
+    hidden = study_files.paired_difference([1.0, 2.0, 3.0], [2.0, 1.0, 3.0])
+    assert hidden is not None and not hidden.is_shown and _cell(hidden).startswith("+0.000 (")
 
 
 def test_nothing_is_averaged_over_an_arm_that_is_not_finished(study):
     kept_comparison(study, without=(run_of("s2l_released", 4),))
-    shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
+    shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
     assert "Not finished, and in no table: s2l_released (2 of 3)." in shown
     assert "| s2l_released" not in shown and "| full" in shown
 
@@ -129,13 +131,13 @@ def test_nothing_is_averaged_over_an_arm_that_is_not_finished(study):
 def test_no_result_is_left_out_of_the_page(study):
     kept_comparison(study)
     with pytest.raises(ValueError, match="no place for small_0.1"):
-        make_results.page("nothing", make_results.all_results(study, study))
+        make_results.page("nothing", study_files.all_results(study, study))
     assert "other: not run yet" in make_results.page("{{other}}", {})
 
 
 def test_figures_are_the_same_each_time(study, tmp_path):
     kept_comparison(study)
-    result = make_results.all_results(study, study)["small_0.1"]
+    result = study_files.all_results(study, study)["small_0.1"]
     for name in ("one.svg", "two.svg"):
         make_results.draw(result, tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
@@ -176,7 +178,7 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
     assert (first["planted"], kept[run_of("s2l_released", 4)]["planted"]) == (0.75, 0.5)
     assert first["seconds"] == TRAINING["provenance"]["seconds"]
     assert "planted" not in kept[run_of("full", 3)]
-    shown = make_results.page("{{small_0.1}}", make_results.all_results(study, study))
+    shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
     assert "| shared by two seeds |" in shown and "| 75% | 25% | 25% |" in shown
     assert "| s2l_released | 50.0% | 25.0% to 75.0% |" in shown
     assert "| one | 4 | 4 | +0.000 (+0.000 to +0.000) |" in shown
@@ -243,7 +245,7 @@ def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path, monkeypatch):
     assert study_clusters.main([*names, "--output", str(output)]) == 0
     kept = json.loads(output.read_text())
     assert kept["num_rows"] == 300 and kept["features"].keys() == set(study_clusters._FEATURES)
-    monkeypatch.setattr(make_results, "ANALYSES", tmp_path)
+    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
     shown = make_results.page("{{clusters}}", {})
     assert "| 1 | " in shown and "| losses | " in shown and "over 4 proxies" in shown
     of_means = kept["means_of_two"]
@@ -344,7 +346,7 @@ def test_analyses_end_up_in_tables(tmp_path, monkeypatch):
     source = {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}
     kept = {"pairs": ["p:t"], "devices": ["cpu"], "git_commits": ["c" * 40], "sources": {"": source}}
     write_json(tmp_path / "agreement.json", kept)
-    monkeypatch.setattr(make_results, "ANALYSES", tmp_path)
+    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
     shown = make_results.page("{{end_token}}\n\n{{agreement}}", {})
     assert "| 1 to 2 | 30 | 4.000 |\n| 3 | 31 | 2.500 |" in shown
     assert "| response tokens of a chosen row | 0.25 | 0.75 |" in shown

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from docs.markdown import mean_and_deviation, table
+from docs.study.markdown import mean_and_deviation, table
 
 
 def clusters_section(kept: Mapping[str, Any]) -> str:

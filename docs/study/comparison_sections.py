@@ -1,0 +1,196 @@
+"""The tables of the study's comparisons in Markdown."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docs.study.markdown import mean_and_deviation, table
+from docs.study.results import AVERAGES, CONFIDENCE, CONTROLS, PairedDifference, Result, paired_difference
+
+DEFAULT_PRESET = "s2l_released"
+OTHER_PRESETS = ("s2l_paper", "s2l_fall")
+
+
+def comparison_section(result: Result) -> str:
+    """The tables of one comparison in Markdown."""
+    parts = [_what_was_run(result), _differences(result)]
+    if result.arms:
+        parts += [f"![differences from random_per_source](results/{result.name}.svg)", _values(result)]
+    parts += [_by_source(result), _planted(result), _costs(result)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def presets_section(results: Mapping[str, Result]) -> str:
+    """The presets against the default one, in every comparison that has both."""
+    heading = [
+        "comparison",
+        *(
+            f"{label} minus {DEFAULT_PRESET}, {words}"
+            for label in OTHER_PRESETS
+            for words in AVERAGES.values()
+        ),
+    ]
+    rows, differences = [], []
+    for name, result in results.items():
+        if DEFAULT_PRESET not in result.arms:
+            continue
+        found = [
+            result.difference(measure, label, DEFAULT_PRESET) if label in result.arms else None
+            for label in OTHER_PRESETS
+            for measure in AVERAGES
+        ]
+        differences += [difference for difference in found if difference is not None]
+        rows.append([name, *map(_cell, found)])
+    return f"{table(heading, rows)}\n\n{_how_many_are_shown(differences)}"
+
+
+def _how_many_are_shown(differences: Sequence[PairedDifference]) -> str:
+    shown = sum(difference.is_shown for difference in differences)
+    chance = len(differences) * (1 - CONFIDENCE)
+    return (
+        f"{len(differences)} different comparisons, {shown} of them bold; were there no difference at all, "
+        f"about {chance:.0f} would be."
+    )
+
+
+def _versions_of(run: dict[str, Any]) -> str:
+    packages = run["packages"]
+    shown = [f"{name} {packages[name]}" for name in ("torch", "transformers", "numpy") if name in packages]
+    return ", ".join([f"Python {run['python']}", *shown])
+
+
+def _what_was_run(result: Result) -> str:
+    kept = result.kept
+    recorded = kept["recorded"].values()
+    devices = ", ".join(sorted({run["device"] for run in recorded})) or "not recorded"
+    commits = ", ".join(sorted({str(run["git_commit"])[:12] for run in recorded})) or "not recorded"
+    versions = "; or ".join(sorted({_versions_of(run) for run in recorded})) or "versions not recorded"
+    seeds = ", ".join(map(str, result.experiment.seeds))
+    lines = [
+        f"`python run_experiment.py --config_file {result.config_file}`",
+        f"Seeds {seeds}. {devices}; {versions}; commit {commits}.",
+    ]
+    if result.unfinished:
+        whole = len(result.experiment.seeds)
+        unfinished = ", ".join(f"{label} ({count} of {whole})" for label, count in result.unfinished.items())
+        lines.append(f"Not finished, and in no table: {unfinished}.")
+    return "\n\n".join(line for line in lines if line)
+
+
+def _differences(result: Result) -> str:
+    differences = result.differences
+    if not differences:
+        return ""
+    columns = [(measure, control) for measure in AVERAGES for control in CONTROLS if control in result.arms]
+    heading = ["minus", *(f"{control}, {AVERAGES[measure]}" for measure, control in columns)]
+    rows = [
+        [label, *(_cell(result.difference(measure, label, control)) for measure, control in columns)]
+        for label in result.arms
+    ]
+    note = (
+        "Held-out loss in nats a response token; below 0 is better than the control. In brackets the paired "
+        f"{CONFIDENCE:.0%} interval over {len(result.experiment.seeds)} seeds (Student's t); bold where it "
+        f"leaves out 0. {_how_many_are_shown(differences)}"
+    )
+    return f"{table(heading, rows)}\n\n{note}"
+
+
+def _cell(difference: PairedDifference | None) -> str:
+    if difference is None:
+        return ""
+    text = f"{difference.mean:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
+    return f"**{text}**" if difference.is_shown else text
+
+
+def _values(result: Result) -> str:
+    recorded = result.kept["recorded"]
+    heading = [
+        "arm",
+        *(f"loss, {words}" for words in AVERAGES.values()),
+        *(f"shared with {c}" for c in CONTROLS),
+    ]
+    between_seeds = {
+        label: [recorded.get(run, {}).get("shared_with_other_seeds") for run in runs]
+        for label, runs in result.arms.items()
+    }
+    are_known = any(None not in shares for shares in between_seeds.values())
+    if are_known:
+        heading.append("shared by two seeds")
+    rows = []
+    for label, runs in result.arms.items():
+        cells = [mean_and_deviation(result.values_of(measure, label)) for measure in AVERAGES]
+        for control in CONTROLS:
+            shares = [recorded.get(run, {}).get("shared_with", {}).get(control) for run in runs]
+            is_known = control != label and all(share is not None for share in shares)
+            cells.append(f"{statistics.mean(shares):.0%}" if is_known else "")
+        if are_known:
+            shares = between_seeds[label]
+            cells.append("" if None in shares else f"{statistics.mean(shares):.0%}")
+        rows.append([label, *cells])
+    note = "Mean ± standard deviation over seeds. Shared: rows that both chose, of the arm's."
+    return f"{table(heading, rows)}\n\n{note}"
+
+
+def _by_source(result: Result) -> str:
+    """The presets against random_per_source on each source, and how many rows of it each chose."""
+    control = CONTROLS[0]
+    labels = [label for label in (DEFAULT_PRESET, *OTHER_PRESETS) if label in result.arms]
+    of_sources = {
+        measure["source"]: measure["values"]
+        for measure in result.kept["measures"]
+        if measure["source"] is not None and measure["question_set"] == "heldout" and not measure["is_metric"]
+    }
+    if control not in result.arms or not labels or not of_sources:
+        return ""
+    rows = []
+    for source, values in of_sources.items():
+        cells = [source, *(_mean_rows(result, label, source) for label in (control, *labels))]
+        for label in labels:
+            losses, of_control = ([values[run] for run in result.arms[each]] for each in (label, control))
+            cells.append(_cell(paired_difference(losses, of_control)))
+        rows.append(cells)
+    heading = ["source", *(f"rows of {each}" for each in (control, *labels))]
+    heading += [f"{label} minus {control}" for label in labels]
+    summary = f"<details><summary>The presets against {control}, source by source</summary>"
+    return f"{summary}\n\n{table(heading, rows)}\n\n</details>"
+
+
+def _mean_rows(result: Result, label: str, source: str) -> str:
+    """How many rows of a source a run of this arm chose, "" where that is not recorded."""
+    recorded = [result.kept["recorded"].get(run, {}).get("rows_by_source") for run in result.arms[label]]
+    if None in recorded:
+        return ""
+    return f"{statistics.mean(of_run.get(source, 0) for of_run in recorded):,.0f}"
+
+
+def _planted(result: Result) -> str:
+    recorded = result.kept["recorded"]
+    rows = []
+    for label, runs in result.arms.items():
+        shares = [recorded.get(run, {}).get("planted") for run in runs]
+        if shares and all(share is not None for share in shares):
+            rows.append([label, *_percent(shares)])
+    if not rows:
+        return ""
+    return f"{table(['arm', 'planted noise among its rows', 'smallest to largest seed'], rows)}"
+
+
+def _percent(shares: Sequence[float]) -> list[str]:
+    return [f"{statistics.mean(shares):.1%}", f"{min(shares):.1%} to {max(shares):.1%}"]
+
+
+def _costs(result: Result) -> str:
+    of_letter = {run["name"]: run["arm"] for run in result.kept["runs"]}
+    costs = {cost["arm"]: cost for cost in result.kept["costs"]}
+    stages = ("proxy training", "scoring", "selection", "target")
+    rows = []
+    for label, runs in result.arms.items():
+        cost = costs.get(of_letter[runs[0]])
+        if cost is not None:
+            seconds = [(cost["stages"].get(stage) or {}).get("device_seconds") for stage in stages]
+            rows.append([label, *("" if value is None else f"{value:,.1f}" for value in seconds)])
+    if not rows:
+        return ""
+    note = "Device-seconds of a run on average; runs made side by side slow each other down."
+    heading = ["arm", *stages]
+    return f"<details><summary>Costs</summary>\n\n{table(heading, rows)}\n\n{note}\n\n</details>"

@@ -1,0 +1,152 @@
+"""The study's comparisons as they were kept, each as its experiment names the arms."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.config.experiment import WHOLE_POOL, ExperimentConfig, load_experiment, run_name_of
+
+PROJECT = Path(__file__).resolve().parents[2]
+RESULTS = PROJECT / "docs/results"
+ANALYSES = RESULTS / "analyses"
+STUDY = PROJECT / "configs/study"
+CONTROLS = ("random_per_source", "random")
+AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A measure of an arm minus that of a control, run by run of the same seed.
+
+    Attributes:
+        mean: over the seeds.
+        low: end of the interval of Student's t over the seeds.
+        high: the other one.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """A comparison that was kept, as its experiment names the arms.
+
+    Attributes:
+        name: of the comparison.
+        config_file: the experiment's, below the project.
+        experiment: what that says.
+        arms: label -> its runs, by seed, of those arms alone of which every seed is there.
+        unfinished: label -> how many of its seeds are there, of the others.
+        values: measure of all held-out rows -> run -> value.
+        kept: the whole file.
+    """
+
+    name: str
+    config_file: str
+    experiment: ExperimentConfig
+    arms: dict[str, list[str]]
+    unfinished: dict[str, int]
+    values: dict[str, dict[str, float]]
+    kept: dict[str, Any]
+
+    def values_of(self, measure: str, label: str) -> list[float]:
+        """By seed."""
+        return [self.values[measure][run] for run in self.arms[label]]
+
+    def difference(self, measure: str, label: str, control: str) -> PairedDifference | None:
+        """None between an arm and itself, and where the control is not there."""
+        if label == control or control not in self.arms:
+            return None
+        return paired_difference(self.values_of(measure, label), self.values_of(measure, control))
+
+    @property
+    def differences(self) -> list[PairedDifference]:
+        """All that the table shows."""
+        found = [
+            self.difference(measure, label, control)
+            for measure in AVERAGES
+            for label in self.arms
+            for control in CONTROLS
+            if (label, control) != ("random", "random_per_source")  # the same pair, turned round
+        ]
+        return [difference for difference in found if difference is not None]
+
+
+def paired_difference(values: Sequence[float], others: Sequence[float]) -> PairedDifference | None:
+    """Args: values, others: one per seed, in the same order. Returns: None for fewer than two seeds."""
+    from scipy import stats
+
+    differences = [value - other for value, other in zip(values, others, strict=True)]
+    if len(differences) < 2:
+        return None
+    mean = statistics.mean(differences)
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)) * error
+    return PairedDifference(mean, mean - reach, mean + reach)
+
+
+def comparison_names(experiment: ExperimentConfig) -> dict[str, int | float | None]:
+    """Name of each comparison that run_experiment.py makes -> its budget."""
+    if not experiment.budgets:
+        return {experiment.name: None}
+    return {f"{experiment.name}_{budget}": budget for budget in experiment.budgets}
+
+
+def arms_of(experiment: ExperimentConfig, budget: int | float | None) -> dict[str, list[str]]:
+    """Label -> the runs that it is to have at a budget, by seed."""
+    return {
+        label: [
+            run_name_of(experiment, label, None if label == WHOLE_POOL else budget, seed)
+            for seed in experiment.seeds
+        ]
+        for label in experiment.methods
+    }
+
+
+def read_result(path: Path, config_file: Path) -> Result:
+    """Raises: ValueError for a file that is no comparison of this experiment."""
+    experiment = load_experiment(config_file)
+    names = comparison_names(experiment)
+    if path.stem not in names:
+        raise ValueError(f"{path}: found a comparison that {config_file} does not make ({', '.join(names)})")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    values = {
+        measure["name"]: measure["values"]
+        for measure in kept["measures"]
+        if measure["question_set"] == "heldout" and measure["source"] is None and not measure["is_metric"]
+    }
+    arms = arms_of(experiment, names[path.stem])
+    there = {label: [run for run in runs if all(run in values.get(measure, {}) for measure in AVERAGES)]
+             for label, runs in arms.items()}  # fmt: skip
+    is_below = config_file.is_relative_to(PROJECT)
+    return Result(
+        name=path.stem,
+        config_file=str(config_file.relative_to(PROJECT) if is_below else config_file),
+        experiment=experiment,
+        arms={label: runs for label, runs in there.items() if len(runs) == len(arms[label])},
+        unfinished={label: len(runs) for label, runs in there.items() if len(runs) < len(arms[label])},
+        values=values,
+        kept=kept,
+    )
+
+
+def all_results(results: Path = RESULTS, study: Path = STUDY) -> dict[str, Result]:
+    """By name, those of the study's experiments of which a file is there."""
+    found = {}
+    for config_file in sorted(study.glob("experiment_*.yml")):
+        for name in comparison_names(load_experiment(config_file)):
+            path = results / f"{name}.json"
+            if path.is_file():
+                found[name] = read_result(path, config_file)
+    return found
