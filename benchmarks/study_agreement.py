@@ -19,12 +19,10 @@ from scipy.stats import rankdata
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.study_runs import made_by, pool_of
 from docs.study.results import ANALYSES
 from utils.artifacts.files import write_json
-from utils.artifacts.paths import RunPaths
-from utils.artifacts.trainings import TrainingManifest
 from utils.artifacts.trajectories.read import read_trajectories
-from utils.config.load import load_config
 from utils.data.pool import Pool
 
 
@@ -37,18 +35,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     pairs = [pair.split(":") for pair in arguments.pairs]
     losses = {run: read_trajectories(run).columns[-1] for pair in pairs for run in pair}
-    config, _ = load_config(str(RunPaths(pairs[0][0]).config), (), needs=("data",))
-    pool = Pool(config.data_section)
+    pool = pool_of(pairs[0][0])
     proxies = [proxy for proxy, _ in pairs]
     of_targets = [by_source(pool, losses[proxy], losses[target]) for proxy, target in pairs]
     of_proxies = [
         by_source(pool, losses[one], losses[other]) for one, other in itertools.combinations(proxies, 2)
     ]
-    made = [TrainingManifest.read(RunPaths(run).manifest).provenance for run in losses]
+    made = [made_by(run) for run in losses]
     kept = {
         "pairs": arguments.pairs,
-        "devices": sorted({each.device_name or each.device for each in made}),
-        "git_commits": sorted({str(each.git_commit) for each in made}),
+        "devices": sorted({each["device"] for each in made}),
+        "git_commits": sorted({str(each["git_commit"]) for each in made}),
         "pool": pool.fingerprint,
         "sources": {
             source: {

@@ -20,14 +20,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.study_runs import made_by, pool_of
 from docs.study.results import ANALYSES
 from utils.artifacts.files import write_json
-from utils.artifacts.paths import RunPaths
-from utils.artifacts.trainings import TrainingManifest
 from utils.artifacts.trajectories.read import read_trajectories
-from utils.config.load import load_config
 from utils.config.schema import SubsetConfig
-from utils.data.pool import Pool
 from utils.selection.candidates import Candidates, find_candidates
 from utils.selection.methods.agreement import adjusted_rand_index
 from utils.selection.methods.s2l import s2l
@@ -44,15 +41,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("proxies", nargs="+", metavar="PROXY", help="run name")
     parser.add_argument("--output", type=Path, default=ANALYSES / "clusters.json")
     arguments = parser.parse_args(argv)
-    config, _ = load_config(str(RunPaths(arguments.proxies[0]).config), (), needs=("data",))
-    pool = Pool(config.data_section)
+    pool = pool_of(arguments.proxies[0])
     found = [find_candidates(pool, read_trajectories(name))[0] for name in arguments.proxies]
-    made = TrainingManifest.read(RunPaths(arguments.proxies[0]).manifest).provenance
     sizes = np.bincount(found[0].source_codes_n)
     kept = {
         "proxies": arguments.proxies,
-        "device": made.device_name or made.device,
-        "git_commit": made.git_commit,
+        **made_by(arguments.proxies[0]),
         "pool": pool.fingerprint,
         "num_rows": len(found[0].rows),
         "largest_source": float(sizes.max() / sizes.sum()),

@@ -22,13 +22,13 @@ from scipy.stats import rankdata
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.study_runs import made_by, pool_of
 from docs.study.results import ANALYSES
 from utils.artifacts.checkpoints import checkpoints_in
 from utils.artifacts.files import folder_beside, write_json
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trainings import TrainingManifest
 from utils.artifacts.trajectories.read import Trajectories, read_num_response_tokens, read_trajectories
-from utils.config.load import load_config
+from utils.config.counts import budget_in_rows
 from utils.config.schema import SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates, Choice, find_candidates
@@ -46,17 +46,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("proxies", nargs="+", metavar="PROXY", help="run name")
     parser.add_argument("--output", type=Path, default=ANALYSES / "end_token.json")
     arguments = parser.parse_args(argv)
-    config, _ = load_config(str(RunPaths(arguments.proxies[0]).config), (), needs=("data",))
-    pool = Pool(config.data_section)
+    pool = pool_of(arguments.proxies[0])
     measured = []
     for proxy in arguments.proxies:
         score_with_fault(proxy)
         measured.append(with_and_without(pool, proxy))
-    made = TrainingManifest.read(RunPaths(arguments.proxies[0]).manifest).provenance
     kept = {
         "proxies": arguments.proxies,
-        "device": made.device_name or made.device,
-        "git_commit": made.git_commit,
+        **made_by(arguments.proxies[0]),
         "pool": pool.fingerprint,
         "budget": _BUDGET,
         "measured": measured,
@@ -175,7 +172,7 @@ def _group_means(groups_n: np.ndarray, value_n: np.ndarray) -> np.ndarray:
 
 def _chosen(candidates: Candidates, seed: int) -> Choice:
     subset = SubsetConfig.model_validate({"trajectories_from": "proxy", "budget": _BUDGET})
-    return s2l(candidates, subset, budget=round(_BUDGET * len(candidates.rows)), seed=seed)
+    return s2l(candidates, subset, budget=budget_in_rows(_BUDGET, len(candidates.rows)), seed=seed)
 
 
 def _of_trained(trajectories: Trajectories) -> Trajectories:

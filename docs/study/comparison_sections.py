@@ -135,15 +135,10 @@ def _by_source(result: Result) -> str:
     """The presets against random_per_source on each source, and how many rows of it each chose."""
     control = CONTROLS[0]
     labels = [label for label in (DEFAULT_PRESET, *OTHER_PRESETS) if label in result.arms]
-    of_sources = {
-        measure["source"]: measure["values"]
-        for measure in result.kept["measures"]
-        if measure["source"] is not None and measure["question_set"] == "heldout" and not measure["is_metric"]
-    }
-    if control not in result.arms or not labels or not of_sources:
+    if control not in result.arms or not labels or not result.losses:
         return ""
     rows = []
-    for source, values in of_sources.items():
+    for source, values in result.losses.items():
         cells = [source, *(_mean_rows(result, label, source) for label in (control, *labels))]
         for label in labels:
             losses, of_control = ([values[run] for run in result.arms[each]] for each in (label, control))

@@ -49,6 +49,7 @@ class Result:
         arms: label -> its runs, by seed, of those arms alone of which every seed is there.
         unfinished: label -> how many of its seeds are there, of the others.
         values: measure of all held-out rows -> run -> value.
+        losses: source -> run -> held-out loss.
         kept: the whole file.
     """
 
@@ -58,6 +59,7 @@ class Result:
     arms: dict[str, list[str]]
     unfinished: dict[str, int]
     values: dict[str, dict[str, float]]
+    losses: dict[str, dict[str, float]]
     kept: dict[str, Any]
 
     def values_of(self, measure: str, label: str) -> list[float]:
@@ -121,11 +123,12 @@ def read_result(path: Path, config_file: Path) -> Result:
     if path.stem not in names:
         raise ValueError(f"{path}: found a comparison that {config_file} does not make ({', '.join(names)})")
     kept = json.loads(path.read_text(encoding="utf-8"))
-    values = {
-        measure["name"]: measure["values"]
+    measures = [
+        measure
         for measure in kept["measures"]
-        if measure["question_set"] == "heldout" and measure["source"] is None and not measure["is_metric"]
-    }
+        if measure["question_set"] == "heldout" and not measure["is_metric"]
+    ]
+    values = {measure["name"]: measure["values"] for measure in measures if measure["source"] is None}
     arms = arms_of(experiment, names[path.stem])
     there = {label: [run for run in runs if all(run in values.get(measure, {}) for measure in AVERAGES)]
              for label, runs in arms.items()}  # fmt: skip
@@ -137,6 +140,9 @@ def read_result(path: Path, config_file: Path) -> Result:
         arms={label: runs for label, runs in there.items() if len(runs) == len(arms[label])},
         unfinished={label: len(runs) for label, runs in there.items() if len(runs) < len(arms[label])},
         values=values,
+        losses={
+            measure["source"]: measure["values"] for measure in measures if measure["source"] is not None
+        },
         kept=kept,
     )
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import SEEDED_METHODS
 from utils.artifacts.trajectories.read import Trajectories
-from utils.config.schema import SELECTION_PRESETS, SubsetConfig
+from utils.config.schema import _PRESETS_ARE_OF, SELECTION_PRESETS, SubsetConfig
 from utils.selection.candidates import Candidates
 from utils.selection.groups import Groups
 from utils.selection.methods.random_order import (
@@ -304,6 +304,12 @@ def test_s2l_with_one_cluster_or_one_per_row_is_its_random_baseline(per_source, 
     for budget in (1, 13, 60, len(candidates.rows)):
         chosen = METHODS["s2l"].choose(candidates, subset, budget, 5).rows
         assert np.array_equal(chosen, METHODS[baseline].choose(candidates, subset, budget, 5).rows)
+
+
+def test_presets_are_of_the_methods_that_cluster():
+    assert {name for name, method in METHODS.items() if "per_source" in method.settings} == set(
+        _PRESETS_ARE_OF
+    )
 
 
 @pytest.mark.parametrize("preset", SELECTION_PRESETS)
