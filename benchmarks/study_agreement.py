@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -34,18 +34,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ANALYSES / "agreement.json")
     arguments = parser.parse_args(argv)
     pairs = [pair.split(":") for pair in arguments.pairs]
-    losses = {run: read_trajectories(run).columns[-1] for pair in pairs for run in pair}
     pool = pool_of(pairs[0][0])
+    losses = {run: newest_losses(pool, run) for pair in pairs for run in pair}
     proxies = [proxy for proxy, _ in pairs]
     of_targets = [by_source(pool, losses[proxy], losses[target]) for proxy, target in pairs]
     of_proxies = [
         by_source(pool, losses[one], losses[other]) for one, other in itertools.combinations(proxies, 2)
     ]
-    made = [made_by(run) for run in losses]
     kept = {
         "pairs": arguments.pairs,
-        "devices": sorted({each["device"] for each in made}),
-        "git_commits": sorted({str(each["git_commit"]) for each in made}),
+        **made_by(list(losses)),
         "pool": pool.fingerprint,
         "sources": {
             source: {
@@ -61,19 +59,27 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def newest_losses(pool: Pool, run: str) -> np.ndarray:
+    """float32 (N,): of a run's newest checkpoint. Raises: ValueError if it scored another pool."""
+    trajectories = read_trajectories(run)
+    assert trajectories.manifest is not None
+    if trajectories.manifest.pool != pool.fingerprint:
+        raise ValueError(
+            f"{trajectories.origin}: found losses of the pool {trajectories.manifest.pool[:12]}, expected "
+            f"{pool.fingerprint[:12]}: name runs that scored the same pool"
+        )
+    return trajectories.columns[-1]
+
+
 def by_source(pool: Pool, one_N: np.ndarray, other_N: np.ndarray) -> dict[str, tuple[int, float]]:
     """Source -> its scorable rows, and the rank correlation of two models' losses on them. "" is all rows.
 
-    Raises: ValueError if the models did not score this pool.
+    Sources of fewer than two such rows are left out.
     """
-    if not len(one_N) == len(other_N) == len(pool):
-        raise ValueError(
-            f"found losses of {len(one_N)} and {len(other_N)} rows, expected {len(pool)} of both: "
-            "name runs that scored the same pool"
-        )
     return {
-        source: (len(rows), float(np.corrcoef(rankdata(one_N[rows]), rankdata(other_N[rows]))[0, 1]))
+        source: (len(rows), float(spearmanr(one_N[rows], other_N[rows]).statistic))
         for source, rows in _scorable_rows(pool, np.isfinite(one_N) & np.isfinite(other_N))
+        if len(rows) > 1
     }
 
 

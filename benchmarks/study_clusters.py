@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     sizes = np.bincount(found[0].source_codes_n)
     kept = {
         "proxies": arguments.proxies,
-        **made_by(arguments.proxies[0]),
+        **made_by(arguments.proxies),
         "pool": pool.fingerprint,
         "num_rows": len(found[0].rows),
         "largest_source": float(sizes.max() / sizes.sum()),

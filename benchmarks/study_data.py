@@ -37,6 +37,7 @@ _VOCABULARY = 4096
 _AIM_AT = "data/CoT/aqua_rat.json"
 _NUM_VALIDATION = 200
 _NUM_TEST = 400
+_NOISY_ROWS = "noisy_rows.npy"
 
 Row = dict[str, Any]
 
@@ -56,6 +57,13 @@ def main(argv: list[str] | None = None) -> int:
             f"expected a source of at least {2 * (_NUM_VALIDATION + _NUM_TEST):,}: name another one"
         )
     folder = arguments.output_dir
+    if arguments.pool.resolve().is_relative_to(folder.resolve()):
+        parser.error(f"--output_dir: {arguments.pool} lies in {folder}, which is emptied first: name another")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _NOISY_ROWS).is_file():
+        parser.error(
+            f"--output_dir: found other files in {folder}, expected a new folder, or what this script made "
+            "before: name another"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     pool, heldout = split(rows)
@@ -63,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     write(folder / "pool.jsonl", pool)
     write(folder / "heldout.jsonl", heldout)
     write(folder / "pool_noisy.jsonl", with_exchanged_responses(pool, noisy_rows))
-    np.save(folder / "noisy_rows.npy", np.sort(np.concatenate(noisy_rows)))
+    np.save(folder / _NOISY_ROWS, np.sort(np.concatenate(noisy_rows)))
     for half, sources in halves(pool).items():
         write(folder / f"pool_{half}.jsonl", [row for row in pool if row["source"] in sources])
         write(folder / f"heldout_{half}.jsonl", [row for row in heldout if row["source"] in sources])

@@ -18,22 +18,23 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.study_runs import made_by, pool_of
 from docs.study.results import ANALYSES
-from utils.artifacts.checkpoints import checkpoints_in
-from utils.artifacts.files import folder_beside, write_json
+from utils.artifacts.checkpoints import checkpoint_fingerprint, checkpoints_in
+from utils.artifacts.files import folder_beside, read_json, write_json
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.read import Trajectories, read_num_response_tokens, read_trajectories
 from utils.config.counts import budget_in_rows
+from utils.config.names import SelectionMethod
 from utils.config.schema import SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates, Choice, find_candidates
 from utils.selection.methods.agreement import adjusted_rand_index
-from utils.selection.methods.s2l import s2l
+from utils.selection.methods.table import METHODS
 
 _BUDGET = 0.11
 _SEED, _OTHER_SEED = 0, 1
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         measured.append(with_and_without(pool, proxy))
     kept = {
         "proxies": arguments.proxies,
-        **made_by(arguments.proxies[0]),
+        **made_by(arguments.proxies),
         "pool": pool.fingerprint,
         "budget": _BUDGET,
         "measured": measured,
@@ -66,12 +67,17 @@ def main(argv: list[str] | None = None) -> int:
 def score_with_fault(proxy: str) -> None:
     """Score the pool of a run with copies of its checkpoints that have the fault, in a run of their own."""
     copies = RunPaths(_faulty(proxy)).root / "copies"
-    if not copies.is_dir():
+    checkpoints = checkpoints_in(RunPaths(proxy).root)
+    of_these = {str(step): checkpoint_fingerprint(checkpoint) for step, checkpoint in checkpoints.items()}
+    copied = copies / "copied.json"
+    if not copied.is_file() or read_json(copied) != of_these:
+        shutil.rmtree(RunPaths(_faulty(proxy)).root, ignore_errors=True)  # of a proxy that was trained again
         unfinished = copies.with_name("unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         with folder_beside(unfinished, copies):
-            for step, checkpoint in checkpoints_in(RunPaths(proxy).root).items():
+            for step, checkpoint in checkpoints.items():
                 copy_with_fault(checkpoint, unfinished / f"checkpoint-{step}")
+            write_json(unfinished / copied.name, of_these)
     script = Path(__file__).resolve().parents[1] / "run_distributed_trajectories.py"
     settings = [f"run_name={_faulty(proxy)}", "trajectories.also=[]"]
     command = [sys.executable, str(script), "--config_file", str(RunPaths(proxy).config)]
@@ -107,7 +113,8 @@ def with_and_without(pool: Pool, proxy: str) -> dict[str, Any]:
             the clusters of a source.
         same_clusters: adjusted Rand index of the clusters with and without the fault; of two seeds of k-means
             without it, for comparison.
-        same_rows: share of the chosen rows that are the same; likewise.
+        same_rows: share of the chosen rows that are the same with and without the fault; with and without
+            clusters, for comparison. The random order of the rows is one for all of these.
         response_tokens: of a chosen row, on average.
     """
     sound, _ = find_candidates(pool, _of_trained(read_trajectories(proxy)))
@@ -119,12 +126,13 @@ def with_and_without(pool: Pool, proxy: str) -> dict[str, Any]:
         "sound": _chosen(sound, _SEED),
         "other_seed": _chosen(sound, _OTHER_SEED),
         "faulty": _chosen(faulty, _SEED),
+        "no_clusters": _chosen(sound, _SEED, "random_per_source"),
     }
     losses = {"sound": sound.read_losses(slice(None)), "faulty": faulty.read_losses(slice(None))}
     return {
         "added_loss": added_by_length(losses["faulty"][:, -1] - losses["sound"][:, -1], length_n),
         "level_and_length": {
-            name: float(np.corrcoef(rankdata(losses_nT.mean(axis=1)), rankdata(length_n))[0, 1])
+            name: float(spearmanr(losses_nT.mean(axis=1), length_n).statistic)
             for name, losses_nT in losses.items()
         },
         "length_by_cluster": {
@@ -141,7 +149,7 @@ def with_and_without(pool: Pool, proxy: str) -> dict[str, Any]:
         },
         "same_rows": {
             name: float(np.isin(choices["sound"].rows, choices[name].rows).mean())
-            for name in ("faulty", "other_seed")
+            for name in ("faulty", "no_clusters")
         },
         "response_tokens": {name: float(length_N[choices[name].rows].mean()) for name in losses},
     }
@@ -170,9 +178,9 @@ def _group_means(groups_n: np.ndarray, value_n: np.ndarray) -> np.ndarray:
     return (np.bincount(numbers_n, value_n) / np.bincount(numbers_n))[numbers_n]
 
 
-def _chosen(candidates: Candidates, seed: int) -> Choice:
-    subset = SubsetConfig.model_validate({"trajectories_from": "proxy", "budget": _BUDGET})
-    return s2l(candidates, subset, budget=budget_in_rows(_BUDGET, len(candidates.rows)), seed=seed)
+def _chosen(candidates: Candidates, seed: int, method: SelectionMethod = "s2l") -> Choice:
+    subset = SubsetConfig.model_validate({"method": method, "trajectories_from": "proxy", "budget": _BUDGET})
+    return METHODS[method].choose(candidates, subset, budget_in_rows(_BUDGET, len(candidates.rows)), seed)
 
 
 def _of_trained(trajectories: Trajectories) -> Trajectories:

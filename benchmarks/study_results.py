@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--planted", type=Path, metavar="ROWS.npy", help="rows of the pool that are noise")
     parser.add_argument("--output_dir", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
+    if arguments.planted is not None and len(arguments.experiments) > 1:
+        parser.error("--planted: found several experiments, expected the one whose pool these rows are of")
     planted = None if arguments.planted is None else np.load(arguments.planted)
     for path in arguments.experiments:
         experiment = load_experiment(path)

@@ -1,5 +1,6 @@
 """What the analyses of the study read of its runs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from utils.artifacts.paths import RunPaths
@@ -14,7 +15,10 @@ def pool_of(run: str) -> Pool:
     return Pool(config.data_section)
 
 
-def made_by(run: str) -> dict[str, Any]:
-    """The device and the commit that trained a run."""
-    made = TrainingManifest.read(RunPaths(run).manifest).provenance
-    return {"device": made.device_name or made.device, "git_commit": made.git_commit}
+def made_by(runs: Sequence[str]) -> dict[str, Any]:
+    """The devices and the commits that trained runs."""
+    made = [TrainingManifest.read(RunPaths(run).manifest).provenance for run in runs]
+    return {
+        "devices": sorted({each.device_name or each.device for each in made}),
+        "git_commits": sorted({str(each.git_commit) for each in made}),
+    }

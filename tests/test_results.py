@@ -14,6 +14,7 @@ from scipy import stats
 import run_distributed_trajectories
 import train
 from benchmarks import study_agreement, study_clusters, study_data, study_end_token, study_results
+from benchmarks.study_runs import pool_of
 from docs import make_results
 from docs.study import results as study_files
 from docs.study.comparison_sections import _cell
@@ -56,8 +57,13 @@ def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, di
         {"question_set": "heldout", "source": None, "is_metric": False, "name": name, "values": of_runs}
         for name, of_runs in values.items()
     ]
-    # Of the same name, and none of the page's business.
-    measures.append({**measures[0], "source": "one", "values": dict.fromkeys(runs, 99.0)})
+    of_sources = {"one": dict.fromkeys(runs, 99.0), "two": {run: float(generator.normal(3)) for run in runs}}
+    for source, of_runs in of_sources.items():
+        measures.append({**measures[0], "source": source, "name": "loss", "values": of_runs})
+        # None of the page's business.
+        measures.append(
+            {**measures[0], "source": source, "name": "accuracy", "values": dict.fromkeys(runs, 0.5)}
+        )
     kept = {
         "runs": [{"name": run, "arm": "A"} for run in runs],
         "measures": measures,
@@ -111,6 +117,18 @@ def test_a_table_says_what_scipy_says(study):
     # Three arms against the one control, two of them against the other, in two averages.
     assert "10 different comparisons" in shown and "25.0%" in shown
     assert "NVIDIA H200" in shown and "cccccccccccc" in shown and "Seeds 3, 4, 5" in shown
+
+
+def test_what_one_source_does_is_told_apart(study):
+    kept_comparison(study)
+    result = study_files.all_results(study, study)["small_0.1"]
+    mine, theirs = (
+        [result.losses["two"][run_of(label, seed)] for seed in SEEDS]
+        for label in ("s2l_released", "random_per_source")
+    )
+    shown = make_results.page("{{small_0.1}}", {result.name: result})
+    there = _cell(study_files.paired_difference(mine, theirs))
+    assert f"| s2l_released | two | {there} | +0.000 (+0.000 to +0.000) |" in shown
 
 
 def test_an_interval_that_leaves_out_0_is_bold(study):
@@ -167,6 +185,8 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
     write_json(comparison_path("small_0.1"), {**comparison, "sha256": "0" * 64})
     np.save(study / "planted.npy", [0, 301, 302, 409])
     words = [str(study / "experiment_small.yml"), "--planted", str(study / "planted.npy")]
+    with pytest.raises(SystemExit):  # which of them are the rows of?
+        study_results.main([*words, str(study / "experiment_small.yml")])
     assert study_results.main([*words, "--output_dir", str(study)]) == 0
     text = (study / "small_0.1.json").read_text()
     assert "somebody" not in text and "sha256" not in text
@@ -332,15 +352,25 @@ def test_rank_correlations_by_source_are_those_of_scipy(tmp_path):
     found = study_agreement.by_source(pool, one_N, other_N)
     assert {source: num_rows for source, (num_rows, _) in found.items()} == {"": 59, "a": 29, "b": 30}
     assert found["b"][1] == pytest.approx(stats.spearmanr(one_N[1::2], other_N[1::2])[0])
-    with pytest.raises(ValueError, match="found losses of 60 and 59 rows, expected 60"):
-        study_agreement.by_source(pool, one_N, other_N[1:])
+    other_N[np.arange(0, 58, 2)] = np.nan  # of source a one row is left, which has no order
+    assert study_agreement.by_source(pool, one_N, other_N).keys() == {"", "b"}
+
+
+def test_losses_of_another_pool_are_not_compared(res_dir, tmp_path):
+    """Of as many rows, as the study's noisy pool is."""
+    rows = pool_rows(40)
+    scored_run("proxy", write_jsonl(tmp_path / "pool.jsonl", rows), np.ones((40, 2), np.float32))
+    scored_run("target", write_jsonl(tmp_path / "other.jsonl", rows[::-1]), np.ones((40, 2), np.float32))
+    assert len(study_agreement.newest_losses(pool_of("proxy"), "proxy")) == 40
+    with pytest.raises(ValueError, match="target.*name runs that scored the same pool"):
+        study_agreement.newest_losses(pool_of("proxy"), "target")
 
 
 def test_analyses_end_up_in_tables(tmp_path, monkeypatch):
-    sides = {"sound": 0.25, "faulty": 0.75, "other_seed": 0.5}
+    sides = {"sound": 0.25, "faulty": 0.75, "other_seed": 0.5, "no_clusters": 0.875}
     names = ("level_and_length", "length_by_cluster", "same_clusters", "same_rows", "response_tokens")
     measured = {"added_loss": [[1, 2, 30, 4.0], [3, 3, 31, 2.5]], **dict.fromkeys(names, sides)}
-    made = {"device": "cpu", "git_commit": "c" * 40, "pool": "p"}
+    made = {"devices": ["cpu"], "git_commits": ["c" * 40], "pool": "p"}
     kept = {**made, "proxies": ["one"], "budget": 0.11, "measured": [measured]}
     write_json(tmp_path / "end_token.json", kept)
     source = {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}
@@ -350,7 +380,8 @@ def test_analyses_end_up_in_tables(tmp_path, monkeypatch):
     shown = make_results.page("{{end_token}}\n\n{{agreement}}", {})
     assert "| 1 to 2 | 30 | 4.000 |\n| 3 | 31 | 2.500 |" in shown
     assert "| response tokens of a chosen row | 0.25 | 0.75 |" in shown
-    assert "| clusters (adjusted Rand index) | 0.75 | 0.50 |" in shown
+    assert "| clusters (adjusted Rand index) | 0.75 | 0.50 (another seed of k-means) |" in shown
+    assert "| chosen rows, of 11% of the pool | 0.75 | 0.88 (without clusters) |" in shown
     assert "| all | 1,234 | 0.600 ± 0.141 | 0.900 |" in shown
 
 
@@ -369,6 +400,16 @@ def folders(tmp_path_factory) -> tuple[list[dict[str, Any]], list[Path]]:
         words = [str(pool), "--output_dir", str(output), "--aim_at", "source 1"]
         assert study_data.main(words) == 0
     return rows, made
+
+
+def test_no_folder_of_other_files_is_emptied(folders, tmp_path, capsys):
+    pool = folders[1][0].parent / "all.jsonl"
+    (tmp_path / "result.json").write_text("{}")
+    for output, words in ((tmp_path, "found other files"), (pool.parent, "which is emptied first")):
+        with pytest.raises(SystemExit):
+            study_data.main([str(pool), "--output_dir", str(output), "--aim_at", "source 1"])
+        assert words in capsys.readouterr().err
+    assert (tmp_path / "result.json").is_file() and pool.is_file()
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -38,8 +38,7 @@ def clusters_section(kept: Mapping[str, Any]) -> str:
         f"would be {kept['largest_source']:.0%}. The same: adjusted Rand index, 1 for the same clusters, 0 "
         "for no more than chance. Two others: clusters of the means of two proxies and of two others.",
         f"Mean ± standard deviation over {len(kept['proxies'])} proxies, or their pairs; "
-        f"{kept['num_rows']:,} rows, 100 clusters over all sources. {kept['device']}; commit "
-        f"{str(kept['git_commit'])[:12]}.",
+        f"{kept['num_rows']:,} rows, 100 clusters over all sources. {_made_by(kept)}",
     ]
     return "\n\n".join(parts)
 
@@ -63,17 +62,19 @@ def end_token_section(kept: Mapping[str, Any]) -> str:
     ]
     of_sides = [[what, mean(key, "sound"), mean(key, "faulty")] for what, key in sides]
     same = [
-        ["clusters (adjusted Rand index)", "same_clusters"],
-        [f"chosen rows, of {kept['budget']:.0%} of the pool", "same_rows"],
+        ["clusters (adjusted Rand index)", "same_clusters", "other_seed", "another seed of k-means"],
+        [f"chosen rows, of {kept['budget']:.0%} of the pool", "same_rows", "no_clusters", "without clusters"],
     ]
-    of_same = [[what, mean(key, "faulty"), mean(key, "other_seed")] for what, key in same]
+    of_same = [
+        [what, mean(key, "faulty"), f"{mean(key, other)} ({words})"] for what, key, other, words in same
+    ]
     parts = [
         f"`python benchmarks/study_end_token.py {' '.join(kept['proxies'])}`",
         table(["response tokens", "rows", "nats that the fault adds"], added),
         table(["", "as it should be", "with the fault"], of_sides),
-        table(["the same", "with and without the fault", "without it, two seeds of k-means"], of_same),
+        table(["the same", "with and without the fault", "for comparison"], of_same),
         f"Means of {len(measured)} proxies, whose newest checkpoints the first table is of. Clusters and "
-        f"rows as the preset `released` makes them. {kept['device']}; commit {str(kept['git_commit'])[:12]}.",
+        f"rows as the preset `released` makes them. {_made_by(kept)}",
     ]
     return "\n\n".join(parts)
 
@@ -89,15 +90,19 @@ def agreement_section(kept: Mapping[str, Any]) -> str:
         ]
         for source, each in kept["sources"].items()
     ]
-    commits = ", ".join(commit[:12] for commit in kept["git_commits"])
     parts = [
         f"`python benchmarks/study_agreement.py {' '.join(kept['pairs'])}`",
         table(["source", "rows", "proxy and target", "two proxies"], rows),
         "Spearman's correlation of the losses of newest checkpoints over the rows of the pool: mean ± "
         f"standard deviation over {len(kept['pairs'])} seeds, or pairs of them. "
-        f"{', '.join(kept['devices'])}; commit {commits}.",
+        f"{_made_by(kept)}",
     ]
     return "\n\n".join(parts)
+
+
+def _made_by(kept: Mapping[str, Any]) -> str:
+    """The devices and commits of the runs that an analysis is of."""
+    return f"{', '.join(kept['devices'])}; commit {', '.join(commit[:12] for commit in kept['git_commits'])}."
 
 
 def _at(values: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

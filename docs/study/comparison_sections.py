@@ -137,17 +137,48 @@ def _by_source(result: Result) -> str:
     labels = [label for label in (DEFAULT_PRESET, *OTHER_PRESETS) if label in result.arms]
     if control not in result.arms or not labels or not result.losses:
         return ""
-    rows = []
-    for source, values in result.losses.items():
-        cells = [source, *(_mean_rows(result, label, source) for label in (control, *labels))]
-        for label in labels:
-            losses, of_control = ([values[run] for run in result.arms[each]] for each in (label, control))
-            cells.append(_cell(paired_difference(losses, of_control)))
-        rows.append(cells)
+    rows = [
+        [
+            source,
+            *(_mean_rows(result, label, source) for label in (control, *labels)),
+            *(_cell(_of_sources(result, [source], label, control)) for label in labels),
+        ]
+        for source in result.losses
+    ]
     heading = ["source", *(f"rows of {each}" for each in (control, *labels))]
     heading += [f"{label} minus {control}" for label in labels]
     summary = f"<details><summary>The presets against {control}, source by source</summary>"
-    return f"{summary}\n\n{table(heading, rows)}\n\n</details>"
+    return f"{_without_one_source(result, labels)}{summary}\n\n{table(heading, rows)}\n\n</details>"
+
+
+def _without_one_source(result: Result, labels: Sequence[str]) -> str:
+    """What is left of a preset's difference where the source that it changes most is left out."""
+    control = CONTROLS[0]
+    rows = []
+    for label in labels:
+        of_each = {
+            source: difference
+            for source in result.losses
+            if (difference := _of_sources(result, [source], label, control)) is not None
+        }
+        if len(of_each) < 2:
+            return ""
+        largest = max(of_each, key=lambda source: abs(of_each[source].mean))
+        others = [source for source in of_each if source != largest]
+        rest = _of_sources(result, others, label, control)
+        rows.append([label, largest, _cell(of_each[largest]), _cell(rest)])
+    heading = [f"minus {control}", "source that changes most", "there", "all others alike"]
+    note = "That source is found by these same losses, so it is no comparison that was planned."
+    return f"{table(heading, rows)}\n\n{note}\n\n"
+
+
+def _of_sources(result: Result, sources: Sequence[str], label: str, control: str) -> PairedDifference | None:
+    """Between the losses of two arms on some sources, which count alike."""
+    losses, of_control = (
+        [statistics.mean(result.losses[source][run] for source in sources) for run in result.arms[each]]
+        for each in (label, control)
+    )
+    return paired_difference(losses, of_control)
 
 
 def _mean_rows(result: Result, label: str, source: str) -> str:

@@ -128,6 +128,7 @@ def read_result(path: Path, config_file: Path) -> Result:
         for measure in kept["measures"]
         if measure["question_set"] == "heldout" and not measure["is_metric"]
     ]
+    of_sources = [each for each in measures if each["source"] is not None and each["name"] == "loss"]
     values = {measure["name"]: measure["values"] for measure in measures if measure["source"] is None}
     arms = arms_of(experiment, names[path.stem])
     there = {label: [run for run in runs if all(run in values.get(measure, {}) for measure in AVERAGES)]
@@ -140,9 +141,7 @@ def read_result(path: Path, config_file: Path) -> Result:
         arms={label: runs for label, runs in there.items() if len(runs) == len(arms[label])},
         unfinished={label: len(runs) for label, runs in there.items() if len(runs) < len(arms[label])},
         values=values,
-        losses={
-            measure["source"]: measure["values"] for measure in measures if measure["source"] is not None
-        },
+        losses={measure["source"]: measure["values"] for measure in of_sources},
         kept=kept,
     )
 
