@@ -617,7 +617,9 @@ def with_proxy(evaluated) -> Callable[..., str]:
         name = evaluated("s2l", "s2l", 1, 0.5, 0.6, **settings)
         subset = {
             **SUBSET,
-            "num_selectable": 990,
+            "inputs": {**SUBSET["inputs"], "num_examples": 1007},
+            "num_excluded": 7,  # without text
+            "num_selectable": 690,  # others are excluded or repeated, and trained on with everything
             "num_unscorable": 10,
             "needs_trajectories": needs_trajectories,
             "trajectories": {"from": "proxy", "steps": [5, 9]},

@@ -31,7 +31,8 @@ from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.modeling.scorer import Probe, ResponseScorer
 from utils.scoring.launch import Launch, num_workers
 from utils.scoring.plan import plan_scoring
-from utils.scoring.run import run_scoring
+from utils.scoring.run import _CheckpointScorer, _next_step, run_scoring
+from utils.scoring.units import Unit
 
 TOLERANCE = 1e-4
 LENGTH = 175  # cuts some responses off whole, some in part
@@ -130,6 +131,28 @@ class KilledLaunch(Launch):
         if self._left < 0:
             raise KeyboardInterrupt
         return super().take()
+
+
+@given(st.integers(1, 5), st.integers(1, 7), st.integers(1, 6))
+def test_the_next_checkpoint_is_that_of_a_worker_among_equally_fast_ones(
+    num_checkpoints, num_units, num_workers
+):
+    todo = [Unit(step, number) for step in range(num_checkpoints) for number in range(num_units)]
+    for rank in range(num_workers):
+        own = todo[rank::num_workers]
+        for place, unit in enumerate(own):
+            later = [other.step for other in own[place:] if other.step != unit.step]
+            assert _next_step(todo, rank + place * num_workers, num_workers) == (later[0] if later else None)
+
+
+def test_a_checkpoint_that_another_worker_took_is_not_kept(make_config, res_dir):
+    config, _ = load_config(make_config("pool", num_rows=10), [])
+    plan = plan_scoring(config, read_pool(config), {0: None}, overwrite=False)
+    scorer = _CheckpointScorer(config, plan, torch.device("cpu"))
+    scorer._next = (500, scorer._reader.submit(lambda: "the model of another step"))
+    scorer.load(0, None)
+    assert scorer._next is None and scorer.model is not None
+    scorer.close()
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "t5"])

@@ -8,6 +8,7 @@ Legend: N examples of the pool.
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,9 @@ def test_one_of_several_subsets_can_be_trained_on(place, capsys):
 def test_two_budgets_of_the_same_rows_are_refused(place):
     with pytest.raises(ValueError, match=r"found 20 and 0\.1, which are the same number of rows"):
         select(config_of(place, "several", budget=[20, 0.1, 60]))
+    select(config_of(place, "one_and_all", budget=[1, 1.0]))
+    found = [read_subset(RunPaths("one_and_all").subset_of(rows)).indices for rows in (1, NUM_ROWS)]
+    assert list(map(len, found)) == [1, NUM_ROWS]
 
 
 @pytest.mark.parametrize("kind", ["int64", "bool", "txt"])
@@ -458,6 +462,14 @@ def test_new_rows_join_and_nothing_chosen_goes(place, preset, capsys):
         }
         assert distances[clusters_N[row]] <= min(distances.values()) + 1e-4
     assert "120 new rows joined" in capsys.readouterr().err
+
+
+def test_a_subset_by_an_earlier_definition_is_not_extended(place, monkeypatch):
+    chosen(place, "old")
+    grow(place)
+    monkeypatch.setitem(METHODS, "s2l", replace(METHODS["s2l"], revision=2))
+    with pytest.raises(ValueError, match=r"revision: .*now 2"):
+        chosen(place, "new", extend="old", budget=110)
 
 
 def test_an_extended_subset_can_be_extended(place):

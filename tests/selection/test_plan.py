@@ -379,6 +379,18 @@ def test_one_cluster_is_warned_of_as_chance(tmp_path, res_dir):
     assert not plan_of(tmp_path, [60] * 3, budget=20, num_clusters=3).warnings
     (warning,) = plan_of(tmp_path, [60] * 3, budget=20, num_clusters=40).warnings
     assert "Take more rows" in warning, "one cluster a source is no advice"
+    np.savez(
+        tmp_path / "with_tokens.npz",
+        losses=np.load(tmp_path / "losses.npy"),
+        num_response_tokens=np.full(180, 7, np.int32),
+    )
+    files = {
+        "trajectories_from": str(tmp_path / "with_tokens.npz"),
+        "sources_from": str(tmp_path / "sources.npy"),
+    }
+    config = {"run_name": "tokens", "subset": files | {"budget_tokens": 100}}
+    (warning,) = plan_selection(RunConfig.model_validate(config)).warnings
+    assert warning.startswith("one cluster in each source")
 
 
 def test_most_clusters_giving_one_row_or_none_is_warned_of_before_and_after(tmp_path, res_dir):

@@ -56,6 +56,12 @@ def numbered_name(path: Path) -> tuple[str, int] | None:
     return (match.group(1), int(match.group(2))) if match else None
 
 
+def numbered_order(path: Path) -> tuple[int, str]:
+    """A key that sorts `subset-200` before `subset-1000`."""
+    _, number = numbered_name(path) or ("", 0)
+    return number, path.name
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """Every path of one run. Nothing else in the project joins path names."""

@@ -33,7 +33,7 @@ class Ledger:
         stages: name -> cost, of the four stages.
         everything: training the target on the whole pool, as an arm of this comparison did or as it would be.
         num_examples: of the subset.
-        num_pool: rows of the pool that can be trained on.
+        num_pool: rows of the pool with text, which training on everything takes.
         epochs_are_fixed: whether training on more rows would take more steps.
     """
 
@@ -80,7 +80,7 @@ def ledger_of(run: EvaluatedRun, whole_pool: Arm | None) -> Ledger | None:
         subset = SubsetManifest.read(manifest_in(_subset_folder(run.name)))
     except FileNotFoundError:
         return None
-    num_pool = subset.num_selectable + subset.num_unscorable
+    num_pool = subset.num_examples - subset.num_excluded
     target = training_cost(run.training)
     epochs_are_fixed = run.training.max_steps is None
     if whole_pool is not None:
@@ -214,13 +214,16 @@ def _ledgers_of(arm: Arm, whole_pool: Arm | None) -> list[Ledger]:
 
 
 def _whole_pool_of(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
-    """The arm that trained the same model on the whole of the same pool."""
+    """The arm that trained the same model on the whole of the same pool, for as long if there are several."""
     mine = arm.runs[0].training
-    for other in arms:
-        training = other.runs[0].training
-        if mine and training and training.subset is None and _same_target(mine, training):
-            return other
-    return None
+    if mine is None:
+        return None
+    found = [
+        (training.train_args != mine.train_args, place)
+        for place, other in enumerate(arms)
+        if (training := other.runs[0].training) and training.subset is None and _same_target(mine, training)
+    ]
+    return arms[min(found)[1]] if found else None
 
 
 def _same_target(one: TrainingManifest, other: TrainingManifest) -> bool:

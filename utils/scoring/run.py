@@ -5,9 +5,8 @@ reason, and the others go on. A device that runs out of memory halves its batche
 """
 
 import contextlib
-import itertools
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +32,7 @@ from .launch import Launch
 from .plan import ScoringPlan, begin
 from .progress import AfterBatch, Speed, WorkerSpeed, say_speeds
 from .readable import check_architecture, left_out
-from .units import Units
+from .units import Unit, Units
 
 _CPU_ACTIVATIONS = 2**20  # tokens x hidden size of a batch that stays near the cache
 _CPU_TOKENS_PER_BATCH = (2048, 8192)  # least, and where a batch's fixed cost no longer counts
@@ -112,7 +111,6 @@ def _score_units(
         )
         for step in steps:  # whole in parts, when killed before they were put together
             units.assemble(step)
-    step_after = dict(itertools.pairwise(dict.fromkeys(unit.step for unit in todo)))
     failed: dict[int, str] = {}
     scorer = _CheckpointScorer(config, plan, launch.device)
     num_tokens = sum(plan.num_tokens(units.rows(unit)) for unit in todo)
@@ -123,7 +121,7 @@ def _score_units(
             continue
         rows = units.rows(unit)
         with left_out(failed, unit.step):
-            scorer.load(unit.step, step_after.get(unit.step))
+            scorer.load(unit.step, _next_step(todo, number, launch.size))
             begun = time.monotonic()
             # A GPU is handed its batches before it has done them: only a whole unit says how fast it is.
             after_batch = speed.within_unit(unit.step) if launch.device.type == "cpu" else None
@@ -134,6 +132,16 @@ def _score_units(
     scorer.close()
     speed.close()
     return failed, speed.result()
+
+
+def _next_step(todo: list[Unit], number: int, num_workers: int) -> int | None:
+    """The checkpoint that a worker needs after its unit's, if all are equally fast. None after the last.
+
+    Args:
+        number: of its unit in todo.
+    """
+    own = (todo[later].step for later in range(number, len(todo), num_workers))
+    return next((step for step in own if step != todo[number].step), None)
 
 
 def _score_within_memory(
@@ -266,11 +274,16 @@ class _CheckpointScorer:
         self._reader.shutdown(cancel_futures=True)
 
     def _take_read(self, step: int) -> Any:
-        if self._next is None or self._next[0] != step:
-            return self._read(step)
-        _, future = self._next
-        self._next = None
-        return future.result()
+        if self._next is not None:
+            expected, future = self._next
+            self._next = None
+            if expected == step:
+                return future.result()
+            # Another worker was faster. Two reads at once would take the memory of two models, and draw from
+            # one random generator.
+            if not future.cancel():
+                wait([future])
+        return self._read(step)
 
     def _read(self, step: int) -> Any:
         """The checkpoint in main memory, in the precision it is scored in."""

@@ -36,16 +36,17 @@ def subset_requests(config: RunConfig, inputs: dict[str, Any], num_selectable: i
     subset = config.subset_section
     paths = RunPaths(config.run_name)
     if isinstance(subset.budget, list):
-        rows_of = {budget: budget_in_rows(budget, num_selectable) for budget in subset.budget}
-        budgets = sorted(rows_of[budget] for budget in subset.budget)
-        if repeated := sorted({rows for rows in budgets if budgets.count(rows) > 1}):
-            same = [str(budget) for budget in subset.budget if rows_of[budget] in repeated]
+        in_rows = [budget_in_rows(budget, num_selectable) for budget in subset.budget]
+        pairs = zip(subset.budget, in_rows, strict=True)
+        same = [str(budget) for budget, rows in pairs if in_rows.count(rows) > 1]
+        if same:
             raise ValueError(
                 f"subset.budget: found {' and '.join(same)}, which are the same number of rows, "
                 "expected each once: keep one"
             )
         return [
-            SubsetRequest(paths.subset_of(rows), rows, inputs | {"budget_rows": rows}) for rows in budgets
+            SubsetRequest(paths.subset_of(rows), rows, inputs | {"budget_rows": rows})
+            for rows in sorted(in_rows)
         ]
     num_rows = budget_in_rows(subset.budget, num_selectable)
     return [SubsetRequest(paths.subset, num_rows, inputs | budget_inputs(subset))]

@@ -75,7 +75,8 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
     beginning = inputs["pool"]
     if config.data is not None:
         beginning = Pool(config.data.model_copy(update={"limit": num_old})).fingerprint
-    names = {"method", "seed", *METHODS[subset.method].settings} & (recorded.keys() | inputs.keys())
+    names = {"method", "revision", "seed", *METHODS[subset.method].settings}
+    names &= recorded.keys() | inputs.keys()
     check_inputs(
         manifest_in(named_subset(subset.extend or "")),
         {name: recorded.get(name) for name in names}

@@ -20,6 +20,7 @@ from .limits import Limits, ListedRows, check_budget, check_token_budget, find_l
 from .methods.kmeans import num_gpus
 from .methods.s2l import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
+from .methods.turns import check_source_weights
 from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
 from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
 from .validation import mean_losses, open_validation
@@ -106,6 +107,8 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     if "num_clusters" in method.settings:
         settings = subset.model_copy(update={"num_clusters": num_clusters_of(subset, candidates)})
     method.check(candidates, settings)
+    if "source_weight" in method.settings:
+        check_source_weights(candidates, settings)
     limits = find_limits(candidates, settings)
     requests = subset_requests(config, inputs, len(candidates.rows))
     remarks = [*settings_remarks(config, method), *remarks, *remarks_of_validation]
@@ -205,11 +208,13 @@ def _check_budgets(
 def _warnings(
     settings: SubsetConfig, candidates: Candidates, requests: list[SubsetRequest], num_clusters: int | None
 ) -> list[str]:
-    if num_clusters is None or requests[0].num_rows == len(candidates.rows):
+    counts_tokens = settings.budget_tokens is not None
+    takes_all = not counts_tokens and requests[0].num_rows == len(candidates.rows)
+    if num_clusters is None or takes_all:
         return []
     if settings.num_clusters == 1:
         return [one_cluster(settings.per_source)]
-    if settings.budget_tokens is not None or settings.num_clusters == "auto":  # then it shows afterwards
+    if counts_tokens or settings.num_clusters == "auto":  # then it shows afterwards
         return []
     smallest = requests[0].num_rows
     if smallest >= _FEW_ROWS * num_clusters:

@@ -6,6 +6,7 @@ Legend: N examples of the pool, T checkpoints.
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,14 +122,17 @@ def candidates_of(losses_NT: np.ndarray, num_sources: int = 2) -> Candidates:
 
 
 def measure(losses_NT: np.ndarray, budget: int, target: np.ndarray | None = None, **settings) -> Stability:
-    candidates = candidates_of(losses_NT)
     subset = SubsetConfig.model_validate({"init": "kmeans++", "num_restarts": 10, **settings})
-    choice = s2l(candidates, subset, budget, 5)
-    pool = NumberedRows(len(losses_NT), None)
-    listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
-    made = ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
+    made = made_of(candidates_of(losses_NT), subset, budget)
     scored = None if target is None else candidates_of(target).trajectories
     return measure_stability(made, subset, 5, scored)
+
+
+def made_of(candidates: Candidates, subset: SubsetConfig, budget: int) -> ExistingSubset:
+    choice = s2l(candidates, subset, budget, 5)
+    pool = NumberedRows(candidates.num_examples, None)
+    listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
+    return ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
 
 
 @pytest.fixture
@@ -214,6 +218,36 @@ def test_a_sample_of_a_large_pool_says_so_and_agrees(monkeypatch):
     assert (found.rows_measured, found.budget_measured, found.selectable) == (600, 100, 1200)
     assert found.other_seeds[0].clusters == whole.other_seeds[0].clusters == 1.0
     assert measure(planted(), 200, num_clusters=4) == found
+
+
+def test_a_sample_keeps_the_rows_that_must_be_in(monkeypatch):
+    """So the subset that others are compared with is one that has them, as theirs."""
+    monkeypatch.setattr(stability, "MAX_ROWS", 600)
+    candidates = replace(candidates_of(planted()), included=np.arange(0, 1200, 4))
+    settings = SubsetConfig.model_validate({"init": "kmeans++", "num_restarts": 10, "num_clusters": 4})
+    made = made_of(candidates, settings, 400)
+    remade = stability.Remade(made, settings, 5)
+    included = remade.candidates.included
+    assert len(included) > 100 and np.isin(included, remade.indices).all()
+    assert measure_stability(made, settings, 5).other_seeds == [Agreement(1.0, 1.0)] * 3
+
+
+def test_an_extended_subset_is_refused(config_file_of, capsys):
+    config_file = config_file_of(planted())
+    words = ["--config_file", str(config_file), "subset.num_clusters=4"]
+    assert select_s2l.main([*words, "run_name=old", "subset.budget=100"]) == 0
+    words += ["subset.budget=150", "subset.extend=old"]
+    assert select_s2l.main(words) == 0
+    assert select_s2l.main([*words, "--stability"]) == 1
+    assert "found subset.extend old, expected a subset that was chosen at once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("num_checkpoints", [2, 3])
+def test_what_features_are_made_of_is_left(num_checkpoints):
+    losses_NT = np.random.default_rng(0).gamma(2, 1, (300, num_checkpoints))
+    for features in ("shape", "reductions"):
+        found = measure(losses_NT, 30, num_clusters=5, features=features)
+        assert len(found.without_checkpoint) == (0 if num_checkpoints == 2 else 3)
 
 
 @pytest.mark.parametrize("num_checkpoints", [1, 2, 60])

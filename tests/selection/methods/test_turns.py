@@ -17,8 +17,10 @@ from tests.selection.methods.test_methods import (
     trajectories_of,
 )
 from utils.config.names import SelectionMethod
+from utils.config.schema import RunConfig
 from utils.selection.methods.table import METHODS
 from utils.selection.methods.turns import source_weights, take_turns
+from utils.selection.plan import plan_selection
 
 
 def quotas_of(sizes: list[int], weights: list[int], budget: int) -> list[int]:
@@ -136,3 +138,14 @@ def test_a_source_may_weigh_what_its_losses_fall():
     assert weights is not None and weights.tolist() == pytest.approx([1, 2, 0.001**0.5])
     rows = METHODS["random_per_source"].choose(candidates, subset, 60, 0).rows
     assert np.bincount(np.array(SOURCES)[rows], minlength=3).tolist() == [20, 39, 1]
+
+
+@pytest.mark.parametrize("method", ["s2l", "random_per_source", "prune_then_select"])
+def test_losses_of_one_checkpoint_do_not_fall(tmp_path, res_dir, method):
+    np.save(tmp_path / "losses.npy", np.random.default_rng(0).gamma(2, 1, (60, 1)).astype(np.float32))
+    subset = {"method": method, "trajectories_from": str(tmp_path / "losses.npy"), "budget": 9}
+    subset |= {"preset": "fall"} if method != "random_per_source" else {}
+    subset |= {"source_exponent": 1, "source_weight": "fall"} if method == "random_per_source" else {}
+    config = RunConfig.model_validate({"run_name": "x", "subset": subset})
+    with pytest.raises(ValueError, match="expected at least [23]"):
+        plan_selection(config)

@@ -9,12 +9,12 @@ Legend: n candidates, m members of a cluster, T checkpoints.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import faiss
 import numpy as np
 
-from ...artifacts.subsets import CONTAMINATION
+from ...artifacts.subsets import REASONS
 from ...config.schema import RunConfig, SubsetConfig
 from ...data.formats import Example
 from ..candidates import Candidates, is_in
@@ -22,6 +22,7 @@ from ..methods.kmeans import reproducible_faiss
 from ..methods.pick import pick_keys
 from ..methods.random_order import turn_in_key_order
 from ..methods.table import METHODS
+from ..reasons import reasons_of
 from ..resolve import ExistingSubset, open_subset
 
 NUM_NEIGHBOURS = 8
@@ -269,19 +270,7 @@ def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: 
 
 
 def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
-    if made.pool.excluded[row]:
-        return "no text"
-    if row in {hit["row"] for hit in made.listed.reports.get(CONTAMINATION, ())}:
-        return "benchmark question"
-    if _contains(made.listed.of_validation, row):
-        return "validation row"
-    if any(_contains(rows, row) for rows in made.listed.dropped.values()):
-        return "dropped kind"
-    if _contains(made.listed.barred, row):
-        return "excluded"
-    if _contains(made.candidates.unscorable, row):
-        return "no loss"
-    return "repeated response"
+    return cast(Reason, REASONS[reasons_of(made.pool, made.candidates, made.listed)[row]])
 
 
 def _quotas(row: int, made: ExistingSubset) -> Quotas:

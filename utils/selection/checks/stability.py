@@ -25,7 +25,7 @@ from ...terminal import spread_evenly
 from ..candidates import Choice
 from ..limits import find_limits, needs_whole_order, order_within
 from ..methods.agreement import adjusted_rand_index
-from ..methods.features import OF_LOSSES, read_features
+from ..methods.features import OF_LOSSES, fewest_checkpoints, read_features
 from ..methods.kmeans import ReadRows
 from ..methods.random_order import derived_seed, sample_positions
 from ..methods.s2l import SourceClusters, choose_from_clusters, num_clusters_of
@@ -128,9 +128,15 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
             f"--stability: found subset.method {settings.method} with features {settings.features}, "
             "expected s2l with features of losses: nothing else has clusters of losses to compare"
         )
+    if settings.extend is not None:
+        raise ValueError(
+            f"--stability: found subset.extend {settings.extend}, expected a subset that was chosen at once: "
+            "its old rows keep their clusters, whatever the seed. Measure the subset that it extends, or "
+            "choose this one anew in a run of its own (subset.extend=null)"
+        )
     made = open_subset(config)
     assert made.candidates.trajectories is not None
-    num_left_out = len(_left_out(len(made.candidates.trajectories.columns)))
+    num_left_out = len(_left_out(len(made.candidates.trajectories.columns), settings))
     target = _target_trajectories(config, made)
     return StabilityPlan(
         made=made,
@@ -152,6 +158,13 @@ def _target_trajectories(config: RunConfig, made: ExistingSubset) -> Trajectorie
     if not manifest.is_complete or manifest.pool != made.pool.fingerprint or not manifest.steps:
         return None
     target = read_trajectories(config.run_name)
+    fewest = fewest_checkpoints(config.subset_section.features)
+    if len(target.columns) < fewest:
+        raise ValueError(
+            f"{target.origin}: found {len(target.columns)} checkpoint of the target, expected at least "
+            f"{fewest} with subset.features={config.subset_section.features}: score more of them, or move "
+            "that folder away to do without"
+        )
     lost = sum(int(np.isnan(column_N[made.candidates.rows]).sum()) for column_N in target.columns)
     if lost:
         raise ValueError(
@@ -184,9 +197,10 @@ def _as_json(stability: Stability) -> dict[str, Any]:
     return values
 
 
-def _left_out(num_checkpoints: int) -> list[int]:
-    """Columns to do without, one at a time. Without the only one nothing is left."""
-    return spread_evenly(num_checkpoints, _MAX_LEFT_OUT) if num_checkpoints > 1 else []
+def _left_out(num_checkpoints: int, settings: SubsetConfig) -> list[int]:
+    """Columns to do without, one at a time, if enough are left then to make the features of."""
+    is_enough = num_checkpoints > fewest_checkpoints(settings.features)
+    return spread_evenly(num_checkpoints, _MAX_LEFT_OUT) if is_enough else []
 
 
 def measure_stability(
@@ -205,7 +219,7 @@ def measure_stability(
     mean_n1 = losses_nT.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
     kmeans_seeds = [derived_seed(seed, "stability", str(number)) for number in range(NUM_SEEDS)]
     without_checkpoint = {}
-    for column in _left_out(len(trajectories.columns)):
+    for column in _left_out(len(trajectories.columns), settings):
         name = trajectories.checkpoint_names[column]
         without_checkpoint[name] = remade.from_losses(np.delete(losses_nT, column, axis=1))
     stability = Stability(
@@ -245,13 +259,18 @@ class Remade:
         self._settings = settings
         self._seed = seed
         self._budget = len(made.indices)
-        if len(self.candidates.rows) > MAX_ROWS:
+        is_sampled = len(self.candidates.rows) > MAX_ROWS
+        if is_sampled:
             self._take_sample()
         num_rows = len(self.candidates.rows)
         needs_all = needs_whole_order(self._settings, self.candidates)
         self._order_length = num_rows if needs_all else self._budget
         per_source = self._settings.per_source
         self.part_n = self.candidates.source_codes_n if per_source else np.zeros(num_rows, np.int32)
+        if is_sampled:
+            reference = self._choose(read_features(self.candidates, self._settings))
+            self.indices = np.sort(self._subset_of(reference))
+            self._clusters_N = reference.clusters_N
 
     def _take_sample(self) -> None:
         num_selectable = len(self.candidates.rows)
@@ -262,11 +281,6 @@ class Remade:
         self._budget = max(1, len(included), round(self._budget * MAX_ROWS / num_selectable))
         without_limits = {"min_per_source": None, "max_per_source": None}
         self._settings = self._settings.model_copy(update=without_limits)
-        read_rows = read_features(self.candidates, self._settings)
-        clusters = SourceClusters(self.candidates, read_rows, self._settings, self._seed)
-        choice = choose_from_clusters(clusters, self._settings, self._budget, self._seed)
-        self.indices = choice.rows
-        self._clusters_N = choice.clusters_N
 
     def from_losses(self, losses_nT: np.ndarray, kmeans_seed: int | None = None) -> Agreement:
         """The subset by clusters of these losses, by another k-means seed where one is given."""
@@ -285,16 +299,20 @@ class Remade:
         choice = method.choose(self.candidates, self._settings, self._order_length, self._seed)
         return self._overlap(choice)
 
-    def _choose(self, read_rows: ReadRows, kmeans_seed: int | None) -> Choice:
+    def _choose(self, read_rows: ReadRows, kmeans_seed: int | None = None) -> Choice:
         of_kmeans = self._seed if kmeans_seed is None else kmeans_seed
         clusters = SourceClusters(self.candidates, read_rows, self._settings, of_kmeans)
         return choose_from_clusters(clusters, self._settings, self._order_length, self._seed)
 
     def _overlap(self, choice: Choice) -> float:
+        return jaccard(self.indices, self._subset_of(choice))
+
+    def _subset_of(self, choice: Choice) -> np.ndarray:
+        """The rows of the budget, in the order of the choice."""
         order = choice.order
         if self._order_length > self._budget:
             order = order_within(find_limits(self.candidates, self._settings), order, self.candidates)
-        return jaccard(self.indices, order[: self._budget])
+        return order[: self._budget]
 
 
 def jaccard(first: np.ndarray, second: np.ndarray) -> float:
@@ -311,7 +329,7 @@ def share_of_level(part_n: np.ndarray, losses_nT: np.ndarray) -> float:
     """
     _, part_n = np.unique(part_n, return_inverse=True)
     sizes_P = np.bincount(part_n)
-    total = level = 0.0
+    total = 0.0
     level_n = np.zeros(len(losses_nT))
     for losses_n in losses_nT.T.astype(np.float64):
         offset_n = losses_n - (np.bincount(part_n, losses_n) / sizes_P)[part_n]

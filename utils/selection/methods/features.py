@@ -159,13 +159,18 @@ def read_features(candidates: Candidates, subset: SubsetConfig) -> ReadRows:
     return OF_LOSSES[subset.features](candidates.read_losses, num_rows)
 
 
+def fewest_checkpoints(features: Features) -> int:
+    """What these features can be made of: a loss moves between two."""
+    return 2 if features in ("shape", "reductions") else 1
+
+
 def check_features(candidates: Candidates, subset: SubsetConfig) -> None:
     """Refuse what the trajectories do not have. Raises: ValueError, FileNotFoundError."""
     if subset.features == "embeddings":
         check_embeddings(candidates, subset)
         return
     assert candidates.trajectories is not None
-    if subset.features in ("shape", "reductions") and len(candidates.trajectories.columns) < 2:
+    if len(candidates.trajectories.columns) < fewest_checkpoints(subset.features):
         raise ValueError(
             f"subset.features: found {subset.features} with 1 checkpoint, expected at least 2, between which "
             "a loss can move: score more of them, or set subset.features=losses"

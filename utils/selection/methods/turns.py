@@ -49,6 +49,18 @@ def source_weights(candidates: Candidates, subset: SubsetConfig) -> np.ndarray |
     return _powers(np.maximum(fall_S, _LEAST_FALL), subset.source_exponent)
 
 
+def check_source_weights(candidates: Candidates, subset: SubsetConfig) -> None:
+    """Refuse weights that the trajectories cannot give. Raises: ValueError."""
+    if subset.source_exponent == 0 or subset.source_weight != "fall":
+        return
+    assert candidates.trajectories is not None
+    if len(candidates.trajectories.columns) < 2:
+        raise ValueError(
+            "subset.source_weight: found fall with 1 checkpoint, expected at least 2, between which a loss "
+            "can fall: score more of them, or set subset.source_weight=rows (or another preset than fall)"
+        )
+
+
 def cluster_weights(clusters: Groups, subset: SubsetConfig) -> np.ndarray | None:
     """float64 (K,): of each cluster, None where all weigh the same."""
     if subset.cluster_exponent == 0:

@@ -53,7 +53,7 @@ class ExperimentSubjects:
         name: of the experiment, or of a comparison.
         record: of its runs, None where only the comparison is there.
         comparisons: one for each budget, those that are there.
-        subjects: the first run of each arm that chose rows.
+        subjects: the first run of each arm, at each budget.
     """
 
     name: str
@@ -78,10 +78,13 @@ def find_experiment(name: str) -> ExperimentSubjects:
     for each in there:
         budget = each.removeprefix(f"{name}_") if each != name else ""
         comparisons.append(ComparisonFacts(read_comparison(each), comparison_path(each), budget))
-    runs = [arm.runs[0] for facts in comparisons for arm in facts.comparison.arms]
-    if not runs and record is not None:
-        first_of_each = {(member.label, member.budget): member.run for member in reversed(record.members)}
-        runs = [*reversed(first_of_each.values())]
+    if record is None:
+        runs = [arm.runs[0] for facts in comparisons for arm in facts.comparison.arms]
+    else:
+        first_of_each: dict[tuple[str, int | float | None], str] = {}
+        for member in record.members:
+            first_of_each.setdefault((member.label, member.budget), member.run)
+        runs = list(first_of_each.values())
     labels = {} if record is None else {member.run: member.label for member in record.members}
     subjects = [_subject_on_disk(run, labels.get(run, "")) for run in dict.fromkeys(runs)]
     return ExperimentSubjects(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....artifacts.files import read_json
-from ....artifacts.paths import RunPaths, manifest_in, named_subset
+from ....artifacts.paths import RunPaths, manifest_in, named_subset, numbered_order
 from ....artifacts.subsets import (
     CONTAMINATION,
     Subset,
@@ -49,7 +49,7 @@ def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[Subset
         if config.subset.same_as is not None:
             folders = [named_subset(config.subset.same_as)]
         else:
-            several = sorted(paths.root.glob(f"{paths.subset.name}-*"))
+            several = sorted(paths.root.glob(f"{paths.subset.name}-*"), key=numbered_order)
             folders = [folder for folder in (paths.subset, *several) if manifest_in(folder).is_file()]
         if not folders or not manifest_in(folders[0]).is_file():
             notes.miss(
