@@ -13,6 +13,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -77,7 +78,7 @@ def by_source(pool: Pool, one_N: np.ndarray, other_N: np.ndarray) -> dict[str, t
     Sources of fewer than two such rows are left out.
     """
     return {
-        source: (len(rows), float(spearmanr(one_N[rows], other_N[rows]).statistic))
+        source: (len(rows), float(cast(Any, spearmanr(one_N[rows], other_N[rows])).statistic))
         for source, rows in _scorable_rows(pool, np.isfinite(one_N) & np.isfinite(other_N))
         if len(rows) > 1
     }

@@ -132,7 +132,7 @@ def with_and_without(pool: Pool, proxy: str) -> dict[str, Any]:
     return {
         "added_loss": added_by_length(losses["faulty"][:, -1] - losses["sound"][:, -1], length_n),
         "level_and_length": {
-            name: float(spearmanr(losses_nT.mean(axis=1), length_n).statistic)
+            name: float(cast(Any, spearmanr(losses_nT.mean(axis=1), length_n)).statistic)
             for name, losses_nT in losses.items()
         },
         "length_by_cluster": {

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.study.markdown import mean_and_deviation, table
-from docs.study.results import AVERAGES, CONFIDENCE, CONTROLS, PairedDifference, Result, paired_difference
+from docs.study.results import AVERAGES, CONTROLS, PairedDifference, Result, paired_difference
+from utils.experiments.statistics import CONFIDENCE
 
 DEFAULT_PRESET = "s2l_released"
 OTHER_PRESETS = ("s2l_paper", "s2l_fall")

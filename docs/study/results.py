@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.config.experiment import WHOLE_POOL, ExperimentConfig, load_experiment, run_name_of
+from utils.config.experiment import (
+    WHOLE_POOL,
+    ExperimentConfig,
+    comparison_name,
+    load_experiment,
+    run_name_of,
+)
+from utils.experiments.statistics import mean_interval
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "docs/results"
@@ -15,7 +22,6 @@ ANALYSES = RESULTS / "analyses"
 STUDY = PROJECT / "configs/study"
 CONTROLS = ("random_per_source", "random")
 AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -87,22 +93,17 @@ class Result:
 
 def paired_difference(values: Sequence[float], others: Sequence[float]) -> PairedDifference | None:
     """Args: values, others: one per seed, in the same order. Returns: None for fewer than two seeds."""
-    from scipy import stats
-
     differences = [value - other for value, other in zip(values, others, strict=True)]
     if len(differences) < 2:
         return None
-    mean = statistics.mean(differences)
-    error = statistics.stdev(differences) / len(differences) ** 0.5
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)) * error
-    return PairedDifference(mean, mean - reach, mean + reach)
+    return PairedDifference(statistics.mean(differences), *mean_interval(differences))
 
 
 def comparison_names(experiment: ExperimentConfig) -> dict[str, int | float | None]:
     """Name of each comparison that run_experiment.py makes -> its budget."""
     if not experiment.budgets:
         return {experiment.name: None}
-    return {f"{experiment.name}_{budget}": budget for budget in experiment.budgets}
+    return {comparison_name(experiment, budget): budget for budget in experiment.budgets}
 
 
 def arms_of(experiment: ExperimentConfig, budget: int | float | None) -> dict[str, list[str]]:

@@ -298,6 +298,11 @@ def run_name_of(experiment: ExperimentConfig, label: str, budget: int | float | 
     return "_".join([experiment.name, label, *size, f"seed{seed}"])
 
 
+def comparison_name(experiment: ExperimentConfig, budget: int | float | None) -> str:
+    """<name>_<budget>. Args: budget: None where the whole pool is all that is trained on."""
+    return experiment.name if budget is None else f"{experiment.name}_{budget}"
+
+
 def of_seed(reference: str, seed: int) -> str:
     """The name of the proxy, or of another reference, that is made anew with a seed."""
     return f"{reference}_seed{seed}"

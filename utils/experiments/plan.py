@@ -11,7 +11,15 @@ from ..artifacts.manifests import Provenance, is_complete
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
 from ..config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
-from ..config.experiment import WHOLE_POOL, ExperimentConfig, ExperimentRun, of_seed, replaced_keys, runs_of
+from ..config.experiment import (
+    WHOLE_POOL,
+    ExperimentConfig,
+    ExperimentRun,
+    comparison_name,
+    of_seed,
+    replaced_keys,
+    runs_of,
+)
 from ..config.load import load_config
 from ..config.schema import RunConfig
 from ..sandbox.proof import check_sandbox
@@ -167,8 +175,7 @@ class ExperimentPlan:
                 for name in of_budget
                 if of_budget[name] == label
             ]
-            title = self.experiment.name if budget is None else f"{self.experiment.name}_{budget}"
-            comparisons[title] = [*names, *of_whole_pool]
+            comparisons[comparison_name(self.experiment, budget)] = [*names, *of_whole_pool]
         return comparisons
 
 

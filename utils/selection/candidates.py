@@ -3,6 +3,7 @@
 Legend: N examples of the pool, n candidates, m some of them, S sources, T checkpoints.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,15 +45,29 @@ class Candidates:
     stored: "StoredClusters | None" = None
     validation_ST: np.ndarray | None = None
 
+    @property
+    def needed_trajectories(self) -> Trajectories:
+        """The trajectories, for what cannot do without: a plan has made sure of them."""
+        assert self.trajectories is not None
+        return self.trajectories
+
+    @property
+    def num_checkpoints(self) -> int:
+        """T."""
+        return len(self.needed_trajectories.columns)
+
+    def loss_columns(self) -> Iterator[np.ndarray]:
+        """float64 (n,) each: the losses of the candidates, a checkpoint after the other."""
+        for column_N in self.needed_trajectories.columns:
+            yield column_N[self.rows].astype(np.float64)
+
     def losses(self, rows_m: np.ndarray) -> np.ndarray:
         """float32 (m, T): the loss trajectories of these rows of the pool."""
-        assert self.trajectories is not None
-        return self.trajectories.rows(rows_m)
+        return self.needed_trajectories.rows(rows_m)
 
     def read_losses(self, position_m: np.ndarray | slice) -> np.ndarray:
         """float32 (m, T): the loss trajectories of these candidates, by position (0 to n - 1)."""
-        assert self.trajectories is not None
-        return self.trajectories.rows(
+        return self.needed_trajectories.rows(
             position_m if len(self.rows) == self.num_examples else self.rows[position_m]
         )
 

@@ -54,9 +54,8 @@ class SortedRows:
 
 def sort_rows(candidates: Candidates) -> SortedRows:
     """Sort the candidates into `KINDS`. The losses are read in pieces: a few numbers a row stay in memory."""
-    assert candidates.trajectories is not None
     rows_n = candidates.rows
-    known_below = float(np.quantile(candidates.trajectories.columns[-1][rows_n], _BEST))
+    known_below = float(np.quantile(candidates.needed_trajectories.columns[-1][rows_n], _BEST))
     found: dict[Kind, list[np.ndarray]] = {kind: [] for kind in KINDS}
     cases: dict[Kind, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
     hash_n = np.empty(len(rows_n), np.uint64)

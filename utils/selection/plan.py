@@ -198,8 +198,7 @@ def _check_budgets(
         for request in requests if needs_whole_order(settings, candidates) else ():
             check_budget(request.num_rows, limits)
         return []
-    assert candidates.trajectories is not None
-    tokens_N = read_num_response_tokens(candidates.trajectories)
+    tokens_N = read_num_response_tokens(candidates.needed_trajectories)
     if check_token_budget(settings.budget_tokens, tokens_N, candidates, limits):
         return []
     return ["whether the first rows fit into subset.budget_tokens will show once the rows are ordered"]

@@ -110,8 +110,7 @@ def _choose(plan: SelectionPlan) -> Choice:
         return choice
     order = order_within(plan.limits, choice.order, candidates)
     if settings.budget_tokens is not None:
-        assert candidates.trajectories is not None
-        tokens_N = read_num_response_tokens(candidates.trajectories)
+        tokens_N = read_num_response_tokens(candidates.needed_trajectories)
         num_required = int(plan.limits.least_S.sum())
         order = order[: rows_within_tokens(order, tokens_N, settings.budget_tokens, num_required)]
     return replace(choice, order=order)

@@ -286,8 +286,7 @@ def _quotas(row: int, made: ExistingSubset) -> Quotas:
 
 def _losses(row: int, made: ExistingSubset, standing: Standing | None) -> Losses:
     candidates = made.candidates
-    assert candidates.trajectories is not None
-    names = candidates.trajectories.checkpoint_names
+    names = candidates.needed_trajectories.checkpoint_names
     losses_T = candidates.losses(np.array([row]))[0]
     if standing is None:
         return Losses(names, losses_T, group=None, neighbours=[])

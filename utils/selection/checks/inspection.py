@@ -113,7 +113,6 @@ def exports_of(words: list[tuple[str, str]]) -> list[Export]:
 def inspect_pool(config: RunConfig) -> Inspection:
     """Raises: ValueError, FileNotFoundError as for opening the pool and the trajectories."""
     pool, candidates = open_candidates(config)
-    assert candidates.trajectories is not None
     sorted_rows = sort_rows(candidates)
     kinds: dict[Kind, RowsOfKind] = {}
     for kind, rows in sorted_rows.rows.items():
@@ -123,7 +122,7 @@ def inspect_pool(config: RunConfig) -> Inspection:
         num_examples=len(pool),
         num_selectable=len(candidates.rows),
         by_source=_count_by_source(pool, slice(None)),
-        num_checkpoints=len(candidates.trajectories.columns),
+        num_checkpoints=candidates.num_checkpoints,
         quantiles=_quantiles(candidates),
         known_below=sorted_rows.known_below,
         kinds=kinds,
@@ -171,9 +170,8 @@ def _case(row: int, pool: Rows, candidates: Candidates) -> Case:
 
 
 def _quantiles(candidates: Candidates) -> dict[str, list[float]]:
-    assert candidates.trajectories is not None
-    columns = candidates.trajectories.columns
-    names = candidates.trajectories.checkpoint_names
+    columns = candidates.needed_trajectories.columns
+    names = candidates.needed_trajectories.checkpoint_names
     return {
         names[column]: np.quantile(columns[column][candidates.rows], QUANTILES).tolist()
         for column in spread_evenly(len(columns), _NUM_MEASURED_CHECKPOINTS)

@@ -135,8 +135,7 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
             "choose this one anew in a run of its own (subset.extend=null)"
         )
     made = open_subset(config)
-    assert made.candidates.trajectories is not None
-    num_left_out = len(_left_out(len(made.candidates.trajectories.columns), settings))
+    num_left_out = len(_left_out(len(made.candidates.needed_trajectories.columns), settings))
     target = _target_trajectories(config, made)
     return StabilityPlan(
         made=made,

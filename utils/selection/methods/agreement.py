@@ -1,4 +1,4 @@
-"""Whether clusters agree between seeds of k-means, and the most clusters that do: `num_clusters: auto`.
+"""The most clusters that agree between seeds of k-means: `num_clusters: auto`.
 
 Tried are 96, 64, 48, 32, 24, ... 3, 2 clusters, as far as ten rows or more are in one on average. With each
 number the rows are clustered from three seeds. The first number counts whose three clusterings agree: a mean

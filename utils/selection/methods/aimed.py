@@ -28,9 +28,9 @@ from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
 from ..groups import Groups
 from .baselines import at_step, choose_in_order, last
+from .features import LEAST_LOSS
 from .turns import source_weights, take_turns
 
-_LEAST_LOSS = 1e-3  # nats
 _ROUNDING = 1e-6  # of a loss: differences between float32 losses that vary by less do not vary
 
 
@@ -45,8 +45,7 @@ def cld(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
 
 def check_cld(candidates: Candidates, subset: SubsetConfig) -> None:
     """Raises: ValueError for too few checkpoints to correlate over."""
-    assert candidates.trajectories is not None
-    num_checkpoints = len(candidates.trajectories.columns)
+    num_checkpoints = candidates.num_checkpoints
     if num_checkpoints < 3:
         raise ValueError(
             f"subset.method cld: found {num_checkpoints} checkpoints, expected at least 3: two changes of a "
@@ -56,10 +55,10 @@ def check_cld(candidates: Candidates, subset: SubsetConfig) -> None:
 
 def correlation_with_validation(candidates: Candidates) -> np.ndarray:
     """float64 (n,): the score of CLD, from -1 to 1."""
-    assert candidates.trajectories is not None and candidates.validation_ST is not None
+    assert candidates.validation_ST is not None
     codes_n = candidates.source_codes_n
     num_rows = len(candidates.rows)
-    num_differences = len(candidates.trajectories.columns) - 1
+    num_differences = candidates.num_checkpoints - 1
     aim_SD = np.diff(candidates.validation_ST, axis=1)
     aim_SD = aim_SD - aim_SD.mean(axis=1, keepdims=True)
     mean_n, largest_n = np.zeros((2, num_rows))
@@ -79,16 +78,14 @@ def correlation_with_validation(candidates: Candidates) -> np.ndarray:
 
 def _changes(candidates: Candidates) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Between checkpoint and checkpoint, float64 (n,): L_{t+1} - L_t, and the larger of the two losses."""
-    assert candidates.trajectories is not None
     earlier_n = None
-    for column_N in candidates.trajectories.columns:
-        loss_n = column_N[candidates.rows].astype(np.float64)
+    for loss_n in candidates.loss_columns():
         if earlier_n is not None:
             yield loss_n - earlier_n, np.maximum(np.abs(loss_n), np.abs(earlier_n))
         earlier_n = loss_n
 
 
-def share_of_loss_left(candidates: Candidates) -> np.ndarray:
+def minus_share_of_loss_gone(candidates: Candidates) -> np.ndarray:
     """float64 (n,): minus the score of TACS."""
     first_n = at_step(candidates, LOSS, 0).astype(np.float64)
-    return (last(candidates, LOSS) - first_n) / np.maximum(first_n, _LEAST_LOSS)
+    return (last(candidates, LOSS) - first_n) / np.maximum(first_n, LEAST_LOSS)

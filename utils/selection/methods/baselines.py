@@ -92,8 +92,7 @@ def high_learnability(candidates: Candidates) -> np.ndarray:
 
 def longest(candidates: Candidates) -> np.ndarray:
     """Most response tokens (Zhao et al., 2024, "Long Is More for Alignment", arXiv:2402.04833)."""
-    assert candidates.trajectories is not None
-    return -read_num_response_tokens(candidates.trajectories)[candidates.rows].astype(np.int64)
+    return -read_num_response_tokens(candidates.needed_trajectories)[candidates.rows].astype(np.int64)
 
 
 def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -127,9 +126,8 @@ def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
 
     Raises: ValueError.
     """
-    assert candidates.trajectories is not None
     check_pick(candidates, subset)
-    if len(candidates.trajectories.columns) < 2:
+    if candidates.num_checkpoints < 2:
         raise ValueError(
             "subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to"
         )
@@ -141,13 +139,12 @@ def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
 
 def _falls(candidates: Candidates, min_slope: float) -> np.ndarray:
     """bool (n,): whether a row's loss falls by this much per checkpoint."""
-    assert candidates.trajectories is not None
-    num_checkpoints = len(candidates.trajectories.columns)
+    num_checkpoints = candidates.num_checkpoints
     weight_T = np.arange(num_checkpoints) - (num_checkpoints - 1) / 2
     weight_T /= (weight_T**2).sum()
     slope_n = np.zeros(len(candidates.rows))
-    for weight, column_N in zip(weight_T, candidates.trajectories.columns, strict=True):
-        slope_n += weight * column_N[candidates.rows].astype(np.float64)
+    for weight, loss_n in zip(weight_T, candidates.loss_columns(), strict=True):
+        slope_n += weight * loss_n
     return slope_n <= -min_slope
 
 
@@ -162,10 +159,9 @@ def _positions(candidates: Candidates) -> np.ndarray:
 
 def last(candidates: Candidates, quantity: str) -> np.ndarray:
     """(n,): a quantity of the candidates at the last of the checkpoints used."""
-    assert candidates.trajectories is not None
     if quantity == LOSS:
-        return candidates.trajectories.columns[-1][candidates.rows]
-    steps = candidates.trajectories.steps
+        return candidates.needed_trajectories.columns[-1][candidates.rows]
+    steps = candidates.needed_trajectories.steps
     return at_step(candidates, quantity, steps[-1] if steps else -1)
 
 
@@ -176,12 +172,11 @@ def at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
         FileNotFoundError: naming the command that makes it.
         ValueError: for rows without.
     """
-    assert candidates.trajectories is not None
-    value_n = read_quantity(candidates.trajectories, quantity, step)[candidates.rows]
+    value_n = read_quantity(candidates.needed_trajectories, quantity, step)[candidates.rows]
     without = candidates.rows[np.isnan(value_n)]
     if len(without):
         raise ValueError(
-            f"{candidates.trajectories.origin}: {len(without):,} rows with losses have no {quantity} "
+            f"{candidates.needed_trajectories.origin}: {len(without):,} rows with losses have no {quantity} "
             f"at step {step}: {listed(without)}: "
             f"score that checkpoint again (--overwrite --checkpoints {step})"
         )

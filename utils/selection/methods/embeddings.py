@@ -28,10 +28,9 @@ def unit_embeddings(candidates: Candidates) -> ReadRows:
         FileNotFoundError: naming the command that makes the file.
         ValueError: for rows without a direction.
     """
-    assert candidates.trajectories is not None
-    origin = candidates.trajectories.origin
-    steps = candidates.trajectories.steps
-    embeddings_Nd = read_quantity(candidates.trajectories, "embeddings", steps[-1] if steps else -1)
+    origin = candidates.needed_trajectories.origin
+    steps = candidates.needed_trajectories.steps
+    embeddings_Nd = read_quantity(candidates.needed_trajectories, "embeddings", steps[-1] if steps else -1)
 
     def read(position_m: np.ndarray | slice) -> np.ndarray:
         rows_m = candidates.rows[position_m]

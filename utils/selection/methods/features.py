@@ -32,7 +32,7 @@ from ..candidates import Candidates
 from .embeddings import check_embeddings, unit_embeddings
 from .kmeans import ReadRows
 
-_LEAST_LOSS = 1e-3  # nats
+LEAST_LOSS = 1e-3  # nats: below, a loss is rounding
 _UNTOLD = 1e-10  # of a column's variance: float32 losses say no more than that of it
 _ROWS_AT_ONCE = 2**16
 
@@ -49,7 +49,7 @@ def shape(losses_mT: np.ndarray) -> np.ndarray:
 def reductions(losses_mT: np.ndarray) -> np.ndarray:
     """float32 (m, T - 1)."""
     earlier_mT = losses_mT[:, :-1].astype(np.float64)
-    return ((earlier_mT - losses_mT[:, 1:]) / np.maximum(earlier_mT, _LEAST_LOSS)).astype(np.float32)
+    return ((earlier_mT - losses_mT[:, 1:]) / np.maximum(earlier_mT, LEAST_LOSS)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,7 @@ def check_features(candidates: Candidates, subset: SubsetConfig) -> None:
     if subset.features == "embeddings":
         check_embeddings(candidates, subset)
         return
-    assert candidates.trajectories is not None
-    if len(candidates.trajectories.columns) < fewest_checkpoints(subset.features):
+    if candidates.num_checkpoints < fewest_checkpoints(subset.features):
         raise ValueError(
             f"subset.features: found {subset.features} with 1 checkpoint, expected at least 2, between which "
             "a loss can move: score more of them, or set subset.features=losses"

@@ -13,7 +13,7 @@ the row with the lowest number comes first.
 Legend: n candidates.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def movement(candidates: Candidates) -> np.ndarray:
     """float64 (n,): the sum of |L_{t+1} - L_t|, nats."""
     sum_n = np.zeros(len(candidates.rows))
     earlier_n = None
-    for loss_n in _columns(candidates):
+    for loss_n in candidates.loss_columns():
         if earlier_n is not None:
             sum_n += np.abs(loss_n - earlier_n)
         earlier_n = loss_n
@@ -37,8 +37,7 @@ def movement(candidates: Candidates) -> np.ndarray:
 
 def distance_moved(candidates: Candidates) -> np.ndarray:
     """float64 (n,): |L_last - L_first|, nats."""
-    assert candidates.trajectories is not None
-    columns = candidates.trajectories.columns
+    columns = candidates.needed_trajectories.columns
     first_n, last_n = (column_N[candidates.rows].astype(np.float64) for column_N in (columns[0], columns[-1]))
     return np.abs(last_n - first_n)
 
@@ -55,8 +54,7 @@ def check_pick(candidates: Candidates, subset: SubsetConfig) -> None:
     """Refuse an order that the trajectories cannot give. Raises: ValueError."""
     if PICKS[subset.pick] is None:
         return
-    assert candidates.trajectories is not None
-    if len(candidates.trajectories.columns) < 2:
+    if candidates.num_checkpoints < 2:
         raise ValueError(
             f"subset.pick: found {subset.pick} with 1 checkpoint, expected at least 2, between which a loss "
             "can move: score more of them, or set subset.pick=random"
@@ -85,10 +83,3 @@ def _ascending_bits(number_n: np.ndarray) -> np.ndarray:
     bits_n = (number_n + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
     is_negative_n = bits_n >> np.uint32(31) == 1
     return np.where(is_negative_n, ~bits_n, bits_n | np.uint32(1 << 31)).astype(np.uint64)
-
-
-def _columns(candidates: Candidates) -> Iterator[np.ndarray]:
-    """float64 (n,): the losses of the candidates, a checkpoint after the other."""
-    assert candidates.trajectories is not None
-    for column_N in candidates.trajectories.columns:
-        yield column_N[candidates.rows].astype(np.float64)

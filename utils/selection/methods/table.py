@@ -10,7 +10,7 @@ from ...artifacts.trajectories.write import BASE_MODEL
 from ...config.names import SelectionMethod
 from ...config.schema import SELECTION_PRESETS, SubsetConfig
 from ..candidates import Candidates, Choice
-from .aimed import check_cld, cld, share_of_loss_left
+from .aimed import check_cld, cld, minus_share_of_loss_gone
 from .baselines import (
     Score,
     check_slopes,
@@ -106,7 +106,7 @@ METHODS: dict[SelectionMethod, Method] = {
     "high_learnability": _ranked(high_learnability, reads=(BASE_MODEL,)),
     "longest": _ranked(longest),
     "cld": Method(cld, check_cld, settings=_SHARES, by_source=True, aims="losses"),
-    "tacs": _ranked(share_of_loss_left, reads=(BASE_MODEL,), aims="rows"),
+    "tacs": _ranked(minus_share_of_loss_gone, reads=(BASE_MODEL,), aims="rows"),
     "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
     "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
 }

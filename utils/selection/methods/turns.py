@@ -39,8 +39,7 @@ def source_weights(candidates: Candidates, subset: SubsetConfig) -> np.ndarray |
     rows_S = count_by_number(candidates.source_codes_n, num_sources)
     if subset.source_weight == "rows":
         return _powers(rows_S.astype(np.float64), subset.source_exponent)
-    assert candidates.trajectories is not None
-    columns = candidates.trajectories.columns
+    columns = candidates.needed_trajectories.columns
     first_S, last_S = (
         np.bincount(candidates.source_codes_n, column_N[candidates.rows], num_sources)
         for column_N in (columns[0], columns[-1])
@@ -53,8 +52,7 @@ def check_source_weights(candidates: Candidates, subset: SubsetConfig) -> None:
     """Refuse weights that the trajectories cannot give. Raises: ValueError."""
     if subset.source_exponent == 0 or subset.source_weight != "fall":
         return
-    assert candidates.trajectories is not None
-    if len(candidates.trajectories.columns) < 2:
+    if candidates.num_checkpoints < 2:
         raise ValueError(
             "subset.source_weight: found fall with 1 checkpoint, expected at least 2, between which a loss "
             "can fall: score more of them, or set subset.source_weight=rows (or another preset than fall)"
