@@ -4,7 +4,8 @@
     python run_distributed_trajectories.py --config_file C --model_path res/RUN --checkpoints 1000,2000
     python run_distributed_trajectories.py --config_file C --checkpoints 1000:5000:1000      (5000 included)
     python run_distributed_trajectories.py --config_file C --model_path "EleutherAI/pythia-70m@step*000"
-    torchrun --nnodes=4 --nproc_per_node=8 run_distributed_trajectories.py --config_file C
+    torchrun --nnodes=4 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=FIRST_MACHINE:29500 \
+        run_distributed_trajectories.py --config_file C
 
 Started plainly it runs one worker on each visible GPU (CUDA_VISIBLE_DEVICES is respected), or
 `trajectories.workers` of them on the CPU (default one). A worker that is killed is started again, three times
