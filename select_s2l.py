@@ -12,8 +12,8 @@
     python select_s2l.py --config_file configs/<target>.yml --push_to_hub OWNER/NAME
 
 The config's subset section says how. Before it, the proxy's trajectories must be there
-(run_distributed_trajectories.py), or a file of losses (.npy, .npz, .parquet), one row per example and one column per
-checkpoint. A smaller budget chooses a part of what a larger one chooses.
+(run_distributed_trajectories.py), or a file of losses (.npy, .npz, .parquet), one row per example and one
+column per checkpoint. A smaller budget chooses a part of what a larger one chooses.
 
 Three ways to look instead of choosing: --stability asks whether other seeds or checkpoints would have chosen
 the same (writes subset/stability.json), --explain why one row is in the subset or not, --inspect which

@@ -545,7 +545,8 @@ class EvaluationConfig(Section):
         default=None, description="where they come from: a file like the pool's, its first rows"
     )
     chat_template: bool = Field(
-        default=False, description="ask in the model's own chat format also where data.template is not a chat template"
+        default=False,
+        description="ask in the model's own chat format also where data.template is not a chat template",
     )
     max_tokens_per_batch: PositiveInt = Field(
         default=8192, description="the size of a batch; changes no answer"
