@@ -48,6 +48,15 @@ def test_runs_are_listed_as_data_and_the_table_is_made_of_it(res_dir, capsys):
     provenance = {**PROVENANCE, "time": "2026-02-03T10:00:00+00:00"}
     subset = {**SUBSET, "trajectories": {"from": "sooner", "steps": [5]}, "provenance": provenance}
     write_json(manifest_in(RunPaths("later").subset_of(30)), subset)
+    write_json(manifest_in(RunPaths("later").root / "subset_backup"), subset)  # somebody's copy
+    (RunPaths("later").root / "gone").symlink_to("nowhere")
+    RunPaths("later").subset_of(200).mkdir()
+    RunPaths("later").subset_of(1000).mkdir()
+    assert [path.name for path in RunPaths("later").subsets_of_budgets()] == [
+        "subset-30",
+        "subset-200",
+        "subset-1000",
+    ]
     (res_dir / "not_a_run").mkdir()
     (res_dir / ".cache").mkdir()
     runs = find_runs()

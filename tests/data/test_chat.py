@@ -381,7 +381,23 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     }
     with pytest.raises(ValueError, match=f"{fault}.*1 row.*1"):
         Pool(DataConfig(**settings))
-    assert Pool(DataConfig(**settings, invalid_rows="drop")).excluded.tolist() == [False, True]
+    pool = Pool(DataConfig(**settings, invalid_rows="drop"))
+    assert pool.excluded.tolist() == [False, True]
+    assert len(list(pool)) == 2, "questions are looked for in every row"
+
+
+def test_what_stands_beside_a_turns_own_fields_is_not_said(tmp_path):
+    turns = [
+        {"from": "human", "value": "two and two?"},
+        {"from": "gpt", "value": "four", "role": "user", "content": "OTHER"},
+    ]
+    path = write_jsonl(tmp_path / "pool.jsonl", [{"conversations": turns}])
+    (example,) = Pool(DataConfig(path=str(path), format="sharegpt", template="chat"))
+    assert example.conversation is not None
+    assert [(turn["role"], turn["content"]) for turn in example.conversation.messages] == [
+        ("user", "two and two?"),
+        ("assistant", "four"),
+    ]
 
 
 def test_a_source_that_is_no_text_makes_a_row_with_turns_invalid(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,28 @@ def test_a_number_is_its_text_as_written(tmp_path, suffix):
         '{"instruction": "a", "output": 0.10, "source": 1.0}'
     )
     assert list(pool_of(path)) == [Example("a", "true", source="1"), Example("a", "0.10", source="1")]
+
+
+def test_a_parquet_file_that_was_replaced_is_read_anew_whatever_its_time(tmp_path, res_dir):
+    """As `tar` and `rsync -t` replace one."""
+    path = tmp_path / "rows.parquet"
+    for word in ("old", "new"):
+        pyarrow.parquet.write_table(pa.table({"instruction": ["a"], "output": [word]}), path)
+        os.utime(path, (10**9, 10**9))
+        assert [example.response for example in pool_of(path)] == [word]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n  \n"])
+def test_a_limit_hides_no_blank_line_between_rows(tmp_path, end):
+    path = tmp_path / "pool.jsonl"
+    row = '{"instruction": "a", "output": "b"}'
+    path.write_text(f"{row}\n\n\n{row}{end}")
+    for limit in (None, 2, 3, 9):
+        with pytest.raises(ValueError, match="line 2"):
+            list(pool_of(path, limit=limit))
+    path.write_text(f"{row}\n{row}{end}")
+    for limit in (None, 2, 3, 9):
+        assert len(pool_of(path, limit=limit)) == 2
 
 
 def test_floats_of_a_parquet_file_are_the_shortest_texts_and_labels_their_names(tmp_path):

@@ -236,6 +236,15 @@ def test_a_chat_template_takes_the_place_of_the_training_template(make_config, t
     ]
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_held_out_rows_may_be_one_array(tmp_path, indent):
+    rows = [{"instruction": "1 + 1", "output": "2"}, {"instruction": "1 + 2", "output": "3"}]
+    path = tmp_path / "heldout.json"
+    path.write_text(json.dumps(rows, indent=indent))
+    held_out = read_heldout(str(path), DataConfig(path="none"), limit=None)
+    assert [question.gold.text for question in held_out.questions] == ["2", "3"]
+
+
 def said(role: str, content: str, **more: Any) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 

@@ -131,6 +131,14 @@ def generate(
     return ask(language_model, question_task("any", questions, [], plain_prompt, settings), chat=False)
 
 
+@pytest.mark.parametrize("loaded", ["t5"], indirect=True)
+def test_no_prompt_is_cut_where_positions_are_unlimited(loaded):
+    model, tokenizer = loaded
+    language_model = TransformersModel(model, tokenizer, chat=None)
+    ids, _ = language_model.tok_batch_encode(["1 + 1 " * 3000], left_truncate_len=language_model.max_length)
+    assert ids.shape[1] > 3000
+
+
 @pytest.mark.parametrize("loaded", FAMILIES, indirect=True)
 def test_batched_generation_equals_one_at_a_time(loaded):
     alone = [generate(loaded, [prompt], 40)[0] for prompt in PROMPTS]
@@ -436,7 +444,7 @@ def test_repeated_and_unanswered_rows_are_said(run, tmp_path, capsys):
             '{"instruction": "a", "answer": "1"}\n\n{"instruction": "b", "answer": "1"}\n',
             "line 2 is not JSON",
         ),
-        ('["a", "1"]\n', "line 1 holds list, expected an object"),
+        ('["a", "1"]\n', "the file holds str, expected an object"),
         (
             '{"instruction": "a", "answer": 1}\n{"prompt": "a", "answer": 1}\n{"instruction": "a"}\n',
             "2 rows (1, 2)",

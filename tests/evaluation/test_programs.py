@@ -3,10 +3,12 @@
 import pytest
 
 from utils.data.formats import Example
+from utils.evaluation import programs
 from utils.evaluation.answers.judging import Gold
 from utils.evaluation.predictions import Response, judge_all, prediction_line
 from utils.evaluation.programs import answered_by_programs, asking_for_a_program, program_in, text_of_program
 from utils.evaluation.questions.files import Question
+from utils.sandbox.run import Limits, Outcome
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,16 @@ def test_what_gives_no_answer_is_asked_for_again_in_words():
 def test_the_question_is_asked_for_a_program():
     render = asking_for_a_program(lambda example: f"Q: {example.instruction}\nA:")
     assert render(Example("How many?", "3")) == "Q: How many? Let's write a program.\nA:"
+
+
+def test_a_program_that_had_no_time_beside_others_runs_once_more_alone(monkeypatch):
+    endings = {"print(1)": ["wall", "exit 0"], "print(2)": ["exit 0"], "print(3)": ["wall", "wall"]}
+
+    def run_program(source: str, limits: Limits) -> Outcome:
+        program = source.splitlines()[-1]
+        return Outcome(program[6], endings[program].pop(0), "")
+
+    monkeypatch.setattr(programs, "run_program", run_program)
+    responses = [Response(program, False) for program in endings]
+    outputs = [response.output for response in programs._with_output(responses)]
+    assert outputs == ["The answer is 1", "The answer is 2", ""] and not any(endings.values())

@@ -244,3 +244,11 @@ def test_training_on_from_a_checkpoint_takes_its_tokenizer(saved):
     change_config(saved, model_type="qwen2")
     (saved / "trainer_state.json").write_text("{}")
     assert tokenizer_fingerprint(load_tokenizer(ModelConfig(name_or_path=str(saved)))) == expected
+
+
+def test_a_checkpoint_without_a_tokenizer_asks_for_one(saved):
+    (saved / "trainer_state.json").write_text("{}")
+    for file in saved.glob("*token*"):
+        file.unlink()
+    with pytest.raises((ValueError, FileNotFoundError), match="no tokenizer can be loaded"):
+        load_tokenizer(ModelConfig(name_or_path=str(saved)))

@@ -6,6 +6,8 @@ import math
 import os
 import secrets
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -14,9 +16,9 @@ import numpy as np
 
 from ..process.libraries import naming
 from ..reading import parse_json, read_text
-from .locks import locked
 from .paths import scratch_root
 
+_A_DAY = 24 * 60 * 60  # seconds
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
@@ -122,10 +124,17 @@ def publish_folder(temporary: Path, final: Path) -> None:
     for path in [*temporary.rglob("*"), temporary]:
         _sync(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    if final.exists():  # left by a run that was killed between the rename and what follows it
-        shutil.rmtree(final)
+    remove_folder(final)  # left by a run that was killed between the rename and what follows it
     os.rename(temporary, final)
     _sync(final.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """With all that is in it, if it is there. Of a link to a folder elsewhere the link alone."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
@@ -156,16 +165,16 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
 def scratch_folder() -> Iterator[Path]:
     """An empty folder for files that a library insists on. It is gone when the context ends.
 
-    A kill leaves it, but not for longer than until the next process needs one: all use the same, in turn.
+    A kill leaves it until a process needs one a day later.
     """
-    folder = scratch_root()
-    with locked(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder)
+    root = scratch_root()
+    root.mkdir(parents=True, exist_ok=True)
+    for left in root.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # by another process just now
+            if time.time() - left.stat().st_mtime > _A_DAY:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        yield Path(folder)
 
 
 def _sync(path: Path) -> None:

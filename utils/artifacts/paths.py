@@ -56,12 +56,6 @@ def numbered_name(path: Path) -> tuple[str, int] | None:
     return (match.group(1), int(match.group(2))) if match else None
 
 
-def numbered_order(path: Path) -> tuple[int, str]:
-    """A key that sorts `subset-200` before `subset-1000`."""
-    _, number = numbered_name(path) or ("", 0)
-    return number, path.name
-
-
 @dataclass(frozen=True)
 class RunPaths:
     """Every path of one run. Nothing else in the project joins path names."""
@@ -121,6 +115,11 @@ class RunPaths:
     def subset_of(self, budget: int) -> Path:
         """Where one of several subsets of a run lies."""
         return self.root / f"subset-{budget}"
+
+    def subsets_of_budgets(self) -> list[Path]:
+        """Those of several subsets that are there, the smallest first."""
+        rows = [path.name.removeprefix("subset-") for path in self.root.glob("subset-*")]
+        return [self.subset_of(budget) for budget in sorted(int(each) for each in rows if each.isdecimal())]
 
     @property
     def inspection(self) -> Path:

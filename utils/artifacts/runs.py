@@ -5,6 +5,7 @@ python -m utils.artifacts.runs --json     the same as data
 """
 
 import json
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -78,12 +79,21 @@ def find_runs() -> list[Run]:
     found = [
         Run(
             folder.name,
-            sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+            sum(map(_size_of, folder.rglob("*"))),
             list(_works(folder.name)),
         )
         for folder in folders
     ]
     return sorted((run for run in found if run.works), key=lambda run: (run.time, run.name))
+
+
+def _size_of(path: Path) -> int:
+    """Bytes of a file, 0 for what is none, or is no more: a training removes older checkpoints."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _works(run_name: str) -> Iterator[Work]:
@@ -100,7 +110,7 @@ def _works(run_name: str) -> Iterator[Work]:
         scoring = _read(TrajectoriesManifest, paths.trajectories_manifest)
         done = len(TrajectoryFolder(paths.trajectories).scored_steps())
         yield _work("trajectories", scoring, done, len(scoring.checkpoints) if scoring else 0, origin)
-    for folder in sorted(paths.root.glob("subset*"), key=lambda folder: (len(folder.name), folder.name)):
+    for folder in (paths.subset, *paths.subsets_of_budgets()):
         if manifest_in(folder).is_file():
             subset = _read(SubsetManifest, manifest_in(folder))
             yield _work(folder.name, subset, subset.budget if subset else 0, None, _choice_of(subset))

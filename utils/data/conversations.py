@@ -125,7 +125,8 @@ class TurnsReader:
         if not isinstance(name, str) or name not in _ROLES:
             raise ValueError(f"the role {name!r} in turn {number}, expected one of {', '.join(_ROLES)}")
         role = _ROLES[name]
-        read = {self.role, self.content, *_WEIGHTS, *_weights(turn)}
+        # ShareGPT's turn has `from` and `value`: a `role` or `content` beside them is not the message's.
+        read = {self.role, self.content, "role", "content", *_WEIGHTS, *_weights(turn)}
         rest = plain({key: value for key, value in turn.items() if key not in read})
         if role == "assistant" and rest.get("function_call"):  # as OpenAI wrote one call before `tool_calls`
             rest.setdefault("tool_calls", [{"type": "function", "function": rest.pop("function_call")}])

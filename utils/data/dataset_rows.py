@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..artifacts.checksums import checksum
 from ..artifacts.paths import cache_root
 from ..config.schema import DataConfig
 from ..process.hub import look_for
@@ -106,9 +107,9 @@ def _loaded(name: str, data: DataConfig) -> Any:
                 raise ValueError(
                     f"{path}: found no rows, expected some: is the file the right one, and whole?"
                 )
-            return datasets.load_dataset(
-                "parquet", data_files=str(path), split="train", cache_dir=str(cache_root() / "datasets")
-            )
+            # `datasets` knows a file by its name and time, which a copy may keep from another one.
+            own = cache_root() / "datasets" / checksum(path)
+            return datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(own))
         if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
             return _one_split(datasets.load_from_disk(name), data)
         look_for(name, "data.path")

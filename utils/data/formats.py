@@ -147,8 +147,11 @@ class RowReader:
 
     def example(self, row: Mapping[str, Any]) -> Example:
         if self._has_turns(row):
-            conversation = self._conversation(row)
             source = source_name(text_of(row.get(self.source)) or "")
+            try:
+                conversation = self._conversation(row)
+            except ValueError:  # `fault` says what is wrong; with data.invalid_rows: drop the row is unused
+                return Example("", "", "", source)
             return Example(conversation.said(False), conversation.said(True), "", source, conversation)
         instruction, context, response, source = self.texts(row)
         return Example(instruction, response, context, source_name(source))

@@ -83,8 +83,12 @@ class JsonLines(TextRows):
                 end += len(chunk)
         if len(offsets) <= limit and offsets[-1] < end:
             offsets.append(end)  # the last line does not end
-        while len(offsets) > 1 and self._is_blank(offsets[-2], offsets[-1]):
-            offsets.pop()  # blank lines at the end are no rows
+        # Blank lines at the end are no rows. Behind a limit there may be more rows: then they are a fault.
+        size = os.fstat(self._descriptor).st_size
+        ends_blank = len(offsets) > 1 and self._is_blank(offsets[-2], offsets[-1])
+        if ends_blank and self._is_blank(offsets[-1], size):
+            while len(offsets) > 1 and self._is_blank(offsets[-2], offsets[-1]):
+                offsets.pop()
         return offsets
 
     def _is_blank(self, start: int, end: int) -> bool:

@@ -3,6 +3,7 @@
 They are judged by our rules, compared as texts, or measured by lm-eval's own tasks.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -163,4 +164,8 @@ def _measure_lm_eval_task(
         },
         "notes": ["asked with lm-eval's own prompts and judged by its own metrics"],
     }
+    no_numbers = [name for name, value in result["metrics"].items() if not math.isfinite(value)]
+    for name in no_numbers:
+        del result["metrics"][name]
+        result["notes"].append(f"{name} is no number (NaN or infinite), and left out")
     return lines, result

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ..data.formats import Example
-from ..sandbox.run import Limits, run_program
+from ..sandbox.run import Limits, Outcome, run_program
 from .answers.judging import has_paper_answer
 from .predictions import Response
 from .questions.files import Question
@@ -67,12 +67,17 @@ def _with_output(responses: Sequence[Response]) -> list[Response]:
     """The responses, each program among them with its output."""
     programs = [program_in(response.text) for response in responses]
     # Each thread waits for a process of its own.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        outputs = [threads.submit(text_of_program, program) if program else None for program in programs]
-        return [
-            response if output is None else replace(response, output=output.result())
-            for response, output in zip(responses, outputs, strict=True)
-        ]
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
+        outcomes = list(threads.map(lambda program: _run(program) if program else None, programs))
+    outputs = []
+    for program, outcome in zip(programs, outcomes, strict=True):
+        if program and outcome is not None and outcome.ending == "wall":
+            outcome = _run(program)  # with the cores to itself it may end in time
+        outputs.append(None if outcome is None else _text_of(outcome))
+    return [
+        response if output is None else replace(response, output=output)
+        for response, output in zip(responses, outputs, strict=True)
+    ]
 
 
 def program_in(response: str) -> str | None:
@@ -89,6 +94,13 @@ def text_of_program(program: str, limits: Limits = Limits()) -> str:  # noqa: B0
     Raises:
         ValueError: where this machine cannot run programs safely.
     """
-    outcome = run_program(_IMPORTS + program, limits)
+    return _text_of(_run(program, limits))
+
+
+def _run(program: str, limits: Limits = Limits()) -> Outcome:  # noqa: B008 (frozen)
+    return run_program(_IMPORTS + program, limits)
+
+
+def _text_of(outcome: Outcome) -> str:
     printed = outcome.output.strip()
     return f"The answer is {printed}" if outcome.ended_well and printed else ""

@@ -64,7 +64,8 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
         FileNotFoundError, ValueError: with the setting to correct.
     """
     name = str(model.tokenizer or model.name_or_path)  # the schema asks an architecture for a tokenizer
-    if (Path(name) / "trainer_state.json").is_file():  # a checkpoint, to train on from
+    if (Path(name) / "trainer_state.json").is_file() and holds_tokenizer(Path(name)):
+        # A checkpoint, to train on from.
         return load_checkpoint_tokenizer(Path(name), model)
     return _load_tokenizer(
         AutoTokenizer,

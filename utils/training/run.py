@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
 from ..artifacts.checkpoints import newest_resumable_checkpoint
-from ..artifacts.files import remove_leftovers
+from ..artifacts.files import remove_folder, remove_leftovers
 from ..artifacts.locks import locked
 from ..artifacts.manifests import write_config
 from ..artifacts.paths import RunPaths, step_of
@@ -149,7 +149,7 @@ def _clear_folder(paths: RunPaths, newest: Path | None) -> None:
             if folder == paths.trajectories:
                 TrajectoryFolder(folder).remove()
             else:
-                shutil.rmtree(folder)
+                remove_folder(folder)
             reporter.warn(f"  removed {folder}: made of the weights that are trained anew")
     paths.metrics.unlink(missing_ok=True)
 

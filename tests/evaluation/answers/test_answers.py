@@ -407,6 +407,10 @@ MEANINGS = [
     ("5 cm", "5\\text{ m}", False),
     ("5\\text{ cm}^2", "5 square cm", True),
     ("5 cm", "5", True),
+    ("5, 5 cm", "5 cm, 5 m", True),
+    ("5 cm, 5", "5 cm, 5 m", True),
+    ("5, 5", "5 cm, 5 m", True),
+    ("5 cm, 5 cm", "5 cm, 5 m", False),
     ("50%", "50", True),
     ("50\\%", "0.5", False),
     ("\\$5", "5 cents", False),
@@ -681,7 +685,7 @@ def test_python_arithmetic_has_a_value(text, value):
 @pytest.mark.parametrize(
     "text",
     ["", "x", "1/0", "__import__('os')", "(1).__class__", "[x for x in (1,)]", "9**9**9", "1 << 10**9",
-     "'a' * 10**9", "math.factorial(10**9)", "(" * 500, "-" * 9000 + "1", "5 5", "f'{1}'", "lambda: 1",
+     "round(1, -10**9)", "'a' * 10**9", "math.factorial(10**9)", "(" * 500, "-" * 9000 + "1", "5 5", "f'{1}'", "lambda: 1",
      "'%s' % 1", "\0", "{}"],
 )  # fmt: skip
 def test_what_is_no_bounded_arithmetic_has_none(text):

@@ -1,6 +1,7 @@
 """Where something is not there the page says what, and which command makes it."""
 
 import html
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -274,6 +275,17 @@ def test_subsets_of_different_pools_are_refused(made, alone, tmp_path, capsys):
 def test_the_same_page_from_the_same_files(made, alone):
     config = made()
     assert page_of(alone, "--config_file", config) == page_of(alone, "--config_file", config)
+
+
+def test_an_inspection_of_other_losses_is_not_shown(made, alone):
+    config = made()
+    assert run_here(select_s2l, "--config_file", config, "--inspect") == 0
+    path = alone / "run/inspection.json"
+    shown = page_of(alone, "--config_file", config)
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "trajectories": "0" * 64}))
+    assert "is of other losses than those that are there now" not in shown
+    assert "is of other losses than those that are there now" in page_of(alone, "--config_file", config)
 
 
 @pytest.mark.parametrize("name", ["subset/stability.json", "inspection.json"])

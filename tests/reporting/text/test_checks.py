@@ -147,6 +147,7 @@ def test_an_inspection_counts_kinds_and_draws_the_clearest():
         quantiles={"10": [3.0, 2.0, 1.0]},
         known_below=0.5,
         kinds=kinds,
+        trajectories="a",
     )
     text = inspection_text(inspection)
     assert "of 9 rows by checkpoint" in text and "(1 of 20 checkpoints shown)" in text

@@ -106,17 +106,20 @@ def _matching(ones: list[Value], others: list[Value]) -> bool | None:
     """Whether each item has an equal of its own among the others, in any order."""
     if any(isinstance(item, Named) for item in ones) != any(isinstance(item, Named) for item in others):
         return False  # x = 1, y = 2 says more than 1, 2
-    undecided = False
-    rest = list(others)
-    for item in ones:
-        answers = [same_value(item, each) for each in rest]
-        if True in answers:
-            rest.pop(answers.index(True))
-        elif None in answers:
-            undecided = True
-        else:
-            return False
-    return None if undecided else True
+    answers = [[same_value(one, other) for other in others] for one in ones]
+    if _can_be_paired([[answer is True for answer in of_one] for of_one in answers]):
+        return True
+    may_pair = [[answer is not False for answer in of_one] for of_one in answers]
+    return None if _can_be_paired(may_pair) else False
+
+
+def _can_be_paired(may_pair: list[list[bool]]) -> bool:
+    """Whether each row can have a column of its own, of those that are true in it."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    column_of_row = maximum_bipartite_matching(csr_matrix(may_pair), perm_type="column")
+    return bool((column_of_row >= 0).all())
 
 
 def _all(answers: Iterable[bool | None]) -> bool | None:

@@ -49,6 +49,12 @@ def _bounded_factorial(number: Any) -> int:
     return math.factorial(number)
 
 
+def _bounded_round(number: Any, digits: Any = None) -> Any:
+    if isinstance(number, int) and digits is not None and -digits > _MAX_BITS:
+        raise OverflowError  # before the decimal point of a whole number, a power of ten is computed
+    return round(number, digits)
+
+
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -79,8 +85,8 @@ _FROM_MATH = (
 )  # fmt: skip
 _MATH = {**{name: getattr(math, name) for name in _FROM_MATH}, "factorial": _bounded_factorial}
 _BUILT_IN = {
-    "abs": abs, "round": round, "min": min, "max": max, "sum": sum, "int": int, "float": float, "len": len,
-    "pow": _bounded_power,
+    "abs": abs, "round": _bounded_round, "min": min, "max": max, "sum": sum, "int": int, "float": float,
+    "len": len, "pow": _bounded_power,
 }  # fmt: skip
 
 

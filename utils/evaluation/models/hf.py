@@ -55,7 +55,7 @@ def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int |
     Raises:
         ValueError: if max_new_tokens leaves no position for the prompt.
     """
-    positions = getattr(architecture.get_text_config(), "max_position_embeddings", None)
+    positions = _num_positions(architecture)
     if positions is None:
         return None
     if max_new_tokens >= positions:
@@ -64,6 +64,13 @@ def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int |
             f"prompt and response: set evaluation.max_new_tokens below {positions}"
         )
     return positions if architecture.is_encoder_decoder else positions - max_new_tokens
+
+
+def _num_positions(architecture: PretrainedConfig) -> int | None:
+    text = architecture.get_text_config()
+    if text.model_type == "mpt":  # whose table of distances is of this length
+        return text.max_seq_len
+    return getattr(text, "max_position_embeddings", None)
 
 
 class CutOffRecord(CacheHook):
@@ -124,7 +131,12 @@ class TransformersModel(_HFLM):
         # generate() fills gaps from the model's own: a penalty, suppressed tokens.
         model.generation_config = GenerationConfig()
         is_encoder_decoder = model.config.is_encoder_decoder
-        super().__init__(model, backend="seq2seq" if is_encoder_decoder else "causal", tokenizer=tokenizer)
+        super().__init__(
+            model,
+            backend="seq2seq" if is_encoder_decoder else "causal",
+            tokenizer=tokenizer,
+            max_length=_num_positions(model.config),
+        )
         self.record = CutOffRecord()
         self.set_cache_hook(self.record)
 
@@ -148,7 +160,8 @@ class TransformersModel(_HFLM):
         """input_ids_BP and attention_mask_BP."""
         is_encoder_decoder = self.backend == "seq2seq"
         prompts = encode_prompts(self.tokenizer, strings, is_encoder_decoder, self._chat is not None)
-        if left_truncate_len:
+        # Where positions are unlimited, lm-eval would cut to the tokenizer's length, or to 2,048 tokens.
+        if left_truncate_len and _num_positions(self.model.config) is not None:
             prompts = [prompt[-left_truncate_len:] for prompt in prompts]
         width = max(map(len, prompts))
         input_ids_BP = torch.full((len(prompts), width), self._pad_id)

@@ -238,7 +238,8 @@ def _rows_of_file(file: Path, setting: str, limit: int | None) -> Iterable[dict[
     """The rows of JSON lines, or of one JSON array."""
     content = file.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
     lines = content.splitlines()
-    if content.startswith(b"[") and not _is_json(lines[0]):  # else each line is an array of its own
+    # Where the first of several lines is JSON, each line is an array of its own.
+    if content.startswith(b"[") and (len(lines) == 1 or not _is_json(lines[0])):
         values = [("the file", value) for value in _parsed(content, f"{setting}: {file}: the file")[:limit]]
     else:
         named = ((f"line {number}", line) for number, line in enumerate(lines[:limit], start=1))

@@ -20,6 +20,7 @@ from ...data.rows import Rows
 from ...terminal import spread_evenly
 from ..candidates import Candidates
 from ..groups import count_by_number
+from ..inputs import trajectories_identity
 from ..kinds import KINDS, Kind, sort_rows
 from ..opening import open_candidates
 
@@ -69,6 +70,7 @@ class Inspection:
         quantiles: short name of a checkpoint -> `QUANTILES` of the losses there, of many checkpoints some.
         known_below: the loss (nats per response token) that `known` compares with.
         kinds: the rows of each.
+        trajectories: the identity of the losses.
     """
 
     num_examples: int
@@ -78,6 +80,7 @@ class Inspection:
     quantiles: dict[str, list[float]]
     known_below: float
     kinds: dict[Kind, RowsOfKind]
+    trajectories: str
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def inspect_pool(config: RunConfig) -> Inspection:
         quantiles=_quantiles(candidates),
         known_below=sorted_rows.known_below,
         kinds=kinds,
+        trajectories=trajectories_identity(candidates.needed_trajectories),
     )
 
 
@@ -142,6 +146,7 @@ def write_inspection(config: RunConfig, inspection: Inspection) -> Path:
     content = {
         "num_examples": inspection.num_examples,
         "known_below": inspection.known_below,
+        "trajectories": inspection.trajectories,
         "kinds": kinds,
     }
     with locked(path):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....artifacts.files import read_json
-from ....artifacts.paths import RunPaths, manifest_in, named_subset, numbered_order
+from ....artifacts.paths import RunPaths, manifest_in, named_subset
 from ....artifacts.subsets import (
     CONTAMINATION,
     Subset,
@@ -19,6 +19,8 @@ from ....artifacts.subsets import (
     read_subset,
     stability_path,
 )
+from ....artifacts.trajectories.read import read_trajectories
+from ....selection.inputs import trajectories_identity
 from .. import commands
 from ..facts import MOST_SUBSETS, SubsetFacts
 from .notes import Notes
@@ -49,8 +51,8 @@ def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[Subset
         if config.subset.same_as is not None:
             folders = [named_subset(config.subset.same_as)]
         else:
-            several = sorted(paths.root.glob(f"{paths.subset.name}-*"), key=numbered_order)
-            folders = [folder for folder in (paths.subset, *several) if manifest_in(folder).is_file()]
+            folders = [paths.subset, *paths.subsets_of_budgets()]
+            folders = [folder for folder in folders if manifest_in(folder).is_file()]
         if not folders or not manifest_in(folders[0]).is_file():
             notes.miss(
                 "subset",
@@ -169,7 +171,15 @@ def read_inspection(subjects: Sequence[Subject], notes: Notes) -> tuple[dict[str
     for subject in subjects:
         path = RunPaths(subject.config.run_name).inspection
         if path.is_file():
-            return _read_object(path, ("kinds",)), path
+            values = _read_object(path, ("kinds",))
+            if _is_of_these_losses(values, subject):
+                return values, path
+            notes.miss(
+                "inspection",
+                f"{path} is of other losses than those that are there now.",
+                commands.INSPECT.format(subject.words),
+            )
+            return None
     choosers = [each for each in subjects if each.config.subset is not None]
     choosers.sort(key=lambda each: each.config.subset_section.method != "s2l")
     for chooser in choosers[:1]:
@@ -179,6 +189,19 @@ def read_inspection(subjects: Sequence[Subject], notes: Notes) -> tuple[dict[str
             commands.INSPECT.format(chooser.words),
         )
     return None
+
+
+def _is_of_these_losses(inspection: dict[str, Any], subject: Subject) -> bool:
+    """False where the losses have been made anew since. One of an earlier version does not say."""
+    subset = subject.config.subset
+    recorded = inspection.get("trajectories")
+    if recorded is None or subset is None or subset.trajectories_from is None:
+        return True
+    try:
+        trajectories = read_trajectories(subset.trajectories_from, subset.steps)
+    except (FileNotFoundError, ValueError):  # gone or damaged, which the page says of the losses
+        return True
+    return trajectories_identity(trajectories) == recorded
 
 
 def _read_object(path: Path, keys: Sequence[str]) -> dict[str, Any]:
