@@ -59,7 +59,11 @@ class Record:
 
     def absent(self) -> set[str]:
         """Names of the fields that are not written: those without a value that need none."""
-        return {field.name for field in fields(self) if field.default is None is getattr(self, field.name)}
+        return {
+            field.name
+            for field in fields(self)
+            if field.default is None and getattr(self, field.name) is None
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ END_OF_SEQUENCE = "<|endoftext|>"
 VOCAB_SIZE = 1024
 
 # Letters with the space before them, single digits (so that numbers can be computed with), other signs.
-# "Response:" and what follows it never share a token, whatever the response begins with.
+# "Response:" and a letter, a digit or a space behind it never share a token.
 _PIECES = r" ?[A-Za-z]+|\d| ?[^\sA-Za-z\d]+|\s+"
 
 

@@ -9,7 +9,7 @@ The output directory then holds, with one JSON object a line of the keys source,
 - ``heldout.jsonl``: equally many examples of every source. None of their instructions occurs in the pool.
 - ``tokenizer/``: a small tokenizer trained on the pool, for models that start from random weights.
 
-The same arguments give the same bytes on every machine. Files that already hold them are left alone.
+The same arguments give the same bytes on every machine. Rows that are there already are left alone.
 So the order of the draws below is part of the data.
 """
 

@@ -4,12 +4,11 @@ import hashlib
 import json
 from typing import Any
 
-from ..artifacts.checksums import checksum
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
-from ..artifacts.trajectories.read import Trajectories, read_trajectories
-from ..artifacts.trajectories.released import released_identity
+from ..artifacts.trajectories.identity import trajectories_identity
+from ..artifacts.trajectories.read import read_trajectories
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
@@ -88,21 +87,6 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
 
 def pool_inputs(pool: Rows) -> dict[str, Any]:
     return {"pool": pool.fingerprint, "num_examples": len(pool)}
-
-
-def trajectories_identity(trajectories: Trajectories) -> str:
-    """sha256 over what made the losses that are used: a name alone would not notice a retrained proxy."""
-    if trajectories.manifest is None:
-        origin = trajectories.origin
-        contents = released_identity(origin) if origin.is_dir() else checksum(origin)
-        return contents if trajectories.steps is None else f"{contents}, steps {trajectories.steps}"
-    assert trajectories.steps is not None
-    checkpoints = trajectories.manifest.checkpoints
-    made_from = {
-        "inputs": trajectories.manifest.inputs,
-        "checkpoints": {str(step): checkpoints[step] for step in trajectories.steps},
-    }
-    return _sha256(made_from)
 
 
 def _sha256(value: Any) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..artifacts.paths import RunPaths
 from ..artifacts.subsets import subset_is_there
+from ..artifacts.trajectories.identity import trajectories_identity
 from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens
 from ..config.counts import budget_in_rows
 from ..config.schema import RunConfig, SubsetConfig
@@ -15,7 +16,7 @@ from ..terminal import counted, first_of
 from .budgets import SubsetRequest, subset_requests
 from .candidates import Candidates
 from .extension import read_extended
-from .inputs import check_extension, subset_inputs, trajectories_identity
+from .inputs import check_extension, subset_inputs
 from .limits import Limits, ListedRows, check_budget, check_token_budget, find_limits, needs_whole_order
 from .methods.kmeans import num_gpus
 from .methods.s2l import most_clusters, num_clusters_of

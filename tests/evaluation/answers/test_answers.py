@@ -685,8 +685,8 @@ def test_python_arithmetic_has_a_value(text, value):
 @pytest.mark.parametrize(
     "text",
     ["", "x", "1/0", "__import__('os')", "(1).__class__", "[x for x in (1,)]", "9**9**9", "1 << 10**9",
-     "round(1, -10**9)", "'a' * 10**9", "math.factorial(10**9)", "(" * 500, "-" * 9000 + "1", "5 5", "f'{1}'", "lambda: 1",
-     "'%s' % 1", "\0", "{}"],
+     "round(1, -10**9)", "'a' * 10**9", "math.factorial(10**9)", "(" * 500, "-" * 9000 + "1", "5 5",
+     "f'{1}'", "lambda: 1", "'%s' % 1", "\0", "{}"],
 )  # fmt: skip
 def test_what_is_no_bounded_arithmetic_has_none(text):
     with pytest.raises(ValueError):

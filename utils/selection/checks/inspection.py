@@ -14,13 +14,13 @@ import numpy as np
 from ...artifacts.files import atomic_write, remove_leftovers, save_array, write_json
 from ...artifacts.locks import locked
 from ...artifacts.paths import RunPaths
+from ...artifacts.trajectories.identity import trajectories_identity
 from ...config.names import look_up
 from ...config.schema import RunConfig
 from ...data.rows import Rows
 from ...terminal import spread_evenly
 from ..candidates import Candidates
 from ..groups import count_by_number
-from ..inputs import trajectories_identity
 from ..kinds import KINDS, Kind, sort_rows
 from ..opening import open_candidates
 

@@ -19,8 +19,8 @@ from ....artifacts.subsets import (
     read_subset,
     stability_path,
 )
+from ....artifacts.trajectories.identity import trajectories_identity
 from ....artifacts.trajectories.read import read_trajectories
-from ....selection.inputs import trajectories_identity
 from .. import commands
 from ..facts import MOST_SUBSETS, SubsetFacts
 from .notes import Notes
