@@ -13,7 +13,6 @@ import argparse
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +26,7 @@ from docs.study.results import ANALYSES
 from utils.artifacts.checkpoints import checkpoint_fingerprint, checkpoints_in
 from utils.artifacts.files import folder_beside, read_json, write_json
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.trajectories.read import Trajectories, read_num_response_tokens, read_trajectories
+from utils.artifacts.trajectories.read import read_num_response_tokens, read_trajectories
 from utils.config.counts import budget_in_rows
 from utils.config.names import SelectionMethod
 from utils.config.schema import SubsetConfig
@@ -117,8 +116,8 @@ def with_and_without(pool: Pool, proxy: str) -> dict[str, Any]:
             clusters, for comparison. The random order of the rows is one for all of these.
         response_tokens: of a chosen row, on average.
     """
-    sound, _ = find_candidates(pool, _of_trained(read_trajectories(proxy)))
-    faulty, _ = find_candidates(pool, _of_trained(read_trajectories(_faulty(proxy))))
+    sound, _ = find_candidates(pool, read_trajectories(proxy))
+    faulty, _ = find_candidates(pool, read_trajectories(_faulty(proxy)))
     assert sound.trajectories is not None
     length_N = read_num_response_tokens(sound.trajectories)
     length_n = length_N[sound.rows]
@@ -181,17 +180,6 @@ def _group_means(groups_n: np.ndarray, value_n: np.ndarray) -> np.ndarray:
 def _chosen(candidates: Candidates, seed: int, method: SelectionMethod = "s2l") -> Choice:
     subset = SubsetConfig.model_validate({"method": method, "trajectories_from": "proxy", "budget": _BUDGET})
     return METHODS[method].choose(candidates, subset, budget_in_rows(_BUDGET, len(candidates.rows)), seed)
-
-
-def _of_trained(trajectories: Trajectories) -> Trajectories:
-    """Without the untrained model, in which the token has no trained row to lose."""
-    assert trajectories.steps is not None
-    trained = [place for place, step in enumerate(trajectories.steps) if step > 0]
-    return replace(
-        trajectories,
-        steps=[trajectories.steps[place] for place in trained],
-        columns=[trajectories.columns[place] for place in trained],
-    )
 
 
 def _faulty(proxy: str) -> str:

@@ -101,9 +101,8 @@ def paired_difference(values: Sequence[float], others: Sequence[float]) -> Paire
 
 def comparison_names(experiment: ExperimentConfig) -> dict[str, int | float | None]:
     """Name of each comparison that run_experiment.py makes -> its budget."""
-    if not experiment.budgets:
-        return {experiment.name: None}
-    return {comparison_name(experiment, budget): budget for budget in experiment.budgets}
+    budgets = experiment.budgets or [None]
+    return {comparison_name(experiment, budget): budget for budget in budgets}
 
 
 def arms_of(experiment: ExperimentConfig, budget: int | float | None) -> dict[str, list[str]]:

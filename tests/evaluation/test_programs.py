@@ -8,7 +8,7 @@ from utils.evaluation.answers.judging import Gold
 from utils.evaluation.predictions import Response, judge_all, prediction_line
 from utils.evaluation.programs import answered_by_programs, asking_for_a_program, program_in, text_of_program
 from utils.evaluation.questions.files import Question
-from utils.sandbox.run import Limits, Outcome
+from utils.sandbox.run import Outcome
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_question_is_asked_for_a_program():
 def test_a_program_that_had_no_time_beside_others_runs_once_more_alone(monkeypatch):
     endings = {"print(1)": ["wall", "exit 0"], "print(2)": ["exit 0"], "print(3)": ["wall", "wall"]}
 
-    def run_program(source: str, limits: Limits) -> Outcome:
+    def run_program(source: str) -> Outcome:
         program = source.splitlines()[-1]
         return Outcome(program[6], endings[program].pop(0), "")
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ..data.formats import Example
-from ..sandbox.run import Limits, Outcome, run_program
+from ..sandbox.run import Outcome, run_program
 from .answers.judging import has_paper_answer
 from .predictions import Response
 from .questions.files import Question
@@ -65,19 +65,17 @@ def answered_by_programs(
 
 def _with_output(responses: Sequence[Response]) -> list[Response]:
     """The responses, each program among them with its output."""
-    programs = [program_in(response.text) for response in responses]
+    asked = [(place, program_in(response.text)) for place, response in enumerate(responses)]
+    programs = {place: program for place, program in asked if program is not None}
     # Each thread waits for a process of its own.
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
-        outcomes = list(threads.map(lambda program: _run(program) if program else None, programs))
-    outputs = []
-    for program, outcome in zip(programs, outcomes, strict=True):
-        if program and outcome is not None and outcome.ending == "wall":
-            outcome = _run(program)  # with the cores to itself it may end in time
-        outputs.append(None if outcome is None else _text_of(outcome))
-    return [
-        response if output is None else replace(response, output=output)
-        for response, output in zip(responses, outputs, strict=True)
-    ]
+        outcomes = list(threads.map(_run, programs.values()))
+    final = list(responses)
+    for (place, program), outcome in zip(programs.items(), outcomes, strict=True):
+        # Alone, with the cores to itself, one that had no time beside others may end.
+        output = text_of_program(program) if outcome.ending == "wall" else _text_of(outcome)
+        final[place] = replace(final[place], output=output)
+    return final
 
 
 def program_in(response: str) -> str | None:
@@ -88,17 +86,17 @@ def program_in(response: str) -> str | None:
     return program.strip("\n") if "print(" in program else None
 
 
-def text_of_program(program: str, limits: Limits = Limits()) -> str:  # noqa: B008 (frozen)
+def text_of_program(program: str) -> str:
     """The output of a program, as a sentence that states an answer. Empty if it failed or printed nothing.
 
     Raises:
         ValueError: where this machine cannot run programs safely.
     """
-    return _text_of(_run(program, limits))
+    return _text_of(_run(program))
 
 
-def _run(program: str, limits: Limits = Limits()) -> Outcome:  # noqa: B008 (frozen)
-    return run_program(_IMPORTS + program, limits)
+def _run(program: str) -> Outcome:
+    return run_program(_IMPORTS + program)
 
 
 def _text_of(outcome: Outcome) -> str:

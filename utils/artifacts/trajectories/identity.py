@@ -1,9 +1,6 @@
 """What losses were made from, as one checksum: a name alone would not notice a retrained proxy."""
 
-import hashlib
-import json
-
-from ..checksums import checksum
+from ..checksums import checksum, checksum_of_json
 from .read import Trajectories
 from .released import released_identity
 
@@ -20,4 +17,4 @@ def trajectories_identity(trajectories: Trajectories) -> str:
         "inputs": trajectories.manifest.inputs,
         "checkpoints": {str(step): checkpoints[step] for step in trajectories.steps},
     }
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+    return checksum_of_json(made_from)

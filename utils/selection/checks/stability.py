@@ -135,7 +135,7 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
             "choose this one anew in a run of its own (subset.extend=null)"
         )
     made = open_subset(config)
-    num_left_out = len(_left_out(len(made.candidates.needed_trajectories.columns), settings))
+    num_left_out = len(_left_out(made.candidates.num_checkpoints, settings))
     target = _target_trajectories(config, made)
     return StabilityPlan(
         made=made,
@@ -211,14 +211,13 @@ def measure_stability(
         settings: with a number of clusters.
         target: the losses of the target on the same pool, None without.
     """
-    trajectories = made.candidates.trajectories
-    assert trajectories is not None
+    trajectories = made.candidates.needed_trajectories
     remade = Remade(made, settings, seed)
     losses_nT = remade.candidates.read_losses(slice(None))
     mean_n1 = losses_nT.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
     kmeans_seeds = [derived_seed(seed, "stability", str(number)) for number in range(NUM_SEEDS)]
     without_checkpoint = {}
-    for column in _left_out(len(trajectories.columns), settings):
+    for column in _left_out(made.candidates.num_checkpoints, settings):
         name = trajectories.checkpoint_names[column]
         without_checkpoint[name] = remade.from_losses(np.delete(losses_nT, column, axis=1))
     stability = Stability(
