@@ -88,7 +88,6 @@ def _score(arguments) -> int:
             _show_tokens(config, plan, arguments.show)
         return int(bool(plan.unreadable))
     failed = run_scoring(config, plan, launch, overwrite, log_heading=text)
-    launch.close()
     if launch.rank == 0:
         print(scored_text(plan, failed))
         print(failed_text(failed), file=sys.stderr, end="")

@@ -141,7 +141,9 @@ def run_command(command: Callable[[], int]) -> int:
     try:
         with interruptible():
             _check_current_folder()
-            return command()
+            code = command()
+            torchrun.leave_group()
+            return code
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         return EXIT_CODE

@@ -1,9 +1,11 @@
-"""What torchrun tells each process by environment variables. Without it a process is alone.
+"""What torchrun tells each process by environment variables, and how a process leaves the others.
 
-Slurm scripts and notebooks leave such variables behind, so what they hold is checked.
+Without torchrun a process is alone. Slurm scripts and notebooks leave such variables behind, so what
+they hold is checked.
 """
 
 import os
+import sys
 
 _NEEDED_BY_SEVERAL = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -39,6 +41,17 @@ def local_world_size() -> int:
 def is_first() -> bool:
     """Whether this process speaks for the launch."""
     return rank() == 0
+
+
+def leave_group() -> None:
+    """Leave torch's process group, if this process is in one. Its work with the others is done.
+
+    Else gloo's threads live on while Python ends, and one that then frees a tensor aborts the process: all is
+    trained and written, and torchrun says that it failed.
+    """
+    distributed = sys.modules.get("torch.distributed")  # a script that did not import it is in no group
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _number(name: str, alone: int) -> int:

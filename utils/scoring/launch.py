@@ -119,11 +119,6 @@ class Launch:
         dist.all_gather_object(parts, value)
         return {key: item for part in parts for key, item in part.items()}
 
-    def close(self) -> None:
-        """Leave the group, if this launch made it."""
-        if self._counter is not None:
-            dist.destroy_process_group()
-
 
 def _name_of_attempt(store: Store, rank: int, size: int) -> str:
     """A name that the ranks of this attempt share and those of no earlier one had.
