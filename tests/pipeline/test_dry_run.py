@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 import train
 from tests.conftest import ARCHITECTURES
-from utils.modeling.architecture import check_length, num_positions
+from utils.modeling.positions import check_length, num_positions
 
 SUBSET = ["subset.trajectories_from=LOSSES", "subset.num_clusters=4"]
 

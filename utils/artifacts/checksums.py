@@ -36,8 +36,8 @@ def checksums_of(paths: Iterable[Path]) -> dict[str, str]:
     return {path.name: checksum(path) for path in sorted(paths)}
 
 
-def checksum_of_json(values: Mapping[str, Any]) -> str:
-    """sha256 of what JSON makes of these values, in whatever order they stand."""
+def checksum_of_json(values: Any) -> str:
+    """sha256 of what JSON makes of these values. The order of a mapping's keys has no say."""
     read_again = json.loads(json.dumps(values))  # keys that are numbers become texts
     return hashlib.sha256(json.dumps(read_again, sort_keys=True).encode()).hexdigest()
 

@@ -59,10 +59,10 @@ def _list_shown(value: list[Any], other: list[Any]) -> str:
     first = next(
         (n for n, (one, two) in enumerate(zip(value, other, strict=False)) if one != two), len(other)
     )
-    entry = one_line(repr(value[first]), _CELL) if first < len(value) else "no more"
-    return (
-        f"{len(value)} entries, entry {first} is {entry}" if first < len(value) else f"{len(value)} entries"
-    )
+    entries = f"{len(value)} entries"
+    if first >= len(value):  # the other goes on
+        return entries
+    return f"{entries}, entry {first} is {one_line(repr(value[first]), _CELL)}"
 
 
 def pool_record(data: DataConfig | None) -> dict[str, Any] | None:

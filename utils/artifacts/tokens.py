@@ -1,7 +1,5 @@
 """The tokens of a pool in the cache: res/.cache/tokens/<key>/."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from .checksums import checksum_of_json
 from .manifests import PoolManifest
 from .paths import cache_root, manifest_in
 
@@ -58,7 +57,7 @@ class TokensManifest(PoolManifest):
     @property
     def folder(self) -> Path:
         """Where such tokens lie."""
-        key = hashlib.sha256(json.dumps([_LAYOUT, self.inputs], sort_keys=True).encode()).hexdigest()[:16]
+        key = checksum_of_json([_LAYOUT, self.inputs])[:16]
         return cache_root() / "tokens" / key
 
 

@@ -11,9 +11,7 @@ in the mean over a short answer it would count for more than what is said.
 """
 
 import bisect
-import hashlib
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from ..artifacts.checksums import checksum_of_json
 from ..reading import is_encodable, read_text
 
 # What a template that asks for today's date is told: it would give other tokens every day.
@@ -84,17 +83,15 @@ class ChatTemplate:
     def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase):
         self.source = source
         self._variables = {**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime}
-        added = sorted(
-            cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True
-        )  # the longest that fits counts
+        # The longest that fits counts.
+        added = sorted(cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True)
         self._ends = re.compile("|".join(map(re.escape, added)) if added else r"(?!)")
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all that the text and its spans depend on besides the conversation."""
         variables = {**self._variables, "strftime_now": _TODAY.isoformat()}
-        parts = [self.source, variables, _SPAN_RULES]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return checksum_of_json([self.source, variables, _SPAN_RULES])
 
     def text(
         self,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.checksums import checksum
+from ..artifacts.checksums import checksum, checksum_of_json
 from ..artifacts.files import remove_leftovers, save_arrays
 from ..artifacts.locks import locked
 from ..artifacts.paths import cached_pool
@@ -291,4 +291,4 @@ def _cache_path(data: DataConfig) -> Path | None:
     ]
     code = (Path(__file__).parents[1] / "reading.py", *sorted(Path(__file__).parent.glob("*.py")))
     key = [settings, contents, [checksum(origin) for origin in code]]
-    return cached_pool(hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest())
+    return cached_pool(checksum_of_json(key))

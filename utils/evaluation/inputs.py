@@ -1,8 +1,6 @@
 """What the results of an evaluation are made from, compared before one is reused. Needs no lm-eval."""
 
-import hashlib
 import importlib.metadata
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, model_versions
+from ..artifacts.checksums import checksum_of_json
 from ..artifacts.evaluations import HELDOUT, WAYS_OUT, EvaluationManifest, result_is_there
 from ..artifacts.layouts import is_adapter
 from ..artifacts.manifests import check_inputs
@@ -106,7 +105,7 @@ def evaluation_inputs(config: RunConfig, ckpt: int) -> EvaluationInputs:
         "max_new_tokens": evaluation.max_new_tokens,
         "stop": evaluation.stop,
         "num_fewshot": evaluation.num_fewshot,
-        "shots": _sha256([_parts_of(shot) for shot in shots]),
+        "shots": checksum_of_json([_parts_of(shot) for shot in shots]),
         "program_of_thought": evaluation.program_of_thought,
         "answer_rules": ANSWER_RULES,
         "text_metrics": evaluation.text_metrics,
@@ -200,16 +199,12 @@ def _own_inputs(
 def _lm_eval_task_fingerprint(task: str) -> str:
     """sha256 of lm-eval's version, which decides about its own tasks, and of the text of a task's YAML."""
     text = Path(task).read_text() if Path(task).is_file() else ""
-    return _sha256([importlib.metadata.version("lm_eval"), task, text])
+    return checksum_of_json([importlib.metadata.version("lm_eval"), task, text])
 
 
 def _parts_of(shot: Example) -> list[str]:
     turns = [shot.conversation.canonical()] if shot.conversation else []
     return [shot.instruction, shot.input, shot.response, *turns]
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _base_model(config: RunConfig, checkpoint: Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""An architecture that a config spells out, and the longest row that a model has positions for."""
+"""An architecture that a config spells out"""
 
 import dataclasses
 import difflib
@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PretrainedConfig
 
 from ..process.libraries import explained
 
@@ -16,14 +15,6 @@ from ..process.libraries import explained
 _SPECIAL_TOKENS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
 _DROPOUT = re.compile(r"dropout|pdrop")
 _MOST_LAYERS = 2000
-_TABLES = (
-    "wpe",
-    "embed_positions",
-    "position_embeddings",
-    "position_embedding",
-    "positions_embed",
-    "pos_encoding",
-)
 
 
 def config_of_architecture(architecture: dict[str, Any]) -> PretrainedConfig:
@@ -73,57 +64,3 @@ def _nearest(key: str, known: set[str]) -> str:
         key, names, n=1
     )
     return f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names)}"
-
-
-def num_positions(model: PreTrainedModel) -> int | None:
-    """Tokens that a table of positions has room for.
-
-    Args:
-        model: its weights are not read, so it may be empty.
-
-    Returns:
-        None for a model whose positions are computed (rotary, relative).
-    """
-    sizes = [
-        # OPT and BART keep their first rows free. RoBERTa counts from behind its padding.
-        module.num_embeddings
-        - getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Embedding) and name.split(".")[-1] in _TABLES and not _grows(module)
-    ]
-    # GPT-J, CodeGen and CTRL compute their table once.
-    sizes += [buffer.shape[0] for name, buffer in model.named_buffers() if name.split(".")[-1] in _TABLES]
-    # MPT makes its table of distances for this length in each forward pass.
-    if model.config.model_type == "mpt":
-        sizes.append(model.config.max_seq_len)
-    return min(sizes, default=None)
-
-
-def _grows(table: torch.nn.Embedding) -> bool:
-    """Sinusoidal tables are computed, and some make themselves longer where that is needed."""
-    return hasattr(table, "make_weights")
-
-
-def check_length(model: PreTrainedModel, max_length: int) -> list[str]:
-    """Whether rows of this many tokens fit the model.
-
-    Returns:
-        Remarks for the user.
-
-    Raises:
-        ValueError: if a row may have more tokens than there are positions.
-    """
-    limit = num_positions(model)
-    if limit is not None and max_length > limit:
-        raise ValueError(
-            f"data.max_length: found {max_length}, but this {model.config.model_type} has {limit} positions: "
-            f"set data.max_length={limit} or less"
-        )
-    trained = getattr(model.config, "max_position_embeddings", None)
-    is_rotary = limit is None and hasattr(model.config, "rope_parameters")
-    if is_rotary and trained is not None and max_length > trained:
-        return [
-            f"data.max_length is {max_length}, the model's max_position_embeddings {trained}: "
-            "tokens beyond that are read at positions that the model has not learnt"
-        ]
-    return []

@@ -6,8 +6,6 @@ head, mixture of experts), and only it knows the conversion. A checkpoint is nev
 
 import contextlib
 import functools
-import hashlib
-import json
 import logging
 import re
 from collections.abc import Collection, Iterator
@@ -28,6 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from ..artifacts.checkpoints import checkpoint_fingerprint
+from ..artifacts.checksums import checksum_of_json
 from ..artifacts.files import scratch_folder
 from ..artifacts.layouts import is_adapter, shards_of
 from ..config.schema import LoraConfig, ModelConfig
@@ -236,7 +235,7 @@ def base_fingerprint(model: ModelConfig, seed: int) -> str:
         return checkpoint_fingerprint(Path(str(model.name_or_path)))
     else:
         origin = [model.name_or_path, getattr(base_config(model), "_commit_hash", None) or model.revision]
-    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    return checksum_of_json(origin)
 
 
 def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:

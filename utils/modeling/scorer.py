@@ -22,9 +22,9 @@ from ..data.batching import pad_rows
 from ..data.token_rows import TokenRow
 from .head import TiledHead, output_head
 from .logits import NotSeparableError, operations_after
+from .positions import fixed_rotary_length
 from .precision import products_are_in_tf32
 from .responses import model_inputs, response_positions
-from .rotary import fixed_rotary_length
 
 # How far the fast way may be from the plain one, in nats.
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}

@@ -20,9 +20,9 @@ from ..data.pool import Pool
 from ..data.shown_tokens import token_remarks
 from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from ..data.truncation import truncation_of
-from ..modeling.architecture import check_length
 from ..modeling.devices import ModelSize, device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
+from ..modeling.positions import check_length
 from ..terminal import counted
 from .checkpoints import BASE_MODEL, CheckpointQuery, choose_checkpoints
 from .readable import base_model_remarks, check_fit, common_tokenizer, read_checkpoints

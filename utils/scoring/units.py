@@ -5,13 +5,12 @@ flight and nothing else. Neither the units nor the batches inside them depend on
 same bits on one as on many.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..artifacts.checksums import checksum_of_json
 from ..artifacts.files import save_arrays
 from ..artifacts.locks import locked
 from ..artifacts.paths import checkpoint_name
@@ -94,7 +93,7 @@ class Units:
             self._plan.quantities,
             self._examples_per_unit,
         ]
-        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        key = checksum_of_json(identity)[:12]
         return self._plan.folder.parts / f"{checkpoint_name(step)}-{key}"
 
 

@@ -1,9 +1,8 @@
 """What a subset is made from: the entries that are compared before one is reused."""
 
-import hashlib
-import json
 from typing import Any
 
+from ..artifacts.checksums import checksum_of_json
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
@@ -54,7 +53,7 @@ def subset_inputs(
         "trajectories": trajectories,
         **constraint_inputs(subset),
         **({} if (validation := open_validation(pool)) is None else {"validation": validation.fingerprint}),
-        **({} if extended is None else {"extends": _sha256(extended.manifest.inputs)}),
+        **({} if extended is None else {"extends": checksum_of_json(extended.manifest.inputs)}),
     }
 
 
@@ -87,10 +86,6 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
 
 def pool_inputs(pool: Rows) -> dict[str, Any]:
     return {"pool": pool.fingerprint, "num_examples": len(pool)}
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def identity_if_there(subset: SubsetConfig, found: Subset, num_examples: int) -> tuple[str | None, list[str]]:

@@ -24,11 +24,11 @@ from ..data.pool import Pool
 from ..data.shown_tokens import token_remarks
 from ..data.tokenization import TokenizedPool, tokenize_pool
 from ..data.truncation import truncation_of
-from ..modeling.architecture import check_length
 from ..modeling.attention import check_attention
 from ..modeling.devices import device_name, model_size
 from ..modeling.loading import base_fingerprint, check_saved_tokenizer, empty_model, load_tokenizer
 from ..modeling.packed import has_packed_attention
+from ..modeling.positions import check_length
 from ..modeling.responses import check_decoder
 from .order import micro_batches_that_pay
 from .settings import BatchPlan, check_sharding, launch_state, result_settings, training_arguments, try_out

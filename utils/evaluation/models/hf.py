@@ -18,6 +18,7 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizer
 from ...data.chat import ChatTemplate
 from ...data.tokenization import special_tokens_around_text
 from ...modeling.loading import pad_id_of
+from ...modeling.positions import context_length
 from ...process.reporter import Progress
 from ..questions.turns import chat_prompt
 
@@ -50,12 +51,12 @@ def encode_prompts(
 
 
 def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int | None:
-    """Tokens that a prompt may have, None where positions are unlimited.
+    """Tokens that a prompt may have, None where the config names no context length.
 
     Raises:
         ValueError: if max_new_tokens leaves no position for the prompt.
     """
-    positions = _num_positions(architecture)
+    positions = context_length(architecture)
     if positions is None:
         return None
     if max_new_tokens >= positions:
@@ -64,13 +65,6 @@ def longest_prompt(architecture: PretrainedConfig, max_new_tokens: int) -> int |
             f"prompt and response: set evaluation.max_new_tokens below {positions}"
         )
     return positions if architecture.is_encoder_decoder else positions - max_new_tokens
-
-
-def _num_positions(architecture: PretrainedConfig) -> int | None:
-    text = architecture.get_text_config()
-    if text.model_type == "mpt":  # whose table of distances is of this length
-        return text.max_seq_len
-    return getattr(text, "max_position_embeddings", None)
 
 
 class CutOffRecord(CacheHook):
@@ -135,7 +129,7 @@ class TransformersModel(_HFLM):
             model,
             backend="seq2seq" if is_encoder_decoder else "causal",
             tokenizer=tokenizer,
-            max_length=_num_positions(model.config),
+            max_length=context_length(model.config),
         )
         self.record = CutOffRecord()
         self.set_cache_hook(self.record)
@@ -160,8 +154,8 @@ class TransformersModel(_HFLM):
         """input_ids_BP and attention_mask_BP."""
         is_encoder_decoder = self.backend == "seq2seq"
         prompts = encode_prompts(self.tokenizer, strings, is_encoder_decoder, self._chat is not None)
-        # Where positions are unlimited, lm-eval would cut to the tokenizer's length, or to 2,048 tokens.
-        if left_truncate_len and _num_positions(self.model.config) is not None:
+        # Without a context length, lm-eval would cut to the tokenizer's length, or to 2,048 tokens.
+        if left_truncate_len and context_length(self.model.config) is not None:
             prompts = [prompt[-left_truncate_len:] for prompt in prompts]
         width = max(map(len, prompts))
         input_ids_BP = torch.full((len(prompts), width), self._pad_id)

@@ -1,8 +1,6 @@
 """The questions of an evaluation: held-out rows in the pool's own format, and benchmark files."""
 
 import codecs
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...artifacts.checksums import checksum
+from ...artifacts.checksums import checksum, checksum_of_json
 from ...artifacts.evaluations import HELDOUT
 from ...config.schema import DataConfig
 from ...data.formats import Example
@@ -160,7 +158,7 @@ def public_question_set(name: str, rows: Sequence[tuple[str, str]], limit: int |
         rows: question and answer of each.
         limit: the first rows only.
     """
-    digest = hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
+    digest = checksum_of_json(list(rows))
     return _benchmark(name, PUBLIC, digest, rows[:limit])
 
 

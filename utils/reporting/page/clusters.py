@@ -43,11 +43,6 @@ class ClusterTable:
     def has_losses(self) -> bool:
         return self.mean_KT.shape[1] > 0
 
-    @property
-    def commonest_shares(self) -> np.ndarray:
-        """float (K,): the share of the commonest source in each."""
-        return shares_of_commonest(self.sources, self.sizes)
-
 
 def shares_of_commonest(sources: list[list[tuple[str, int, int]]], sizes: np.ndarray) -> np.ndarray:
     commonest = np.array([of_cluster[0][1] for of_cluster in sources], np.float64)

@@ -20,7 +20,7 @@ from ...artifacts.paths import results_root
 from ...artifacts.subsets import REASONS
 from .charts import Chart, number
 from .clusters import ClusterTable, cluster_table
-from .facts import Fact, Missing, PageFacts, SubsetFacts
+from .facts import Fact, PageFacts, SubsetFacts
 from .figures.before_and_after import before_and_after, source_mix
 from .figures.budgets import score_against_budget
 from .figures.comparison import all_values, cost_chart, difference_charts, value_charts
@@ -68,14 +68,10 @@ class Page:
     Attributes:
         html: all of it.
         charts: its figures, for files.
-        missing: what it says is not there.
-        held: the rows that it holds, None without rows.
     """
 
     html: str
     charts: list[Chart]
-    missing: list[Missing]
-    held: HeldRows | None
 
 
 @dataclass(frozen=True)
@@ -147,9 +143,8 @@ def render_page(facts: PageFacts, pool: "Rows | None") -> Page:
         "style": (_TEMPLATES / "page.css").read_text(encoding="utf-8"),
         "policy": _policy([script, plotly_script()]),
     }
-    missing = [each for of_section in facts.missing.values() for each in of_section]
     html = _environment(facts.folder).get_template("page.html").render(values)
-    return Page(html, shown, missing, held)
+    return Page(html, shown)
 
 
 def _environment(folder: Path) -> jinja2.Environment:
