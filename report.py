@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     end_on_signals()
     from utils.config.command_line import run_command
     from utils.config.flags import CommandParser
-    from utils.reporting.page.formats import FIGURE_FORMATS
+    from utils.config.names import FIGURE_FORMATS
 
     parser = CommandParser(__doc__)
     parser.add_argument("--config_file", nargs="+", metavar="YAML", default=[], help="the run, or several")

@@ -12,7 +12,6 @@ Started plainly it runs one worker on each visible GPU (CUDA_VISIBLE_DEVICES is 
 at most.
 """
 
-import os
 import sys
 
 import utils.process.environment  # noqa: F401 (first, for its message)
@@ -71,8 +70,7 @@ def _score(arguments) -> int:
 
     launch = Launch()
     num_devices = max(launch.size, workers)
-    is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # torchrun's, to continue
-    overwrite = arguments.overwrite and not is_restart
+    overwrite = arguments.overwrite and not torchrun.is_restart()
 
     def plan_for_all() -> ScoringPlan:
         assert pool is not None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import argparse
 
     from utils.config.schema import RunConfig
-    from utils.selection.checks.inspection import Export
+    from utils.selection.checks.inspection import RowList
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -108,16 +108,16 @@ def _give_settings_back(arguments: "argparse.Namespace") -> None:
 def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
     from utils.reporting.text.explanation import explanation_text
     from utils.selection.checks.explain import explain_row
-    from utils.selection.checks.inspection import exports_of
+    from utils.selection.checks.inspection import row_lists_of
 
     if arguments.stability:
         _measure_stability(config, arguments.dry_run)
     elif arguments.explain is not None:
         print(explanation_text(explain_row(config, arguments.explain)))
     elif arguments.inspect:
-        _inspect(config, exports_of(arguments.export), arguments.dry_run)
+        _inspect(config, row_lists_of(arguments.export), arguments.dry_run)
     elif arguments.write_for or arguments.push_to_hub:
-        _export(arguments, config)
+        _write_for(arguments, config)
     else:
         select(config, arguments.overwrite, arguments.dry_run)
 
@@ -135,9 +135,9 @@ def _measure_stability(config: "RunConfig", dry_run: bool) -> None:
     print(f"{stability_text(run_stability(plan))}\n\n{plan.path}")
 
 
-def _inspect(config: "RunConfig", exports: "list[Export]", dry_run: bool) -> None:
-    from utils.reporting.text.inspection import export_text, inspection_text
-    from utils.selection.checks.inspection import export_rows, inspect_pool, write_inspection
+def _inspect(config: "RunConfig", exports: "list[RowList]", dry_run: bool) -> None:
+    from utils.reporting.text.inspection import inspection_text, row_list_text
+    from utils.selection.checks.inspection import inspect_pool, write_inspection, write_row_list
 
     inspection = inspect_pool(config)
     print(inspection_text(inspection))
@@ -145,15 +145,15 @@ def _inspect(config: "RunConfig", exports: "list[Export]", dry_run: bool) -> Non
         print(f"\n{write_inspection(config, inspection)}")
     for export in exports:
         rows = inspection.kinds[export.kind].rows
-        text = export_text(export, len(rows))
+        text = row_list_text(export, len(rows))
         if dry_run:
             print(f"\ndry run, not written: {text}")
         else:
-            export_rows(rows, export.path)
+            write_row_list(rows, export.path)
             print(f"\n{text}")
 
 
-def _export(arguments: "argparse.Namespace", config: "RunConfig") -> None:
+def _write_for(arguments: "argparse.Namespace", config: "RunConfig") -> None:
     from utils.reporting.text.export import export_plan_text, export_text
     from utils.selection.export import plan_export, run_export
 

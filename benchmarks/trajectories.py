@@ -31,7 +31,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from utils.config.schema import DataConfig, ModelConfig, TrajectoriesConfig  # noqa: E402
-from utils.data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches  # noqa: E402
+from utils.data.batching import batch_widths, rows_of_all_lengths, token_budget_batches  # noqa: E402
 from utils.data.pool import Pool  # noqa: E402
 from utils.data.templates import alpaca_prompt  # noqa: E402
 from utils.data.tokenization import shared_prefix, tokenize_pool  # noqa: E402
@@ -145,13 +145,13 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     model: Any = load_checkpoint(checkpoint, model_config, dtype)
     model = model.to(arguments.device)
     rows = tokens.scorable_rows
-    probed = [tokens.row(row) for row in rows_of_all_lengths(rows, scoring_lengths(tokens)[rows])]
+    probed = [tokens.row(row) for row in rows_of_all_lengths(rows, batch_widths(tokens)[rows])]
     probe = Probe(probed, shared_prefix(tokens, rows))
     scorer = ResponseScorer(model, pad_id_of(tokenizer), probe, compiled=arguments.compile)
     budget = tokens_per_batch(
         TrajectoriesConfig(precision=arguments.precision), model.config, torch.device(arguments.device)
     )
-    batches = token_budget_batches(rows, scoring_lengths(tokens)[rows], budget)
+    batches = token_budget_batches(rows, batch_widths(tokens)[rows], budget)
     rates: list[float] = []
     passes: list[float] = []
     while sum(passes) < _LEAST_SECONDS:

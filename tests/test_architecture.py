@@ -98,9 +98,8 @@ def test_arrows_point_one_way(path):
     if path == PROJECT / "utils/__init__.py":
         return
     room = room_of(path)
-    for name in imports(
-        path, with_types=room != "reporting"
-    ):  # a text may name the type of the plan that it renders
+    # A text may name the type of the plan that it renders.
+    for name in imports(path, with_types=room != "reporting"):
         top, _, rest = name.partition(".")
         assert top not in SCRIPTS, f"{path} imports a script"
         if top != "utils":

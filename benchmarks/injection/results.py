@@ -85,9 +85,8 @@ def _unequal(one: Any, other: Any, where: str = "") -> list[str]:
     if isinstance(one, dict):
         lines = []
         for key in sorted(one.keys() | other.keys(), key=str):
-            if key == "device_seconds" and isinstance(
-                other.get(key), dict
-            ):  # of which steps: they are part of a cost
+            # Of which steps: they are part of a cost.
+            if key == "device_seconds" and isinstance(other.get(key), dict):
                 lines += _unequal(sorted(one.get(key, ())), sorted(other[key]), f"{where}.{key}")
             elif key in RECORDED:
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 from utils.config.experiment import (
     WHOLE_POOL,
     ExperimentConfig,
-    comparison_name,
+    comparison_of_budget,
     load_experiment,
     run_name_of,
 )
@@ -102,7 +102,7 @@ def paired_difference(values: Sequence[float], others: Sequence[float]) -> Paire
 def comparison_names(experiment: ExperimentConfig) -> dict[str, int | float | None]:
     """Name of each comparison that run_experiment.py makes -> its budget."""
     budgets = experiment.budgets or [None]
-    return {comparison_name(experiment, budget): budget for budget in budgets}
+    return {comparison_of_budget(experiment, budget): budget for budget in budgets}
 
 
 def arms_of(experiment: ExperimentConfig, budget: int | float | None) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from utils.data.pool import Pool
 from utils.data.templates import TEMPLATES, alpaca_prompt, plain_prompt
 from utils.data.tokenization import tokenize_pool
 from utils.evaluation.answers import judging
-from utils.evaluation.answers.judging import Gold, can_be_matched
+from utils.evaluation.answers.judging import Gold, best_verdicts
 from utils.evaluation.models.harness import ask, prompts_of, question_task
 from utils.evaluation.models.hf import TransformersModel, encode_prompts
 from utils.evaluation.questions.files import (
@@ -192,7 +192,7 @@ def test_each_set_is_read_as_its_authors_publish_it(tmp_path, name, row, questio
     path.write_text(json.dumps(row) + "\n" if form == "lines" else json.dumps([row], indent=2))
     (read_question,) = read_question_set(name, str(path), None).questions
     assert (read_question.example.instruction, read_question.gold.text) == (question, answer)
-    assert can_be_matched(read_question.gold).strict.correct
+    assert best_verdicts(read_question.gold).strict.correct
 
 
 # ------------------------------------------------------------------------------------ what the model reads

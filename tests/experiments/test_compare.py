@@ -643,9 +643,8 @@ def test_costs_add_up_and_are_set_against_training_on_everything(evaluated, with
         "proxy training": 9e9, "scoring": 2e9, "selection": 0.0, "target": 9e8,
     }  # fmt: skip
     assert cost.total == Cost(1455.0, 9e9 + 2e9 + 9e8)
-    assert (
-        cost.everything is not None and cost.everything.device_seconds == 8000.0
-    )  # ten times the rows, equal epochs
+    # Ten times the rows, equal epochs.
+    assert cost.everything is not None and cost.everything.device_seconds == 8000.0
     # 8 - 0.655 seconds are saved per row of the pool, and the target costs 800.
     assert cost.pays_from == Payback(109, "never")
     assert any("Training on everything was not run beside A" in remark for remark in comparison.cost_remarks)

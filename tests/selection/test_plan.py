@@ -403,9 +403,8 @@ def test_most_clusters_giving_one_row_or_none_is_warned_of_before_and_after(tmp_
     assert not plan_of(tmp_path, [1000] * 20, budget=1000).warnings
     uneven = plan_of(tmp_path, [300] * 10, budget=200, num_clusters=10, preset="paper")
     assert not uneven.warnings and not run_selection(uneven).warnings
-    losses_NT = np.repeat(np.arange(10.0), [2991, *[1] * 9])[:, None] + np.zeros(
-        3
-    )  # nine clusters of one row
+    # Nine clusters of one row.
+    losses_NT = np.repeat(np.arange(10.0), [2991, *[1] * 9])[:, None] + np.zeros(3)
     np.save(tmp_path / "losses.npy", losses_NT)
     plan = plan_selection(uneven.config, overwrite=True)
     assert not plan.warnings

@@ -263,7 +263,7 @@ def template_remarks(checkpoint: Path | None, template: str) -> list[str]:
 
 def newest_resumable_checkpoint(paths: RunPaths) -> Path | None:
     """The checkpoint that a killed training continues from, or None."""
-    needed = ("trainer_state.json", "scheduler.pt", "optimizer*")
+    needed = ("trainer_state.json", "scheduler.pt", OPTIMIZER)
     resumable = [
         path
         for path in checkpoints_in(paths.root).values()

@@ -58,7 +58,7 @@ def numbered_name(path: Path) -> tuple[str, int] | None:
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Every path of one run. Nothing else in the project joins path names."""
+    """Every path of one run. The files in a result's folder are named where that folder is written."""
 
     run_name: str
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -26,9 +26,8 @@ _UNFINISHED = ".parts"  # end of the name of a folder that is being written
 CONTAMINATION = "contamination.json"  # the report on rows that contain benchmark questions
 
 
-# Why a row could not be chosen. Position = its number in reasons.npy; the first is that of the others.
-REASONS = (
-    "selectable",
+# Why a row could not be chosen.
+NotSelectable = Literal[
     "no text",
     "benchmark question",
     "excluded",
@@ -36,7 +35,8 @@ REASONS = (
     "no loss",
     "repeated response",
     "validation row",
-)
+]
+REASONS = ("selectable", *get_args(NotSelectable))  # position = its number in reasons.npy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -298,7 +298,7 @@ def run_name_of(experiment: ExperimentConfig, label: str, budget: int | float | 
     return "_".join([experiment.name, label, *size, f"seed{seed}"])
 
 
-def comparison_name(experiment: ExperimentConfig, budget: int | float | None) -> str:
+def comparison_of_budget(experiment: ExperimentConfig, budget: int | float | None) -> str:
     """<name>_<budget>. Args: budget: None where the whole pool is all that is trained on."""
     return experiment.name if budget is None else f"{experiment.name}_{budget}"
 

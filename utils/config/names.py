@@ -35,6 +35,7 @@ KMeansInit = Literal["random", "kmeans++"]
 KeptScore = Literal["confidence", "embeddings"]  # what scoring keeps besides the losses
 DroppedKind = Literal["never_learnt", "forgotten", "known", "identical"]
 TrajectoryKind = Literal[DroppedKind, "unscorable"]
+FIGURE_FORMATS = ("pdf", "png", "svg")  # of a page's figures as files
 # Sets of questions that the paper scores, read by its rules. A benchmark may have any other name.
 PaperSet = Literal["gsm8k", "math", "numglue", "svamp", "mathematics", "simuleq"]
 

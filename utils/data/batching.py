@@ -108,7 +108,7 @@ def token_budget_batches(rows: np.ndarray, lengths: np.ndarray, max_tokens: int)
     return batches
 
 
-def scoring_lengths(tokens: TokenizedPool) -> np.ndarray:
+def batch_widths(tokens: TokenizedPool) -> np.ndarray:
     """int64 (N,): how many tokens wide a row makes a batch."""
     if tokens.is_encoder_decoder:
         return np.maximum(tokens.response_starts, tokens.num_response_tokens)

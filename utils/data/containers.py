@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config.schema import DataConfig, PoolPart
+from ..process.hub import can_only_be_a_path
 from ..reading import check_kind, matching_paths
 from .csv_rows import CsvRows
 from .dataset_rows import DatasetRows
@@ -117,5 +118,5 @@ def text_suffix(path: Path) -> str | None:
 
 
 def is_local(path: str) -> bool:
-    """Whether a name that does not exist here can only be a path. A hub name is NAME or OWNER/NAME."""
-    return path.endswith((*_SUFFIXES, *_PACKED)) or path.startswith(("/", ".", "~")) or path.count("/") > 1
+    """Whether a name that does not exist here can only be a path."""
+    return path.endswith((*_SUFFIXES, *_PACKED)) or can_only_be_a_path(path)

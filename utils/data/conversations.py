@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config.names import Speaker
-from .values import kind_of, plain, text_of
+from .values import plain, text_of, type_in_words
 
 # What stacks call those who speak -> what templates call them.
 _ROLES: dict[str, Speaker] = {
@@ -115,7 +115,7 @@ class TurnsReader:
     def _message(self, turn: Any, number: int) -> tuple[dict[str, Any], Speaker]:
         """The message of a turn, and who speaks."""
         if not isinstance(turn, Mapping):
-            raise ValueError(f"{kind_of(turn)} as turn {number}")
+            raise ValueError(f"{type_in_words(turn)} as turn {number}")
         for field in (self.role, self.content):
             if field not in turn and (
                 field == self.role or not turn.keys() & {"tool_calls", "function_call"}
@@ -166,9 +166,8 @@ def is_turns_as_json(value: Any, role: str) -> bool:
     Args:
         role: the field of a turn that says who speaks.
     """
-    if (
-        not isinstance(value, str) or not value.lstrip().startswith("[") or f'"{role}"' not in value
-    ):  # as nearly always
+    # Nearly always it is not.
+    if not isinstance(value, str) or not value.lstrip().startswith("[") or f'"{role}"' not in value:
         return False
     try:
         turns = json.loads(value)
@@ -185,7 +184,7 @@ def _listed(value: Any, what: str) -> Sequence[Any]:
         except ValueError:
             raise ValueError(f"a text in place of {what}") from None
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{kind_of(value)} in place of {what}")
+        raise ValueError(f"{type_in_words(value)} in place of {what}")
     return value
 
 
@@ -194,7 +193,7 @@ def _text(content: Any, where: str) -> str:
     if isinstance(content, list | tuple):
         for part in content:
             if not isinstance(part, Mapping) or "type" not in part:
-                raise ValueError(f"{kind_of(part)} without a type as a part of {where}")
+                raise ValueError(f"{type_in_words(part)} without a type as a part of {where}")
             if part["type"] != "text":
                 raise ValueError(f"{part['type']} in {where}, where only text can be scored")
             if not part.keys() & {"text", "value"}:
@@ -203,5 +202,5 @@ def _text(content: Any, where: str) -> str:
         return "".join(_text(part.get("text", part.get("value")), where) for part in content)
     text = text_of(content)
     if text is None:
-        raise ValueError(f"{kind_of(content)} in {where}")
+        raise ValueError(f"{type_in_words(content)} in {where}")
     return text

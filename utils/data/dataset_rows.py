@@ -101,9 +101,8 @@ def _loaded(name: str, data: DataConfig) -> Any:
     path = Path(name)
     try:
         if path.is_file():
-            if not pyarrow.parquet.read_metadata(
-                path
-            ).num_rows:  # of which `datasets` makes an error of its own
+            # `datasets` would raise an error of its own.
+            if not pyarrow.parquet.read_metadata(path).num_rows:
                 raise ValueError(
                     f"{path}: found no rows, expected some: is the file the right one, and whole?"
                 )

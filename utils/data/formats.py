@@ -8,7 +8,7 @@ from typing import Any
 from ..config.names import DataFormat, look_up
 from ..config.schema import DataConfig
 from .conversations import Conversation, TurnsReader, is_turns_as_json
-from .values import kind_of, source_name, text_of
+from .values import source_name, text_of, type_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +164,11 @@ class RowReader:
             except ValueError as error:
                 return str(error)
             if text_of(row.get(self.source)) is None:
-                return f"{kind_of(row.get(self.source))} in {self.source!r}"
+                return f"{type_in_words(row.get(self.source))} in {self.source!r}"
             return "no text in the scored turns, or none in the others"
         for column in (self.instruction, self.input, self.response, self.source):
             if column and text_of(row.get(column)) is None:
-                return f"{kind_of(row.get(column))} in {column!r}"
+                return f"{type_in_words(row.get(column))} in {column!r}"
         needed = (self.instruction, self.response)
         empty = [column for column in needed if not (text_of(row.get(column)) or "").strip()]
         return f"no text in {' and '.join(map(repr, empty))}"

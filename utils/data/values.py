@@ -63,7 +63,7 @@ def text_of(value: Any) -> str | None:
     return None
 
 
-def kind_of(value: Any) -> str:
+def type_in_words(value: Any) -> str:
     """What a value without text is, for a message."""
     return _KINDS.get(type(value), f"a {type(value).__name__}")
 

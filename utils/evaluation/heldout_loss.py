@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
+from ..data.batching import batch_widths, rows_of_all_lengths, token_budget_batches
 from ..data.pool import Pool
 from ..data.tokenization import TokenizedPool
 from ..modeling.precision import float32_products
@@ -26,11 +26,11 @@ def heldout_losses(
     """
     losses_N = np.full(len(tokens), np.nan, np.float32)
     scorable = tokens.scorable_rows
-    probed = rows_of_all_lengths(scorable, scoring_lengths(tokens)[scorable])
+    probed = rows_of_all_lengths(scorable, batch_widths(tokens)[scorable])
     progress = reporter.progress("held-out loss", "row", len(scorable))
     with float32_products(in_tf32=False):
         scorer = ResponseScorer(model, pad_id, Probe([tokens.row(row) for row in probed]))
-        for rows in token_budget_batches(scorable, scoring_lengths(tokens)[scorable], max_tokens_per_batch):
+        for rows in token_budget_batches(scorable, batch_widths(tokens)[scorable], max_tokens_per_batch):
             losses_N[rows] = scorer.score([tokens.row(row) for row in rows]).losses_B.cpu().numpy()
             progress.advance(len(rows))
     progress.close()

@@ -61,9 +61,9 @@ def _heldout_loss(model: Any, config: RunConfig, plan: EvaluationPlan, pool: Poo
     """The response loss over all rows, per source, and its plain average over sources."""
     data = config.data_section
     tokens = tokenize_pool(
-        pool, plan.tokenizer, data.template, data.max_length, bool(model.config.is_encoder_decoder)
+        pool, plan.inputs.tokenizer, data.template, data.max_length, bool(model.config.is_encoder_decoder)
     )
-    pad_id = pad_id_of(plan.tokenizer)
+    pad_id = pad_id_of(plan.inputs.tokenizer)
     losses_N = heldout_losses(model, tokens, pad_id, config.evaluation.max_tokens_per_batch)
     overall = loss_of_rows(losses_N[~pool.excluded])
     by_source = loss_by_source(losses_N, pool)

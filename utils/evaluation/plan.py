@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -18,7 +17,7 @@ from ..data.pool import Pool
 from ..data.templates import TEMPLATES, plain_prompt
 from ..modeling.loading import base_config, checkpoint_config
 from ..sandbox.proof import check_sandbox
-from .inputs import evaluation_inputs, finished_results
+from .inputs import EvaluationInputs, evaluation_inputs, finished_results
 from .models.harness import check_lm_eval_task, prompts_of, question_task
 from .models.hf import encode_prompts, longest_prompt
 from .programs import asking_for_a_program
@@ -53,16 +52,10 @@ class EvaluationPlan:
     Attributes:
         run_name: of the run.
         folder: where the results go.
-        step: of the checkpoint, 0 for the base model.
-        checkpoint: its folder, None for the base model.
-        versions: of its files, as `model_versions` gives them, none for the base model.
-        tokenizer: as the model was trained with.
-        chat: the template in which it is asked, None where it is asked with texts.
+        inputs: what is evaluated, and on what.
         max_new_tokens: of each response, at most.
         tasks: name -> the questions that we ask.
         lm_eval_tasks: name -> a task of lm-eval's own.
-        inputs: what every result depends on.
-        each_inputs: name -> those, and what this result alone depends on.
         finished: the results that are there already.
         training_is_unfinished: a later checkpoint will come.
         notes: for the user.
@@ -70,16 +63,10 @@ class EvaluationPlan:
 
     run_name: str
     folder: Path
-    step: int
-    checkpoint: Path | None
-    versions: dict[str, tuple[int, int]]
-    tokenizer: PreTrainedTokenizerBase
-    chat: ChatTemplate | None
+    inputs: EvaluationInputs
     max_new_tokens: int
     tasks: dict[str, QuestionTask]
     lm_eval_tasks: dict[str, str]
-    inputs: dict[str, Any]
-    each_inputs: dict[str, dict[str, Any]]
     finished: frozenset[str]
     training_is_unfinished: bool
     notes: list[str] = field(default_factory=list)
@@ -121,16 +108,10 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     return EvaluationPlan(
         run_name=config.run_name,
         folder=RunPaths(config.run_name).evaluation,
-        step=inputs.step,
-        checkpoint=inputs.checkpoint,
-        versions=inputs.versions,
-        tokenizer=inputs.tokenizer,
-        chat=inputs.chat,
+        inputs=inputs,
         max_new_tokens=evaluation.max_new_tokens,
         tasks={question_set.name: prompting.task_of(question_set) for question_set in sets},
         lm_eval_tasks=dict(named_tasks(evaluation)),
-        inputs=inputs.of_all,
-        each_inputs=inputs.of_each,
         finished=finished,
         training_is_unfinished=unfinished,
         notes=notes,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .answers.judging import Verdicts, can_be_matched, judge
+from .answers.judging import Verdicts, best_verdicts, judge
 from .questions.files import Question
 
 
@@ -48,9 +48,8 @@ class Prediction:
 def judge_all(questions: Sequence[Question], responses: Sequence[Response]) -> list[Prediction]:
     predictions = []
     for question, response in zip(questions, responses, strict=True):
-        best_verdicts = can_be_matched(question.gold)
         verdicts = judge(response.judged, question.gold)
-        predictions.append(Prediction(question, response, verdicts, best_verdicts))
+        predictions.append(Prediction(question, response, verdicts, best_verdicts(question.gold)))
     return predictions
 
 
@@ -68,13 +67,13 @@ def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
     counts: dict[str, Any] = {"questions": questions}
     for rule, ending in (("paper", ""), ("strict", "_strict")):
         verdicts = [getattr(prediction.verdicts, rule) for prediction in predictions]
-        best_verdicts = [getattr(prediction.best_verdicts, rule) for prediction in predictions]
+        best = [getattr(prediction.best_verdicts, rule) for prediction in predictions]
         correct = sum(verdict.correct for verdict in verdicts)
         counts |= {
             f"correct{ending}": correct,
             f"accuracy{ending}": correct / questions if questions else None,
             f"without_answer{ending}": sum(not verdict.answer for verdict in verdicts),
-            f"unmatchable{ending}": sum(not verdict.correct for verdict in best_verdicts),
+            f"unmatchable{ending}": sum(not verdict.correct for verdict in best),
         }
     counts["undecided_strict"] = sum(prediction.verdicts.strict.undecided for prediction in predictions)
     return counts | count_endings([prediction.response for prediction in predictions])

@@ -38,16 +38,15 @@ def run_evaluation(config: RunConfig, plan: EvaluationPlan, overwrite: bool) -> 
         remove_leftovers(paths.evaluation)
         shutil.rmtree(paths.evaluation_parts, ignore_errors=True)
         # Another command may have measured something since the plan was made.
-        finished = (
-            frozenset() if overwrite else finished_results(config.run_name, plan.inputs, plan.each_inputs)
-        )
+        of_all, of_each = plan.inputs.of_all, plan.inputs.of_each
+        finished = frozenset() if overwrite else finished_results(config.run_name, of_all, of_each)
         _measure_all(config, plan, [name for name in plan.names if name not in finished], overwrite)
-        inputs = manifest_inputs(plan.inputs, plan.each_inputs)
+        inputs = manifest_inputs(of_all, of_each)
         recorded = EvaluationManifest.read(paths.evaluation_manifest)
         if not recorded.is_complete or recorded.inputs != inputs:
             _write_manifest(paths, "complete", inputs)
         results = {name: read_result(paths.evaluation, name) for name in plan.names}
-    return EvaluationResults(config.run_name, plan.step, paths.evaluation, results)
+    return EvaluationResults(config.run_name, plan.inputs.step, paths.evaluation, results)
 
 
 def _measure_all(config: RunConfig, plan: EvaluationPlan, pending: list[str], overwrite: bool) -> None:
@@ -55,17 +54,17 @@ def _measure_all(config: RunConfig, plan: EvaluationPlan, pending: list[str], ov
     if not pending:
         return
     paths = RunPaths(config.run_name)
-    models = Models(config, plan, with_losses=HELDOUT in pending)
+    models = Models(config, plan.inputs, with_losses=HELDOUT in pending)
     if overwrite:  # only now that the model is there to measure
         shutil.rmtree(paths.evaluation, ignore_errors=True)
     keep_config(paths, config)
-    _write_manifest(paths, "running", manifest_inputs(plan.inputs, plan.each_inputs))
+    _write_manifest(paths, "running", manifest_inputs(plan.inputs.of_all, plan.inputs.of_each))
     for name in pending:
         begun = time.monotonic()
         lines, measured = measure(models, config, plan, name)
         made = EvaluationProvenance.now(device=models.device.type, seconds=round(time.monotonic() - begun, 1))
         result = EvaluationResult(
-            status="complete", inputs=plan.each_inputs[name], measured=measured, provenance=made
+            status="complete", inputs=plan.inputs.of_each[name], measured=measured, provenance=made
         )
         write_result(paths.evaluation, name, result, lines)
 

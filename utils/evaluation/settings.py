@@ -9,11 +9,9 @@ from ..artifacts.checkpoints import find_checkpoints
 from ..artifacts.evaluations import HELDOUT
 from ..artifacts.paths import RunPaths
 from ..config.names import nearest
-from ..config.schema import EvaluationConfig
+from ..config.schema import NAME_PATTERN, EvaluationConfig
 from ..process import torchrun
 from .questions.files import PUBLIC
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 
 
 def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
@@ -43,7 +41,7 @@ def _name_problems(evaluation: EvaluationConfig) -> Iterator[str]:
             yield f"evaluation.tasks: found {name!r} twice (in tasks or benchmarks), expected each name once"
     for setting, found in (("benchmarks", evaluation.benchmarks), ("tasks", names)):
         for name in found:
-            if not _NAME.fullmatch(name) or name in (HELDOUT, "manifest"):
+            if not re.fullmatch(NAME_PATTERN, name) or name in (HELDOUT, "manifest"):
                 yield (
                     f"evaluation.{setting}: found the name {name!r}, expected one that can name a file "
                     f"(letters, digits, ._+=-) and is neither {HELDOUT!r} nor 'manifest': rename it"

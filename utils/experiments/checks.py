@@ -9,7 +9,7 @@ from ..artifacts.manifests import is_complete
 from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..artifacts.trajectories.released import released_run
-from ..artifacts.trajectories.write import BASE_MODEL, TrajectoryFolder
+from ..artifacts.trajectories.write import BASE_LOSSES, TrajectoryFolder
 from ..config.experiment import ExperimentConfig, ExperimentRun
 from ..config.load import Checks
 from ..config.schema import RunConfig, SubsetConfig
@@ -33,7 +33,7 @@ class StageChecks:
         questions: (config of a target) raises what is wrong with what it will be asked.
         unused_settings: (subset, names of its settings) -> those that some methods use, and its own does not.
         needed_besides_losses: subset -> what its method needs of the trajectories:
-            names of `trajectories.also`, or BASE_MODEL.
+            names of `trajectories.also`, or BASE_LOSSES.
     """
 
     sections: Checks
@@ -138,13 +138,13 @@ def check_kept_quantities(
         )
         if subset is None or reference is None:
             continue
-        left = [*reference.trajectories.also, *([BASE_MODEL] if score_base_model else [])]
+        left = [*reference.trajectories.also, *([BASE_LOSSES] if score_base_model else [])]
         folder = TrajectoryFolder(RunPaths(reference.run_name).trajectories)
         for name in checks.needed_besides_losses(subset):
             if name not in left and not folder.holds(name):
                 way_out = (
                     "set score_base_model: true"
-                    if name == BASE_MODEL
+                    if name == BASE_LOSSES
                     else f"add {name} to trajectories.also in the YAML of {reference.run_name}"
                 )
                 labels = lacking.setdefault(

@@ -15,7 +15,7 @@ from ..config.experiment import (
     WHOLE_POOL,
     ExperimentConfig,
     ExperimentRun,
-    comparison_name,
+    comparison_of_budget,
     of_seed,
     replaced_keys,
     runs_of,
@@ -175,7 +175,7 @@ class ExperimentPlan:
                 for name in of_budget
                 if of_budget[name] == label
             ]
-            comparisons[comparison_name(self.experiment, budget)] = [*names, *of_whole_pool]
+            comparisons[comparison_of_budget(self.experiment, budget)] = [*names, *of_whole_pool]
         return comparisons
 
 

@@ -43,7 +43,7 @@ def run_experiment(plan: ExperimentPlan) -> Failures:
     is_there: dict[str, bool] = {}
     failures = Failures()
     waiting = plan.all_runs
-    running: list[_RunBeingMade] = []
+    running: list[_RunProcess] = []
     try:
         while waiting or running:
             for run in list(waiting):
@@ -58,10 +58,10 @@ def run_experiment(plan: ExperimentPlan) -> Failures:
                     is_as_planned = needed is None or needed.state.is_measured
                     commands = run.commands_left if is_as_planned else run.commands
                     place = min(set(range(machine.at_once)) - {other.place for other in running})
-                    running.append(_RunBeingMade(run, commands, place, machine))
+                    running.append(_RunProcess(run, commands, place, machine))
                     waiting.remove(run)
             for making in list(running):
-                succeeded = making.goes_on()
+                succeeded = making.poll()
                 if succeeded is None:
                     continue
                 running.remove(making)
@@ -79,7 +79,7 @@ def run_experiment(plan: ExperimentPlan) -> Failures:
     return failures
 
 
-class _RunBeingMade:
+class _RunProcess:
     """A run and the process that makes it at present.
 
     Attributes:
@@ -100,7 +100,7 @@ class _RunBeingMade:
             measured = "scored" if run.is_reference else "evaluated"
             reporter.say(f"run {self.name}: trained and {measured} already")
 
-    def goes_on(self) -> bool | None:
+    def poll(self) -> bool | None:
         """Start the next script where the last one is done.
 
         Returns: whether the run is there, None as long as nobody knows.

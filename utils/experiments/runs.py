@@ -27,18 +27,13 @@ from ..reading import read_text
 from ..terminal import one_line
 
 NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
-RULES = {
-    "paper": "",
-    "strict": "_strict",
-}  # rule of answers -> ending of its entries in results and predictions
+# Rule of answers -> ending of its entries in results and predictions.
+RULES = {"paper": "", "strict": "_strict"}
 _AGAIN = "evaluate the run again with --overwrite"
 _BUDGETS = ("budget_rows", "budget_fraction", "budget_tokens")  # in a manifest; `budget` in a YAML
 _NOT_OF_THE_METHOD = ("pool", "num_examples", "method", "seed")  # of a subset's inputs
-_MODEL_INPUTS = (
-    "step",
-    "checkpoint",
-    "base_model",
-)  # inputs of an evaluation that do not say how it measures
+# Inputs of an evaluation that do not say how it measures.
+_MODEL_INPUTS = ("step", "checkpoint", "base_model")
 
 
 @dataclass(frozen=True, eq=False)

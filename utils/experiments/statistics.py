@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..artifacts.comparisons import Interval
+
 CONFIDENCE = 0.95
 _RESAMPLES = 10_000
 _RESAMPLES_AT_ONCE = 250  # some ten megabytes for a set of thousands of questions
-
-Interval = tuple[float, float]
 
 
 def bootstrap_interval(

@@ -298,9 +298,8 @@ class ResponseScorer:
             losses_R = functional.cross_entropy(logits_RV, positions.labels_R, reduction="none")
             max_probability_R = logits_RV.softmax(dim=1).amax(dim=1) if self._max_probability else None
             hidden = output.decoder_hidden_states if self._is_encoder_decoder else output.hidden_states
-            hidden_RH = (
-                hidden[-1][0, position_R] if self._embeddings else logits_RV
-            )  # not read without embeddings
+            # Without embeddings it is not read.
+            hidden_RH = hidden[-1][0, position_R] if self._embeddings else logits_RV
             count = torch.tensor([len(position_R)], device=position_R.device)
             return self._per_row(losses_R, max_probability_R, hidden_RH, count)
 

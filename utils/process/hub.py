@@ -46,12 +46,17 @@ def look_for(name: str, setting: str) -> None:
     """
     if Path(name).is_dir():
         return
-    if name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1:
+    if can_only_be_a_path(name):
         raise FileNotFoundError(
             f"{setting}: found no folder {name} (current folder: {os.getcwd()}), "
             "expected one, or a name on the hub such as EleutherAI/pythia-70m"
         )
     hub_answers()
+
+
+def can_only_be_a_path(name: str) -> bool:
+    """Whether this is no name on the hub, which is NAME or OWNER/NAME."""
+    return name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1
 
 
 @functools.cache

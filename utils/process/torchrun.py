@@ -43,6 +43,11 @@ def is_first() -> bool:
     return rank() == 0
 
 
+def is_restart() -> bool:
+    """Whether torchrun starts this launch again: to continue, not to start over."""
+    return _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
+
+
 def leave_group() -> None:
     """Leave torch's process group, if this process is in one. Its work with the others is done.
 

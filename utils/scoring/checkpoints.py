@@ -13,7 +13,7 @@ from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import TrajectoryFolder
 from .revisions import fetch_revision, find_revisions, revisions_named
 
-BASE_MODEL = 0  # step 0: the model before fine-tuning
+BASE_STEP = 0  # step 0: the model before fine-tuning
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def choose_checkpoints(
     Raises: ValueError, FileNotFoundError.
     """
     model_path, wanted = query.model_path, query.checkpoints
-    if wanted == str(BASE_MODEL) and model_path is None:
-        return {BASE_MODEL: None}
+    if wanted == str(BASE_STEP) and model_path is None:
+        return {BASE_STEP: None}
     revisions = revisions_named(model_path, query.subfolder, cache_dir)
     if revisions is not None:
         found = find_revisions(revisions)
@@ -86,7 +86,7 @@ def sections_of_checkpoints(query: CheckpointQuery) -> dict[str, Any]:
 
 def _needs_base(found: Mapping[int, Any], query: CheckpointQuery) -> bool:
     """Whether step 0 is asked for and is not among the checkpoints."""
-    return BASE_MODEL not in found and BASE_MODEL in _chosen_steps(list(found), query.checkpoints)
+    return BASE_STEP not in found and BASE_STEP in _chosen_steps(list(found), query.checkpoints)
 
 
 def _chosen_steps(found: list[int], wanted: str) -> list[int]:

@@ -24,7 +24,7 @@ from ..modeling.devices import ModelSize, device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
 from ..modeling.positions import check_length
 from ..terminal import counted
-from .checkpoints import BASE_MODEL, CheckpointQuery, choose_checkpoints
+from .checkpoints import BASE_STEP, CheckpointQuery, choose_checkpoints
 from .readable import base_model_remarks, check_fit, common_tokenizer, read_checkpoints
 from .summary import ScoringSummary, TokenizerOrigin
 
@@ -147,7 +147,7 @@ def plan_scoring(
 
 
 def _step_0_remarks(chosen: dict[int, Path | None]) -> list[str]:
-    folder = chosen.get(BASE_MODEL)
+    folder = chosen.get(BASE_STEP)
     if folder is None:
         return []
     return [f"{folder.name} is scored as step 0, which selection leaves out unless subset.steps names it"]

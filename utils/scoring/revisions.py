@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..process import torchrun
-from ..process.hub import hub_answers, look_for
+from ..process.hub import can_only_be_a_path, hub_answers, look_for
 from ..process.libraries import explained
 from ..process.reporter import reporter
 from ..terminal import first_of
@@ -89,7 +89,7 @@ def revisions_named(
             f"{_SETTING}: found {model_path!r}, expected a folder, or a model on the hub with its revisions, "
             "such as EleutherAI/pythia-70m@step1000,step2000 or EleutherAI/pythia-70m@step*"
         )
-    if Path(model).is_dir() and (model.startswith(("/", ".")) or model.count("/") > 1):  # no name on the hub
+    if Path(model).is_dir() and can_only_be_a_path(model):
         raise ValueError(
             f"{_SETTING}: found {model_path!r}, expected a model on the hub before the @, as only that has "
             "revisions: name a folder of checkpoints alone, and its steps with --checkpoints"

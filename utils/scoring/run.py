@@ -20,7 +20,7 @@ from ..artifacts.locks import locked
 from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig, TrajectoriesConfig
-from ..data.batching import rows_of_all_lengths, scoring_lengths, token_budget_batches
+from ..data.batching import batch_widths, rows_of_all_lengths, token_budget_batches
 from ..modeling.attention import with_possible_attention
 from ..modeling.loading import base_config, check_weights, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.precision import float32_products
@@ -227,7 +227,7 @@ class _CheckpointScorer:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-checkpoint")
         self._next: tuple[int, Future[Any]] | None = None
         rows = plan.tokens.scorable_rows
-        probed = rows_of_all_lengths(rows, scoring_lengths(plan.tokens)[rows])
+        probed = rows_of_all_lengths(rows, batch_widths(plan.tokens)[rows])
         self._probe = Probe([plan.tokens.row(row) for row in probed], plan.prefix)
 
     def load(self, step: int, next_step: int | None) -> None:
@@ -298,7 +298,7 @@ class _CheckpointScorer:
         return model
 
     def longest(self, rows: np.ndarray) -> int:
-        return int(scoring_lengths(self._plan.tokens)[rows].max())
+        return int(batch_widths(self._plan.tokens)[rows].max())
 
     def score(
         self, rows: np.ndarray, max_tokens: int, after_batch: AfterBatch | None
@@ -312,7 +312,7 @@ class _CheckpointScorer:
         """
         assert self._scorer is not None
         batches = token_budget_batches(
-            np.arange(len(rows)), scoring_lengths(self._plan.tokens)[rows], max_tokens
+            np.arange(len(rows)), batch_widths(self._plan.tokens)[rows], max_tokens
         )
         # Read only when all batches are under way: a GPU is never waited for in between.
         scores = []

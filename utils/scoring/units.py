@@ -14,7 +14,7 @@ from ..artifacts.checksums import checksum_of_json
 from ..artifacts.files import save_arrays
 from ..artifacts.locks import locked
 from ..artifacts.paths import checkpoint_name
-from ..data.batching import scoring_lengths
+from ..data.batching import batch_widths
 from ..process.reporter import reporter
 from ..reading import load_npz
 from .plan import ScoringPlan
@@ -41,7 +41,7 @@ class Units:
         self._plan = plan
         self._examples_per_unit = examples_per_unit
         rows = plan.tokens.scorable_rows
-        lengths = scoring_lengths(plan.tokens)[rows]
+        lengths = batch_widths(plan.tokens)[rows]
         longest = int(lengths.max(initial=0))
         shortfall = (longest - lengths).astype(np.min_scalar_type(longest))  # 16 bits sort in linear time
         self._rows = rows[np.argsort(shortfall, kind="stable")]

@@ -24,10 +24,10 @@ from typing import get_args
 
 import numpy as np
 
-from ..config.names import TrajectoryKind as Kind
+from ..config.names import TrajectoryKind
 from .candidates import Candidates, is_in
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[TrajectoryKind, ...] = get_args(TrajectoryKind)
 _FALL = 0.05  # of the first loss: less is no learning
 _COMES_BACK = 0.5  # of the fall
 _BEST = 0.1  # of the rows at the last checkpoint
@@ -47,8 +47,8 @@ class SortedRows:
         known_below: the loss (nats per response token) that `known` compares with.
     """
 
-    rows: dict[Kind, np.ndarray]
-    clearest: dict[Kind, list[int]]
+    rows: dict[TrajectoryKind, np.ndarray]
+    clearest: dict[TrajectoryKind, list[int]]
     known_below: float
 
 
@@ -56,8 +56,8 @@ def sort_rows(candidates: Candidates) -> SortedRows:
     """Sort the candidates into `KINDS`. The losses are read in pieces: a few numbers a row stay in memory."""
     rows_n = candidates.rows
     known_below = float(np.quantile(candidates.needed_trajectories.columns[-1][rows_n], _BEST))
-    found: dict[Kind, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    cases: dict[Kind, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
+    found: dict[TrajectoryKind, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    cases: dict[TrajectoryKind, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
     hash_n = np.empty(len(rows_n), np.uint64)
     for start in range(0, len(rows_n), _ROWS_AT_ONCE):
         rows_m = rows_n[start : start + _ROWS_AT_ONCE]
@@ -70,8 +70,8 @@ def sort_rows(candidates: Candidates) -> SortedRows:
             cases[kind] += zip((-clearness_m[best]).tolist(), rows_m[best].tolist(), strict=True)
     found["identical"] = [_identical_to_an_earlier_row(candidates, hash_n)]
     found["unscorable"] = [candidates.unscorable]
-    rows: dict[Kind, np.ndarray] = {}
-    clearest: dict[Kind, list[int]] = {}
+    rows: dict[TrajectoryKind, np.ndarray] = {}
+    clearest: dict[TrajectoryKind, list[int]] = {}
     for kind in KINDS:
         rows[kind] = np.concatenate([np.empty(0, np.int64), *found[kind]]).astype(np.int64)
         clearest[kind] = [row for _, row in sorted(cases[kind])[:_NUM_CLEAREST]]
@@ -80,7 +80,9 @@ def sort_rows(candidates: Candidates) -> SortedRows:
     return SortedRows(rows, clearest, known_below)
 
 
-def _kinds_of_rows(losses_mT: np.ndarray, known_below: float) -> dict[Kind, tuple[np.ndarray, np.ndarray]]:
+def _kinds_of_rows(
+    losses_mT: np.ndarray, known_below: float
+) -> dict[TrajectoryKind, tuple[np.ndarray, np.ndarray]]:
     """Kind -> (bool (m,): is it of that kind, (m,): how clearly)."""
     first_m = losses_mT[:, 0].astype(np.float64)
     last_m = losses_mT[:, -1].astype(np.float64)

@@ -18,8 +18,7 @@ import numpy as np
 
 from ..artifacts.checksums import checksum
 from ..artifacts.subsets import CONTAMINATION
-from ..config.names import LIMITS, look_up
-from ..config.names import TrajectoryKind as Kind
+from ..config.names import LIMITS, TrajectoryKind, look_up
 from ..config.schema import SubsetConfig
 from ..data.rows import Rows
 from ..reading import check_kind, load_npy, read_text
@@ -53,12 +52,15 @@ class ListedRows:
     remarks: list[str] = field(default_factory=list)
     reports: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    dropped: dict[Kind, np.ndarray] = field(default_factory=dict)
+    dropped: dict[TrajectoryKind, np.ndarray] = field(default_factory=dict)
     of_validation: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def list_rows(
-    subset: SubsetConfig, pool: Rows, kept: np.ndarray | None, rows_of_kind: Mapping[Kind, np.ndarray]
+    subset: SubsetConfig,
+    pool: Rows,
+    kept: np.ndarray | None,
+    rows_of_kind: Mapping[TrajectoryKind, np.ndarray],
 ) -> ListedRows:
     """The rows that the settings name one by one.
 
@@ -77,7 +79,7 @@ def list_rows(
     in_name = "include" if kept is None else "include or subset.extend"
     _refuse_both(in_name, included, "exclude", barred)
     remarks: list[str] = []
-    dropped: dict[Kind, np.ndarray] = {}
+    dropped: dict[TrajectoryKind, np.ndarray] = {}
     for kind, rows in rows_of_kind.items():
         dropped[kind] = rows if kept is None else np.setdiff1d(rows, kept)
         _refuse_both("include", included, f"drop ({kind})", dropped[kind])

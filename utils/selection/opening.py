@@ -5,12 +5,13 @@ import numpy as np
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.imported import SUFFIXES
 from ..artifacts.trajectories.read import Trajectories, are_made_elsewhere, read_trajectories
+from ..config.names import TrajectoryKind
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.rows import Rows
 from ..data.settings import read_pool
 from .candidates import Candidates, find_candidates
-from .kinds import Kind, sort_rows
+from .kinds import sort_rows
 from .limits import ListedRows, list_rows, without_duplicates
 from .methods.table import Method, shares_by_source
 
@@ -83,7 +84,7 @@ def find_selectable(
 
 def _rows_of_kind(
     subset: SubsetConfig, pool: Rows, trajectories: Trajectories | None
-) -> dict[Kind, np.ndarray]:
+) -> dict[TrajectoryKind, np.ndarray]:
     """Kind -> rows that `subset.drop` leaves out for being of it, as --inspect finds them.
 
     None before the losses are there.

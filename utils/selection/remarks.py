@@ -52,9 +52,8 @@ def other_tokens_remarks(config: RunConfig, trajectories: Trajectories | None) -
     """Whether this run cuts or asks otherwise than where its losses and numbers of tokens were made."""
     if trajectories is None or trajectories.manifest is None or config.data is None:
         return []
-    template, _, _ = trajectories.manifest.template.partition(
-        ":"
-    )  # which chat template it was comes after it
+    # Behind the colon is which chat template it was.
+    template, _, _ = trajectories.manifest.template.partition(":")
     there = {"max_length": trajectories.manifest.max_length, "template": template}
     here = {
         "max_length": config.data.max_length,

@@ -1,7 +1,6 @@
 """What a training will do, checked from config, counts and what is on disk before any weight is loaded."""
 
 import hashlib
-import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.counts import scheduled_steps, steps_per_epoch, total_steps
 from ..config.schema import RunConfig
-from ..data.batching import scoring_lengths
+from ..data.batching import batch_widths
 from ..data.pool import Pool
 from ..data.shown_tokens import token_remarks
 from ..data.tokenization import TokenizedPool, tokenize_pool
@@ -30,6 +29,7 @@ from ..modeling.loading import base_fingerprint, check_saved_tokenizer, empty_mo
 from ..modeling.packed import has_packed_attention
 from ..modeling.positions import check_length
 from ..modeling.responses import check_decoder
+from ..process import torchrun
 from .order import micro_batches_that_pay
 from .settings import BatchPlan, check_sharding, launch_state, result_settings, training_arguments, try_out
 from .summary import RowsSummary, TrainingSummary
@@ -151,7 +151,7 @@ def _accumulated(
 ) -> BatchPlan:
     """The same batches in as many steps of accumulation as spare the most padding."""
     count = micro_batches_that_pay(
-        scoring_lengths(tokens), global_batch_size, batches.micro_batches, device.type != "cpu"
+        batch_widths(tokens), global_batch_size, batches.micro_batches, device.type != "cpu"
     )
     return replace(batches, accumulation=count // batches.devices)
 
@@ -201,10 +201,8 @@ def plan_training(
         "subset": subset_manifest.inputs if subset_manifest else None,
     }
     summary = replace(setup.summary, rows=_rows_summary(setup, rows))
-    # torchrun starts a launch again to continue, not to start over.
-    is_restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
     known = {**vars(setup), "inputs": inputs, "summary": summary}
-    plan = TrainingPlan(**known, rows=rows, starts_over=overwrite and not is_restart)
+    plan = TrainingPlan(**known, rows=rows, starts_over=overwrite and not torchrun.is_restart())
     paths = RunPaths(config.run_name)
     check_folder(paths, plan)
     if launch_state().is_main_process and not plan.starts_over and not all_steps_are_trained(paths, plan):

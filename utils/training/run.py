@@ -20,7 +20,7 @@ from ..artifacts.paths import RunPaths, step_of
 from ..artifacts.trainings import TrainingManifest, TrainingProvenance, TrainingWork
 from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.schema import RunConfig
-from ..data.batching import rows_of_all_lengths, scoring_lengths
+from ..data.batching import batch_widths, rows_of_all_lengths
 from ..data.chat import chat_template_of
 from ..modeling.devices import device_name
 from ..modeling.loading import add_lora, load_adapter, load_base_model, load_checkpoint, load_tokenizer
@@ -90,7 +90,7 @@ def _train(
     assert batches is not None
     plan.arguments.gradient_accumulation_steps = batches.accumulation
     order = GlobalBatchOrder(
-        scoring_lengths(plan.tokens)[plan.rows],
+        batch_widths(plan.tokens)[plan.rows],
         config.global_batch_size,
         batches.micro_batches,
         config.train_args.get("train_sampling_strategy", "random"),
@@ -177,7 +177,7 @@ def _keeps_packed_rows_apart(plan: TrainingPlan, model: Any) -> bool:
     if plan.packed_batches is None:
         return False
     arguments = plan.arguments
-    lengths = scoring_lengths(plan.tokens)[plan.rows]
+    lengths = batch_widths(plan.tokens)[plan.rows]
     longest = rows_of_all_lengths(plan.rows, lengths)[-max(2, plan.batches.per_device) :]
     half = torch.float16 if arguments.fp16 else torch.bfloat16
     with torch.autocast(arguments.device.type, half, enabled=arguments.fp16 or arguments.bf16):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
+from accelerate import PartialState
 from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
@@ -83,7 +83,7 @@ class S2LTrainer(Trainer):
         self._order = order
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self._pad_id = pad_id_of(tokenizer)
-        self._step_has_labels = True
+        self.step_has_labels = True
         super().__init__(
             model=model,
             args=arguments,
@@ -98,10 +98,6 @@ class S2LTrainer(Trainer):
         self.add_callback(_SaveOnSchedule(saving))
         self.add_callback(_LogMetrics(saving.paths.metrics))
         self.add_callback(_SkipEmptyStep(self))
-
-    @property
-    def step_has_labels(self) -> bool:
-        return self._step_has_labels
 
     def _collate(self, micro_batches: list[Any]) -> dict[str, torch.Tensor]:
         (rows,) = micro_batches
@@ -145,7 +141,7 @@ class S2LTrainer(Trainer):
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
         samples, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._step_has_labels = bool(num_items_in_batch)
+        self.step_has_labels = bool(num_items_in_batch)
         return samples, num_items_in_batch
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
@@ -229,7 +225,7 @@ class _SaveOnSchedule(TrainerCallback):
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        _barrier()  # every rank has written its part
+        PartialState().wait_for_everyone()  # every rank has written its part
         if args.should_save:
             saved = Path(args.output_dir) / checkpoint_name(state.global_step)
             # A pickle of this machine's paths: config.yml says what is in it.
@@ -237,7 +233,7 @@ class _SaveOnSchedule(TrainerCallback):
             save_checksums(saved)
             publish_folder(saved, self._paths.checkpoint(state.global_step))
             remove_older_training_state(self._paths, newest=state.global_step)
-        _barrier()
+        PartialState().wait_for_everyone()
 
 
 class _LogMetrics(TrainerCallback):
@@ -315,8 +311,3 @@ def _keep_metrics_until(path: Path, step: int) -> None:
             kept.append(line)
     with atomic_write(path) as file:
         file.writelines(line + "\n" for line in kept)
-
-
-def _barrier() -> None:
-    if dist.is_available() and dist.is_initialized():
-        dist.barrier()

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.evaluation.answers import formulas
-from utils.evaluation.answers.judging import Gold, can_be_matched, judge
-from utils.evaluation.answers.paper import Kind, kind_of, paper_answer
+from utils.evaluation.answers.judging import Gold, best_verdicts, judge
+from utils.evaluation.answers.paper import AnswerKind, kind_of_answer, paper_answer
 from utils.evaluation.answers.python_numbers import evaluate
 from utils.evaluation.answers.strict import given_answer, stated_answer, strict_answer, strict_same
 from utils.evaluation.questions.files import MATH_SETS
 
-N = Kind.NUMBER
-L = Kind.LETTER
-X = Kind.LATEX
+N = AnswerKind.NUMBER
+L = AnswerKind.LETTER
+X = AnswerKind.LATEX
 
 # (response, gold, kind, right by `paper`, right by `strict`)
 CASES = [
@@ -540,9 +540,9 @@ def test_a_gold_answer_must_be_stated():
     assert stated_answer("from 3 to 4") == ""
 
 
-def oracle(golds: list[str], kind: Kind | None) -> tuple[int, int]:
+def oracle(golds: list[str], kind: AnswerKind | None) -> tuple[int, int]:
     """How many golds each rule finds right in a response that states them."""
-    verdicts = [can_be_matched(Gold(gold, kind)) for gold in golds]
+    verdicts = [best_verdicts(Gold(gold, kind)) for gold in golds]
     return sum(verdict.paper.correct for verdict in verdicts), sum(
         verdict.strict.correct for verdict in verdicts
     )
@@ -577,7 +577,7 @@ ANSWER_LIKE = st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text(max_
 
 
 @settings(deadline=None, max_examples=300)
-@given(ANSWER_LIKE, st.sampled_from([None, *Kind]))
+@given(ANSWER_LIKE, st.sampled_from([None, *AnswerKind]))
 def test_no_text_breaks_a_rule(text, kind):
     judge(text, Gold("5", kind))
     judge("The answer is " + text, Gold(text, kind))
@@ -589,7 +589,7 @@ def test_a_reference_equals_itself_or_is_hopeless(text):
     """Under `strict` it is right if it states an answer, under `paper` if the rule finds one in it."""
     answer = stated_answer(text)
     if answer:
-        verdicts = can_be_matched(Gold(answer, reference=text))
+        verdicts = best_verdicts(Gold(answer, reference=text))
         assert verdicts.strict.correct
         assert verdicts.paper.correct is bool(verdicts.paper.answer)
 
@@ -698,7 +698,7 @@ def test_what_is_no_bounded_arithmetic_has_none(text):
     [("5", N), ("-1,234.5", N), ("3/4", N), ("B", L), ("(C)", L), ("x^2", X), ("August", X), ("F", X)],
 )
 def test_the_kind_follows_from_the_gold_answer(gold, kind):
-    assert kind_of(gold) is kind
+    assert kind_of_answer(gold) is kind
 
 
 def test_an_answer_without_value_is_empty():

@@ -18,13 +18,13 @@ import pytest
 from tests.reporting.page.conftest import SOURCE, Site, losses_of
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
+from utils.config.names import FIGURE_FORMATS
 from utils.data.settings import read_pool
 from utils.reporting.page.charts import GREY, LOSS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
 from utils.reporting.page.figures.loss_map import map_chart
-from utils.reporting.page.formats import FIGURE_FORMATS
 from utils.reporting.page.gathering.page_facts import gather_runs
 from utils.reporting.page.gathering.subjects import OpenedPool, Subject
 from utils.reporting.page.held_rows import RowArrays, sample_rows

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import in_one_line
+from utils.config.names import TrajectoryKind
 from utils.config.schema import SubsetConfig
 from utils.data.formats import Example
 from utils.reporting.text.drawing import Scale, band_line, sparkline
@@ -26,7 +27,7 @@ from utils.selection.checks.explain import (
 )
 from utils.selection.checks.inspection import Case, Inspection, RowsOfKind
 from utils.selection.checks.stability import Agreement, Stability
-from utils.selection.kinds import KINDS, Kind
+from utils.selection.kinds import KINDS
 from utils.terminal import WIDTH
 
 LOSSES_T = np.array([3.0, 2.0, 1.0], np.float32)
@@ -137,7 +138,7 @@ def test_stability_says_warnings_and_that_a_sample_was_measured():
 def test_an_inspection_counts_kinds_and_draws_the_clearest():
     none = RowsOfKind(np.empty(0, np.int64), {"a": 0, "b": 0}, [])
     cases = [Case(4, np.array([2.0, 1.0, np.nan]), "Why? " * 40)]
-    kinds: dict[Kind, RowsOfKind] = dict.fromkeys(KINDS, none)
+    kinds: dict[TrajectoryKind, RowsOfKind] = dict.fromkeys(KINDS, none)
     kinds |= {"known": RowsOfKind(np.array([4]), {"a": 1, "b": 0}, cases)}
     inspection = Inspection(
         num_examples=10,

@@ -11,6 +11,7 @@ from utils.artifacts.rates import TimeEstimate
 from utils.data.formats import Example
 from utils.data.truncation import Truncation
 from utils.evaluation.answers.judging import Gold
+from utils.evaluation.inputs import EvaluationInputs
 from utils.evaluation.plan import EvaluationPlan, QuestionTask
 from utils.evaluation.questions.files import Question, QuestionSet
 from utils.modeling.devices import ModelSize
@@ -130,19 +131,24 @@ def test_an_evaluation_says_what_it_asks_and_what_is_there():
     question_set = QuestionSet(
         "bench", "bench.jsonl", "", [question, question], ["the second repeats the first"]
     )
-    plan = EvaluationPlan(
-        run_name="run",
-        folder=Path("res/run/evaluation"),
+    inputs = EvaluationInputs(
         step=0,
         checkpoint=None,
         versions={},
         tokenizer=cast(Any, None),
         chat=None,
+        sets=[],
+        shots=[],
+        of_all={},
+        of_each={},
+    )
+    plan = EvaluationPlan(
+        run_name="run",
+        folder=Path("res/run/evaluation"),
+        inputs=inputs,
         max_new_tokens=50,
         tasks={"bench": QuestionTask(question_set, None, [10, 20], [False, True], None)},
         lm_eval_tasks={"arc": "arc_easy"},
-        inputs={},
-        each_inputs={},
         finished=frozenset({"arc"}),
         training_is_unfinished=False,
         notes=["no pool to look at"],
@@ -155,4 +161,4 @@ def test_an_evaluation_says_what_it_asks_and_what_is_there():
         "    1 prompts leave no room for a response: their beginning goes",
         "  arc: lm-eval's task arc_easy; there already",
     ]
-    assert "evaluate checkpoint-5," in evaluation_plan_text(replace(plan, step=5))
+    assert "evaluate checkpoint-5," in evaluation_plan_text(replace(plan, inputs=replace(inputs, step=5)))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from utils.artifacts.trajectories.read import Trajectories
 from utils.selection import kinds
 from utils.selection.candidates import Candidates
-from utils.selection.checks.inspection import export_rows
+from utils.selection.checks.inspection import write_row_list
 from utils.selection.kinds import sort_rows
 
 nan = float("nan")
@@ -100,7 +100,7 @@ def test_equal_hashes_alone_do_not_make_rows_identical(monkeypatch):
 
 def test_exported_lists_read_back(tmp_path):
     rows = np.array([3, 17, 2**40], np.int64)
-    export_rows(rows, tmp_path / "rows.npy")
-    export_rows(rows, tmp_path / "rows.txt")
+    write_row_list(rows, tmp_path / "rows.npy")
+    write_row_list(rows, tmp_path / "rows.txt")
     assert np.load(tmp_path / "rows.npy").tolist() == rows.tolist()
     assert (tmp_path / "rows.txt").read_text() == "3\n17\n1099511627776\n"

@@ -100,12 +100,10 @@ def test_share_of_level_of_known_trajectories():
     shape = np.array([[1, -1], [-1, 1], [2, -2], [-2, 2]], np.float32)
     assert share_of_level(part, level) == pytest.approx(1)
     assert share_of_level(part, shape) == pytest.approx(0)
-    assert share_of_level(part, level + np.array([0, 5], np.float32)) == pytest.approx(
-        1
-    )  # a checkpoint's mean is no shape
-    assert share_of_level(part, level + shape) == pytest.approx(
-        10 / 30
-    )  # squares: 2 * 5 of level, 2 * 10 of shape
+    # A checkpoint's mean is no shape.
+    assert share_of_level(part, level + np.array([0, 5], np.float32)) == pytest.approx(1)
+    # Squares: 2 * 5 of level, 2 * 10 of shape.
+    assert share_of_level(part, level + shape) == pytest.approx(10 / 30)
     assert share_of_level(np.arange(4), level) == 1  # nothing varies inside the parts
 
 

@@ -26,7 +26,7 @@ KEPT = {  # what a word of `trajectories.also` keeps of each checkpoint besides 
     "confidence": ("probability", "max_probability"),
     "embeddings": ("embeddings",),
 }
-BASE_MODEL = "losses of the base model"  # step 0, which is scored only where it is asked for
+BASE_LOSSES = "losses of the base model"  # step 0, which is scored only where it is asked for
 
 
 def quantities_of(also: Iterable[str]) -> tuple[str, ...]:
@@ -99,9 +99,9 @@ class TrajectoryFolder:
         """Whether the checkpoints scored so far have it.
 
         Args:
-            kept: a word of `trajectories.also`, or BASE_MODEL.
+            kept: a word of `trajectories.also`, or BASE_LOSSES.
         """
-        if kept == BASE_MODEL:
+        if kept == BASE_LOSSES:
             return self.quantity(0).is_file()
         scored = self.scored_steps()
         return bool(scored) and set(scored) <= set(self.scored_steps(KEPT[kept]))

@@ -98,9 +98,8 @@ class _Algebra:
                 answer = process.stdout.readline()
             except BrokenPipeError:
                 answer = ""
-            except (
-                BaseException
-            ):  # after Ctrl-C the answer to come would be taken for that of the next question
+            except BaseException:
+                # After Ctrl-C the answer to come would be taken for that of the next question.
                 self.end()
                 raise
             if answer:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .paper import Kind, kind_of, paper_answer, paper_gold, paper_same
+from .paper import AnswerKind, kind_of_answer, paper_answer, paper_gold, paper_same
 from .strict import given_answer, strict_answer, strict_same
 
 ANSWER_RULES = 4  # part of every result's inputs: raise it when a rule changes
@@ -45,7 +45,7 @@ class Gold:
     """
 
     text: str
-    kind: Kind | None = None
+    kind: AnswerKind | None = None
     reference: str | None = None
 
     @property
@@ -58,18 +58,18 @@ def judge(response: str, gold: Gold) -> Verdicts:
     return Verdicts(_by_paper(response, gold), _by_strict(response, gold))
 
 
-def can_be_matched(gold: Gold) -> Verdicts:
+def best_verdicts(gold: Gold) -> Verdicts:
     """The verdicts on a response that states the gold answer itself: where it is wrong, nothing is right."""
     return judge(gold.stating, gold)
 
 
 def has_paper_answer(response: str, gold: Gold) -> bool:
     """Whether the paper's rule finds anything in a response."""
-    return bool(paper_answer(response, gold.kind or kind_of(gold.text)))
+    return bool(paper_answer(response, gold.kind or kind_of_answer(gold.text)))
 
 
 def _by_paper(response: str, gold: Gold) -> Verdict:
-    kind = gold.kind or kind_of(gold.text)
+    kind = gold.kind or kind_of_answer(gold.text)
     right = paper_answer(gold.stating, kind) if gold.kind is None else paper_gold(gold.text, kind)
     answer = paper_answer(response, kind)
     return Verdict(answer, paper_same(answer, right, kind))
@@ -82,21 +82,23 @@ def _by_strict(response: str, gold: Gold) -> Verdict:
 
 
 def number_results(doc: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
-    return _task_results(doc, responses, Kind.NUMBER)
+    return _task_results(doc, responses, AnswerKind.NUMBER)
 
 
 def letter_results(doc: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
-    return _task_results(doc, responses, Kind.LETTER)
+    return _task_results(doc, responses, AnswerKind.LETTER)
 
 
 def latex_results(doc: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
-    return _task_results(doc, responses, Kind.LATEX)
+    return _task_results(doc, responses, AnswerKind.LATEX)
 
 
 def question_results(doc: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
     return _task_results(doc, responses, None)
 
 
-def _task_results(doc: Mapping[str, Any], responses: Sequence[str], kind: Kind | None) -> dict[str, float]:
+def _task_results(
+    doc: Mapping[str, Any], responses: Sequence[str], kind: AnswerKind | None
+) -> dict[str, float]:
     verdicts = judge(responses[0], Gold(doc["answer"], kind))
     return {"paper": float(verdicts.paper.correct), "strict": float(verdicts.strict.correct)}

@@ -17,7 +17,7 @@ Deviations:
 - The number of a MATH gold is read from its text. MAmmoTH's file stores it beside the text.
 - A text with two units (`\\text{ `) is cut at the first. MAmmoTH fails there, and CoLM does the same as here.
 - Held-out rows and files of other names have no rule there.
-  Each gold answer says which rule fits it (`kind_of`). It is read by that rule as a response is,
+  Each gold answer says which rule fits it (`kind_of_answer`). It is read by that rule as a response is,
   out of the whole reference response where there is one.
 """
 
@@ -39,7 +39,7 @@ _WHOLE_FRACTION = re.compile(r"(0|-?[1-9][0-9]*)/(0|-?[1-9][0-9]*)")
 _TOLERANCE = 0.04  # relative, of a MATH answer whose gold is not a whole number
 
 
-class Kind(StrEnum):
+class AnswerKind(StrEnum):
     """How the answers of a benchmark are read."""
 
     NUMBER = "number"  # GSM8K, SVAMP, DeepMind Mathematics, SimulEq
@@ -47,36 +47,36 @@ class Kind(StrEnum):
     LATEX = "latex"  # MATH
 
 
-def kind_of(gold: str) -> Kind:
+def kind_of_answer(gold: str) -> AnswerKind:
     """The kind that fits one gold answer, where a benchmark has no kind of its own."""
     if re.fullmatch(r"\(?[A-E]\)?", gold.strip()):
-        return Kind.LETTER
-    return Kind.NUMBER if _PLAIN_NUMBER.fullmatch(gold.strip().replace(",", "")) else Kind.LATEX
+        return AnswerKind.LETTER
+    return AnswerKind.NUMBER if _PLAIN_NUMBER.fullmatch(gold.strip().replace(",", "")) else AnswerKind.LATEX
 
 
-def paper_answer(text: str, kind: Kind) -> str:
+def paper_answer(text: str, kind: AnswerKind) -> str:
     """The answer that the rule finds in a text, empty if it finds none."""
-    if kind is Kind.LATEX:
+    if kind is AnswerKind.LATEX:
         return _latex_answer(text)
     if any(text.count(trigger) > 1 for trigger in _TRIGGERS):
         text = text.split("\n\n")[0]
     parts = _TRIGGER.split(text)
     which = 0 if len(parts) > 1 else -1  # the first answer behind a trigger, the last of a text without one
     statement = parts[-1].split("=")[-1]
-    if kind is Kind.LETTER and (letters := _LETTER.findall(statement.upper())):
+    if kind is AnswerKind.LETTER and (letters := _LETTER.findall(statement.upper())):
         return letters[which]
     numbers = _NUMBER.findall(statement.replace(",", ""))
     return clean_number(numbers[which]).removesuffix(".").removesuffix("/") if numbers else ""
 
 
-def paper_gold(gold: str, kind: Kind) -> str:
+def paper_gold(gold: str, kind: AnswerKind) -> str:
     """A gold answer as its set's file gives it, in the form in which answers are compared."""
-    if kind is not Kind.LATEX:
+    if kind is not AnswerKind.LATEX:
         return gold
     return _boxed(gold) if "boxed" in gold else _stripped(gold)
 
 
-def paper_same(answer: str, gold: str, kind: Kind) -> bool:
+def paper_same(answer: str, gold: str, kind: AnswerKind) -> bool:
     """Whether an answer is the gold one.
 
     Args:
@@ -85,7 +85,7 @@ def paper_same(answer: str, gold: str, kind: Kind) -> bool:
     """
     if not answer:
         return False
-    if answer == gold or kind is not Kind.LATEX:
+    if answer == gold or kind is not AnswerKind.LATEX:
         return answer == gold
     number = _number(answer)
     gold_number = _number(gold)
@@ -100,9 +100,8 @@ def paper_same(answer: str, gold: str, kind: Kind) -> bool:
 def clean_number(number: str) -> str:
     """A number as its float is written, without the zeros at its end. Any other text stays as it is."""
     try:
-        written = str(float(number)).rstrip(
-            "0"
-        )  # 1e20, written 1e+20, loses that of its exponent, as in MAmmoTH
+        # 1e20, written 1e+20, loses the zero of its exponent, as in MAmmoTH.
+        written = str(float(number)).rstrip("0")
     except ValueError:
         return number
     return str(int(written[:-1])) if written.endswith(".") else str(float(written))

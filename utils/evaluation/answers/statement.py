@@ -15,9 +15,8 @@ _EMPHASIS = re.compile(
 )
 _LETTERED = re.compile(r"\ba\.\s.*\bb\.\s")  # a. 5 b. 6
 _CLOCK = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
-_MINUS_DASH = re.compile(
-    r"(?<![0-9A-Za-z)\]}])\N{EN DASH}(?=\s?[0-9.\\])"
-)  # between two numbers it is a range
+# Between two numbers it is a range.
+_MINUS_DASH = re.compile(r"(?<![0-9A-Za-z)\]}])\N{EN DASH}(?=\s?[0-9.\\])")
 
 # Characters that stand for a notation of ASCII or LaTeX.
 _CHARACTERS = {

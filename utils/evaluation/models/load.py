@@ -12,7 +12,7 @@ from ...config.schema import RunConfig
 from ...modeling.attention import with_possible_attention
 from ...modeling.devices import own_device
 from ...modeling.loading import load_base_model, load_checkpoint
-from ..plan import EvaluationPlan
+from ..inputs import EvaluationInputs
 from .hf import TransformersModel
 
 
@@ -23,16 +23,16 @@ class Models:
 
     Args:
         config: the run.
-        plan: what is evaluated.
+        inputs: what is evaluated.
         with_losses: whether losses are needed.
 
     Raises:
         ValueError: if the model cannot be loaded, or was trained anew since it was planned.
     """
 
-    def __init__(self, config: RunConfig, plan: EvaluationPlan, with_losses: bool):
+    def __init__(self, config: RunConfig, inputs: EvaluationInputs, with_losses: bool):
         self._config = config
-        self._plan = plan
+        self._inputs = inputs
         self._generation: Any = None
         self.device = own_device()
         self.losses = self._load() if with_losses or config.evaluation.backend == "hf" else None
@@ -42,13 +42,13 @@ class Models:
     @property
     def asked_in_chat(self) -> bool:
         """Whether prompts go through a chat template."""
-        return self._plan.chat is not None
+        return self._inputs.chat is not None
 
     @property
     def generation(self) -> Any:
         if self._generation is None:
             if self._config.evaluation.backend == "hf":
-                self._generation = TransformersModel(self.losses, self._plan.tokenizer, self._plan.chat)
+                self._generation = TransformersModel(self.losses, self._inputs.tokenizer, self._inputs.chat)
             else:
                 self.losses = None
                 self._generation = self._start_vllm()
@@ -57,21 +57,21 @@ class Models:
     def _load(self) -> Any:
         dtype = getattr(torch, self._config.model_section.dtype)
         settings = with_possible_attention(self._config.model_section, self.device, dtype)
-        checkpoint = self._plan.checkpoint
+        checkpoint = self._inputs.checkpoint
         model: Any
         if checkpoint is None:
-            model = load_base_model(settings, self._plan.tokenizer, self._config.seed).eval()
+            model = load_base_model(settings, self._inputs.tokenizer, self._config.seed).eval()
         else:
-            check_not_replaced(checkpoint, self._plan.versions)
+            check_not_replaced(checkpoint, self._inputs.versions)
             model = load_checkpoint(checkpoint, settings, dtype, self._config.seed)
-            check_not_replaced(checkpoint, self._plan.versions)
+            check_not_replaced(checkpoint, self._inputs.versions)
         return model.to(self.device)
 
     def _start_vllm(self) -> Any:
         from .vllm import VllmModel  # an extra
 
         evaluation = self._config.evaluation
-        tokenizer = self._plan.tokenizer
+        tokenizer = self._inputs.tokenizer
         folder = RunPaths(self._config.run_name).evaluation_parts
         folder.mkdir(parents=True)
         try:
@@ -87,7 +87,7 @@ class Models:
                 tokenizer=tokenizer,
                 dtype=self._config.model_section.dtype,
                 tensor_parallel=evaluation.tensor_parallel,
-                chat=self._plan.chat,
+                chat=self._inputs.chat,
             )
         finally:
             shutil.rmtree(folder)

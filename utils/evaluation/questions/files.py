@@ -18,7 +18,7 @@ from ...data.pool import Pool
 from ...reading import is_encodable, parse_json
 from ...terminal import counted, first_of
 from ..answers.judging import Gold
-from ..answers.paper import Kind
+from ..answers.paper import AnswerKind
 from ..answers.strict import given_answer, stated_answer
 from .published import answer_in, question_in
 from .turns import asked_example
@@ -26,12 +26,12 @@ from .turns import asked_example
 PUBLIC = "public"  # in place of a benchmark's file: its dataset on the hub
 # The sets that the paper scores and how it reads their answers. Each is a task of lm-eval in tasks/.
 MATH_SETS = {
-    "gsm8k": Kind.NUMBER,
-    "math": Kind.LATEX,
-    "numglue": Kind.LETTER,
-    "svamp": Kind.NUMBER,
-    "mathematics": Kind.NUMBER,
-    "simuleq": Kind.NUMBER,
+    "gsm8k": AnswerKind.NUMBER,
+    "math": AnswerKind.LATEX,
+    "numglue": AnswerKind.LETTER,
+    "svamp": AnswerKind.NUMBER,
+    "mathematics": AnswerKind.NUMBER,
+    "simuleq": AnswerKind.NUMBER,
 }
 
 

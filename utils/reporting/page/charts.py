@@ -50,6 +50,14 @@ class Series:
         """Whether a line would not be seen, since it has one place: that of a single checkpoint."""
         return len({place for place in self.x if place is not None}) == 1
 
+    def errors(self, centre: Sequence[Any]) -> tuple[list[float], list[float]] | None:
+        """How far the error bars reach below and above these values, None without any."""
+        if self.low is None or self.high is None:
+            return None
+        below = [0 if low is None else value - low for value, low in zip(centre, self.low, strict=True)]
+        above = [0 if high is None else high - value for value, high in zip(centre, self.high, strict=True)]
+        return below, above
+
 
 @dataclass(frozen=True)
 class Chart:

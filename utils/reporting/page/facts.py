@@ -170,7 +170,7 @@ class TrainingCurve:
 
 
 @dataclass(frozen=True)
-class RunState:
+class RunProgress:
     """How far a run of an experiment is. Attributes: run: name. state: in words. is_done: evaluated."""
 
     run: str
@@ -226,7 +226,7 @@ class PageFacts:
     inspection: tuple[dict[str, Any], Path] | None
     comparisons: list[ComparisonFacts]
     curves: list[TrainingCurve]
-    states: list[RunState] = field(default_factory=list)
+    states: list[RunProgress] = field(default_factory=list)
     missing: dict[str, list[Missing]] = field(default_factory=dict)
     remarks: dict[str, list[str]] = field(default_factory=dict)
 

@@ -127,15 +127,15 @@ def _draw_series(figure: Any, axes: Any, chart: Chart, series: Series, number: i
     elif series.kind == "cells":
         _draw_cells(figure, axes, chart, series)
     elif series.kind == "points":
-        errors = None
-        if series.low is not None and series.high is not None:
-            ends = list(zip(series.y, series.low, series.high, strict=True))
-            errors = [
-                [0 if low is None else value - low for value, low, _ in ends],
-                [0 if high is None else high - value for value, _, high in ends],
-            ]
         axes.errorbar(
-            x, y, yerr=errors, fmt=_MARKS[look], color=colour, capsize=3, markersize=5, label=_label(series)
+            x,
+            y,
+            yerr=series.errors(series.y),
+            fmt=_MARKS[look],
+            color=colour,
+            capsize=3,
+            markersize=5,
+            label=_label(series),
         )
     else:
         if series.low is not None and series.high is not None:
@@ -199,17 +199,10 @@ def _draw_by_name(axes: Any, chart: Chart) -> None:
             for name, value in zip(series.y, values, strict=True):
                 ends[place_of[name]] += value
         else:
-            errors = None
-            if series.low is not None and series.high is not None:
-                pairs = list(zip(values, series.low, series.high, strict=True))
-                errors = [
-                    [0 if low is None else value - low for value, low, _ in pairs],
-                    [0 if high is None else high - value for value, _, high in pairs],
-                ]
             axes.errorbar(
                 values,
                 places,
-                xerr=errors,
+                xerr=series.errors(values),
                 fmt=_MARKS[look],
                 color=_colour(series),
                 capsize=3,

@@ -157,17 +157,14 @@ def _bars(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
 
 def _points(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
     errors = {}
-    if series.low is not None and series.high is not None:
-        centre = series.x if chart.names_on_y else series.y
-        ends = [
-            (0 if high is None else high - value, 0 if low is None else value - low)
-            for value, low, high in zip(centre, series.low, series.high, strict=True)
-        ]
+    ends = series.errors(series.x if chart.names_on_y else series.y)
+    if ends is not None:
+        below, above = ends
         errors["error_x" if chart.names_on_y else "error_y"] = {
             "type": "data",
             "symmetric": False,
-            "array": [up for up, _ in ends],
-            "arrayminus": [down for _, down in ends],
+            "array": above,
+            "arrayminus": below,
             "color": _colour(series),
             "thickness": 1.5,
             "width": 4,

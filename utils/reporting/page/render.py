@@ -16,8 +16,8 @@ from urllib.parse import quote
 import jinja2
 import numpy as np
 
-from ...artifacts.paths import results_root
-from ...artifacts.subsets import REASONS
+from ...artifacts.paths import RunPaths, results_root
+from ...artifacts.subsets import COMPOSITION, REASONS, stability_path
 from .charts import Chart, number
 from .clusters import ClusterTable, cluster_table
 from .facts import Fact, PageFacts, SubsetFacts
@@ -359,7 +359,7 @@ def _explain(facts: PageFacts) -> str:
     subset = facts.explained
     if subset is None:
         return ""
-    return f"python select_s2l.py --config_file {subset.folder.parent / 'config.yml'} --explain ROW"
+    return f"python select_s2l.py --config_file {RunPaths(subset.folder.parent.name).config} --explain ROW"
 
 
 def _inspection(facts: PageFacts) -> list[dict[str, Any]]:
@@ -434,7 +434,7 @@ def _not_selectable(facts: PageFacts) -> list[dict[str, Any]]:
             if counts is None:
                 cells.append("not recorded")
             elif reason in counts:
-                file = subset.folder / "composition.json"
+                file = subset.folder / COMPOSITION
                 cells.append(Fact(counts[reason], f"{counts[reason]:,}", file, f"not_selectable.{reason}"))
             else:
                 cells.append("0")
@@ -446,7 +446,7 @@ def _stability(facts: PageFacts) -> dict[str, Any] | None:
     subset = facts.clustered
     if subset is None or subset.stability is None:
         return None
-    file = subset.folder / "stability.json"
+    file = stability_path(subset.folder)
     level = subset.stability["share_of_level"]
     target = subset.stability.get("target_losses")
     return {

@@ -9,7 +9,7 @@ from ...artifacts.comparisons import NO_DIFFERENCE, NOT_TESTED, ArmCost, Compari
 from ...artifacts.evaluations import HELDOUT
 from ...artifacts.manifests import is_complete
 from ...artifacts.paths import RunPaths, run_named
-from ...artifacts.subsets import SubsetManifest
+from ...artifacts.subsets import COMPOSITION, SubsetManifest
 from ...artifacts.trainings import TrainingManifest
 from ...terminal import counted, duration
 from .facts import ComparisonFacts, Fact, LossFacts, Missing, Tile
@@ -116,7 +116,7 @@ def _subset(sources: TileSources) -> Tile:
         Fact(manifest.method, f"by {manifest.method}, seed {manifest.seed}", file, "inputs.method"),
     ]
     if num_clusters := sources.composition["num_clusters"]:
-        composition = file.with_name("composition.json")
+        composition = file.with_name(COMPOSITION)
         details.append(Fact(num_clusters, f"{num_clusters:,} clusters", composition, "num_clusters"))
     return Tile(
         "Subset", Fact(manifest.budget, f"{manifest.budget:,}", file, "budget"), details, sources.config_file

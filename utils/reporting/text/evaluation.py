@@ -1,16 +1,14 @@
 """What an evaluation will ask, and its results as a table."""
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 from ...artifacts.evaluations import HELDOUT, EvaluationResults
 from ...artifacts.paths import checkpoint_name
+from ...terminal import table, wrapped
 
 if TYPE_CHECKING:
     from ...evaluation.plan import EvaluationPlan, QuestionTask
 
-_WIDTH = 100
-_LABEL_WIDTH = 30
 _COLUMNS = {  # heading -> the entries of a result that it shows
     "loss": ("loss",),
     "paper": ("accuracy",),
@@ -31,7 +29,7 @@ _COLUMNS_EXPLAINED = (
 
 
 def evaluation_plan_text(plan: "EvaluationPlan") -> str:
-    lines = [f"run {plan.run_name}: evaluate {_title(plan.step)}, results in {plan.folder}"]
+    lines = [f"run {plan.run_name}: evaluate {_title(plan.inputs.step)}, results in {plan.folder}"]
     if plan.training_is_unfinished:
         lines.append("  the training of this run is not finished: a later checkpoint will need --overwrite")
     lines += [f"  {note}" for note in plan.notes]
@@ -68,26 +66,26 @@ def _task_lines(task: "QuestionTask", max_new_tokens: int, state: str) -> list[s
 
 
 def results_text(evaluated: EvaluationResults) -> str:
-    """The table of all that was measured, 100 columns wide."""
+    """All that was measured: a table, then what it does not hold."""
     results = {name: result.measured for name, result in evaluated.by_name.items()}
-    title = f"run {evaluated.run_name}, {_title(evaluated.step)}"
-    lines = [title, "", f"{'':<{_LABEL_WIDTH}}" + "".join(f"{heading:>10}" for heading in _COLUMNS)]
+    rows = []
     if HELDOUT in results:
         heldout = results[HELDOUT]
-        lines += [_line(source or "(no source)", row) for source, row in heldout["by_source"].items()]
+        rows += [_row(source or "(no source)", result) for source, result in heldout["by_source"].items()]
         averages = {name: heldout.get(f"{name}_average") for name in ("loss", "accuracy", "accuracy_strict")}
-        lines += [_line("average over sources", averages), _line("all held-out rows", heldout)]
+        rows += [_row("average over sources", averages), _row("all held-out rows", heldout)]
     benchmarks = {name: result for name, result in results.items() if name != HELDOUT}
-    if benchmarks and HELDOUT in results:
-        lines.append("-" * _WIDTH)
-    lines += [_line(name, result) for name, result in benchmarks.items() if "metrics" not in result]
-    lines += [
-        _metric_line(name, result["metrics"]) for name, result in results.items() if "metrics" in result
-    ]
-    remarks = [_COLUMNS_EXPLAINED]
+    rows += [_row(name, result) for name, result in benchmarks.items() if "metrics" not in result]
+    lines = [f"run {evaluated.run_name}, {_title(evaluated.step)}", ""]
+    if rows:
+        lines += [*table(["", *_COLUMNS], rows), ""]
     for name, result in results.items():
-        remarks += [f"{name}: {remark}" for remark in _remarks(result)]
-    lines += ["", *(textwrap.fill(remark, _WIDTH, subsequent_indent="  ") for remark in remarks)]
+        if "metrics" in result:
+            lines += wrapped(f"{name}: {_metrics_in_words(result['metrics'])}")
+    lines += wrapped(_COLUMNS_EXPLAINED)
+    for name, result in results.items():
+        for remark in _remarks(result):
+            lines += wrapped(f"{name}: {remark}")
     lines.append(f"results in {evaluated.folder}")
     return "\n".join(lines)
 
@@ -104,23 +102,13 @@ def _remarks(result: dict[str, Any]) -> list[str]:
     return remarks
 
 
-def _line(label: str, row: dict[str, Any]) -> str:
-    cells = ("/".join(_cell(row.get(entry)) for entry in entries).strip("/") for entries in _COLUMNS.values())
-    return _label(label) + "".join(f"{cell:>10}" for cell in cells)
+def _row(name: str, result: dict[str, Any]) -> list[str]:
+    cells = ["/".join(_cell(result.get(entry)) for entry in entries) for entries in _COLUMNS.values()]
+    return [name, *(cell.strip("/") for cell in cells)]
 
 
-def _metric_line(name: str, metrics: dict[str, Any]) -> str:
-    values = ", ".join(
-        f"{metric} {_cell(value)}" for metric, value in metrics.items() if isinstance(value, float)
-    )
-    return textwrap.fill(_label(name) + values, _WIDTH, subsequent_indent=" " * _LABEL_WIDTH)
-
-
-def _label(label: str) -> str:
-    """In the width of the first column; the end of a long name says more than its beginning."""
-    if len(label) >= _LABEL_WIDTH:
-        label = f"...{label[-(_LABEL_WIDTH - 4) :]}"
-    return f"{label:<{_LABEL_WIDTH}}"
+def _metrics_in_words(metrics: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_cell(value)}" for name, value in metrics.items() if isinstance(value, float))
 
 
 def _cell(value: Any) -> str:

@@ -11,10 +11,10 @@ from ...terminal import WIDTH, one_line, spread_evenly, table
 from .drawing import Scale, sparkline
 
 if TYPE_CHECKING:
-    from ...selection.checks.inspection import Case, Export, Inspection
-    from ...selection.kinds import Kind
+    from ...config.names import TrajectoryKind
+    from ...selection.checks.inspection import Case, Inspection, RowList
 
-MEANINGS: "dict[Kind, str]" = {
+MEANINGS: "dict[TrajectoryKind, str]" = {
     "never_learnt": "the loss never falls below 95 % of what it was at the first checkpoint",
     "forgotten": (
         "the loss falls by 5 % or more, then half of that or more comes back (at least 5 % of the first)"
@@ -42,7 +42,7 @@ def inspection_text(inspection: "Inspection") -> str:
     return "\n".join("\n".join([*section, ""]) for section in sections).rstrip("\n")
 
 
-def export_text(export: "Export", num_rows: int) -> str:
+def row_list_text(export: "RowList", num_rows: int) -> str:
     return f"{export.path}: {num_rows:,} rows {export.kind}; leave them out with subset.exclude={export.path}"
 
 

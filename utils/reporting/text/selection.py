@@ -154,6 +154,6 @@ def _measures_table(measures: dict[str, dict[str, float]]) -> list[str]:
         if name in measures:
             digits = 1 if name == "response_tokens" else 3
             measure = measures[name]
-            values = (measure["chosen"], measure["at_random"], 2 * measure["standard_error"])
+            values = (measure["chosen"], measure["at_random"], measure["standard_error"])
             rows.append((words, *(f"{value:.{digits}f}" for value in values)))
-    return table(["mean over rows", "chosen", "at random, same sources", "± by chance"], rows)
+    return table(["mean over rows", "chosen", "at random, same sources", "± standard error"], rows)

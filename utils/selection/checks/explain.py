@@ -14,7 +14,7 @@ from typing import Literal, cast
 import faiss
 import numpy as np
 
-from ...artifacts.subsets import REASONS
+from ...artifacts.subsets import REASONS, NotSelectable
 from ...config.schema import RunConfig, SubsetConfig
 from ...data.formats import Example
 from ..candidates import Candidates, is_in
@@ -30,15 +30,7 @@ BAND = (0.1, 0.9)  # quantiles of the losses of a group
 _ROWS_AT_ONCE = 2**20
 
 Reason = Literal[
-    # It is not selectable:
-    "no text",
-    "benchmark question",
-    "excluded",
-    "dropped kind",
-    "validation row",
-    "no loss",
-    "repeated response",
-    # It is selectable:
+    NotSelectable,
     "required",
     "pruned",
     "score of the method",

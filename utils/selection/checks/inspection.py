@@ -15,13 +15,13 @@ from ...artifacts.files import atomic_write, remove_leftovers, save_array, write
 from ...artifacts.locks import locked
 from ...artifacts.paths import RunPaths
 from ...artifacts.trajectories.identity import trajectories_identity
-from ...config.names import look_up
+from ...config.names import TrajectoryKind, look_up
 from ...config.schema import RunConfig
 from ...data.rows import Rows
 from ...terminal import spread_evenly
 from ..candidates import Candidates
 from ..groups import count_by_number
-from ..kinds import KINDS, Kind, sort_rows
+from ..kinds import KINDS, sort_rows
 from ..opening import open_candidates
 
 QUANTILES = (0.9, 0.5, 0.1)  # of the losses at a checkpoint
@@ -79,12 +79,12 @@ class Inspection:
     num_checkpoints: int
     quantiles: dict[str, list[float]]
     known_below: float
-    kinds: dict[Kind, RowsOfKind]
+    kinds: dict[TrajectoryKind, RowsOfKind]
     trajectories: str
 
 
 @dataclass(frozen=True)
-class Export:
+class RowList:
     """A list of rows to write.
 
     Attributes:
@@ -92,13 +92,13 @@ class Export:
         path: a .npy or .txt, as subset.exclude and subset.include read them.
     """
 
-    kind: Kind
+    kind: TrajectoryKind
     path: Path
 
 
-def exports_of(words: list[tuple[str, str]]) -> list[Export]:
+def row_lists_of(words: list[tuple[str, str]]) -> list[RowList]:
     """What the words (kind, file) ask for. Raises: ValueError for an unknown kind or another ending."""
-    known: dict[str, Kind] = {kind: kind for kind in KINDS}
+    known: dict[str, TrajectoryKind] = {kind: kind for kind in KINDS}
     exports = []
     for name, file in words:
         path = Path(file)
@@ -109,7 +109,7 @@ def exports_of(words: list[tuple[str, str]]) -> list[Export]:
             raise ValueError(f"--export: found {path} twice, expected a file for each kind")
         if path.is_dir():
             raise ValueError(f"--export {name}: found the folder {path}, expected a file to write")
-        exports.append(Export(kind, path))
+        exports.append(RowList(kind, path))
     return exports
 
 
@@ -117,7 +117,7 @@ def inspect_pool(config: RunConfig) -> Inspection:
     """Raises: ValueError, FileNotFoundError as for opening the pool and the trajectories."""
     pool, candidates = open_candidates(config)
     sorted_rows = sort_rows(candidates)
-    kinds: dict[Kind, RowsOfKind] = {}
+    kinds: dict[TrajectoryKind, RowsOfKind] = {}
     for kind, rows in sorted_rows.rows.items():
         clearest = [_case(row, pool, candidates) for row in sorted_rows.clearest[kind]]
         kinds[kind] = RowsOfKind(rows, _count_by_source(pool, rows), clearest)
@@ -155,7 +155,7 @@ def write_inspection(config: RunConfig, inspection: Inspection) -> Path:
     return path
 
 
-def export_rows(rows: np.ndarray, path: Path) -> None:
+def write_row_list(rows: np.ndarray, path: Path) -> None:
     """Write row numbers: int64 .npy if the name ends so, else text with one number a line."""
     if path.suffix == ".npy":
         save_array(path, rows)

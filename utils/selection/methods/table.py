@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...artifacts.trajectories.write import BASE_MODEL
+from ...artifacts.trajectories.write import BASE_LOSSES
 from ...config.names import SelectionMethod
 from ...config.schema import SELECTION_PRESETS, SubsetConfig
 from ..candidates import Candidates, Choice
@@ -61,7 +61,7 @@ class Method:
         by_source: whether it always shares the budget out over the sources first (S2L: if per_source is set).
         takes_at_random: whether a group's rows are taken in the seeded random order, not by a score.
         reads: what it needs of the trajectories besides the losses: names of `trajectories.also`,
-            or BASE_MODEL.
+            or BASE_LOSSES.
         aims: whether it needs `data.validation`: the losses of these rows, or the rows alone, so that none of
             them is chosen.
         revision: of its definition. What an earlier one chose is not taken for what this one would choose.
@@ -103,10 +103,10 @@ METHODS: dict[SelectionMethod, Method] = {
     "least_confidence": _ranked(least_confidence, reads=("confidence",), revision=2),
     "lowest_max_probability": _ranked(lowest_max_probability, reads=("confidence",)),
     "middle_perplexity": _ranked(middle_perplexity),
-    "high_learnability": _ranked(high_learnability, reads=(BASE_MODEL,)),
+    "high_learnability": _ranked(high_learnability, reads=(BASE_LOSSES,)),
     "longest": _ranked(longest),
     "cld": Method(cld, check_cld, settings=_SHARES, by_source=True, aims="losses"),
-    "tacs": _ranked(minus_share_of_loss_gone, reads=(BASE_MODEL,), aims="rows"),
+    "tacs": _ranked(minus_share_of_loss_gone, reads=(BASE_LOSSES,), aims="rows"),
     "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
     "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
 }
@@ -127,7 +127,7 @@ def unused_settings(subset: SubsetConfig, names: Iterable[str]) -> list[str]:
 
 
 def needed_besides_losses(subset: SubsetConfig) -> tuple[str, ...]:
-    """What a subset's method needs of the trajectories: names of `trajectories.also`, or BASE_MODEL."""
+    """What a subset's method needs of the trajectories: names of `trajectories.also`, or BASE_LOSSES."""
     method = METHODS[subset.method]
     clusters_embeddings = "features" in method.settings and subset.features == "embeddings"
     return (*method.reads, "embeddings") if clusters_embeddings else method.reads

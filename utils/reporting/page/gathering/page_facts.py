@@ -9,7 +9,7 @@ from ....artifacts.experiments import ExperimentManifest
 from ....artifacts.paths import RunPaths, comparison_path, manifest_in
 from ....artifacts.subsets import SubsetManifest
 from .. import commands
-from ..facts import ComparisonFacts, LossFacts, PageFacts, RunState, SourceFacts
+from ..facts import ComparisonFacts, LossFacts, PageFacts, RunProgress, SourceFacts
 from ..tiles import TileSources, tiles_of
 from .losses import read_losses
 from .notes import Notes
@@ -55,7 +55,7 @@ def gather_experiment(found: ExperimentSubjects, pool: OpenedPool) -> PageFacts:
     Raises: ValueError for damaged artifacts.
     """
     notes = Notes()
-    states: list[RunState] = []
+    states: list[RunProgress] = []
     if found.record is not None:
         states = [state_of(member.run) for member in found.record.members]
         left = [state for state in states if not state.is_done]
@@ -84,7 +84,7 @@ class _Scope:
     pool: OpenedPool
     comparisons: list[ComparisonFacts]
     record: ExperimentManifest | None = None
-    states: list[RunState] = field(default_factory=list)
+    states: list[RunProgress] = field(default_factory=list)
 
 
 def _gather(scope: _Scope, notes: Notes) -> PageFacts:

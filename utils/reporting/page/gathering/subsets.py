@@ -115,7 +115,7 @@ def _subset_facts(name: str, subject: Subject, folder: Path, subset: Subset) -> 
     contamination = folder / CONTAMINATION
     clusters_of = ""
     if bool(np.any(clusters_N >= 0)):
-        clusters_of = str(manifest.inputs.get("features", "trajectories"))
+        clusters_of = str(manifest.inputs.get("features", "losses"))
     hits = json.loads(contamination.read_text(encoding="utf-8")) if contamination.is_file() else []
     return SubsetFacts(
         name=name,
@@ -149,7 +149,12 @@ def note_trust(subjects: Sequence[Subject], subsets: Sequence[SubsetFacts], note
         return
     chooser = next((each for each in subjects if each.config.run_name == main.run), None)
     words = "<its YAML>" if chooser is None else chooser.words
-    if main.stability is None and main.clusters_of != "embeddings":
+    can_be_measured = (
+        main.method == "s2l"
+        and main.clusters_of != "embeddings"
+        and (chooser is None or not (chooser.config.subset and chooser.config.subset.extend))
+    )
+    if main.stability is None and can_be_measured:
         notes.miss(
             "trust",
             f"How far the clusters of {main.name} can be trusted was not measured.",

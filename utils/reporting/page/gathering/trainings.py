@@ -14,7 +14,7 @@ from ....artifacts.subsets import SubsetManifest
 from ....artifacts.trainings import TrainingManifest
 from ....artifacts.trajectories.manifest import TrajectoriesManifest
 from .. import commands
-from ..facts import ComparisonFacts, LossFacts, RunState, Step, SubsetFacts, TrainingCurve
+from ..facts import ComparisonFacts, LossFacts, RunProgress, Step, SubsetFacts, TrainingCurve
 from .notes import Notes
 from .subjects import Subject
 
@@ -44,20 +44,20 @@ def read_curves(
     return curves[:_MOST_CURVES]
 
 
-def state_of(run: str) -> RunState:
+def state_of(run: str) -> RunProgress:
     """By the last of its stages that has begun."""
     paths = RunPaths(run)
     evaluation = _read(EvaluationManifest, paths.evaluation_manifest)
     if evaluation is not None:
         done = evaluation.is_complete
-        return RunState(run, "evaluated" if done else "evaluating", done)
+        return RunProgress(run, "evaluated" if done else "evaluating", done)
     training = _read(TrainingManifest, paths.manifest)
     if training is not None:
-        return RunState(run, "trained" if training.is_complete else "training", False)
+        return RunProgress(run, "trained" if training.is_complete else "training", False)
     chosen = _read(SubsetManifest, manifest_in(paths.subset))
     if chosen is not None:
-        return RunState(run, "chosen" if chosen.is_complete else "choosing", False)
-    return RunState(run, "to do", False)
+        return RunProgress(run, "chosen" if chosen.is_complete else "choosing", False)
+    return RunProgress(run, "to do", False)
 
 
 def read_steps(
