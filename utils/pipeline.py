@@ -159,8 +159,8 @@ def score(
     query = CheckpointQuery(checkpoints, model_path, subfolder)
     defaults = sections_of_checkpoints(query)
     config = _config(config_file, settings, ("model", "data"), scoring_checks(query), defaults)
-    pool = read_pool(config)
     chosen = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
+    pool = read_pool(config)
 
     from .modeling.imports import import_transformers
 
@@ -289,7 +289,5 @@ def _remark(remarks: Iterable[str], warnings: Iterable[str] = ()) -> None:
 
 def _raise_failed(failed: Mapping[int, str]) -> None:
     """Raises: ValueError naming the checkpoints that could not be scored."""
-    from .reporting.text.scoring import failed_text
-
     if failed:
-        raise ValueError(failed_text(failed))
+        raise ValueError("; ".join(f"checkpoint {step} failed: {why}" for step, why in failed.items()))

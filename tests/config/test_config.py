@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT
-from utils.artifacts.manifests import write_config
+from utils.artifacts.configs import write_config
 from utils.artifacts.paths import RunPaths
 from utils.config.experiment import load_experiment
 from utils.config.load import as_yaml, load_config

@@ -21,7 +21,7 @@ import run_distributed_trajectories
 import run_experiment
 import train
 from tests.conftest import PROJECT, pool_rows, processes_with, run_script, write_jsonl
-from utils.artifacts.manifests import write_config
+from utils.artifacts.configs import write_config
 from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
 from utils.artifacts.subsets import SubsetManifest, read_composition
 from utils.artifacts.trainings import TrainingManifest

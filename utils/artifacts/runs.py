@@ -20,8 +20,9 @@ from ..config.command_line import run_command
 from ..config.flags import CommandParser
 from ..config.schema import path_in_words
 from ..terminal import counted, size, table
+from .configs import recorded_config
 from .evaluations import EvaluationManifest
-from .manifests import Manifest, recorded_config
+from .manifests import Manifest
 from .paths import RunPaths, manifest_in, results_root, step_of
 from .subsets import SubsetManifest
 from .trainings import TrainingManifest

@@ -35,7 +35,7 @@ _NUMBERS = {
 }
 
 
-class _ConfigLoader(YamlReader):
+class ConfigLoader(YamlReader):
     """YamlReader that refuses duplicate keys and reads the numbers of YAML 1.2."""
 
 
@@ -44,7 +44,7 @@ class ConfigDumper(yaml.SafeDumper):
 
 
 # Both: what the dumper writes, the loader must read as the same kind of value.
-for _side in (_ConfigLoader, ConfigDumper):
+for _side in (ConfigLoader, ConfigDumper):
     _side.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -72,7 +72,7 @@ def _mapping_without_duplicates(loader: YamlReader, node: yaml.MappingNode) -> d
     return loader.construct_mapping(node, deep=True)
 
 
-_ConfigLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
+ConfigLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
 
 
 def load_config(
@@ -197,7 +197,7 @@ def as_yaml(value: Any) -> str:
 
 def _parse(text: str, origin: str) -> Any:
     try:
-        return parse_yaml(text, _ConfigLoader)
+        return parse_yaml(text, ConfigLoader)
     except ValueError as error:
         raise ValueError(f"{origin}: {error}") from None
 

@@ -4,6 +4,7 @@ import shutil
 import time
 from typing import Any, Literal
 
+from ..artifacts.configs import keep_config
 from ..artifacts.evaluations import (
     HELDOUT,
     EvaluationManifest,
@@ -15,7 +16,6 @@ from ..artifacts.evaluations import (
 )
 from ..artifacts.files import remove_leftovers
 from ..artifacts.locks import locked
-from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths
 from ..config.schema import RunConfig
 from ..process.memory import keep_freed_memory

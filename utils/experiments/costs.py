@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..artifacts.comparisons import NEVER, ArmCost, Cost, Payback
-from ..artifacts.manifests import recorded_section
+from ..artifacts.configs import recorded_section
 from ..artifacts.paths import RunPaths, manifest_in, named_subset, run_named
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest

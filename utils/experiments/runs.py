@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.checksums import check_contents
+from ..artifacts.configs import recorded_section
 from ..artifacts.evaluations import (
     HELDOUT,
     EvaluationManifest,
@@ -17,7 +18,6 @@ from ..artifacts.evaluations import (
     read_result,
     result_path,
 )
-from ..artifacts.manifests import recorded_section
 from ..artifacts.paths import RunPaths, manifest_in, run_named
 from ..artifacts.subsets import COMPOSITION, SubsetManifest, read_composition
 from ..artifacts.trainings import TrainingManifest

@@ -1,20 +1,18 @@
 """Which checkpoints are scored, on what tokens, into which folder: all checked before a model is loaded."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..artifacts.checkpoints import template_remarks, training_inputs
 from ..artifacts.differences import pool_record
 from ..artifacts.paths import RunPaths
 from ..artifacts.rates import scoring_pace
 from ..artifacts.trajectories.manifest import ScoringRecord
-from ..artifacts.trajectories.write import LOSS, ScoringRequest, TrajectoryFolder, quantities_of
+from ..artifacts.trajectories.write import LOSS, TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
 from ..data.pool import Pool
 from ..data.shown_tokens import token_remarks
@@ -235,22 +233,3 @@ def is_scored(config: RunConfig, pool: Pool, checkpoints: str) -> bool:
     plans = [plan] if plan.validation is None else [plan, plan.validation]
     are_whole = all(each.folder.is_whole(each.fingerprints, each.quantities) for each in plans)
     return not plan.unreadable and are_whole
-
-
-def begin(
-    plan: ScoringPlan, overwrite: bool, device: torch.device
-) -> contextlib.AbstractContextManager[list[int]]:
-    """Open the results folder and hold the locks of what is scored. Gives the steps that are not scored yet.
-
-    Raises: ValueError if other inputs made what is there (unless overwrite, which removes it).
-    """
-    num_tokens = plan.num_tokens(plan.tokens.scorable_rows)
-    request = ScoringRequest(
-        inputs=plan.inputs,
-        checkpoints=plan.fingerprints,
-        num_response_tokens=plan.tokens.num_response_tokens,
-        quantities=plan.quantities,
-        unreadable=tuple(plan.unreadable),
-        record=replace(plan.record, tokens=num_tokens, device_name=device_name(device)),
-    )
-    return plan.folder.scoring(request, overwrite)

@@ -15,13 +15,15 @@ import torch
 from transformers import PretrainedConfig
 
 from ..artifacts.checkpoints import check_not_replaced
+from ..artifacts.configs import keep_config
 from ..artifacts.files import read_json, write_json
 from ..artifacts.locks import locked
-from ..artifacts.manifests import keep_config
 from ..artifacts.paths import RunPaths
+from ..artifacts.trajectories.write import ScoringRequest
 from ..config.schema import RunConfig, TrajectoriesConfig
 from ..data.batching import batch_widths, rows_of_all_lengths, token_budget_batches
 from ..modeling.attention import with_possible_attention
+from ..modeling.devices import device_name
 from ..modeling.loading import base_config, check_weights, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.precision import float32_products
 from ..modeling.scorer import Probe, ResponseScorer
@@ -29,7 +31,7 @@ from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
 from ..process.reporter import reporter
 from .launch import Launch
-from .plan import ScoringPlan, begin
+from .plan import ScoringPlan
 from .progress import AfterBatch, Speed, WorkerSpeed, say_speeds
 from .readable import check_architecture, left_out
 from .units import Unit, Units
@@ -71,6 +73,18 @@ def run_scoring(
     return failed
 
 
+def _request(plan: ScoringPlan, device: torch.device) -> ScoringRequest:
+    num_tokens = plan.num_tokens(plan.tokens.scorable_rows)
+    return ScoringRequest(
+        inputs=plan.inputs,
+        checkpoints=plan.fingerprints,
+        num_response_tokens=plan.tokens.num_response_tokens,
+        quantities=plan.quantities,
+        unreadable=tuple(plan.unreadable),
+        record=replace(plan.record, tokens=num_tokens, device_name=device_name(device)),
+    )
+
+
 def _score_rows(
     config: RunConfig, plan: ScoringPlan, launch: Launch, overwrite: bool, log_heading: str = ""
 ) -> dict[int, str]:
@@ -78,7 +92,9 @@ def _score_rows(
     keep_freed_memory()
     launch.begin()
     with contextlib.ExitStack() as held:
-        steps = launch.first(lambda: held.enter_context(begin(plan, overwrite, launch.device)))
+        steps = launch.first(
+            lambda: held.enter_context(plan.folder.scoring(_request(plan, launch.device), overwrite))
+        )
         if launch.rank == 0:
             paths = RunPaths(config.run_name)
             keep_config(paths, config)

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from ..artifacts.subsets import Subset
+from ..artifacts.paths import named_subset
+from ..artifacts.subsets import (
+    Subset,
+    clusters_of_sources,
+    how_to_make_subset,
+    read_centroids,
+    read_clusters,
+    read_subset,
+)
 from ..artifacts.trajectories.imported import SUFFIXES
 from ..artifacts.trajectories.read import Trajectories, are_made_elsewhere, read_trajectories
 from ..config.names import TrajectoryKind
@@ -10,7 +18,7 @@ from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
 from ..data.rows import Rows
 from ..data.settings import read_pool
-from .candidates import Candidates, find_candidates
+from .candidates import Candidates, StoredClusters, find_candidates
 from .kinds import sort_rows
 from .limits import ListedRows, list_rows, without_duplicates
 from .methods.table import Method, shares_by_source
@@ -103,3 +111,30 @@ def open_candidates(config: RunConfig) -> tuple[Rows, Candidates]:
     pool = open_pool(config)
     trajectories = open_trajectories(config.subset_section, len(pool), needed_by="--inspect")
     return pool, find_candidates(pool, trajectories)[0]
+
+
+def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None]:
+    """The subset to extend, where there is one to extend, and its clusters, where its method has any.
+
+    Args:
+        run: as in `subset.extend`.
+
+    Raises: FileNotFoundError, ValueError.
+    """
+    if run is None:
+        return None, None
+    folder = named_subset(run)
+    try:
+        subset = read_subset(folder)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"subset.extend: run {run!r} has no subset in {folder}: {how_to_make_subset(run)}"
+        ) from None
+    centroids_KT = read_centroids(folder, subset.manifest)
+    if centroids_KT is None:
+        return subset, None
+    numbers = {"": np.arange(len(centroids_KT), dtype=np.int32)}
+    if subset.manifest.per_source:
+        sources = clusters_of_sources(folder, subset.manifest).items()
+        numbers = {name: np.array(clusters, np.int32) for name, clusters in sources if clusters}
+    return subset, StoredClusters(read_clusters(folder, subset.manifest), centroids_KT, numbers)

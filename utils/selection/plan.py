@@ -15,14 +15,13 @@ from ..data.rows import Rows
 from ..terminal import counted, first_of
 from .budgets import SubsetRequest, subset_requests
 from .candidates import Candidates
-from .extension import read_extended
 from .inputs import check_extension, subset_inputs
 from .limits import Limits, ListedRows, check_budget, check_token_budget, find_limits, needs_whole_order
 from .methods.kmeans import num_gpus
 from .methods.s2l import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
 from .methods.turns import check_source_weights
-from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
+from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
 from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
 from .validation import mean_losses, open_validation
 

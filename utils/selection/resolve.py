@@ -14,11 +14,10 @@ from ..data.pool import Pool
 from ..data.rows import Rows
 from .budgets import budget_inputs, single_subset_problems
 from .candidates import Candidates
-from .extension import read_extended
 from .inputs import identity_if_there, pool_inputs, subset_inputs
 from .limits import ListedRows
 from .methods.table import METHODS
-from .opening import find_selectable, open_pool, open_trajectories, who_needs_trajectories
+from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
 from ..artifacts.checkpoints import newest_resumable_checkpoint
+from ..artifacts.configs import write_config
 from ..artifacts.files import remove_folder, remove_leftovers
 from ..artifacts.locks import locked
-from ..artifacts.manifests import write_config
 from ..artifacts.paths import RunPaths, step_of
 from ..artifacts.trainings import TrainingManifest, TrainingProvenance, TrainingWork
 from ..artifacts.trajectories.write import TrajectoryFolder

@@ -34,9 +34,9 @@ import numpy as np
 
 from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
-from ..extension import Extension
 from ..groups import Groups, count_by_number
 from .agreement import most_that_agree, most_tried
+from .extension import Extension
 from .features import check_features, read_features
 from .kmeans import KMeansSettings, ReadRows, backend, cluster_rows
 from .pick import check_pick, pick_keys

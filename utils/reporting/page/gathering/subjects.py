@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ....artifacts.comparisons import read_comparison
+from ....artifacts.configs import recorded_config
 from ....artifacts.experiments import ExperimentManifest, read_experiment
-from ....artifacts.manifests import recorded_config
 from ....artifacts.paths import RunPaths, comparison_path, comparisons_root, experiment_path
 from ....config.schema import RunConfig
 from ..facts import ComparisonFacts

@@ -5,49 +5,13 @@ Legend: m rows of one source (or of the whole pool), K clusters, T checkpoints.
 
 import numpy as np
 
-from ..artifacts.paths import named_subset
-from ..artifacts.subsets import (
-    Subset,
-    clusters_of_sources,
-    how_to_make_subset,
-    read_centroids,
-    read_clusters,
-    read_subset,
-)
-from .candidates import StoredClusters
-from .methods.kmeans import ReadRows, nearest_centroids
+from ..candidates import StoredClusters
+from .kmeans import ReadRows, nearest_centroids
 
 _QUANTILE = 0.99  # of the old rows' distances to their centroid
 _MANY_BEYOND = 0.05  # of the new rows: five times what the old ones have
 _SURELY = 0.01  # more of them than _MANY_BEYOND is no accident if that happens by chance less often
 _AGREEMENT = 0.99  # of old rows that are nearest to their own cluster's centroid
-
-
-def read_extended(run: str | None) -> tuple[Subset | None, StoredClusters | None]:
-    """The subset to extend, where there is one to extend, and its clusters, where its method has any.
-
-    Args:
-        run: as in `subset.extend`.
-
-    Raises: FileNotFoundError, ValueError.
-    """
-    if run is None:
-        return None, None
-    folder = named_subset(run)
-    try:
-        subset = read_subset(folder)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"subset.extend: run {run!r} has no subset in {folder}: {how_to_make_subset(run)}"
-        ) from None
-    centroids_KT = read_centroids(folder, subset.manifest)
-    if centroids_KT is None:
-        return subset, None
-    numbers = {"": np.arange(len(centroids_KT), dtype=np.int32)}
-    if subset.manifest.per_source:
-        sources = clusters_of_sources(folder, subset.manifest).items()
-        numbers = {name: np.array(clusters, np.int32) for name, clusters in sources if clusters}
-    return subset, StoredClusters(read_clusters(folder, subset.manifest), centroids_KT, numbers)
 
 
 class Extension:
