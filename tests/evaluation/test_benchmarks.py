@@ -111,8 +111,8 @@ def test_every_math_set_and_nothing_else_has_a_task():
 def test_a_task_of_lm_evals_own_is_run_with_its_own_prompts(make_config, tmp_path, capsys):
     rows = [{"q": f"{left} + 1", "right": left % 2} for left in range(6)]
     data = write_jsonl(tmp_path / "rows.jsonl", rows)
-    (tmp_path / "parity.yaml").write_text(
-        "task: parity\n"
+    (tmp_path / "parity.yaml").write_text("task: parity\ninclude: choices.yaml\n")
+    (tmp_path / "choices.yaml").write_text(
         "dataset_path: json\n"
         f"dataset_kwargs: {{data_files: {{test: {data}}}}}\n"
         "test_split: test\n"
@@ -132,6 +132,10 @@ def test_a_task_of_lm_evals_own_is_run_with_its_own_prompts(make_config, tmp_pat
     assert (
         "parity acc,none" in shown and "it/s" not in noise and "examples/s" not in noise and "\r" not in noise
     )
+    included = tmp_path / "choices.yaml"
+    included.write_text(included.read_text().replace("even", "not odd"))
+    assert run_evaluation(config) == 1, "the task is another one"
+    assert "made from other inputs" in capsys.readouterr().err
 
 
 def test_solved_examples_are_the_first_usable_rows_of_their_file(tmp_path):

@@ -24,6 +24,8 @@ from utils.artifacts.evaluations import EvaluationManifest, predictions_path, re
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
 from utils.artifacts.trainings import TrainingManifest
+from utils.artifacts.trajectories.identity import identity_of_steps
+from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.experiments.compare import compare
 from utils.experiments.labels import label_of, told_apart
 from utils.experiments.statistics import bootstrap_interval, mcnemar_p, mean_interval, welch_interval
@@ -153,9 +155,9 @@ def evaluated(res_dir: Path) -> Callable[..., str]:
             "seed": seed,
             "num_rows": num_rows,
             "rows": f"{name}",
-            "base_model": f"random weights of seed {seed}",
+            "base_model": other.get("base_model", "weights"),
             "subset": subset,
-            "model": {"name_or_path": other.get("model", "m")},
+            "model": {"name_or_path": other.get("model", "m"), "architecture": other.get("architecture")},
             "pool": "p",
             "save_steps": [],
             "global_batch_size": other.get("global_batch_size", 5),
@@ -274,6 +276,35 @@ def test_proxies_that_differ_in_their_seed_alone_make_one_arm(evaluated):
     ]  # fmt: skip
 
 
+def test_seeds_chosen_by_a_proxy_before_and_after_it_was_made_anew_are_no_arm(evaluated):
+    evaluated("proxy", None, 1, 9, 0, num_rows=1000)
+    scored = {**TRAJECTORIES, "checkpoints": {"5": "five", "9": "nine"}}
+    write_json(RunPaths("proxy").trajectories_manifest, scored)
+    manifest = TrajectoriesManifest.read(RunPaths("proxy").trajectories_manifest)
+    now = identity_of_steps(manifest, [5, 9])
+    for seed, identity in enumerate((now, now, "of the proxy before")):
+        name = evaluated(f"s2l_{seed}", "s2l", seed, 0.5, 0.6, subset={"trajectories": identity})
+        settings = {"run_name": name, "subset": {"trajectories_from": "proxy", "steps": None}}
+        RunPaths(name).config.write_text(yaml.safe_dump(settings))
+        inputs = {**SUBSET["inputs"], "trajectories": identity}
+        subset = {**SUBSET, "inputs": inputs, "trajectories": {"from": "proxy", "steps": [5, 9]}}
+        write_json(manifest_in(RunPaths(name).subset), subset)
+    arms = compare(["s2l_0", "s2l_1", "s2l_2"]).arms
+    assert [arm.runs for arm in arms] == [["s2l_0", "s2l_1"], ["s2l_2"]]
+
+
+def test_random_first_weights_and_the_rows_of_a_token_budget_follow_from_the_seed(evaluated):
+    runs = [
+        evaluated(
+            f"s2l_{seed}", "s2l", seed, 0.5, 0.6, num_rows=50 + seed, steps=30 + seed, model=None,
+            architecture={"model_type": "llama"}, base_model=f"of seed {seed}", subset={"budget_tokens": 900, "budget_rows": None},
+        )
+        for seed in range(3)
+    ]  # fmt: skip
+    other = evaluated("random", "random", 0, 0.5, 0.6, model=None, architecture={"model_type": "llama"})
+    assert [arm.runs for arm in compare([*runs, other]).arms] == [runs, ["random"]]
+
+
 def test_the_seeds_of_an_arm_belong_together(evaluated):
     runs = [
         evaluated("s2l_1", "s2l", 1, 0.5, 0.6),
@@ -329,6 +360,7 @@ def test_what_arms_differ_in_by_design_is_said(evaluated):
     ("other", "named"),
     [
         ({"model": "large"}, "training: model"),
+        ({"base_model": "weights that were replaced"}, "training: base_model"),
         (
             {"train_args": {"num_train_epochs": 3, "learning_rate": 1e-3}},
             r"training: train_args\.learning_rate",
@@ -572,6 +604,27 @@ def test_runs_of_one_seed_are_set_against_each_other_also_on_the_whole_pool(eval
     ]
     comparison = compare(runs)
     assert [difference_of(comparison, arm, "accuracy", "gsm8k").p_values for arm in "BC"] == [[1.0] * 3] * 2
+
+
+def test_runs_that_agree_in_every_digit_show_nothing(evaluated):
+    """A coarse score does so by accident."""
+    losses = {"s2l": 0.5, "random": 0.6}
+    runs = [evaluated(f"{m}_{seed}", m, seed, loss, 0.5) for m, loss in losses.items() for seed in range(2)]
+    difference = difference_of(compare(runs), "B", "loss_average", "heldout")
+    assert (difference.over_runs, difference.verdict) == (None, "not tested")
+
+
+def test_no_average_as_the_pool_where_a_tenth_of_it_was_not_held_out(evaluated):
+    for hard, has_average in ((4, True), (10, False)):
+        name = evaluated(f"run_{hard}", "s2l", hard, 0.5, 0.6)
+        folder = RunPaths(name).subset
+        write_json(manifest_in(folder), {**SUBSET, "checksums": {}})
+        rows = {"easy": 96 - hard // 2, "not held out": hard}
+        sources = {source: {"pool_rows": number, "chosen": 1} for source, number in rows.items()}
+        write_json(folder / "composition.json", {"sources": sources})
+        runs = [name, evaluated("other", "random", 1, 0.5, 0.6)]
+        measures = {measure.name for measure in compare(runs).measures}
+        assert ("loss_as_pool" in measures) == has_average
 
 
 def test_a_comparison_without_any_difference_says_so(evaluated):

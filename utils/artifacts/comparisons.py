@@ -269,6 +269,6 @@ def write_comparison(comparison: Comparison) -> Path:
         provenance=Provenance.now(),
     )
     with locked(path.parent):
-        remove_leftovers(path.parent)
+        remove_leftovers(path.parent, path.name)
         manifest.write(path)
     return path

@@ -1,6 +1,7 @@
 """What the results of an evaluation are made from, compared before one is reused. Needs no lm-eval."""
 
 import importlib.metadata
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ..artifacts.checkpoints import check_trained_with, checkpoint_fingerprint, model_versions
-from ..artifacts.checksums import checksum_of_json
+from ..artifacts.checksums import checksum, checksum_of_json
 from ..artifacts.evaluations import HELDOUT, WAYS_OUT, EvaluationManifest, result_is_there
 from ..artifacts.layouts import is_adapter
 from ..artifacts.manifests import check_inputs
@@ -29,6 +30,10 @@ from .questions.files import (
 )
 from .questions.public import public_rows
 from .settings import choose_checkpoint, evaluation_problems, named_tasks
+
+# In the YAML of a task of lm-eval's.
+_INCLUDED = re.compile(r"^include:\s*['\"]?([^'\"\s]+)", re.MULTILINE)
+_FUNCTION = re.compile(r"!function\s+([\w.]+)\.\w+")
 
 
 @dataclass(frozen=True)
@@ -197,9 +202,25 @@ def _own_inputs(
 
 
 def _lm_eval_task_fingerprint(task: str) -> str:
-    """sha256 of lm-eval's version, which decides about its own tasks, and of the text of a task's YAML."""
-    text = Path(task).read_text() if Path(task).is_file() else ""
-    return checksum_of_json([importlib.metadata.version("lm_eval"), task, text])
+    """sha256 of lm-eval's version, which decides about its own tasks, and of the files of a task's YAML."""
+    files = {path.as_posix(): checksum(path) for path in _files_of_task(Path(task))}
+    return checksum_of_json([importlib.metadata.version("lm_eval"), task, files])
+
+
+def _files_of_task(task: Path) -> set[Path]:
+    """A task's YAML, what it includes, and the Python files of their functions. None of lm-eval's own."""
+    files: set[Path] = set()
+    waiting = [task]
+    while waiting:
+        path = waiting.pop()
+        if path in files or not path.is_file():
+            continue
+        files.add(path)
+        if path.suffix != ".py":
+            text = path.read_text(encoding="utf-8")
+            waiting += [path.parent / name for name in _INCLUDED.findall(text)]
+            waiting += [path.parent / f"{module.replace('.', '/')}.py" for module in _FUNCTION.findall(text)]
+    return files
 
 
 def _parts_of(shot: Example) -> list[str]:

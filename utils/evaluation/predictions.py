@@ -89,13 +89,10 @@ def count_endings(responses: Sequence[Response]) -> dict[str, Any]:
 
 
 def tally_by_source(predictions: Sequence[Prediction], sources: Sequence[str]) -> dict[str, dict[str, Any]]:
-    def is_from(prediction: Prediction, source: str) -> bool:
-        return prediction.question.example.source == source
-
-    return {
-        source: tally([prediction for prediction in predictions if is_from(prediction, source)])
-        for source in sources
-    }
+    of_source: dict[str, list[Prediction]] = {source: [] for source in sources}
+    for prediction in predictions:
+        of_source[prediction.question.example.source].append(prediction)
+    return {source: tally(predictions) for source, predictions in of_source.items()}
 
 
 def prediction_line(prediction: Prediction) -> dict[str, Any]:

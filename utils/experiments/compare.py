@@ -18,7 +18,7 @@ from ..terminal import counted
 from .costs import costs_of
 from .differences import arm_values_of, differences_of
 from .labels import label_of, told_apart
-from .runs import NOT_OF_THE_ARM, RULES, Arm, EvaluatedRun, group_into_arms, read_run, with_average_as_pool
+from .runs import RULES, Arm, EvaluatedRun, group_into_arms, read_run, with_average_as_pool, without_seed
 from .statistics import CONFIDENCE
 
 # Entries of a held-out result, over all rows and by source.
@@ -157,8 +157,8 @@ def _unlike(arms: list[Arm]) -> list[str]:
 
 def _beside_the_data(training: TrainingManifest) -> dict[str, Any]:
     """The inputs of a training that arms of one experiment share, with each of train_args by its own name."""
-    not_shared = (*NOT_OF_THE_ARM, "subset", "num_rows", "train_args")
-    shared = {name: value for name, value in training.inputs.items() if name not in not_shared}
+    of_arm = without_seed(training.inputs)
+    shared = {name: of_arm[name] for name in of_arm.keys() - {"subset", "num_rows", "train_args"}}
     arguments = {
         f"train_args.{name}": value
         for name, value in training.train_args.items()

@@ -163,4 +163,11 @@ def _average_accuracy(run: EvaluatedRun, question_sets: Sequence[str], rule: str
 
 
 def _over_runs(values: Sequence[float], others: Sequence[float]) -> Interval | None:
-    return welch_interval(values, others) if min(len(values), len(others)) > 1 else None
+    """None also where the runs of each arm agree in every digit and the arms differ.
+
+    A coarse score does that by accident, and the interval would have no width.
+    """
+    if min(len(values), len(others)) < 2:
+        return None
+    low, high = welch_interval(values, others)
+    return None if low == high != 0 else (low, high)

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,14 +21,17 @@ from ..artifacts.evaluations import (
 from ..artifacts.paths import RunPaths, manifest_in, run_named
 from ..artifacts.subsets import COMPOSITION, SubsetManifest, read_composition
 from ..artifacts.trainings import TrainingManifest
+from ..artifacts.trajectories.identity import identity_of_steps
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
+from ..artifacts.trajectories.write import BASE_LOSSES
 from ..process.libraries import explained
 from ..reading import read_text
 from ..terminal import one_line
 
-NOT_OF_THE_ARM = ("seed", "rows", "base_model", "save_steps")  # what runs of one arm may differ in
+_FROM_THE_SEED = ("seed", "rows", "save_steps")  # what runs of one arm may differ in
 # Rule of answers -> ending of its entries in results and predictions.
 RULES = {"paper": "", "strict": "_strict"}
+_LEAST_HELD_OUT = 0.95  # of the pool's rows: by source, for an average that is weighted as the pool
 _AGAIN = "evaluate the run again with --overwrite"
 _BUDGETS = ("budget_rows", "budget_fraction", "budget_tokens")  # in a manifest; `budget` in a YAML
 _NOT_OF_THE_METHOD = ("pool", "num_examples", "method", "seed")  # of a subset's inputs
@@ -116,16 +119,20 @@ class EvaluatedRun:
     @property
     def arm_key(self) -> str:
         """What all runs of an arm have in common."""
+        step: int | str = self.step
         if self.training is None:
             key: dict[str, Any] = {"untrained": self.evaluation.base_model}
         else:
-            inputs = self.training.inputs
-            key = {name: value for name, value in inputs.items() if name not in NOT_OF_THE_ARM}
+            key = without_seed(self.training.inputs)
             of_subset = self.training.subset or {}
             key["subset"] = {name: value for name, value in of_subset.items() if name != "seed"}
             if self.proxy is not None:  # then not by its losses, which another seed makes others
+                key["subset"].pop(BASE_LOSSES, None)
                 key["subset"]["trajectories"] = [self.proxy, self.config_of_subset.get("steps")]
-        return json.dumps([self.step, self.measurement, key], sort_keys=True)
+            if "budget_tokens" in of_subset:  # how many rows that is, and so how many steps, the seed decides
+                del key["num_rows"]
+                step = "last" if self.step == self.last_step else self.step
+        return json.dumps([step, self.measurement, key], sort_keys=True)
 
     @property
     def seeds(self) -> tuple[int | None, int | None]:
@@ -164,8 +171,8 @@ class EvaluatedRun:
         if "num_rows" in training:
             settings["num_rows"] = training["num_rows"]
         settings["step"] = self.step
-        not_of_arm = (*NOT_OF_THE_ARM, "subset")
-        settings |= _flat({name: value for name, value in training.items() if name not in not_of_arm})
+        beside_the_rows = {name: value for name, value in training.items() if name != "subset"}
+        settings |= _flat(without_seed(beside_the_rows))
         settings |= _flat({"evaluation": self.measurement})
         # Hashes tell a reader least.
         if "trajectories" in of_subset:
@@ -218,20 +225,33 @@ def read_run(name: str) -> EvaluatedRun:
         )
     training = TrainingManifest.read(paths.manifest)
     subset = recorded_section(paths, "subset")
-    return EvaluatedRun(name, results, evaluation, training, subset, _proxy_of(subset))
+    return EvaluatedRun(name, results, evaluation, training, subset, _proxy_of(name, subset))
 
 
-def _proxy_of(subset: dict[str, Any]) -> dict[str, Any] | None:
+def without_seed(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs of a training that runs of one arm share."""
+    names = set(inputs).difference(_FROM_THE_SEED)
+    if (inputs.get("model") or {}).get("architecture") is not None:
+        names.discard("base_model")  # random first weights
+    return {name: value for name, value in inputs.items() if name in names}
+
+
+def _proxy_of(name: str, subset: dict[str, Any]) -> dict[str, Any] | None:
     origin = subset.get("trajectories_from")
     paths = None if origin is None else RunPaths(run_named(origin))
     if paths is None or not (paths.manifest.is_file() and paths.trajectories_manifest.is_file()):
         return None
     trained = TrainingManifest.read(paths.manifest).inputs
-    scored = TrajectoriesManifest.read(paths.trajectories_manifest).inputs
+    scored = TrajectoriesManifest.read(paths.trajectories_manifest)
+    chosen = manifest_in(RunPaths(name).subset)
+    if chosen.is_file():
+        manifest = SubsetManifest.read(chosen)
+        if manifest.steps and identity_of_steps(scored, manifest.steps) != manifest.trajectories_identity:
+            return None  # it was trained or scored anew since it chose
     return {
-        **{name: value for name, value in trained.items() if name not in NOT_OF_THE_ARM},
+        **without_seed(trained),
         "save_steps": trained["save_steps"],
-        "precision": scored.get("precision"),
+        "precision": scored.inputs.get("precision"),
     }
 
 
@@ -241,7 +261,8 @@ def with_average_as_pool(runs: Sequence[EvaluatedRun]) -> list[EvaluatedRun]:
     A held-out file seldom has the sources as the pool has them, and where balance is the cause of a
     difference, this average and the plain one disagree.
 
-    Returns: the runs as they are where they are not of one pool, or none of them tells its sources.
+    Returns: the runs as they are where they are not of one pool, where none of them tells its sources, or
+        where the sources that were held out have fewer than 95 % of the pool's rows.
     """
     rows_of = _rows_of_sources(runs)
     return [_with_average(run, rows_of) for run in runs] if rows_of else list(runs)
@@ -266,9 +287,9 @@ def _with_average(run: EvaluatedRun, rows_of: dict[str, int]) -> EvaluatedRun:
         source: entry["loss"] for source, entry in result.by_source.items() if entry["loss"] is not None
     }
     known = [source for source in losses if rows_of.get(source)]
-    if not known:
-        return run
     weights = [rows_of[source] for source in known]
+    if not known or sum(weights) < _LEAST_HELD_OUT * sum(rows_of.values()):
+        return run
     mean = np.average([losses[source] for source in known], weights=weights)
     measured = {**result.measured, "loss_as_pool": float(mean)}
     return replace(run, results={**run.results, HELDOUT: replace(result, measured=measured)})
