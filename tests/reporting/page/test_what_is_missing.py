@@ -288,6 +288,15 @@ def test_an_inspection_of_other_losses_is_not_shown(made, alone):
     assert "is of other losses than those that are there now" in page_of(alone, "--config_file", config)
 
 
+def test_losses_that_were_made_anew_are_not_drawn(made, alone, tmp_path):
+    config = made()
+    words = "were made anew since the rows were chosen by them"
+    assert words not in page_of(alone, "--config_file", config)
+    np.save(tmp_path / "losses.npy", losses_of(60, 3) + 1)
+    page = page_of(alone, "--config_file", config)
+    assert words in page and 'data-figure="last_loss"' not in page
+
+
 @pytest.mark.parametrize("name", ["subset/stability.json", "inspection.json"])
 def test_a_damaged_file_is_named(made, alone, capsys, name):
     config = made()

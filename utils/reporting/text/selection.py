@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...config.names import LIMITS
-from ...terminal import counted, labelled, table, unbroken
+from ...terminal import counted, labelled, table, unbroken, visible
 
 if TYPE_CHECKING:
     from ...artifacts.trajectories.read import Trajectories
@@ -24,7 +24,7 @@ _MEASURES = {
 def remarks_text(remarks: Iterable[str], warnings: Iterable[str] = ()) -> str:
     """Whole lines; none where there is nothing to remark."""
     lines = [*(f"note: {remark}" for remark in remarks), *(f"warning: {warning}" for warning in warnings)]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{visible(line)}\n" for line in lines)
 
 
 def selection_plan_text(plan: "SelectionPlan") -> str:

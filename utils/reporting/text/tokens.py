@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...terminal import counted, wrapped
+from ...terminal import counted, unbroken, wrapped
 
 if TYPE_CHECKING:
     from ...data.shown_tokens import ShownRow
@@ -19,10 +19,10 @@ def shown_tokens_text(rows: Sequence["ShownRow"]) -> str:
     for row in rows:
         lines.append(_heading(row))
         for is_scored, texts in row.stretches:
-            quoted = " ".join(json.dumps(text, ensure_ascii=False).replace(" ", "\u00a0") for text in texts)
+            quoted = " ".join(unbroken(json.dumps(text, ensure_ascii=False)) for text in texts)
             first, *others = wrapped(quoted, indent="")
-            lines.append(f"  {_LABELS[is_scored]:<7}{first}".replace("\u00a0", " "))
-            lines += [(_MARGIN + line).replace("\u00a0", " ") for line in others]
+            lines.append(f"  {_LABELS[is_scored]:<7}{first}")
+            lines += [_MARGIN + line for line in others]
     return "\n".join(lines)
 
 

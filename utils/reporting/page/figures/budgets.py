@@ -24,21 +24,21 @@ def score_against_budget(comparisons: Sequence[ComparisonFacts]) -> Chart | None
             if arm.method == "whole pool":
                 whole = [value]
             elif arm.num_examples:
-                points.setdefault(arm.method, {})[arm.num_examples] = value
-    if max((len(of_method) for of_method in points.values()), default=0) < 2:
+                points.setdefault(arm.label, {})[arm.num_examples] = value
+    if max((len(of_arm) for of_arm in points.values()), default=0) < 2:
         return None
     series = []
     table = []
-    for look, (method, of_method) in enumerate(points.items()):
-        budgets = sorted(of_method)
-        values = [of_method[budget] for budget in budgets]
+    for look, (label, of_arm) in enumerate(points.items()):
+        budgets = sorted(of_arm)
+        values = [of_arm[budget] for budget in budgets]
         known = all(value.over_runs is not None for value in values)
         intervals = [value.over_runs or (value.mean, value.mean) for value in values]
         low = [each[0] for each in intervals] if known else None
         high = [each[1] for each in intervals] if known else None
-        series.append(Series(method, budgets, [value.mean for value in values], "line", low, high, look))
+        series.append(Series(label, budgets, [value.mean for value in values], "line", low, high, look))
         table += [
-            [method, f"{budget:,}", number(value.mean), interval_text(value.over_runs)]
+            [label, f"{budget:,}", number(value.mean), interval_text(value.over_runs)]
             for budget, value in zip(budgets, values, strict=True)
         ]
     if whole:
@@ -50,20 +50,24 @@ def score_against_budget(comparisons: Sequence[ComparisonFacts]) -> Chart | None
     return Chart(
         "score_against_budget",
         f"{title[0].upper()}{title[1:]}, by budget",
-        "Mean over the runs of a method; bands are intervals over runs.",
+        "Mean over the runs of an arm; bands are intervals over runs.",
         "rows of the subset",
         unit_of(measure[1]),
         series,
-        heading=["method", "rows", "mean", "over runs"],
+        heading=["arm", "rows", "mean", "over runs"],
         table=table,
     )
 
 
 def _main_measure(comparisons: Sequence[Comparison]) -> tuple[str, str] | None:
     """The set and measure that every comparison has: an accuracy if there is one."""
+    measured = [
+        dict.fromkeys((value.question_set, value.measure) for value in comparison.arm_values)
+        for comparison in comparisons
+    ]
+    of_all = [each for each in measured[0] if all(each in others for others in measured)] if measured else []
     for name in ("accuracy_strict", "accuracy", "loss_average"):
-        for comparison in comparisons:
-            for value in comparison.arm_values:
-                if value.measure == name:
-                    return value.question_set, name
+        for question_set, measure in of_all:
+            if measure == name:
+                return question_set, name
     return None

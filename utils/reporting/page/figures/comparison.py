@@ -155,6 +155,7 @@ def cost_chart(facts: ComparisonFacts) -> Chart | None:
                 if (value := getattr(each, unit)) is not None
             }
         )
+    totals = [getattr(cost.total, unit) for cost in comparison.costs]
     # Where an arm trained on everything its cost stands there; else what it would be, once for all alike.
     reckoned: dict[float, list[str]] = {}
     if all(arm.method != "whole pool" for arm in comparison.arms):
@@ -165,6 +166,7 @@ def cost_chart(facts: ComparisonFacts) -> Chart | None:
     for everything, letters in reckoned.items():
         names.append(f"{', '.join(letters)} on everything, reckoned")
         rows.append({"target": everything})
+        totals.append(everything)
     stages = list(dict.fromkeys(stage for row in rows for stage in row))
     series = [
         Series(stage, [row.get(stage, 0.0) for row in rows], names, "bars", look=look)
@@ -173,15 +175,15 @@ def cost_chart(facts: ComparisonFacts) -> Chart | None:
     return Chart(
         f"costs{facts.key_end}",
         "What each arm cost",
-        f"In {words}, stage by stage, means over the runs.",
+        f"In {words}, stage by stage, means over the runs. Where a stage is not recorded there is no sum.",
         words,
         "",
         series,
         names_on_y=True,
         heading=["arm", *stages, "in all"],
         table=[
-            [name, *(number(row.get(stage)) for stage in stages), number(sum(row.values()))]
-            for name, row in zip(names, rows, strict=True)
+            [name, *(number(row.get(stage)) for stage in stages), number(total)]
+            for name, row, total in zip(names, rows, totals, strict=True)
         ],
         height=130 + 32 * len(names),
         is_stacked=True,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ....artifacts.paths import RunPaths, manifest_in, run_named
 from ....artifacts.subsets import SubsetManifest
+from ....artifacts.trajectories.identity import trajectories_identity
 from ....artifacts.trajectories.read import read_num_response_tokens, read_trajectories
 from .. import commands
 from ..facts import LossFacts
@@ -25,6 +26,14 @@ def read_losses(
         trajectories = read_trajectories(origin, steps, num_examples)
     except (FileNotFoundError, ValueError) as error:
         notes.miss("losses", f"{error}.", commands.TRAJECTORIES.format(_config_of(origin)))
+        return None
+    chosen_by = None if manifest is None else manifest.trajectories_identity
+    if chosen_by not in (None, trajectories_identity(trajectories)):
+        notes.miss(
+            "losses",
+            f"The losses in {trajectories.origin} were made anew since the rows were chosen by them.",
+            f"{commands.SELECT.format(subjects[0].words if subjects else '...')} --overwrite",
+        )
         return None
     tokens_N = None
     with contextlib.suppress(FileNotFoundError):  # losses made elsewhere need not say
