@@ -315,6 +315,15 @@ def test_a_column_of_the_pool_says_which_rows(place):
         chosen(place, "other", include="must")
 
 
+@pytest.mark.parametrize("setting", ["include", "exclude"])
+def test_a_column_that_was_edited_asks_for_another_subset(place, setting):
+    write_pool(place, mark={3: True})
+    chosen(place, **{setting: "mark"})
+    write_pool(place, mark={4: True})
+    with pytest.raises(ValueError, match=rf"made from other inputs:\n  {setting}\.rows: there"):
+        chosen(place, **{setting: "mark"})
+
+
 def test_a_list_of_rows_may_begin_with_a_byte_order_mark_and_is_text(place):
     (place / "out.txt").write_bytes(b"\xef\xbb\xbf7\r\n3\r\n\r\n")
     assert not {3, 7} & set(chosen(place, "plain", exclude=str(place / "out.txt"), budget=198))
@@ -369,6 +378,22 @@ def test_rows_that_contain_benchmark_questions_are_out_and_reported(place, capsy
     ]
     assert report[0]["words"] == "a farmer has 12 sheep sells 5 of them and"
     assert "3 rows contain benchmark questions" in capsys.readouterr().err
+
+
+def test_questions_of_scripts_without_spaces_and_with_marks_are_found(tmp_path):
+    chinese = "小明有五个苹果，他给了小红两个，又买了三个苹果，请问小明现在一共有多少个苹果？"
+    hindi = "एक किसान के पास बारह भेड़ें हैं"  # seven words, each with marks
+    instructions = [
+        f"请解答下面的数学题。{chinese}",
+        chinese[:12],
+        hindi,
+        f"{hindi} और गायें",
+        "他给了小红两个",
+    ]
+    rows = [{"instruction": text, "output": "4"} for text in instructions]
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows))))
+    (tmp_path / "bench.txt").write_text(f"{chinese}\n{hindi}\n", encoding="utf-8")
+    assert [hit["row"] for hit in find_contamination(pool, [str(tmp_path / "bench.txt")])] == [0, 2]
 
 
 def test_a_benchmark_question_that_is_a_turn_of_a_conversation_is_found(tmp_path):

@@ -266,6 +266,17 @@ def test_sources_that_are_numbers_or_missing_are_said(place, capsys):
     assert "sources are numbers" not in capsys.readouterr().err
 
 
+def test_sources_that_look_alike_are_said_and_show_no_control_characters(place, capsys):
+    rows = [json.loads(line) for line in (place / "pool.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row["source"] = ["caf\u00e9", "cafe\u0301", "b \x1b[2J", "B \x1b[2J", "c"][number % 5]
+    write_jsonl(place / "pool.jsonl", rows)
+    selected(config_of(place, "alike"))
+    said = capsys.readouterr().err
+    assert "sources that look alike have a share each: " in said and "'cafe\u0301' and 'caf\u00e9'" in said
+    assert "\x1b" not in said
+
+
 @pytest.mark.parametrize("preset", SELECTION_PRESETS)
 def test_odd_trajectories_are_defined(place, preset):
     odd = {"equal": np.ones((140, 3))}

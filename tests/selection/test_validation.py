@@ -11,6 +11,7 @@ from select_s2l import select
 from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import REASONS, read_subset
+from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import DataConfig, RunConfig
 from utils.data.pool import Pool
@@ -117,6 +118,18 @@ def test_tacs_takes_the_rows_that_lose_most_of_their_loss(place):
     selectable = [row for row in range(NUM_ROWS) if row not in (5, 6, 11, 12)]
     best = sorted(selectable, key=lambda row: -share_N[row])[:30]
     assert chosen(place, "tacs", method="tacs") == sorted(best)
+
+
+def test_losses_of_the_base_model_that_were_made_anew_ask_for_another_subset(place):
+    chosen(place, "tacs", method="tacs")
+    chosen(place, "s2l", method="s2l")
+    folder = TrajectoryFolder(RunPaths("proxy").trajectories)
+    inputs = TrajectoriesManifest.read(folder.path / "manifest.json").inputs
+    folder.begin(ScoringRequest(inputs, {0: "another base"}, np.full(NUM_ROWS, 3, np.int32)), overwrite=True)
+    folder.finish(0, NUM_ROWS, [(np.arange(NUM_ROWS), {"loss": np.ones(NUM_ROWS, np.float32)}, 0.0)])
+    chosen(place, "s2l", method="s2l")  # does not read them
+    with pytest.raises(ValueError, match="made from other inputs:\n  losses of the base model: there"):
+        chosen(place, "tacs", method="tacs")
 
 
 @pytest.mark.parametrize("method", ["cld", "tacs"])

@@ -57,9 +57,12 @@ class Conversation:
         return "\n\n".join(message["content"] or _calls_of(message) for message in said)
 
     def canonical(self) -> str:
-        """All of it as JSON, the same for the same conversation."""
-        parts = [self.messages, self.is_scored, self.tools]
-        return json.dumps(parts, sort_keys=True, ensure_ascii=False)
+        """All of it as JSON, the same for the same conversation.
+
+        A chat template writes tools and calls in the order of their keys, so that order counts.
+        """
+        messages = [dict(sorted(message.items())) for message in self.messages]
+        return json.dumps([messages, self.is_scored, self.tools], ensure_ascii=False)
 
 
 @dataclass(frozen=True)

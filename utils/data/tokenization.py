@@ -236,7 +236,8 @@ class _Encoder:
         self._tokenizer = tokenizer
         self._chat = chat
         self._manifest = manifest
-        self.dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+        # Not by their number: ids may have gaps.
+        self.dtype = np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.uint32
 
     def encode(self, rows: list[int], examples: list[Example]) -> Iterator[_Encoded]:
         """Of each example its tokens.

@@ -2,12 +2,15 @@
 
 A question is contained if ten of its words in a row also stand in a row in the prompt or in the response.
 A question of fewer words is contained only if it is the whole instruction, or a whole turn of a conversation.
-Words are runs of letters and digits, without case and in one Unicode form. Ten is fewer than the 13 of GPT-3
-(Brown et al., 2020) and also finds questions that were shortened or lightly edited. A phrase of ten words
-that questions share with much else is found too, so the report says which words matched.
+Words are runs of letters, their marks and digits, without case and in one Unicode form. In scripts that are
+written without spaces (Chinese, Japanese, Thai, ...) a character is half a word. Ten is fewer than the 13 of
+GPT-3 (Brown et al., 2020) and also finds questions that were shortened or lightly edited. A phrase of ten
+words that questions share with much else is found too, so the report says which words matched.
 """
 
+import bisect
 import contextlib
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -20,7 +23,13 @@ from ..reading import check_kind, parse_json, read_text
 from ..terminal import one_line
 
 _WORDS = 10
-_WORD = re.compile(r"\w+")
+# Thai and Lao, Burmese, Khmer, kana, and the characters of Chinese.
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0dff"  # no letters to Python
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:[{_MARKS}]+[^\W{_UNSPACED}]*)*")
+_IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
 
 
 def find_contamination(pool: Rows, files: list[str]) -> list[dict[str, Any]]:
@@ -33,7 +42,7 @@ def find_contamination(pool: Rows, files: list[str]) -> list[dict[str, Any]]:
     for file in files:
         for number, question in enumerate(_read_questions(Path(file))):
             words = _words(question)
-            if len(words) < _WORDS:
+            if _size(words) < _WORDS:
                 short_questions.setdefault(" ".join(words), (file, number))
             for window in _windows(words):
                 windows.setdefault(window, (file, number))
@@ -59,10 +68,22 @@ def _texts_of(example: Example) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def _windows(words: list[str], first_words: set[str] | None = None) -> Iterator[str]:
-    """Runs of ten words, joined. Where first_words is given, those that begin with one of them."""
-    for start in range(len(words) - _WORDS + 1):
-        if first_words is None or words[start] in first_words:
-            yield " ".join(words[start : start + _WORDS])
+    """The shortest runs of ten words, joined. Where first_words is given, those that begin with one."""
+    ends = list(itertools.accumulate(map(_size_of_word, words), initial=0.0))
+    for start, word in enumerate(words):
+        if first_words is None or word in first_words:
+            stop = bisect.bisect_left(ends, ends[start] + _WORDS)
+            if stop == len(ends):
+                return
+            yield " ".join(words[start:stop])
+
+
+def _size(words: list[str]) -> float:
+    return sum(map(_size_of_word, words))
+
+
+def _size_of_word(word: str) -> float:
+    return 0.5 if len(word) == 1 and _IS_UNSPACED.match(word) else 1.0
 
 
 def _words(text: str) -> list[str]:

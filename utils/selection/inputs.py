@@ -6,8 +6,9 @@ from ..artifacts.checksums import checksum_of_json
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
-from ..artifacts.trajectories.identity import trajectories_identity
-from ..artifacts.trajectories.read import read_trajectories
+from ..artifacts.trajectories.identity import base_losses_identity, trajectories_identity
+from ..artifacts.trajectories.read import Trajectories, read_trajectories
+from ..artifacts.trajectories.write import BASE_LOSSES
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
@@ -24,12 +25,12 @@ _LATER = ("features", "pick", "source_exponent", "source_weight", "cluster_expon
 
 
 def subset_inputs(
-    config: RunConfig, pool: Rows, trajectories: str | None, extended: Subset | None
+    config: RunConfig, pool: Rows, losses: dict[str, Any], extended: Subset | None
 ) -> dict[str, Any]:
     """All that the chosen rows depend on except the budget, compared before a subset is reused.
 
     Args:
-        trajectories: their identity.
+        losses: `loss_inputs`.
         extended: the subset whose rows are kept.
     """
     subset = config.subset_section
@@ -50,11 +51,21 @@ def subset_inputs(
             if "num_clusters" in method.settings and subset.num_clusters is None
             else {}
         ),
-        "trajectories": trajectories,
-        **constraint_inputs(subset),
+        **losses,
+        **constraint_inputs(subset, pool),
         **({} if (validation := open_validation(pool)) is None else {"validation": validation.fingerprint}),
         **({} if extended is None else {"extends": checksum_of_json(extended.manifest.inputs)}),
     }
+
+
+def loss_inputs(subset: SubsetConfig, trajectories: Trajectories | None) -> dict[str, Any]:
+    """What identifies the losses, and those of the base model where the method reads them."""
+    if trajectories is None:
+        return {"trajectories": None}
+    inputs = {"trajectories": trajectories_identity(trajectories)}
+    if BASE_LOSSES in METHODS[subset.method].reads:
+        inputs[BASE_LOSSES] = base_losses_identity(trajectories)
+    return inputs
 
 
 def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any]) -> None:
@@ -88,16 +99,18 @@ def pool_inputs(pool: Rows) -> dict[str, Any]:
     return {"pool": pool.fingerprint, "num_examples": len(pool)}
 
 
-def identity_if_there(subset: SubsetConfig, found: Subset, num_examples: int) -> tuple[str | None, list[str]]:
-    """Identity of the configured trajectories, or the recorded one if they are gone by now.
+def loss_inputs_if_there(
+    subset: SubsetConfig, found: Subset, num_examples: int
+) -> tuple[dict[str, Any], list[str]]:
+    """`loss_inputs` of the configured trajectories, or the recorded ones if they are gone by now.
 
-    Returns: it, and what to say of it.
+    Returns: them, and what to say of them.
     """
     origin = subset.trajectories_from
     if origin is None:
-        return None, []
+        return loss_inputs(subset, None), []
     try:
-        return trajectories_identity(read_trajectories(origin, subset.steps, num_examples)), []
+        return loss_inputs(subset, read_trajectories(origin, subset.steps, num_examples)), []
     except FileNotFoundError:
         if found.manifest.trajectories_from != origin:
             raise
@@ -105,4 +118,5 @@ def identity_if_there(subset: SubsetConfig, found: Subset, num_examples: int) ->
             f"the trajectories of {origin} are not there: "
             "whether the subset is still what they would choose is not known"
         )
-        return found.manifest.trajectories_identity, [remark]
+        recorded = found.manifest.inputs
+        return {name: recorded[name] for name in ("trajectories", BASE_LOSSES) if name in recorded}, [remark]

@@ -135,8 +135,13 @@ def without_duplicates(candidates: Candidates, pool: Rows) -> Candidates:
     return candidates.only(np.flatnonzero(kept))
 
 
-def constraint_inputs(subset: SubsetConfig) -> dict[str, Any]:
-    """What the constraints depend on, for the manifest: those that are set, files by their contents."""
+def constraint_inputs(subset: SubsetConfig, pool: Rows) -> dict[str, Any]:
+    """What the constraints depend on, for the manifest: those that are set, files by their contents.
+
+    A column of the pool counts by the rows where it is true: the pool's fingerprint says nothing of it.
+
+    Raises: as `list_rows`.
+    """
     inputs: dict[str, Any] = {}
     for name in LIMITS:
         value = getattr(subset, name)
@@ -144,6 +149,9 @@ def constraint_inputs(subset: SubsetConfig) -> dict[str, Any]:
             continue
         if name in ("include", "exclude") and value.endswith((".npy", ".txt")):
             value = _sha256(value, name)
+        elif name in ("include", "exclude"):
+            rows = _read_rows(value, name, pool)
+            value = {"column": value, "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()}
         elif name == "drop":
             value = sorted(set(value))
         elif name == "decontaminate":

@@ -7,7 +7,6 @@ import numpy as np
 
 from ..artifacts.paths import RunPaths
 from ..artifacts.subsets import subset_is_there
-from ..artifacts.trajectories.identity import trajectories_identity
 from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens
 from ..config.counts import budget_in_rows
 from ..config.schema import RunConfig, SubsetConfig
@@ -15,7 +14,7 @@ from ..data.rows import Rows
 from ..terminal import counted, first_of
 from .budgets import SubsetRequest, subset_requests
 from .candidates import Candidates
-from .inputs import check_extension, subset_inputs
+from .inputs import check_extension, loss_inputs, subset_inputs
 from .limits import Limits, ListedRows, check_budget, check_token_budget, find_limits, needs_whole_order
 from .methods.kmeans import num_gpus
 from .methods.s2l import most_clusters, num_clusters_of
@@ -93,9 +92,8 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     pool = open_pool(config) if pool is None else pool
     stopwatch.lap("reading the pool")
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
-    identity = None if trajectories is None else trajectories_identity(trajectories)
     extended, stored = read_extended(subset.extend)
-    inputs = subset_inputs(config, pool, identity, extended)
+    inputs = subset_inputs(config, pool, loss_inputs(subset, trajectories), extended)
     if extended is not None:
         check_extension(config, extended, inputs)
     stopwatch.lap("identifying the trajectories")

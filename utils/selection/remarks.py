@@ -1,6 +1,7 @@
 """Which settings of a subset change nothing, or little."""
 
 import re
+import unicodedata
 
 from ..artifacts.trajectories.read import Trajectories
 from ..config.names import LIMITS
@@ -45,6 +46,12 @@ def sources_remarks(config: RunConfig, method: Method, pool: Rows) -> list[str]:
     named = list(filter(None, pool.source_names))
     if all(_NUMBER.fullmatch(name) for name in named):
         remarks.append(f"the sources are numbers ({first_of(named)}; {where}): each number is a source")
+    by_look: dict[str, list[str]] = {}
+    for name in named:
+        by_look.setdefault(unicodedata.normalize("NFKC", name).strip().casefold(), []).append(name)
+    alike = [" and ".join(map(repr, names)) for names in by_look.values() if len(names) > 1]
+    if alike:
+        remarks.append(f"sources that look alike have a share each: {first_of(alike)} ({where})")
     return remarks
 
 

@@ -14,7 +14,7 @@ from ..data.pool import Pool
 from ..data.rows import Rows
 from .budgets import budget_inputs, single_subset_problems
 from .candidates import Candidates
-from .inputs import identity_if_there, pool_inputs, subset_inputs
+from .inputs import loss_inputs_if_there, pool_inputs, subset_inputs
 from .limits import ListedRows
 from .methods.table import METHODS
 from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
@@ -95,8 +95,8 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
         ways_out = f"Give this run the pool of {subset.same_as} (its data section), or remove subset.same_as."
     else:
         extended, _ = read_extended(subset.extend)
-        identity, remarks = identity_if_there(subset, found, len(pool))
-        wanted = subset_inputs(config, pool, identity, extended)
+        losses, remarks = loss_inputs_if_there(subset, found, len(pool))
+        wanted = subset_inputs(config, pool, losses, extended)
         wanted |= budget_inputs(subset)
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
     check_inputs(manifest_in(folder), recorded, wanted, ways_out, pool_record(pool.data))

@@ -1,6 +1,9 @@
 """What losses were made from, as one checksum: a name alone would not notice a retrained proxy."""
 
+from collections.abc import Sequence
+
 from ..checksums import checksum, checksum_of_json
+from .manifest import TrajectoriesManifest
 from .read import Trajectories
 from .released import released_identity
 
@@ -12,9 +15,21 @@ def trajectories_identity(trajectories: Trajectories) -> str:
         contents = released_identity(origin) if origin.is_dir() else checksum(origin)
         return contents if trajectories.steps is None else f"{contents}, steps {trajectories.steps}"
     assert trajectories.steps is not None
-    checkpoints = trajectories.manifest.checkpoints
-    made_from = {
-        "inputs": trajectories.manifest.inputs,
-        "checkpoints": {str(step): checkpoints[step] for step in trajectories.steps},
-    }
-    return checksum_of_json(made_from)
+    identity = identity_of_steps(trajectories.manifest, trajectories.steps)
+    assert identity is not None
+    return identity
+
+
+def identity_of_steps(manifest: TrajectoriesManifest, steps: Sequence[int]) -> str | None:
+    """The same of losses at these steps, None where some of them are no longer there."""
+    if not set(steps) <= manifest.checkpoints.keys():
+        return None
+    checkpoints = {str(step): manifest.checkpoints[step] for step in steps}
+    return checksum_of_json({"inputs": manifest.inputs, "checkpoints": checkpoints})
+
+
+def base_losses_identity(trajectories: Trajectories) -> str | None:
+    """What made the losses of step 0, which are none of the trajectory. None where there are none."""
+    if trajectories.manifest is None or 0 not in trajectories.manifest.checkpoints:
+        return None
+    return identity_of_steps(trajectories.manifest, [0])
