@@ -297,7 +297,8 @@ def test_random_first_weights_and_the_rows_of_a_token_budget_follow_from_the_see
     runs = [
         evaluated(
             f"s2l_{seed}", "s2l", seed, 0.5, 0.6, num_rows=50 + seed, steps=30 + seed, model=None,
-            architecture={"model_type": "llama"}, base_model=f"of seed {seed}", subset={"budget_tokens": 900, "budget_rows": None},
+            architecture={"model_type": "llama"}, base_model=f"of seed {seed}",
+            subset={"budget_tokens": 900, "budget_rows": None},
         )
         for seed in range(3)
     ]  # fmt: skip

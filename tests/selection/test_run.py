@@ -17,6 +17,7 @@ from utils.artifacts.files import read_json
 from utils.artifacts.locks import locked
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import Subset, read_subset
+from utils.artifacts.trajectories.manifest import ScoringRecord
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.counts import budget_in_rows
 from utils.config.schema import SELECTION_PRESETS, RunConfig
@@ -82,16 +83,18 @@ def selected(config: RunConfig, **arguments) -> Subset:
 def write_proxy(place: Path, losses_NT: np.ndarray, steps: list[int], **inputs) -> None:
     """Trajectories of a run named proxy, as our scorer writes them."""
     data = config_of(place).data_section
+    pool = Pool(data)
     inputs = {
         **SCORING_INPUTS,
-        "pool": Pool(data).fingerprint,
+        "pool": pool.fingerprint,
         "num_examples": len(losses_NT),
         "max_length": data.max_length,
         **inputs,
     }
     folder = TrajectoryFolder(RunPaths("proxy").trajectories)
     weights = {step: f"weights at {step}" for step in steps}
-    folder.begin(ScoringRequest(inputs, weights, np.ones(len(losses_NT), np.int32)))
+    record = ScoringRecord(texts=pool.texts_fingerprint)
+    folder.begin(ScoringRequest(inputs, weights, np.ones(len(losses_NT), np.int32), record=record))
     for step, losses_N in zip(steps, losses_NT.T, strict=True):
         folder.finish(step, len(losses_N), [(np.arange(len(losses_N)), {"loss": losses_N}, 0.0)])
 
@@ -336,6 +339,20 @@ def test_trajectories_of_another_pool_are_refused(place):
     with pytest.raises(ValueError, match="made from another pool"):
         select(config_of(place, "other", trajectories_from="proxy"))
     assert len(losses_NT) == 139
+
+
+def test_losses_serve_any_column_of_sources(place):
+    losses_NT = np.array(write_losses(place, 140))
+    rows = [json.loads(line) for line in (place / "pool.jsonl").read_text().splitlines()]
+    rows = [{**row, "topic": "xy"[number % 2]} for number, row in enumerate(rows)]
+    write_jsonl(place / "pool.jsonl", rows)
+    write_proxy(place, losses_NT, [500, 750, 1000])
+    config = config_of(place, "by_topic", trajectories_from="proxy")
+    data = config.data_section.model_copy(update={"source_column": "topic"})
+    subset = selected(config.model_copy(update={"data": data}))
+    assert np.bincount(subset.indices % 2).tolist() == [30, 30]
+    with pytest.raises(ValueError, match=r"made from other inputs:\n  pool: there"):
+        select(config)
 
 
 # Reuse

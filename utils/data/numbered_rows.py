@@ -25,6 +25,7 @@ class NumberedRows:
 
     data = None
     has_texts = False
+    texts_fingerprint = ""
 
     def __init__(self, num_rows: int, sources_from: str | None):
         """Raises: FileNotFoundError; ValueError if the file does not name one source for each row."""

@@ -41,6 +41,7 @@ class Pool:
 
     Attributes:
         fingerprint: sha256 over the ordered texts and sources.
+        texts_fingerprint: likewise over the texts alone, all that a loss depends on.
         source_names: [""] where rows have no source.
         excluded: under `invalid_rows: drop`, rows without instruction or response,
             or with a value that is no text. They keep their numbers.
@@ -82,6 +83,7 @@ class Pool:
             return False
         self._rows = open_rows(self.data, offsets)
         self.fingerprint = texts["fingerprint"]
+        self.texts_fingerprint = texts["texts_fingerprint"]
         self.source_names = texts["source_names"]
         self.source_codes = source_codes
         self.excluded = excluded
@@ -92,7 +94,11 @@ class Pool:
         for part in self._rows.parts:
             assert isinstance(part.rows, TextRows), "only text containers are kept"
             offsets.append(part.rows.offsets)
-        texts = {"fingerprint": self.fingerprint, "source_names": self.source_names}
+        texts = {
+            "fingerprint": self.fingerprint,
+            "texts_fingerprint": self.texts_fingerprint,
+            "source_names": self.source_names,
+        }
         arrays = {
             # One file holds all, so that one rename makes it whole.
             # As JSON, since an array of texts takes as much for each as for the longest.
@@ -109,6 +115,7 @@ class Pool:
     def _read_all(self) -> None:
         """Read every row once. Raises: ValueError."""
         digest = hashlib.sha256()
+        digest_of_texts = hashlib.sha256()
         codes: dict[str, int] = {}  # text of a source -> its number, in the order of appearance
         row_codes = np.empty(len(self._rows), np.int32)
         self.excluded = np.zeros(len(self._rows), bool)
@@ -125,7 +132,9 @@ class Pool:
                     required.difference_update(values)
                 texts = reader.texts(values)
                 instruction, _, response, source = texts
-                digest.update(self._as_bytes(row, texts))
+                of_texts = self._as_bytes(row, texts[:-1])
+                digest_of_texts.update(of_texts)
+                digest.update(of_texts + self._as_bytes(row, texts[-1:]))
                 row_codes[row] = codes.setdefault(source, len(codes))
                 if not instruction.strip() or not response.strip():
                     self.excluded[row] = True
@@ -138,6 +147,7 @@ class Pool:
         self._refuse_unseen(unseen)
         self._refuse_invalid_rows(faults)
         self.fingerprint = digest.hexdigest()
+        self.texts_fingerprint = digest_of_texts.hexdigest()
         self.source_names = sorted(set(map(source_name, codes)))
         rank = {name: code for code, name in enumerate(self.source_names)}
         self.source_codes = np.array([rank[source_name(text)] for text in codes], np.int32)[row_codes]

@@ -16,6 +16,7 @@ class Rows(Protocol):
         name: for messages.
         data: the section they are read by, None where only their number is known.
         fingerprint: changes with the rows.
+        texts_fingerprint: changes with their texts, whatever their sources are. Empty where no text is known.
         source_names: ascending.
         source_codes: each row's index into them, int32 (N,).
         excluded: whether a row is never used, bool (N,).
@@ -24,6 +25,7 @@ class Rows(Protocol):
 
     name: str
     fingerprint: str
+    texts_fingerprint: str
     source_names: list[str]
     source_codes: np.ndarray
     excluded: np.ndarray

@@ -130,7 +130,11 @@ def plan_scoring(
             "max_length": data.max_length,
             "precision": config.trajectories.precision,
         },
-        record=ScoringRecord(data=pool_record(data), model=config.model_section.model_dump(mode="json")),
+        record=ScoringRecord(
+            data=pool_record(data),
+            texts=pool.texts_fingerprint,
+            model=config.model_section.model_dump(mode="json"),
+        ),
         summary=replace(
             summary,
             unrecorded_tokenizer=_unrecorded_tokenizer([found.folder for found in readable.values()]),
@@ -199,7 +203,7 @@ def _plan_of_validation(
     """The losses of the validation rows, by the same checkpoints. Raises: ValueError as for the pool's."""
     folder = TrajectoryFolder(RunPaths(config.run_name).validation_trajectories)
     inputs = {**plan.inputs, "pool": tokens.manifest.pool, "num_examples": len(tokens)}
-    record = replace(plan.record, data=pool_record(config.data_section.of_validation))
+    record = replace(plan.record, data=pool_record(config.data_section.of_validation), texts=None)
     if not overwrite:
         folder.check(inputs, plan.fingerprints, record.data)
     return replace(

@@ -220,7 +220,12 @@ def _refuse_another_pool(pool: Rows, trajectories: Trajectories) -> None:
             "data.limit)"
         )
     manifest = trajectories.manifest
-    if manifest is not None and manifest.pool != pool.fingerprint:
+    # Losses do not depend on the sources: another column of them may be balanced over.
+    if (
+        manifest is not None
+        and manifest.pool != pool.fingerprint
+        and manifest.texts != pool.texts_fingerprint
+    ):
         why = why_another_pool(manifest.data, pool_record(pool.data))
         raise ValueError(
             f"{trajectories.origin} was made from another pool than {pool.name}: "

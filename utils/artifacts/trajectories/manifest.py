@@ -15,12 +15,14 @@ class ScoringRecord(Record):
 
     Attributes:
         data: the `pool_record` of their pool.
+        texts: its `texts_fingerprint`.
         model: the model section of the config.
         tokens: of the prompts and responses of all scorable rows.
         device_name: what `utils.modeling.devices.device_name` calls the device.
     """
 
     data: dict[str, Any] | None = None
+    texts: str | None = None
     model: dict[str, Any] | None = None
     tokens: int | None = None
     device_name: str | None = None
@@ -38,6 +40,7 @@ class TrajectoriesManifest(PoolManifest):
         unscorable_rows: row numbers without a response token, ascending.
         device_seconds: step -> seconds that devices took to score it, added up.
         data: as in `ScoringRecord`.
+        texts: as there.
         model: as there.
         tokens: as there.
         device_name: as there.
@@ -58,6 +61,7 @@ class TrajectoriesManifest(PoolManifest):
     unscorable_rows: list[int]
     device_seconds: dict[int, float] = field(default_factory=dict)
     data: dict[str, Any] | None = None
+    texts: str | None = None
     model: dict[str, Any] | None = None
     tokens: int | None = None
     device_name: str | None = None
