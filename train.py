@@ -64,7 +64,7 @@ def _train(arguments: "argparse.Namespace") -> int:
     from utils.training.plan import plan_training, set_up_training
     from utils.training.settings import launch_state
 
-    state = launch_state()
+    state = launch_state(shards=bool(config.train_args.get("fsdp")))
     config = prepare_tracking(config, arguments.wandb_key)
     with state.main_process_first():
         if isinstance(chosen, SelectionPlan):

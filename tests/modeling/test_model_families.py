@@ -18,9 +18,11 @@ from tests.conftest import plain_losses, pool_rows, write_jsonl
 from utils.config.schema import DataConfig, ModelConfig
 from utils.data.batching import pad_rows
 from utils.data.pool import Pool
+from utils.data.token_rows import TokenRow
 from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool, tokenizer_fingerprint
 from utils.modeling import head
 from utils.modeling import scorer as scorer_module
+from utils.modeling.gradients import leaves_weights_out
 from utils.modeling.loading import load_base_model, load_checkpoint, load_checkpoint_tokenizer, load_tokenizer
 from utils.modeling.logits import LogitOperations
 from utils.modeling.responses import logits_at, model_inputs, response_positions, summed_token_loss
@@ -448,3 +450,16 @@ def _only(tokens: TokenizedPool, row: int) -> TokenizedPool:
         response_starts=np.array([start], np.int32),
         num_response_tokens=tokens.num_response_tokens[[row]],
     )
+
+
+@pytest.mark.parametrize(
+    ("family", "are_left_out"),
+    [("llama", False), ("mbart", False), ("gemma3", True), ("switch_transformers", True)],
+)
+def test_a_token_without_label_says_which_weights_a_batch_may_leave_out(family, are_left_out, tokenizer_dir):
+    """And mBART, whose decoder begins with the last label, reads it."""
+    config = ModelConfig(architecture=tiny_architecture(family), tokenizer=str(tokenizer_dir))
+    model = load_base_model(config, load_tokenizer(config), 0).train()
+    filler = [TokenRow(np.zeros(1, np.int64), np.zeros(1, bool))]
+    assert leaves_weights_out(model, filler, 0) == are_left_out
+    assert all(weight.grad is None for weight in model.parameters())

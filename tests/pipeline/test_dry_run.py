@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 import train
 from tests.conftest import ARCHITECTURES
+from tests.modeling.test_model_families import tiny_architecture
 from utils.modeling.positions import check_length, num_positions
 
 SUBSET = ["subset.trajectories_from=LOSSES", "subset.num_clusters=4"]
@@ -202,6 +203,10 @@ def test_positions_are_as_many_as_a_model_can_read(model_type):
     assert check_length(model, 24) == []
     with pytest.raises(ValueError, match="data.max_length=24"):
         check_length(model, 25)
+
+
+def test_positions_of_images_do_not_count():
+    assert num_positions(model_of("gemma3", tiny_architecture("gemma3"))) is None
 
 
 @pytest.mark.parametrize("model_type", UNLIMITED)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, processes_with
+from utils.process import lifetime
 
 # A library that takes any failure within it for a missing part, as faiss does and others do.
 LIBRARY = "import time; print('ready', flush=True); time.sleep(60)"
@@ -109,3 +110,20 @@ def test_every_script_minds_signals_before_it_imports_what_takes_seconds():
     for script in sorted(Path(PROJECT).glob("*.py")):
         first = script.read_text().partition("def main(argv: list[str] | None = None) -> int:\n")[2]
         assert first.split() and first.split("\n")[2].strip() == "end_on_signals()", script
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_one"),
+    [
+        ({}, False),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, False),  # of the machine, as some clusters set them
+        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}, True),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, True),
+    ],
+)
+def test_a_worker_is_what_a_launcher_started(monkeypatch, environment, is_one):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert lifetime.is_worker() == is_one

@@ -33,6 +33,7 @@ from tests.conftest import (
     run_script,
     write_jsonl,
 )
+from tests.modeling.test_model_families import tiny_architecture
 from utils.artifacts.paths import step_of
 from utils.config.counts import scheduled_steps
 from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
@@ -185,6 +186,14 @@ def test_one_and_two_processes_train_the_same(make_config, res_dir, family):
     assert len(losses(res_dir / "one")) == 12
     np.testing.assert_allclose(losses(res_dir / "one"), losses(res_dir / "two"), atol=1e-5)
     assert_same_weights(res_dir / "one/checkpoint-12", res_dir / "two/checkpoint-12", 1e-4)
+
+
+def test_two_processes_train_a_model_whose_vision_tower_no_row_reaches(make_config, res_dir):
+    model = {"architecture": tiny_architecture("gemma3")}
+    config = make_config("one", model=model, num_rows=64, train_args={"num_train_epochs": 1})
+    assert run_here(train, "--config_file", config) == 0
+    run_script("train.py", "--config_file", config, "run_name=two", torchrun=2)
+    np.testing.assert_allclose(losses(res_dir / "one"), losses(res_dir / "two"), atol=1e-5)
 
 
 @pytest.mark.slow

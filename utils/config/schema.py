@@ -115,7 +115,9 @@ class ModelConfig(Section):
         default=None, description="where files of the hub are kept; default: the hub library's own folder"
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        default="float32", description="of the weights as they are loaded for training"
+        default="float32",
+        description="of the weights as they are loaded for training. With bf16 or fp16 in train_args those "
+        "that are trained are float32, on any devices",
     )
     attn_implementation: Text | None = Field(
         default=None,

@@ -30,6 +30,7 @@ _OWNED_ELSEWHERE = {
     "restore_callback_states_from_checkpoint": "the same command continues by itself",
     "deepspeed": "use fsdp and fsdp_config",
     "parallelism_config": "use fsdp and fsdp_config",
+    "torch_compile": "batches differ in shape, and each would be compiled anew",
     "push_to_hub": "upload the finished checkpoint with `hf upload`",
     "average_tokens_across_devices": "a step's loss is the mean over its global batch",
     "accelerator_config": "batches are the same on any devices",
@@ -53,6 +54,7 @@ _OWNED_ELSEWHERE = {
 _OWNED_PREFIXES = {
     "save_": "set checkpoints.count, .steps or .every",
     "eval_": "evaluate_run.py scores models",
+    "torch_compile_": "batches differ in shape, and each would be compiled anew",
     "hub_": "upload the finished checkpoint with `hf upload`",
 }
 _SAMPLING_STRATEGIES = ("random", "group_by_length", "sequential")

@@ -7,6 +7,7 @@ head, mixture of experts), and only it knows the conversion. A checkpoint is nev
 import contextlib
 import functools
 import logging
+import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ logging.getLogger("transformers.modeling_utils").addFilter(
 _OLD_BUFFERS = re.compile(r"(^|\.)(attn\.bias|attention\.bias|masked_bias|inv_freq|position_ids)$")
 _NUM_SHOWN = 5
 _NO_KERNEL = "where it lacks a kernel of attention, add model.attn_implementation=sdpa to the command"
+_WHOLE_IN_THE_FIRST = "FSDP_CPU_RAM_EFFICIENT_LOADING"  # transformers reads it
 _DAMAGED = f"copy it again, or make it again if it never was whole; {_NO_KERNEL}"
 # Numbers, spaces, scripts and signs that tokenizers cut differently.
 _PROBES = (
@@ -311,6 +313,22 @@ def load_checkpoint(
 
 
 @contextlib.contextmanager
+def _whole_in_every_process() -> Iterator[None]:
+    """Else transformers, under FSDP's cpu_ram_efficient_loading, gives all but the first process zeros.
+
+    FSDP would replace them. A model that is loaded to be scored meanwhile keeps them.
+    """
+    before = os.environ.get(_WHOLE_IN_THE_FIRST)
+    os.environ[_WHOLE_IN_THE_FIRST] = "false"
+    try:
+        yield
+    finally:
+        del os.environ[_WHOLE_IN_THE_FIRST]
+        if before is not None:
+            os.environ[_WHOLE_IN_THE_FIRST] = before
+
+
+@contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Random weights made inside follow from the seed. Numbers drawn outside do not change."""
     with torch.random.fork_rng(devices=[]):  # weights are made on the CPU, so no other generator is touched
@@ -383,6 +401,7 @@ def _from_pretrained(
     """
     with (
         explained(f"{name}: the model cannot be loaded", _DAMAGED),
+        _whole_in_every_process(),
         seeded(0),  # weights that it lacks or has in another shape are drawn, and refused below
     ):
         kind = _auto_class(config)

@@ -1,5 +1,6 @@
 """How long a row a model can read, and how long one it was made for"""
 
+import re
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ _TABLES = (
     "positions_embed",
     "pos_encoding",
 )
+
+_OF_IMAGES = re.compile(r"vision|image|audio")  # towers that rows of text do not reach
 
 
 def num_positions(model: PreTrainedModel) -> int | None:
@@ -29,7 +32,10 @@ def num_positions(model: PreTrainedModel) -> int | None:
         module.num_embeddings
         - getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Embedding) and name.split(".")[-1] in _TABLES and not _grows(module)
+        if isinstance(module, torch.nn.Embedding)
+        and name.split(".")[-1] in _TABLES
+        and not _OF_IMAGES.search(name)
+        and not _grows(module)
     ]
     # GPT-J, CodeGen and CTRL compute their table once.
     sizes += [buffer.shape[0] for name, buffer in model.named_buffers() if name.split(".")[-1] in _TABLES]

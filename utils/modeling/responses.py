@@ -62,6 +62,8 @@ def _decoder_inputs(model: Any, labels_BL: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: for a config without the start token.
     """
+    if labels_BL.shape == (1, 1) and labels_BL.item() == IGNORED:
+        return torch.zeros_like(labels_BL)  # a filler, in which mBART's rule would look for a last label
     pad_id = model.config.pad_token_id
     start_id = getattr(model.config, "decoder_start_token_id", None)
     if pad_id is not None:

@@ -26,8 +26,11 @@ _is_interruptible = False
 
 
 def is_worker() -> bool:
-    """Whether a launcher (ours or torchrun) started this process as one of its ranks."""
-    return "RANK" in os.environ
+    """Whether a launcher (ours or torchrun) started this process as one of its ranks.
+
+    Some clusters set RANK=0 and WORLD_SIZE=1 for the machine, in which nobody has started ranks yet.
+    """
+    return "RANK" in os.environ and ("LOCAL_RANK" in os.environ or os.environ.get("WORLD_SIZE", "1") != "1")
 
 
 def end_on_signals() -> None:

@@ -25,12 +25,15 @@ from ..modeling.devices import own_device
 from ..process import torchrun
 from ..process.lifetime import LAUNCHER_VARIABLE
 from ..process.reporter import reporter
+from ..terminal import duration
 
 _TIMEOUT = datetime.timedelta(hours=24)  # a rank without work waits for the slowest unit of the others
 _WORKERS_A_CORE = 8  # on a CPU they share the cores, so more of them do not pay
 _STARTS = 4  # of a launch whose workers are killed
 _SECONDS_TO_STOP = 5
 _SECONDS_BETWEEN_LOOKS = 0.01
+_SECONDS_UNTIL_SAID = 60.0
+_SECONDS_TO_JOIN = 6 * 3600.0  # the others may read a large pool first
 _CHATTY = ("torch.distributed.elastic.multiprocessing.api", "torch.distributed.elastic.agent.server.api")
 
 Result = TypeVar("Result")
@@ -66,7 +69,7 @@ class Launch:
         self._begun = 0
         self._counter: PrefixStore | None = None
         if self.size > 1 and not dist.is_initialized():
-            store, rank, size = next(iter(rendezvous("env://")))
+            store, rank, size = next(iter(rendezvous("env://", timeout=_TIMEOUT)))
             store = PrefixStore(_name_of_attempt(store, rank, size), store)
             dist.init_process_group(
                 "gloo", store=PrefixStore("group", store), rank=rank, world_size=size, timeout=_TIMEOUT
@@ -92,9 +95,7 @@ class Launch:
         """The first rank's outcome, on every rank. The others hand in None."""
         box = [outcome]
         if self.size > 1:
-            # nccl moves nothing that is not on its device.
-            device = self.device if dist.get_backend() == "nccl" else None
-            dist.broadcast_object_list(box, device=device)
+            dist.broadcast_object_list(box)
         (answer,) = box
         assert answer is not None
         return answer
@@ -135,7 +136,18 @@ def _name_of_attempt(store: Store, rank: int, size: int) -> str:
         store.add(f"s2l/joined/{name}", 1)
         return name
     name = secrets.token_hex(8)
-    while store.add(f"s2l/joined/{name}", 0) < size - 1:
+    begun = time.monotonic()
+    is_said = False
+    while (num_joined := store.add(f"s2l/joined/{name}", 0)) < size - 1:
+        waited = time.monotonic() - begun
+        if waited > _SECONDS_TO_JOIN:
+            raise ValueError(
+                f"found {num_joined + 1} of {size} processes after {duration(waited)}, expected all: one on "
+                "another machine has ended, and says why there. Start this launch anew on all of them"
+            )
+        if waited > _SECONDS_UNTIL_SAID and not is_said:
+            is_said = True
+            reporter.say(f"waiting for {size - 1 - num_joined} of {size} processes to join the launch")
         for other in range(1, size):
             if store.check([f"s2l/asks/{other}"]):
                 store.set(f"s2l/answer/{store.get(f's2l/asks/{other}').decode()}", name)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from ..artifacts.checkpoints import newest_resumable_checkpoint
 from ..artifacts.configs import write_config
@@ -22,15 +22,24 @@ from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.schema import RunConfig
 from ..data.batching import batch_widths, rows_of_all_lengths
 from ..data.chat import chat_template_of
+from ..data.token_rows import TokenRow
 from ..modeling.devices import device_name
-from ..modeling.loading import add_lora, load_adapter, load_base_model, load_checkpoint, load_tokenizer
+from ..modeling.gradients import leaves_weights_out
+from ..modeling.loading import (
+    add_lora,
+    load_adapter,
+    load_base_model,
+    load_checkpoint,
+    load_tokenizer,
+    pad_id_of,
+)
 from ..modeling.operations import scoring_operations, training_operations
 from ..modeling.packed import why_rows_mix
 from ..modeling.precision import float32_products
 from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
 from ..process.reporter import reporter
-from .order import GlobalBatchOrder, TrainingRows
+from .order import FILLER, GlobalBatchOrder, TrainingRows
 from .plan import TrainingPlan, all_steps_are_trained, check_folder, missing_checkpoints
 from .settings import launch_state
 from .trainer import S2LTrainer, Saving, TrainingData, remove_older_training_state
@@ -86,6 +95,8 @@ def _train(
     if chat is not None:
         tokenizer.chat_template = chat.source  # saved with each checkpoint
     model = _model_to_train(config, tokenizer, newest)
+    if plan.arguments.bf16 or plan.arguments.fp16:
+        _keep_trained_weights_whole(model)
     batches = plan.packed_batches if _keeps_packed_rows_apart(plan, model) else plan.batches
     assert batches is not None
     plan.arguments.gradient_accumulation_steps = batches.accumulation
@@ -114,6 +125,8 @@ def _train(
         )
     state.wait_for_everyone()
     data = TrainingData(TrainingRows(plan.tokens, plan.rows), order)
+    if batches.devices > 1:
+        _set_up_ddp(model, data.rows[(FILLER,)], pad_id_of(tokenizer), plan.arguments)
     trainer = S2LTrainer(model, tokenizer, plan.arguments, data, Saving(paths, plan.save_steps))
     for callback in callbacks:  # after Trainer's and ours: they find a saved checkpoint in its place
         trainer.add_callback(callback)
@@ -167,6 +180,28 @@ def _model_to_train(config: RunConfig, tokenizer: Any, newest: Path | None) -> A
         else:
             model = add_lora(model, config.model_section.lora, config.seed)
     return model.train()
+
+
+def _keep_trained_weights_whole(model: torch.nn.Module) -> None:
+    """In float32, as FSDP keeps them in mixed precision: in half precision most small steps round away."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+
+
+def _set_up_ddp(model: Any, filler: list[TokenRow], pad_id: int, arguments: TrainingArguments) -> None:
+    """Tell DDP whether a weight may be without a gradient.
+
+    A filler, one token without label, touches the least. All processes do the same: the first one's answer
+    counts.
+    """
+    if arguments.ddp_find_unused_parameters is not None or arguments.fsdp_plugin_args is not None:
+        return
+    half = torch.float16 if arguments.fp16 else torch.bfloat16
+    with torch.autocast(arguments.device.type, half, enabled=arguments.fp16 or arguments.bf16):
+        answers = [leaves_weights_out(model.to(arguments.device), filler, pad_id)]
+    broadcast_object_list(answers)
+    arguments.ddp_find_unused_parameters = answers[0]
 
 
 def _keeps_packed_rows_apart(plan: TrainingPlan, model: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import PartialState
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 from transformers.utils.import_utils import is_liger_kernel_available
@@ -30,7 +31,6 @@ _EXECUTION_ONLY_PREFIXES = (
     "fsdp",
     "ddp_",
     "gradient_checkpointing",
-    "torch_compile",
     "disable_tqdm",
     "use_cpu",
     "torch_empty_cache_steps",
@@ -137,17 +137,22 @@ def result_settings(train_args: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def launch_state() -> PartialState:
-    """The processes of this launch, joined.
+def launch_state(shards: bool = False) -> PartialState:
+    """The processes of this launch, joined by the first call.
 
     accelerate must be told of a machine without a GPU, else each rank takes itself for the only one.
+
+    Args:
+        shards: whether FSDP will. What it keeps in the memory of the machine, processes exchange by gloo.
 
     Raises:
         ValueError: if there are more processes on this machine than GPUs, or torchrun's variables are wrong.
     """
-    torchrun.world_size()  # accelerate would say what is wrong with it in Python's words
+    size = torchrun.world_size()  # accelerate would say what is wrong with it in Python's words
     timeout = datetime.timedelta(hours=6)  # the others wait while the first tokenizes and selects
-    return PartialState(cpu=own_device().type == "cpu", timeout=timeout)
+    on_cpu = own_device().type == "cpu"
+    backend = {"backend": "cuda:nccl,cpu:gloo"} if shards and size > 1 and not on_cpu else {}
+    return PartialState(cpu=on_cpu, timeout=timeout, **backend)
 
 
 def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:
@@ -173,7 +178,6 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
     settings = {
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # a NaN loss stops the run, see trainer.py
-        "ddp_find_unused_parameters": False,
         "disable_tqdm": True,
         "use_cpu": on_cpu,
         **settings,
@@ -194,6 +198,11 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
         arguments = TrainingArguments(**settings)
     except _REFUSALS as error:
         raise ValueError(f"train_args: transformers refuses them: {error}") from error
+    if arguments.fsdp_plugin_args is not None and arguments.bf16:
+        # accelerate's own policy reduces and adds up gradients in bfloat16. DDP and a single device do not.
+        arguments.fsdp_plugin_args["mixed_precision_policy"] = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.bfloat16
+        )
     if plan.devices == 1:
         # One process drives one GPU: with more, Trainer would take DataParallel.
         arguments._n_gpu = min(arguments.n_gpu, 1)
@@ -221,10 +230,6 @@ def try_out(arguments: TrainingArguments, model: torch.nn.Module, steps: int) ->
         )
         if arguments.gradient_checkpointing:
             cast(Any, model).gradient_checkpointing_enable(arguments.gradient_checkpointing_kwargs)
-        if arguments.torch_compile:
-            torch.compile(
-                abs, backend=str(arguments.torch_compile_backend), mode=arguments.torch_compile_mode
-            )
         if arguments.use_liger_kernel and not is_liger_kernel_available():
             raise ValueError("use_liger_kernel needs `pip install liger-kernel`")
     except _REFUSALS as error:
@@ -246,11 +251,18 @@ def _try_optimizer(arguments: TrainingArguments, model: torch.nn.Module, steps: 
 
 
 def check_sharding(train_args: dict[str, Any], model: torch.nn.Module) -> None:
-    """Also on a machine that will not shard. Raises: ValueError for layers that the model has not."""
+    """Also on a machine that will not shard.
+
+    Raises: ValueError for layers that the model has not, or weights that FSDP cannot shard.
+    """
     settings = (train_args.get("fsdp_config") or {}) if train_args.get("fsdp") else {}
     settings = {name.removeprefix("fsdp_"): value for name, value in settings.items()}
     wanted = settings.get("transformer_layer_cls_to_wrap") or []
     wanted = wanted.split(",") if isinstance(wanted, str) else wanted
+    if train_args.get("fsdp"):
+        _refuse_shared_embedding(model)
+        # What accelerate takes where nobody names them.
+        wanted = wanted or list(getattr(model, "_no_split_modules", None) or [])
     there = {type(module).__name__ for module in model.modules()}
     missing = [name for name in wanted if name.strip() not in there]
     if missing:
@@ -258,6 +270,18 @@ def check_sharding(train_args: dict[str, Any], model: torch.nn.Module) -> None:
         raise ValueError(
             "train_args.fsdp_config.transformer_layer_cls_to_wrap: "
             f"found {', '.join(missing)}, which this model has not. Its layers are {layers}"
+        )
+
+
+def _refuse_shared_embedding(model: Any) -> None:
+    """Raises: ValueError for a model whose encoder and decoder share one, of which FSDP makes two groups."""
+    own = model.get_input_embeddings().weight
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    others = [module for module in model.modules() if module not in ends]
+    if any(weight is own for module in others for weight in module._parameters.values()):
+        raise ValueError(
+            f"train_args.fsdp: found a {model.config.model_type}, whose encoder and decoder share their "
+            "embedding, which FSDP cannot shard: leave fsdp out"
         )
 
 

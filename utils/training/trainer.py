@@ -35,6 +35,7 @@ from ..modeling.responses import (
 from ..process.libraries import explained, in_words, naming, system_error_number
 from ..process.reporter import reporter
 from ..terminal import size
+from .optimizer_state import is_of_the_other_kind, load_other_kind
 from .order import GlobalBatchOrder, TrainingRows
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -172,7 +173,14 @@ class S2LTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         with explained(f"{checkpoint}: training cannot continue from its state", _START_OVER):
-            super()._load_optimizer_and_scheduler(checkpoint)
+            if checkpoint is None or not is_of_the_other_kind(Path(checkpoint), self.is_fsdp_enabled):
+                super()._load_optimizer_and_scheduler(checkpoint)
+                return
+            optimizer = cast(Any, self.optimizer).optimizer  # within accelerate's
+            is_first = self.args.process_index == 0
+            load_other_kind(Path(checkpoint), self.model, optimizer, self.is_fsdp_enabled, is_first)
+            scheduler = torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True)
+            cast(Any, self.lr_scheduler).load_state_dict(scheduler)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         with explained(f"{checkpoint}: training cannot continue from its random state", _START_OVER):

@@ -87,6 +87,7 @@ class Models:
                 tokenizer=tokenizer,
                 dtype=self._config.model_section.dtype,
                 tensor_parallel=evaluation.tensor_parallel,
+                trust_remote_code=self._config.model_section.trust_remote_code,
                 chat=self._inputs.chat,
             )
         finally:

@@ -35,6 +35,7 @@ class VllmModel(_VLLM):
         tokenizer: PreTrainedTokenizerBase,
         dtype: str,
         tensor_parallel: int,
+        trust_remote_code: bool,
         chat: ChatTemplate | None,
     ):
         self._trained_tokenizer = tokenizer
@@ -44,6 +45,7 @@ class VllmModel(_VLLM):
             tokenizer=str(folder / "tokenizer"),
             dtype=dtype,
             tensor_parallel_size=tensor_parallel,
+            trust_remote_code=trust_remote_code,
             # "vllm" leaves out the penalties of a checkpoint's own config.
             generation_config="vllm" if chat is None else "auto",
             enforce_eager=not torch.cuda.is_available(),
