@@ -16,6 +16,7 @@ be scored is named, the training goes on, and selection refuses to choose withou
 """
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from .checkpoints import CheckpointQuery, choose_checkpoints
 from .launch import Launch
 from .plan import ScoringPlan, plan_scoring
 from .run import run_scoring
+
+Checkpoints = tuple[Path, set[int]]  # a folder of checkpoints, and steps among them
 
 
 class TrajectoryCallback(TrainerCallback):
@@ -61,11 +64,7 @@ class TrajectoryCallback(TrainerCallback):
                 f"in a Trainer that saves to {args.output_dir} set its own save_total_limit instead, "
                 "and keep: all here"
             )
-        for folder in (self._paths.root, Path(args.output_dir)):
-            if folder.is_dir() and any(folder.glob("checkpoint-*")):
-                saved = {step for step in find_checkpoints(folder) if step <= state.global_step}
-                self._score(folder, saved - set(self._scored_steps()))
-                return
+        self._score(lambda: self._saved_before(Path(args.output_dir), state.global_step))
 
     def score_missing(self) -> None:
         """Score the checkpoints without losses, as a kill after the last save leaves one.
@@ -75,17 +74,32 @@ class TrajectoryCallback(TrainerCallback):
         with contextlib.ExitStack() as held:
             if torchrun.is_first():  # with checkpoints.keep: last it removes some
                 held.enter_context(locked(self._paths.manifest, "another launch is training this run"))
-            saved = find_checkpoints(self._paths.root).keys() - self.failed.keys()
-            self._score(self._paths.root, saved - set(self._scored_steps()))
+            self._score(self._saved_and_not_scored)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        is_ours = self._paths.checkpoint(state.global_step).is_dir()
-        self._score(self._paths.root if is_ours else Path(args.output_dir), {state.global_step})
+        self._score(lambda: self._saved_now(Path(args.output_dir), state.global_step))
 
-    def _score(self, folder: Path, steps: set[int]) -> None:
+    def _saved_before(self, output_dir: Path, newest: int) -> Checkpoints:
+        for folder in (self._paths.root, output_dir):
+            if folder.is_dir() and any(folder.glob("checkpoint-*")):
+                saved = {step for step in find_checkpoints(folder) if step <= newest}
+                return folder, saved - set(self._scored_steps())
+        return output_dir, set()
+
+    def _saved_and_not_scored(self) -> Checkpoints:
+        saved = find_checkpoints(self._paths.root).keys() - self.failed.keys()
+        return self._paths.root, saved - set(self._scored_steps())
+
+    def _saved_now(self, output_dir: Path, step: int) -> Checkpoints:
+        is_ours = self._paths.checkpoint(step).is_dir()
+        return self._paths.root if is_ours else output_dir, {step}
+
+    def _score(self, look: Callable[[], Checkpoints]) -> None:
+        """Score the checkpoints that the first process finds: what others see of a shared disk may be old."""
+        launch = Launch()
+        folder, steps = launch.first(look)
         if not steps:
             return
-        launch = Launch()
         plan = launch.first(lambda: self._plan(folder, steps, launch.size))
         failed = run_scoring(self._config, plan, launch, overwrite=False)
         self.failed |= failed

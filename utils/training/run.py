@@ -70,13 +70,16 @@ def run_training(
             for file in (paths.manifest, paths.metrics):
                 remove_leftovers(paths.root, file.name)
             held.enter_context(copied_to(paths.log, log_heading))
-        state.wait_for_everyone()
-        if not plan.starts_over and all_steps_are_trained(paths, plan):
+        # The first process looks for all: what other machines see of a shared disk may be seconds old.
+        found: list[Any] = [False, None]
+        if state.is_main_process and not plan.starts_over:
+            found = [all_steps_are_trained(paths, plan), newest_resumable_checkpoint(paths)]
+        is_trained, newest = broadcast_object_list(found)
+        if is_trained:
             if state.is_main_process:
                 _finish(paths, plan, None)
                 reporter.say(f"run {config.run_name}: all {plan.steps} steps are trained already")
             return
-        newest = None if plan.starts_over else newest_resumable_checkpoint(paths)
         held.enter_context(float32_products(in_tf32=bool(config.train_args.get("tf32"))))
         _train(config, plan, state, newest, callbacks)
 
