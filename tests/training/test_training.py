@@ -36,13 +36,14 @@ from tests.conftest import (
 from tests.modeling.test_model_families import tiny_architecture
 from utils.artifacts.paths import step_of
 from utils.config.counts import scheduled_steps
+from utils.config.load import load_config
 from utils.config.schema import CheckpointsConfig, DataConfig, ModelConfig
 from utils.data.pool import Pool
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.process.lifetime import INTERRUPTED
 from utils.training import order as order_of_rows
-from utils.training.order import FILLER, GlobalBatchOrder, deal, micro_batches_that_pay
+from utils.training.order import FILLER, GlobalBatchOrder, TrainingRows, deal, micro_batches_that_pay
 from utils.training.settings import plan_batches
 
 SECONDS_TO_END = 10.0
@@ -194,6 +195,16 @@ def test_two_processes_train_a_model_whose_vision_tower_no_row_reaches(make_conf
     assert run_here(train, "--config_file", config) == 0
     run_script("train.py", "--config_file", config, "run_name=two", torchrun=2)
     np.testing.assert_allclose(losses(res_dir / "one"), losses(res_dir / "two"), atol=1e-5)
+
+
+def test_a_filler_is_a_token_of_a_row_and_has_no_label(make_config, res_dir):
+    """gemma3n's norm of the embedding of zeros that padding has gives gradients that are no numbers."""
+    config, _ = load_config(make_config("run", num_rows=12))
+    tokens = tokenize_pool(
+        Pool(config.data_section), load_tokenizer(config.model_section), "alpaca", 160, False
+    )
+    (filler,) = TrainingRows(tokens, np.array([3, 4]))[(FILLER,)]
+    assert filler.ids.tolist() == tokens.row(3).ids[:1].tolist() and not filler.is_response.any()
 
 
 @pytest.mark.slow

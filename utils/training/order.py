@@ -39,7 +39,8 @@ class TrainingRows(Dataset):
 
     def _row(self, position: int) -> TokenRow:
         if position == FILLER:
-            return TokenRow(np.zeros(1, np.int64), np.zeros(1, bool))
+            # Of a row: token 0 may be padding, whose embedding of zeros some norms cannot be derived at.
+            return TokenRow(self._tokens.row(int(self._rows[0])).ids[:1], np.zeros(1, bool))
         return self._tokens.row(int(self._rows[position]))
 
 
