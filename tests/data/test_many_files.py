@@ -303,7 +303,8 @@ def parsed(monkeypatch) -> list[int]:
 
 
 def test_a_list_is_parsed_once_and_again_when_anything_changed(files, parsed):
-    texts = [path for path in files if path.suffix not in ("", ".parquet")]
+    whole = [path for path in files if path.suffix != ""]
+    texts = [path for path in whole if path.suffix != ".parquet"]
     entries = [*texts[:3], {"path": texts[3], "source": "s"}, *texts[4:]]
     first = pool_of(*entries)
     again = pool_of(*entries)
@@ -317,9 +318,13 @@ def test_a_list_is_parsed_once_and_again_when_anything_changed(files, parsed):
     assert pool_of(*entries).fingerprint != first.fingerprint and len(parsed) == 5
     assert pool_of(*entries, limit=2).fingerprint == pool_of(*entries, limit=2).fingerprint
     assert len(parsed) == 6
+    first, again = pool_of(*whole), pool_of(*whole)
+    assert len(parsed) == 7 and len(whole) > len(texts)
+    assert list(again) == list(first) and again.fingerprint == first.fingerprint
+    assert [again.line(row) for row in range(len(first))] == [first.line(row) for row in range(len(first))]
     pool_of(*files)
     pool_of(*files)
-    assert len(parsed) == 8, "what `datasets` reads is not kept"
+    assert len(parsed) == 9, "a folder that `datasets` saved is not kept"
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)])

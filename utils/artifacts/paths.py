@@ -191,7 +191,7 @@ def figures_in(folder: Path) -> Path:
 
 
 def cached_pool(key: str) -> Path:
-    """Where what was read of a large text file is kept."""
+    """Where what was read of a large file is kept."""
     return cache_root() / "pools" / f"{key}.npz"
 
 

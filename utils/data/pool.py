@@ -3,7 +3,7 @@
 The rows of text containers stay on disk, and only their offsets are kept. Other containers go through
 `datasets`, imported only then. A row's number, over all files, is its identity in every artifact.
 
-What was read of large text files is kept under res/.cache. Its key is the sha256 of each file, the settings
+What was read of large files is kept under res/.cache. Its key is the sha256 of each file, the settings
 and the code that reads. Hashing takes a tenth of the time of parsing, and a changed file is never taken
 for the old one.
 """
@@ -92,8 +92,7 @@ class Pool:
     def _keep(self, cache: Path) -> None:
         offsets: list[array] = []
         for part in self._rows.parts:
-            assert isinstance(part.rows, TextRows), "only text containers are kept"
-            offsets.append(part.rows.offsets)
+            offsets.append(part.rows.offsets if isinstance(part.rows, TextRows) else array("q"))
         texts = {
             "fingerprint": self.fingerprint,
             "texts_fingerprint": self.texts_fingerprint,
@@ -288,7 +287,7 @@ def _cache_path(data: DataConfig) -> Path | None:
     """Where what was read of this pool is kept. None where it is not."""
     parts = parts_of(data)
     files = [Path(part.path) for part in parts]
-    suffixes = [text_suffix(file) for file in files]
+    suffixes = [file.suffix if file.suffix == ".parquet" else text_suffix(file) for file in files]
     if None in suffixes or not all(file.is_file() for file in files):
         return None
     if sum(file.stat().st_size for file in files) < _CACHED_FROM:
