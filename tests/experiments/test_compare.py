@@ -739,6 +739,21 @@ def test_training_on_everything_is_measured_where_it_was_run(evaluated, with_pro
     assert not any("was not run" in remark for remark in comparison.cost_remarks)
 
 
+def test_a_method_that_reads_the_base_model_s_losses_is_charged_for_them(evaluated, with_proxy):
+    runs = [with_proxy(), evaluated("random", "random", 1, 0.5, 0.6)]
+    without = compare(runs).costs[0].stages["scoring"]
+    paths = RunPaths("proxy")
+    scored = {**TRAJECTORIES, "device_seconds": {"0": 10.0, "5": 20.0, "9": 30.0}}
+    write_json(paths.trajectories_manifest, scored)
+    path = manifest_in(RunPaths("s2l").subset)
+    subset = json.loads(path.read_text())
+    subset["inputs"]["losses of the base model"] = "9" * 64
+    write_json(path, subset)
+    with_base = compare(runs).costs[0].stages["scoring"]
+    assert (without.device_seconds, with_base.device_seconds) == (50.0, 60.0)
+    assert with_base.operations == pytest.approx(1.5 * (without.operations or 0))
+
+
 def test_a_method_that_looks_at_no_losses_is_not_charged_for_them(evaluated, with_proxy):
     cost = compare([with_proxy(needs_trajectories=False), evaluated("random", "random", 1, 0.5, 0.6)]).costs[
         0

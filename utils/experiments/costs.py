@@ -17,6 +17,7 @@ from ..artifacts.paths import RunPaths, manifest_in, named_subset, run_named
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
+from ..artifacts.trajectories.write import BASE_LOSSES
 from ..config.counts import steps_per_epoch
 from .runs import Arm, EvaluatedRun
 
@@ -168,9 +169,9 @@ def _cost_of_trajectories(subset: SubsetManifest) -> tuple[Cost, Cost]:
     paths = RunPaths(run_named(subset.trajectories_from))
     if not paths.trajectories_manifest.is_file():
         return Cost(None, None), Cost(None, None)
+    steps = [0, *subset.steps] if BASE_LOSSES in subset.inputs else subset.steps
     seconds = TrajectoriesManifest.read(paths.trajectories_manifest).device_seconds
-    known = [seconds[step] for step in subset.steps if step in seconds]
-    device_seconds = sum(known) if len(known) == len(subset.steps) else None
+    device_seconds = _total([seconds.get(step) for step in steps])
     if not paths.manifest.is_file():
         return Cost(None, None), Cost(device_seconds, None)
     training = TrainingManifest.read(paths.manifest)
@@ -178,7 +179,7 @@ def _cost_of_trajectories(subset: SubsetManifest) -> tuple[Cost, Cost]:
     # The proxy was trained on every scored row, so scoring counts as one forward pass of its epoch.
     # That is a little too much: rows without a response are not scored, and the common beginning
     # of all prompts is computed once.
-    operations = None if work is None else work.forward_operations * len(subset.steps)
+    operations = None if work is None else work.forward_operations * len(steps)
     return training_cost(training), Cost(device_seconds, operations)
 
 
