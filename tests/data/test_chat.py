@@ -425,6 +425,23 @@ def test_a_row_that_ends_in_a_call_of_a_tool_has_a_response_where_calls_are_scor
     assert read[0].response == '[{"function": {"name": "é"}}]' and read[0].instruction == "a"
 
 
+def test_the_order_of_a_tools_keys_counts_since_templates_write_it(tmp_path, res_dir):
+    """That of a turn's does not."""
+    tool = {"name": "sum", "parameters": {"type": "object"}}
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    rows = {
+        "as it is": {"messages": turns, "tools": [tool]},
+        "turns": {"messages": [dict(reversed(turn.items())) for turn in turns], "tools": [tool]},
+        "tools": {"messages": turns, "tools": [dict(reversed(tool.items()))]},
+    }
+    data = {"format": "messages", "template": "chat"}
+    prints = {
+        name: Pool(DataConfig(path=str(write_jsonl(tmp_path / f"{name}.jsonl", [row])), **data)).fingerprint
+        for name, row in rows.items()
+    }
+    assert prints["as it is"] == prints["turns"] != prints["tools"]
+
+
 @pytest.mark.parametrize("is_cached", [False, True])
 def test_what_is_scored_is_part_of_a_pools_fingerprint(tmp_path, res_dir, monkeypatch, is_cached):
     monkeypatch.setattr(pool, "_CACHED_FROM", 0 if is_cached else 2**23)

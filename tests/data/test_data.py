@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import pool_rows, write_jsonl
 from utils.config.names import PromptTemplate
@@ -297,3 +298,15 @@ def test_tokens_of_an_earlier_layout_are_made_anew(tmp_path, res_dir, tokenizer)
         (earlier.folder / name).unlink()
     tokens = tokenized(tmp_path, rows, tokenizer)
     assert tokens.folder != earlier.folder and np.array_equal(tokens.whole_lengths, tokens.lengths)
+
+
+def test_tokens_are_kept_whatever_their_numbers(tmp_path, res_dir):
+    """A vocabulary may be small and have gaps."""
+    vocabulary = {"<unk>": 0, "a": 1, "b": 70_000}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    gapped = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="<unk>")
+    rows = [{"instruction": "a", "output": "b b"}]
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows)), template="plain"))
+    tokens = tokenize_pool(pool, gapped, "plain", 10, False)
+    assert tokens.row(0).ids.tolist().count(70_000) == 1

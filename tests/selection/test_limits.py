@@ -382,11 +382,11 @@ def test_rows_that_contain_benchmark_questions_are_out_and_reported(place, capsy
 
 def test_questions_of_scripts_without_spaces_and_with_marks_are_found(tmp_path):
     chinese = "小明有五个苹果，他给了小红两个，又买了三个苹果，请问小明现在一共有多少个苹果？"
-    hindi = "एक किसान के पास बारह भेड़ें हैं"  # seven words, each with marks
+    hindi = "एक किसान के पास बारह भेड़ें हैं।"  # seven words, each with marks
     instructions = [
         f"请解答下面的数学题。{chinese}",
         chinese[:12],
-        hindi,
+        hindi[:-1],
         f"{hindi} और गायें",
         "他给了小红两个",
     ]

@@ -9,6 +9,10 @@ import run_distributed_trajectories
 import train
 from tests.conftest import run_here, run_script
 from tests.training.test_training import kill_once_there, losses
+from utils.config.load import load_config
+from utils.data.token_rows import TokenRow
+from utils.modeling.gradients import leaves_weights_out
+from utils.modeling.loading import load_base_model, load_tokenizer
 
 pytestmark = pytest.mark.gpu
 
@@ -33,6 +37,14 @@ def test_low_precision_is_taken_and_stays_near(make_config, res_dir, settings):
     exact = losses(res_dir / "exact")
     assert low != exact
     np.testing.assert_allclose(low, exact, atol=0.05)
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "t5"])
+def test_every_weight_has_a_gradient_after_a_token_without_label(make_config, family):
+    config, _ = load_config(make_config("run", family))
+    model = load_base_model(config.model_section, load_tokenizer(config.model_section), 0).train().cuda()
+    filler = [TokenRow(np.ones(1, np.int64), np.zeros(1, bool))]
+    assert not leaves_weights_out(model, filler, 0)
 
 
 def test_a_killed_training_continues_to_the_same_losses(make_config, res_dir):

@@ -48,9 +48,9 @@ class ComparedArm:
         method: how its rows were chosen, "whole pool" or "base model".
         told_apart_by: the fewest settings that tell it from the other arms of its method.
         runs: their names.
-        step: that was evaluated, of each run.
-        last_step: of the training of each run. None: not finished.
-        num_examples: rows that each run was trained on.
+        step: that was evaluated, of the first run. With a budget of tokens those of others differ a little.
+        last_step: of the training of the first run. None: not finished.
+        num_examples: rows that each run was trained on, the mean over the runs where a budget is of tokens.
         num_tokens: that each run was trained on, the mean over the runs. None: not recorded.
     """
 

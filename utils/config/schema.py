@@ -445,7 +445,7 @@ class SubsetConfig(Section):
     decontaminate: list[Text] = Field(
         default_factory=list,
         description="files of benchmark questions (.jsonl or .txt): "
-        "rows that share ten words in a row are out",
+        "rows that share ten words in a row are out, or twenty characters where no spaces are written",
     )
     per_source: bool = Field(
         description="share the budget over the sources first, and cluster each source by itself"

@@ -159,6 +159,9 @@ def _fsdp_problems(train_args: dict[str, Any]) -> list[str]:
         layers = settings.get(name) or []
         if not _are_names(layers):
             return [f"fsdp_config.{name}: found {layers!r}, expected names of layers"]
+    version = settings.get("version", settings.get("fsdp_version", 2))
+    if version != 2:
+        return [f"fsdp_config.version: found {version!r}, expected 2, the only one that is supported"]
     kind = settings.get("state_dict_type", settings.get("fsdp_state_dict_type", "FULL_STATE_DICT"))
     if kind != "FULL_STATE_DICT":
         return [

@@ -19,6 +19,7 @@ from ..data.chat import ChatTemplate, chat_template_of
 from ..data.formats import Example
 from ..data.tokenization import tokenizer_fingerprint
 from ..modeling.loading import base_fingerprint, load_checkpoint_tokenizer, load_tokenizer
+from ..reading import read_text
 from .answers.judging import ANSWER_RULES
 from .questions.files import (
     PUBLIC,
@@ -32,7 +33,8 @@ from .questions.public import public_rows
 from .settings import choose_checkpoint, evaluation_problems, named_tasks
 
 # In the YAML of a task of lm-eval's.
-_INCLUDED = re.compile(r"^include:\s*['\"]?([^'\"\s]+)", re.MULTILINE)
+_INCLUDED = re.compile(r"^include:(.*(?:\n\s*-.*)*)", re.MULTILINE)  # a name, or a list of them
+_NAME = re.compile(r"(?!-\s)[^\s'\"\[\],]+")
 _FUNCTION = re.compile(r"!function\s+([\w.]+)\.\w+")
 
 
@@ -204,7 +206,7 @@ def _own_inputs(
 def _lm_eval_task_fingerprint(task: str) -> str:
     """sha256 of lm-eval's version, which decides about its own tasks, and of the files of a task's YAML."""
     files = {path.as_posix(): checksum(path) for path in _files_of_task(Path(task))}
-    return checksum_of_json([importlib.metadata.version("lm_eval"), task, files])
+    return checksum_of_json([importlib.metadata.version("lm_eval"), task, files or ""])
 
 
 def _files_of_task(task: Path) -> set[Path]:
@@ -217,8 +219,9 @@ def _files_of_task(task: Path) -> set[Path]:
             continue
         files.add(path)
         if path.suffix != ".py":
-            text = path.read_text(encoding="utf-8")
-            waiting += [path.parent / name for name in _INCLUDED.findall(text)]
+            text = read_text(path)
+            included = " ".join(_INCLUDED.findall(text))
+            waiting += [path.parent / name for name in _NAME.findall(included)]
             waiting += [path.parent / f"{module.replace('.', '/')}.py" for module in _FUNCTION.findall(text)]
     return files
 

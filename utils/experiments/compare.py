@@ -73,7 +73,7 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
 
 
 def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
-    """The arms as data. The first run speaks for its arm, except for the tokens of the rows that it drew."""
+    """The arms as data. The first run speaks for its arm, except for how much it was trained on."""
     firsts = [arm.runs[0] for arm in arms]
     settings = told_apart([(run.method, run.settings) for run in firsts])
     return [
@@ -85,7 +85,7 @@ def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
             runs=[run.name for run in arm.runs],
             step=run.step,
             last_step=run.last_step,
-            num_examples=run.num_examples,
+            num_examples=_mean_of(arm, lambda run: run.num_examples) or 0,
             num_tokens=_mean_of(arm, lambda run: run.num_tokens),
         )
         for arm, run, own in zip(arms, firsts, settings, strict=True)

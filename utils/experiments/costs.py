@@ -169,7 +169,7 @@ def _cost_of_trajectories(subset: SubsetManifest) -> tuple[Cost, Cost]:
     paths = RunPaths(run_named(subset.trajectories_from))
     if not paths.trajectories_manifest.is_file():
         return Cost(None, None), Cost(None, None)
-    steps = [0, *subset.steps] if BASE_LOSSES in subset.inputs else subset.steps
+    steps = sorted({0, *subset.steps}) if BASE_LOSSES in subset.inputs else subset.steps
     seconds = TrajectoriesManifest.read(paths.trajectories_manifest).device_seconds
     device_seconds = _total([seconds.get(step) for step in steps])
     if not paths.manifest.is_file():

@@ -108,7 +108,8 @@ def _accuracy_difference(first: Arm, other: Arm, question_sets: list[str], rule:
     over_runs = _over_runs(accuracies, other_accuracies)
     over_questions = bootstrap_interval(by_set)
     mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_set)
-    verdict = _verdict(mean, over_questions, over_runs)
+    are_single = min(len(accuracies), len(other_accuracies)) == 1
+    verdict = _verdict(mean, over_questions, over_runs) if are_single or over_runs else NOT_TESTED
     measure = f"accuracy{RULES[rule]}"
     return Difference(
         other.letter, question_sets, measure, mean, over_questions, over_runs, p_values, verdict

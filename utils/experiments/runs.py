@@ -160,23 +160,21 @@ class EvaluatedRun:
         training = self.training.inputs if self.training else {}
         of_subset = (self.training.subset if self.training else None) or {}
         subset = {"budget" if name in _BUDGETS else name: value for name, value in of_subset.items()}
-        trajectories = subset.pop("trajectories", None)
+        hashes = {name: subset.pop(name) for name in ("trajectories", BASE_LOSSES) if name in subset}
         settings: dict[str, Any] = {}
         if "budget" in subset:
             settings["budget"] = subset["budget"]
         for name in ("steps", "trajectories_from"):
             if self.config_of_subset.get(name) is not None:
                 settings[name] = self.config_of_subset[name]
-        settings |= {name: value for name, value in subset.items() if name not in _NOT_OF_THE_METHOD}
+        settings |= _flat({name: value for name, value in subset.items() if name not in _NOT_OF_THE_METHOD})
         if "num_rows" in training:
             settings["num_rows"] = training["num_rows"]
         settings["step"] = self.step
         beside_the_rows = {name: value for name, value in training.items() if name != "subset"}
         settings |= _flat(without_seed(beside_the_rows))
         settings |= _flat({"evaluation": self.measurement})
-        # Hashes tell a reader least.
-        if "trajectories" in of_subset:
-            settings["trajectories"] = trajectories
+        settings |= hashes  # they tell a reader least
         if self.training is None:
             settings["base_model"] = self.evaluation.base_model
         return settings

@@ -15,11 +15,14 @@ def leaves_weights_out(model: Any, rows: list[TokenRow], pad_id: int) -> bool:
     Args:
         model: on its device, without gradients, and so it is left.
     """
-    batch = pad_rows(rows, pad_id, model.config.is_encoder_decoder)
-    positions = response_positions(batch["labels"], model.config.is_encoder_decoder)
-    inputs = model_inputs(model, {name: values.to(model.device) for name, values in batch.items()})
+    is_encoder_decoder = bool(model.config.is_encoder_decoder)
+    padded = pad_rows(rows, pad_id, is_encoder_decoder)
+    batch = {name: values.to(model.device) for name, values in padded.items()}
+    positions = response_positions(batch["labels"], is_encoder_decoder)
+    inputs = model_inputs(model, batch)
+    devices = [model.device] if model.device.type == "cuda" else []
     # Dropout draws. The training that follows has its numbers all the same.
-    with torch.random.fork_rng(), logits_at(model, positions.shape, positions.position_R):
+    with torch.random.fork_rng(devices), logits_at(model, positions.shape, positions.position_R):
         summed_token_loss(model(**inputs, use_cache=False).logits, positions).backward()
     is_left_out = any(weight.requires_grad and weight.grad is None for weight in model.parameters())
     model.zero_grad(set_to_none=True)

@@ -74,7 +74,7 @@ def check_length(model: PreTrainedModel, max_length: int) -> list[str]:
             f"set data.max_length={limit} or less"
         )
     trained = context_length(model.config)
-    is_rotary = limit is None and hasattr(model.config, "rope_parameters")
+    is_rotary = limit is None and hasattr(model.config.get_text_config(), "rope_parameters")
     if is_rotary and trained is not None and max_length > trained:
         return [
             f"data.max_length is {max_length}, the model's max_position_embeddings {trained}: "

@@ -81,12 +81,14 @@ class Launch:
         if self.rank != 0:
             outcome = self._from_first(None)
             if outcome.failed:
+                torchrun.leave_group()
                 raise SystemExit(1)  # the first rank says why
             return outcome.value
         try:
             result = work()
         except Exception:
             self._from_first(Outcome(None, failed=True))  # the others wait for an answer, whatever happens
+            torchrun.leave_group()
             raise
         self._from_first(Outcome(result, failed=False))
         return result

@@ -102,7 +102,7 @@ def plan_scoring(
     tokens = tokenize(pool)
     newest = next((folder for folder in reversed(chosen.values()) if folder is not None), None)
     remarks += template_remarks(newest, tokens.manifest.template)
-    validation = None
+    validation = validation_pool = None
     if data.of_validation is not None:
         validation_pool = Pool(data.of_validation)
         validation = tokenize(validation_pool)
@@ -143,9 +143,10 @@ def plan_scoring(
     )
     if not overwrite:
         folder.check(plan.inputs, fingerprints, plan.record.data)
-    if validation is None:
+    if validation is None or validation_pool is None:
         return plan
-    return replace(plan, validation=_plan_of_validation(plan, config, validation, overwrite))
+    of_validation = _plan_of_validation(plan, config, validation_pool, validation, overwrite)
+    return replace(plan, validation=of_validation)
 
 
 def _step_0_remarks(chosen: dict[int, Path | None]) -> list[str]:
@@ -198,12 +199,12 @@ def _summary(
 
 
 def _plan_of_validation(
-    plan: ScoringPlan, config: RunConfig, tokens: TokenizedPool, overwrite: bool
+    plan: ScoringPlan, config: RunConfig, pool: Pool, tokens: TokenizedPool, overwrite: bool
 ) -> ScoringPlan:
     """The losses of the validation rows, by the same checkpoints. Raises: ValueError as for the pool's."""
     folder = TrajectoryFolder(RunPaths(config.run_name).validation_trajectories)
     inputs = {**plan.inputs, "pool": tokens.manifest.pool, "num_examples": len(tokens)}
-    record = replace(plan.record, data=pool_record(config.data_section.of_validation), texts=None)
+    record = replace(plan.record, data=pool_record(pool.data), texts=pool.texts_fingerprint)
     if not overwrite:
         folder.check(inputs, plan.fingerprints, record.data)
     return replace(

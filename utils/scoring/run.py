@@ -105,8 +105,8 @@ def _score_rows(
         speeds = launch.gather({launch.rank: speed}).values()
         if launch.rank == 0:
             say_speeds(speed for speed in speeds if speed is not None)
-    missing = set(plan.checkpoints) - set(plan.folder.scored_steps()) - failed.keys()
-    assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
+            missing = set(plan.checkpoints) - set(plan.folder.scored_steps()) - failed.keys()
+            assert not missing, f"checkpoints {sorted(missing)} are neither scored nor failed"
     return dict(sorted(failed.items()))
 
 

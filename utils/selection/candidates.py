@@ -220,12 +220,7 @@ def _refuse_another_pool(pool: Rows, trajectories: Trajectories) -> None:
             "data.limit)"
         )
     manifest = trajectories.manifest
-    # Losses do not depend on the sources: another column of them may be balanced over.
-    if (
-        manifest is not None
-        and manifest.pool != pool.fingerprint
-        and manifest.texts != pool.texts_fingerprint
-    ):
+    if manifest is not None and not manifest.is_of(pool):
         why = why_another_pool(manifest.data, pool_record(pool.data))
         raise ValueError(
             f"{trajectories.origin} was made from another pool than {pool.name}: "

@@ -23,11 +23,20 @@ from ..reading import check_kind, parse_json, read_text
 from ..terminal import one_line
 
 _WORDS = 10
-# Thai and Lao, Burmese, Khmer, kana, and the characters of Chinese.
+
+
+def _of_category(kinds: str, *blocks: tuple[int, int]) -> str:
+    """The characters of these blocks whose Unicode category begins with one of these letters."""
+    characters = (chr(code) for first, last in blocks for code in range(first, last + 1))
+    return "".join(re.escape(c) for c in characters if unicodedata.category(c)[0] in kinds)
+
+
+# Thai, Lao, Burmese, Khmer and kana, letters and marks. Then the characters of Chinese.
+_SMALL_BLOCKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF))
 _UNSPACED = (
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+    _of_category("LM", *_SMALL_BLOCKS) + r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0dff"  # no letters to Python
+_MARKS = _of_category("M", (0x0300, 0x0DFF))  # to Python's \w they are no letters
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:[{_MARKS}]+[^\W{_UNSPACED}]*)*")
 _IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
 

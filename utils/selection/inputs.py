@@ -62,7 +62,7 @@ def loss_inputs(subset: SubsetConfig, trajectories: Trajectories | None) -> dict
     """What identifies the losses, and those of the base model where the method reads them."""
     if trajectories is None:
         return {"trajectories": None}
-    inputs = {"trajectories": trajectories_identity(trajectories)}
+    inputs: dict[str, Any] = {"trajectories": trajectories_identity(trajectories)}
     if BASE_LOSSES in METHODS[subset.method].reads:
         inputs[BASE_LOSSES] = base_losses_identity(trajectories)
     return inputs

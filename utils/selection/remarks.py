@@ -32,11 +32,12 @@ def sources_remarks(config: RunConfig, method: Method, pool: Rows) -> list[str]:
     """What may not be meant of the sources that the budget is to be shared out over."""
     if not shares_by_source(config.subset_section, method):
         return []
-    where = (
-        f"data.source_column: {config.data.source_column!r}"
-        if config.data
-        else "subset.sources_from is not set"
-    )
+    if config.data is not None:
+        where = f"data.source_column: {config.data.source_column!r}"
+    elif config.subset_section.sources_from is not None:
+        where = f"subset.sources_from: {config.subset_section.sources_from}"
+    else:
+        where = "subset.sources_from is not set"
     if pool.source_names == [""]:
         return [f"no row has a source ({where}): the pool is one source"]
     remarks: list[str] = []

@@ -45,7 +45,7 @@ def mean_losses(
     found = read_validation(trajectories)
     manifest = found.manifest
     assert manifest is not None
-    if manifest.pool != validation.fingerprint:
+    if not manifest.is_of(validation):
         why = why_another_pool(manifest.data, pool_record(validation.data))
         raise ValueError(
             f"data.validation: {found.origin} holds losses of other rows than {validation.name} ({why}): "

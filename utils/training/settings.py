@@ -49,6 +49,8 @@ _LAUNCHER_SHARDS_BY = {
 # Settings by which an optimizer is handed the model itself.
 _WEIGHTS_OF_THE_MODEL = {"model", "params", "optimizer_dict"}
 
+_BY_LAYER = "TRANSFORMER_BASED_WRAP"  # how FSDP finds what to shard together, unless told otherwise
+
 # What libraries raise for a setting that they do not take.
 _REFUSALS = (ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError, NotImplementedError)
 
@@ -198,10 +200,11 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
         arguments = TrainingArguments(**settings)
     except _REFUSALS as error:
         raise ValueError(f"train_args: transformers refuses them: {error}") from error
-    if arguments.fsdp_plugin_args is not None and arguments.bf16:
-        # accelerate's own policy reduces and adds up gradients in bfloat16. DDP and a single device do not.
+    if arguments.fsdp_plugin_args is not None and (arguments.bf16 or arguments.fp16):
+        # accelerate's own policy reduces and adds up gradients in half precision. DDP and one device do not.
+        half = torch.bfloat16 if arguments.bf16 else torch.float16
         arguments.fsdp_plugin_args["mixed_precision_policy"] = MixedPrecisionPolicy(
-            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.bfloat16
+            param_dtype=half, reduce_dtype=torch.float32, output_dtype=half
         )
     if plan.devices == 1:
         # One process drives one GPU: with more, Trainer would take DataParallel.
@@ -259,17 +262,19 @@ def check_sharding(train_args: dict[str, Any], model: torch.nn.Module) -> None:
     settings = {name.removeprefix("fsdp_"): value for name, value in settings.items()}
     wanted = settings.get("transformer_layer_cls_to_wrap") or []
     wanted = wanted.split(",") if isinstance(wanted, str) else wanted
+    found = "found {}, which this model has not"
     if train_args.get("fsdp"):
         _refuse_shared_embedding(model)
-        # What accelerate takes where nobody names them.
-        wanted = wanted or list(getattr(model, "_no_split_modules", None) or [])
+        if not wanted and settings.get("auto_wrap_policy", _BY_LAYER) == _BY_LAYER:
+            wanted = getattr(model, "_no_split_modules", None) or []  # as accelerate does
+            found = "not set, and transformers would shard by {}, which this model has not: set it"
     there = {type(module).__name__ for module in model.modules()}
     missing = [name for name in wanted if name.strip() not in there]
     if missing:
         layers = ", ".join(sorted(name for name in there if name.endswith(("Layer", "Block"))))
         raise ValueError(
             "train_args.fsdp_config.transformer_layer_cls_to_wrap: "
-            f"found {', '.join(missing)}, which this model has not. Its layers are {layers}"
+            f"{found.format(', '.join(missing))}. Its layers are {layers}"
         )
 
 

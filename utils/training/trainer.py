@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
@@ -173,11 +174,17 @@ class S2LTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         with explained(f"{checkpoint}: training cannot continue from its state", _START_OVER):
-            if checkpoint is None or not is_of_the_other_kind(Path(checkpoint), self.is_fsdp_enabled):
+            is_first = self.args.process_index == 0
+            found = [
+                checkpoint is not None
+                and is_first
+                and is_of_the_other_kind(Path(checkpoint), self.is_fsdp_enabled)
+            ]
+            (is_of_the_other,) = broadcast_object_list(found)
+            if checkpoint is None or not is_of_the_other:
                 super()._load_optimizer_and_scheduler(checkpoint)
                 return
             optimizer = cast(Any, self.optimizer).optimizer  # within accelerate's
-            is_first = self.args.process_index == 0
             load_other_kind(Path(checkpoint), self.model, optimizer, self.is_fsdp_enabled, is_first)
             scheduler = torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True)
             cast(Any, self.lr_scheduler).load_state_dict(scheduler)

@@ -2,11 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from pydantic import PositiveInt
 
 from ..manifests import PoolManifest, Provenance, Record
+
+
+class Fingerprinted(Protocol):
+    """Rows as `data.rows.Rows` identifies them."""
+
+    fingerprint: str
+    texts_fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,10 @@ class TrajectoriesManifest(PoolManifest):
     model: dict[str, Any] | None = None
     tokens: int | None = None
     device_name: str | None = None
+
+    def is_of(self, pool: Fingerprinted) -> bool:
+        """Whether these are losses of this pool's texts, whatever column of sources it is read with."""
+        return self.pool == pool.fingerprint or self.texts == pool.texts_fingerprint
 
     @property
     def template(self) -> str:

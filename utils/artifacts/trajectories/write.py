@@ -160,6 +160,8 @@ class TrajectoryFolder:
         # Where all is scored already, the record stays that of the launch that scored it.
         if pending or there is None or there.checkpoints != recorded or not there.is_complete:
             manifest.write(manifest_in(self.path))
+        elif there.texts is None and request.record.texts is not None:  # earlier versions did not record it
+            replace(there, texts=request.record.texts).write(manifest_in(self.path))
         return pending
 
     def check(

@@ -154,7 +154,7 @@ def _target_trajectories(config: RunConfig, made: ExistingSubset) -> Trajectorie
     if not path.is_file():
         return None
     manifest = TrajectoriesManifest.read(path)
-    if not manifest.is_complete or manifest.pool != made.pool.fingerprint or not manifest.steps:
+    if not manifest.is_complete or not manifest.is_of(made.pool) or not manifest.steps:
         return None
     target = read_trajectories(config.run_name)
     fewest = fewest_checkpoints(config.subset_section.features)

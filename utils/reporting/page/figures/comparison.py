@@ -69,9 +69,7 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
     ]
     if bare:
         means = [differences[place].mean for place in bare]
-        series.append(
-            Series("one run: not tested", means, [names[place] for place in bare], "points", look=None)
-        )
+        series.append(Series("not tested", means, [names[place] for place in bare], "points", look=None))
     table = [
         [
             name,

@@ -149,12 +149,11 @@ def note_trust(subjects: Sequence[Subject], subsets: Sequence[SubsetFacts], note
         return
     chooser = next((each for each in subjects if each.config.run_name == main.run), None)
     words = "<its YAML>" if chooser is None else chooser.words
-    can_be_measured = (
-        main.method == "s2l"
-        and main.clusters_of != "embeddings"
-        and (chooser is None or not (chooser.config.subset and chooser.config.subset.extend))
-    )
-    if main.stability is None and can_be_measured:
+    extended = None if chooser is None or chooser.config.subset is None else chooser.config.subset.extend
+    if main.stability is None and extended is not None:
+        words = f"The clusters of {main.name} are those of {extended}: measure how far these can be trusted."
+        notes.miss("trust", words, "")
+    elif main.stability is None and main.method == "s2l" and main.clusters_of != "embeddings":
         notes.miss(
             "trust",
             f"How far the clusters of {main.name} can be trusted was not measured.",
