@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     keep_freed_memory()
     config, _ = load_config(arguments.config_file, arguments.overrides, needs=("model", "data"))
     plan = plan_evaluation(config, ckpt=-1, overwrite=True)
-    generation = Models(config, plan, with_losses=False).generation
+    generation = Models(config, plan.inputs, with_losses=False).generation
     for name, task in plan.tasks.items():
         if task.lm_eval is None:  # held-out rows without answers
             continue

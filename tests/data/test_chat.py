@@ -434,7 +434,7 @@ def test_the_order_of_a_tools_keys_counts_since_templates_write_it(tmp_path, res
         "turns": {"messages": [dict(reversed(turn.items())) for turn in turns], "tools": [tool]},
         "tools": {"messages": turns, "tools": [dict(reversed(tool.items()))]},
     }
-    data = {"format": "messages", "template": "chat"}
+    data: Any = {"format": "messages", "template": "chat"}
     prints = {
         name: Pool(DataConfig(path=str(write_jsonl(tmp_path / f"{name}.jsonl", [row])), **data)).fingerprint
         for name, row in rows.items()

@@ -620,12 +620,14 @@ def test_no_average_as_the_pool_where_a_tenth_of_it_was_not_held_out(evaluated):
         name = evaluated(f"run_{hard}", "s2l", hard, 0.5, 0.6)
         folder = RunPaths(name).subset
         write_json(manifest_in(folder), {**SUBSET, "checksums": {}})
-        rows = {"easy": 96 - hard // 2, "not held out": hard}
+        rows = {"easy": 90, "hard": 6, "not held out": hard}
         sources = {source: {"pool_rows": number, "chosen": 1} for source, number in rows.items()}
         write_json(folder / "composition.json", {"sources": sources})
         runs = [name, evaluated("other", "random", 1, 0.5, 0.6)]
-        measures = {measure.name for measure in compare(runs).measures}
-        assert ("loss_as_pool" in measures) == has_average
+        values = {measure.name: measure.values for measure in compare(runs).measures}
+        assert values.get("loss_as_pool") == (
+            dict.fromkeys((name, "other"), pytest.approx((90 * 0.4 + 6 * 0.6) / 96)) if has_average else None
+        )
 
 
 def test_a_comparison_without_any_difference_says_so(evaluated):

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from torch.distributed import HashStore
+from torch._C._distributed_c10d import HashStore
 
 from utils.scoring import launch
 

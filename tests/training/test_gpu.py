@@ -1,6 +1,7 @@
 """Training on a GPU is the training of a CPU, in the precision that is asked for."""
 
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,8 @@ def test_low_precision_is_taken_and_stays_near(make_config, res_dir, settings):
 @pytest.mark.parametrize("family", ["gpt_neox", "t5"])
 def test_every_weight_has_a_gradient_after_a_token_without_label(make_config, family):
     config, _ = load_config(make_config("run", family))
-    model = load_base_model(config.model_section, load_tokenizer(config.model_section), 0).train().cuda()
+    model: Any = load_base_model(config.model_section, load_tokenizer(config.model_section), 0).train()
+    model.cuda()
     filler = [TokenRow(np.ones(1, np.int64), np.zeros(1, bool))]
     assert not leaves_weights_out(model, filler, 0)
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_shards_add_up_gradients_in_float32(make_config, monkeypatch, tmp_path):
     config, _ = load_config(make_config("run", train_args={**FSDP, "bf16": True}))
     arguments, _ = training_arguments(config, tmp_path)
     assert arguments.fsdp_plugin_args is not None
-    policy = arguments.fsdp_plugin_args["mixed_precision_policy"]
+    policy: Any = arguments.fsdp_plugin_args["mixed_precision_policy"]
     assert (policy.param_dtype, policy.reduce_dtype) == (torch.bfloat16, torch.float32)
 
 

@@ -21,7 +21,7 @@ def join_as_gpus(state: Any, *words: Any, **options: Any) -> None:
     join(state, *words, **{**options, "cpu": False})
 
 
-accelerate.state.AcceleratorState.__init__ = join_as_gpus
+accelerate.state.AcceleratorState.__init__ = join_as_gpus  # type: ignore
 settings._why_not_fsdp = lambda devices: None if devices > 1 else "one device"
 
 if __name__ == "__main__":

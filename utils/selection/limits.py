@@ -155,6 +155,7 @@ def constraint_inputs(subset: SubsetConfig, pool: Rows) -> dict[str, Any]:
         elif name == "drop":
             value = sorted(set(value))
         elif name == "decontaminate":
+            _check_texts(pool, name)
             value = [_questions_identity(file) for file in value]
         inputs[name] = value
     return inputs

@@ -203,9 +203,8 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
     if arguments.fsdp_plugin_args is not None and (arguments.bf16 or arguments.fp16):
         # accelerate's own policy reduces and adds up gradients in half precision. DDP and one device do not.
         half = torch.bfloat16 if arguments.bf16 else torch.float16
-        arguments.fsdp_plugin_args["mixed_precision_policy"] = MixedPrecisionPolicy(
-            param_dtype=half, reduce_dtype=torch.float32, output_dtype=half
-        )
+        policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, output_dtype=half)
+        cast(dict[str, Any], arguments.fsdp_plugin_args)["mixed_precision_policy"] = policy
     if plan.devices == 1:
         # One process drives one GPU: with more, Trainer would take DataParallel.
         arguments._n_gpu = min(arguments.n_gpu, 1)

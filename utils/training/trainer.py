@@ -185,7 +185,9 @@ class S2LTrainer(Trainer):
                 super()._load_optimizer_and_scheduler(checkpoint)
                 return
             optimizer = cast(Any, self.optimizer).optimizer  # within accelerate's
-            load_other_kind(Path(checkpoint), self.model, optimizer, self.is_fsdp_enabled, is_first)
+            load_other_kind(
+                Path(checkpoint), cast(Any, self.model), optimizer, self.is_fsdp_enabled, is_first
+            )
             scheduler = torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True)
             cast(Any, self.lr_scheduler).load_state_dict(scheduler)
 

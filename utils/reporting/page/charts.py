@@ -54,8 +54,8 @@ class Series:
         """How far the error bars reach below and above these values, None without any."""
         if self.low is None or self.high is None:
             return None
-        below = [0 if low is None else value - low for value, low in zip(centre, self.low, strict=True)]
-        above = [0 if high is None else high - value for value, high in zip(centre, self.high, strict=True)]
+        below = [0.0 if low is None else value - low for value, low in zip(centre, self.low, strict=True)]
+        above = [0.0 if high is None else high - value for value, high in zip(centre, self.high, strict=True)]
         return below, above
 
 
