@@ -135,7 +135,7 @@ def _measure_stability(config: "RunConfig", dry_run: bool) -> None:
     print(f"{stability_text(run_stability(plan))}\n\n{plan.path}")
 
 
-def _inspect(config: "RunConfig", exports: "list[RowList]", dry_run: bool) -> None:
+def _inspect(config: "RunConfig", row_lists: "list[RowList]", dry_run: bool) -> None:
     from utils.reporting.text.inspection import inspection_text, row_list_text
     from utils.selection.checks.inspection import inspect_pool, write_inspection, write_row_list
 
@@ -143,13 +143,13 @@ def _inspect(config: "RunConfig", exports: "list[RowList]", dry_run: bool) -> No
     print(inspection_text(inspection))
     if not dry_run:
         print(f"\n{write_inspection(config, inspection)}")
-    for export in exports:
-        rows = inspection.kinds[export.kind].rows
-        text = row_list_text(export, len(rows))
+    for row_list in row_lists:
+        rows = inspection.kinds[row_list.kind].rows
+        text = row_list_text(row_list, len(rows))
         if dry_run:
             print(f"\ndry run, not written: {text}")
         else:
-            write_row_list(rows, export.path)
+            write_row_list(rows, row_list.path)
             print(f"\n{text}")
 
 

@@ -42,6 +42,11 @@ def checksum_of_json(values: Any) -> str:
     return hashlib.sha256(json.dumps(read_again, sort_keys=True).encode()).hexdigest()
 
 
+def checksum_of_rows(rows: np.ndarray) -> str:
+    """sha256 of row numbers, whatever their type."""
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
+
+
 def check_contents(path: Path, recorded: Mapping[str, str] | None, way_out: str) -> None:
     """Refuse a file that has changed since it was written. One that an earlier version wrote is not checked.
 

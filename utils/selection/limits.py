@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.checksums import checksum
+from ..artifacts.checksums import checksum, checksum_of_rows
 from ..artifacts.subsets import CONTAMINATION
 from ..config.names import LIMITS, TrajectoryKind, look_up
 from ..config.schema import SubsetConfig
@@ -151,7 +151,7 @@ def constraint_inputs(subset: SubsetConfig, pool: Rows) -> dict[str, Any]:
             value = _sha256(value, name)
         elif name in ("include", "exclude"):
             rows = _read_rows(value, name, pool)
-            value = {"column": value, "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()}
+            value = {"column": value, "rows": checksum_of_rows(rows)}
         elif name == "drop":
             value = sorted(set(value))
         elif name == "decontaminate":

@@ -1,6 +1,5 @@
 """What a training will do, checked from config, counts and what is on disk before any weight is loaded."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from transformers import TrainingArguments
 
 from ..artifacts.checkpoints import check_training_state, checkpoints_in, newest_resumable_checkpoint
+from ..artifacts.checksums import checksum_of_rows
 from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths
@@ -197,7 +197,7 @@ def plan_training(
     inputs = {
         **setup.inputs,
         "num_rows": len(rows),
-        "rows": hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
+        "rows": checksum_of_rows(rows),
         "subset": subset_manifest.inputs if subset_manifest else None,
     }
     summary = replace(setup.summary, rows=_rows_summary(setup, rows))

@@ -192,6 +192,11 @@ def _keep_trained_weights_whole(model: torch.nn.Module) -> None:
             weight.data = weight.data.float()
 
 
+def _in_training_precision(arguments: TrainingArguments) -> torch.autocast:
+    half = torch.float16 if arguments.fp16 else torch.bfloat16
+    return torch.autocast(arguments.device.type, half, enabled=arguments.fp16 or arguments.bf16)
+
+
 def _set_up_ddp(model: Any, filler: list[TokenRow], pad_id: int, arguments: TrainingArguments) -> None:
     """Tell DDP whether a weight may be without a gradient.
 
@@ -200,8 +205,7 @@ def _set_up_ddp(model: Any, filler: list[TokenRow], pad_id: int, arguments: Trai
     """
     if arguments.ddp_find_unused_parameters is not None or arguments.fsdp_plugin_args is not None:
         return
-    half = torch.float16 if arguments.fp16 else torch.bfloat16
-    with torch.autocast(arguments.device.type, half, enabled=arguments.fp16 or arguments.bf16):
+    with _in_training_precision(arguments):
         answers = [leaves_weights_out(model.to(arguments.device), filler, pad_id)]
     broadcast_object_list(answers)
     arguments.ddp_find_unused_parameters = answers[0]
@@ -217,8 +221,7 @@ def _keeps_packed_rows_apart(plan: TrainingPlan, model: Any) -> bool:
     arguments = plan.arguments
     lengths = batch_widths(plan.tokens)[plan.rows]
     longest = rows_of_all_lengths(plan.rows, lengths)[-max(2, plan.batches.per_device) :]
-    half = torch.float16 if arguments.fp16 else torch.bfloat16
-    with torch.autocast(arguments.device.type, half, enabled=arguments.fp16 or arguments.bf16):
+    with _in_training_precision(arguments):
         answers = [why_rows_mix(model.to(arguments.device), [plan.tokens.row(row) for row in longest])]
     broadcast_object_list(answers)
     if answers[0] is not None:

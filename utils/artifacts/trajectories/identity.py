@@ -30,6 +30,4 @@ def identity_of_steps(manifest: TrajectoriesManifest, steps: Sequence[int]) -> s
 
 def base_losses_identity(trajectories: Trajectories) -> str | None:
     """What made the losses of step 0, which are none of the trajectory. None where there are none."""
-    if trajectories.manifest is None or 0 not in trajectories.manifest.checkpoints:
-        return None
-    return identity_of_steps(trajectories.manifest, [0])
+    return None if trajectories.manifest is None else identity_of_steps(trajectories.manifest, [0])
