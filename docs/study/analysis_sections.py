@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from docs.study.markdown import mean_and_deviation, table
+from docs.study.markdown import mean_and_deviation, short_commit, table
 
 
 def clusters_section(kept: Mapping[str, Any]) -> str:
@@ -102,7 +102,8 @@ def agreement_section(kept: Mapping[str, Any]) -> str:
 
 def _made_by(kept: Mapping[str, Any]) -> str:
     """The devices and commits of the runs that an analysis is of."""
-    return f"{', '.join(kept['devices'])}; commit {', '.join(commit[:12] for commit in kept['git_commits'])}."
+    commits = ", ".join(map(short_commit, kept["git_commits"]))
+    return f"{', '.join(kept['devices'])}; commit {commits}."
 
 
 def _at(values: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from docs.study.markdown import mean_and_deviation, table
+from docs.study.markdown import mean_and_deviation, short_commit, table
 from docs.study.results import AVERAGES, CONTROLS, PairedDifference, Result, paired_difference
 from utils.experiments.statistics import CONFIDENCE
 
@@ -64,7 +64,7 @@ def _what_was_run(result: Result) -> str:
     kept = result.kept
     recorded = kept["recorded"].values()
     devices = ", ".join(sorted({run["device"] for run in recorded})) or "not recorded"
-    commits = ", ".join(sorted({str(run["git_commit"])[:12] for run in recorded})) or "not recorded"
+    commits = ", ".join(sorted({short_commit(run["git_commit"]) for run in recorded})) or "not recorded"
     versions = "; or ".join(sorted({_versions_of(run) for run in recorded})) or "versions not recorded"
     seeds = ", ".join(map(str, result.experiment.seeds))
     lines = [

@@ -11,6 +11,13 @@ def mean_and_deviation(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
+def short_commit(commit: str | None) -> str:
+    """Twelve digits, and `-dirty` where the tree held changes that were not committed."""
+    if commit is None:
+        return "not recorded"
+    return commit.removesuffix("-dirty")[:12] + ("-dirty" if commit.endswith("-dirty") else "")
+
+
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heading, ["---", *("---:" for _ in heading[1:])], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
