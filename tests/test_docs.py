@@ -124,7 +124,7 @@ def test_commands_name_what_exists(page):
             assert words[1] in targets, words
         script = next((word for word in words if word.endswith(".py")), None)
         if script is not None:
-            check_script(script, words[words.index(script) + 1 :])
+            check_script(script.removeprefix("$S2L/"), words[words.index(script) + 1 :])
         elif words[:2] == ["python", "-m"]:
             module = importlib.util.find_spec(words[2])
             assert module is not None, words
