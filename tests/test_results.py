@@ -89,8 +89,11 @@ def test_the_page_is_made_from_the_files():
     text = make_results.TEXT.read_text(encoding="utf-8")
     results = study_files.all_results()
     assert written == make_results.page(text, results), "run `python docs/make_results.py`"
-    for name in results:
-        assert (study_files.RESULTS / f"{name}.svg").is_file(), "run `python docs/make_results.py`"
+    for name, result in results.items():
+        figure = (study_files.RESULTS / f"{name}.svg").read_text(encoding="utf-8")
+        for label in result.arms:
+            is_shown = f">{label}</text>" in figure
+            assert is_shown == (label != "random_per_source"), "run `python docs/make_results.py`"
 
 
 def test_every_file_of_results_is_of_an_experiment_of_the_study():
@@ -146,6 +149,38 @@ def test_nothing_is_averaged_over_an_arm_that_is_not_finished(study):
     assert "| s2l_released" not in shown and "| full" in shown
 
 
+def test_runs_that_belong_to_no_arm_are_named(study):
+    kept_comparison(study)
+    path = study / "small_0.1.json"
+    text = path.read_text().replace(run_of("s2l_released", 3), "small_s2l_other_0.1_seed3")
+    path.write_text(text)
+    shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
+    assert "Measured, and in no table, as not every seed was run: small_s2l_other_0.1 (1)." in shown
+
+
+def test_held_out_rows_of_one_source_have_one_average(study):
+    """Where a single source is aimed at."""
+    kept_comparison(study)
+    path = study / "small_0.1.json"
+    kept = json.loads(path.read_text())
+    for names, is_result in (({"loss_average"}, True), (set(), False)):
+        kept["measures"] = [
+            measure
+            for measure in kept["measures"]
+            if measure["name"] in names or measure["source"] is not None
+        ]
+        path.write_text(json.dumps(kept))
+        if not is_result:
+            with pytest.raises(ValueError, match="found no held-out loss"):
+                study_files.all_results(study, study)
+            continue
+        results = study_files.all_results(study, study)
+        shown = make_results.page("{{small_0.1}}", results)
+        assert "5 different comparisons" in shown and "sources as in the pool" not in shown
+        assert "Not finished" not in shown
+        make_results.draw(results["small_0.1"], study / "one.svg")
+
+
 def test_no_result_is_left_out_of_the_page(study):
     kept_comparison(study)
     with pytest.raises(ValueError, match="no place for small_0.1"):
@@ -159,6 +194,21 @@ def test_figures_are_the_same_each_time(study, tmp_path):
     for name in ("one.svg", "two.svg"):
         make_results.draw(result, tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_an_arm_far_beyond_the_others_is_an_arrow_with_its_number(study, tmp_path):
+    values = kept_comparison(study)
+    path = study / "small_0.1.json"
+    kept = json.loads(path.read_text())
+    for measure in kept["measures"][:2]:
+        for seed in SEEDS:
+            values[measure["name"]][run_of("full", seed)] = measure["values"][run_of("full", seed)] = 13.0
+    path.write_text(json.dumps(kept))
+    make_results.draw(study_files.all_results(study, study)["small_0.1"], tmp_path / "far.svg")
+    figure = (tmp_path / "far.svg").read_text()
+    for of_runs in values.values():
+        control = np.mean([of_runs[run_of("random_per_source", seed)] for seed in SEEDS])
+        assert f">{13 - control:+.2f}</text>" in figure
 
 
 def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):

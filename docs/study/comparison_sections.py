@@ -1,6 +1,7 @@
 """The tables of the study's comparisons in Markdown."""
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,9 @@ def presets_section(results: Mapping[str, Result]) -> str:
         if DEFAULT_PRESET not in result.arms:
             continue
         found = [
-            result.difference(measure, label, DEFAULT_PRESET) if label in result.arms else None
+            result.difference(measure, label, DEFAULT_PRESET)
+            if label in result.arms and measure in result.averages
+            else None
             for label in OTHER_PRESETS
             for measure in AVERAGES
         ]
@@ -75,6 +78,10 @@ def _what_was_run(result: Result) -> str:
         whole = len(result.experiment.seeds)
         unfinished = ", ".join(f"{label} ({count} of {whole})" for label, count in result.unfinished.items())
         lines.append(f"Not finished, and in no table: {unfinished}.")
+    if result.of_no_arm:
+        counts = Counter(run.rsplit("_seed", 1)[0] for run in result.of_no_arm)
+        runs = ", ".join(f"{name} ({count})" for name, count in counts.items())
+        lines.append(f"Measured, and in no table, as not every seed was run: {runs}.")
     return "\n\n".join(line for line in lines if line)
 
 
@@ -82,8 +89,9 @@ def _differences(result: Result) -> str:
     differences = result.differences
     if not differences:
         return ""
-    columns = [(measure, control) for measure in AVERAGES for control in CONTROLS if control in result.arms]
-    heading = ["minus", *(f"{control}, {AVERAGES[measure]}" for measure, control in columns)]
+    averages = result.averages
+    columns = [(measure, control) for measure in averages for control in CONTROLS if control in result.arms]
+    heading = ["minus", *(f"{control}, {averages[measure]}" for measure, control in columns)]
     rows = [
         [label, *(_cell(result.difference(measure, label, control)) for measure, control in columns)]
         for label in result.arms
@@ -107,7 +115,7 @@ def _values(result: Result) -> str:
     recorded = result.kept["recorded"]
     heading = [
         "arm",
-        *(f"loss, {words}" for words in AVERAGES.values()),
+        *(f"loss, {words}" for words in result.averages.values()),
         *(f"shared with {c}" for c in CONTROLS),
     ]
     between_seeds = {
@@ -119,7 +127,7 @@ def _values(result: Result) -> str:
         heading.append("shared by two seeds")
     rows = []
     for label, runs in result.arms.items():
-        cells = [mean_and_deviation(result.values_of(measure, label)) for measure in AVERAGES]
+        cells = [mean_and_deviation(result.values_of(measure, label)) for measure in result.averages]
         for control in CONTROLS:
             shares = [recorded.get(run, {}).get("shared_with", {}).get(control) for run in runs]
             is_known = control != label and all(share is not None for share in shares)
@@ -212,12 +220,17 @@ def _costs(result: Result) -> str:
     stages = ("proxy training", "scoring", "selection", "target")
     rows = []
     for label, runs in result.arms.items():
-        cost = costs.get(of_letter[runs[0]])
-        if cost is not None:
-            seconds = [(cost["stages"].get(stage) or {}).get("device_seconds") for stage in stages]
-            rows.append([label, *("" if value is None else f"{value:,.1f}" for value in seconds)])
+        found = [cost["stages"] for run in runs if (cost := costs.get(of_letter[run])) is not None]
+        if len(found) == len(runs):
+            rows.append([label, *(_mean_seconds(found, stage) for stage in stages)])
     if not rows:
         return ""
     note = "Device-seconds of a run on average; runs made side by side slow each other down."
     heading = ["arm", *stages]
     return f"<details><summary>Costs</summary>\n\n{table(heading, rows)}\n\n{note}\n\n</details>"
+
+
+def _mean_seconds(stages_of_runs: Sequence[Mapping[str, Any]], stage: str) -> str:
+    """Device-seconds of a stage on average; "" where a run has no record of them."""
+    seconds = [(stages.get(stage) or {}).get("device_seconds") for stages in stages_of_runs]
+    return "" if None in seconds else f"{statistics.mean(seconds):,.1f}"

@@ -56,6 +56,7 @@ class Result:
         unfinished: label -> how many of its seeds are there, of the others.
         values: measure of all held-out rows -> run -> value.
         losses: source -> run -> held-out loss.
+        of_no_arm: runs that were measured and belong to no arm of the experiment.
         kept: the whole file.
     """
 
@@ -66,7 +67,13 @@ class Result:
     unfinished: dict[str, int]
     values: dict[str, dict[str, float]]
     losses: dict[str, dict[str, float]]
+    of_no_arm: list[str]
     kept: dict[str, Any]
+
+    @property
+    def averages(self) -> dict[str, str]:
+        """Those of `AVERAGES` that were measured. One source held out has none as in the pool."""
+        return {measure: words for measure, words in AVERAGES.items() if measure in self.values}
 
     def values_of(self, measure: str, label: str) -> list[float]:
         """By seed."""
@@ -83,7 +90,7 @@ class Result:
         """All that the table shows."""
         found = [
             self.difference(measure, label, control)
-            for measure in AVERAGES
+            for measure in self.averages
             for label in self.arms
             for control in CONTROLS
             if (label, control) != ("random", "random_per_source")  # the same pair, turned round
@@ -117,7 +124,7 @@ def arms_of(experiment: ExperimentConfig, budget: int | float | None) -> dict[st
 
 
 def read_result(path: Path, config_file: Path) -> Result:
-    """Raises: ValueError for a file that is no comparison of this experiment."""
+    """Raises: ValueError for a file that is no comparison of this experiment, or without held-out losses."""
     experiment = load_experiment(config_file)
     names = comparison_names(experiment)
     if path.stem not in names:
@@ -131,8 +138,12 @@ def read_result(path: Path, config_file: Path) -> Result:
     of_sources = [each for each in measures if each["source"] is not None and each["name"] == "loss"]
     values = {measure["name"]: measure["values"] for measure in measures if measure["source"] is None}
     arms = arms_of(experiment, names[path.stem])
-    there = {label: [run for run in runs if all(run in values.get(measure, {}) for measure in AVERAGES)]
+    averages = [values[measure] for measure in AVERAGES if measure in values]
+    if not averages:
+        raise ValueError(f"{path}: found no held-out loss, expected {' or '.join(AVERAGES)}")
+    there = {label: [run for run in runs if all(run in average for average in averages)]
              for label, runs in arms.items()}  # fmt: skip
+    of_arms = {run for runs in arms.values() for run in runs}
     is_below = config_file.is_relative_to(PROJECT)
     return Result(
         name=path.stem,
@@ -142,6 +153,7 @@ def read_result(path: Path, config_file: Path) -> Result:
         unfinished={label: len(runs) for label, runs in there.items() if len(runs) < len(arms[label])},
         values=values,
         losses={measure["source"]: measure["values"] for measure in of_sources},
+        of_no_arm=[run for run in averages[0] if run not in of_arms],
         kept=kept,
     )
 

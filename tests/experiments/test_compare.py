@@ -28,7 +28,14 @@ from utils.artifacts.trajectories.identity import identity_of_steps
 from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.experiments.compare import compare
 from utils.experiments.labels import label_of, told_apart
-from utils.experiments.statistics import bootstrap_interval, mcnemar_p, mean_interval, welch_interval
+from utils.experiments.statistics import (
+    accuracy_interval,
+    bootstrap_interval,
+    mcnemar_p,
+    mean_interval,
+    paired_interval,
+    welch_interval,
+)
 from utils.reporting.text.comparison import comparison_text
 
 NUM_QUESTIONS = 40
@@ -103,6 +110,25 @@ def test_the_interval_of_a_mean_is_student_s(values):
 @pytest.mark.parametrize(("values", "others"), [([0.5, 0.5], [0.25, 0.25]), ([1.0, 1.0], [1.0, 1.0, 1.0])])
 def test_runs_that_do_not_vary_have_an_interval_of_a_point(values, others):
     assert welch_interval(values, others) == (values[0] - others[0], values[0] - others[0])
+
+
+@pytest.mark.parametrize("others", [[0.35, 0.55, 0.8], [0.3, 0.6, 0.9]])
+def test_the_interval_of_pairs_is_scipy_s(others):
+    values = [0.3, 0.5, 0.9]
+    expected = stats.ttest_rel(values, others).confidence_interval(0.95)
+    assert paired_interval(values, others) == pytest.approx(tuple(expected))
+
+
+def test_differences_that_are_alike_but_for_rounding_have_an_interval_of_a_point():
+    low, high = paired_interval([0.3, 0.4, 0.7], [0.2, 0.3, 0.6])
+    assert low == high == pytest.approx(0.1)
+
+
+def test_answers_that_are_all_wrong_do_not_have_an_interval_of_a_point():
+    assert accuracy_interval(np.zeros(60)) == pytest.approx((0, 1 - 0.025 ** (1 / 60)))
+    assert accuracy_interval(np.ones(60)) == pytest.approx((0.025 ** (1 / 60), 1))
+    some = np.repeat([0.0, 1.0], 30)
+    assert accuracy_interval(some) == bootstrap_interval([some])
 
 
 def test_a_single_question_is_drawn_as_it_is():
@@ -306,6 +332,14 @@ def test_random_first_weights_and_the_rows_of_a_token_budget_follow_from_the_see
     assert [arm.runs for arm in compare([*runs, other]).arms] == [runs, ["random"]]
 
 
+def test_seeds_whose_losses_drop_another_number_of_rows_are_one_arm(evaluated):
+    """As many of the rows that are left as the budget's share of them is."""
+    budget = {"budget_fraction": 0.1, "budget_rows": None, "drop": ["never_learnt"]}
+    runs = [evaluated(f"s2l_{n}", "s2l", n, 0.5, 0.6, num_rows=50 + n, subset=budget) for n in range(3)]
+    less = evaluated("less", "s2l", 0, 0.5, 0.6, num_rows=40, subset={**budget, "budget_fraction": 0.08})
+    assert [arm.runs for arm in compare([*runs, less]).arms] == [runs, [less]]
+
+
 def test_the_seeds_of_an_arm_belong_together(evaluated):
     runs = [
         evaluated("s2l_1", "s2l", 1, 0.5, 0.6),
@@ -403,6 +437,15 @@ def test_arms_are_told_apart_by_the_fewest_settings_that_do(evaluated):
     longer = run("longer", "s2l", 2, train_args={"num_train_epochs": 6})
     assert [arm.told_apart_by for arm in compare([few, longer]).arms] == [
         {"train_args.num_train_epochs": 3}, {"train_args.num_train_epochs": 6},
+    ]  # fmt: skip
+
+
+def test_of_many_variants_each_is_told_by_what_is_unusual_in_it():
+    usual = {"init": "random", "pick": "random", "features": "losses", "drop": [], "rows": 50}
+    variants = [{}, {"init": "kmeans++"}, {"pick": "stable"}, {"features": "shape"},
+                {"drop": ["identical"], "rows": 40}]  # fmt: skip
+    assert told_apart([("s2l", {**usual, **variant}) for variant in variants]) == [
+        {}, {"init": "kmeans++"}, {"pick": "stable"}, {"features": "shape"}, {"drop": ["identical"]},
     ]  # fmt: skip
 
 
@@ -595,6 +638,26 @@ def test_a_large_difference_is_shown_and_a_small_one_is_not(evaluated):
     assert difference_of(comparison, "B", "loss_average", "heldout").verdict == "not tested", (
         "one run on both sides"
     )
+
+
+def test_a_few_questions_of_single_runs_show_nothing(evaluated):
+    """All four that tell the runs apart speak for one of them, which happens by chance one time in eight."""
+    runs = [evaluated("s2l", "s2l", 1, 0.5, 0.5, correct=right(20)),
+            evaluated("random", "random", 1, 0.5, 0.4, correct=right(16))]  # fmt: skip
+    difference = difference_of(compare(runs), "B", "accuracy", "gsm8k")
+    assert difference.over_questions is not None and difference.over_questions[0] > 0
+    assert (difference.p_values, difference.verdict) == ([0.125], "no difference shown")
+
+
+def test_runs_of_one_seed_are_paired_where_both_arms_have_the_same_seeds(evaluated):
+    losses = {"s2l": [0.5, 0.7, 0.9], "random": [0.51, 0.712, 0.91], "longest": [0.51, 0.712]}
+    runs = [evaluated(f"{method}_{seed}", method, seed, loss, 0.5)
+            for method, of_seeds in losses.items() for seed, loss in enumerate(of_seeds)]  # fmt: skip
+    comparison = compare(runs)
+    paired, unpaired = (difference_of(comparison, arm, "loss_average", "heldout") for arm in "BC")
+    assert paired.over_runs == pytest.approx(paired_interval(losses["s2l"], losses["random"]))
+    assert paired.verdict == "lower"
+    assert unpaired.over_runs == pytest.approx(welch_interval(losses["s2l"], losses["longest"]))
 
 
 def test_runs_of_one_seed_are_set_against_each_other_also_on_the_whole_pool(evaluated):

@@ -1,7 +1,7 @@
 """Which differences between the first arm and each other one are more than chance."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,7 +16,15 @@ from ..artifacts.comparisons import (
 )
 from ..artifacts.evaluations import HELDOUT
 from .runs import RULES, Arm, EvaluatedRun
-from .statistics import bootstrap_interval, mcnemar_p, mean_interval, welch_interval
+from .statistics import (
+    CONFIDENCE,
+    accuracy_interval,
+    bootstrap_interval,
+    mcnemar_p,
+    mean_interval,
+    paired_interval,
+    welch_interval,
+)
 
 
 def differences_of(arms: Sequence[Arm], question_sets: Sequence[str]) -> list[Difference]:
@@ -44,7 +52,7 @@ def arm_values_of(arms: Sequence[Arm], measures: Sequence[Measure]) -> list[ArmV
             rule = endings.get(measure.name)
             over_questions = None
             if rule is not None and not measure.is_metric:
-                over_questions = bootstrap_interval([_mean_outcomes(arm, measure.question_set, rule)])
+                over_questions = accuracy_interval(_mean_outcomes(arm, measure.question_set, rule))
             values.append(
                 ArmValue(
                     arm=arm.letter,
@@ -61,9 +69,8 @@ def arm_values_of(arms: Sequence[Arm], measures: Sequence[Measure]) -> list[ArmV
 def _differences(first: Arm, other: Arm, question_sets: Sequence[str]) -> list[Difference]:
     differences = []
     for average in ("loss_average", "loss_as_pool"):
-        losses = [arm.values(HELDOUT, average) for arm in (first, other)]
-        if losses[0] is not None and losses[1] is not None:
-            differences.append(_value_difference(other, HELDOUT, average, losses[0], losses[1]))
+        if _both_have(first, other, HELDOUT, average):
+            differences.append(_value_difference(first, other, HELDOUT, average))
     for rule, ending in RULES.items():
         judged = [
             question_set
@@ -81,9 +88,8 @@ def _differences(first: Arm, other: Arm, question_sets: Sequence[str]) -> list[D
     for question_set in question_sets:
         result = first.runs[0].results.get(question_set)
         for metric in result.metrics if result else ():
-            values = [arm.values(question_set, "metrics", metric) for arm in (first, other)]
-            if values[0] and values[1] and all(isinstance(value, float) for value in values[0] + values[1]):
-                differences.append(_value_difference(other, question_set, metric, values[0], values[1]))
+            if _both_have(first, other, question_set, "metrics", metric):
+                differences.append(_value_difference(first, other, question_set, "metrics", metric))
     return differences
 
 
@@ -103,35 +109,32 @@ def _accuracy_difference(first: Arm, other: Arm, question_sets: list[str], rule:
         # The outcome of a task of lm-eval may be a share, such as that of the right words.
         if all(np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair):
             p_values = [mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs]
-    accuracies = [_average_accuracy(run, question_sets, rule) for run in first.runs]
-    other_accuracies = [_average_accuracy(run, question_sets, rule) for run in other.runs]
-    over_runs = _over_runs(accuracies, other_accuracies)
+    over_runs = _over_runs(first, other, lambda run: _average_accuracy(run, question_sets, rule))
     over_questions = bootstrap_interval(by_set)
     mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_set)
-    are_single = min(len(accuracies), len(other_accuracies)) == 1
+    are_single = min(len(first.runs), len(other.runs)) == 1
     verdict = _verdict(mean, over_questions, over_runs) if are_single or over_runs else NOT_TESTED
+    # Of a few questions that all speak one way the bootstrap's interval leaves out 0, however few they are.
+    if are_single and p_values and max(p_values) >= 1 - CONFIDENCE:
+        verdict = NO_DIFFERENCE
     measure = f"accuracy{RULES[rule]}"
     return Difference(
         other.letter, question_sets, measure, mean, over_questions, over_runs, p_values, verdict
     )
 
 
-def _value_difference(
-    other: Arm, question_set: str, measure: str, values: Sequence[float], others: Sequence[float]
-) -> Difference:
-    """The difference of a measure that has one value per run.
+def _value_difference(first: Arm, other: Arm, question_set: str, *keys: str) -> Difference:
+    """The difference of a measure that has one value per run, which all runs of both arms have."""
 
-    Args:
-        other: the arm that the first one is compared with.
-        question_set: its name.
-        measure: its name.
-        values: one per run of the one arm.
-        others: one per run of the other.
-    """
-    mean = statistics.mean(values) - statistics.mean(others)
-    over_runs = _over_runs(values, others)
+    def value_of(run: EvaluatedRun) -> float:
+        value = run.value(question_set, *keys)
+        assert value is not None
+        return value
+
+    mean = statistics.mean(map(value_of, first.runs)) - statistics.mean(map(value_of, other.runs))
+    over_runs = _over_runs(first, other, value_of)
     return Difference(
-        other.letter, [question_set], measure, mean, None, over_runs, [], _verdict(mean, over_runs)
+        other.letter, [question_set], keys[-1], mean, None, over_runs, [], _verdict(mean, over_runs)
     )
 
 
@@ -163,12 +166,19 @@ def _average_accuracy(run: EvaluatedRun, question_sets: Sequence[str], rule: str
     return statistics.mean(float(run.outcomes(question_set, rule).mean()) for question_set in question_sets)
 
 
-def _over_runs(values: Sequence[float], others: Sequence[float]) -> Interval | None:
-    """None also where the runs of each arm agree in every digit and the arms differ.
+def _over_runs(first: Arm, other: Arm, value_of: Callable[[EvaluatedRun], float]) -> Interval | None:
+    """The interval of a difference over runs: paired by seed where both arms have the same, else Welch's.
 
-    A coarse score does that by accident, and the interval would have no width.
+    None also where all runs agree in every digit and the arms differ. A coarse score does that by accident,
+    and the interval would have no width.
     """
-    if min(len(values), len(others)) < 2:
+    if min(len(first.runs), len(other.runs)) < 2:
         return None
-    low, high = welch_interval(values, others)
+    pairs = first.pairs(other)
+    if len(pairs) == len(first.runs) == len(other.runs) == len({mine.effective_seeds for mine, _ in pairs}):
+        low, high = paired_interval(
+            *zip(*((value_of(mine), value_of(theirs)) for mine, theirs in pairs), strict=True)
+        )
+    else:
+        low, high = welch_interval([*map(value_of, first.runs)], [*map(value_of, other.runs)])
     return None if low == high != 0 else (low, high)

@@ -1,12 +1,16 @@
-"""The labels of arms: the fewest settings by which no two arms of a method are alike."""
+"""The labels of arms: the fewest settings by which no two arms of a method are alike.
+
+Where three settings do not do, as in a study of many variants, each arm is told by what is unusual in it.
+"""
 
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_MOST_SETTINGS = 3  # tried in all combinations, whose number grows fast; arms that need more show all
+_MOST_SETTINGS = 3  # tried in all combinations, whose number grows fast
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 Settings = Mapping[str, Any]
@@ -18,13 +22,22 @@ def told_apart(arms: Sequence[tuple[str, Settings]]) -> list[dict[str, Any]]:
     Args:
         arms: method and settings of each, with the settings that say most to a reader first.
     """
-    settings_of_method: dict[str, list[Settings]] = {}
-    for method, settings in arms:
-        settings_of_method.setdefault(method, []).append(settings)
-    keys_of_method = {method: _fewest(settings) for method, settings in settings_of_method.items()}
-    return [
-        {key: settings[key] for key in keys_of_method[method] if key in settings} for method, settings in arms
-    ]
+    places_of_method: dict[str, list[int]] = {}
+    for place, (method, _) in enumerate(arms):
+        places_of_method.setdefault(method, []).append(place)
+    own: list[dict[str, Any]] = [{} for _ in arms]
+    for places in places_of_method.values():
+        group = [arms[place][1] for place in places]
+        keys = _fewest(group)
+        usual = _usual(group, keys) if len(keys) > _MOST_SETTINGS else {}
+        for place, settings in zip(places, group, strict=True):
+            own[place] = {
+                key: settings.get(key)
+                for key in keys
+                if (key in usual and _text(settings, key) != usual[key])
+                or (key not in usual and key in settings)
+            }
+    return own
 
 
 def label_of(method: str, settings: Settings) -> str:
@@ -33,14 +46,32 @@ def label_of(method: str, settings: Settings) -> str:
 
 def _fewest(arms: Sequence[Settings]) -> tuple[str, ...]:
     """The fewest settings by which all these arms differ from one another."""
-    texts = [{key: _shown(value) for key, value in settings.items()} for settings in arms]
-    keys = dict.fromkeys(key for settings in texts for key in settings)
-    differing = [key for key in keys if len({settings.get(key) for settings in texts}) > 1]
+    keys = dict.fromkeys(key for settings in arms for key in settings)
+    differing = tuple(key for key in keys if len({_text(settings, key) for settings in arms}) > 1)
     for number in range(min(_MOST_SETTINGS, len(differing)) + 1):
         for some in itertools.combinations(differing, number):
-            if len({tuple(settings.get(key) for key in some) for settings in texts}) == len(texts):
+            if _tell_apart(some, arms):
                 return some
-    return tuple(differing)
+    needed = differing
+    for key in reversed(differing):  # the last ones say least to a reader
+        others = tuple(each for each in needed if each != key)
+        if _tell_apart(others, arms):
+            needed = others
+    return needed
+
+
+def _tell_apart(keys: tuple[str, ...], arms: Sequence[Settings]) -> bool:
+    return len({tuple(_text(settings, key) for key in keys) for settings in arms}) == len(arms)
+
+
+def _usual(arms: Sequence[Settings], keys: tuple[str, ...]) -> dict[str, str | None]:
+    """What most arms have of each setting; of several, what comes first."""
+    return {key: Counter(_text(settings, key) for settings in arms).most_common(1)[0][0] for key in keys}
+
+
+def _text(settings: Settings, key: str) -> str | None:
+    """None for a setting that an arm does not have."""
+    return _shown(settings[key]) if key in settings else None
 
 
 def _shown(value: Any) -> str:

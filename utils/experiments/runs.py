@@ -129,7 +129,9 @@ class EvaluatedRun:
             if self.proxy is not None:  # then not by its losses, which another seed makes others
                 key["subset"].pop(BASE_LOSSES, None)
                 key["subset"]["trajectories"] = [self.proxy, self.config_of_subset.get("steps")]
-            if "budget_tokens" in of_subset:  # how many rows that is, and so how many steps, the seed decides
+            # How many rows a share of the selectable ones is, or a number of tokens, and so how many steps,
+            # the seed decides: its losses may drop rows.
+            if "budget_fraction" in of_subset or "budget_tokens" in of_subset:
                 del key["num_rows"]
                 step = "last" if self.step == self.last_step else self.step
         return json.dumps([step, self.measurement, key], sort_keys=True)

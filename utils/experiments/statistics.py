@@ -65,6 +65,37 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return mean - float(half), mean + float(half)
 
 
+def paired_interval(values: Sequence[float], others: Sequence[float]) -> Interval:
+    """Student's interval of the mean difference of runs that belong together, such as those of one seed.
+
+    Args:
+        values: one per run, at least two.
+        others: of the runs that belong to them, in the same order.
+    """
+    differences = np.subtract(values, others)
+    if np.ptp(differences) <= 1e-12 * np.abs([*values, *others]).max():  # what rounding leaves of no variance
+        return float(differences[0]), float(differences[0])
+    return mean_interval(list(differences))
+
+
+def accuracy_interval(outcomes_Q: np.ndarray) -> Interval:
+    """The interval of a share of right answers: how it would vary with other questions.
+
+    The percentile bootstrap; where every answer is right, or every one wrong, of which the bootstrap knows no
+    other, the exact interval of Clopper and Pearson.
+
+    Args:
+        outcomes_Q: the share of an arm's runs that get each question right.
+    """
+    from scipy import stats
+
+    if len(values := np.unique(outcomes_Q)) == 1 and values[0] in (0, 1):
+        num_questions = len(outcomes_Q)
+        found = stats.binomtest(int(outcomes_Q.sum()), num_questions).proportion_ci(CONFIDENCE)
+        return float(found.low), float(found.high)
+    return bootstrap_interval([outcomes_Q])
+
+
 def mcnemar_p(correct_Q: np.ndarray, other_Q: np.ndarray) -> float:
     """McNemar's exact two-sided p.
 

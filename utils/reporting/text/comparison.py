@@ -30,9 +30,11 @@ _AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the
 _HEAD_WIDTH = 20  # of a column, where its words allow it
 _NOTES = (
     "Over questions: paired bootstrap of these runs' answers, runs held fixed. "
-    "Over runs: Welch's interval, which needs two runs in both arms. "
+    "Over runs: Student's interval of the differences between runs of one seed, or Welch's where the arms "
+    "have other seeds. Both need two runs in both arms. "
     "Exact McNemar p of each pair of runs of one seed, smallest..largest. "
-    "A difference is called shown if no interval that is there holds 0."
+    "A difference is called shown if no interval that is there holds 0 and, where an arm has a single run, "
+    "every p is below 0.05."
 )
 
 
