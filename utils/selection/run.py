@@ -148,8 +148,6 @@ def _write(
         budget=len(rows),
         num_selectable=len(candidates.rows),
         num_excluded=int(pool.excluded.sum()),
-        num_unscorable=len(candidates.unscorable),
-        unscorable_rows=candidates.unscorable.tolist(),
         dropped={kind: len(rows) for kind, rows in plan.listed.dropped.items()} or None,
         data=pool_record(pool.data),
         trajectories=None if used is None else {"from": subset.trajectories_from, "steps": used.steps},

@@ -44,7 +44,6 @@ class TrajectoriesManifest(PoolManifest):
             Ascending, all that were asked for.
         steps: those of them whose losses are whole.
         provenance: of the launch that wrote last.
-        unscorable_rows: row numbers without a response token, ascending.
         device_seconds: step -> seconds that devices took to score it, added up.
         data: as in `ScoringRecord`.
         texts: as there.
@@ -65,7 +64,6 @@ class TrajectoriesManifest(PoolManifest):
     checkpoints: dict[int, str]
     steps: list[int]
     provenance: Provenance
-    unscorable_rows: list[int]
     device_seconds: dict[int, float] = field(default_factory=dict)
     data: dict[str, Any] | None = None
     texts: str | None = None
