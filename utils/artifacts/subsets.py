@@ -115,9 +115,6 @@ class SubsetManifest(PoolManifest):
         """The checkpoints whose losses were used."""
         return None if self.trajectories is None else self.trajectories["steps"]
 
-    def absent(self) -> set[str]:
-        return super().absent() - {"data", "clustering"}
-
 
 @dataclass(frozen=True)
 class Subset:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import PositiveInt
 
-from ..manifests import PoolManifest, Provenance, Record
+from ..manifests import PoolManifest, Provenance
 
 
 class Fingerprinted(Protocol):
@@ -17,7 +17,7 @@ class Fingerprinted(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringRecord(Record):
+class ScoringRecord:
     """What is kept beside the losses and compared with nothing.
 
     Attributes:
