@@ -36,7 +36,7 @@ class ScoringRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoriesManifest(PoolManifest):
+class TrajectoriesManifest(ScoringRecord, PoolManifest):  # on disk the last one's fields come first
     """The losses of a pool, at some checkpoints or at all that were asked for.
 
     Attributes:
@@ -45,11 +45,6 @@ class TrajectoriesManifest(PoolManifest):
         steps: those of them whose losses are whole.
         provenance: of the launch that wrote last.
         device_seconds: step -> seconds that devices took to score it, added up.
-        data: as in `ScoringRecord`.
-        texts: as there.
-        model: as there.
-        tokens: as there.
-        device_name: as there.
     """
 
     KIND: ClassVar[str] = "trajectories"
@@ -65,11 +60,6 @@ class TrajectoriesManifest(PoolManifest):
     steps: list[int]
     provenance: Provenance
     device_seconds: dict[int, float] = field(default_factory=dict)
-    data: dict[str, Any] | None = None
-    texts: str | None = None
-    model: dict[str, Any] | None = None
-    tokens: int | None = None
-    device_name: str | None = None
 
     def is_of(self, pool: Fingerprinted) -> bool:
         """Whether these are losses of this pool's texts, whatever column of sources it is read with."""
