@@ -17,8 +17,9 @@ from pydantic_core import ErrorDetails
 
 from ..terminal import one_line
 from .checksums import checksum_of_json
-from .differences import difference_lines, why_another_pool
+from .differences import difference_lines
 from .files import read_json, write_json
+from .pools import why_another_pool
 
 FORMAT_VERSION = 1
 _CHECKSUM = "sha256"  # of all else in a manifest

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.differences import pool_record, why_another_pool
+from ..artifacts.pools import pool_record, why_another_pool
 from ..artifacts.trajectories.read import Trajectories
 from ..data.rows import Rows
 from .groups import Groups

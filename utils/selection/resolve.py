@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, manifest_in, named_subset
+from ..artifacts.pools import pool_record
 from ..artifacts.subsets import Subset, SubsetManifest, how_to_make_subset, read_clusters, read_subset
 from ..config.schema import RunConfig
 from ..data.pool import Pool

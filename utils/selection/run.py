@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.configs import keep_config
-from ..artifacts.differences import pool_record
 from ..artifacts.locks import locked
 from ..artifacts.manifests import Provenance
 from ..artifacts.paths import RunPaths, manifest_in
+from ..artifacts.pools import pool_record
 from ..artifacts.subsets import (
     SubsetContents,
     SubsetManifest,

@@ -5,7 +5,7 @@ Legend: N examples of the pool, S sources, T checkpoints.
 
 import numpy as np
 
-from ..artifacts.differences import pool_record, why_another_pool
+from ..artifacts.pools import pool_record, why_another_pool
 from ..artifacts.trajectories.read import Trajectories, read_validation
 from ..data.formats import Example
 from ..data.pool import Pool
