@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.checkpoints import template_remarks, training_inputs
+from ..artifacts.pace import scoring_pace
 from ..artifacts.paths import RunPaths
 from ..artifacts.pools import pool_record
-from ..artifacts.rates import scoring_pace
 from ..artifacts.trajectories.manifest import ScoringRecord
 from ..artifacts.trajectories.write import LOSS, TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
