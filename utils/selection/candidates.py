@@ -134,6 +134,15 @@ class Choice:
         return np.sort(self.order).astype(np.int64)
 
 
+def choose_in_order(candidates: Candidates, order: np.ndarray, budget: int) -> Choice:
+    """The first rows of an order, nothing being clustered.
+
+    Args:
+        order: positions among the candidates, as a growing budget takes them.
+    """
+    return Choice(candidates.rows[order[:budget]], np.full(candidates.num_examples, -1, np.int32))
+
+
 def find_candidates(
     pool: Rows,
     trajectories: Trajectories | None,

@@ -88,10 +88,12 @@ def refuse_losses(counts: LossCounts, trajectories: Trajectories) -> None:
             "which never is: are these losses, with that sign?"
         )
     if not counts.scorable_N.any():
-        names = _column_names(trajectories)
-        where = ", ".join(f"{name}: {number:,}" for name, number in zip(names, counts.num_nan_T, strict=True))
+        names = trajectories.checkpoint_names
+        where = ", ".join(
+            f"{number:,} at {name}" for name, number in zip(names, counts.num_nan_T, strict=True)
+        )
         raise ValueError(
-            f"{trajectories.origin}: each of {counts.usable_N.sum():,} rows is NaN somewhere (at {where}), "
+            f"{trajectories.origin}: each of {counts.usable_N.sum():,} rows is NaN somewhere ({where}), "
             "expected rows with a loss at every checkpoint: "
             "leave such checkpoints out (subset.steps), or score again"
         )
@@ -105,7 +107,7 @@ def loss_remarks(counts: LossCounts, trajectories: Trajectories) -> list[str]:
         remarks.append(f"{_rows_have(unscorable)} no loss (NaN), not selectable: {listed(unscorable)}")
     partial = unscorable[counts.num_nan_N[unscorable] < len(trajectories.columns)]
     if len(partial):
-        names = _column_names(trajectories)
+        names = trajectories.checkpoint_names
         where = ", ".join(name for name, number in zip(names, counts.num_partial_T, strict=True) if number)
         remarks.append(
             f"{len(partial):,} of those are NaN at some checkpoints only ({where}): {listed(partial)}"
@@ -120,9 +122,3 @@ def listed(rows: np.ndarray) -> str:
 
 def _rows_have(rows: np.ndarray) -> str:
     return counted(len(rows), "row has", "rows have")
-
-
-def _column_names(trajectories: Trajectories) -> list[str]:
-    if trajectories.steps is None:
-        return [f"column {number}" for number in range(len(trajectories.columns))]
-    return [f"checkpoint {step}" for step in trajectories.steps]

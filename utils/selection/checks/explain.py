@@ -191,11 +191,11 @@ def explain_row(config: RunConfig, row: int) -> Explanation:
 def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: int) -> Explanation:
     pool = made.pool
     standing = None
-    if _contains(made.candidates.rows, row):
+    if row in made.candidates.rows:
         standing = standing_of(row, made, settings, seed)
     return Explanation(
         row=row,
-        is_chosen=_contains(made.indices, row),
+        is_chosen=row in made.indices,
         folder=made.folder,
         origin=pool.origin_of(row),
         source=pool.source_names[pool.source_codes[row]],
@@ -246,13 +246,13 @@ def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: 
     """Why a selectable row is in or not: the order of its group, unless a rule before it overrules."""
     is_cluster = standing.group.kind == "cluster"
     size = len(standing.members)
-    if _contains(made.candidates.included, row):
+    if row in made.candidates.included:
         return "required"
     if settings.method == "prune_then_select" and not is_cluster:
         return "pruned"
     if not METHODS[settings.method].takes_at_random:
         return "score of the method"
-    if _contains(made.indices, row) != (standing.place <= standing.taken):
+    if (row in made.indices) != (standing.place <= standing.taken):
         return "limits of sources"
     if standing.taken == size:
         return "whole group"
@@ -302,7 +302,7 @@ def _neighbours(row: int, made: ExistingSubset) -> list[Neighbour]:
             Neighbour(
                 row=other,
                 distance=distance,
-                is_chosen=_contains(made.indices, other),
+                is_chosen=other in made.indices,
                 cluster=cluster if cluster >= 0 else None,
                 losses_T=losses_T,
                 instruction=pool[other].instruction,
@@ -337,8 +337,3 @@ def nearest_rows(
             rows = rows[nearest]
             distances = distances[nearest]
     return rows, distances
-
-
-def _contains(ascending: np.ndarray, row: int) -> bool:
-    place = np.searchsorted(ascending, row)
-    return bool(place < len(ascending) and ascending[place] == row)

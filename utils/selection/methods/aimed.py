@@ -25,9 +25,9 @@ import numpy as np
 
 from ...artifacts.trajectories.write import LOSS
 from ...config.schema import SubsetConfig
-from ..candidates import Candidates, Choice
+from ..candidates import Candidates, Choice, choose_in_order
 from ..groups import Groups
-from .baselines import at_step, choose_in_order, last
+from .baselines import at_step, last
 from .features import LEAST_LOSS
 from .turns import source_weights, take_turns
 

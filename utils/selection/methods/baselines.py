@@ -15,7 +15,7 @@ import numpy as np
 from ...artifacts.trajectories.read import read_num_response_tokens, read_quantity
 from ...artifacts.trajectories.write import LOSS
 from ...config.schema import SubsetConfig
-from ..candidates import Candidates, Choice
+from ..candidates import Candidates, Choice, choose_in_order
 from ..unscorable import listed
 from .kmeans import ReadRows
 from .pick import check_pick
@@ -161,8 +161,7 @@ def last(candidates: Candidates, quantity: str) -> np.ndarray:
     """(n,): a quantity of the candidates at the last of the checkpoints used."""
     if quantity == LOSS:
         return candidates.needed_trajectories.columns[-1][candidates.rows]
-    steps = candidates.needed_trajectories.steps
-    return at_step(candidates, quantity, steps[-1] if steps else -1)
+    return at_step(candidates, quantity, candidates.needed_trajectories.last_step)
 
 
 def at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
@@ -181,12 +180,3 @@ def at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
             f"score that checkpoint again (--overwrite --checkpoints {step})"
         )
     return value_n
-
-
-def choose_in_order(candidates: Candidates, order: np.ndarray, budget: int) -> Choice:
-    """The first rows of an order.
-
-    Args:
-        order: positions among them, as a growing budget takes them.
-    """
-    return Choice(candidates.rows[order[:budget]], np.full(candidates.num_examples, -1, np.int32))

@@ -9,12 +9,11 @@ import numpy as np
 from ...artifacts.trajectories.write import BASE_LOSSES
 from ...config.names import SelectionMethod
 from ...config.schema import SELECTION_PRESETS, SubsetConfig
-from ..candidates import Candidates, Choice
+from ..candidates import Candidates, Choice, choose_in_order
 from .aimed import check_cld, cld, minus_share_of_loss_gone
 from .baselines import (
     Score,
     check_slopes,
-    choose_in_order,
     high_learnability,
     least_confidence,
     longest,
