@@ -220,24 +220,27 @@ def choose_from_clusters(clusters: SourceClusters, subset: SubsetConfig, budget:
         clusters_N = np.full(candidates.num_examples, -1, np.int32)
         clusters_N[candidates.rows] = cluster_n
     members = Groups.by_number(cluster_n, len(centroids_KT))
-    source_K = np.zeros(len(members), np.int64)
-    if subset.per_source:
-        is_there_K = members.sizes > 0
-        lowest = members.position_n[members.bounds[:-1][is_there_K]]
-        source_K[is_there_K] = candidates.source_codes_n[lowest]
-    is_small_K = members.sizes < subset.min_cluster_size
-    key_n = pick_keys(candidates, subset, seed)
-    put_in_key_order(members, key_n)
-    if subset.pick != "random":
-        key_n = candidates.random_keys(seed)  # by which groups of equal size take turns, whatever the pick
+    put_in_key_order(members, pick_keys(candidates, subset, seed))
+    key_n = candidates.random_keys(seed)  # breaks ties between groups of equal size
     # One source after the other, each in the turns of its clusters. Then turns of the sources.
+    tier_K = (members.sizes < subset.min_cluster_size).astype(np.int64)
+    if subset.per_source:
+        tier_K += 2 * _source_of_each_cluster(candidates, members)
     num_rows = budget if len(names) == 1 else len(key_n)
-    weight_K = cluster_weights(members, subset)
-    order = take_turns(members, key_n, num_rows, 2 * source_K + is_small_K, weight_K)
+    order = take_turns(members, key_n, num_rows, tier_K, cluster_weights(members, subset))
     if len(names) > 1:
         weight_S = source_weights(candidates, subset)
         order = take_turns(Groups(order, source_bounds), key_n, budget, weight_G=weight_S)
     return clusters.choice(order, clusters_N, centroids_KT)
+
+
+def _source_of_each_cluster(candidates: Candidates, members: Groups) -> np.ndarray:
+    """int64 (K,), 0 of an empty one. All members are of one source, so any of them says which."""
+    source_K = np.zeros(len(members), np.int64)
+    is_there_K = members.sizes > 0
+    member = members.position_n[members.bounds[:-1][is_there_K]]
+    source_K[is_there_K] = candidates.source_codes_n[member]
+    return source_K
 
 
 def _of_part(read_rows: ReadRows, position_m: np.ndarray, num_candidates: int) -> ReadRows:
