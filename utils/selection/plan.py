@@ -17,7 +17,7 @@ from .candidates import Candidates
 from .inputs import check_extension, loss_inputs, subset_inputs
 from .limits import Limits, ListedRows, check_budget, check_token_budget, find_limits, needs_whole_order
 from .methods.kmeans import num_gpus
-from .methods.s2l import most_clusters, num_clusters_of
+from .methods.num_clusters import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
 from .methods.turns import check_source_weights
 from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories

@@ -24,11 +24,12 @@ from ...config.schema import RunConfig, SubsetConfig
 from ...terminal import spread_evenly
 from ..candidates import Choice
 from ..limits import find_limits, needs_whole_order, order_within
-from ..methods.agreement import adjusted_rand_index
 from ..methods.features import OF_LOSSES, fewest_checkpoints, read_features
 from ..methods.kmeans import ReadRows
+from ..methods.num_clusters import num_clusters_of
+from ..methods.rand_index import adjusted_rand_index
 from ..methods.random_order import derived_seed, sample_positions
-from ..methods.s2l import SourceClusters, choose_from_clusters, num_clusters_of
+from ..methods.s2l import SourceClusters, choose_from_clusters
 from ..methods.table import METHODS
 from ..remarks import one_cluster
 from ..resolve import ExistingSubset, open_subset
