@@ -1,19 +1,22 @@
 """What a subset is made from: the entries that are compared before one is reused."""
 
+from pathlib import Path
 from typing import Any
 
-from ..artifacts.checksums import checksum_of_json
+from ..artifacts.checksums import checksum, checksum_of_json, checksum_of_rows
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.identity import base_losses_identity, trajectories_identity
 from ..artifacts.trajectories.read import Trajectories, read_trajectories
 from ..artifacts.trajectories.write import BASE_LOSSES
+from ..config.names import LIMITS
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
-from .limits import constraint_inputs
+from ..reading import check_kind, read_text
 from .methods.table import METHODS
+from .named_rows import check_texts, read_rows
 from .validation import open_validation
 
 # What an unset num_clusters is recorded as: with the pool and the limits, which are inputs too,
@@ -52,7 +55,7 @@ def subset_inputs(
             else {}
         ),
         **losses,
-        **constraint_inputs(subset, pool),
+        **limit_inputs(subset, pool),
         **({} if (validation := open_validation(pool)) is None else {"validation": validation.fingerprint}),
         **({} if extended is None else {"extends": checksum_of_json(extended.manifest.inputs)}),
     }
@@ -66,6 +69,44 @@ def loss_inputs(subset: SubsetConfig, trajectories: Trajectories | None) -> dict
     if BASE_LOSSES in METHODS[subset.method].reads:
         inputs[BASE_LOSSES] = base_losses_identity(trajectories)
     return inputs
+
+
+def limit_inputs(subset: SubsetConfig, pool: Rows) -> dict[str, Any]:
+    """What the limits depend on: those that are set, files by their contents.
+
+    A column of the pool counts by the rows where it is true: the pool's fingerprint says nothing of it.
+
+    Raises: FileNotFoundError, or ValueError for files that are not row numbers.
+    """
+    inputs: dict[str, Any] = {}
+    for name in LIMITS:
+        value = getattr(subset, name)
+        if value == SubsetConfig.model_fields[name].get_default(call_default_factory=True):
+            continue
+        if name in ("include", "exclude") and value.endswith((".npy", ".txt")):
+            value = _sha256(value, name)
+        elif name in ("include", "exclude"):
+            rows = read_rows(value, name, pool)
+            value = {"column": value, "rows": checksum_of_rows(rows)}
+        elif name == "drop":
+            value = sorted(set(value))
+        elif name == "decontaminate":
+            check_texts(pool, name)
+            value = [_questions_identity(file) for file in value]
+        inputs[name] = value
+    return inputs
+
+
+def _questions_identity(file: str) -> str:
+    """What words are was another rule for other letters than those of ASCII before."""
+    contents = _sha256(file, "decontaminate")
+    return contents if read_text(Path(file)).isascii() else f"{contents}, rule 2"
+
+
+def _sha256(path: str, key: str) -> str:
+    """Raises: FileNotFoundError; ValueError for what is no ordinary file."""
+    check_kind(Path(path), f"subset.{key}")
+    return checksum(Path(path))
 
 
 def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any]) -> None:

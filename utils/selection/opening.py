@@ -20,8 +20,8 @@ from ..data.rows import Rows
 from ..data.settings import read_pool
 from .candidates import Candidates, StoredClusters, find_candidates
 from .kinds import sort_rows
-from .limits import ListedRows, list_rows, without_duplicates
 from .methods.table import Method, shares_by_source
+from .named_rows import ListedRows, list_rows, without_duplicates
 
 
 def open_pool(config: RunConfig) -> Rows:

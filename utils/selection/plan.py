@@ -15,13 +15,15 @@ from ..terminal import counted, first_of
 from .budgets import SubsetRequest, subset_requests
 from .candidates import Candidates
 from .inputs import check_extension, loss_inputs, subset_inputs
-from .limits import Limits, ListedRows, check_budget, check_token_budget, find_limits, needs_whole_order
+from .limits import Limits, check_budget, find_limits, needs_whole_order
 from .methods.kmeans import num_gpus
 from .methods.num_clusters import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
 from .methods.turns import check_source_weights
+from .named_rows import ListedRows
 from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
 from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
+from .token_budget import check_token_budget
 from .validation import mean_losses, open_validation
 
 _FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none

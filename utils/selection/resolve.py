@@ -15,8 +15,8 @@ from ..data.rows import Rows
 from .budgets import budget_inputs, single_subset_problems
 from .candidates import Candidates
 from .inputs import loss_inputs_if_there, pool_inputs, subset_inputs
-from .limits import ListedRows
 from .methods.table import METHODS
+from .named_rows import ListedRows
 from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
 
 

@@ -25,11 +25,12 @@ from ..artifacts.trajectories.read import read_num_response_tokens
 from .budgets import SubsetRequest
 from .candidates import Choice
 from .composition import compose
-from .limits import needs_whole_order, order_within, rows_within_tokens
+from .limits import needs_whole_order, order_within
 from .opening import who_needs_losses
 from .plan import SelectionPlan, Stopwatch, pending_requests
 from .reasons import count_reasons, reasons_of
 from .remarks import few_rows_of_each
+from .token_budget import rows_within_tokens
 
 
 @dataclass(frozen=True)

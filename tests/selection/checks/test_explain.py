@@ -26,8 +26,8 @@ from utils.selection.checks.explain import (
     nearest_rows,
     standing_of,
 )
-from utils.selection.limits import ListedRows
 from utils.selection.methods.table import METHODS
+from utils.selection.named_rows import ListedRows
 from utils.selection.resolve import ExistingSubset
 
 SEED = 3

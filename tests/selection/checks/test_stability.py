@@ -26,8 +26,8 @@ from utils.selection.checks.stability import (
     measure_stability,
     share_of_level,
 )
-from utils.selection.limits import ListedRows
 from utils.selection.methods.s2l import s2l
+from utils.selection.named_rows import ListedRows
 from utils.selection.resolve import ExistingSubset
 
 
