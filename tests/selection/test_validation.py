@@ -150,7 +150,9 @@ def test_what_does_not_fit_is_refused(place):
         with pytest.raises(ValueError, match=f"data.validation: missing, and method {method} needs it"):
             plan_selection(config_of(place, method=method, validation=None))
     (place / "in.txt").write_text("5\n")
-    with pytest.raises(ValueError, match=r"subset.include and data.validation are in conflict: 1 row .* row 5"):
+    with pytest.raises(
+        ValueError, match=r"subset.include and data.validation are in conflict: 1 row .* row 5"
+    ):
         plan_selection(config_of(place, include=str(place / "in.txt")))
     write_jsonl(place / "other.jsonl", VALIDATION[:3])
     with pytest.raises(ValueError, match="holds losses of other rows than"):

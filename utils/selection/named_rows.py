@@ -14,13 +14,14 @@ import numpy as np
 from ..artifacts.subsets import CONTAMINATION
 from ..config.names import TrajectoryKind
 from ..config.schema import SubsetConfig
+from ..data.pool import Pool
 from ..data.rows import Rows
 from ..reading import check_kind, load_npy, read_text
 from ..terminal import counted, one_line
 from .candidates import Candidates
 from .contamination import find_contamination
 from .unscorable import listed
-from .validation import open_validation, rows_of_validation
+from .validation import rows_of_validation
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
 _LONGEST_NUMBER = 18  # digits of a row number that fits into 64 bits
@@ -52,12 +53,14 @@ class ListedRows:
 def list_rows(
     subset: SubsetConfig,
     pool: Rows,
+    validation: Pool | None,
     kept: np.ndarray | None,
     rows_of_kind: Mapping[TrajectoryKind, np.ndarray],
 ) -> ListedRows:
     """The rows that the settings name one by one.
 
     Args:
+        validation: rows of `data.validation`. They must be out.
         kept: rows of a subset that is extended. They must be in too, and are not dropped for their kind.
         rows_of_kind: ascending, of each kind of `subset.drop`.
 
@@ -82,7 +85,7 @@ def list_rows(
         counts["drop"] = len(np.unique(np.concatenate(list(dropped.values()))))
     reports: dict[str, Any] = {}
     of_validation = np.empty(0, np.int64)
-    if (validation := open_validation(pool)) is not None:
+    if validation is not None:
         of_validation = rows_of_validation(pool, validation)
         _refuse_both(in_name, included, "data.validation", of_validation)
         barred = np.union1d(barred, of_validation)

@@ -16,6 +16,7 @@ from ..artifacts.trajectories.read import Trajectories, are_made_elsewhere, read
 from ..config.names import TrajectoryKind
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
 from ..data.rows import Rows
 from ..data.settings import read_pool
 from .candidates import Candidates, StoredClusters, find_candidates
@@ -75,11 +76,12 @@ def find_selectable(
     subset: SubsetConfig,
     pool: Rows,
     trajectories: Trajectories | None,
+    validation: Pool | None,
     extended: Subset | None,
 ) -> tuple[Candidates, ListedRows, list[str]]:
     """The selectable rows, those that the settings name one by one, and remarks for the user."""
     kept = None if extended is None else extended.indices
-    listed = list_rows(subset, pool, kept, _rows_of_kind(subset, pool, trajectories))
+    listed = list_rows(subset, pool, validation, kept, _rows_of_kind(subset, pool, trajectories))
     candidates, remarks = find_candidates(pool, trajectories, listed.barred, listed.included)
     remarks += listed.remarks
     if subset.deduplicate == "exact":

@@ -10,6 +10,7 @@ from ..artifacts.subsets import subset_is_there
 from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens
 from ..config.counts import budget_in_rows
 from ..config.schema import RunConfig, SubsetConfig
+from ..data.pool import Pool
 from ..data.rows import Rows
 from ..terminal import counted, first_of
 from .budgets import SubsetRequest, subset_requests
@@ -94,14 +95,15 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     pool = open_pool(config) if pool is None else pool
     stopwatch.lap("reading the pool")
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
+    validation = open_validation(pool)
     extended, stored = read_extended(subset.extend)
-    inputs = subset_inputs(config, pool, loss_inputs(subset, trajectories), extended)
+    inputs = subset_inputs(config, pool, loss_inputs(subset, trajectories), validation, extended)
     if extended is not None:
         check_extension(config, extended, inputs)
     stopwatch.lap("identifying the trajectories")
 
-    candidates, listed, remarks = find_selectable(subset, pool, trajectories, extended)
-    validation_ST, remarks_of_validation = _validation_losses(subset, pool, trajectories)
+    candidates, listed, remarks = find_selectable(subset, pool, trajectories, validation, extended)
+    validation_ST, remarks_of_validation = _validation_losses(subset, pool, trajectories, validation)
     candidates = replace(candidates, stored=stored, validation_ST=validation_ST)
     settings = subset
     if "num_clusters" in method.settings:
@@ -155,7 +157,7 @@ def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> 
     subset = config.subset_section
     assert not isinstance(subset.budget, list)
     extended, _ = read_extended(subset.extend)
-    candidates, _, _ = find_selectable(subset, pool, None, extended)
+    candidates, _, _ = find_selectable(subset, pool, None, open_validation(pool), extended)
     limits = find_limits(candidates, subset)
     budget = budget_in_rows(subset.budget, min(num_selectable, len(candidates.rows)))
     if needs_whole_order(subset, candidates):
@@ -163,7 +165,7 @@ def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> 
 
 
 def _validation_losses(
-    subset: SubsetConfig, pool: Rows, trajectories: Trajectories | None
+    subset: SubsetConfig, pool: Rows, trajectories: Trajectories | None, validation: Pool | None
 ) -> tuple[np.ndarray | None, list[str]]:
     """What a method that aims compares with, None for others, and remarks.
 
@@ -172,7 +174,6 @@ def _validation_losses(
     aims = METHODS[subset.method].aims
     if aims is None:
         return None, []
-    validation = open_validation(pool)
     if validation is None:
         raise ValueError(
             f"data.validation: missing, and method {subset.method} needs it: name a file of rows of what the "

@@ -18,6 +18,7 @@ from .inputs import loss_inputs_if_there, pool_inputs, subset_inputs
 from .methods.table import METHODS
 from .named_rows import ListedRows
 from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
+from .validation import open_validation
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
     else:
         extended, _ = read_extended(subset.extend)
         losses, remarks = loss_inputs_if_there(subset, found, len(pool))
-        wanted = subset_inputs(config, pool, losses, extended)
+        wanted = subset_inputs(config, pool, losses, open_validation(pool), extended)
         wanted |= budget_inputs(subset)
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
     check_inputs(manifest_in(folder), recorded, wanted, ways_out, pool_record(pool.data))
@@ -170,6 +171,7 @@ def open_subset(config: RunConfig) -> ExistingSubset:
     method = METHODS[subset.method]
     trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
     extended, _ = read_extended(subset.extend)
-    candidates, listed, _ = find_selectable(subset, pool, trajectories, extended)
+    validation = open_validation(pool)
+    candidates, listed, _ = find_selectable(subset, pool, trajectories, validation, extended)
     clusters_N = read_clusters(own.folder, own.subset.manifest)
     return ExistingSubset(pool, candidates, listed, own.subset.indices, clusters_N, own.folder)
