@@ -44,9 +44,14 @@ def open_pool(config: RunConfig) -> Rows:
 
 
 def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | None) -> Trajectories | None:
-    """The losses, where the settings name any. Raises: ValueError if not, and `needed_by` needs them."""
+    """The losses, where the settings name any.
+
+    Raises: ValueError if not, and `needed_by` needs them, or a budget of tokens the numbers beside them.
+    """
     if subset.trajectories_from is not None:
         return read_trajectories(subset.trajectories_from, subset.steps, num_examples)
+    if needed_by is None and subset.budget_tokens is not None:
+        needed_by = "subset.budget_tokens"
     if needed_by is not None:
         raise ValueError(
             f"subset.trajectories_from: missing, and {needed_by} needs it: write the run_name of the proxy "
@@ -55,15 +60,9 @@ def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | 
     return None
 
 
-def who_needs_trajectories(subset: SubsetConfig, method: Method) -> str | None:
-    """What cannot do without the losses, or without the numbers of tokens beside them."""
-    needed_by = who_needs_losses(subset, method)
-    return "subset.budget_tokens" if needed_by is None and subset.budget_tokens is not None else needed_by
-
-
-def who_needs_losses(subset: SubsetConfig, method: Method) -> str | None:
-    """What cannot do without the losses: the cost of the proxy is part of its cost."""
-    if method.needs_trajectories:
+def what_needs_losses(subset: SubsetConfig, method: Method) -> str | None:
+    """What in the settings cannot do without a proxy's losses, whose cost is then part of the subset's."""
+    if method.needs_losses:
         return f"method {subset.method}"
     if shares_by_source(subset, method) and subset.source_exponent and subset.source_weight == "fall":
         return "subset.source_weight fall"

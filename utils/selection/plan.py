@@ -22,7 +22,7 @@ from .methods.num_clusters import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
 from .methods.turns import check_source_weights
 from .named_rows import ListedRows
-from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
+from .opening import find_selectable, open_pool, open_trajectories, read_extended, what_needs_losses
 from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
 from .token_budget import check_token_budget
 from .validation import mean_losses, open_validation
@@ -94,7 +94,7 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     method = METHODS[subset.method]
     pool = open_pool(config) if pool is None else pool
     stopwatch.lap("reading the pool")
-    trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
+    trajectories = open_trajectories(subset, len(pool), what_needs_losses(subset, method))
     validation = open_validation(pool)
     extended, stored = read_extended(subset.extend)
     inputs = subset_inputs(config, pool, loss_inputs(subset, trajectories), validation, extended)

@@ -17,7 +17,7 @@ from .candidates import Candidates
 from .inputs import loss_inputs_if_there, pool_inputs, subset_inputs
 from .methods.table import METHODS
 from .named_rows import ListedRows
-from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
+from .opening import find_selectable, open_pool, open_trajectories, read_extended, what_needs_losses
 from .validation import open_validation
 
 
@@ -169,7 +169,7 @@ def open_subset(config: RunConfig) -> ExistingSubset:
     subset = config.subset_section
     pool = own.pool
     method = METHODS[subset.method]
-    trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
+    trajectories = open_trajectories(subset, len(pool), what_needs_losses(subset, method))
     extended, _ = read_extended(subset.extend)
     validation = open_validation(pool)
     candidates, listed, _ = find_selectable(subset, pool, trajectories, validation, extended)

@@ -26,7 +26,7 @@ from .budgets import SubsetRequest
 from .candidates import Choice
 from .composition import compose
 from .limits import needs_whole_order, order_within
-from .opening import who_needs_losses
+from .opening import what_needs_losses
 from .plan import SelectionPlan, Stopwatch, pending_requests
 from .reasons import count_reasons, reasons_of
 from .remarks import few_rows_of_each
@@ -153,7 +153,7 @@ def _write(
         data=pool_record(pool.data),
         trajectories=None if used is None else {"from": subset.trajectories_from, "steps": used.steps},
         clustering=clustering,
-        needs_trajectories=who_needs_losses(subset, plan.method) is not None,
+        needs_trajectories=what_needs_losses(subset, plan.method) is not None,
         seconds=seconds,
         provenance=Provenance.now(),
     )

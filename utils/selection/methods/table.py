@@ -55,8 +55,8 @@ class Method:
             A larger budget contains a smaller one.
         check: (candidates, settings): reads what `choose` will read, raises what is wrong with it.
         settings: names of the subset settings that its result depends on.
-        needs_trajectories: whether it cannot do without. Given to other methods, they only say which rows are
-            unscorable.
+        needs_losses: whether it cannot do without, or without what lies beside them. Given to other methods,
+            they only say which rows are unscorable.
         by_source: whether it always shares the budget out over the sources first (S2L: if per_source is set).
         takes_at_random: whether a group's rows are taken in the seeded random order, not by a score.
         reads: what it needs of the trajectories besides the losses: names of `trajectories.also`,
@@ -69,7 +69,7 @@ class Method:
     choose: Callable[[Candidates, SubsetConfig, int, int], Choice]
     check: Callable[[Candidates, SubsetConfig], object] = _needs_nothing
     settings: tuple[str, ...] = ()
-    needs_trajectories: bool = True
+    needs_losses: bool = True
     by_source: bool = False
     takes_at_random: bool = False
     reads: tuple[str, ...] = ()
@@ -95,9 +95,9 @@ METHODS: dict[SelectionMethod, Method] = {
     "prune_then_select": Method(
         prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
     ),
-    "random": Method(random, needs_trajectories=False, takes_at_random=True),
+    "random": Method(random, needs_losses=False, takes_at_random=True),
     "random_per_source": Method(
-        random_per_source, settings=_SHARES, needs_trajectories=False, by_source=True, takes_at_random=True
+        random_per_source, settings=_SHARES, needs_losses=False, by_source=True, takes_at_random=True
     ),
     "least_confidence": _ranked(least_confidence, reads=("confidence",), revision=2),
     "lowest_max_probability": _ranked(lowest_max_probability, reads=("confidence",)),
