@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pydantic import TypeAdapter
+
 from utils.artifacts.files import write_json
+from utils.artifacts.subsets import Subset, SubsetManifest
 
 PROVENANCE: dict[str, Any] = {
     "command": ["python", "train.py", "--config_file", "c.yml"],
@@ -293,6 +297,13 @@ EXPERIMENT = manifest_json(
     config_file="experiment.yml",
     provenance=PROVENANCE,
 )
+
+
+def subset_of(rows: np.ndarray) -> Subset:
+    """A subset of these rows, with a manifest that says nothing of them."""
+    return Subset(rows, TypeAdapter(SubsetManifest).validate_python(SUBSET_OF_NUMBERS))
+
+
 # As it was before there were intervals of each arm.
 EARLIER_COMPARISON = {name: value for name, value in COMPARISON.items() if name != "arm_values"}
 

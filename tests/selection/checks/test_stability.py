@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import select_s2l
+from tests.artifacts.examples import subset_of
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import SubsetConfig
@@ -28,7 +29,7 @@ from utils.selection.checks.stability import (
 )
 from utils.selection.methods.s2l import s2l
 from utils.selection.named_rows import ListedRows
-from utils.selection.resolve import ExistingSubset
+from utils.selection.reopen import SubsetWithCandidates
 
 
 def test_jaccard():
@@ -67,11 +68,13 @@ def measure(losses_NT: np.ndarray, budget: int, target: np.ndarray | None = None
     return measure_stability(made, subset, 5, scored)
 
 
-def made_of(candidates: Candidates, subset: SubsetConfig, budget: int) -> ExistingSubset:
+def made_of(candidates: Candidates, subset: SubsetConfig, budget: int) -> SubsetWithCandidates:
     choice = s2l(candidates, subset, budget, 5)
     pool = NumberedRows(candidates.num_examples, None)
     listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
-    return ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
+    return SubsetWithCandidates(
+        pool, subset_of(choice.rows), Path("subset"), candidates, listed, choice.clusters_N
+    )
 
 
 @pytest.fixture

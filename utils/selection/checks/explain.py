@@ -23,7 +23,7 @@ from ..methods.pick import pick_keys
 from ..methods.random_order import turn_in_key_order
 from ..methods.table import METHODS
 from ..reasons import reasons_of
-from ..resolve import ExistingSubset, open_subset
+from ..reopen import SubsetWithCandidates, open_subset
 
 NUM_NEIGHBOURS = 8
 BAND = (0.1, 0.9)  # quantiles of the losses of a group
@@ -188,7 +188,7 @@ def explain_row(config: RunConfig, row: int) -> Explanation:
     return explanation(row, made, config.subset_section, config.seed)
 
 
-def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: int) -> Explanation:
+def explanation(row: int, made: SubsetWithCandidates, settings: SubsetConfig, seed: int) -> Explanation:
     pool = made.pool
     standing = None
     if row in made.candidates.rows:
@@ -210,7 +210,7 @@ def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
     )
 
 
-def standing_of(row: int, made: ExistingSubset, settings: SubsetConfig, seed: int) -> Standing:
+def standing_of(row: int, made: SubsetWithCandidates, settings: SubsetConfig, seed: int) -> Standing:
     """The rows that this one competes with, and how it stands among them.
 
     Args:
@@ -242,7 +242,7 @@ def standing_of(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
     )
 
 
-def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: Standing) -> Reason:
+def reason_of(row: int, made: SubsetWithCandidates, settings: SubsetConfig, standing: Standing) -> Reason:
     """Why a selectable row is in or not: the order of its group, unless a rule before it overrules."""
     is_cluster = standing.group.kind == "cluster"
     size = len(standing.members)
@@ -261,11 +261,11 @@ def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: 
     return "order of the group"
 
 
-def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
+def _why_not_selectable(row: int, made: SubsetWithCandidates) -> Reason:
     return cast(Reason, REASONS[reasons_of(made.pool, made.candidates, made.listed)[row]])
 
 
-def _quotas(row: int, made: ExistingSubset) -> Quotas:
+def _quotas(row: int, made: SubsetWithCandidates) -> Quotas:
     candidates = made.candidates
     of_source = made.pool.source_codes[row]
     return Quotas(
@@ -276,7 +276,7 @@ def _quotas(row: int, made: ExistingSubset) -> Quotas:
     )
 
 
-def _losses(row: int, made: ExistingSubset, standing: Standing | None) -> Losses:
+def _losses(row: int, made: SubsetWithCandidates, standing: Standing | None) -> Losses:
     candidates = made.candidates
     names = candidates.needed_trajectories.checkpoint_names
     losses_T = candidates.losses(np.array([row]))[0]
@@ -288,7 +288,7 @@ def _losses(row: int, made: ExistingSubset, standing: Standing | None) -> Losses
     return Losses(names, losses_T, group, _neighbours(row, made))
 
 
-def _neighbours(row: int, made: ExistingSubset) -> list[Neighbour]:
+def _neighbours(row: int, made: SubsetWithCandidates) -> list[Neighbour]:
     """The row itself, and the nearest rows."""
     pool = made.pool
     others, distances = nearest_rows(made.candidates, row)

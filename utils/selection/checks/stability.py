@@ -32,7 +32,7 @@ from ..methods.random_order import derived_seed, sample_positions
 from ..methods.s2l import SourceClusters, choose_from_clusters
 from ..methods.table import METHODS
 from ..remarks import one_cluster
-from ..resolve import ExistingSubset, open_subset
+from ..reopen import SubsetWithCandidates, open_subset
 
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random
@@ -55,7 +55,7 @@ class StabilityPlan:
         target: the losses of the run's own model over the same pool. None where it has not been scored.
     """
 
-    made: ExistingSubset
+    made: SubsetWithCandidates
     settings: SubsetConfig
     seed: int
     num_rows: int
@@ -149,7 +149,7 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
     )
 
 
-def _target_trajectories(config: RunConfig, made: ExistingSubset) -> Trajectories | None:
+def _target_trajectories(config: RunConfig, made: SubsetWithCandidates) -> Trajectories | None:
     """The losses of the run's own model, if it was scored on the pool that the subset was chosen from."""
     path = RunPaths(config.run_name).trajectories_manifest
     if not path.is_file():
@@ -204,7 +204,7 @@ def _left_out(num_checkpoints: int, settings: SubsetConfig) -> list[int]:
 
 
 def measure_stability(
-    made: ExistingSubset, settings: SubsetConfig, seed: int, target: Trajectories | None = None
+    made: SubsetWithCandidates, settings: SubsetConfig, seed: int, target: Trajectories | None = None
 ) -> Stability:
     """Make the subset again in small variations, and compare.
 
@@ -251,7 +251,7 @@ class Remade:
         part_n: which of them are clustered together.
     """
 
-    def __init__(self, made: ExistingSubset, settings: SubsetConfig, seed: int):
+    def __init__(self, made: SubsetWithCandidates, settings: SubsetConfig, seed: int):
         self.candidates = made.candidates
         self.indices = made.indices
         self._clusters_N = made.clusters_N
