@@ -14,7 +14,7 @@ from ..artifacts.trajectories.read import Trajectories
 from ..data.rows import Rows
 from .groups import Groups
 from .methods.random_order import random_keys
-from .unscorable import count_losses, listed, loss_remarks, refuse_losses
+from .unscorable import count_losses, loss_remarks, refuse_losses, row_numbers_text
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def find_candidates(
         lost = included[~scorable_N[included]]
         if len(lost):
             raise ValueError(
-                f"subset.include: found {len(lost):,} rows without a loss or text: {listed(lost)}: "
+                f"subset.include: found {len(lost):,} rows without a loss or text: {row_numbers_text(lost)}: "
                 "take them out of it"
             )
     if barred is not None and len(barred):

@@ -20,7 +20,7 @@ from ..reading import check_kind, load_npy, read_text
 from ..terminal import counted, one_line
 from .candidates import Candidates
 from .contamination import find_contamination
-from .unscorable import listed
+from .unscorable import row_numbers_text
 from .validation import rows_of_validation
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
@@ -97,7 +97,7 @@ def list_rows(
         _refuse_both(in_name, included, "subset.decontaminate", contaminated)
         barred = np.union1d(barred, contaminated)
         reports[CONTAMINATION] = hits
-        rows = f"are not selectable: {listed(contaminated)}" if hits else "would not be selectable"
+        rows = f"are not selectable: {row_numbers_text(contaminated)}" if hits else "would not be selectable"
         remarks.append(f"{len(hits):,} rows contain benchmark questions and {rows}")
     return ListedRows(included, barred, remarks, reports, counts, dropped, of_validation)
 
@@ -187,8 +187,8 @@ def _refuse_both(in_name: str, included: np.ndarray, out_name: str, barred: np.n
     both = np.intersect1d(included, barred)
     if len(both):
         raise ValueError(
-            f"{in_name} and {out_name} are in conflict: "
-            f"{counted(len(both), 'row')} must be both in and out: {listed(both)}: take them out of one"
+            f"{in_name} and {out_name} are in conflict: {counted(len(both), 'row')} must be both in and out: "
+            f"{row_numbers_text(both)}: take them out of one"
         )
 
 

@@ -20,7 +20,7 @@ from ..data.pool import Pool
 from ..data.rows import Rows
 from ..data.settings import read_pool
 from .candidates import Candidates, StoredClusters, find_candidates
-from .kinds import sort_rows
+from .kinds import classify_rows
 from .methods.table import Method, shares_by_source
 from .named_rows import ListedRows, list_rows, without_duplicates
 
@@ -100,7 +100,7 @@ def _rows_of_kind(
     """
     if not subset.drop or trajectories is None:
         return {}
-    found = sort_rows(find_candidates(pool, trajectories)[0]).rows
+    found = classify_rows(find_candidates(pool, trajectories)[0]).rows
     return {kind: found[kind] for kind in subset.drop}
 
 

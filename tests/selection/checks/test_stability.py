@@ -168,9 +168,9 @@ def test_a_sample_keeps_the_rows_that_must_be_in(monkeypatch):
     candidates = replace(candidates_of(planted()), included=np.arange(0, 1200, 4))
     settings = SubsetConfig.model_validate({"init": "kmeans++", "num_restarts": 10, "num_clusters": 4})
     made = made_of(candidates, settings, 400)
-    remade = stability.Remade(made, settings, 5)
-    included = remade.candidates.included
-    assert len(included) > 100 and np.isin(included, remade.indices).all()
+    variants = stability.SubsetVariants(made, settings, 5)
+    included = variants.candidates.included
+    assert len(included) > 100 and np.isin(included, variants.indices).all()
     assert measure_stability(made, settings, 5).other_seeds == [Agreement(1.0, 1.0)] * 3
 
 

@@ -16,7 +16,7 @@ from ...artifacts.trajectories.read import read_num_response_tokens, read_quanti
 from ...artifacts.trajectories.write import LOSS
 from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice, choose_in_order
-from ..unscorable import listed
+from ..unscorable import row_numbers_text
 from .kmeans import ReadRows
 from .pick import check_pick
 from .random_order import in_key_order, put_in_key_order
@@ -176,7 +176,7 @@ def at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
     if len(without):
         raise ValueError(
             f"{candidates.needed_trajectories.origin}: {len(without):,} rows with losses have no {quantity} "
-            f"at step {step}: {listed(without)}: "
+            f"at step {step}: {row_numbers_text(without)}: "
             f"score that checkpoint again (--overwrite --checkpoints {step})"
         )
     return value_n

@@ -8,7 +8,7 @@ import numpy as np
 from ...artifacts.trajectories.read import read_quantity
 from ...config.schema import SubsetConfig
 from ..candidates import Candidates
-from ..unscorable import listed
+from ..unscorable import row_numbers_text
 from .kmeans import ReadRows
 
 _ROWS_AT_ONCE = 2**16
@@ -39,7 +39,7 @@ def unit_embeddings(candidates: Candidates) -> ReadRows:
         if without.any():
             raise ValueError(
                 f"{trajectories.origin}: found embeddings that are zero or not finite: "
-                f"{listed(rows_m[without])}: score them again, or leave them out (subset.exclude)"
+                f"{row_numbers_text(rows_m[without])}: score them again, or leave them out (subset.exclude)"
             )
         return (embeddings_md / norm_m[:, None]).astype(np.float32)
 
