@@ -244,7 +244,7 @@ DRY_RUNS = [
     *[
         ["run_name=new", FROM_PROXY, f"subset.method={name}"]
         for name in METHODS
-        if METHODS[name].aims is None
+        if METHODS[name].needs_validation is None
     ],
     ["run_name=new", FROM_PROXY, "subset.features=embeddings"],
     ["--stability"],

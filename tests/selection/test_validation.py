@@ -1,4 +1,4 @@
-"""Validation rows are never chosen, and what aims at them compares with their losses and no others."""
+"""Validation rows are never chosen, and targeted methods compare with their losses and no others."""
 
 import itertools
 import json
@@ -180,7 +180,7 @@ def test_a_subset_made_with_other_validation_rows_is_not_reused(place):
     assert json.loads((RunPaths("target").subset / "manifest.json").read_text())["inputs"]["validation"]
 
 
-def test_smaller_budgets_of_aimed_methods_are_inside_larger_ones(place):
+def test_smaller_budgets_of_targeted_methods_are_inside_larger_ones(place):
     for method in ("cld", "tacs"):
         sizes = [chosen(place, f"{method}{budget}", method=method, budget=budget) for budget in (7, 30, 81)]
         for smaller, larger in itertools.pairwise(sizes):

@@ -103,8 +103,8 @@ def plan_scoring(
     newest = next((folder for folder in reversed(chosen.values()) if folder is not None), None)
     remarks += template_remarks(newest, tokens.manifest.template)
     validation = validation_pool = None
-    if data.of_validation is not None:
-        validation_pool = Pool(data.of_validation)
+    if data.validation_data is not None:
+        validation_pool = Pool(data.validation_data)
         validation = tokenize(validation_pool)
         num_rows = counted(len(validation), "row")
         remarks.append(f"{validation_pool.name}: {num_rows} of validation are scored, too")

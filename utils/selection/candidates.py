@@ -32,7 +32,7 @@ class Candidates:
         included: int64, ascending: the rows of these that have to be chosen.
         stored: the clusters of a subset that is extended.
         validation_ST: float64 (S, T), the mean losses of the validation rows of each source of the pool.
-            None for methods that do not aim at any.
+            None for methods that are not targeted.
     """
 
     rows: np.ndarray

@@ -40,8 +40,8 @@ class SelectionPlan:
         method: of choosing.
         pool: what is chosen from.
         candidates: the rows of it that are selectable.
-        limits: how many rows of each source.
         listed: rows named one by one.
+        limits: how many rows of each source.
         requests: the subsets that are asked for, the smallest first.
         starts_over: what is there does not count.
         pending: those of them that are to be made.
@@ -167,19 +167,19 @@ def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> 
 def _validation_losses(
     subset: SubsetConfig, pool: Rows, trajectories: Trajectories | None, validation: Pool | None
 ) -> tuple[np.ndarray | None, list[str]]:
-    """What a method that aims compares with, None for others, and remarks.
+    """What a targeted method compares with, None for others, and remarks.
 
     Raises: ValueError, FileNotFoundError where there are no validation rows or not their losses.
     """
-    aims = METHODS[subset.method].aims
-    if aims is None:
+    needed = METHODS[subset.method].needs_validation
+    if needed is None:
         return None, []
     if validation is None:
         raise ValueError(
             f"data.validation: missing, and method {subset.method} needs it: name a file of rows of what the "
             "target is to be good at"
         )
-    if aims == "rows":
+    if needed == "rows":
         return None, []
     assert trajectories is not None
     mean_ST, without = mean_losses(validation, trajectories, pool.source_names)
