@@ -28,7 +28,7 @@ from utils.config.schema import RunConfig, SubsetConfig
 from utils.data.formats import row_reader
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates, find_candidates
-from utils.selection.kinds import sort_rows
+from utils.selection.kinds import classify_rows
 from utils.selection.methods.table import METHODS
 
 _PROJECT = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ def report(candidates: Candidates, noise: np.ndarray, seed: int) -> None:
     is_noise_n = np.isin(rows, noise)
     print(f"{len(rows):,} rows, {is_noise_n.sum():,} of them noise ({100 * is_noise_n.mean():.1f} %)")
     print("kind: % of the noise, % of all other rows")
-    for kind, of_kind in sort_rows(candidates).rows.items():
+    for kind, of_kind in classify_rows(candidates).rows.items():
         is_kind_n = np.isin(rows, of_kind)
         parts = (is_kind_n[is_noise_n].mean(), is_kind_n[~is_noise_n].mean())
         print(f"  {kind}: {100 * parts[0]:.1f}, {100 * parts[1]:.1f}")

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.selection.methods.test_methods import planted
 from utils.config.schema import SubsetConfig
-from utils.selection.methods.agreement import adjusted_rand_index
+from utils.selection.methods.rand_index import adjusted_rand_index
 from utils.selection.methods.table import METHODS
 
 _NUM_CLUSTERS = 20

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.artifacts.trajectories.read import read_trajectories
 from utils.config.names import KMeansInit
-from utils.selection.methods.agreement import adjusted_rand_index
 from utils.selection.methods.kmeans import KMeansSettings, cluster_rows
+from utils.selection.methods.rand_index import adjusted_rand_index
 
 NUM_SEEDS = 5
 

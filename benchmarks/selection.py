@@ -192,8 +192,8 @@ def compare(losses_NT: np.ndarray) -> None:
     """
     import faiss
 
-    from utils.selection.methods.agreement import adjusted_rand_index
     from utils.selection.methods.kmeans import KMeansSettings, cluster_rows
+    from utils.selection.methods.rand_index import adjusted_rand_index
 
     num_rows, num_columns = losses_NT.shape
 

@@ -26,7 +26,7 @@ from utils.artifacts.files import write_json
 from utils.artifacts.trajectories.read import read_trajectories
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates, find_candidates
-from utils.selection.methods.agreement import adjusted_rand_index
+from utils.selection.methods.rand_index import adjusted_rand_index
 from utils.selection.methods.s2l import s2l
 
 _OF_LOSSES = ("losses", "shape", "reductions", "whitened")

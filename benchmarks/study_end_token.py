@@ -32,7 +32,7 @@ from utils.config.names import SelectionMethod
 from utils.config.schema import SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates, Choice, find_candidates
-from utils.selection.methods.agreement import adjusted_rand_index
+from utils.selection.methods.rand_index import adjusted_rand_index
 from utils.selection.methods.table import METHODS
 
 _BUDGET = 0.11

@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pydantic import TypeAdapter
+
 from utils.artifacts.files import write_json
+from utils.artifacts.subsets import Subset, SubsetManifest
 
 PROVENANCE: dict[str, Any] = {
     "command": ["python", "train.py", "--config_file", "c.yml"],
@@ -49,6 +53,9 @@ LAUNCH: dict[str, Any] = {
     "device": "cuda",
     "device_name": "NVIDIA H100",
     "per_device_batch": 8,
+    "seconds": None,
+    "continued_from": None,
+    "work": None,
 }
 WORK: dict[str, Any] = {
     "tokens": 4000,
@@ -89,13 +96,15 @@ def manifest_json(
     kind: str, status: str, inputs: dict[str, Any], checksums: tuple[str, ...] = (), **rest: Any
 ) -> dict[str, Any]:
     """Args: checksums: names of files that the manifest has them of."""
-    of_files = {"checksums": dict.fromkeys(checksums, "8" * 64)} if checksums else {}
+    of_files = dict.fromkeys(checksums, "8" * 64) or None
     return {
-        "kind": kind, "format_version": 1, "status": status, "inputs": inputs, **of_files, **rest,
+        "kind": kind, "format_version": 1, "status": status, "inputs": inputs, "checksums": of_files, **rest,
     }  # fmt: skip
 
 
-RUNNING_TRAINING = manifest_json("training", "running", TRAINING_INPUTS, data=DATA, provenance=LAUNCH)
+RUNNING_TRAINING = manifest_json(
+    "training", "running", TRAINING_INPUTS, steps=None, data=DATA, provenance=LAUNCH
+)
 TRAINING = manifest_json(
     "training",
     "complete",
@@ -117,15 +126,15 @@ TRAJECTORIES = manifest_json(
     "running",
     SCORING_INPUTS,
     ("checkpoint-10.npy", "checkpoint-2.npy", "num_response_tokens.npy"),
-    checkpoints={"2": "f" * 64, "6": "unreadable", "10": "e" * 64},
-    steps=[2, 10],
-    provenance=PROVENANCE,
-    unscorable_rows=[3, 41],
-    device_seconds={"2": 1.5, "10": 2.0},
     data=DATA,
+    texts=None,
     model=MODEL,
     tokens=9000,
     device_name="NVIDIA H100",
+    checkpoints={"2": "f" * 64, "6": "unreadable", "10": "e" * 64},
+    steps=[2, 10],
+    provenance=PROVENANCE,
+    device_seconds={"2": 1.5, "10": 2.0},
 )
 SUBSET = manifest_json(
     "subset",
@@ -144,8 +153,7 @@ SUBSET = manifest_json(
     budget=30,
     num_selectable=87,
     num_excluded=1,
-    num_unscorable=2,
-    unscorable_rows=[3, 41],
+    dropped=None,
     data=DATA,
     trajectories={"from": "proxy", "steps": [2, 10]},
     clustering={"library": "faiss", "num_clusters": 3, "num_clusters_is": "given"},
@@ -160,8 +168,7 @@ SUBSET_OF_NUMBERS = manifest_json(
     budget=30,
     num_selectable=90,
     num_excluded=0,
-    num_unscorable=0,
-    unscorable_rows=[],
+    dropped=None,
     data=None,
     trajectories=None,
     clustering=None,
@@ -173,7 +180,7 @@ EVALUATION = manifest_json(
     "evaluation",
     "complete",
     {**EVALUATION_INPUTS, "files": {"heldout": "1" * 64, "known": "2" * 64}},
-    provenance=PROVENANCE,
+    provenance={**PROVENANCE, "device": None, "seconds": None},
 )
 RESULT = manifest_json(
     "evaluation result",
@@ -290,12 +297,25 @@ EXPERIMENT = manifest_json(
     config_file="experiment.yml",
     provenance=PROVENANCE,
 )
+
+
+def subset_of(rows: np.ndarray) -> Subset:
+    """A subset of these rows, with a manifest that says nothing of them."""
+    return Subset(rows, TypeAdapter(SubsetManifest).validate_python(SUBSET_OF_NUMBERS))
+
+
 # As it was before there were intervals of each arm.
 EARLIER_COMPARISON = {name: value for name, value in COMPARISON.items() if name != "arm_values"}
 
 # What the first version of format 1 wrote.
 _FIRST_PROVENANCE = {name: value for name, value in PROVENANCE.items() if name != "folder"}
-FIRST_TRAINING = manifest_json(
+
+
+def _first_manifest_json(kind: str, status: str, inputs: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    return {"kind": kind, "format_version": 1, "status": status, "inputs": inputs, **rest}
+
+
+FIRST_TRAINING = _first_manifest_json(
     "training",
     "complete",
     TRAINING_INPUTS,
@@ -309,7 +329,7 @@ FIRST_TRAINING = manifest_json(
         "continued_from": None,
     },
 )
-FIRST_TRAJECTORIES = manifest_json(
+FIRST_TRAJECTORIES = _first_manifest_json(
     "trajectories",
     "complete",
     SCORING_INPUTS,
@@ -318,7 +338,7 @@ FIRST_TRAJECTORIES = manifest_json(
     unscorable_rows=[],
     provenance=_FIRST_PROVENANCE,
 )
-FIRST_SUBSET = manifest_json(
+FIRST_SUBSET = _first_manifest_json(
     "subset",
     "complete",
     {
@@ -338,13 +358,13 @@ FIRST_SUBSET = manifest_json(
     seconds={"choosing": 0.2},
     provenance=_FIRST_PROVENANCE,
 )
-FIRST_EVALUATION = manifest_json(
+FIRST_EVALUATION = _first_manifest_json(
     "evaluation",
     "complete",
     {**EVALUATION_INPUTS, "files": {"heldout": "1" * 64}},
     provenance={**_FIRST_PROVENANCE, "device": "cpu", "seconds": 3.0},
 )
-FIRST_RESULT = manifest_json(
+FIRST_RESULT = _first_manifest_json(
     "evaluation result",
     "complete",
     {**EVALUATION_INPUTS, "file": "1" * 64},

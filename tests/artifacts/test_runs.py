@@ -11,8 +11,8 @@ import get_trajectories
 import train
 from tests.artifacts.examples import LAUNCH, MODEL, PROVENANCE, SUBSET, TRAINING_INPUTS, WORK, manifest_json
 from utils.artifacts.files import write_json
+from utils.artifacts.pace import TimeEstimate, scoring_pace, training_pace
 from utils.artifacts.paths import RunPaths, manifest_in
-from utils.artifacts.rates import TimeEstimate, scoring_pace, training_pace
 from utils.artifacts.runs import find_runs, main, run_table
 from utils.artifacts.trainings import TrainingManifest
 from utils.artifacts.trajectories.manifest import TrajectoriesManifest

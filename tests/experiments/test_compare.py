@@ -739,7 +739,6 @@ def with_proxy(evaluated) -> Callable[..., str]:
             "inputs": {**SUBSET["inputs"], "num_examples": 1007},
             "num_excluded": 7,  # without text
             "num_selectable": 690,  # others are excluded or repeated, and trained on with everything
-            "num_unscorable": 10,
             "needs_trajectories": needs_trajectories,
             "trajectories": {"from": "proxy", "steps": [5, 9]},
             "seconds": {"choosing": 5.0},

@@ -25,11 +25,12 @@ from utils.config.schema import DataConfig, RunConfig, SubsetConfig
 from utils.data.pool import Pool
 from utils.selection.candidates import Candidates
 from utils.selection.contamination import find_contamination
-from utils.selection.limits import find_limits, order_within, rows_within_tokens
+from utils.selection.limits import find_limits, order_within
 from utils.selection.methods.extension import by_chance
 from utils.selection.methods.table import METHODS
 from utils.selection.plan import plan_selection
 from utils.selection.resolve import resolve_subset
+from utils.selection.token_budget import rows_within_tokens
 
 NUM_ROWS = 200
 

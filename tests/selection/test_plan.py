@@ -25,10 +25,11 @@ from utils.config.load import load_config
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
 from utils.reporting.text.selection import selection_plan_text
-from utils.selection.limits import check_token_budget, find_limits
+from utils.selection.limits import find_limits
 from utils.selection.methods.table import METHODS
 from utils.selection.plan import SelectionPlan, plan_selection
 from utils.selection.run import run_selection
+from utils.selection.token_budget import check_token_budget
 
 NUM_ROWS = 240
 
@@ -243,7 +244,7 @@ DRY_RUNS = [
     *[
         ["run_name=new", FROM_PROXY, f"subset.method={name}"]
         for name in METHODS
-        if METHODS[name].aims is None
+        if METHODS[name].needs_validation is None
     ],
     ["run_name=new", FROM_PROXY, "subset.features=embeddings"],
     ["--stability"],

@@ -16,7 +16,7 @@ from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
 from utils.artifacts.files import read_json
 from utils.artifacts.locks import locked
 from utils.artifacts.paths import RunPaths
-from utils.artifacts.subsets import Subset, read_subset
+from utils.artifacts.subsets import REASONS, Subset, read_subset
 from utils.artifacts.trajectories.manifest import ScoringRecord
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.counts import budget_in_rows
@@ -215,10 +215,12 @@ def test_rows_without_a_loss_are_never_chosen_nor_clustered_nor_counted(place, m
     assert np.all(clusters_N[[0, 1, 70, 139]] == -1) and (
         method != "s2l" or np.all(clusters_N[subset.indices] >= 0)
     )
-    assert subset.manifest.unscorable_rows == [0, 1, 70, 139] and subset.manifest.num_selectable == 136
+    reasons_N = np.load(RunPaths("target").subset / "reasons.npy")
+    assert np.flatnonzero(reasons_N == REASONS.index("no loss")).tolist() == [0, 1, 70, 139]
+    assert subset.manifest.num_selectable == 136
     remarks = capsys.readouterr().err
     assert "4 rows have no loss (NaN)" in remarks
-    assert "1 of those are NaN at some checkpoints only (column 1): row 70" in remarks
+    assert "1 of those are NaN at some checkpoints only (col 1): row 70" in remarks
 
 
 def test_without_trajectories_random_methods_may_choose_every_row(place):
@@ -320,7 +322,7 @@ def test_bad_inputs_are_refused_in_words(place, subset, changes, words):
 
 def test_losses_that_are_nan_everywhere_are_refused(place):
     np.save(place / "losses.npy", np.full((140, 2), np.nan, np.float32))
-    with pytest.raises(ValueError, match=r"each of 140 rows is NaN somewhere.*column 0: 140, column 1: 140"):
+    with pytest.raises(ValueError, match=r"each of 140 rows is NaN somewhere .140 at col 0, 140 at col 1"):
         select(config_of(place))
 
 

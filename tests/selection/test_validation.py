@@ -1,4 +1,4 @@
-"""Validation rows are never chosen, and what aims at them compares with their losses and no others."""
+"""Validation rows are never chosen, and targeted methods compare with their losses and no others."""
 
 import itertools
 import json
@@ -150,7 +150,9 @@ def test_what_does_not_fit_is_refused(place):
         with pytest.raises(ValueError, match=f"data.validation: missing, and method {method} needs it"):
             plan_selection(config_of(place, method=method, validation=None))
     (place / "in.txt").write_text("5\n")
-    with pytest.raises(ValueError, match=r"subset.include and data.validation are in conflict: row 5"):
+    with pytest.raises(
+        ValueError, match=r"subset.include and data.validation are in conflict: 1 row .* row 5"
+    ):
         plan_selection(config_of(place, include=str(place / "in.txt")))
     write_jsonl(place / "other.jsonl", VALIDATION[:3])
     with pytest.raises(ValueError, match="holds losses of other rows than"):
@@ -178,7 +180,7 @@ def test_a_subset_made_with_other_validation_rows_is_not_reused(place):
     assert json.loads((RunPaths("target").subset / "manifest.json").read_text())["inputs"]["validation"]
 
 
-def test_smaller_budgets_of_aimed_methods_are_inside_larger_ones(place):
+def test_smaller_budgets_of_targeted_methods_are_inside_larger_ones(place):
     for method in ("cld", "tacs"):
         sizes = [chosen(place, f"{method}{budget}", method=method, budget=budget) for budget in (7, 30, 81)]
         for smaller, larger in itertools.pairwise(sizes):

@@ -9,12 +9,11 @@ import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..process.libraries import explained
-from ..terminal import first_of
 from .checksums import check_contents, checksum, checksums_of
 from .files import read_json, write_json
 from .layouts import OPTIMIZER, files_of_the_model, is_model
@@ -86,38 +85,6 @@ def _by_step(place: Path, steps: Mapping[Path, int]) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def choose_steps(available: list[int], wanted: str) -> list[int]:
-    """Read `--checkpoints`: all, a comma list, or start:end:step (end included).
-
-    Returns: ascending, no repeats.
-
-    Raises: ValueError for a malformed list, or naming every step that is not there.
-    """
-    if wanted == "all":
-        return sorted(available)
-    try:
-        if ":" in wanted:
-            start, end, stride = (int(part) for part in wanted.split(":"))
-            if stride < 1 or end < start:
-                raise ValueError
-            steps: Sequence[int] = range(start, end + 1, stride)
-        else:
-            steps = [int(part) for part in wanted.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"--checkpoints: found {wanted!r}, expected all, a list like 1000,2000, or a range start:end:step"
-        ) from None
-    there = {0, *available}  # step 0, the base model, is always there
-    # One by one: of a range that somebody mistyped there may be more steps than memory holds.
-    absent = first_of(step for step in steps if step not in there)
-    if absent:
-        raise ValueError(
-            f"--checkpoints: found no checkpoint of step {absent}, "
-            f"expected some of {first_of(sorted(available))}, which are there"
-        )
-    return sorted(set(steps))
-
-
 def checkpoint_fingerprint(folder: Path) -> str:
     """sha256 over the architecture and the weight files.
 
@@ -168,7 +135,10 @@ def check_not_replaced(folder: Path, versions: dict[str, tuple[int, int]]) -> No
 
 
 def save_checksums(checkpoint: Path) -> None:
-    """Leave the sha256 of its files in a checkpoint. torch's own file of the optimizer has its inside."""
+    """Write the sha256 of each file of a checkpoint.
+
+    torch's optimizer file is left out: it is a ZIP with checksums of its own.
+    """
     optimizer = set(checkpoint.glob(OPTIMIZER))
     files = [path for path in checkpoint.iterdir() if path.is_file() and path not in optimizer]
     write_json(checkpoint / CHECKSUMS, checksums_of(files))

@@ -1,6 +1,5 @@
 """A comparison of evaluated runs as plain data, and as res/comparisons/<name>/comparison.json."""
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -235,9 +234,9 @@ class ComparisonManifest(Manifest):
 
     def as_json(self) -> dict[str, Any]:
         values = super().as_json()
-        del values["comparison"]
+        comparison = values.pop("comparison")
         made = values.pop("provenance")
-        return {**values, **dataclasses.asdict(self.comparison), "provenance": made}
+        return {**values, **comparison, "provenance": made}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ WAYS_OUT = "Ways out: --overwrite evaluates again; another run_name keeps both."
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationProvenance(Provenance):
-    """How a result was measured. Of the evaluation as a whole nothing of it is said.
+    """How a result was measured. The manifest of the whole evaluation leaves both empty.
 
     Attributes:
         device: that the model was on.
@@ -116,9 +116,9 @@ class EvaluationResult(Manifest):
 
     def as_json(self) -> dict[str, Any]:
         values = super().as_json()
-        del values["measured"]
+        measured = values.pop("measured")
         made = values.pop("provenance")
-        return {**values, **self.measured, "provenance": made}
+        return {**values, **measured, "provenance": made}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:

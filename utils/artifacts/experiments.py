@@ -55,9 +55,6 @@ class ExperimentManifest(Manifest):
         """The proxy, and further runs whose trajectories are used."""
         return self.inputs["references"]
 
-    def as_json(self) -> dict[str, Any]:
-        return {**super().as_json(), "members": [vars(member) for member in self.members]}
-
 
 def write_experiment(manifest: ExperimentManifest) -> None:
     """Replaces the record of an earlier command."""

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,8 +17,9 @@ from pydantic_core import ErrorDetails
 
 from ..terminal import one_line
 from .checksums import checksum_of_json
-from .differences import difference_lines, why_another_pool
+from .differences import difference_lines
 from .files import read_json, write_json
+from .pools import why_another_pool
 
 FORMAT_VERSION = 1
 _CHECKSUM = "sha256"  # of all else in a manifest
@@ -36,32 +37,7 @@ _RECORDED_PACKAGES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """A part of a manifest. Its fields are named as on disk and lie there in this order.
-
-    A field with a default may be absent: an earlier version did not write it, or it is not known yet.
-    """
-
-    def as_json(self) -> dict[str, Any]:
-        absent = self.absent()
-        return {
-            field.name: value.as_json() if isinstance(value, Record) else value
-            for field in fields(self)
-            if field.name not in absent
-            for value in [getattr(self, field.name)]
-        }
-
-    def absent(self) -> set[str]:
-        """Names of the fields that are not written: those without a value that need none."""
-        return {
-            field.name
-            for field in fields(self)
-            if field.default is None and getattr(self, field.name) is None
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance(Record):
+class Provenance:
     """Where a result comes from. It is recorded, and compared with nothing.
 
     Attributes:
@@ -98,8 +74,11 @@ class Provenance(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifest(Record):
+class Manifest:
     """What a result was made from, and what became of it. Each kind of result has a class of its own.
+
+    Its fields are named as on disk and lie there in this order. Earlier versions did not write all that have
+    a default.
 
     Attributes:
         status: whether the result is whole.
@@ -116,6 +95,10 @@ class Manifest(Record):
     status: Literal["running", "complete"]
     inputs: dict[str, Any]
     checksums: dict[str, str] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest as it lies on disk."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -47,8 +47,6 @@ class SubsetManifest(PoolManifest):
         budget: its rows.
         num_selectable: rows of the pool that could be chosen.
         num_excluded: rows of the pool without instruction or response.
-        num_unscorable: rows of the pool without a loss at some checkpoint.
-        unscorable_rows: the numbers of these, ascending.
         dropped: kind -> rows of the pool that `subset.drop` left out, None where it names no kind.
         data: the `pool_record` of the pool, None where the rows have no texts.
         trajectories: `from` which run or file the losses are, and at which `steps` (None where a file does
@@ -71,8 +69,6 @@ class SubsetManifest(PoolManifest):
     budget: int
     num_selectable: int
     num_excluded: int
-    num_unscorable: int
-    unscorable_rows: list[int]
     dropped: dict[str, int] | None = None
     data: dict[str, Any] | None = None
     trajectories: dict[str, Any] | None
@@ -118,9 +114,6 @@ class SubsetManifest(PoolManifest):
     def steps(self) -> list[int] | None:
         """The checkpoints whose losses were used."""
         return None if self.trajectories is None else self.trajectories["steps"]
-
-    def absent(self) -> set[str]:
-        return super().absent() - {"data", "clustering"}
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, PositiveInt
 
-from .manifests import Manifest, Provenance, Record
+from .manifests import Manifest, Provenance
 from .paths import step_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingWork(Record):
+class TrainingWork:
     """What one epoch takes.
 
     Attributes:
@@ -34,7 +34,7 @@ class TrainingWork(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProvenance(Provenance):
-    """By which launch. `seconds` and `continued_from` are known once it has ended.
+    """The launch that trained. `seconds` and `continued_from` are known when it ends.
 
     Attributes:
         devices: how many.
@@ -58,10 +58,6 @@ class TrainingProvenance(Provenance):
     def first_step(self) -> int:
         """The step that the launch continued from, 0 if it began."""
         return 0 if self.continued_from is None else step_of(Path(self.continued_from)) or 0
-
-    def absent(self) -> set[str]:
-        # A launch that has ended says also that it continued nothing.
-        return super().absent() - ({"continued_from"} if self.seconds is not None else set())
 
 
 class _TrainArgs(BaseModel):

@@ -216,7 +216,7 @@ class DataConfig(Section):
         default=None,
         description="rows of what the target is to be good at, in the pool's own form: a file, pattern, "
         "folder or hub name; scored at the same checkpoints, and never chosen; methods cld and tacs "
-        "aim at them",
+        "choose by them",
     )
     invalid_rows: Literal["error", "drop"] = Field(
         default="error",
@@ -271,7 +271,7 @@ class DataConfig(Section):
         return self.model_copy(update=own)
 
     @property
-    def of_validation(self) -> "DataConfig | None":
+    def validation_data(self) -> "DataConfig | None":
         """How the validation rows are read: as the pool, whole. None where there are none."""
         if self.validation is None:
             return None

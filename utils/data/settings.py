@@ -11,7 +11,7 @@ from .pool import Pool
 
 def data_problems(data: DataConfig) -> list[str]:
     """Columns that cannot be meant, a file that does not exist, and settings that a file cannot honour."""
-    of_validation = () if data.of_validation is None else _path_problems(data.of_validation, "validation")
+    of_validation = () if data.validation_data is None else _path_problems(data.validation_data, "validation")
     return [*reading_problems(data), *_path_problems(data), *of_validation, *_template_problems(data)]
 
 

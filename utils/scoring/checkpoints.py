@@ -1,16 +1,17 @@
 """Which checkpoints a command scores. Needs no torch, so that a wrong path is said at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.checkpoints import choose_steps, find_checkpoints
+from ..artifacts.checkpoints import find_checkpoints
 from ..artifacts.layouts import is_adapter, recorded_base_model
 from ..artifacts.manifests import kind_of
 from ..artifacts.paths import RunPaths, manifest_in, trajectories_in
 from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import TrajectoryFolder
+from ..terminal import first_of
 from .revisions import fetch_revision, find_revisions, revisions_named
 
 BASE_STEP = 0  # step 0: the model before fine-tuning
@@ -21,7 +22,8 @@ class CheckpointQuery:
     """What a command line says of the checkpoints to score.
 
     Attributes:
-        checkpoints: as `choose_steps` reads it. "0" is the base model, "-1" the newest.
+        checkpoints: all, a comma list, or start:end:step (end included). "0" is the base model, "-1" the
+            newest.
         model_path: a folder of checkpoints (or with an output/ of them), or a model on the hub with its
             revisions, `NAME@step1000,step2000`. None = the run's own folder.
         subfolder: of each checkpoint or revision, in which the model lies. Of a revision it may be a pattern.
@@ -90,8 +92,37 @@ def _needs_base(found: Mapping[int, Any], query: CheckpointQuery) -> bool:
 
 
 def _chosen_steps(found: list[int], wanted: str) -> list[int]:
-    """Ascending. Step 0 may be chosen where it is not found: it is the base model then."""
-    return [max(found)] if wanted == "-1" else choose_steps(found, wanted)
+    """What `CheckpointQuery.checkpoints` asks for, ascending, each once.
+
+    Step 0 may be chosen where it is not found: it is the base model then.
+
+    Raises: ValueError for a malformed list, or naming every step that is not there.
+    """
+    if wanted == "-1":
+        return [max(found)]
+    if wanted == "all":
+        return sorted(found)
+    try:
+        if ":" in wanted:
+            start, end, stride = (int(part) for part in wanted.split(":"))
+            if stride < 1 or end < start:
+                raise ValueError
+            steps: Sequence[int] = range(start, end + 1, stride)
+        else:
+            steps = [int(part) for part in wanted.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--checkpoints: found {wanted!r}, expected all, a list like 1000,2000, or a range start:end:step"
+        ) from None
+    there = {BASE_STEP, *found}
+    # One by one: of a range that somebody mistyped there may be more steps than memory holds.
+    absent = first_of(step for step in steps if step not in there)
+    if absent:
+        raise ValueError(
+            f"--checkpoints: found no checkpoint of step {absent}, "
+            f"expected some of {first_of(sorted(found))}, which are there"
+        )
+    return sorted(set(steps))
 
 
 def checkpoint_problems(run_name: str, query: CheckpointQuery) -> list[str]:

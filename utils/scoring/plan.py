@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.checkpoints import template_remarks, training_inputs
-from ..artifacts.differences import pool_record
+from ..artifacts.pace import scoring_pace
 from ..artifacts.paths import RunPaths
-from ..artifacts.rates import scoring_pace
+from ..artifacts.pools import pool_record
 from ..artifacts.trajectories.manifest import ScoringRecord
 from ..artifacts.trajectories.write import LOSS, TrajectoryFolder, quantities_of
 from ..config.schema import RunConfig
@@ -103,8 +103,8 @@ def plan_scoring(
     newest = next((folder for folder in reversed(chosen.values()) if folder is not None), None)
     remarks += template_remarks(newest, tokens.manifest.template)
     validation = validation_pool = None
-    if data.of_validation is not None:
-        validation_pool = Pool(data.of_validation)
+    if data.validation_data is not None:
+        validation_pool = Pool(data.validation_data)
         validation = tokenize(validation_pool)
         num_rows = counted(len(validation), "row")
         remarks.append(f"{validation_pool.name}: {num_rows} of validation are scored, too")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..artifacts.rates import TimeEstimate
+from ..artifacts.pace import TimeEstimate
 from ..data.truncation import Truncation
 from ..modeling.devices import ModelSize
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.differences import pool_record, why_another_pool
+from ..artifacts.pools import pool_record, why_another_pool
 from ..artifacts.trajectories.read import Trajectories
 from ..data.rows import Rows
 from .groups import Groups
 from .methods.random_order import random_keys
-from .unscorable import count_losses, listed, loss_remarks, refuse_losses
+from .unscorable import count_losses, loss_remarks, refuse_losses, row_numbers_text
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Candidates:
         included: int64, ascending: the rows of these that have to be chosen.
         stored: the clusters of a subset that is extended.
         validation_ST: float64 (S, T), the mean losses of the validation rows of each source of the pool.
-            None for methods that do not aim at any.
+            None for methods that are not targeted.
     """
 
     rows: np.ndarray
@@ -134,6 +134,15 @@ class Choice:
         return np.sort(self.order).astype(np.int64)
 
 
+def choose_in_order(candidates: Candidates, order: np.ndarray, budget: int) -> Choice:
+    """The first rows of an order, nothing being clustered.
+
+    Args:
+        order: positions among the candidates, as a growing budget takes them.
+    """
+    return Choice(candidates.rows[order[:budget]], np.full(candidates.num_examples, -1, np.int32))
+
+
 def find_candidates(
     pool: Rows,
     trajectories: Trajectories | None,
@@ -169,7 +178,7 @@ def find_candidates(
         lost = included[~scorable_N[included]]
         if len(lost):
             raise ValueError(
-                f"subset.include: found {len(lost):,} rows without a loss or text: {listed(lost)}: "
+                f"subset.include: found {len(lost):,} rows without a loss or text: {row_numbers_text(lost)}: "
                 "take them out of it"
             )
     if barred is not None and len(barred):

@@ -66,13 +66,12 @@ def compose(
 
 
 def measure(candidates: Candidates, chosen_N: np.ndarray) -> dict[str, dict[str, float]]:
-    """What a method chose beyond its sources: means over the chosen rows and over random ones.
-
-    The random rows are as many of each source as are chosen.
+    """How the chosen rows differ from random rows of the same sources: the mean of each measure.
 
     Returns:
-        Name -> the mean over the `chosen` rows, the expected mean `at_random`, and its `standard_error` from
-        draw to draw (stratified sampling without replacement: Cochran, 1977, Sampling Techniques, chapter 5).
+        Name -> the mean over the `chosen` rows, the expected mean of as many rows of each source `at_random`,
+        and its `standard_error` from draw to draw (stratified sampling without replacement: Cochran, 1977,
+        Sampling Techniques, chapter 5).
     """
     if candidates.trajectories is None:
         return {}

@@ -39,7 +39,7 @@ from ..data.formats import Example
 from ..data.rows import Rows
 from ..process.hub import check_upload, upload_dataset
 from ..terminal import counted, first_of
-from .resolve import OwnSubset, own_subset
+from .reopen import SubsetAndPool, own_subset
 
 if TYPE_CHECKING:
     from ..data.chat import ChatTemplate  # of transformers, which selection does without
@@ -80,7 +80,7 @@ class ExportPlan:
     """
 
     config: RunConfig
-    own: OwnSubset
+    own: SubsetAndPool
     exports: list[Export]
     renderer: "_Renderer | None"
     turns: "_Turns"
@@ -203,7 +203,7 @@ class _Turns:
     leading: list[int]
 
 
-def _check_rows(targets: list[ExportTarget], own: OwnSubset, renderer: _Renderer | None) -> _Turns:
+def _check_rows(targets: list[ExportTarget], own: SubsetAndPool, renderer: _Renderer | None) -> _Turns:
     """Raises: ValueError naming rows that cannot go."""
     faults: dict[ExportTarget, dict[str, list[int]]] = {}
     are_answered_once = True
@@ -213,7 +213,7 @@ def _check_rows(targets: list[ExportTarget], own: OwnSubset, renderer: _Renderer
     stacks: dict[ExportTarget, Stack] = {
         target: STACKS[target] for target in targets if STACKS[target].answered_once is not None
     }
-    for row in own.subset.indices.tolist() if stacks else ():
+    for row in own.indices.tolist() if stacks else ():
         example = own.pool[row]
         conversation = conversation_of(example)
         for target, stack in stacks.items():
@@ -228,7 +228,7 @@ def _check_rows(targets: list[ExportTarget], own: OwnSubset, renderer: _Renderer
             is_last = number == len(conversation.messages)
             leading.setdefault((is_last, frozenset(message)), row)
     if faults:
-        raise ValueError("\n".join(_refusal(faults, len(own.subset.indices))))
+        raise ValueError("\n".join(_refusal(faults, len(own.indices))))
     return _Turns(are_answered_once, num_not_by_role, have_tools, list(dict.fromkeys(leading.values())))
 
 
@@ -253,9 +253,9 @@ def _refusal(faults: dict[ExportTarget, dict[str, list[int]]], num_rows: int) ->
     yield "Repair them, keep them out of the choice (subset.exclude), or write for another stack"
 
 
-def _export(target: ExportTarget, own: OwnSubset, is_rendered: bool, turns: _Turns) -> Export:
+def _export(target: ExportTarget, own: SubsetAndPool, is_rendered: bool, turns: _Turns) -> Export:
     stack = STACKS[target]
-    rows = own.subset.indices
+    rows = own.indices
     form = stack.answered_once if turns.are_answered_once else stack.answered_often
     if is_rendered and stack.rendered is not None:
         form = stack.rendered
@@ -271,12 +271,12 @@ def _export(target: ExportTarget, own: OwnSubset, is_rendered: bool, turns: _Tur
     return Export(target, form, rows, folder)
 
 
-def _origin(config: RunConfig, own: OwnSubset) -> Origin:
+def _origin(config: RunConfig, own: SubsetAndPool) -> Origin:
     manifest = own.subset.manifest
     scoring = _scoring(manifest)
     return Origin(
         run_name=config.run_name,
-        num_rows=len(own.subset.indices),
+        num_rows=len(own.indices),
         pool_name=", ".join(_public_name(part.path) for part in config.data_section.parts),
         pool_fingerprint=manifest.pool,
         num_pool_rows=manifest.num_examples,
@@ -322,7 +322,7 @@ def run_export(plan: ExportPlan) -> str | None:
     """
     own = plan.own
     with locked(own.folder, "another command is choosing the rows of this run"):
-        if not np.array_equal(read_subset(own.folder).indices, own.subset.indices):
+        if not np.array_equal(read_subset(own.folder).indices, own.indices):
             raise ValueError(f"{own.folder}: found another subset than a moment ago: run the command again")
         for export in plan.exports:
             write_export(export.folder, _manifest(plan, export), partial(_write_files, plan, export))
@@ -379,7 +379,7 @@ def _rows(plan: ExportPlan, form: Form, pool: Rows, rows: Iterable[int]) -> Iter
             yield form.row(plan.renderer.segments(pool[row], form))
 
 
-def _origins(own: OwnSubset, rows: np.ndarray) -> Iterator[dict[str, Any]]:
+def _origins(own: SubsetAndPool, rows: np.ndarray) -> Iterator[dict[str, Any]]:
     clusters_N = read_clusters(own.folder, own.subset.manifest)
     names = own.pool.source_names
     for row in rows.tolist():

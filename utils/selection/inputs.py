@@ -1,20 +1,22 @@
 """What a subset is made from: the entries that are compared before one is reused."""
 
+from pathlib import Path
 from typing import Any
 
-from ..artifacts.checksums import checksum_of_json
+from ..artifacts.checksums import checksum, checksum_of_json, checksum_of_rows
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import manifest_in, named_subset
 from ..artifacts.subsets import Subset
 from ..artifacts.trajectories.identity import base_losses_identity, trajectories_identity
 from ..artifacts.trajectories.read import Trajectories, read_trajectories
 from ..artifacts.trajectories.write import BASE_LOSSES
+from ..config.names import LIMITS
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
-from .limits import constraint_inputs
+from ..reading import check_kind, read_text
 from .methods.table import METHODS
-from .validation import open_validation
+from .named_rows import check_texts, read_rows
 
 # What an unset num_clusters is recorded as: with the pool and the limits, which are inputs too,
 # it says how many.
@@ -25,37 +27,32 @@ _LATER = ("features", "pick", "source_exponent", "source_weight", "cluster_expon
 
 
 def subset_inputs(
-    config: RunConfig, pool: Rows, losses: dict[str, Any], extended: Subset | None
+    config: RunConfig, pool: Rows, losses: dict[str, Any], validation: Pool | None, extended: Subset | None
 ) -> dict[str, Any]:
     """All that the chosen rows depend on except the budget, compared before a subset is reused.
 
     Args:
         losses: `loss_inputs`.
+        validation: rows of `data.validation`.
         extended: the subset whose rows are kept.
     """
     subset = config.subset_section
     method = METHODS[subset.method]
-    return {
-        **pool_inputs(pool),
-        "method": subset.method,
-        "seed": config.seed,
-        **({"revision": method.revision} if method.revision > 1 else {}),
-        **{
-            name: value
-            for name in method.settings
-            if (value := getattr(subset, name)) != SubsetConfig.model_fields[name].default
-            or name not in _LATER
-        },
-        **(
-            {"num_clusters": DERIVED}
-            if "num_clusters" in method.settings and subset.num_clusters is None
-            else {}
-        ),
-        **losses,
-        **constraint_inputs(subset, pool),
-        **({} if (validation := open_validation(pool)) is None else {"validation": validation.fingerprint}),
-        **({} if extended is None else {"extends": checksum_of_json(extended.manifest.inputs)}),
-    }
+    inputs = pool_inputs(pool) | {"method": subset.method, "seed": config.seed}
+    if method.revision > 1:
+        inputs["revision"] = method.revision
+    for name in method.settings:
+        value = getattr(subset, name)
+        if name not in _LATER or value != SubsetConfig.model_fields[name].default:
+            inputs[name] = value
+    if "num_clusters" in method.settings and subset.num_clusters is None:
+        inputs["num_clusters"] = DERIVED
+    inputs |= losses | limit_inputs(subset, pool)
+    if validation is not None:
+        inputs["validation"] = validation.fingerprint
+    if extended is not None:
+        inputs["extends"] = checksum_of_json(extended.manifest.inputs)
+    return inputs
 
 
 def loss_inputs(subset: SubsetConfig, trajectories: Trajectories | None) -> dict[str, Any]:
@@ -66,6 +63,44 @@ def loss_inputs(subset: SubsetConfig, trajectories: Trajectories | None) -> dict
     if BASE_LOSSES in METHODS[subset.method].reads:
         inputs[BASE_LOSSES] = base_losses_identity(trajectories)
     return inputs
+
+
+def limit_inputs(subset: SubsetConfig, pool: Rows) -> dict[str, Any]:
+    """What the limits depend on: those that are set, files by their contents.
+
+    A column of the pool counts by the rows where it is true: the pool's fingerprint says nothing of it.
+
+    Raises: FileNotFoundError, or ValueError for files that are not row numbers.
+    """
+    inputs: dict[str, Any] = {}
+    for name in LIMITS:
+        value = getattr(subset, name)
+        if value == SubsetConfig.model_fields[name].get_default(call_default_factory=True):
+            continue
+        if name in ("include", "exclude") and value.endswith((".npy", ".txt")):
+            value = _sha256(value, name)
+        elif name in ("include", "exclude"):
+            rows = read_rows(value, name, pool)
+            value = {"column": value, "rows": checksum_of_rows(rows)}
+        elif name == "drop":
+            value = sorted(set(value))
+        elif name == "decontaminate":
+            check_texts(pool, name)
+            value = [_questions_identity(file) for file in value]
+        inputs[name] = value
+    return inputs
+
+
+def _questions_identity(file: str) -> str:
+    """What words are was another rule for other letters than those of ASCII before."""
+    contents = _sha256(file, "decontaminate")
+    return contents if read_text(Path(file)).isascii() else f"{contents}, rule 2"
+
+
+def _sha256(path: str, key: str) -> str:
+    """Raises: FileNotFoundError; ValueError for what is no ordinary file."""
+    check_kind(Path(path), f"subset.{key}")
+    return checksum(Path(path))
 
 
 def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any]) -> None:
@@ -81,18 +116,15 @@ def check_extension(config: RunConfig, extended: Subset, inputs: dict[str, Any])
             f"subset.extend: the pool of {subset.extend} has {num_old:,} rows, "
             f"this one {inputs['num_examples']:,}: expected the old rows followed by new ones"
         )
-    beginning = inputs["pool"]
-    if config.data is not None:
-        beginning = Pool(config.data.model_copy(update={"limit": num_old})).fingerprint
     names = {"method", "revision", "seed", *METHODS[subset.method].settings}
     names &= recorded.keys() | inputs.keys()
-    check_inputs(
-        manifest_in(named_subset(subset.extend or "")),
-        {name: recorded.get(name) for name in names}
-        | ({} if config.data is None else {"pool": extended.manifest.pool}),
-        {name: inputs.get(name) for name in names} | ({} if config.data is None else {"pool": beginning}),
-        f"To extend it (subset.extend), the first {num_old:,} rows and the settings must be the same.",
-    )
+    there = {name: recorded.get(name) for name in names}
+    now = {name: inputs.get(name) for name in names}
+    if config.data is not None:
+        there["pool"] = extended.manifest.pool
+        now["pool"] = Pool(config.data.model_copy(update={"limit": num_old})).fingerprint
+    ways_out = f"To extend it (subset.extend), the first {num_old:,} rows and the settings must be the same."
+    check_inputs(manifest_in(named_subset(subset.extend or "")), there, now, ways_out)
 
 
 def pool_inputs(pool: Rows) -> dict[str, Any]:

@@ -36,7 +36,7 @@ _NUM_CLEAREST = 4  # rows of a kind
 
 
 @dataclass(frozen=True)
-class SortedRows:
+class ClassifiedRows:
     """Rows by what their trajectories are like.
 
     Attributes:
@@ -52,8 +52,8 @@ class SortedRows:
     known_below: float
 
 
-def sort_rows(candidates: Candidates) -> SortedRows:
-    """Sort the candidates into `KINDS`. The losses are read in pieces: a few numbers a row stay in memory."""
+def classify_rows(candidates: Candidates) -> ClassifiedRows:
+    """The rows of each of `KINDS`. The losses are read in pieces: a few numbers a row stay in memory."""
     rows_n = candidates.rows
     known_below = float(np.quantile(candidates.needed_trajectories.columns[-1][rows_n], _BEST))
     found: dict[TrajectoryKind, list[np.ndarray]] = {kind: [] for kind in KINDS}
@@ -77,7 +77,7 @@ def sort_rows(candidates: Candidates) -> SortedRows:
         clearest[kind] = [row for _, row in sorted(cases[kind])[:_NUM_CLEAREST]]
     clearest["identical"] = rows["identical"][:_NUM_CLEAREST].tolist()
     clearest["unscorable"] = rows["unscorable"][:_NUM_CLEAREST].tolist()
-    return SortedRows(rows, clearest, known_below)
+    return ClassifiedRows(rows, clearest, known_below)
 
 
 def _kinds_of_rows(

@@ -16,12 +16,13 @@ from ..artifacts.trajectories.read import Trajectories, are_made_elsewhere, read
 from ..config.names import TrajectoryKind
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.numbered_rows import NumberedRows
+from ..data.pool import Pool
 from ..data.rows import Rows
 from ..data.settings import read_pool
 from .candidates import Candidates, StoredClusters, find_candidates
-from .kinds import sort_rows
-from .limits import ListedRows, list_rows, without_duplicates
+from .kinds import classify_rows
 from .methods.table import Method, shares_by_source
+from .named_rows import ListedRows, list_rows, without_duplicates
 
 
 def open_pool(config: RunConfig) -> Rows:
@@ -43,9 +44,14 @@ def open_pool(config: RunConfig) -> Rows:
 
 
 def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | None) -> Trajectories | None:
-    """The losses, where the settings name any. Raises: ValueError if not, and `needed_by` needs them."""
+    """The losses, where the settings name any.
+
+    Raises: ValueError if not, and `needed_by` needs them, or a budget of tokens the numbers beside them.
+    """
     if subset.trajectories_from is not None:
         return read_trajectories(subset.trajectories_from, subset.steps, num_examples)
+    if needed_by is None and subset.budget_tokens is not None:
+        needed_by = "subset.budget_tokens"
     if needed_by is not None:
         raise ValueError(
             f"subset.trajectories_from: missing, and {needed_by} needs it: write the run_name of the proxy "
@@ -54,15 +60,9 @@ def open_trajectories(subset: SubsetConfig, num_examples: int, needed_by: str | 
     return None
 
 
-def who_needs_trajectories(subset: SubsetConfig, method: Method) -> str | None:
-    """What cannot do without the losses, or without the numbers of tokens beside them."""
-    needed_by = who_needs_losses(subset, method)
-    return "subset.budget_tokens" if needed_by is None and subset.budget_tokens is not None else needed_by
-
-
-def who_needs_losses(subset: SubsetConfig, method: Method) -> str | None:
-    """What cannot do without the losses: the cost of the proxy is part of its cost."""
-    if method.needs_trajectories:
+def what_needs_losses(subset: SubsetConfig, method: Method) -> str | None:
+    """What in the settings cannot do without a proxy's losses, whose cost is then part of the subset's."""
+    if method.needs_losses:
         return f"method {subset.method}"
     if shares_by_source(subset, method) and subset.source_exponent and subset.source_weight == "fall":
         return "subset.source_weight fall"
@@ -75,11 +75,12 @@ def find_selectable(
     subset: SubsetConfig,
     pool: Rows,
     trajectories: Trajectories | None,
+    validation: Pool | None,
     extended: Subset | None,
 ) -> tuple[Candidates, ListedRows, list[str]]:
     """The selectable rows, those that the settings name one by one, and remarks for the user."""
     kept = None if extended is None else extended.indices
-    listed = list_rows(subset, pool, kept, _rows_of_kind(subset, pool, trajectories))
+    listed = list_rows(subset, pool, validation, kept, _rows_of_kind(subset, pool, trajectories))
     candidates, remarks = find_candidates(pool, trajectories, listed.barred, listed.included)
     remarks += listed.remarks
     if subset.deduplicate == "exact":
@@ -99,7 +100,7 @@ def _rows_of_kind(
     """
     if not subset.drop or trajectories is None:
         return {}
-    found = sort_rows(find_candidates(pool, trajectories)[0]).rows
+    found = classify_rows(find_candidates(pool, trajectories)[0]).rows
     return {kind: found[kind] for kind in subset.drop}
 
 

@@ -10,18 +10,21 @@ from ..artifacts.subsets import subset_is_there
 from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens
 from ..config.counts import budget_in_rows
 from ..config.schema import RunConfig, SubsetConfig
+from ..data.pool import Pool
 from ..data.rows import Rows
 from ..terminal import counted, first_of
 from .budgets import SubsetRequest, subset_requests
 from .candidates import Candidates
 from .inputs import check_extension, loss_inputs, subset_inputs
-from .limits import Limits, ListedRows, check_budget, check_token_budget, find_limits, needs_whole_order
+from .limits import Limits, check_budget, find_limits, needs_whole_order
 from .methods.kmeans import num_gpus
-from .methods.s2l import most_clusters, num_clusters_of
+from .methods.num_clusters import most_clusters, num_clusters_of
 from .methods.table import METHODS, Method
 from .methods.turns import check_source_weights
-from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
+from .named_rows import ListedRows
+from .opening import find_selectable, open_pool, open_trajectories, read_extended, what_needs_losses
 from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
+from .token_budget import check_token_budget
 from .validation import mean_losses, open_validation
 
 _FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none
@@ -37,8 +40,8 @@ class SelectionPlan:
         method: of choosing.
         pool: what is chosen from.
         candidates: the rows of it that are selectable.
-        limits: how many rows of each source.
         listed: rows named one by one.
+        limits: how many rows of each source.
         requests: the subsets that are asked for, the smallest first.
         starts_over: what is there does not count.
         pending: those of them that are to be made.
@@ -91,15 +94,16 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     method = METHODS[subset.method]
     pool = open_pool(config) if pool is None else pool
     stopwatch.lap("reading the pool")
-    trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
+    trajectories = open_trajectories(subset, len(pool), what_needs_losses(subset, method))
+    validation = open_validation(pool)
     extended, stored = read_extended(subset.extend)
-    inputs = subset_inputs(config, pool, loss_inputs(subset, trajectories), extended)
+    inputs = subset_inputs(config, pool, loss_inputs(subset, trajectories), validation, extended)
     if extended is not None:
         check_extension(config, extended, inputs)
     stopwatch.lap("identifying the trajectories")
 
-    candidates, listed, remarks = find_selectable(subset, pool, trajectories, extended)
-    validation_ST, remarks_of_validation = _validation_losses(subset, pool, trajectories)
+    candidates, listed, remarks = find_selectable(subset, pool, trajectories, validation, extended)
+    validation_ST, remarks_of_validation = _validation_losses(subset, pool, trajectories, validation)
     candidates = replace(candidates, stored=stored, validation_ST=validation_ST)
     settings = subset
     if "num_clusters" in method.settings:
@@ -153,7 +157,7 @@ def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> 
     subset = config.subset_section
     assert not isinstance(subset.budget, list)
     extended, _ = read_extended(subset.extend)
-    candidates, _, _ = find_selectable(subset, pool, None, extended)
+    candidates, _, _ = find_selectable(subset, pool, None, open_validation(pool), extended)
     limits = find_limits(candidates, subset)
     budget = budget_in_rows(subset.budget, min(num_selectable, len(candidates.rows)))
     if needs_whole_order(subset, candidates):
@@ -161,22 +165,21 @@ def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> 
 
 
 def _validation_losses(
-    subset: SubsetConfig, pool: Rows, trajectories: Trajectories | None
+    subset: SubsetConfig, pool: Rows, trajectories: Trajectories | None, validation: Pool | None
 ) -> tuple[np.ndarray | None, list[str]]:
-    """What a method that aims compares with, None for others, and remarks.
+    """What a targeted method compares with, None for others, and remarks.
 
     Raises: ValueError, FileNotFoundError where there are no validation rows or not their losses.
     """
-    aims = METHODS[subset.method].aims
-    if aims is None:
+    needed = METHODS[subset.method].needs_validation
+    if needed is None:
         return None, []
-    validation = open_validation(pool)
     if validation is None:
         raise ValueError(
             f"data.validation: missing, and method {subset.method} needs it: name a file of rows of what the "
             "target is to be good at"
         )
-    if aims == "rows":
+    if needed == "rows":
         return None, []
     assert trajectories is not None
     mean_ST, without = mean_losses(validation, trajectories, pool.source_names)

@@ -8,7 +8,7 @@ import numpy as np
 from ..artifacts.subsets import CONTAMINATION, REASONS
 from ..data.rows import Rows
 from .candidates import Candidates
-from .limits import ListedRows
+from .named_rows import ListedRows
 
 
 def reasons_of(pool: Rows, candidates: Candidates, listed: ListedRows) -> np.ndarray:

@@ -1,23 +1,20 @@
-"""A subset that was made: found on disk, and handed out only if it is what is asked for now."""
+"""Which rows a run is trained on: the pool, or a subset on disk if it is what is asked for now."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
 from ..artifacts.paths import RunPaths, manifest_in, named_subset
-from ..artifacts.subsets import Subset, SubsetManifest, how_to_make_subset, read_clusters, read_subset
+from ..artifacts.pools import pool_record
+from ..artifacts.subsets import Subset, SubsetManifest, how_to_make_subset, read_subset
 from ..config.schema import RunConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
 from .budgets import budget_inputs, single_subset_problems
-from .candidates import Candidates
 from .inputs import loss_inputs_if_there, pool_inputs, subset_inputs
-from .limits import ListedRows
-from .methods.table import METHODS
-from .opening import find_selectable, open_pool, open_trajectories, read_extended, who_needs_trajectories
+from .opening import open_pool, read_extended
+from .validation import open_validation
 
 
 @dataclass(frozen=True)
@@ -96,80 +93,8 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
     else:
         extended, _ = read_extended(subset.extend)
         losses, remarks = loss_inputs_if_there(subset, found, len(pool))
-        wanted = subset_inputs(config, pool, losses, extended)
+        wanted = subset_inputs(config, pool, losses, open_validation(pool), extended)
         wanted |= budget_inputs(subset)
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
     check_inputs(manifest_in(folder), recorded, wanted, ways_out, pool_record(pool.data))
     return found, remarks
-
-
-@dataclass(frozen=True)
-class OwnSubset:
-    """The one subset of a run, and its pool.
-
-    Attributes:
-        pool: the rows.
-        subset: as it is on disk.
-        folder: where it lies.
-    """
-
-    pool: Rows
-    subset: Subset
-    folder: Path
-
-
-@dataclass(frozen=True)
-class ExistingSubset:
-    """A subset that is there and all that it was chosen from.
-
-    Attributes:
-        pool: the rows.
-        candidates: those that were selectable.
-        listed: rows named one by one.
-        indices: int64, ascending.
-        clusters_N: int32 (N,), -1 where not clustered.
-        folder: where it lies.
-    """
-
-    pool: Rows
-    candidates: Candidates
-    listed: ListedRows
-    indices: np.ndarray
-    clusters_N: np.ndarray
-    folder: Path
-
-
-def own_subset(config: RunConfig) -> OwnSubset:
-    """The subset of a run, checked against its settings, with its pool opened again.
-
-    Raises:
-        FileNotFoundError: naming the command that makes it.
-        ValueError: if it was made from something else, or is another run's (subset.same_as).
-    """
-    subset = config.subset_section
-    if subset.same_as is not None:
-        raise ValueError(
-            f"run {config.run_name} uses the subset of run {subset.same_as} (subset.same_as): "
-            "give the YAML of that run"
-        )
-    if isinstance(subset.budget, list):
-        raise ValueError(
-            f"subset.budget: found {subset.budget}, several subsets, expected one: "
-            f"choose it for a run of its own (subset.budget={subset.budget[0]} run_name=<another run>), "
-            "then give that run's settings"
-        )
-    pool = open_pool(config)
-    return OwnSubset(pool, resolve_subset(config, pool), RunPaths(config.run_name).subset)
-
-
-def open_subset(config: RunConfig) -> ExistingSubset:
-    """As `own_subset`, with all that it was chosen from."""
-    own = own_subset(config)
-    subset = config.subset_section
-    pool = own.pool
-    method = METHODS[subset.method]
-    trajectories = open_trajectories(subset, len(pool), who_needs_trajectories(subset, method))
-    extended, _ = read_extended(subset.extend)
-    candidates, listed, _ = find_selectable(subset, pool, trajectories, extended)
-    clusters_N = read_clusters(own.folder, own.subset.manifest)
-    return ExistingSubset(pool, candidates, listed, own.subset.indices, clusters_N, own.folder)

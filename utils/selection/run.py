@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.configs import keep_config
-from ..artifacts.differences import pool_record
 from ..artifacts.locks import locked
 from ..artifacts.manifests import Provenance
 from ..artifacts.paths import RunPaths, manifest_in
+from ..artifacts.pools import pool_record
 from ..artifacts.subsets import (
     SubsetContents,
     SubsetManifest,
@@ -25,11 +25,12 @@ from ..artifacts.trajectories.read import read_num_response_tokens
 from .budgets import SubsetRequest
 from .candidates import Choice
 from .composition import compose
-from .limits import needs_whole_order, order_within, rows_within_tokens
-from .opening import who_needs_losses
+from .limits import needs_whole_order, order_within
+from .opening import what_needs_losses
 from .plan import SelectionPlan, Stopwatch, pending_requests
 from .reasons import count_reasons, reasons_of
 from .remarks import few_rows_of_each
+from .token_budget import rows_within_tokens
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,11 @@ def _write(
         budget=len(rows),
         num_selectable=len(candidates.rows),
         num_excluded=int(pool.excluded.sum()),
-        num_unscorable=len(candidates.unscorable),
-        unscorable_rows=candidates.unscorable.tolist(),
         dropped={kind: len(rows) for kind, rows in plan.listed.dropped.items()} or None,
         data=pool_record(pool.data),
         trajectories=None if used is None else {"from": subset.trajectories_from, "steps": used.steps},
         clustering=clustering,
-        needs_trajectories=who_needs_losses(subset, plan.method) is not None,
+        needs_trajectories=what_needs_losses(subset, plan.method) is not None,
         seconds=seconds,
         provenance=Provenance.now(),
     )

@@ -76,22 +76,24 @@ def refuse_losses(counts: LossCounts, trajectories: Trajectories) -> None:
     if len(counts.infinite):
         raise ValueError(
             f"{trajectories.origin}: {_rows_have(counts.infinite)} an infinite loss "
-            f"(or one beyond {_LARGEST_LOSS:g}), expected finite numbers: {listed(counts.infinite)}. "
-            "The model of that checkpoint has diverged: leave it out (subset.steps), "
-            "or write NaN for rows that are to be left out"
+            f"(or one beyond {_LARGEST_LOSS:g}), expected finite numbers: "
+            f"{row_numbers_text(counts.infinite)}. The model of that checkpoint has diverged: leave it out "
+            "(subset.steps), or write NaN for rows that are to be left out"
         )
     negative = np.flatnonzero(counts.scorable_N & counts.negative_N)
     if len(negative):
         raise ValueError(
             f"{trajectories.origin}: {_rows_have(negative)} a loss below 0 "
-            f"({listed(negative)}), expected minus the mean log-probability of a response's tokens, "
-            "which never is: are these losses, with that sign?"
+            f"({row_numbers_text(negative)}), expected minus the mean log-probability of a response's "
+            "tokens, which never is: are these losses, with that sign?"
         )
     if not counts.scorable_N.any():
-        names = _column_names(trajectories)
-        where = ", ".join(f"{name}: {number:,}" for name, number in zip(names, counts.num_nan_T, strict=True))
+        names = trajectories.checkpoint_names
+        where = ", ".join(
+            f"{number:,} at {name}" for name, number in zip(names, counts.num_nan_T, strict=True)
+        )
         raise ValueError(
-            f"{trajectories.origin}: each of {counts.usable_N.sum():,} rows is NaN somewhere (at {where}), "
+            f"{trajectories.origin}: each of {counts.usable_N.sum():,} rows is NaN somewhere ({where}), "
             "expected rows with a loss at every checkpoint: "
             "leave such checkpoints out (subset.steps), or score again"
         )
@@ -102,27 +104,24 @@ def loss_remarks(counts: LossCounts, trajectories: Trajectories) -> list[str]:
     remarks = []
     unscorable = counts.unscorable
     if len(unscorable):
-        remarks.append(f"{_rows_have(unscorable)} no loss (NaN), not selectable: {listed(unscorable)}")
+        remarks.append(
+            f"{_rows_have(unscorable)} no loss (NaN), not selectable: {row_numbers_text(unscorable)}"
+        )
     partial = unscorable[counts.num_nan_N[unscorable] < len(trajectories.columns)]
     if len(partial):
-        names = _column_names(trajectories)
+        names = trajectories.checkpoint_names
         where = ", ".join(name for name, number in zip(names, counts.num_partial_T, strict=True) if number)
         remarks.append(
-            f"{len(partial):,} of those are NaN at some checkpoints only ({where}): {listed(partial)}"
+            f"{len(partial):,} of those are NaN at some checkpoints only ({where}): "
+            f"{row_numbers_text(partial)}"
         )
     return remarks
 
 
-def listed(rows: np.ndarray) -> str:
+def row_numbers_text(rows: np.ndarray) -> str:
     """The first of some row numbers, for a message."""
     return f"{'row' if len(rows) == 1 else 'rows'} {first_of(rows)}"
 
 
 def _rows_have(rows: np.ndarray) -> str:
     return counted(len(rows), "row has", "rows have")
-
-
-def _column_names(trajectories: Trajectories) -> list[str]:
-    if trajectories.steps is None:
-        return [f"column {number}" for number in range(len(trajectories.columns))]
-    return [f"checkpoint {step}" for step in trajectories.steps]

@@ -1,11 +1,13 @@
-"""Validation rows, of what the target is to be good at: never chosen, and compared with by methods that aim.
+"""Validation rows: examples of what the target should do well.
+
+They are never selected; `cld` and `tacs` score the pool by them.
 
 Legend: N examples of the pool, S sources, T checkpoints.
 """
 
 import numpy as np
 
-from ..artifacts.differences import pool_record, why_another_pool
+from ..artifacts.pools import pool_record, why_another_pool
 from ..artifacts.trajectories.read import Trajectories, read_validation
 from ..data.formats import Example
 from ..data.pool import Pool
@@ -14,7 +16,7 @@ from ..data.rows import Rows
 
 def open_validation(pool: Rows) -> Pool | None:
     """The rows of `data.validation`, None without. Raises: as `Pool`."""
-    data = None if pool.data is None else pool.data.of_validation
+    data = None if pool.data is None else pool.data.validation_data
     return None if data is None else Pool(data)
 
 

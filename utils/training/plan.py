@@ -9,10 +9,10 @@ from transformers import TrainingArguments
 
 from ..artifacts.checkpoints import check_training_state, checkpoints_in, newest_resumable_checkpoint
 from ..artifacts.checksums import checksum_of_rows
-from ..artifacts.differences import pool_record
 from ..artifacts.manifests import check_inputs
+from ..artifacts.pace import training_pace
 from ..artifacts.paths import RunPaths
-from ..artifacts.rates import training_pace
+from ..artifacts.pools import pool_record
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import TrajectoryFolder

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..artifacts.rates import TimeEstimate
+from ..artifacts.pace import TimeEstimate
 from ..data.truncation import Truncation
 from ..modeling.devices import ModelSize
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from tests.conftest import in_one_line
-from utils.artifacts.rates import TimeEstimate
+from utils.artifacts.pace import TimeEstimate
 from utils.data.formats import Example
 from utils.data.truncation import Truncation
 from utils.evaluation.answers.judging import Gold

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.artifacts.examples import subset_of
 from tests.conftest import write_jsonl
 from utils.artifacts.trajectories.read import Trajectories
 from utils.config.names import SelectionMethod
@@ -26,9 +27,9 @@ from utils.selection.checks.explain import (
     nearest_rows,
     standing_of,
 )
-from utils.selection.limits import ListedRows
 from utils.selection.methods.table import METHODS
-from utils.selection.resolve import ExistingSubset
+from utils.selection.named_rows import ListedRows
+from utils.selection.reopen import SubsetWithCandidates
 
 SEED = 3
 NUM_ROWS = 300
@@ -63,9 +64,11 @@ def choose(pool: Pool, method: SelectionMethod, **settings) -> tuple[Candidates,
     return candidates, subset, METHODS[method].choose(candidates, subset, BUDGET, SEED)
 
 
-def made_of(pool: Pool, candidates: Candidates, choice: Choice) -> ExistingSubset:
+def made_of(pool: Pool, candidates: Candidates, choice: Choice) -> SubsetWithCandidates:
     listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
-    return ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
+    return SubsetWithCandidates(
+        pool, subset_of(choice.rows), Path("subset"), candidates, listed, choice.clusters_N
+    )
 
 
 def explained(

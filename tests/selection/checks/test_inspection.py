@@ -14,7 +14,7 @@ from utils.artifacts.trajectories.read import Trajectories
 from utils.selection import kinds
 from utils.selection.candidates import Candidates
 from utils.selection.checks.inspection import write_row_list
-from utils.selection.kinds import sort_rows
+from utils.selection.kinds import classify_rows
 
 nan = float("nan")
 
@@ -30,7 +30,7 @@ def candidates_of(losses_NT: np.ndarray) -> Candidates:
 
 
 def kinds_of(losses_NT) -> dict[str, list[int]]:
-    return {kind: rows.tolist() for kind, rows in sort_rows(candidates_of(losses_NT)).rows.items()}
+    return {kind: rows.tolist() for kind, rows in classify_rows(candidates_of(losses_NT)).rows.items()}
 
 
 def test_each_kind_is_found_in_trajectories_made_by_hand():
@@ -60,7 +60,7 @@ def test_each_kind_is_found_in_trajectories_made_by_hand():
 
 def test_the_clearest_case_comes_first():
     losses = [[4, 2, 1.5 + row / 100] for row in range(20)] + [[4, 4, 4], [4, 5, 6], [4, 1, 3], [4, 1, 4]]
-    found = sort_rows(candidates_of(np.array(losses)))
+    found = classify_rows(candidates_of(np.array(losses)))
     assert found.clearest["never_learnt"] == [21, 20]
     assert found.clearest["forgotten"] == [23, 22]
 

@@ -3,7 +3,6 @@
 Legend: N examples of the pool, T checkpoints.
 """
 
-import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 import select_s2l
+from tests.artifacts.examples import subset_of
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.read import Trajectories
 from utils.config.schema import SubsetConfig
@@ -25,69 +23,13 @@ from utils.selection.checks import stability
 from utils.selection.checks.stability import (
     Agreement,
     Stability,
-    adjusted_rand_index,
     jaccard,
     measure_stability,
     share_of_level,
 )
-from utils.selection.limits import ListedRows
 from utils.selection.methods.s2l import s2l
-from utils.selection.resolve import ExistingSubset
-
-labels = st.integers(0, 4)
-
-
-def index_of_part(first: np.ndarray, second: np.ndarray) -> tuple[int, float, float]:
-    """(pairs together in both, expected by chance, maximum), by the definition over all pairs."""
-    pairs = list(itertools.combinations(range(len(first)), 2))
-    in_first = [first[a] == first[b] for a, b in pairs]
-    in_second = [second[a] == second[b] for a, b in pairs]
-    both = sum(one and other for one, other in zip(in_first, in_second, strict=True))
-    expected = sum(in_first) * sum(in_second) / len(pairs) if pairs else 0
-    return both, expected, (sum(in_first) + sum(in_second)) / 2
-
-
-@given(st.lists(st.tuples(labels, labels), min_size=2, max_size=30))
-def test_the_index_of_one_part_follows_its_definition(pairs):
-    first, second = np.array(pairs).T
-    both, expected, maximum = index_of_part(first, second)
-    by_definition = 1.0 if maximum == pytest.approx(expected) else (both - expected) / (maximum - expected)
-    assert adjusted_rand_index(np.zeros(len(first), int), first, second) == pytest.approx(
-        by_definition, abs=1e-9
-    )
-
-
-def test_the_index_of_published_examples():
-    """Values that scikit-learn's documentation of adjusted_rand_score gives."""
-    one_part = np.zeros(4, int)
-    assert adjusted_rand_index(one_part, np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0])) == 1
-    assert adjusted_rand_index(one_part, np.array([0, 0, 1, 2]), np.array([0, 0, 1, 1])) == pytest.approx(
-        0.57, abs=0.005
-    )
-    assert adjusted_rand_index(one_part, np.array([0, 0, 0, 0]), np.array([0, 1, 2, 3])) == 0
-    assert adjusted_rand_index(one_part, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == pytest.approx(
-        -0.5
-    )
-
-
-@given(st.lists(st.tuples(st.integers(0, 2), labels, labels), min_size=1, max_size=25))
-def test_the_index_of_several_parts_follows_its_definition(triples):
-    part, first, second = np.array(triples).T
-    sums = np.zeros(3)
-    for number in np.unique(part):
-        sums += index_of_part(first[part == number], second[part == number])
-    both, expected, maximum = sums
-    by_definition = 1.0 if maximum == pytest.approx(expected) else (both - expected) / (maximum - expected)
-    assert adjusted_rand_index(part, first, second) == pytest.approx(by_definition, abs=1e-9)
-
-
-def test_clusters_that_only_agree_on_the_sources_earn_nothing():
-    rng = np.random.default_rng(0)
-    part = np.repeat(np.arange(10), 1000)
-    first = 3 * part + rng.integers(3, size=10_000)
-    second = 3 * part + rng.integers(3, size=10_000)
-    assert abs(adjusted_rand_index(part, first, second)) < 0.01
-    assert adjusted_rand_index(np.zeros_like(part), first, second) > 0.2
+from utils.selection.named_rows import ListedRows
+from utils.selection.reopen import SubsetWithCandidates
 
 
 def test_jaccard():
@@ -126,11 +68,13 @@ def measure(losses_NT: np.ndarray, budget: int, target: np.ndarray | None = None
     return measure_stability(made, subset, 5, scored)
 
 
-def made_of(candidates: Candidates, subset: SubsetConfig, budget: int) -> ExistingSubset:
+def made_of(candidates: Candidates, subset: SubsetConfig, budget: int) -> SubsetWithCandidates:
     choice = s2l(candidates, subset, budget, 5)
     pool = NumberedRows(candidates.num_examples, None)
     listed = ListedRows(np.empty(0, np.int64), np.empty(0, np.int64))
-    return ExistingSubset(pool, candidates, listed, choice.rows, choice.clusters_N, Path("subset"))
+    return SubsetWithCandidates(
+        pool, subset_of(choice.rows), Path("subset"), candidates, listed, choice.clusters_N
+    )
 
 
 @pytest.fixture
@@ -224,9 +168,9 @@ def test_a_sample_keeps_the_rows_that_must_be_in(monkeypatch):
     candidates = replace(candidates_of(planted()), included=np.arange(0, 1200, 4))
     settings = SubsetConfig.model_validate({"init": "kmeans++", "num_restarts": 10, "num_clusters": 4})
     made = made_of(candidates, settings, 400)
-    remade = stability.Remade(made, settings, 5)
-    included = remade.candidates.included
-    assert len(included) > 100 and np.isin(included, remade.indices).all()
+    variants = stability.SubsetVariants(made, settings, 5)
+    included = variants.candidates.included
+    assert len(included) > 100 and np.isin(included, variants.indices).all()
     assert measure_stability(made, settings, 5).other_seeds == [Agreement(1.0, 1.0)] * 3
 
 

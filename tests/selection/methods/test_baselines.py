@@ -149,7 +149,6 @@ def embedded(embeddings_nd: np.ndarray, place: Path) -> Candidates:
         checkpoints={1: "weights"},
         steps=[1],
         provenance=Provenance.now(),
-        unscorable_rows=[],
     )
     trajectories = Trajectories([1], columns, manifest, place)
     return Candidates(

@@ -115,16 +115,16 @@ def test_the_first_rows_in_turn_are_those_of_algorithm_1(sizes, budget, seed):
 def test_turns_are_taken_in_the_order_that_the_definition_sorts_into(sizes, data):
     seed = data.draw(st.integers(0, 99))
     budget = data.draw(st.integers(0, sum(sizes)))
-    table = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(sizes), max_size=len(sizes))))
+    tier = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(sizes), max_size=len(sizes))))
     groups, keys = groups_of(sizes, seed)
     group = np.repeat(np.arange(len(sizes)), sizes)
     place = np.concatenate([np.arange(size) for size in sizes])
     size = np.array(sizes)
     lowest = np.array([keys[groups[number]].min(initial=2**64 - 1) for number in range(len(sizes))])
-    by_turn = np.lexsort((lowest[group], -size[group], place, table[group]))
+    by_turn = np.lexsort((lowest[group], -size[group], place, tier[group]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("utils.selection.groups._PIECE", data.draw(st.sampled_from([1, 7, 2**16])))
-        order = take_turns(groups, keys, budget, table)
+        order = take_turns(groups, keys, budget, tier)
     assert np.array_equal(order, groups.position_n[by_turn][:budget])
 
 

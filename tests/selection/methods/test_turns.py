@@ -73,9 +73,9 @@ def test_the_first_rows_are_the_weighted_water_filling(groups, budget):
 @given(sizes_lists, st.integers(0, 500), st.integers(0, 99))
 def test_equal_weights_are_even_turns(sizes, budget, seed):
     groups, keys = groups_of(sizes, seed)
-    table = np.arange(len(sizes)) % 2
-    even = take_turns(groups, keys, budget, table)
-    assert np.array_equal(take_turns(groups, keys, budget, table, np.full(len(sizes), 3.0)), even)
+    tier = np.arange(len(sizes)) % 2
+    even = take_turns(groups, keys, budget, tier)
+    assert np.array_equal(take_turns(groups, keys, budget, tier, np.full(len(sizes), 3.0)), even)
 
 
 SOURCES = [0] * 400 + [1] * 100 + [2] * 25

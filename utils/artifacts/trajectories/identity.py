@@ -29,5 +29,8 @@ def identity_of_steps(manifest: TrajectoriesManifest, steps: Sequence[int]) -> s
 
 
 def base_losses_identity(trajectories: Trajectories) -> str | None:
-    """What made the losses of step 0, which are none of the trajectory. None where there are none."""
+    """The identity of the base model's losses (step 0), which are not part of the trajectory.
+
+    None if they are not on disk.
+    """
     return None if trajectories.manifest is None else identity_of_steps(trajectories.manifest, [0])

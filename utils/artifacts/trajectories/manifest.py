@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import PositiveInt
 
-from ..manifests import PoolManifest, Provenance, Record
+from ..manifests import PoolManifest, Provenance
 
 
 class Fingerprinted(Protocol):
@@ -17,7 +17,7 @@ class Fingerprinted(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringRecord(Record):
+class ScoringRecord:
     """What is kept beside the losses and compared with nothing.
 
     Attributes:
@@ -36,7 +36,7 @@ class ScoringRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoriesManifest(PoolManifest):
+class TrajectoriesManifest(ScoringRecord, PoolManifest):  # on disk the last one's fields come first
     """The losses of a pool, at some checkpoints or at all that were asked for.
 
     Attributes:
@@ -44,13 +44,7 @@ class TrajectoriesManifest(PoolManifest):
             Ascending, all that were asked for.
         steps: those of them whose losses are whole.
         provenance: of the launch that wrote last.
-        unscorable_rows: row numbers without a response token, ascending.
         device_seconds: step -> seconds that devices took to score it, added up.
-        data: as in `ScoringRecord`.
-        texts: as there.
-        model: as there.
-        tokens: as there.
-        device_name: as there.
     """
 
     KIND: ClassVar[str] = "trajectories"
@@ -65,13 +59,7 @@ class TrajectoriesManifest(PoolManifest):
     checkpoints: dict[int, str]
     steps: list[int]
     provenance: Provenance
-    unscorable_rows: list[int]
     device_seconds: dict[int, float] = field(default_factory=dict)
-    data: dict[str, Any] | None = None
-    texts: str | None = None
-    model: dict[str, Any] | None = None
-    tokens: int | None = None
-    device_name: str | None = None
 
     def is_of(self, pool: Fingerprinted) -> bool:
         """Whether these are losses of this pool's texts, whatever column of sources it is read with."""

@@ -48,6 +48,11 @@ class Trajectories:
         return len(self.columns[0])
 
     @property
+    def last_step(self) -> int:
+        """Of the last column, -1 where a file does not say the steps."""
+        return -1 if self.steps is None else self.steps[-1]
+
+    @property
     def checkpoint_names(self) -> list[str]:
         """One short name per checkpoint: its step, or its column where a file does not say the steps."""
         if self.steps is None:

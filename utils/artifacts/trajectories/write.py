@@ -151,7 +151,6 @@ class TrajectoryFolder:
         manifest = TrajectoriesManifest(
             inputs=request.inputs,
             checkpoints={step: recorded[step] for step in sorted(recorded)},
-            unscorable_rows=np.flatnonzero(request.num_response_tokens == 0).tolist(),
             device_seconds={} if there is None else there.device_seconds,
             checksums=self._checksums(recorded_files, written_anew=pending),
             **self._state(recorded),

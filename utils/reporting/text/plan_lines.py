@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ...terminal import counted, duration, labelled, unbroken, wrapped
 
 if TYPE_CHECKING:
-    from ...artifacts.rates import TimeEstimate
+    from ...artifacts.pace import TimeEstimate
     from ...data.truncation import Truncation
     from ...modeling.devices import ModelSize
 

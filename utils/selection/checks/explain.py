@@ -23,7 +23,7 @@ from ..methods.pick import pick_keys
 from ..methods.random_order import turn_in_key_order
 from ..methods.table import METHODS
 from ..reasons import reasons_of
-from ..resolve import ExistingSubset, open_subset
+from ..reopen import SubsetWithCandidates, open_subset
 
 NUM_NEIGHBOURS = 8
 BAND = (0.1, 0.9)  # quantiles of the losses of a group
@@ -188,14 +188,14 @@ def explain_row(config: RunConfig, row: int) -> Explanation:
     return explanation(row, made, config.subset_section, config.seed)
 
 
-def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: int) -> Explanation:
+def explanation(row: int, made: SubsetWithCandidates, settings: SubsetConfig, seed: int) -> Explanation:
     pool = made.pool
     standing = None
-    if _contains(made.candidates.rows, row):
+    if row in made.candidates.rows:
         standing = standing_of(row, made, settings, seed)
     return Explanation(
         row=row,
-        is_chosen=_contains(made.indices, row),
+        is_chosen=row in made.indices,
         folder=made.folder,
         origin=pool.origin_of(row),
         source=pool.source_names[pool.source_codes[row]],
@@ -210,7 +210,7 @@ def explanation(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
     )
 
 
-def standing_of(row: int, made: ExistingSubset, settings: SubsetConfig, seed: int) -> Standing:
+def standing_of(row: int, made: SubsetWithCandidates, settings: SubsetConfig, seed: int) -> Standing:
     """The rows that this one competes with, and how it stands among them.
 
     Args:
@@ -242,17 +242,17 @@ def standing_of(row: int, made: ExistingSubset, settings: SubsetConfig, seed: in
     )
 
 
-def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: Standing) -> Reason:
+def reason_of(row: int, made: SubsetWithCandidates, settings: SubsetConfig, standing: Standing) -> Reason:
     """Why a selectable row is in or not: the order of its group, unless a rule before it overrules."""
     is_cluster = standing.group.kind == "cluster"
     size = len(standing.members)
-    if _contains(made.candidates.included, row):
+    if row in made.candidates.included:
         return "required"
     if settings.method == "prune_then_select" and not is_cluster:
         return "pruned"
     if not METHODS[settings.method].takes_at_random:
         return "score of the method"
-    if _contains(made.indices, row) != (standing.place <= standing.taken):
+    if (row in made.indices) != (standing.place <= standing.taken):
         return "limits of sources"
     if standing.taken == size:
         return "whole group"
@@ -261,11 +261,11 @@ def reason_of(row: int, made: ExistingSubset, settings: SubsetConfig, standing: 
     return "order of the group"
 
 
-def _why_not_selectable(row: int, made: ExistingSubset) -> Reason:
+def _why_not_selectable(row: int, made: SubsetWithCandidates) -> Reason:
     return cast(Reason, REASONS[reasons_of(made.pool, made.candidates, made.listed)[row]])
 
 
-def _quotas(row: int, made: ExistingSubset) -> Quotas:
+def _quotas(row: int, made: SubsetWithCandidates) -> Quotas:
     candidates = made.candidates
     of_source = made.pool.source_codes[row]
     return Quotas(
@@ -276,7 +276,7 @@ def _quotas(row: int, made: ExistingSubset) -> Quotas:
     )
 
 
-def _losses(row: int, made: ExistingSubset, standing: Standing | None) -> Losses:
+def _losses(row: int, made: SubsetWithCandidates, standing: Standing | None) -> Losses:
     candidates = made.candidates
     names = candidates.needed_trajectories.checkpoint_names
     losses_T = candidates.losses(np.array([row]))[0]
@@ -288,7 +288,7 @@ def _losses(row: int, made: ExistingSubset, standing: Standing | None) -> Losses
     return Losses(names, losses_T, group, _neighbours(row, made))
 
 
-def _neighbours(row: int, made: ExistingSubset) -> list[Neighbour]:
+def _neighbours(row: int, made: SubsetWithCandidates) -> list[Neighbour]:
     """The row itself, and the nearest rows."""
     pool = made.pool
     others, distances = nearest_rows(made.candidates, row)
@@ -302,7 +302,7 @@ def _neighbours(row: int, made: ExistingSubset) -> list[Neighbour]:
             Neighbour(
                 row=other,
                 distance=distance,
-                is_chosen=_contains(made.indices, other),
+                is_chosen=other in made.indices,
                 cluster=cluster if cluster >= 0 else None,
                 losses_T=losses_T,
                 instruction=pool[other].instruction,
@@ -337,8 +337,3 @@ def nearest_rows(
             rows = rows[nearest]
             distances = distances[nearest]
     return rows, distances
-
-
-def _contains(ascending: np.ndarray, row: int) -> bool:
-    place = np.searchsorted(ascending, row)
-    return bool(place < len(ascending) and ascending[place] == row)

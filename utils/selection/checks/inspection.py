@@ -21,7 +21,7 @@ from ...data.rows import Rows
 from ...terminal import spread_evenly
 from ..candidates import Candidates
 from ..groups import count_by_number
-from ..kinds import KINDS, sort_rows
+from ..kinds import KINDS, classify_rows
 from ..opening import open_candidates
 
 QUANTILES = (0.9, 0.5, 0.1)  # of the losses at a checkpoint
@@ -116,10 +116,10 @@ def row_lists_of(words: list[tuple[str, str]]) -> list[RowList]:
 def inspect_pool(config: RunConfig) -> Inspection:
     """Raises: ValueError, FileNotFoundError as for opening the pool and the trajectories."""
     pool, candidates = open_candidates(config)
-    sorted_rows = sort_rows(candidates)
+    classified = classify_rows(candidates)
     kinds: dict[TrajectoryKind, RowsOfKind] = {}
-    for kind, rows in sorted_rows.rows.items():
-        clearest = [_case(row, pool, candidates) for row in sorted_rows.clearest[kind]]
+    for kind, rows in classified.rows.items():
+        clearest = [_case(row, pool, candidates) for row in classified.clearest[kind]]
         kinds[kind] = RowsOfKind(rows, _count_by_source(pool, rows), clearest)
     return Inspection(
         num_examples=len(pool),
@@ -127,7 +127,7 @@ def inspect_pool(config: RunConfig) -> Inspection:
         by_source=_count_by_source(pool, slice(None)),
         num_checkpoints=candidates.num_checkpoints,
         quantiles=_quantiles(candidates),
-        known_below=sorted_rows.known_below,
+        known_below=classified.known_below,
         kinds=kinds,
         trajectories=trajectories_identity(candidates.needed_trajectories),
     )

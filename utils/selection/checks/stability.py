@@ -24,14 +24,15 @@ from ...config.schema import RunConfig, SubsetConfig
 from ...terminal import spread_evenly
 from ..candidates import Choice
 from ..limits import find_limits, needs_whole_order, order_within
-from ..methods.agreement import adjusted_rand_index
 from ..methods.features import OF_LOSSES, fewest_checkpoints, read_features
 from ..methods.kmeans import ReadRows
+from ..methods.num_clusters import num_clusters_of
+from ..methods.rand_index import adjusted_rand_index
 from ..methods.random_order import derived_seed, sample_positions
-from ..methods.s2l import SourceClusters, choose_from_clusters, num_clusters_of
+from ..methods.s2l import SourceClusters, choose_from_clusters
 from ..methods.table import METHODS
 from ..remarks import one_cluster
-from ..resolve import ExistingSubset, open_subset
+from ..reopen import SubsetWithCandidates, open_subset
 
 NUM_SEEDS = 3  # other than the subset's own
 MAX_ROWS = 300_000  # of a larger pool, as many are drawn at random
@@ -54,7 +55,7 @@ class StabilityPlan:
         target: the losses of the run's own model over the same pool. None where it has not been scored.
     """
 
-    made: ExistingSubset
+    made: SubsetWithCandidates
     settings: SubsetConfig
     seed: int
     num_rows: int
@@ -148,7 +149,7 @@ def plan_stability(config: RunConfig) -> StabilityPlan:
     )
 
 
-def _target_trajectories(config: RunConfig, made: ExistingSubset) -> Trajectories | None:
+def _target_trajectories(config: RunConfig, made: SubsetWithCandidates) -> Trajectories | None:
     """The losses of the run's own model, if it was scored on the pool that the subset was chosen from."""
     path = RunPaths(config.run_name).trajectories_manifest
     if not path.is_file():
@@ -203,7 +204,7 @@ def _left_out(num_checkpoints: int, settings: SubsetConfig) -> list[int]:
 
 
 def measure_stability(
-    made: ExistingSubset, settings: SubsetConfig, seed: int, target: Trajectories | None = None
+    made: SubsetWithCandidates, settings: SubsetConfig, seed: int, target: Trajectories | None = None
 ) -> Stability:
     """Make the subset again in small variations, and compare.
 
@@ -212,37 +213,38 @@ def measure_stability(
         target: the losses of the target on the same pool, None without.
     """
     trajectories = made.candidates.needed_trajectories
-    remade = Remade(made, settings, seed)
-    losses_nT = remade.candidates.read_losses(slice(None))
+    variants = SubsetVariants(made, settings, seed)
+    losses_nT = variants.candidates.read_losses(slice(None))
     mean_n1 = losses_nT.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
     kmeans_seeds = [derived_seed(seed, "stability", str(number)) for number in range(NUM_SEEDS)]
     without_checkpoint = {}
     for column in _left_out(made.candidates.num_checkpoints, settings):
         name = trajectories.checkpoint_names[column]
-        without_checkpoint[name] = remade.from_losses(np.delete(losses_nT, column, axis=1))
+        without_checkpoint[name] = variants.from_losses(np.delete(losses_nT, column, axis=1))
     stability = Stability(
         selectable=len(made.candidates.rows),
-        rows_measured=len(remade.candidates.rows),
-        budget_measured=len(remade.indices),
-        share_of_level=share_of_level(remade.part_n, losses_nT),
-        other_seeds=[remade.from_losses(losses_nT, kmeans_seed) for kmeans_seed in kmeans_seeds],
+        rows_measured=len(variants.candidates.rows),
+        budget_measured=len(variants.indices),
+        share_of_level=share_of_level(variants.part_n, losses_nT),
+        other_seeds=[variants.from_losses(losses_nT, kmeans_seed) for kmeans_seed in kmeans_seeds],
         without_checkpoint=without_checkpoint,
-        mean_loss_alone=remade.from_numbers(lambda piece: mean_n1[piece]),
-        last_loss_alone=remade.from_numbers(lambda piece: losses_nT[piece, -1:]),
-        no_clusters=remade.without_clusters(),
+        mean_loss_alone=variants.from_numbers(lambda piece: mean_n1[piece]),
+        last_loss_alone=variants.from_numbers(lambda piece: losses_nT[piece, -1:]),
+        no_clusters=variants.without_clusters(),
         warnings=[],
-        target_losses=None if target is None else remade.from_losses(target.rows(remade.candidates.rows)),
+        target_losses=None if target is None else variants.from_losses(target.rows(variants.candidates.rows)),
     )
     if settings.num_clusters == 1:  # all agree then, for no reason of the losses
         return replace(stability, warnings=[one_cluster(settings.per_source)])
     return replace(stability, warnings=warnings_of(stability))
 
 
-class Remade:
-    """A subset that is made again from other numbers or with another seed of k-means.
+class SubsetVariants:
+    """A subset made again, from other numbers or with another seed of k-means.
 
-    It is compared with the subset on disk. Of more than MAX_ROWS candidates a seeded sample is taken instead:
-    a subset is made on it, with the budget in proportion and without limits per source, and compared with.
+    Each variant is compared with the subset on disk. Of more than MAX_ROWS candidates a seeded sample is
+    taken: a subset is made on it, with the budget in proportion and without limits per source, and compared
+    with.
 
     Attributes:
         candidates: that it is chosen from.
@@ -250,7 +252,7 @@ class Remade:
         part_n: which of them are clustered together.
     """
 
-    def __init__(self, made: ExistingSubset, settings: SubsetConfig, seed: int):
+    def __init__(self, made: SubsetWithCandidates, settings: SubsetConfig, seed: int):
         self.candidates = made.candidates
         self.indices = made.indices
         self._clusters_N = made.clusters_N

@@ -15,8 +15,8 @@ import numpy as np
 from ...artifacts.trajectories.read import read_num_response_tokens, read_quantity
 from ...artifacts.trajectories.write import LOSS
 from ...config.schema import SubsetConfig
-from ..candidates import Candidates, Choice
-from ..unscorable import listed
+from ..candidates import Candidates, Choice, choose_in_order
+from ..unscorable import row_numbers_text
 from .kmeans import ReadRows
 from .pick import check_pick
 from .random_order import in_key_order, put_in_key_order
@@ -161,8 +161,7 @@ def last(candidates: Candidates, quantity: str) -> np.ndarray:
     """(n,): a quantity of the candidates at the last of the checkpoints used."""
     if quantity == LOSS:
         return candidates.needed_trajectories.columns[-1][candidates.rows]
-    steps = candidates.needed_trajectories.steps
-    return at_step(candidates, quantity, steps[-1] if steps else -1)
+    return at_step(candidates, quantity, candidates.needed_trajectories.last_step)
 
 
 def at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
@@ -177,16 +176,7 @@ def at_step(candidates: Candidates, quantity: str, step: int) -> np.ndarray:
     if len(without):
         raise ValueError(
             f"{candidates.needed_trajectories.origin}: {len(without):,} rows with losses have no {quantity} "
-            f"at step {step}: {listed(without)}: "
+            f"at step {step}: {row_numbers_text(without)}: "
             f"score that checkpoint again (--overwrite --checkpoints {step})"
         )
     return value_n
-
-
-def choose_in_order(candidates: Candidates, order: np.ndarray, budget: int) -> Choice:
-    """The first rows of an order.
-
-    Args:
-        order: positions among them, as a growing budget takes them.
-    """
-    return Choice(candidates.rows[order[:budget]], np.full(candidates.num_examples, -1, np.int32))

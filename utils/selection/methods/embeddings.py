@@ -8,7 +8,7 @@ import numpy as np
 from ...artifacts.trajectories.read import read_quantity
 from ...config.schema import SubsetConfig
 from ..candidates import Candidates
-from ..unscorable import listed
+from ..unscorable import row_numbers_text
 from .kmeans import ReadRows
 
 _ROWS_AT_ONCE = 2**16
@@ -28,9 +28,8 @@ def unit_embeddings(candidates: Candidates) -> ReadRows:
         FileNotFoundError: naming the command that makes the file.
         ValueError: for rows without a direction.
     """
-    origin = candidates.needed_trajectories.origin
-    steps = candidates.needed_trajectories.steps
-    embeddings_Nd = read_quantity(candidates.needed_trajectories, "embeddings", steps[-1] if steps else -1)
+    trajectories = candidates.needed_trajectories
+    embeddings_Nd = read_quantity(trajectories, "embeddings", trajectories.last_step)
 
     def read(position_m: np.ndarray | slice) -> np.ndarray:
         rows_m = candidates.rows[position_m]
@@ -39,8 +38,8 @@ def unit_embeddings(candidates: Candidates) -> ReadRows:
         without = ~((norm_m > 0) & np.isfinite(norm_m))
         if without.any():
             raise ValueError(
-                f"{origin}: found embeddings that are zero or not finite: {listed(rows_m[without])}: "
-                "score them again, or leave them out (subset.exclude)"
+                f"{trajectories.origin}: found embeddings that are zero or not finite: "
+                f"{row_numbers_text(rows_m[without])}: score them again, or leave them out (subset.exclude)"
             )
         return (embeddings_md / norm_m[:, None]).astype(np.float32)
 

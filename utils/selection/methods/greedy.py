@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...config.schema import SubsetConfig
-from ..candidates import Candidates, Choice
+from ..candidates import Candidates, Choice, choose_in_order
 from .embeddings import unit_embeddings
 
 _LARGEST_SUM = 2**53
@@ -61,7 +61,7 @@ def facility_location(candidates: Candidates, subset: SubsetConfig, budget: int,
             closer.lower_gains(gain_n, better, cover_n[better], new_cover_b)
         cover_n[better] = new_cover_b
         gain_n[best] = -np.inf
-    return _choose(candidates, order)
+    return choose_in_order(candidates, order, budget)
 
 
 def _lower_gains(
@@ -185,7 +185,7 @@ def k_center(candidates: Candidates, subset: SubsetConfig, budget: int, seed: in
         np.minimum(nearest_n, distance_n, out=nearest_n)
         nearest_n[best] = -1.0
         best = int(np.argmax(nearest_n))
-    return _choose(candidates, order)
+    return choose_in_order(candidates, order, budget)
 
 
 def _whole_vectors(candidates: Candidates, num_summed: int) -> tuple[np.ndarray, int]:
@@ -205,7 +205,3 @@ def _whole_vectors(candidates: Candidates, num_summed: int) -> tuple[np.ndarray,
         np.rint(vectors_nd[tile], out=vectors_nd[tile])
     assert num_summed * np.einsum("nd,nd->n", vectors_nd, vectors_nd).max() <= _LARGEST_SUM
     return vectors_nd, length
-
-
-def _choose(candidates: Candidates, order: np.ndarray) -> Choice:
-    return Choice(candidates.rows[order], np.full(candidates.num_examples, -1, np.int32))

@@ -28,23 +28,19 @@ Legend: N examples of the pool, n candidates, m those of one source, K clusters,
 """
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
 from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
-from ..groups import Groups, count_by_number
-from .agreement import most_that_agree, most_tried
+from ..groups import Groups
 from .extension import Extension
 from .features import check_features, read_features
 from .kmeans import KMeansSettings, ReadRows, backend, cluster_rows
+from .num_clusters import most_that_agree, num_clusters_of
 from .pick import check_pick, pick_keys
 from .random_order import derived_seed, put_in_key_order
 from .turns import cluster_weights, source_weights, take_turns
-
-_MOST_CLUSTERS = 100  # the paper's
-_ROWS_PER_CLUSTER = 100  # a budget of 5 % then takes 5 of each
 
 
 def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) -> Choice:
@@ -82,41 +78,11 @@ def check_fit(candidates: Candidates, read_rows: ReadRows, subset: SubsetConfig)
     extension.fit()
 
 
-def num_clusters_of(subset: SubsetConfig, candidates: Candidates) -> int | Literal["auto"]:
-    """K: as it is given, or one that follows from the pool.
-
-    One cluster for every hundred rows of the largest source (of the pool,
-    if sources are not clustered apart), at most the paper's 100. Sources share a budget evenly,
-    so one K gives about as many rows of a cluster in each of them. K does not depend on the budget,
-    so a smaller subset is contained in a larger one even where each is a run of its own.
-    """
-    if subset.num_clusters is not None:
-        return subset.num_clusters
-    return min(_MOST_CLUSTERS, max(1, int(_part_sizes(subset, candidates).max()) // _ROWS_PER_CLUSTER))
-
-
-def most_clusters(subset: SubsetConfig, candidates: Candidates) -> int:
-    """How many clusters there may be in all: a source has no more of them than rows."""
-    size_S = _part_sizes(subset, candidates)
-    num_clusters = num_clusters_of(subset, candidates)
-    if num_clusters == "auto":
-        distinct, place_S = np.unique(size_S, return_inverse=True)
-        return int(np.array([most_tried(size) for size in distinct.tolist()])[place_S].sum())
-    return int(np.minimum(size_S, num_clusters).sum())
-
-
 def _parts(subset: SubsetConfig, candidates: Candidates) -> tuple[list[str], Groups]:
     """Names and positions of what is clustered by itself: the sources (some may be empty), or all rows."""
     if subset.per_source:
         return candidates.source_names, candidates.by_source()
     return [""], Groups.single(np.arange(len(candidates.rows), dtype=np.int32))
-
-
-def _part_sizes(subset: SubsetConfig, candidates: Candidates) -> np.ndarray:
-    """Rows of each part that is clustered by itself."""
-    if subset.per_source:
-        return count_by_number(candidates.source_codes_n, len(candidates.source_names))
-    return np.array([len(candidates.rows)])
 
 
 class SourceClusters:
@@ -220,24 +186,27 @@ def choose_from_clusters(clusters: SourceClusters, subset: SubsetConfig, budget:
         clusters_N = np.full(candidates.num_examples, -1, np.int32)
         clusters_N[candidates.rows] = cluster_n
     members = Groups.by_number(cluster_n, len(centroids_KT))
-    source_K = np.zeros(len(members), np.int64)
-    if subset.per_source:
-        is_there_K = members.sizes > 0
-        lowest = members.position_n[members.bounds[:-1][is_there_K]]
-        source_K[is_there_K] = candidates.source_codes_n[lowest]
-    is_small_K = members.sizes < subset.min_cluster_size
-    key_n = pick_keys(candidates, subset, seed)
-    put_in_key_order(members, key_n)
-    if subset.pick != "random":
-        key_n = candidates.random_keys(seed)  # by which groups of equal size take turns, whatever the pick
+    put_in_key_order(members, pick_keys(candidates, subset, seed))
+    key_n = candidates.random_keys(seed)  # breaks ties between groups of equal size
     # One source after the other, each in the turns of its clusters. Then turns of the sources.
+    tier_K = (members.sizes < subset.min_cluster_size).astype(np.int64)
+    if subset.per_source:
+        tier_K += 2 * _source_of_each_cluster(candidates, members)
     num_rows = budget if len(names) == 1 else len(key_n)
-    weight_K = cluster_weights(members, subset)
-    order = take_turns(members, key_n, num_rows, 2 * source_K + is_small_K, weight_K)
+    order = take_turns(members, key_n, num_rows, tier_K, cluster_weights(members, subset))
     if len(names) > 1:
         weight_S = source_weights(candidates, subset)
         order = take_turns(Groups(order, source_bounds), key_n, budget, weight_G=weight_S)
     return clusters.choice(order, clusters_N, centroids_KT)
+
+
+def _source_of_each_cluster(candidates: Candidates, members: Groups) -> np.ndarray:
+    """int64 (K,), 0 of an empty one. All members are of one source, so any of them says which."""
+    source_K = np.zeros(len(members), np.int64)
+    is_there_K = members.sizes > 0
+    member = members.position_n[members.bounds[:-1][is_there_K]]
+    source_K[is_there_K] = candidates.source_codes_n[member]
+    return source_K
 
 
 def _of_part(read_rows: ReadRows, position_m: np.ndarray, num_candidates: int) -> ReadRows:

@@ -9,12 +9,10 @@ import numpy as np
 from ...artifacts.trajectories.write import BASE_LOSSES
 from ...config.names import SelectionMethod
 from ...config.schema import SELECTION_PRESETS, SubsetConfig
-from ..candidates import Candidates, Choice
-from .aimed import check_cld, cld, minus_share_of_loss_gone
+from ..candidates import Candidates, Choice, choose_in_order
 from .baselines import (
     Score,
     check_slopes,
-    choose_in_order,
     high_learnability,
     least_confidence,
     longest,
@@ -27,6 +25,7 @@ from .baselines import (
 from .embeddings import check_embeddings
 from .greedy import facility_location, k_center
 from .s2l import check_clusterable, s2l
+from .targeted import check_cld, cld, minus_share_of_loss_gone
 
 _SHARES = ("source_exponent", "source_weight")
 _CLUSTERING = (
@@ -56,30 +55,33 @@ class Method:
             A larger budget contains a smaller one.
         check: (candidates, settings): reads what `choose` will read, raises what is wrong with it.
         settings: names of the subset settings that its result depends on.
-        needs_trajectories: whether it cannot do without. Given to other methods, they only say which rows are
-            unscorable.
+        needs_losses: whether it cannot do without, or without what lies beside them. Given to other methods,
+            they only say which rows are unscorable.
         by_source: whether it always shares the budget out over the sources first (S2L: if per_source is set).
         takes_at_random: whether a group's rows are taken in the seeded random order, not by a score.
         reads: what it needs of the trajectories besides the losses: names of `trajectories.also`,
             or BASE_LOSSES.
-        aims: whether it needs `data.validation`: the losses of these rows, or the rows alone, so that none of
-            them is chosen.
+        needs_validation: what it needs of `data.validation`: the losses of these rows, or the rows alone, so
+            that none of them is chosen. None for methods that are not targeted.
         revision: of its definition. What an earlier one chose is not taken for what this one would choose.
     """
 
     choose: Callable[[Candidates, SubsetConfig, int, int], Choice]
     check: Callable[[Candidates, SubsetConfig], object] = _needs_nothing
     settings: tuple[str, ...] = ()
-    needs_trajectories: bool = True
+    needs_losses: bool = True
     by_source: bool = False
     takes_at_random: bool = False
     reads: tuple[str, ...] = ()
-    aims: Literal["losses", "rows"] | None = None
+    needs_validation: Literal["losses", "rows"] | None = None
     revision: int = 1
 
 
 def _ranked(
-    score: Score, reads: tuple[str, ...] = (), aims: Literal["rows"] | None = None, revision: int = 1
+    score: Score,
+    reads: tuple[str, ...] = (),
+    needs_validation: Literal["rows"] | None = None,
+    revision: int = 1,
 ) -> Method:
     """Rows by ascending score, ties by the lowest row."""
 
@@ -87,7 +89,11 @@ def _ranked(
         return choose_in_order(candidates, np.argsort(score(candidates), kind="stable"), budget)
 
     return Method(
-        choose, lambda candidates, subset: score(candidates), reads=reads, aims=aims, revision=revision
+        choose,
+        lambda candidates, subset: score(candidates),
+        reads=reads,
+        needs_validation=needs_validation,
+        revision=revision,
     )
 
 
@@ -96,17 +102,17 @@ METHODS: dict[SelectionMethod, Method] = {
     "prune_then_select": Method(
         prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
     ),
-    "random": Method(random, needs_trajectories=False, takes_at_random=True),
+    "random": Method(random, needs_losses=False, takes_at_random=True),
     "random_per_source": Method(
-        random_per_source, settings=_SHARES, needs_trajectories=False, by_source=True, takes_at_random=True
+        random_per_source, settings=_SHARES, needs_losses=False, by_source=True, takes_at_random=True
     ),
     "least_confidence": _ranked(least_confidence, reads=("confidence",), revision=2),
     "lowest_max_probability": _ranked(lowest_max_probability, reads=("confidence",)),
     "middle_perplexity": _ranked(middle_perplexity),
     "high_learnability": _ranked(high_learnability, reads=(BASE_LOSSES,)),
     "longest": _ranked(longest),
-    "cld": Method(cld, check_cld, settings=_SHARES, by_source=True, aims="losses"),
-    "tacs": _ranked(minus_share_of_loss_gone, reads=(BASE_LOSSES,), aims="rows"),
+    "cld": Method(cld, check_cld, settings=_SHARES, by_source=True, needs_validation="losses"),
+    "tacs": _ranked(minus_share_of_loss_gone, reads=(BASE_LOSSES,), needs_validation="rows"),
     "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
     "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
 }

@@ -76,22 +76,22 @@ def take_turns(
     groups: Groups,
     key_n: np.ndarray,
     budget: int,
-    table_G: np.ndarray | None = None,
+    tier_G: np.ndarray | None = None,
     weight_G: np.ndarray | None = None,
 ) -> np.ndarray:
     """Merge groups of positions, each in an order of its own, into one order.
 
     In every turn each group that has any left gives its next one, larger groups first.
     Of groups of equal size the one that holds the lowest key comes first.
-    Groups that sit at different tables take no turns with each other: one table comes after the other.
-    With arrays of all positions' groups, of the groups' tables, sizes and lowest keys, and of each position's
+    Groups of a lower tier come before all groups of a higher one.
+    With arrays of all positions' groups, of the groups' tiers, sizes and lowest keys, and of each position's
     place in its group:
 
-        by_turn = np.lexsort((lowest[group], -size[group], place, table[group]))
+        by_turn = np.lexsort((lowest[group], -size[group], place, tier[group]))
 
     Instead of sorting, which takes gigabytes, each position's place in the order is computed.
 
-    The first B positions of a table are the water-filling of budget B. With the groups ascending by size,
+    The first B positions of a tier are the water-filling of budget B. With the groups ascending by size,
     the k-th of K gives min(its size, what is left // (K - k + 1)). So n groups of one row each are served
     exactly like one group of n rows in the order of their keys.
 
@@ -99,7 +99,7 @@ def take_turns(
         groups: some may be empty.
         key_n: uint64 (n,).
         budget: how many positions are wanted.
-        table_G: whole numbers from 0, all the same by default.
+        tier_G: whole numbers from 0, all the same by default.
         weight_G: above 0, all the same by default.
 
     Returns:
@@ -107,31 +107,31 @@ def take_turns(
     """
     if len(groups) == 1:
         return groups.position_n[:budget]
-    table_G = np.zeros(len(groups), np.int64) if table_G is None else table_G
-    in_turn = np.lexsort((_lowest_keys(groups, key_n), -groups.sizes, table_G))
+    tier_G = np.zeros(len(groups), np.int64) if tier_G is None else tier_G
+    in_turn = np.lexsort((_lowest_keys(groups, key_n), -groups.sizes, tier_G))
     if weight_G is not None:
-        return _by_time(groups, in_turn, table_G, weight_G)[:budget]
-    by_size_G = np.sort(_pair(table_G, groups.sizes))
-    table_start_G = np.searchsorted(by_size_G, _pair(table_G, 0))
-    table_end_G = np.searchsorted(by_size_G, _pair(table_G + 1, 0))
-    rank_G = np.empty(len(groups), np.int64)  # in each turn of its table
+        return _by_time(groups, in_turn, tier_G, weight_G)[:budget]
+    by_size_G = np.sort(_pair(tier_G, groups.sizes))
+    tier_start_G = np.searchsorted(by_size_G, _pair(tier_G, 0))
+    tier_end_G = np.searchsorted(by_size_G, _pair(tier_G + 1, 0))
+    rank_G = np.empty(len(groups), np.int64)  # in each turn of its tier
     rank_G[in_turn] = np.arange(len(groups))
-    rank_G -= table_start_G
+    rank_G -= tier_start_G
     rows_before_G = np.concatenate([[0], np.cumsum(by_size_G & _MOST_ROWS)])
     order = np.empty(min(budget, len(groups.position_n)), groups.position_n.dtype)
     for piece, group, sizes in groups.pieces():
         if len(group) > 1:
             group = np.repeat(group, sizes)
         turn_m = np.arange(piece.start, piece.stop) - groups.bounds[group]
-        # Before its turn t each group of a table has given min(t, its size), and each earlier table all.
-        spent_m = np.searchsorted(by_size_G, _pair(table_G[group], turn_m), side="right")
-        place_m = rows_before_G[spent_m] + turn_m * (table_end_G[group] - spent_m) + rank_G[group]
+        # Before its turn t each group of a tier has given min(t, its size), and each lower tier all.
+        spent_m = np.searchsorted(by_size_G, _pair(tier_G[group], turn_m), side="right")
+        place_m = rows_before_G[spent_m] + turn_m * (tier_end_G[group] - spent_m) + rank_G[group]
         is_wanted_m = place_m < budget
         order[place_m[is_wanted_m]] = groups.position_n[piece][is_wanted_m]
     return order
 
 
-def _by_time(groups: Groups, in_turn: np.ndarray, table_G: np.ndarray, weight_G: np.ndarray) -> np.ndarray:
+def _by_time(groups: Groups, in_turn: np.ndarray, tier_G: np.ndarray, weight_G: np.ndarray) -> np.ndarray:
     """All positions in weighted turns.
 
     Args:
@@ -141,12 +141,12 @@ def _by_time(groups: Groups, in_turn: np.ndarray, table_G: np.ndarray, weight_G:
     rank_G[in_turn] = np.arange(len(groups))
     group_n = np.repeat(np.arange(len(groups)), groups.sizes)
     time_n = (np.arange(len(group_n)) - groups.bounds[group_n] + 0.5) / weight_G[group_n]
-    return groups.position_n[np.lexsort((rank_G[group_n], time_n, table_G[group_n]))]
+    return groups.position_n[np.lexsort((rank_G[group_n], time_n, tier_G[group_n]))]
 
 
-def _pair(table: np.ndarray, number: np.ndarray | int) -> np.ndarray:
-    """A table and a number of rows as one whole number, which sorts by the table first."""
-    return (table << _BITS) | number
+def _pair(tier: np.ndarray, number: np.ndarray | int) -> np.ndarray:
+    """A tier and a number of rows as one whole number, which sorts by the tier first."""
+    return (tier << _BITS) | number
 
 
 def _lowest_keys(groups: Groups, key_n: np.ndarray) -> np.ndarray:

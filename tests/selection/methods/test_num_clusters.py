@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from tests.selection.methods.test_methods import candidates_of, planted, subset_config, trajectories_of
-from utils.selection.methods.agreement import CANDIDATES, most_that_agree, most_tried
 from utils.selection.methods.kmeans import KMeansSettings
-from utils.selection.methods.s2l import most_clusters
+from utils.selection.methods.num_clusters import TRIED_NUMBERS, most_clusters, most_that_agree, most_tried
 from utils.selection.methods.table import METHODS
 
 THOROUGH = KMeansSettings(1, 256, 20, "kmeans++", 10)
@@ -48,13 +47,13 @@ def test_noise_is_one_cluster():
 def test_few_rows_are_one_cluster_and_equal_rows_never_fail():
     assert [most_tried(size) for size in (1, 19, 20, 959, 960, 10**8)] == [1, 1, 2, 64, 96, 96]
     assert most_of(groups_of(4, 19)) == 1
-    assert most_of(np.ones((50, 3), np.float32)) in CANDIDATES
+    assert most_of(np.ones((50, 3), np.float32)) in TRIED_NUMBERS
 
 
 def test_the_number_is_the_same_each_time_and_of_a_sample_of_many_rows(monkeypatch):
     losses_nT = groups_of(6, 3000)
     assert most_of(losses_nT, seed=3) == most_of(losses_nT, seed=3) == 6
-    monkeypatch.setattr("utils.selection.methods.agreement._MOST_ROWS", 400)
+    monkeypatch.setattr("utils.selection.methods.num_clusters._MOST_ROWS", 400)
     assert most_of(losses_nT) == 6
 
 

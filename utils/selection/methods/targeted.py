@@ -1,4 +1,4 @@
-"""Methods that aim: rows that move the losses of given validation rows.
+"""Targeted selection: rows that move the losses of given validation rows.
 
 `cld` is CLD (arXiv:2508.20230, TMLR). With y_c the mean loss of the validation rows of source c at each
 checkpoint, the score of row i of source c is Pearson's correlation of (L_2 - L_1, ..., L_T - L_{T-1}), the
@@ -25,9 +25,9 @@ import numpy as np
 
 from ...artifacts.trajectories.write import LOSS
 from ...config.schema import SubsetConfig
-from ..candidates import Candidates, Choice
+from ..candidates import Candidates, Choice, choose_in_order
 from ..groups import Groups
-from .baselines import at_step, choose_in_order, last
+from .baselines import at_step, last
 from .features import LEAST_LOSS
 from .turns import source_weights, take_turns
 
@@ -59,8 +59,8 @@ def correlation_with_validation(candidates: Candidates) -> np.ndarray:
     codes_n = candidates.source_codes_n
     num_rows = len(candidates.rows)
     num_differences = candidates.num_checkpoints - 1
-    aim_SD = np.diff(candidates.validation_ST, axis=1)
-    aim_SD = aim_SD - aim_SD.mean(axis=1, keepdims=True)
+    validation_SD = np.diff(candidates.validation_ST, axis=1)
+    validation_SD = validation_SD - validation_SD.mean(axis=1, keepdims=True)
     mean_n, largest_n = np.zeros((2, num_rows))
     for change_n, size_n in _changes(candidates):
         mean_n += change_n / num_differences
@@ -68,10 +68,10 @@ def correlation_with_validation(candidates: Candidates) -> np.ndarray:
     together_n, own_n = np.zeros((2, num_rows))
     for column, (change_n, _) in enumerate(_changes(candidates)):
         offset_n = change_n - mean_n
-        together_n += offset_n * aim_SD[codes_n, column]
+        together_n += offset_n * validation_SD[codes_n, column]
         own_n += offset_n**2
     is_constant_n = own_n <= num_differences * (_ROUNDING * largest_n) ** 2
-    norm_n = np.sqrt(own_n * (aim_SD**2).sum(axis=1)[codes_n])
+    norm_n = np.sqrt(own_n * (validation_SD**2).sum(axis=1)[codes_n])
     is_constant_n |= norm_n == 0
     return np.where(is_constant_n, 0.0, together_n / np.where(is_constant_n, 1.0, norm_n))
 

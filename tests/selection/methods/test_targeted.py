@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from tests.selection.methods.test_methods import candidates_of, subset_config, trajectories_of
 from utils.selection.candidates import Candidates
-from utils.selection.methods.aimed import check_cld, correlation_with_validation
 from utils.selection.methods.table import METHODS
+from utils.selection.methods.targeted import check_cld, correlation_with_validation
 
 
-def aimed_candidates(num_rows: int, seed: int, num_checkpoints: int = 5) -> Candidates:
+def targeted_candidates(num_rows: int, seed: int, num_checkpoints: int = 5) -> Candidates:
     rng = np.random.default_rng(seed)
     candidates = candidates_of([*rng.integers(0, 3, num_rows - 1).tolist(), 2], seed, num_checkpoints)
     return replace(candidates, validation_ST=rng.gamma(2, 1, (3, num_checkpoints)))
@@ -44,7 +44,7 @@ def scores_by_hand(candidates: Candidates) -> list[float]:
 @settings(max_examples=25)
 @given(st.integers(3, 120), st.integers(0, 99), st.integers(1, 40))
 def test_cld_takes_of_each_source_the_rows_that_correlate_most(num_rows, seed, budget):
-    candidates = aimed_candidates(num_rows, seed)
+    candidates = targeted_candidates(num_rows, seed)
     budget = min(budget, len(candidates.rows))
     scores = scores_by_hand(candidates)
     np.testing.assert_allclose(correlation_with_validation(candidates), scores, atol=1e-9)
@@ -62,7 +62,7 @@ def test_cld_takes_of_each_source_the_rows_that_correlate_most(num_rows, seed, b
 @settings(max_examples=15)
 @given(st.integers(3, 120), st.integers(0, 99), st.data())
 def test_a_smaller_budget_is_contained_in_a_larger(num_rows, seed, data):
-    candidates = aimed_candidates(num_rows, seed)
+    candidates = targeted_candidates(num_rows, seed)
     budgets = sorted(data.draw(st.lists(st.integers(1, len(candidates.rows)), min_size=2, max_size=4)))
     subset = subset_config(source_exponent=data.draw(st.sampled_from([0.0, 0.5])))
     choices = [METHODS["cld"].choose(candidates, subset, budget, 0) for budget in budgets]
@@ -85,4 +85,4 @@ def test_rows_that_change_evenly_correlate_with_nothing_and_ties_go_to_the_lowes
 
 def test_two_checkpoints_are_one_change_which_correlates_with_nothing():
     with pytest.raises(ValueError, match="found 2 checkpoints, expected at least 3"):
-        check_cld(aimed_candidates(20, 0, num_checkpoints=2), subset_config())
+        check_cld(targeted_candidates(20, 0, num_checkpoints=2), subset_config())
