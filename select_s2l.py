@@ -47,10 +47,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser(__doc__)
     look = parser.add_mutually_exclusive_group()
     look.add_argument(
-        "--stability", action="store_true", help="how far the clusters of the made subset can be trusted"
+        "--stability", action="store_true", help="how far the clusters of the run's subset can be trusted"
     )
     look.add_argument(
-        "--explain", type=int, metavar="ROW", help="why this row (from 0) is in the made subset or not"
+        "--explain",
+        type=int,
+        metavar="ROW",
+        help="say why this row (from 0) is in the run's subset or not",
     )
     look.add_argument(
         "--inspect", action="store_true", help="what the trajectories are like, by source, with examples"
@@ -59,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         "--write_for",
         nargs="+",
         metavar="STACK",
-        help=f"write the made subset as these stacks read it ({', '.join(get_args(ExportTarget))})",
+        help=f"write the run's subset as these stacks read it ({', '.join(get_args(ExportTarget))})",
     )
     parser.add_argument(
         "--rendered",
@@ -69,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--push_to_hub",
         metavar="OWNER/NAME",
-        help="make a private dataset of the made subset on the hub, with a card; the key is $HF_TOKEN",
+        help="make a private dataset of the run's subset on the hub, with a card; the key is $HF_TOKEN",
     )
     parser.add_argument(
         "--export",
@@ -85,7 +88,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.rendered and not arguments.write_for:
         parser.error("--rendered: found no --write_for beside it, expected both: --write_for trl --rendered")
     if arguments.push_to_hub and (arguments.stability or arguments.inspect or arguments.explain is not None):
-        parser.error("--push_to_hub: found a look at the subset beside it, expected --write_for or nothing")
+        parser.error(
+            "--push_to_hub: found --stability, --explain or --inspect beside it, "
+            "expected --write_for or nothing"
+        )
     _give_settings_back(arguments)
     if arguments.write_for == []:
         parser.error("--write_for: found settings alone, expected names of stacks behind it")
