@@ -20,7 +20,7 @@ LAYERS = [
     {"reporting"},
     {"checks"},
     {"pipeline"},
-    {"doctor"},
+    {"doctor", "runs"},
 ]
 LIGHT = [
     "utils/terminal.py",
