@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments) -> int:
-    from utils.checks import evaluation_checks
     from utils.config.command_line import read_config
+    from utils.stage_checks import evaluation_checks
 
     checks = evaluation_checks(arguments.ckpt)
     config = read_config(arguments, needs=("model", "data"), checks=checks)

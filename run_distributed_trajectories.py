@@ -38,12 +38,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _score(arguments) -> int:
-    from utils.checks import scoring_checks
     from utils.config.command_line import read_config
     from utils.data.settings import read_pool
     from utils.process import torchrun
     from utils.process.lifetime import is_worker
     from utils.scoring.checkpoints import CheckpointQuery, choose_checkpoints, sections_of_checkpoints
+    from utils.stage_checks import scoring_checks
 
     query = CheckpointQuery(arguments.checkpoints, arguments.model_path, arguments.subfolder)
     defaults = sections_of_checkpoints(query)

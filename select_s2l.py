@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     end_on_signals()
     from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
     from utils.config.names import ExportTarget, TrajectoryKind
-    from utils.data.settings import data_problems
+    from utils.stage_checks import selection_checks
 
     kinds = ", ".join(get_args(TrajectoryKind))
     parser = make_parser(__doc__)
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--write_for: found settings alone, expected names of stacks behind it")
 
     def command() -> int:
-        config = read_config(arguments, needs=("subset",), checks={"data": data_problems})
+        config = read_config(arguments, needs=("subset",), checks=selection_checks())
         _run(arguments, config)
         return 0
 

@@ -35,9 +35,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments: "argparse.Namespace") -> int:
-    from utils.checks import training_checks
     from utils.config.command_line import read_config
     from utils.data.settings import read_pool
+    from utils.stage_checks import training_checks
     from utils.training.tracking import prepare_tracking
 
     config = read_config(arguments, needs=("model", "data"), checks=training_checks())

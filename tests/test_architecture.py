@@ -18,7 +18,7 @@ LAYERS = [
     {"data", "modeling"},
     STAGES,
     {"reporting"},
-    {"checks"},
+    {"stage_checks"},
     {"pipeline"},
     {"doctor", "runs"},
 ]

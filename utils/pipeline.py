@@ -94,8 +94,8 @@ def train(config_file: str | Path, *settings: str, overwrite: bool = False) -> P
 
     Returns: the folder of the last checkpoint.
     """
-    from .checks import training_checks
     from .data.settings import read_pool
+    from .stage_checks import training_checks
     from .training.tracking import prepare_tracking
 
     config = _config(config_file, settings, ("model", "data"), training_checks())
@@ -152,9 +152,9 @@ def score(
         subfolder: of each of them, in which the model lies.
         overwrite: score again, whatever is there.
     """
-    from .checks import scoring_checks
     from .data.settings import read_pool
     from .scoring.checkpoints import CheckpointQuery, choose_checkpoints, sections_of_checkpoints
+    from .stage_checks import scoring_checks
 
     query = CheckpointQuery(checkpoints, model_path, subfolder)
     defaults = sections_of_checkpoints(query)
@@ -189,9 +189,9 @@ def select(config_file: str | Path, *settings: str, overwrite: bool = False) -> 
 
     Returns: one subset, or one for each of several budgets, the smallest first.
     """
-    from .data.settings import data_problems
+    from .stage_checks import selection_checks
 
-    config = _config(config_file, settings, ("subset",), {"data": data_problems})
+    config = _config(config_file, settings, ("subset",), selection_checks())
 
     from .selection.plan import plan_selection
     from .selection.remarks import unused_remarks
@@ -218,7 +218,7 @@ def evaluate(
         ckpt: the step; 0 for the untrained base model, -1 for the newest.
         overwrite: ask again, whatever is there.
     """
-    from .checks import evaluation_checks
+    from .stage_checks import evaluation_checks
 
     config = _config(config_file, settings, ("model", "data"), evaluation_checks(ckpt))
 
