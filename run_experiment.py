@@ -36,15 +36,12 @@ def _run(arguments) -> int:
     # What its YAML alone says has been said.
     from dataclasses import replace
 
-    from utils.artifacts.comparisons import write_comparison
     from utils.artifacts.experiments import write_experiment
-    from utils.experiments.compare import compare
     from utils.experiments.plan import plan_experiment
     from utils.experiments.run import run_experiment
-    from utils.reporting.text.comparison import comparison_text
     from utils.reporting.text.experiment import experiment_text
     from utils.stage_checks import experiment_checks
-    from utils.terminal import terminal_width
+    from utils.stages import run_compare
 
     plan = plan_experiment(arguments.config_file, experiment, experiment_checks())
     print(experiment_text(plan), flush=True)
@@ -54,9 +51,8 @@ def _run(arguments) -> int:
     failures = run_experiment(plan)
     try:
         for name, runs in plan.comparisons().items():
-            comparison = compare(runs, name=name)
-            print(f"\n{comparison_text(comparison, terminal_width())}", flush=True)
-            print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
+            print()
+            run_compare(runs, name=name)
         if not failures.failed:
             write_experiment(replace(plan.record(arguments.config_file), status="complete"))
     finally:

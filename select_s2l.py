@@ -115,6 +115,7 @@ def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
     from utils.reporting.text.explanation import explanation_text
     from utils.selection.checks.explain import explain_row
     from utils.selection.checks.inspection import row_lists_of
+    from utils.stages import run_select
 
     if arguments.stability:
         _measure_stability(config, arguments.dry_run)
@@ -125,7 +126,7 @@ def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
     elif arguments.write_for or arguments.push_to_hub:
         _write_for(arguments, config)
     else:
-        select(config, arguments.overwrite, arguments.dry_run)
+        run_select(config, arguments.overwrite, arguments.dry_run)
 
 
 def _measure_stability(config: "RunConfig", dry_run: bool) -> None:
@@ -169,38 +170,6 @@ def _write_for(arguments: "argparse.Namespace", config: "RunConfig") -> None:
         print("dry run: nothing written")
         return
     print(export_text(plan, run_export(plan)))
-
-
-def select(config: "RunConfig", overwrite: bool = False, dry_run: bool = False) -> None:
-    """Choose the subsets that a config asks for and write them. Say what is planned and what was chosen."""
-    from utils.artifacts.paths import named_subset
-    from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
-    from utils.selection.plan import plan_selection
-    from utils.selection.remarks import unused_remarks
-    from utils.selection.resolve import resolve_subset
-    from utils.selection.run import run_selection
-
-    subset = config.subset_section
-    origin = subset.same_as
-    if origin is not None:
-        found = resolve_subset(config)
-        unused = unused_remarks(subset, used={"same_as"}, by=f"same_as: {origin}")
-        print(remarks_text(unused), file=sys.stderr, end="")
-        rows = f"{len(found.indices):,} rows, {named_subset(origin)}"
-        print(f"run {config.run_name} uses the subset of run {origin}: {rows}, nothing to select")
-        return
-    plan = plan_selection(config, overwrite=overwrite)
-    print(remarks_text(plan.remarks, plan.warnings), file=sys.stderr, end="")
-    print(selection_plan_text(plan))
-    if not plan.pending:
-        return
-    if dry_run:
-        where = ", ".join(str(request.folder) for request in plan.pending)
-        print(f"dry run: nothing written. Without --dry_run the subset goes to {where}")
-        return
-    result = run_selection(plan)
-    print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")
-    print(selection_text(result))
 
 
 if __name__ == "__main__":

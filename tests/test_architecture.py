@@ -18,7 +18,7 @@ LAYERS = [
     {"data", "modeling"},
     STAGES,
     {"reporting"},
-    {"stage_checks"},
+    {"stage_checks", "stages"},
     {"pipeline"},
     {"doctor", "runs"},
 ]
