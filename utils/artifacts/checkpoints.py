@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..process.libraries import explained
+from ..process.errors import explained
 from ..terminal import first_of
 from .checksums import check_contents, checksum, checksums_of
 from .files import read_json, write_json

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..process.libraries import in_words
+from ..process.errors import in_words
 from ..terminal import counted, first_of, size
 
 if TYPE_CHECKING:

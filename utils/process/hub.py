@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .libraries import explained
+from .errors import explained
 
 _PATIENCE = 5.0  # seconds for the one try; the library's own retries take a minute for each file
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..process import torchrun
+from ..process.errors import explained
 from ..process.hub import can_only_be_a_path, look_for, why_no_hub
-from ..process.libraries import explained
 from ..process.reporter import reporter
 from ..terminal import first_of
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...process.errors import explained
 from ...process.hub import why_no_hub
-from ...process.libraries import explained
 
 _TOKEN = "HF_TOKEN"  # noqa: S105 (the name of the variable, not a key)
 _MADE_BY_HUB = {".gitattributes"}  # lies in every new dataset
