@@ -45,7 +45,7 @@ quickstart-experiment: install
 
 # Every run below res/: what was done, when, from what, how far, and its size on disk.
 runs: install
-	@$(RUN) -m utils.artifacts.runs
+	@$(RUN) -m utils.runs
 
 # What this machine has and lacks, and whether the pipeline works on it: for a report of a fault.
 doctor: install

@@ -29,14 +29,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _compare(runs: list[str], allow_differences: bool) -> int:
-    from utils.artifacts.comparisons import write_comparison
-    from utils.experiments.compare import compare
-    from utils.reporting.text.comparison import comparison_text
-    from utils.terminal import terminal_width
+    from utils.stages import run_compare
 
-    comparison = compare(runs, allow_differences)
-    print(comparison_text(comparison, terminal_width()), flush=True)
-    print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
+    run_compare(runs, allow_differences)
     return 0
 
 

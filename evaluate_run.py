@@ -31,24 +31,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments) -> int:
-    from utils.checks import evaluation_checks
     from utils.config.command_line import read_config
+    from utils.stage_checks import evaluation_checks
+    from utils.stages import run_evaluate
 
-    checks = evaluation_checks(arguments.ckpt)
-    config = read_config(arguments, needs=("model", "data"), checks=checks)
-
-    # What the config alone says has been said. These import torch.
-    from utils.modeling.imports import import_transformers
-
-    import_transformers()
-    from utils.evaluation.plan import plan_evaluation
-    from utils.evaluation.run import run_evaluation
-    from utils.reporting.text.evaluation import evaluation_plan_text, results_text
-
-    plan = plan_evaluation(config, arguments.ckpt, arguments.overwrite)
-    print(evaluation_plan_text(plan), flush=True)
-    if not arguments.dry_run:
-        print(results_text(run_evaluation(config, plan, arguments.overwrite)))
+    config = read_config(arguments, ("model", "data"), evaluation_checks(arguments.ckpt))
+    run_evaluate(config, arguments.ckpt, arguments.overwrite, arguments.dry_run)
     return 0
 
 

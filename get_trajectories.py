@@ -29,37 +29,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _score(arguments) -> int:
-    from utils.checks import scoring_checks
     from utils.config.command_line import read_config
-    from utils.data.settings import read_pool
-    from utils.scoring.checkpoints import CheckpointQuery, choose_checkpoints, sections_of_checkpoints
+    from utils.scoring.checkpoints import CheckpointQuery, sections_of_checkpoints
+    from utils.stage_checks import scoring_checks
+    from utils.stages import plan_score, read_scoring_inputs, run_score, say_failed
 
     query = CheckpointQuery(str(arguments.ckpt), arguments.model_path, arguments.subfolder)
-    defaults = sections_of_checkpoints(query)
-    checks = scoring_checks(query)
-    config = read_config(arguments, needs=("model", "data"), checks=checks, defaults=defaults)
-    chosen = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
-    pool = read_pool(config)
-
-    # All that needs no torch has been said. These import it.
-    from utils.modeling.imports import import_transformers
-
-    import_transformers()
-    from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
-    from utils.scoring.launch import Launch
-    from utils.scoring.plan import plan_scoring
-    from utils.scoring.run import run_scoring
-
-    plan = plan_scoring(config, pool, chosen, arguments.overwrite)
-    text = scoring_plan_text(plan.summary)
-    print(text)
-    if arguments.dry_run:
-        print(failed_text(plan.unreadable), file=sys.stderr, end="")
-        return int(bool(plan.unreadable))
-    failed = run_scoring(config, plan, Launch(), arguments.overwrite, log_heading=text)
-    print(scored_text(plan, failed))
-    print(failed_text(failed), file=sys.stderr, end="")
-    return int(bool(failed))
+    config = read_config(arguments, ("model", "data"), scoring_checks(query), sections_of_checkpoints(query))
+    scoring = plan_score(read_scoring_inputs(config, query), arguments.overwrite)
+    failed = scoring.plan.unreadable if arguments.dry_run else run_score(scoring)
+    return say_failed(failed)
 
 
 if __name__ == "__main__":

@@ -81,23 +81,15 @@ def _request(arguments: "argparse.Namespace") -> "PageRequest":
 
 def _open_pool(configs: "list[RunConfig]") -> "OpenedPool":
     """The pool of the first run; why not, where it cannot be read any more."""
-    from utils.artifacts.trajectories.read import read_trajectories
-    from utils.data.numbered_rows import NumberedRows
-    from utils.data.settings import read_pool
     from utils.reporting.page.gathering.subjects import OpenedPool
+    from utils.selection.opening import open_pool
 
     if not configs:
         return OpenedPool(None)
-    config = configs[0]
     try:
-        if config.data is not None:
-            return OpenedPool(read_pool(config))
-        if config.subset is not None and config.subset.trajectories_from is not None:
-            losses = read_trajectories(config.subset.trajectories_from, config.subset.steps)
-            return OpenedPool(NumberedRows(losses.num_examples, config.subset.sources_from))
+        return OpenedPool(open_pool(configs[0]))
     except (FileNotFoundError, ValueError) as error:
         return OpenedPool(None, str(error))
-    return OpenedPool(None, "the YAML has no data section.")
 
 
 if __name__ == "__main__":

@@ -38,69 +38,28 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _score(arguments) -> int:
-    from utils.checks import scoring_checks
     from utils.config.command_line import read_config
-    from utils.data.settings import read_pool
-    from utils.process import torchrun
     from utils.process.lifetime import is_worker
-    from utils.scoring.checkpoints import CheckpointQuery, choose_checkpoints, sections_of_checkpoints
+    from utils.scoring.checkpoints import CheckpointQuery, sections_of_checkpoints
+    from utils.stage_checks import scoring_checks
+    from utils.stages import plan_score, read_scoring_inputs, run_score, say_failed, show_tokens_to_score
 
     query = CheckpointQuery(arguments.checkpoints, arguments.model_path, arguments.subfolder)
-    defaults = sections_of_checkpoints(query)
-    checks = scoring_checks(query)
-    config = read_config(arguments, needs=("model", "data"), checks=checks, defaults=defaults)
-    chosen = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
-    plans_for_all = torchrun.is_first()
-    pool = read_pool(config) if plans_for_all else None
+    config = read_config(arguments, ("model", "data"), scoring_checks(query), sections_of_checkpoints(query))
+    inputs = read_scoring_inputs(config, query)
 
-    # All that needs no torch has been said. This imports it.
-    from utils.scoring.launch import Launch, launch_workers, num_workers
+    # All that needs no torch has been said. This imports it, but not transformers: a launcher needs none.
+    from utils.scoring.launch import launch_workers, num_workers
 
     workers = 1 if is_worker() else num_workers(config.trajectories)
     if workers > 1 and not arguments.dry_run:
         return launch_workers(__file__, arguments.words, workers)
-
-    # They import transformers too, which a launcher has no use for.
-    from utils.modeling.imports import import_transformers
-
-    import_transformers()
-    from utils.reporting.text.scoring import failed_text, scored_text, scoring_plan_text
-    from utils.scoring.plan import ScoringPlan, plan_scoring
-    from utils.scoring.run import run_scoring
-
-    launch = Launch()
-    num_devices = max(launch.size, workers)
-    overwrite = arguments.overwrite and not torchrun.is_restart()
-
-    def plan_for_all() -> ScoringPlan:
-        assert pool is not None
-        return plan_scoring(config, pool, chosen, overwrite, num_devices)
-
-    plan = launch.first(plan_for_all)
-    text = scoring_plan_text(plan.summary)
-    if launch.rank == 0:
-        print(text)
-    if arguments.dry_run:
-        print(failed_text(plan.unreadable), file=sys.stderr, end="")
-        if launch.rank == 0:
-            _show_tokens(config, plan, arguments.show)
-        return int(bool(plan.unreadable))
-    failed = run_scoring(config, plan, launch, overwrite, log_heading=text)
-    if launch.rank == 0:
-        print(scored_text(plan, failed))
-        print(failed_text(failed), file=sys.stderr, end="")
-    return int(bool(failed))
-
-
-def _show_tokens(config, plan, wanted: int | None) -> None:
-    from utils.data.shown_tokens import shown_rows
-    from utils.modeling.loading import load_checkpoint_tokenizer, load_tokenizer
-    from utils.reporting.text.tokens import shown_tokens_text
-
-    folders = [folder for folder in plan.checkpoints.values() if folder is not None]
-    settings = config.model_section
-    tokenizer = load_checkpoint_tokenizer(folders[0], settings) if folders else load_tokenizer(settings)
-    print(shown_tokens_text(shown_rows(plan.tokens, tokenizer, plan.tokens.scorable_rows, wanted)))
+    scoring = plan_score(inputs, arguments.overwrite, workers)
+    if not arguments.dry_run:
+        return say_failed(run_score(scoring))
+    code = say_failed(scoring.plan.unreadable)
+    show_tokens_to_score(scoring, arguments.show)
+    return code
 
 
 if __name__ == "__main__":

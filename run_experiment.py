@@ -9,14 +9,8 @@ what every stage of every run would refuse, and lists the runs with their costs.
 """
 
 import sys
-from typing import TYPE_CHECKING
 
 import utils.process.environment  # noqa: F401 (first, for its message)
-
-if TYPE_CHECKING:
-    from utils.config.schema import RunConfig
-    from utils.data.pool import Pool
-    from utils.experiments.checks import StageChecks
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,16 +36,14 @@ def _run(arguments) -> int:
     # What its YAML alone says has been said.
     from dataclasses import replace
 
-    from utils.artifacts.comparisons import write_comparison
     from utils.artifacts.experiments import write_experiment
-    from utils.experiments.compare import compare
     from utils.experiments.plan import plan_experiment
     from utils.experiments.run import run_experiment
-    from utils.reporting.text.comparison import comparison_text
     from utils.reporting.text.experiment import experiment_text
-    from utils.terminal import terminal_width
+    from utils.stage_checks import experiment_checks
+    from utils.stages import run_compare
 
-    plan = plan_experiment(arguments.config_file, experiment, stage_checks())
+    plan = plan_experiment(arguments.config_file, experiment, experiment_checks())
     print(experiment_text(plan), flush=True)
     if arguments.dry_run:
         return 0
@@ -59,9 +51,8 @@ def _run(arguments) -> int:
     failures = run_experiment(plan)
     try:
         for name, runs in plan.comparisons().items():
-            comparison = compare(runs, name=name)
-            print(f"\n{comparison_text(comparison, terminal_width())}", flush=True)
-            print(f"\nall of it, with every run's values: {write_comparison(comparison)}")
+            print()
+            run_compare(runs, name=name)
         if not failures.failed:
             write_experiment(replace(plan.record(arguments.config_file), status="complete"))
     finally:
@@ -73,80 +64,6 @@ def _run(arguments) -> int:
                 file=sys.stderr,
             )
     return 1 if failures.failed else 0
-
-
-def stage_checks() -> "StageChecks":
-    """What the stages say of a run of an experiment. Each is imported when it is first asked."""
-    from utils.artifacts.manifests import is_complete
-    from utils.artifacts.paths import RunPaths
-    from utils.artifacts.trainings import TrainingManifest
-    from utils.config.train_args import train_args_problems
-    from utils.data.settings import data_problems, read_pool
-    from utils.evaluation.settings import evaluation_problems
-    from utils.experiments.checks import StageChecks
-    from utils.modeling.settings import model_problems
-    from utils.selection.methods.table import needed_besides_losses, unused_settings
-    from utils.training.tracking import tracking_problems
-
-    pools: dict[str, Pool] = {}  # most runs have one. Reading it for each of them would take as often as long
-
-    def pool_of(config: "RunConfig") -> "Pool":
-        key = config.data_section.model_dump_json()
-        if key not in pools:
-            pools[key] = read_pool(config)
-        return pools[key]
-
-    def is_trained(config: "RunConfig", num_rows: int) -> bool:
-        from utils.selection.resolve import chosen_rows
-        from utils.training.plan import all_steps_are_trained, plan_training, set_up_training
-
-        pool = pool_of(config)
-        chosen = chosen_rows(config, pool)
-        if chosen is None:
-            set_up_training(config, pool, num_rows)
-            return False
-        plan = plan_training(config, pool, chosen.rows, chosen.subset_manifest, overwrite=False)
-        paths = RunPaths(config.run_name)
-        is_whole = is_complete(paths.manifest, TrainingManifest) and all_steps_are_trained(paths, plan)
-        return is_whole and (not config.trajectories.during_training or is_scored(config, "all"))
-
-    def is_scored(config: "RunConfig", checkpoints: str) -> bool:
-        from utils.scoring import plan
-
-        return plan.is_scored(config, pool_of(config), checkpoints)
-
-    def is_evaluated(config: "RunConfig") -> bool:
-        from utils.evaluation import inputs
-
-        return inputs.is_evaluated(config)
-
-    def check_selection(config: "RunConfig", num_rows: int) -> None:
-        from utils.selection.plan import check_before_scoring
-
-        check_before_scoring(config, pool_of(config), num_rows)
-
-    def check_questions(config: "RunConfig") -> None:
-        from utils.evaluation.inputs import question_sets
-
-        question_sets(config)
-
-    sections = {
-        "model": model_problems,
-        "data": data_problems,
-        "train_args": train_args_problems,
-        "tracking": tracking_problems,
-    }
-    return StageChecks(
-        sections=sections,
-        target_sections={"evaluation": evaluation_problems},
-        is_trained=is_trained,
-        is_scored=is_scored,
-        is_evaluated=is_evaluated,
-        selection=check_selection,
-        questions=check_questions,
-        unused_settings=unused_settings,
-        needed_besides_losses=needed_besides_losses,
-    )
 
 
 if __name__ == "__main__":

@@ -41,16 +41,19 @@ def main(argv: list[str] | None = None) -> int:
     end_on_signals()
     from utils.config.command_line import make_parser, parse_arguments, read_config, run_command
     from utils.config.names import ExportTarget, TrajectoryKind
-    from utils.data.settings import data_problems
+    from utils.stage_checks import selection_checks
 
     kinds = ", ".join(get_args(TrajectoryKind))
     parser = make_parser(__doc__)
     look = parser.add_mutually_exclusive_group()
     look.add_argument(
-        "--stability", action="store_true", help="how far the clusters of the made subset can be trusted"
+        "--stability", action="store_true", help="how far the clusters of the run's subset can be trusted"
     )
     look.add_argument(
-        "--explain", type=int, metavar="ROW", help="why this row (from 0) is in the made subset or not"
+        "--explain",
+        type=int,
+        metavar="ROW",
+        help="say why this row (from 0) is in the run's subset or not",
     )
     look.add_argument(
         "--inspect", action="store_true", help="what the trajectories are like, by source, with examples"
@@ -59,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         "--write_for",
         nargs="+",
         metavar="STACK",
-        help=f"write the made subset as these stacks read it ({', '.join(get_args(ExportTarget))})",
+        help=f"write the run's subset as these stacks read it ({', '.join(get_args(ExportTarget))})",
     )
     parser.add_argument(
         "--rendered",
@@ -69,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--push_to_hub",
         metavar="OWNER/NAME",
-        help="make a private dataset of the made subset on the hub, with a card; the key is $HF_TOKEN",
+        help="make a private dataset of the run's subset on the hub, with a card; the key is $HF_TOKEN",
     )
     parser.add_argument(
         "--export",
@@ -85,13 +88,16 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.rendered and not arguments.write_for:
         parser.error("--rendered: found no --write_for beside it, expected both: --write_for trl --rendered")
     if arguments.push_to_hub and (arguments.stability or arguments.inspect or arguments.explain is not None):
-        parser.error("--push_to_hub: found a look at the subset beside it, expected --write_for or nothing")
+        parser.error(
+            "--push_to_hub: found --stability, --explain or --inspect beside it, "
+            "expected --write_for or nothing"
+        )
     _give_settings_back(arguments)
     if arguments.write_for == []:
         parser.error("--write_for: found settings alone, expected names of stacks behind it")
 
     def command() -> int:
-        config = read_config(arguments, needs=("subset",), checks={"data": data_problems})
+        config = read_config(arguments, needs=("subset",), checks=selection_checks())
         _run(arguments, config)
         return 0
 
@@ -109,6 +115,7 @@ def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
     from utils.reporting.text.explanation import explanation_text
     from utils.selection.checks.explain import explain_row
     from utils.selection.checks.inspection import row_lists_of
+    from utils.stages import run_select
 
     if arguments.stability:
         _measure_stability(config, arguments.dry_run)
@@ -119,7 +126,7 @@ def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
     elif arguments.write_for or arguments.push_to_hub:
         _write_for(arguments, config)
     else:
-        select(config, arguments.overwrite, arguments.dry_run)
+        run_select(config, arguments.overwrite, arguments.dry_run)
 
 
 def _measure_stability(config: "RunConfig", dry_run: bool) -> None:
@@ -163,38 +170,6 @@ def _write_for(arguments: "argparse.Namespace", config: "RunConfig") -> None:
         print("dry run: nothing written")
         return
     print(export_text(plan, run_export(plan)))
-
-
-def select(config: "RunConfig", overwrite: bool = False, dry_run: bool = False) -> None:
-    """Choose the subsets that a config asks for and write them. Say what is planned and what was chosen."""
-    from utils.artifacts.paths import named_subset
-    from utils.reporting.text.selection import remarks_text, selection_plan_text, selection_text
-    from utils.selection.plan import plan_selection
-    from utils.selection.remarks import unused_remarks
-    from utils.selection.resolve import resolve_subset
-    from utils.selection.run import run_selection
-
-    subset = config.subset_section
-    origin = subset.same_as
-    if origin is not None:
-        found = resolve_subset(config)
-        unused = unused_remarks(subset, used={"same_as"}, by=f"same_as: {origin}")
-        print(remarks_text(unused), file=sys.stderr, end="")
-        rows = f"{len(found.indices):,} rows, {named_subset(origin)}"
-        print(f"run {config.run_name} uses the subset of run {origin}: {rows}, nothing to select")
-        return
-    plan = plan_selection(config, overwrite=overwrite)
-    print(remarks_text(plan.remarks, plan.warnings), file=sys.stderr, end="")
-    print(selection_plan_text(plan))
-    if not plan.pending:
-        return
-    if dry_run:
-        where = ", ".join(str(request.folder) for request in plan.pending)
-        print(f"dry run: nothing written. Without --dry_run the subset goes to {where}")
-        return
-    result = run_selection(plan)
-    print(remarks_text(result.remarks, result.warnings), file=sys.stderr, end="")
-    print(selection_text(result))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ LAYERS = [
     {"data", "modeling"},
     STAGES,
     {"reporting"},
-    {"checks"},
+    {"stage_checks", "stages"},
     {"pipeline"},
-    {"doctor"},
+    {"doctor", "runs"},
 ]
 LIGHT = [
     "utils/terminal.py",

@@ -7,7 +7,7 @@ prints them. What a script would end with is raised: ValueError, FileNotFoundErr
 Legend: N examples of the pool, m rows of a subset, T checkpoints.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,25 @@ import numpy as np
 
 from .artifacts import subsets
 from .artifacts.paths import RunPaths, named_subset
+from .artifacts.trainings import TrainingManifest
 from .artifacts.trajectories import read
 from .config.load import NO_DEFAULTS, Checks, load_config
 from .config.schema import RunConfig
 from .process.reporter import reporter
+from .stage_checks import evaluation_checks, scoring_checks, selection_checks, training_checks
+from .stages import (
+    plan_score,
+    read_scoring_inputs,
+    run_compare,
+    run_evaluate,
+    run_score,
+    run_select,
+    run_train,
+)
 
-# Each function imports the stage that it calls: selection needs no torch.
 if TYPE_CHECKING:
     from .artifacts.comparisons import Comparison
     from .artifacts.evaluations import EvaluationResults
-    from .selection.plan import SelectionPlan
 
 
 @dataclass(frozen=True)
@@ -94,44 +103,10 @@ def train(config_file: str | Path, *settings: str, overwrite: bool = False) -> P
 
     Returns: the folder of the last checkpoint.
     """
-    from .checks import training_checks
-    from .data.settings import read_pool
-    from .training.tracking import prepare_tracking
-
     config = _config(config_file, settings, ("model", "data"), training_checks())
-
-    from .config.counts import scheduled_steps, total_steps
-    from .reporting.text.training import training_plan_text
-    from .selection.plan import SelectionPlan, plan_selection
-    from .selection.resolve import chosen_rows, rows_of_subset
-
-    pool = read_pool(config)
-    chosen = chosen_rows(config, pool) or plan_selection(config, pool)
-    num_rows = chosen.budgets[0] if isinstance(chosen, SelectionPlan) else len(chosen.rows)
-    scheduled_steps(config.checkpoints, total_steps(config, num_rows))
-
-    from .modeling.imports import import_transformers
-
-    import_transformers()
-    from .scoring.callback import TrajectoryCallback
-    from .training.plan import plan_training, set_up_training
-    from .training.run import run_training
-
-    config = prepare_tracking(config, None)
-    if isinstance(chosen, SelectionPlan):
-        set_up_training(config, pool, num_rows)
-        _choose(chosen)
-        chosen = rows_of_subset(config, pool)
-    _remark(chosen.remarks)
-    plan = plan_training(config, pool, chosen.rows, chosen.subset_manifest, overwrite)
-    text = training_plan_text(plan.summary)
-    reporter.say(text)
-    scoring = TrajectoryCallback(config) if config.trajectories.during_training else None
-    run_training(config, plan, [] if scoring is None else [scoring], log_heading=text)
-    if scoring is not None:
-        scoring.score_missing()
-        _raise_failed(scoring.failed)
-    return RunPaths(config.run_name).checkpoint(plan.steps)
+    _raise_failed(run_train(config, overwrite))
+    paths = RunPaths(config.run_name)
+    return paths.checkpoint(TrainingManifest.read(paths.manifest).save_steps[-1])
 
 
 def score(
@@ -152,31 +127,14 @@ def score(
         subfolder: of each of them, in which the model lies.
         overwrite: score again, whatever is there.
     """
-    from .checks import scoring_checks
-    from .data.settings import read_pool
-    from .scoring.checkpoints import CheckpointQuery, choose_checkpoints, sections_of_checkpoints
+    from .scoring.checkpoints import CheckpointQuery, sections_of_checkpoints
 
     query = CheckpointQuery(checkpoints, model_path, subfolder)
     defaults = sections_of_checkpoints(query)
     config = _config(config_file, settings, ("model", "data"), scoring_checks(query), defaults)
-    chosen = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
-    pool = read_pool(config)
-
-    from .modeling.imports import import_transformers
-
-    import_transformers()
-    from .reporting.text.scoring import scored_text, scoring_plan_text
-    from .scoring.launch import Launch
-    from .scoring.plan import plan_scoring
-    from .scoring.run import run_scoring
-
-    plan = plan_scoring(config, pool, chosen, overwrite)
-    text = scoring_plan_text(plan.summary)
-    reporter.say(text)
-    failed = run_scoring(config, plan, Launch(), overwrite, log_heading=text)
-    reporter.say(scored_text(plan, failed))
-    _raise_failed(failed)
-    return read_trajectories(config.run_name, sorted(chosen))
+    inputs = read_scoring_inputs(config, query)
+    _raise_failed(run_score(plan_score(inputs, overwrite)))
+    return read_trajectories(config.run_name, sorted(inputs.checkpoints))
 
 
 def select(config_file: str | Path, *settings: str, overwrite: bool = False) -> list[SubsetRows]:
@@ -189,22 +147,8 @@ def select(config_file: str | Path, *settings: str, overwrite: bool = False) -> 
 
     Returns: one subset, or one for each of several budgets, the smallest first.
     """
-    from .data.settings import data_problems
-
-    config = _config(config_file, settings, ("subset",), {"data": data_problems})
-
-    from .selection.plan import plan_selection
-    from .selection.remarks import unused_remarks
-    from .selection.resolve import resolve_subset
-
-    same_as = config.subset_section.same_as
-    if same_as is not None:
-        resolve_subset(config)
-        _remark(unused_remarks(config.subset_section, used={"same_as"}, by=f"same_as: {same_as}"))
-        return [read_subset(same_as)]
-    plan = plan_selection(config, overwrite=overwrite)
-    _choose(plan)
-    return [_subset_in(request.folder) for request in plan.requests]
+    config = _config(config_file, settings, ("subset",), selection_checks())
+    return [_subset_in(folder) for folder in run_select(config, overwrite)]
 
 
 def evaluate(
@@ -218,21 +162,9 @@ def evaluate(
         ckpt: the step; 0 for the untrained base model, -1 for the newest.
         overwrite: ask again, whatever is there.
     """
-    from .checks import evaluation_checks
-
     config = _config(config_file, settings, ("model", "data"), evaluation_checks(ckpt))
-
-    from .modeling.imports import import_transformers
-
-    import_transformers()
-    from .evaluation.plan import plan_evaluation
-    from .evaluation.run import run_evaluation
-    from .reporting.text.evaluation import evaluation_plan_text, results_text
-
-    plan = plan_evaluation(config, ckpt, overwrite)
-    reporter.say(evaluation_plan_text(plan))
-    results = run_evaluation(config, plan, overwrite)
-    reporter.say(results_text(results))
+    results = run_evaluate(config, ckpt, overwrite)
+    assert results is not None  # as of a dry run
     return results
 
 
@@ -243,15 +175,7 @@ def compare(*runs: str, allow_differences: bool = False) -> "Comparison":
         runs: their names or folders, one of the arm first that the others are set against.
         allow_differences: also runs that differ in more than the data.
     """
-    from .artifacts.comparisons import write_comparison
-    from .experiments.compare import compare as compared
-    from .reporting.text.comparison import comparison_text
-    from .terminal import terminal_width
-
-    comparison = compared(runs, allow_differences)
-    reporter.say(comparison_text(comparison, terminal_width()))
-    write_comparison(comparison)
-    return comparison
+    return run_compare(runs, allow_differences)
 
 
 def _config(
@@ -265,26 +189,6 @@ def _config(
     for line in translations:
         reporter.warn(f"{config_file}: {line}")
     return config
-
-
-def _choose(plan: "SelectionPlan") -> None:
-    """Choose what is not there yet."""
-    from .reporting.text.selection import selection_plan_text, selection_text
-    from .selection.run import run_selection
-
-    _remark(plan.remarks, plan.warnings)
-    reporter.say(selection_plan_text(plan))
-    if plan.pending:
-        result = run_selection(plan)
-        _remark(result.remarks, result.warnings)
-        reporter.say(selection_text(result))
-
-
-def _remark(remarks: Iterable[str], warnings: Iterable[str] = ()) -> None:
-    from .reporting.text.selection import remarks_text
-
-    if text := remarks_text(remarks, warnings):
-        reporter.warn(text.removesuffix("\n"))
 
 
 def _raise_failed(failed: Mapping[int, str]) -> None:

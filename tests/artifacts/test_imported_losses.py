@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 import select_s2l
-from select_s2l import select
 from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
@@ -22,6 +21,7 @@ from utils.config.schema import DataConfig, RunConfig
 from utils.data import pool as pool_module
 from utils.data.pool import Pool
 from utils.selection.resolve import resolve_subset
+from utils.stages import run_select as select
 
 NUM_ROWS = 120
 

@@ -13,11 +13,13 @@ from tests.artifacts.examples import LAUNCH, MODEL, PROVENANCE, SUBSET, TRAINING
 from utils.artifacts.files import write_json
 from utils.artifacts.pace import TimeEstimate, scoring_pace, training_pace
 from utils.artifacts.paths import RunPaths, manifest_in
-from utils.artifacts.runs import find_runs, main, run_table
+from utils.artifacts.runs import find_runs
 from utils.artifacts.trainings import TrainingManifest
 from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.config.load import load_config
 from utils.process.output import copied_to
+from utils.reporting.text.runs import run_table
+from utils.runs import main
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ")
 

@@ -32,6 +32,7 @@ from utils.experiments.plan import NOT_BEGUN, ExperimentPlan, PlannedRun, RunSta
 from utils.experiments.run import Failures
 from utils.experiments.run import run_experiment as make_runs
 from utils.selection.methods.table import METHODS
+from utils.stage_checks import experiment_checks
 
 SHIPPED = sorted((PROJECT / "configs").rglob("experiment*.yml"))
 BASELINES = {"random", "random_per_source", "least_confidence", "middle_perplexity", "high_learnability",
@@ -382,7 +383,7 @@ def test_a_plan_counts_every_checkpoint_that_training_will_leave(experiment, mak
     def cost(checkpoints: dict[str, Any]) -> float:
         proxy = make_config(f"proxy_{len(str(checkpoints))}", checkpoints=checkpoints)
         arms = load_experiment(experiment(proxy=str(proxy)))
-        return plan_experiment("experiment.yml", arms, run_experiment.stage_checks()).references[0].operations
+        return plan_experiment("experiment.yml", arms, experiment_checks()).references[0].operations
 
     listed = {"count": None, "steps": [1, 6, 12]}
     assert cost({"count": None, "steps": [1, 6]}) == cost(listed) == cost({"count": 3})
@@ -480,7 +481,7 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(experiment, res_dir,
     shown = capsys.readouterr().out
     assert "trained, scored" in shown and shown.count("trained, evaluated") == 1
     proxy, _ = load_config(yaml.safe_load(path.read_text())["proxy"])
-    is_scored = run_experiment.stage_checks().is_scored
+    is_scored = experiment_checks().is_scored
     assert is_scored(proxy, "all") and not is_scored(proxy, "0")
     losses = RunPaths("proxy").trajectories / "checkpoint-6.npy"
     np.save(losses, np.load(losses) + 1)

@@ -7,7 +7,7 @@ from huggingface_hub import constants
 
 from utils.config.schema import ModelConfig
 from utils.modeling.loading import base_config, load_tokenizer
-from utils.process import hub
+from utils.process.hub import why_no_hub
 
 
 @pytest.fixture
@@ -16,11 +16,9 @@ def unreachable_hub(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    hub.hub_answers.cache_clear()
-    hub._reasons.clear()
+    why_no_hub.cache_clear()
     yield
-    hub.hub_answers.cache_clear()
-    hub._reasons.clear()
+    why_no_hub.cache_clear()
 
 
 @pytest.mark.parametrize(

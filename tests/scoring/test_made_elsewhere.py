@@ -570,7 +570,7 @@ def test_revisions_are_listed_and_fetched_where_the_hub_answers(bench, hub_cache
             shutil.copy(commits[revision] / name, fetched / revision)
         return str(fetched / revision)
 
-    monkeypatch.setattr(revisions, "hub_answers", lambda: True)
+    monkeypatch.setattr(revisions, "why_no_hub", lambda: None)
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     assert bench.score("listed", "org/public@step1*") == 0

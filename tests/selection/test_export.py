@@ -20,12 +20,12 @@ from utils.artifacts.paths import RunPaths, export_in, manifest_in
 from utils.config.load import load_config
 from utils.config.schema import DataConfig
 from utils.data.export import table as table_module
+from utils.data.export import upload
 from utils.data.pool import Pool
 from utils.data.settings import read_pool
 from utils.data.templates import TEMPLATES
 from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_tokenizer
-from utils.process import hub
 from utils.selection import export as export_module
 
 NUM_ROWS = 60
@@ -533,7 +533,7 @@ class Hub:
 def memory_hub(monkeypatch: pytest.MonkeyPatch) -> type[Hub]:
     Hub.datasets, Hub.is_private, Hub.tokens = {}, {}, set()
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
-    monkeypatch.setattr(hub, "hub_answers", lambda: True)
+    monkeypatch.setattr(upload, "why_no_hub", lambda: None)
     monkeypatch.setenv("HF_TOKEN", "a-secret")
     return Hub
 

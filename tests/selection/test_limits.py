@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from select_s2l import select
 from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
@@ -31,6 +30,7 @@ from utils.selection.methods.table import METHODS
 from utils.selection.plan import plan_selection
 from utils.selection.resolve import resolve_subset
 from utils.selection.token_budget import rows_within_tokens
+from utils.stages import run_select as select
 
 NUM_ROWS = 200
 

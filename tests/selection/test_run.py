@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from select_s2l import select
 from tests.artifacts.examples import SCORING_INPUTS, forget_checksums
 from tests.conftest import SEEDED_METHODS, in_one_line, write_jsonl
 from utils.artifacts.files import read_json
@@ -25,6 +24,7 @@ from utils.data.pool import Pool
 from utils.selection.plan import plan_selection
 from utils.selection.resolve import resolve_subset
 from utils.selection.run import run_selection
+from utils.stages import run_select as select
 
 SOURCES = ["gsm", 'quoted "one"', "new\nline", "emoji 🧮", "gsm", "gsm", "gsm"]
 

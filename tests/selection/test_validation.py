@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from select_s2l import select
 from tests.conftest import write_jsonl
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import REASONS, read_subset
@@ -17,6 +16,7 @@ from utils.config.schema import DataConfig, RunConfig
 from utils.data.pool import Pool
 from utils.selection.checks.explain import explain_row
 from utils.selection.plan import plan_selection
+from utils.stages import run_select as select
 
 NUM_ROWS = 120
 STEPS = [0, 10, 20, 30, 40]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..process.libraries import explained
+from ..process.errors import explained
 from .checksums import check_contents, checksum, checksums_of
 from .files import read_json, write_json
 from .layouts import OPTIMIZER, files_of_the_model, is_model

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..process.libraries import naming
+from ..process.errors import naming
 from ..reading import parse_json, read_text
 from .paths import scratch_root
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ..process.libraries import explained
+from ..process.errors import explained
 from ..terminal import first_of
 from .paths import numbered_name
 

@@ -1,25 +1,12 @@
-"""What lies below res/: every run with what was done of it, when, from what, how far, and its size on disk.
+"""What lies below res/: every run, what was done of it, when, from what, how far, and its size on disk."""
 
-python -m utils.artifacts.runs            a table, the newest run last
-python -m utils.artifacts.runs --json     the same as data
-"""
-
-import json
 import stat
-import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..process import environment  # noqa: F401 (first, for its message)
-
-# isort: split
-
-from ..config.command_line import run_command
-from ..config.flags import CommandParser
 from ..config.schema import path_in_words
-from ..terminal import counted, size, table
 from .configs import recorded_config
 from .evaluations import EvaluationManifest
 from .manifests import Manifest
@@ -162,43 +149,3 @@ def _model_of(config: dict[str, Any]) -> str:
 def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
     section = values.get(name)
     return section if isinstance(section, dict) else {}
-
-
-def run_table(runs: list[Run]) -> list[str]:
-    """The runs for people: a line for each thing that was done."""
-    nouns = {
-        "training": "checkpoint",
-        "trajectories": "scored checkpoint",
-        "subset": "row",
-        "evaluation": "result",
-    }
-    rows = []
-    for run in runs:
-        for number, work in enumerate(run.works):
-            name, num_bytes = (run.name, size(run.num_bytes)) if number == 0 else ("", "")
-            so_far = "" if work.planned in (None, work.done) else f"{work.done:,} of "
-            noun = nouns[work.kind.partition("-")[0]]
-            amount = counted(work.done if work.planned is None else work.planned, noun)
-            when = work.time[:16].replace("T", " ")
-            rows.append((name, work.kind, work.status, when, so_far + amount, num_bytes, work.made_from))
-    return table(["run", "work", "status", "when (UTC)", "how far", "size", "from"], rows, align="<<<<<><")
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = CommandParser(__doc__)
-    parser.add_argument("--json", action="store_true", help="data instead of a table")
-    arguments = parser.parse_args(argv)
-
-    def command() -> int:
-        runs = find_runs()
-        if arguments.json:
-            print(json.dumps([asdict(run) for run in runs], indent=2))
-        else:
-            print("\n".join(run_table(runs) if runs else [f"no run in {results_root().absolute()}"]))
-        return 0
-
-    return run_command(command)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

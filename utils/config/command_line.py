@@ -13,7 +13,7 @@ from typing import Any
 
 from ..process import torchrun
 from ..process.environment import WAY_OUT
-from ..process.libraries import (
+from ..process.errors import (
     in_words,
     is_of_another_process,
     is_ours,

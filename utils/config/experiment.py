@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -208,7 +209,8 @@ class ExperimentConfig(Section):
         return budgets
 
 
-class ExperimentRun(Section):
+@dataclass(frozen=True)
+class ExperimentRun:
     """One run of an experiment.
 
     Attributes:
@@ -273,9 +275,7 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
                 except ValueError as error:
                     problems.setdefault(str(error), f"methods.{label}")
                     continue
-                runs.append(
-                    ExperimentRun(label=label, budget=budget, seed=seed, overrides=overrides, config=config)
-                )
+                runs.append(ExperimentRun(label, budget, seed, overrides, config))
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
     for run in runs:

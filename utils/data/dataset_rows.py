@@ -10,8 +10,8 @@ import numpy as np
 from ..artifacts.checksums import checksum
 from ..artifacts.paths import cache_root
 from ..config.schema import DataConfig
+from ..process.errors import explained
 from ..process.hub import look_for
-from ..process.libraries import explained
 from ..reading import open_bytes
 
 _ROWS_AT_ONCE = 1000

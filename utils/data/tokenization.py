@@ -27,7 +27,7 @@ from ..artifacts.checksums import check_contents, checksums_of
 from ..artifacts.files import publish_folder, save_array
 from ..artifacts.locks import locked
 from ..artifacts.tokens import TokensFolder, TokensManifest
-from ..process.libraries import naming
+from ..process.errors import naming
 from ..process.reporter import reporter
 from ..reading import load_npy
 from .chat import ChatTemplate, Rendered, chat_template_of

@@ -11,7 +11,7 @@ from ..artifacts.checksums import checksum
 from ..artifacts.files import atomic_write, remove_leftovers
 from ..artifacts.locks import locked
 from ..artifacts.paths import unpacked_file
-from ..process.libraries import explained
+from ..process.errors import explained
 from ..terminal import size
 
 PACKED_SUFFIXES = (".gz", ".zst")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..process.libraries import in_words
+from ..process.errors import in_words
 from ..terminal import counted, first_of, size
 
 if TYPE_CHECKING:
@@ -120,11 +120,13 @@ def hub() -> Finding:
     """Whether the Hugging Face hub answers. A machine without a network is nothing wrong."""
     from huggingface_hub import constants
 
-    from ..process.hub import hub_answers
+    from ..process.hub import why_no_hub
 
     if constants.HF_HUB_OFFLINE:
         return Finding("not asked (HF_HUB_OFFLINE is set)")
-    return Finding("answers" if hub_answers() else "does not answer: what is cached on this machine is used")
+    if why_no_hub() is None:
+        return Finding("answers")
+    return Finding("does not answer: what is cached on this machine is used")
 
 
 def variables() -> Finding:

@@ -24,7 +24,7 @@ from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.identity import identity_of_steps
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..artifacts.trajectories.write import BASE_LOSSES
-from ..process.libraries import explained
+from ..process.errors import explained
 from ..reading import read_text
 from ..terminal import one_line
 

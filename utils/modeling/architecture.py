@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
 
-from ..process.libraries import explained
+from ..process.errors import explained
 
 # Read from any config, whether its class declares them or not.
 _SPECIAL_TOKENS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}

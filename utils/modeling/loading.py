@@ -32,8 +32,8 @@ from ..artifacts.files import scratch_folder
 from ..artifacts.layouts import is_adapter, shards_of
 from ..config.schema import LoraConfig, ModelConfig
 from ..data.tokenization import tokenizer_fingerprint
+from ..process.errors import explained, naming
 from ..process.hub import looked_for
-from ..process.libraries import explained, naming
 from ..process.reporter import reporter
 from .architecture import check_layers, config_of_architecture
 from .attention import asks_for_flash_attention

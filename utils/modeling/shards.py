@@ -16,7 +16,7 @@ import torch
 from torch.distributed.checkpoint import filesystem, metadata
 from torch.distributed.checkpoint.state_dict_loader import load
 
-from ..process.libraries import explained
+from ..process.errors import explained
 from ..reading import open_bytes
 
 _PREFIX = "model."  # of accelerate's `{"model": weights}`

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .libraries import naming
+from .errors import naming
 
 
 class _Log:

@@ -1,4 +1,4 @@
-"""What a stage says while it works, through one object that a script or a test can replace."""
+"""What a stage says while it works: news, warnings, progress."""
 
 import sys
 import time

@@ -29,7 +29,7 @@ from ..modeling.loading import (
     load_checkpoint_tokenizer,
     load_tokenizer,
 )
-from ..process.libraries import explained
+from ..process.errors import explained
 from ..terminal import first_of
 
 _TOKENIZER_FILES = ("*token*.json", "tokenizer.model", "vocab.*", "merges.txt", "chat_template*")

@@ -20,7 +20,7 @@ from ..artifacts.files import save_arrays
 from ..artifacts.paths import step_of
 from ..config.command_line import run_command
 from ..config.flags import CommandParser
-from ..process.libraries import in_words
+from ..process.errors import in_words
 from ..process.reporter import reporter
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..process import torchrun
-from ..process.hub import can_only_be_a_path, hub_answers, look_for
-from ..process.libraries import explained
+from ..process.errors import explained
+from ..process.hub import can_only_be_a_path, look_for, why_no_hub
 from ..process.reporter import reporter
 from ..terminal import first_of
 
@@ -134,7 +134,7 @@ def _all_names(query: RevisionQuery) -> set[str]:
     """Branches and tags on the hub; of a hub that does not answer, those that are in the cache."""
     from huggingface_hub import HfApi
 
-    if hub_answers():
+    if why_no_hub() is None:
         way_out = "correct the name, or log in to the hub"
         with explained(f"{_SETTING}: the revisions of {query.model} cannot be listed", way_out):
             refs = HfApi().list_repo_refs(query.model)
@@ -169,7 +169,7 @@ def _files(query: RevisionQuery, name: str) -> list[str]:
     """All files of a revision; of a hub that does not answer, those that are in the cache."""
     from huggingface_hub import HfApi
 
-    if hub_answers():
+    if why_no_hub() is None:
         with explained(f"{_SETTING}: the files of {query.model}@{name} cannot be listed", "try again"):
             return HfApi().list_repo_files(query.model, revision=name)
     folder = _cached_snapshot(query, name)
@@ -187,7 +187,7 @@ def fetch_revision(query: RevisionQuery, revision: Revision) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    if not hub_answers():
+    if why_no_hub() is not None:
         return _cached_snapshot(query, revision.name) / revision.folder
     files = _files_of_a_model(_files(query, revision.name), PurePosixPath(revision.folder))
     if torchrun.is_first():

@@ -35,9 +35,9 @@ from ..data.export.segments import (
 )
 from ..data.export.stacks import DATA_FILE, STACKS, Form, PastedValues, Stack
 from ..data.export.table import write_table
+from ..data.export.upload import check_upload, upload_dataset
 from ..data.formats import Example
 from ..data.rows import Rows
-from ..process.hub import check_upload, upload_dataset
 from ..terminal import counted, first_of
 from .reopen import SubsetAndPool, own_subset
 

@@ -30,9 +30,9 @@ def open_pool(config: RunConfig) -> Rows:
 
     Raises: ValueError if there is neither.
     """
-    subset = config.subset_section
     if config.data is not None:
         return read_pool(config)
+    subset = config.subset_section
     if subset.trajectories_from is None or not are_made_elsewhere(subset.trajectories_from):
         raise ValueError(
             "data: missing, and this command needs it: add a `data:` section. Without it, row numbers alone "

@@ -33,7 +33,7 @@ from ..modeling.responses import (
     response_positions,
     summed_token_loss,
 )
-from ..process.libraries import explained, in_words, naming, system_error_number
+from ..process.errors import explained, in_words, naming, system_error_number
 from ..process.reporter import reporter
 from ..terminal import size
 from .optimizer_state import is_of_the_other_kind, load_other_kind

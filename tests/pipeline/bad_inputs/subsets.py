@@ -233,7 +233,7 @@ LOOKS = {
     "--write_for trl run_name=pick": "no subset in res/pick/subset: make it with",
     "--push_to_hub": "argument --push_to_hub: expected one argument",
     "--push_to_hub mine": "--push_to_hub: found 'mine', expected OWNER/NAME",
-    "--push_to_hub me/mine --stability": "--push_to_hub: found a look at the subset beside it",
+    "--push_to_hub me/mine --stability": "--push_to_hub: found --stability, --explain or --inspect beside it",
 }
 SEVERAL = {
     "--explain 1": "subset.budget: found [10, 20], several subsets, expected one:",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...process.libraries import explained
+from ...process.errors import explained
 from ...reading import check_kind, check_memory, load_npy, load_npz
 from ...terminal import first_of
 

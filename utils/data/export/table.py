@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...process.libraries import explained, naming
+from ...process.errors import explained, naming
 from ..rows import Rows
 from ..tables import joined_tables
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
-from ...process.libraries import explained
+from ...process.errors import explained
 from .published import answer_in, question_in
 
 _MATH_SUBJECTS = (

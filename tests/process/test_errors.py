@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from utils.artifacts.files import read_json
-from utils.process.libraries import explained, in_words, is_of_the_machine, naming
+from utils.process.errors import explained, in_words, is_of_the_machine, naming
 
 
 class OfALibrary(Exception):

@@ -1,4 +1,4 @@
-"""Errors of libraries turned into ours: what was tried, what the library says of it, what to do."""
+"""Errors of libraries and of the machine: told apart, and turned into what a person can act on."""
 
 import contextlib
 import errno
