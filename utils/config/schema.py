@@ -330,10 +330,6 @@ class TrajectoriesConfig(Section):
         description="kept of each checkpoint besides the losses; confidence: the mean probability "
         "of the response tokens, and that of the likeliest tokens at their places",
     )
-    compile: bool = Field(
-        default=False,
-        description="torch.compile the model: a minute or two at the start, faster batches on a GPU only",
-    )
     during_training: bool = Field(
         default=False, description="train.py scores each checkpoint right after saving it"
     )
@@ -342,6 +338,14 @@ class TrajectoriesConfig(Section):
         description="processes on a machine without GPUs, when started plainly (default: one); "
         "each visible GPU has one worker",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_compile(cls, value: Any) -> Any:
+        # Earlier versions had `compile`, and wrote its default into each run's config.yml.
+        if not isinstance(value, dict) or value.get("compile") is not False:
+            return value
+        return {name: setting for name, setting in value.items() if name != "compile"}
 
 
 class SubsetConfig(Section):

@@ -280,7 +280,6 @@ class _CheckpointScorer:
                 self._probe,
                 max_probability="max_probability" in self._plan.quantities,
                 embeddings="embeddings" in self._plan.quantities,
-                compiled=self._config.trajectories.compile,
             )
         else:
             _replace_weights(self.model, model)
