@@ -40,7 +40,7 @@ from utils.modeling.operations import matrix_rate, scoring_operations  # noqa: E
 from utils.modeling.precision import float32_products  # noqa: E402
 from utils.modeling.scorer import Probe, ResponseScorer  # noqa: E402
 from utils.process.memory import keep_freed_memory  # noqa: E402
-from utils.scoring.run import tokens_per_batch  # noqa: E402
+from utils.scoring.batch_size import tokens_per_batch  # noqa: E402
 
 MAX_LENGTH = 512
 _LEAST_SECONDS = 5.0  # of passes over the pool
