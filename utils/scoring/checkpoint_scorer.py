@@ -13,9 +13,9 @@ from ..modeling.attention import with_possible_attention
 from ..modeling.loading import check_weights, load_base_model, load_checkpoint, load_tokenizer
 from ..modeling.scorer import Probe, ResponseScorer
 from ..process.reporter import reporter
+from .checkpoint_info import check_architecture
 from .plan import ScoringPlan
 from .progress import AfterBatch
-from .readable import check_architecture
 
 _FIELDS = {  # quantity -> attribute of ResponseScores
     "loss": "losses_B",

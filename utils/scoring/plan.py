@@ -22,8 +22,8 @@ from ..modeling.devices import ModelSize, device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
 from ..modeling.positions import check_length
 from ..terminal import counted
+from .checkpoint_info import base_model_remarks, check_fit, common_tokenizer, read_checkpoints
 from .checkpoints import BASE_STEP, CheckpointQuery, choose_checkpoints
-from .readable import base_model_remarks, check_fit, common_tokenizer, read_checkpoints
 from .summary import ScoringSummary, TokenizerOrigin
 
 

@@ -33,7 +33,7 @@ class WorkerSpeed:
     share_of_rate: float
 
 
-class Speed:
+class WorkerProgress:
     """Of one worker, which has `num_tokens` to score."""
 
     def __init__(self, plan: ScoringPlan, device: torch.device, num_tokens: int):

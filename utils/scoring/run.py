@@ -21,11 +21,11 @@ from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
 from ..process.reporter import reporter
 from .batch_size import recorded_tokens_per_batch
+from .checkpoint_info import record_failure
 from .checkpoint_scorer import CheckpointScorer
 from .launch import Launch
 from .plan import ScoringPlan
-from .progress import AfterBatch, Speed, WorkerSpeed, say_speeds
-from .readable import left_out
+from .progress import AfterBatch, WorkerProgress, WorkerSpeed, say_speeds
 from .units import Unit, Units
 
 
@@ -110,24 +110,24 @@ def _score_units(
     failed: dict[int, str] = {}
     scorer = CheckpointScorer(config, plan, launch.device)
     num_tokens = sum(plan.num_tokens(units.rows(unit)) for unit in todo)
-    speed = Speed(plan, launch.device, num_tokens // launch.size)
+    progress = WorkerProgress(plan, launch.device, num_tokens // launch.size)
     while (number := launch.take()) < len(todo):
         unit = todo[number]
         if unit.step in failed:
             continue
         rows = units.rows(unit)
-        with left_out(failed, unit.step):
+        with record_failure(failed, unit.step):
             scorer.load(unit.step, _next_step(todo, number, launch.size))
             begun = time.monotonic()
             # A GPU is handed its batches before it has done them: only a whole unit says how fast it is.
-            after_batch = speed.within_unit(unit.step) if launch.device.type == "cpu" else None
+            after_batch = progress.within_unit(unit.step) if launch.device.type == "cpu" else None
             scores, max_tokens = _score_within_memory(scorer, rows, max_tokens, after_batch)
             seconds = time.monotonic() - begun
             units.finish(unit, scores, seconds)
-            speed.after_unit(unit.step, rows, seconds, scorer.model)
+            progress.after_unit(unit.step, rows, seconds, scorer.model)
     scorer.close()
-    speed.close()
-    return failed, speed.result()
+    progress.close()
+    return failed, progress.result()
 
 
 def _next_step(todo: list[Unit], number: int, num_workers: int) -> int | None:
