@@ -21,7 +21,7 @@ from ..artifacts.checksums import checksum
 from ..artifacts.layouts import check_layout, is_adapter, recorded_base_model
 from ..config.schema import RunConfig
 from ..data.chat import chat_template_of
-from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
+from ..data.tokenization import tokenizer_fingerprint
 from ..modeling.loading import (
     base_fingerprint,
     checkpoint_config,
@@ -202,17 +202,17 @@ def _computation(architecture: PretrainedConfig) -> str:
     return json.dumps(_settings(architecture), sort_keys=True, default=str)
 
 
-def check_fit(
-    config: RunConfig, readable: dict[int, CheckpointInfo], tokens: TokenizedPool
-) -> dict[int, str]:
+def check_fit(config: RunConfig, readable: dict[int, CheckpointInfo], largest_id: int) -> dict[int, str]:
     """Refuse checkpoints that were trained with something else.
+
+    Args:
+        largest_id: of all tokens that are scored.
 
     Returns: step -> reason, of those that have no row for a token id.
 
     Raises: ValueError.
     """
     failed: dict[int, str] = {}
-    largest = int(tokens.tokens_S.max(initial=0))
     for step, found in readable.items():
         if found.folder is None:
             continue
@@ -220,7 +220,7 @@ def check_fit(
         base_model = base_fingerprint(config.model_section, config.seed) if needs_base else None
         check_trained_with(found.folder, {"tokenizer": found.tokenizer.fingerprint, "base_model": base_model})
         with record_failure(failed, step):
-            _check_vocabulary(found, largest)
+            _check_vocabulary(found, largest_id)
     return failed
 
 
@@ -239,12 +239,12 @@ def base_model_remarks(config: RunConfig, readable: dict[int, CheckpointInfo]) -
     ]
 
 
-def _check_vocabulary(found: CheckpointInfo, largest: int) -> None:
+def _check_vocabulary(found: CheckpointInfo, largest_id: int) -> None:
     """Raises: ValueError if the largest token id has no row in the embeddings."""
     text = None if found.architecture is None else found.architecture.get_text_config()
     size = getattr(text, "vocab_size", None)
-    if size is not None and largest >= size:
+    if size is not None and largest_id >= size:
         raise ValueError(
-            f"{found.folder}: the tokenizer gives ids up to {largest}, but the model's vocabulary has {size} "
-            "entries: expected the tokenizer that it was trained with"
+            f"{found.folder}: the tokenizer gives ids up to {largest_id}, but the model's vocabulary has "
+            f"{size} entries: expected the tokenizer that it was trained with"
         )
