@@ -1,8 +1,10 @@
 """Scoring: the loss of an example is what a plain loop says, in any batch, file and arithmetic."""
 
 import contextlib
+import itertools
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -125,13 +127,11 @@ class KilledLaunch(Launch):
 
     def __init__(self, num_units: int):
         super().__init__()
-        self._left = num_units
+        self._num_units = num_units
 
-    def take(self) -> int:
-        self._left -= 1
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return super().take()
+    def share(self, num_items: int) -> Iterator[int]:
+        yield from itertools.islice(super().share(num_items), self._num_units)
+        raise KeyboardInterrupt
 
 
 @given(st.integers(1, 5), st.integers(1, 7), st.integers(1, 6))

@@ -70,7 +70,6 @@ def _score_rows(
 ) -> dict[int, str]:
     """As `run_scoring`, without the plan's validation rows."""
     keep_freed_memory()
-    launch.begin()
     with contextlib.ExitStack() as held:
         steps = launch.first(
             lambda: held.enter_context(plan.folder.scoring(_request(plan, launch.device), overwrite))
@@ -111,7 +110,7 @@ def _score_units(
     scorer = CheckpointScorer(config, plan, launch.device)
     num_tokens = sum(plan.num_tokens(units.rows(unit)) for unit in todo)
     progress = WorkerProgress(plan, launch.device, num_tokens // launch.size)
-    while (number := launch.take()) < len(todo):
+    for number in launch.share(len(todo)):
         unit = todo[number]
         if unit.step in failed:
             continue
