@@ -98,12 +98,12 @@ def stage_checks() -> "StageChecks":
 
     def is_trained(config: "RunConfig", num_rows: int) -> bool:
         from utils.selection.resolve import chosen_rows
-        from utils.training.plan import all_steps_are_trained, plan_training, set_up_training
+        from utils.training.plan import all_steps_are_trained, check_training, plan_training
 
         pool = pool_of(config)
         chosen = chosen_rows(config, pool)
         if chosen is None:
-            set_up_training(config, pool, num_rows)
+            check_training(config, pool, num_rows)
             return False
         plan = plan_training(config, pool, chosen.rows, chosen.subset_manifest, overwrite=False)
         paths = RunPaths(config.run_name)

@@ -61,7 +61,7 @@ def _train(arguments: "argparse.Namespace") -> int:
     from utils.modeling.imports import import_transformers
 
     import_transformers()
-    from utils.training.plan import plan_training, set_up_training
+    from utils.training.plan import check_training, plan_training
     from utils.training.settings import launch_state
 
     state = launch_state(shards=bool(config.train_args.get("fsdp")))
@@ -69,7 +69,7 @@ def _train(arguments: "argparse.Namespace") -> int:
     with state.main_process_first():
         if isinstance(chosen, SelectionPlan):
             if state.is_main_process:
-                setup = set_up_training(config, pool, num_rows)  # before the time that choosing takes
+                setup = check_training(config, pool, num_rows)  # before the time that choosing takes
                 print(remarks_text(chosen.remarks, chosen.warnings), file=sys.stderr, end="")
                 print(selection_plan_text(chosen))
                 if arguments.dry_run:

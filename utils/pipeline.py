@@ -114,12 +114,12 @@ def train(config_file: str | Path, *settings: str, overwrite: bool = False) -> P
 
     import_transformers()
     from .scoring.callback import TrajectoryCallback
-    from .training.plan import plan_training, set_up_training
+    from .training.plan import check_training, plan_training
     from .training.run import run_training
 
     config = prepare_tracking(config, None)
     if isinstance(chosen, SelectionPlan):
-        set_up_training(config, pool, num_rows)
+        check_training(config, pool, num_rows)
         _choose(chosen)
         chosen = rows_of_subset(config, pool)
     _remark(chosen.remarks)

@@ -30,7 +30,7 @@ from ..modeling.packed import has_packed_attention
 from ..modeling.positions import check_length
 from ..modeling.responses import check_decoder
 from ..process import torchrun
-from .order import micro_batches_that_pay
+from .order import choose_num_micro_batches
 from .settings import BatchPlan, check_sharding, launch_state, result_settings, training_arguments, try_out
 from .summary import RowsSummary, TrainingSummary
 
@@ -79,7 +79,7 @@ class TrainingPlan(TrainingSetup):
     starts_over: bool
 
 
-def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSetup:
+def check_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSetup:
     """Check all that can be checked without the rows themselves and without loading the model.
 
     Args:
@@ -150,7 +150,7 @@ def _accumulated(
     batches: BatchPlan, global_batch_size: int, tokens: TokenizedPool, device: torch.device
 ) -> BatchPlan:
     """The same batches in as many steps of accumulation as spare the most padding."""
-    count = micro_batches_that_pay(
+    count = choose_num_micro_batches(
         batch_widths(tokens), global_batch_size, batches.micro_batches, device.type != "cpu"
     )
     return replace(batches, accumulation=count // batches.devices)
@@ -183,10 +183,10 @@ def plan_training(
         subset_manifest: of the subset they come from, if any.
 
     Raises:
-        as `set_up_training`, and ValueError if the rows teach nothing, or if the run's folder holds what this
+        as `check_training`, and ValueError if the rows teach nothing, or if the run's folder holds what this
             plan can neither reuse nor continue (unless overwrite).
     """
-    setup = set_up_training(config, pool, len(rows))
+    setup = check_training(config, pool, len(rows))
     tokens = setup.tokens
     if not tokens.num_response_tokens[rows].any():
         max_length = config.data_section.max_length

@@ -36,7 +36,7 @@ from ..modeling.responses import (
 from ..process.libraries import explained, in_words, naming, system_error_number
 from ..process.reporter import reporter
 from ..terminal import size
-from .optimizer_state import is_of_the_other_kind, load_other_kind
+from .optimizer_state import load_converted, needs_conversion
 from .order import GlobalBatchOrder, TrainingRows
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -178,16 +178,14 @@ class S2LTrainer(Trainer):
             found = [
                 checkpoint is not None
                 and is_first
-                and is_of_the_other_kind(Path(checkpoint), self.is_fsdp_enabled)
+                and needs_conversion(Path(checkpoint), self.is_fsdp_enabled)
             ]
-            (is_of_the_other,) = broadcast_object_list(found)
-            if checkpoint is None or not is_of_the_other:
+            (must_convert,) = broadcast_object_list(found)
+            if checkpoint is None or not must_convert:
                 super()._load_optimizer_and_scheduler(checkpoint)
                 return
             optimizer = cast(Any, self.optimizer).optimizer  # within accelerate's
-            load_other_kind(
-                Path(checkpoint), cast(Any, self.model), optimizer, self.is_fsdp_enabled, is_first
-            )
+            load_converted(Path(checkpoint), cast(Any, self.model), optimizer, self.is_fsdp_enabled, is_first)
             scheduler = torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True)
             cast(Any, self.lr_scheduler).load_state_dict(scheduler)
 
