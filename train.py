@@ -89,7 +89,7 @@ def _train(arguments: "argparse.Namespace") -> int:
         print(text, flush=True)
     if arguments.dry_run:
         if state.is_main_process:
-            _show_tokens(config, plan, plan.rows, arguments.show)
+            _show_tokens(config, plan.setup, plan.rows, arguments.show)
         return 0
     failed = _run(config, plan, text)
     if state.is_main_process:

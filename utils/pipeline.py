@@ -131,7 +131,7 @@ def train(config_file: str | Path, *settings: str, overwrite: bool = False) -> P
     if scoring is not None:
         scoring.score_missing()
         _raise_failed(scoring.failed)
-    return RunPaths(config.run_name).checkpoint(plan.steps)
+    return RunPaths(config.run_name).checkpoint(plan.setup.steps)
 
 
 def score(

@@ -160,7 +160,8 @@ def launch_state(shards: bool = False) -> PartialState:
 def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:
     """Trainer's arguments for this machine. Says on stderr what of `fsdp` cannot be honoured here, and why.
 
-    Needs train_args without problems of their own (utils/config/train_args.py).
+    Needs train_args without problems of their own (utils/config/train_args.py). The accumulation is left to
+    `run`, since it depends on the rows' lengths and on the model itself.
 
     Raises: ValueError for those that transformers or this machine refuses.
     """
@@ -188,7 +189,6 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
         "project": config.tracking.project,
         "seed": config.seed,
         "per_device_train_batch_size": plan.per_device,
-        "gradient_accumulation_steps": plan.accumulation,
         "ddp_backend": "gloo" if on_cpu and plan.devices > 1 else None,
         "save_strategy": "no",  # our schedule asks for each save
         "eval_strategy": "no",
