@@ -44,7 +44,7 @@ from ..process.reporter import reporter
 from .order import FILLER, GlobalBatchOrder, TrainingRows, choose_num_micro_batches
 from .plan import TrainingPlan, TrainingSetup, all_steps_are_trained, check_folder, missing_checkpoints
 from .settings import BatchPlan, launch_state
-from .trainer import S2LTrainer, Saving, TrainingData, remove_older_training_state
+from .trainer import LogMetrics, S2LTrainer, SaveOnSchedule, remove_older_training_state
 
 
 def run_training(
@@ -133,9 +133,9 @@ def _train(
     state.wait_for_everyone()
     if batches.devices > 1:
         _set_up_ddp(model, rows[(FILLER,)], pad_id_of(tokenizer), arguments)
-    data = TrainingData(rows, order)
-    trainer = S2LTrainer(model, tokenizer, arguments, data, Saving(paths, setup.save_steps))
-    for callback in callbacks:  # after Trainer's and ours: they find a saved checkpoint in its place
+    trainer = S2LTrainer(model, tokenizer, arguments, rows, order)
+    # Those of the caller come last: they find a saved checkpoint in its place.
+    for callback in (SaveOnSchedule(paths, setup.save_steps), LogMetrics(paths.metrics), *callbacks):
         trainer.add_callback(callback)
     start_time = time.monotonic()
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
