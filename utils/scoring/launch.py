@@ -135,10 +135,10 @@ def _name_of_attempt(store: Store, rank: int, size: int) -> str:
         store.add(f"s2l/joined/{name}", 1)
         return name
     name = secrets.token_hex(8)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     is_said = False
     while (num_joined := store.add(f"s2l/joined/{name}", 0)) < size - 1:
-        waited = time.monotonic() - begun
+        waited = time.monotonic() - start_time
         if waited > _SECONDS_TO_JOIN:
             raise ValueError(
                 f"found {num_joined + 1} of {size} processes after {duration(waited)}, expected all: one on "

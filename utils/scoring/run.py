@@ -117,11 +117,11 @@ def _score_units(
         rows = units.rows(unit)
         with record_failure(failed, unit.step):
             scorer.load(unit.step, _next_step(todo, number, launch.size))
-            begun = time.monotonic()
+            start_time = time.monotonic()
             # A GPU is handed its batches before it has done them: only a whole unit says how fast it is.
             after_batch = progress.within_unit(unit.step) if launch.device.type == "cpu" else None
             scores, max_tokens = _score_within_memory(scorer, rows, max_tokens, after_batch)
-            seconds = time.monotonic() - begun
+            seconds = time.monotonic() - start_time
             units.finish(unit, scores, seconds)
             progress.after_unit(unit.step, rows, seconds, scorer.model)
     scorer.close()
