@@ -388,9 +388,9 @@ class SubsetConfig(Section):
     )
     num_clusters: PositiveInt | Literal["auto"] | None = Field(
         default=None,
-        description="of each source (or of the pool) at most; auto: the most that agree between seeds; "
-        "default: a hundredth of the rows of the largest source (or of the pool), 1 to 100, "
-        "whatever the budget",
+        description="clusters per source (or of the pool), at most. auto: the largest number whose "
+        "clusterings agree between seeds. Default: one per 100 rows of the largest source (or of the pool), "
+        "from 1 to 100",
     )
     features: Features = Field(
         default="losses",

@@ -141,9 +141,8 @@ class S2LTrainer(Trainer):
                 raise
             free = size(shutil.disk_usage(folder.parent).free)
             raise ValueError(
-                f"{folder}: found that the checkpoint cannot be saved ({in_words(error)}; {free} are free "
-                "there), expected room for it: make some, and the same command continues from the newest "
-                "checkpoint that is whole"
+                f"{folder}: the checkpoint cannot be saved ({in_words(error)}). {free} are free there. "
+                "Make room, then run the same command: it continues from the newest whole checkpoint"
             ) from error
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
