@@ -41,8 +41,6 @@ for shape in "${SHAPES[@]}"; do
         [ "$DEVICE$precision" = cputf32 ] && continue
         part "scoring-$name-$precision" "$PYTHON" benchmarks/trajectories.py --model "$shape" --pool "$POOL" \
             --num_examples "$EXAMPLES" --precision "$precision" --device "$DEVICE"
-        part "scoring-$name-$precision-compiled" "$PYTHON" benchmarks/trajectories.py --model "$shape" --pool "$POOL" \
-            --num_examples "$EXAMPLES" --precision "$precision" --device "$DEVICE" --compile
     done
     for precision in float32 bf16; do
         part "training-$name-$precision" "$PYTHON" benchmarks/training.py --model "$shape" --pool "$POOL" \

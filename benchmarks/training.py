@@ -188,7 +188,7 @@ def train_ours(arguments: argparse.Namespace) -> dict[str, Any]:
     plan = plan_training(config, pool, pool.usable_rows, None, overwrite=False)
     watch = Watch(arguments)
     run_training(config, plan, [watch], log_heading="")
-    tokens = plan.tokens
+    tokens = plan.setup.tokens
     measured = rows_in_order(arguments, tokens)[arguments.global_batch_size :]
     model = load_checkpoint(arguments.folder / "model", config.model_section)
     if config.model_section.lora is not None:

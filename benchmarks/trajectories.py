@@ -1,7 +1,7 @@
 """Loss trajectories against the plain way: example by example, a fresh process for each checkpoint.
 
     python benchmarks/trajectories.py --model DIR --pool POOL.jsonl [--num_examples 200] [--num_checkpoints 1]
-        [--plain_examples N] [--precision float32] [--plain_precision float32] [--compile] [--device cuda]
+        [--plain_examples N] [--precision float32] [--plain_precision float32] [--device cuda]
 
 DIR holds a config.json and a tokenizer. The checkpoints are random weights of that shape. Both ways score the
 same rows of the same checkpoints in one run, and their losses are compared. The floor is the work that must
@@ -40,7 +40,7 @@ from utils.modeling.operations import matrix_rate, scoring_operations  # noqa: E
 from utils.modeling.precision import float32_products  # noqa: E402
 from utils.modeling.scorer import Probe, ResponseScorer  # noqa: E402
 from utils.process.memory import keep_freed_memory  # noqa: E402
-from utils.scoring.run import tokens_per_batch  # noqa: E402
+from utils.scoring.batch_size import tokens_per_batch  # noqa: E402
 
 MAX_LENGTH = 512
 _LEAST_SECONDS = 5.0  # of passes over the pool
@@ -59,7 +59,6 @@ def main() -> int:
     )
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
     parser.add_argument("--plain_precision", choices=["float32", "bfloat16"], help="default: as --precision")
-    parser.add_argument("--compile", action="store_true", help="ours with trajectories.compile")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)  # the plain way's own process
     arguments = parser.parse_args()
@@ -147,7 +146,7 @@ def measure_ours(arguments: argparse.Namespace, checkpoint: Path) -> dict[str, A
     rows = tokens.scorable_rows
     probed = [tokens.row(row) for row in rows_of_all_lengths(rows, batch_widths(tokens)[rows])]
     probe = Probe(probed, shared_prefix(tokens, rows))
-    scorer = ResponseScorer(model, pad_id_of(tokenizer), probe, compiled=arguments.compile)
+    scorer = ResponseScorer(model, pad_id_of(tokenizer), probe)
     budget = tokens_per_batch(
         TrajectoriesConfig(precision=arguments.precision), model.config, torch.device(arguments.device)
     )
@@ -241,7 +240,7 @@ def run_ours(
             "limit": arguments.num_examples,
             "max_length": MAX_LENGTH,
         },
-        "trajectories": {"precision": arguments.precision, "compile": arguments.compile},
+        "trajectories": {"precision": arguments.precision},
     }
     (folder / "benchmark.yml").write_text(yaml.safe_dump(config))
     command = [

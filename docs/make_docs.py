@@ -58,7 +58,6 @@ EXAMPLES = {
     "checkpoints.every": "checkpoints: {every: 500}",
     "checkpoints.keep": "checkpoints: {count: 12, keep: last}\ntrajectories: {during_training: true}",
     "trajectories.examples_per_unit": "trajectories: {examples_per_unit: 2048}",
-    "trajectories.compile": "trajectories: {compile: true}",
     "trajectories.during_training": "trajectories: {during_training: true}",
     "trajectories.workers": "trajectories: {workers: 4}",
     "subset.sources_from": "subset: {trajectories_from: losses.npy, sources_from: sources.txt, budget: 0.1}",

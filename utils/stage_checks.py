@@ -103,12 +103,12 @@ class _RowChecks:
         from .artifacts.paths import RunPaths
         from .artifacts.trainings import TrainingManifest
         from .selection.resolve import chosen_rows
-        from .training.plan import all_steps_are_trained, plan_training, set_up_training
+        from .training.plan import all_steps_are_trained, check_training, plan_training
 
         pool = self._pool_of(config)
         chosen = chosen_rows(config, pool)
         if chosen is None:
-            set_up_training(config, pool, num_rows)
+            check_training(config, pool, num_rows)
             return False
         plan = plan_training(config, pool, chosen.rows, chosen.subset_manifest, overwrite=False)
         paths = RunPaths(config.run_name)

@@ -57,7 +57,7 @@ def run_train(
     import_transformers()
     from .modeling.loading import load_tokenizer
     from .reporting.text.training import training_plan_text
-    from .training.plan import plan_training, set_up_training
+    from .training.plan import check_training, plan_training
     from .training.settings import launch_state
     from .training.tracking import prepare_tracking
 
@@ -66,7 +66,7 @@ def run_train(
     with state.main_process_first():
         if isinstance(chosen, SelectionPlan):
             if state.is_main_process:
-                setup = set_up_training(config, pool, num_rows)  # before the time that choosing takes
+                setup = check_training(config, pool, num_rows)  # before the time that choosing takes
                 _say_selection(chosen)
                 if dry_run:
                     reporter.say(training_plan_text(setup.summary))

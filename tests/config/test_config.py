@@ -15,7 +15,7 @@ from utils.config.load import as_yaml, load_config
 from utils.config.names import SYNONYMS
 from utils.config.problems import known_keys
 from utils.config.released import translate_released_config
-from utils.config.schema import RunConfig, SubsetConfig
+from utils.config.schema import RunConfig, SubsetConfig, TrajectoriesConfig
 from utils.config.train_arg_names import train_arg_kinds
 from utils.config.train_args import train_args_problems
 
@@ -258,6 +258,14 @@ def test_command_line_wins_over_yaml_and_yaml_over_defaults(yaml_file):
     for wrong in ("seed", "=3", "seed.deep=3", "a..b=1"):
         with pytest.raises(ValueError, match="found|plain value"):
             load_config(path, [wrong])
+
+
+def test_a_config_of_an_earlier_version_which_could_compile_loads(yaml_file):
+    recorded = "run_name: r\ntrajectories: {precision: tf32, compile: %s}\n"
+    config, _ = load_config(yaml_file(recorded % "false"))
+    assert config.trajectories == TrajectoriesConfig(precision="tf32")
+    with pytest.raises(ValueError, match="trajectories.compile: unknown key"):
+        load_config(yaml_file(recorded % "true"))
 
 
 def test_presets_fill_what_is_not_written(yaml_file):

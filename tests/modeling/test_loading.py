@@ -29,7 +29,7 @@ from utils.modeling.loading import (
     load_tokenizer,
     seeded,
 )
-from utils.scoring.run import _replace_weights
+from utils.scoring.checkpoint_scorer import replace_weights
 
 WEIGHTS = "model.safetensors"
 
@@ -135,14 +135,14 @@ def test_an_adapter_that_is_not_the_models_is_refused(saved, tmp_path, change):
 def test_weights_are_not_swapped_into_another_architecture(saved):
     """Of the same shapes, and yet another computation."""
     first = load_checkpoint(saved, ModelConfig(name_or_path=str(saved)))
-    _replace_weights(first, load_checkpoint(saved, ModelConfig(name_or_path=str(saved))))
+    replace_weights(first, load_checkpoint(saved, ModelConfig(name_or_path=str(saved))))
     change_config(saved, rms_norm_eps=0.1)
     with pytest.raises(ValueError, match="rms_norm_eps"):
-        _replace_weights(first, load_checkpoint(saved, ModelConfig(name_or_path=str(saved))))
+        replace_weights(first, load_checkpoint(saved, ModelConfig(name_or_path=str(saved))))
     surplus(saved)
     change_weights(saved / WEIGHTS, remove="")
     with pytest.raises(ValueError, match=r"model\.layers\.1\."):
-        _replace_weights(first, AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(saved)))
+        replace_weights(first, AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(saved)))
 
 
 def test_loading_draws_no_random_number_of_a_training(saved, tmp_path):

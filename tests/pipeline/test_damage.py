@@ -221,7 +221,7 @@ def test_a_damaged_part_of_a_checkpoint_is_scored_again(pipeline, monkeypatch):
         monkeypatch.setattr(Units, "finish", interrupted)
         assert pipeline.run(run_distributed_trajectories, *words) == 130
         monkeypatch.setattr(Units, "finish", finish)
-        (part,) = (pipeline.res / "parts/trajectories/parts").glob("*/unit-1.npz")
+        (part,) = (pipeline.res / "parts/trajectories/parts").glob("*/*/unit-1.npz")
         damage(part)
         assert pipeline.run(run_distributed_trajectories, *words) == 0
         assert pipeline.losses("parts") == pipeline.losses(res=pipeline.whole)

@@ -87,7 +87,7 @@ class Proxy:
         return self.res / run_name / "trajectories"
 
     def units_on_disk(self, run_name: str) -> int:
-        return len(list(self.trajectories(run_name).glob("parts/checkpoint-*/unit-*.npz")))
+        return len(list(self.trajectories(run_name).glob("parts/checkpoint-*/*/unit-*.npz")))
 
     def files(self, run_name: str) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.trajectories(run_name).glob("*.npy"))}
@@ -99,7 +99,7 @@ class Proxy:
         left = [
             str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".npz", ".tmp")
         ]
-        assert not left and not list(folder.glob("parts/checkpoint-*-*"))
+        assert not left and not list(folder.glob("parts/checkpoint-*"))
 
 
 @pytest.fixture(scope="module")

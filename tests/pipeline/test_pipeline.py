@@ -160,7 +160,7 @@ def test_killed_scoring_ends_in_the_same_bits(res_dir, proxy):
     parts = res_dir / "killed/trajectories/parts"
     process = start("run_distributed_trajectories.py", *words, "run_name=killed")
     deadline = time.monotonic() + 120
-    while not list(parts.glob("*/unit-1.npz")):
+    while not list(parts.glob("*/*/unit-1.npz")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.002)
     kill(process)

@@ -152,14 +152,6 @@ def test_tf32_and_bfloat16_are_what_their_names_say(make_config, res_dir):
     np.testing.assert_array_equal(losses_at(config, res_dir), exact, "TF32 ends with its scoring")
 
 
-def test_compiling_changes_no_loss(make_config, res_dir, capsys):
-    config = make_config("compiled", "llama", num_rows=40)
-    exact = losses_at(config, res_dir)
-    compiled = losses_at(config, res_dir, "trajectories.compile=true")
-    assert "one example at a time" not in capsys.readouterr().err
-    np.testing.assert_allclose(compiled, exact, atol=EXACT)
-
-
 @pytest.mark.parametrize("settings", [["train_args.tf32=true"], ["trajectories.precision=tf32"]])
 def test_a_training_and_its_scoring_keep_their_own_precision(make_config, res_dir, capsys, settings):
     """Losses written during a training are those of scoring its checkpoints afterwards."""

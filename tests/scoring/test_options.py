@@ -47,11 +47,6 @@ def test_losses_do_not_depend_on_the_attention_implementation(losses, implementa
     np.testing.assert_allclose(asked, losses("default"), atol=1e-4)
 
 
-@pytest.mark.slow  # a minute or two of compiling
-def test_compiling_changes_no_loss(losses):
-    np.testing.assert_allclose(losses("compiled", "trajectories.compile=true"), losses("exact"), atol=1e-4)
-
-
 def saved_model(make_config, res_dir: Path, seed: int) -> Path:
     config = make_config(f"model{seed}", "llama", num_rows=16, checkpoints={"count": 1})
     assert run_here(train, "--config_file", config, f"seed={seed}", "train_args.max_steps=1") == 0

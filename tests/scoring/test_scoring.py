@@ -1,8 +1,10 @@
 """Scoring: the loss of an example is what a plain loop says, in any batch, file and arithmetic."""
 
 import contextlib
+import itertools
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +31,10 @@ from utils.data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from utils.modeling import head
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.modeling.scorer import Probe, ResponseScorer
+from utils.scoring.checkpoint_scorer import CheckpointScorer
 from utils.scoring.launch import Launch, num_workers
 from utils.scoring.plan import plan_scoring
-from utils.scoring.run import _CheckpointScorer, _next_step, run_scoring
+from utils.scoring.run import _next_step, run_scoring
 from utils.scoring.units import Unit
 
 TOLERANCE = 1e-4
@@ -124,13 +127,11 @@ class KilledLaunch(Launch):
 
     def __init__(self, num_units: int):
         super().__init__()
-        self._left = num_units
+        self._num_units = num_units
 
-    def take(self) -> int:
-        self._left -= 1
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return super().take()
+    def share(self, num_items: int) -> Iterator[int]:
+        yield from itertools.islice(super().share(num_items), self._num_units)
+        raise KeyboardInterrupt
 
 
 @given(st.integers(1, 5), st.integers(1, 7), st.integers(1, 6))
@@ -148,7 +149,7 @@ def test_the_next_checkpoint_is_that_of_a_worker_among_equally_fast_ones(
 def test_a_checkpoint_that_another_worker_took_is_not_kept(make_config, res_dir):
     config, _ = load_config(make_config("pool", num_rows=10), [])
     plan = plan_scoring(config, read_pool(config), {0: None}, overwrite=False)
-    scorer = _CheckpointScorer(config, plan, torch.device("cpu"))
+    scorer = CheckpointScorer(config, plan, torch.device("cpu"))
     scorer._next = (500, scorer._reader.submit(lambda: "the model of another step"))
     scorer.load(0, None)
     assert scorer._next is None and scorer.model is not None

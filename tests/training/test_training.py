@@ -43,7 +43,7 @@ from utils.data.tokenization import tokenize_pool
 from utils.modeling.loading import load_base_model, load_tokenizer
 from utils.process.lifetime import INTERRUPTED
 from utils.training import order as order_of_rows
-from utils.training.order import FILLER, GlobalBatchOrder, TrainingRows, deal, micro_batches_that_pay
+from utils.training.order import FILLER, GlobalBatchOrder, TrainingRows, choose_num_micro_batches, deal
 from utils.training.settings import plan_batches
 
 SECONDS_TO_END = 10.0
@@ -120,15 +120,15 @@ def test_rows_are_dealt_so_that_no_micro_batch_could_be_smaller(lengths, count):
 )
 def test_more_micro_batches_are_taken_only_where_rows_differ_in_length(lengths, global_batch, fewest):
     lengths = np.array(lengths)
-    count = micro_batches_that_pay(lengths, global_batch, fewest, on_gpu=False)
+    count = choose_num_micro_batches(lengths, global_batch, fewest, on_gpu=False)
     assert count == fewest or (count <= global_batch and math.log2(count / fewest).is_integer())
-    assert micro_batches_that_pay(np.full(40, 300), global_batch, fewest, on_gpu=False) == fewest
+    assert choose_num_micro_batches(np.full(40, 300), global_batch, fewest, on_gpu=False) == fewest
 
 
 def test_short_rows_beside_long_ones_are_dealt_to_micro_batches_of_their_own():
     lengths = np.array([20, 500] * 50)
-    assert micro_batches_that_pay(lengths, 32, 1, on_gpu=False) == 4
-    assert micro_batches_that_pay(lengths, 32, 1, on_gpu=True) == 1
+    assert choose_num_micro_batches(lengths, 32, 1, on_gpu=False) == 4
+    assert choose_num_micro_batches(lengths, 32, 1, on_gpu=True) == 1
 
 
 def test_another_epoch_or_seed_is_another_order():

@@ -330,10 +330,6 @@ class TrajectoriesConfig(Section):
         description="kept of each checkpoint besides the losses; confidence: the mean probability "
         "of the response tokens, and that of the likeliest tokens at their places",
     )
-    compile: bool = Field(
-        default=False,
-        description="torch.compile the model: a minute or two at the start, faster batches on a GPU only",
-    )
     during_training: bool = Field(
         default=False, description="train.py scores each checkpoint right after saving it"
     )
@@ -342,6 +338,14 @@ class TrajectoriesConfig(Section):
         description="processes on a machine without GPUs, when started plainly (default: one); "
         "each visible GPU has one worker",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_compile(cls, value: Any) -> Any:
+        # Earlier versions had `compile`, and wrote its default into each run's config.yml.
+        if not isinstance(value, dict) or value.get("compile") is not False:
+            return value
+        return {name: setting for name, setting in value.items() if name != "compile"}
 
 
 class SubsetConfig(Section):
@@ -384,9 +388,9 @@ class SubsetConfig(Section):
     )
     num_clusters: PositiveInt | Literal["auto"] | None = Field(
         default=None,
-        description="of each source (or of the pool) at most; auto: the most that agree between seeds; "
-        "default: a hundredth of the rows of the largest source (or of the pool), 1 to 100, "
-        "whatever the budget",
+        description="clusters per source (or of the pool), at most. auto: the largest number whose "
+        "clusterings agree between seeds. Default: one per 100 rows of the largest source (or of the pool), "
+        "from 1 to 100",
     )
     features: Features = Field(
         default="losses",

@@ -60,9 +60,10 @@ def _measure_all(config: RunConfig, plan: EvaluationPlan, pending: list[str], ov
     keep_config(paths, config)
     _write_manifest(paths, "running", manifest_inputs(plan.inputs.of_all, plan.inputs.of_each))
     for name in pending:
-        begun = time.monotonic()
+        start_time = time.monotonic()
         lines, measured = measure(models, config, plan, name)
-        made = EvaluationProvenance.now(device=models.device.type, seconds=round(time.monotonic() - begun, 1))
+        seconds = round(time.monotonic() - start_time, 1)
+        made = EvaluationProvenance.now(device=models.device.type, seconds=seconds)
         result = EvaluationResult(
             status="complete", inputs=plan.inputs.of_each[name], measured=measured, provenance=made
         )

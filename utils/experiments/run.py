@@ -95,7 +95,7 @@ class _RunProcess:
         # Lines of several runs would be mixed on the terminal. A run's own are in its log.txt.
         self._output: IO[bytes] | None = tempfile.TemporaryFile() if machine.is_shared else None  # noqa: SIM115
         self._process: subprocess.Popen | None = None
-        self._begun = time.monotonic()
+        self._start_time = time.monotonic()
         if not commands:
             measured = "scored" if run.is_reference else "evaluated"
             reporter.say(f"run {self.name}: trained and {measured} already")
@@ -115,7 +115,7 @@ class _RunProcess:
                 return False
         if not self._commands:
             if self._output is not None:
-                reporter.say(f"run {self.name}: there after {time.monotonic() - self._begun:,.0f} s")
+                reporter.say(f"run {self.name}: there after {time.monotonic() - self._start_time:,.0f} s")
                 self._output.close()
             return True
         command = self._commands.pop(0)

@@ -4,7 +4,6 @@ Legend: R response tokens, H hidden size, V vocabulary, Q rows of a tile, U colu
 K tiles side by side.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,22 +30,12 @@ class TiledHead:
         head: the model's own. Its weights are read at each call, so they may change in place.
         operations: what the model does to the head's output.
         max_probability: whether to look for the likeliest token.
-        compiled: fuse what is done to a tile with torch.compile.
     """
 
-    def __init__(
-        self,
-        head: torch.nn.Linear,
-        operations: LogitOperations,
-        max_probability: bool = False,
-        compiled: bool = False,
-    ):
+    def __init__(self, head: torch.nn.Linear, operations: LogitOperations, max_probability: bool = False):
         self._head = head
         self._operations = operations
         self._max_probability = max_probability
-        self._losses_only = not (max_probability or compiled)
-        reduce_tile = _tile_reduction(operations)
-        self._reduce_tile = torch.compile(reduce_tile, dynamic=True) if compiled else reduce_tile
 
     def score(
         self, hidden_RH: torch.Tensor, labels_R: torch.Tensor
@@ -59,7 +48,7 @@ class TiledHead:
         max_probability_R = torch.empty_like(losses_R)
         size, _ = _TILE.get(labels_R.device.type, _GPU_TILE)
         # In float32 a label's own logit is the same to rounding wherever it is computed.
-        losses_only = self._losses_only and hidden_RH.is_cpu and hidden_RH.dtype == torch.float32
+        losses_only = not self._max_probability and hidden_RH.is_cpu and hidden_RH.dtype == torch.float32
         for start in range(0, len(labels_R), size):
             part = slice(start, start + size)
             if losses_only:
@@ -109,11 +98,8 @@ class TiledHead:
         log_sum_Q = torch.logsumexp(log_sum_KQ, dim=0)
         return log_sum_Q - of_label_KQ.sum(dim=0), torch.exp(largest_KQ.amax(dim=0) - log_sum_Q)
 
-
-def _tile_reduction(operations: LogitOperations) -> Callable[..., tuple[torch.Tensor, ...]]:
-    """What is done to a tile of logits: a function of tensors, so that torch.compile fuses all of it."""
-
-    def reduce_tile(
+    def _reduce_tile(
+        self,
         hidden_QH: torch.Tensor,
         weight_UH: torch.Tensor,
         bias_U: torch.Tensor | None,
@@ -134,7 +120,7 @@ def _tile_reduction(operations: LogitOperations) -> Callable[..., tuple[torch.Te
             and the label's logit (0 if it lies outside).
         """
         columns = slice(start, start + len(weight_UH))
-        logits_QU = operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), columns)
+        logits_QU = self._operations.replay(functional.linear(hidden_QH, weight_UH, bias_U), columns)
         inside_Q = (labels_Q >= 0) & (labels_Q < logits_QU.shape[1])
         column_Q = labels_Q.clamp(0, logits_QU.shape[1] - 1)
         of_label_Q = logits_QU.gather(1, column_Q[:, None]).squeeze(1).float().where(inside_Q, 0.0)
@@ -143,5 +129,3 @@ def _tile_reduction(operations: LogitOperations) -> Callable[..., tuple[torch.Te
         log_p_QU = functional.log_softmax(logits_QU, dim=1, dtype=torch.float32)
         log_sum_Q = largest_Q.float() - log_p_QU.gather(1, at_largest_Q[:, None]).squeeze(1)
         return largest_Q.float(), log_sum_Q, of_label_Q
-
-    return reduce_tile

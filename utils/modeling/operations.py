@@ -117,10 +117,10 @@ def _rate_of_product(size: int, device: torch.device, dtype: torch.dtype, tries:
     seconds = []
     for _ in range(tries):
         _wait_for(device)
-        begun = time.perf_counter()
+        start_time = time.perf_counter()
         torch.mm(left, right)
         _wait_for(device)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - start_time)
     return _PER_WEIGHT * size**3 / sorted(seconds)[tries // 2]
 
 

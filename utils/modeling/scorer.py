@@ -85,7 +85,6 @@ class ResponseScorer:
         probe: of the rows to come.
         max_probability: whether to return the likeliest tokens' probabilities.
         embeddings: whether to return embeddings.
-        compiled: run the model below its head, and what follows the head, through torch.compile.
     """
 
     def __init__(
@@ -95,17 +94,13 @@ class ResponseScorer:
         probe: Probe,
         max_probability: bool = False,
         embeddings: bool = False,
-        compiled: bool = False,
     ):
         self._model = model
         self._pad_id = pad_id
         self._max_probability = max_probability
         self._embeddings = embeddings
-        self._compiled = compiled
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self._longest_together = fixed_rotary_length(model)
-        if compiled:
-            model.base_model.compile(dynamic=True)
         self.refresh(probe)
 
     def refresh(self, probe: Probe) -> None:
@@ -239,11 +234,6 @@ class ResponseScorer:
         except NotSeparableError as error:
             return str(error)
         except (AttributeError, TypeError, IndexError, ValueError, RuntimeError) as error:
-            if self._compiled and prefix is None:
-                raise ValueError(
-                    f"trajectories.compile: {type(self._model).__name__} cannot be compiled here ({error}): "
-                    "set it to false"
-                ) from error
             return f"{type(error).__name__}: {error}"
         # Losses that are not finite cannot be compared. They are refused where they are written.
         if difference <= self._tolerance() or not expected_B.isfinite().all():
@@ -271,7 +261,7 @@ class ResponseScorer:
             raise NotSeparableError("it has no output head of its own")
         with torch.inference_mode():
             operations = operations_after(head, self._model, self._short_inputs(row.ids[:2]))
-        return TiledHead(head, operations, self._max_probability, self._compiled)
+        return TiledHead(head, operations, self._max_probability)
 
     def _read_prefix(self, prefix: np.ndarray | None) -> tuple[int, Any]:
         """The length P of the prefix and its key-value cache."""

@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -65,8 +65,7 @@ class Launch:
         self.rank = torchrun.rank()
         self.size = torchrun.world_size()
         self.device = own_device()
-        self._taken = 0
-        self._begun = 0
+        self._num_lists = 0  # of work that was shared
         self._counter: PrefixStore | None = None
         if self.size > 1 and not dist.is_initialized():
             store, rank, size = next(iter(rendezvous("env://", timeout=_TIMEOUT)))
@@ -102,17 +101,15 @@ class Launch:
         assert answer is not None
         return answer
 
-    def begin(self) -> None:
-        """Count from 0 again: another list of work. Every worker says so, as often as the others."""
-        self._begun += 1
-        self._taken = 0
-
-    def take(self) -> int:
-        """The next number, 0, 1, 2, ... since `begin`. No two workers of this launch get the same."""
-        if self._counter is not None:
-            return self._counter.add(f"next/{self._begun}", 1) - 1
-        self._taken += 1
-        return (self._taken - 1) * self.size + self.rank
+    def share(self, num_items: int) -> Iterator[int]:
+        """0 ... num_items - 1, each on one rank. Every rank iterates this once for each list of work."""
+        if self._counter is None:
+            yield from range(self.rank, num_items, self.size)
+            return
+        self._num_lists += 1
+        name = f"next/{self._num_lists}"
+        while (number := self._counter.add(name, 1) - 1) < num_items:
+            yield number
 
     def gather(self, value: dict[int, Result]) -> dict[int, Result]:
         """The union of every rank's dictionary."""
@@ -138,10 +135,10 @@ def _name_of_attempt(store: Store, rank: int, size: int) -> str:
         store.add(f"s2l/joined/{name}", 1)
         return name
     name = secrets.token_hex(8)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     is_said = False
     while (num_joined := store.add(f"s2l/joined/{name}", 0)) < size - 1:
-        waited = time.monotonic() - begun
+        waited = time.monotonic() - start_time
         if waited > _SECONDS_TO_JOIN:
             raise ValueError(
                 f"found {num_joined + 1} of {size} processes after {duration(waited)}, expected all: one on "

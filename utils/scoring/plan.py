@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.checkpoints import template_remarks, training_inputs
-from ..artifacts.pace import scoring_pace
+from ..artifacts.pace import TimeEstimate, scoring_pace
 from ..artifacts.paths import RunPaths
 from ..artifacts.pools import pool_record
 from ..artifacts.trajectories.manifest import ScoringRecord
@@ -18,12 +18,12 @@ from ..data.pool import Pool
 from ..data.shown_tokens import token_remarks
 from ..data.tokenization import TokenizedPool, shared_prefix, tokenize_pool
 from ..data.truncation import truncation_of
-from ..modeling.devices import ModelSize, device_name, model_size, own_device
+from ..modeling.devices import device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
 from ..modeling.positions import check_length
 from ..terminal import counted
+from .checkpoint_info import base_model_remarks, check_fit, common_tokenizer, read_checkpoints
 from .checkpoints import BASE_STEP, CheckpointQuery, choose_checkpoints
-from .readable import base_model_remarks, check_fit, common_tokenizer, read_checkpoints
 from .summary import ScoringSummary, TokenizerOrigin
 
 
@@ -31,8 +31,7 @@ from .summary import ScoringSummary, TokenizerOrigin
 class ScoringPlan:
     """Which checkpoints are scored, on what.
 
-    The first rank makes it (`Launch.first`), since that reads every weight file and every row. It is small to
-    hand to the others.
+    Rank 0 makes it, because that reads every weight file and every row. It is then broadcast.
 
     Attributes:
         folder: res/<run_name>/trajectories.
@@ -64,6 +63,11 @@ class ScoringPlan:
     summary: ScoringSummary
     validation: "ScoringPlan | None" = None
 
+    @property
+    def with_validation(self) -> list["ScoringPlan"]:
+        """This plan, and that of the validation rows where there is one."""
+        return [self] if self.validation is None else [self, self.validation]
+
     def num_tokens(self, rows: np.ndarray) -> int:
         """Of these rows' prompts and responses."""
         return int(self.tokens.lengths[rows].sum())
@@ -87,33 +91,32 @@ def plan_scoring(
     readable, unreadable = read_checkpoints(config, chosen)
     tokenizer = common_tokenizer(readable) or load_tokenizer(config.model_section)
     model = empty_model(config.model_section, tokenizer)
+    is_encoder_decoder = bool(model.config.is_encoder_decoder)
     remarks = [
         *check_length(model, data.max_length),
         *base_model_remarks(config, readable),
         *_step_0_remarks(chosen),
     ]
-
-    def tokenize(rows: Pool) -> TokenizedPool:
-        is_encoder_decoder = bool(model.config.is_encoder_decoder)
-        tokens = tokenize_pool(rows, tokenizer, data.template, data.max_length, is_encoder_decoder)
-        unreadable.update(check_fit(config, readable, tokens))
-        return tokens
-
-    tokens = tokenize(pool)
+    tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
     newest = next((folder for folder in reversed(chosen.values()) if folder is not None), None)
     remarks += template_remarks(newest, tokens.manifest.template)
-    validation = validation_pool = None
+    largest_id = _largest_id(tokens)
+    validation = validation_tokens = None
     if data.validation_data is not None:
-        validation_pool = Pool(data.validation_data)
-        validation = tokenize(validation_pool)
+        validation = Pool(data.validation_data)
+        validation_tokens = tokenize_pool(
+            validation, tokenizer, data.template, data.max_length, is_encoder_decoder
+        )
+        largest_id = max(largest_id, _largest_id(validation_tokens))
         num_rows = counted(len(validation), "row")
-        remarks.append(f"{validation_pool.name}: {num_rows} of validation are scored, too")
+        remarks.append(f"{validation.name}: {num_rows} of validation are scored, too")
+    unreadable |= check_fit(config, readable, largest_id)
     _refuse_no_response(tokens)
     fingerprints = {step: found.fingerprint for step, found in readable.items() if step not in unreadable}
-    folder = TrajectoryFolder(paths.trajectories)
-    summary = _summary(config, tokens, model_size(config.model_section, model), list(chosen), num_devices)
+    scorable = tokens.scorable_rows
+    num_tokens = int(tokens.lengths[scorable].sum())
     plan = ScoringPlan(
-        folder=folder,
+        folder=TrajectoryFolder(paths.trajectories),
         checkpoints=chosen,
         fingerprints=fingerprints,
         versions={step: readable[step].versions for step in fingerprints},
@@ -122,31 +125,32 @@ def plan_scoring(
         pad_id=pad_id_of(tokenizer),
         prefix=_prefix(tokens),
         quantities=quantities_of(config.trajectories.also),
-        inputs={
-            "pool": tokens.manifest.pool,
-            "num_examples": len(tokens),
-            "template": tokens.manifest.template,
-            "tokenizer": tokens.manifest.tokenizer,
-            "max_length": data.max_length,
-            "precision": config.trajectories.precision,
-        },
-        record=ScoringRecord(
-            data=pool_record(data),
-            texts=pool.texts_fingerprint,
-            model=config.model_section.model_dump(mode="json"),
-        ),
-        summary=replace(
-            summary,
+        inputs=_inputs(config, tokens),
+        record=_record(config, pool),
+        summary=ScoringSummary(
+            run_name=config.run_name,
+            num_examples=len(tokens),
+            num_unscorable=len(tokens) - len(scorable),
+            num_excluded=tokens.manifest.num_excluded,
+            steps=list(chosen),
+            num_tokens=num_tokens,
+            truncation=truncation_of(tokens, np.arange(len(tokens))),
+            folder=paths.trajectories,
+            model=model_size(config.model_section, model),
             unrecorded_tokenizer=_unrecorded_tokenizer([found.folder for found in readable.values()]),
+            num_devices=num_devices,
+            device_name=device_name(own_device()),
+            precision=config.trajectories.precision,
+            time=_time(config, num_tokens * len(chosen), num_devices),
             remarks=[*remarks, *token_remarks(tokens, tokenizer)],
         ),
     )
+    if validation is not None and validation_tokens is not None:
+        plan = replace(plan, validation=_plan_of_validation(plan, config, validation, validation_tokens))
     if not overwrite:
-        folder.check(plan.inputs, fingerprints, plan.record.data)
-    if validation is None or validation_pool is None:
-        return plan
-    of_validation = _plan_of_validation(plan, config, validation_pool, validation, overwrite)
-    return replace(plan, validation=of_validation)
+        for each in plan.with_validation:
+            each.folder.check(each.inputs, each.fingerprints, each.record.data)
+    return plan
 
 
 def _step_0_remarks(chosen: dict[int, Path | None]) -> list[str]:
@@ -170,52 +174,51 @@ def _prefix(tokens: TokenizedPool) -> np.ndarray:
     return np.zeros(0, np.int64) if tokens.is_encoder_decoder else shared_prefix(tokens, tokens.scorable_rows)
 
 
-def _summary(
-    config: RunConfig, tokens: TokenizedPool, model: ModelSize, steps: list[int], num_devices: int
-) -> ScoringSummary:
-    """What the counts say. Remarks and the tokenizer's origin are not among them."""
-    scorable = tokens.scorable_rows
-    num_tokens = int(tokens.lengths[scorable].sum())
-    device = device_name(own_device())
-    precision = config.trajectories.precision
-    pace = scoring_pace(config.model_section.model_dump(mode="json"), device, precision)
-    return ScoringSummary(
-        run_name=config.run_name,
-        num_examples=len(tokens),
-        num_unscorable=len(tokens) - len(scorable),
-        num_excluded=tokens.manifest.num_excluded,
-        steps=steps,
-        num_tokens=num_tokens,
-        truncation=truncation_of(tokens, np.arange(len(tokens))),
-        folder=RunPaths(config.run_name).trajectories,
-        model=model,
-        unrecorded_tokenizer=None,
-        num_devices=num_devices,
-        device_name=device,
-        precision=precision,
-        time=None if pace is None else pace.time_for(num_tokens * len(steps), num_devices),
-        remarks=[],
+def _largest_id(tokens: TokenizedPool) -> int:
+    return int(tokens.tokens_S.max(initial=0))
+
+
+def _inputs(config: RunConfig, tokens: TokenizedPool) -> dict[str, Any]:
+    """What losses on these tokens depend on besides the checkpoint."""
+    return {
+        "pool": tokens.manifest.pool,
+        "num_examples": len(tokens),
+        "template": tokens.manifest.template,
+        "tokenizer": tokens.manifest.tokenizer,
+        "max_length": config.data_section.max_length,
+        "precision": config.trajectories.precision,
+    }
+
+
+def _record(config: RunConfig, pool: Pool) -> ScoringRecord:
+    """What is known of losses on this pool before a device has worked on them."""
+    return ScoringRecord(
+        data=pool_record(pool.data),
+        texts=pool.texts_fingerprint,
+        model=config.model_section.model_dump(mode="json"),
     )
 
 
 def _plan_of_validation(
-    plan: ScoringPlan, config: RunConfig, pool: Pool, tokens: TokenizedPool, overwrite: bool
+    plan: ScoringPlan, config: RunConfig, pool: Pool, tokens: TokenizedPool
 ) -> ScoringPlan:
-    """The losses of the validation rows, by the same checkpoints. Raises: ValueError as for the pool's."""
-    folder = TrajectoryFolder(RunPaths(config.run_name).validation_trajectories)
-    inputs = {**plan.inputs, "pool": tokens.manifest.pool, "num_examples": len(tokens)}
-    record = replace(plan.record, data=pool_record(pool.data), texts=pool.texts_fingerprint)
-    if not overwrite:
-        folder.check(inputs, plan.fingerprints, record.data)
+    """The losses of the validation rows, by the same checkpoints."""
     return replace(
         plan,
-        folder=folder,
+        folder=TrajectoryFolder(RunPaths(config.run_name).validation_trajectories),
         tokens=tokens,
         prefix=_prefix(tokens),
         quantities=(LOSS,),
-        inputs=inputs,
-        record=record,
+        inputs=_inputs(config, tokens),
+        record=_record(config, pool),
     )
+
+
+def _time(config: RunConfig, num_tokens: int, num_devices: int) -> TimeEstimate | None:
+    """That scoring so many tokens will take, None before this model has run on such a device."""
+    model = config.model_section.model_dump(mode="json")
+    pace = scoring_pace(model, device_name(own_device()), config.trajectories.precision)
+    return None if pace is None else pace.time_for(num_tokens, num_devices)
 
 
 def _unrecorded_tokenizer(folders: Sequence[Path | None]) -> TokenizerOrigin | None:
@@ -235,6 +238,6 @@ def is_scored(config: RunConfig, pool: Pool, checkpoints: str) -> bool:
         return False
     chosen = choose_checkpoints(config.run_name, CheckpointQuery(checkpoints))
     plan = plan_scoring(config, pool, chosen, overwrite=False)
-    plans = [plan] if plan.validation is None else [plan, plan.validation]
+    plans = plan.with_validation
     are_whole = all(each.folder.is_whole(each.fingerprints, each.quantities) for each in plans)
     return not plan.unreadable and are_whole

@@ -33,14 +33,14 @@ class WorkerSpeed:
     share_of_rate: float
 
 
-class Speed:
+class WorkerProgress:
     """Of one worker, which has `num_tokens` to score."""
 
     def __init__(self, plan: ScoringPlan, device: torch.device, num_tokens: int):
         self._plan = plan
         self._device = device
         self._progress = reporter.progress(str(device), "token", num_tokens)
-        self._begun = time.monotonic()
+        self._start_time = time.monotonic()
         self._examples = self._tokens = self._units = self._told = 0
         self._seconds = self._operations = 0.0
         self._rate: float | None = None
@@ -77,7 +77,7 @@ class Speed:
 
     def _tell(self, step: int, tokens: int) -> None:
         """Say how far this worker is: the tokens that are done."""
-        speed = tokens / (time.monotonic() - self._begun)
+        speed = tokens / (time.monotonic() - self._start_time)
         of_rate = f", {self._fraction:.0%} of the matrix rate" if self._units else ""
         self._progress.advance(tokens - self._told, f"checkpoint {step}, {speed:,.0f} tokens/s{of_rate}")
         self._told = tokens

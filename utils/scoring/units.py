@@ -13,7 +13,6 @@ import numpy as np
 from ..artifacts.checksums import checksum_of_json
 from ..artifacts.files import save_arrays
 from ..artifacts.locks import locked
-from ..artifacts.paths import checkpoint_name
 from ..data.batching import batch_widths
 from ..process.reporter import reporter
 from ..reading import load_npz
@@ -94,7 +93,7 @@ class Units:
             self._examples_per_unit,
         ]
         key = checksum_of_json(identity)[:12]
-        return self._plan.folder.parts / f"{checkpoint_name(step)}-{key}"
+        return self._plan.folder.parts_of(step) / key
 
 
 def _is_whole(path: Path) -> bool:

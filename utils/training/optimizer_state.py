@@ -14,13 +14,13 @@ _BY_NAME = "optimizer.bin"
 _BY_NUMBER = "optimizer.pt"
 
 
-def is_of_the_other_kind(checkpoint: Path, is_sharded: bool) -> bool:
+def needs_conversion(checkpoint: Path, is_sharded: bool) -> bool:
     """Whether Trainer would not find the state that is there."""
     kind, other = (_BY_NAME, _BY_NUMBER) if is_sharded else (_BY_NUMBER, _BY_NAME)
     return not (checkpoint / kind).is_file() and (checkpoint / other).is_file()
 
 
-def load_other_kind(
+def load_converted(
     checkpoint: Path,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,

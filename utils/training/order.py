@@ -101,7 +101,7 @@ class GlobalBatchOrder(Sampler[MicroBatch]):
         return np.concatenate([part[np.argsort(-self._lengths[part], kind="stable")] for part in parts])
 
 
-def micro_batches_that_pay(lengths: np.ndarray, global_batch_size: int, fewest: int, on_gpu: bool) -> int:
+def choose_num_micro_batches(lengths: np.ndarray, global_batch_size: int, fewest: int, on_gpu: bool) -> int:
     """How many micro-batches to deal a global batch to.
 
     The more there are, the less padding they hold, and each costs something by itself.

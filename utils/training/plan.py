@@ -18,7 +18,6 @@ from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.counts import scheduled_steps, steps_per_epoch, total_steps
 from ..config.schema import RunConfig
-from ..data.batching import batch_widths
 from ..data.pool import Pool
 from ..data.shown_tokens import token_remarks
 from ..data.tokenization import TokenizedPool, tokenize_pool
@@ -30,7 +29,6 @@ from ..modeling.packed import has_packed_attention
 from ..modeling.positions import check_length
 from ..modeling.responses import check_decoder
 from ..process import torchrun
-from .order import micro_batches_that_pay
 from .settings import BatchPlan, check_sharding, launch_state, result_settings, training_arguments, try_out
 from .summary import RowsSummary, TrainingSummary
 
@@ -48,8 +46,8 @@ class TrainingSetup:
         inputs: what the weights depend on besides the rows.
         data: where the pool was, compared with nothing.
         arguments: Trainer's, for this machine.
-        batches: how a global batch is spread over the devices.
-        packed_batches: the same for a model that keeps packed rows apart, None where they are never packed.
+        batches: how a global batch is spread over the devices, in as few micro-batches as memory allows.
+        may_pack: whether rows lie one behind the other, if the model keeps them apart.
         keeps_last_only: whether a checkpoint goes once its losses are there.
         summary: for people.
     """
@@ -61,25 +59,31 @@ class TrainingSetup:
     data: dict[str, Any] | None
     arguments: TrainingArguments
     batches: BatchPlan
-    packed_batches: BatchPlan | None
+    may_pack: bool
     keeps_last_only: bool
     summary: TrainingSummary
 
 
 @dataclass(frozen=True)
-class TrainingPlan(TrainingSetup):
+class TrainingPlan:
     """A training on these rows.
 
     Attributes:
+        setup: all that does not depend on them.
         rows: int64, ascending row numbers of the pool.
+        inputs: what the weights depend on, the rows among it.
         starts_over: what is there does not count.
+        summary: for people.
     """
 
+    setup: TrainingSetup
     rows: np.ndarray
+    inputs: dict[str, Any]
     starts_over: bool
+    summary: TrainingSummary
 
 
-def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSetup:
+def check_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSetup:
     """Check all that can be checked without the rows themselves and without loading the model.
 
     Args:
@@ -104,7 +108,6 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         remarks = [*remarks, tokenizer_note]
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
-    may_pack = has_packed_attention(model_settings, model) and not arguments.fsdp
     summary = TrainingSummary(
         run_name=config.run_name,
         num_rows=num_rows,
@@ -130,8 +133,8 @@ def set_up_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSet
         inputs=_inputs(config, pool, tokens, save_steps),
         data=pool_record(data),
         arguments=arguments,
-        batches=_accumulated(batches, config.global_batch_size, tokens, arguments.device),
-        packed_batches=replace(batches, are_packed=True) if may_pack else None,
+        batches=batches,
+        may_pack=has_packed_attention(model_settings, model) and not arguments.fsdp,
         keeps_last_only=config.checkpoints.keep == "last",
         summary=summary,
     )
@@ -144,16 +147,6 @@ def _check_arguments(config: RunConfig, model: Any, arguments: TrainingArguments
     check_attention(config.model_section, arguments.device, dtype)
     try_out(arguments, model, steps)
     check_sharding(config.train_args, model)
-
-
-def _accumulated(
-    batches: BatchPlan, global_batch_size: int, tokens: TokenizedPool, device: torch.device
-) -> BatchPlan:
-    """The same batches in as many steps of accumulation as spare the most padding."""
-    count = micro_batches_that_pay(
-        batch_widths(tokens), global_batch_size, batches.micro_batches, device.type != "cpu"
-    )
-    return replace(batches, accumulation=count // batches.devices)
 
 
 def _inputs(config: RunConfig, pool: Pool, tokens: TokenizedPool, save_steps: list[int]) -> dict[str, Any]:
@@ -183,10 +176,10 @@ def plan_training(
         subset_manifest: of the subset they come from, if any.
 
     Raises:
-        as `set_up_training`, and ValueError if the rows teach nothing, or if the run's folder holds what this
+        as `check_training`, and ValueError if the rows teach nothing, or if the run's folder holds what this
             plan can neither reuse nor continue (unless overwrite).
     """
-    setup = set_up_training(config, pool, len(rows))
+    setup = check_training(config, pool, len(rows))
     tokens = setup.tokens
     if not tokens.num_response_tokens[rows].any():
         max_length = config.data_section.max_length
@@ -200,9 +193,13 @@ def plan_training(
         "rows": checksum_of_rows(rows),
         "subset": subset_manifest.inputs if subset_manifest else None,
     }
-    summary = replace(setup.summary, rows=_rows_summary(setup, rows))
-    known = {**vars(setup), "inputs": inputs, "summary": summary}
-    plan = TrainingPlan(**known, rows=rows, starts_over=overwrite and not torchrun.is_restart())
+    plan = TrainingPlan(
+        setup=setup,
+        rows=rows,
+        inputs=inputs,
+        starts_over=overwrite and not torchrun.is_restart(),
+        summary=replace(setup.summary, rows=_rows_summary(setup, rows)),
+    )
     paths = RunPaths(config.run_name)
     check_folder(paths, plan)
     if launch_state().is_main_process and not plan.starts_over and not all_steps_are_trained(paths, plan):
@@ -229,7 +226,7 @@ def check_folder(paths: RunPaths, plan: TrainingPlan) -> None:
         manifest = TrainingManifest.read(paths.manifest)
         if not manifest.is_complete and not saved and not _is_used(paths):
             return  # a start that failed before its first checkpoint keeps no other one away
-        check_inputs(paths.manifest, manifest.inputs, plan.inputs, WAYS_OUT, plan.data)
+        check_inputs(paths.manifest, manifest.inputs, plan.inputs, WAYS_OUT, plan.setup.data)
         gone = missing_checkpoints(paths, plan)
         if manifest.is_complete and gone:
             raise ValueError(f"{paths.root} was trained, but its checkpoints {gone} are gone. {WAYS_OUT}")
@@ -255,8 +252,8 @@ def all_steps_are_trained(paths: RunPaths, plan: TrainingPlan) -> bool:
 
 def missing_checkpoints(paths: RunPaths, plan: TrainingPlan) -> list[int]:
     """The scheduled steps without a checkpoint. With checkpoints.keep: last, its losses stand for it."""
-    *earlier, last = plan.save_steps
-    scored = TrajectoryFolder(paths.trajectories).scored_steps() if plan.keeps_last_only else []
+    *earlier, last = plan.setup.save_steps
+    scored = TrajectoryFolder(paths.trajectories).scored_steps() if plan.setup.keeps_last_only else []
     return [
         step for step in [*sorted(set(earlier) - set(scored)), last] if not paths.checkpoint(step).is_dir()
     ]

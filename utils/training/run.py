@@ -1,9 +1,11 @@
 """Train one model as planned: continue where an earlier try stopped, save checkpoints on schedule."""
 
 import contextlib
+import copy
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +41,10 @@ from ..modeling.precision import float32_products
 from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
 from ..process.reporter import reporter
-from .order import FILLER, GlobalBatchOrder, TrainingRows
-from .plan import TrainingPlan, all_steps_are_trained, check_folder, missing_checkpoints
-from .settings import launch_state
-from .trainer import S2LTrainer, Saving, TrainingData, remove_older_training_state
+from .order import FILLER, GlobalBatchOrder, TrainingRows, choose_num_micro_batches
+from .plan import TrainingPlan, TrainingSetup, all_steps_are_trained, check_folder, missing_checkpoints
+from .settings import BatchPlan, launch_state
+from .trainer import LogMetrics, S2LTrainer, SaveOnSchedule, remove_older_training_state
 
 
 def run_training(
@@ -78,7 +80,7 @@ def run_training(
         if is_trained:
             if state.is_main_process:
                 _finish(paths, plan, None)
-                reporter.say(f"run {config.run_name}: all {plan.steps} steps are trained already")
+                reporter.say(f"run {config.run_name}: all {plan.setup.steps} steps are trained already")
             return
         held.enter_context(float32_products(in_tf32=bool(config.train_args.get("tf32"))))
         _train(config, plan, state, newest, callbacks)
@@ -93,18 +95,20 @@ def _train(
 ) -> None:
     """Train in this process, from the newest checkpoint or from the beginning (None)."""
     paths = RunPaths(config.run_name)
+    setup = plan.setup
+    arguments = copy.copy(setup.arguments)  # completed below: a plan stays as it is
     tokenizer = load_tokenizer(config.model_section)
     chat = chat_template_of(config.data_section.template, tokenizer)
     if chat is not None:
         tokenizer.chat_template = chat.source  # saved with each checkpoint
     model = _model_to_train(config, tokenizer, newest)
-    if plan.arguments.bf16 or plan.arguments.fp16:
+    if arguments.bf16 or arguments.fp16:
         _keep_trained_weights_whole(model)
-    batches = plan.packed_batches if _keeps_packed_rows_apart(plan, model) else plan.batches
-    assert batches is not None
-    plan.arguments.gradient_accumulation_steps = batches.accumulation
+    batches = _batches(config, plan, model)
+    arguments.gradient_accumulation_steps = batches.accumulation
+    rows = TrainingRows(setup.tokens, plan.rows)
     order = GlobalBatchOrder(
-        batch_widths(plan.tokens)[plan.rows],
+        batch_widths(setup.tokens)[plan.rows],
         config.global_batch_size,
         batches.micro_batches,
         config.train_args.get("train_sampling_strategy", "random"),
@@ -116,7 +120,7 @@ def _train(
     if state.is_main_process:
         _clear_folder(paths, newest)
         manifest = TrainingManifest(
-            status="running", inputs=plan.inputs, data=plan.data, provenance=_provenance(plan, work=work)
+            status="running", inputs=plan.inputs, data=setup.data, provenance=_provenance(setup, work=work)
         )
         with locked(paths.config):  # until the manifest is there, another stage may write a config of its own
             write_config(paths, config)
@@ -127,26 +131,26 @@ def _train(
             f"{batches.per_device} longest rows{continuing}"
         )
     state.wait_for_everyone()
-    data = TrainingData(TrainingRows(plan.tokens, plan.rows), order)
     if batches.devices > 1:
-        _set_up_ddp(model, data.rows[(FILLER,)], pad_id_of(tokenizer), plan.arguments)
-    trainer = S2LTrainer(model, tokenizer, plan.arguments, data, Saving(paths, plan.save_steps))
-    for callback in callbacks:  # after Trainer's and ours: they find a saved checkpoint in its place
+        _set_up_ddp(model, rows[(FILLER,)], pad_id_of(tokenizer), arguments)
+    trainer = S2LTrainer(model, tokenizer, arguments, rows, order)
+    # Those of the caller come last: they find a saved checkpoint in its place.
+    for callback in (SaveOnSchedule(paths, setup.save_steps), LogMetrics(paths.metrics), *callbacks):
         trainer.add_callback(callback)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    assert trainer.state.global_step == plan.steps, (
-        f"trained {trainer.state.global_step} of {plan.steps} steps"
+    assert trainer.state.global_step == setup.steps, (
+        f"trained {trainer.state.global_step} of {setup.steps} steps"
     )
     if state.is_main_process:
         launch = _provenance(
-            plan,
-            seconds=round(time.monotonic() - begun, 1),
+            setup,
+            seconds=round(time.monotonic() - start_time, 1),
             continued_from=newest.name if newest else None,
             work=work,
         )
         _finish(paths, plan, launch)
-        kept = sum(paths.checkpoint(step).is_dir() for step in plan.save_steps)
+        kept = sum(paths.checkpoint(step).is_dir() for step in setup.save_steps)
         reporter.say(f"run {config.run_name}: trained, {kept} checkpoint(s) in {paths.root}")
 
 
@@ -211,18 +215,32 @@ def _set_up_ddp(model: Any, filler: list[TokenRow], pad_id: int, arguments: Trai
     arguments.ddp_find_unused_parameters = answers[0]
 
 
+def _batches(config: RunConfig, plan: TrainingPlan, model: Any) -> BatchPlan:
+    """How a global batch is spread: of packed rows, or of padded ones, so as to spare the most padding."""
+    setup = plan.setup
+    batches = setup.batches
+    if setup.may_pack and _keeps_packed_rows_apart(plan, model):
+        return replace(batches, are_packed=True)
+    count = choose_num_micro_batches(
+        batch_widths(setup.tokens),
+        config.global_batch_size,
+        fewest=batches.micro_batches,
+        on_gpu=setup.arguments.device.type != "cpu",
+    )
+    return replace(batches, accumulation=count // batches.devices)
+
+
 def _keeps_packed_rows_apart(plan: TrainingPlan, model: Any) -> bool:
-    """Whether rows may be packed and the model, which comes to its device, keeps them apart.
+    """Whether the model, which comes to its device, keeps packed rows apart.
 
     All processes do the same: the first one's answer counts.
     """
-    if plan.packed_batches is None:
-        return False
-    arguments = plan.arguments
-    lengths = batch_widths(plan.tokens)[plan.rows]
-    longest = rows_of_all_lengths(plan.rows, lengths)[-max(2, plan.batches.per_device) :]
+    arguments = plan.setup.arguments
+    tokens = plan.setup.tokens
+    lengths = batch_widths(tokens)[plan.rows]
+    longest = rows_of_all_lengths(plan.rows, lengths)[-max(2, plan.setup.batches.per_device) :]
     with _in_training_precision(arguments):
-        answers = [why_rows_mix(model.to(arguments.device), [plan.tokens.row(row) for row in longest])]
+        answers = [why_rows_mix(model.to(arguments.device), [tokens.row(row) for row in longest])]
     broadcast_object_list(answers)
     if answers[0] is not None:
         reporter.warn(f"  rows are padded, not packed: packed, this model mixes them ({answers[0]})")
@@ -230,7 +248,7 @@ def _keeps_packed_rows_apart(plan: TrainingPlan, model: Any) -> bool:
 
 
 def _work_of_epoch(model: Any, plan: TrainingPlan, steps_per_epoch: int) -> TrainingWork:
-    tokens = plan.tokens
+    tokens = plan.setup.tokens
     num_tokens = int(tokens.lengths[plan.rows].sum())
     num_predicted = int(tokens.num_response_tokens[plan.rows].sum())
     of_pool = int(tokens.lengths.sum()), int(tokens.num_response_tokens.sum())
@@ -253,21 +271,21 @@ def _finish(paths: RunPaths, plan: TrainingPlan, launch: TrainingProvenance | No
         manifest = TrainingManifest(
             status="complete",
             inputs=plan.inputs,
-            steps=plan.steps,
-            data=plan.data,
+            steps=plan.setup.steps,
+            data=plan.setup.data,
             provenance=launch or recorded.provenance,
         )
         manifest.write(paths.manifest)
     shutil.rmtree(paths.training_parts, ignore_errors=True)
-    remove_older_training_state(paths, newest=plan.steps)  # a kill may have come into its midst
+    remove_older_training_state(paths, newest=plan.setup.steps)  # a kill may have come into its midst
 
 
-def _provenance(plan: TrainingPlan, **known: Any) -> TrainingProvenance:
+def _provenance(setup: TrainingSetup, **known: Any) -> TrainingProvenance:
     """Of this launch, with what is known of it so far."""
     return TrainingProvenance.now(
-        devices=plan.batches.devices,
-        device=str(plan.arguments.device.type),
-        device_name=device_name(plan.arguments.device),
-        per_device_batch=plan.batches.per_device,
+        devices=setup.batches.devices,
+        device=str(setup.arguments.device.type),
+        device_name=device_name(setup.arguments.device),
+        per_device_batch=setup.batches.per_device,
         **known,
     )

@@ -46,7 +46,7 @@ _LAUNCHER_SHARDS_BY = {
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism",
 }
 
-# Settings by which an optimizer is handed the model itself.
+# Keyword arguments by which an optimizer receives the model's own weights.
 _WEIGHTS_OF_THE_MODEL = {"model", "params", "optimizer_dict"}
 
 _BY_LAYER = "TRANSFORMER_BASED_WRAP"  # how FSDP finds what to shard together, unless told otherwise
@@ -115,10 +115,10 @@ def _check_launcher(train_args: dict[str, Any]) -> None:
     """
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision != "no" and not train_args.get(precision):
+        in_yaml = f"set train_args.{precision}: true, or " if precision in ("bf16", "fp16") else ""
         raise ValueError(
-            f"accelerate launch: found mixed precision {precision} in its configuration, none in the YAML, "
-            "which decides: give accelerate launch --mixed_precision no, or set train_args.bf16 or "
-            "train_args.fp16"
+            f"accelerate launch asks for mixed precision {precision}, the YAML does not. The YAML decides: "
+            f"{in_yaml}start with --mixed_precision no"
         )
     for variable, way in _LAUNCHER_SHARDS_BY.items():
         is_on = os.environ.get(variable, "false").lower() == "true"
@@ -160,7 +160,8 @@ def launch_state(shards: bool = False) -> PartialState:
 def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArguments, BatchPlan]:
     """Trainer's arguments for this machine. Says on stderr what of `fsdp` cannot be honoured here, and why.
 
-    Needs train_args without problems of their own (utils/config/train_args.py).
+    Needs train_args without problems of their own (utils/config/train_args.py). The accumulation is left to
+    `run`, since it depends on the rows' lengths and on the model itself.
 
     Raises: ValueError for those that transformers or this machine refuses.
     """
@@ -188,7 +189,6 @@ def training_arguments(config: RunConfig, output_dir: Path) -> tuple[TrainingArg
         "project": config.tracking.project,
         "seed": config.seed,
         "per_device_train_batch_size": plan.per_device,
-        "gradient_accumulation_steps": plan.accumulation,
         "ddp_backend": "gloo" if on_cpu and plan.devices > 1 else None,
         "save_strategy": "no",  # our schedule asks for each save
         "eval_strategy": "no",

@@ -7,7 +7,6 @@ import json
 import math
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,27 +35,11 @@ from ..modeling.responses import (
 from ..process.errors import explained, in_words, naming, system_error_number
 from ..process.reporter import reporter
 from ..terminal import size
-from .optimizer_state import is_of_the_other_kind, load_other_kind
+from .optimizer_state import load_converted, needs_conversion
 from .order import GlobalBatchOrder, TrainingRows
 
 _SECONDS_BETWEEN_LINES = 5.0
 _START_OVER = "put back a copy of it, or start over with --overwrite"
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The rows that are trained on, and the order in which each epoch takes them."""
-
-    rows: TrainingRows
-    order: GlobalBatchOrder
-
-
-@dataclass(frozen=True)
-class Saving:
-    """Of which run a checkpoint is saved, after which steps."""
-
-    paths: RunPaths
-    steps: list[int]
 
 
 class S2LTrainer(Trainer):
@@ -69,8 +52,8 @@ class S2LTrainer(Trainer):
         model: that is trained.
         tokenizer: saved beside each checkpoint.
         arguments: Trainer's own.
-        data: the rows, in which order.
-        saving: which steps leave a checkpoint, and where.
+        rows: that are trained on.
+        order: in which each epoch takes them.
     """
 
     def __init__(
@@ -78,10 +61,9 @@ class S2LTrainer(Trainer):
         model: Any,
         tokenizer: PreTrainedTokenizerBase,
         arguments: TrainingArguments,
-        data: TrainingData,
-        saving: Saving,
+        rows: TrainingRows,
+        order: GlobalBatchOrder,
     ):
-        order = data.order
         self._order = order
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self._pad_id = pad_id_of(tokenizer)
@@ -89,7 +71,7 @@ class S2LTrainer(Trainer):
         super().__init__(
             model=model,
             args=arguments,
-            train_dataset=data.rows,
+            train_dataset=rows,
             processing_class=tokenizer,
             data_collator=self._collate,
             compute_loss_func=self._mean_token_loss,
@@ -97,8 +79,6 @@ class S2LTrainer(Trainer):
         for chatty in (PrinterCallback, ProgressCallback):
             self.remove_callback(chatty)
         self.add_callback(_StartEpoch(order))
-        self.add_callback(_SaveOnSchedule(saving))
-        self.add_callback(_LogMetrics(saving.paths.metrics))
         self.add_callback(_SkipEmptyStep(self))
 
     def _collate(self, micro_batches: list[Any]) -> dict[str, torch.Tensor]:
@@ -161,9 +141,8 @@ class S2LTrainer(Trainer):
                 raise
             free = size(shutil.disk_usage(folder.parent).free)
             raise ValueError(
-                f"{folder}: found that the checkpoint cannot be saved ({in_words(error)}; {free} are free "
-                "there), expected room for it: make some, and the same command continues from the newest "
-                "checkpoint that is whole"
+                f"{folder}: the checkpoint cannot be saved ({in_words(error)}). {free} are free there. "
+                "Make room, then run the same command: it continues from the newest whole checkpoint"
             ) from error
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -178,16 +157,14 @@ class S2LTrainer(Trainer):
             found = [
                 checkpoint is not None
                 and is_first
-                and is_of_the_other_kind(Path(checkpoint), self.is_fsdp_enabled)
+                and needs_conversion(Path(checkpoint), self.is_fsdp_enabled)
             ]
-            (is_of_the_other,) = broadcast_object_list(found)
-            if checkpoint is None or not is_of_the_other:
+            (must_convert,) = broadcast_object_list(found)
+            if checkpoint is None or not must_convert:
                 super()._load_optimizer_and_scheduler(checkpoint)
                 return
             optimizer = cast(Any, self.optimizer).optimizer  # within accelerate's
-            load_other_kind(
-                Path(checkpoint), cast(Any, self.model), optimizer, self.is_fsdp_enabled, is_first
-            )
+            load_converted(Path(checkpoint), cast(Any, self.model), optimizer, self.is_fsdp_enabled, is_first)
             scheduler = torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True)
             cast(Any, self.lr_scheduler).load_state_dict(scheduler)
 
@@ -225,15 +202,15 @@ class _SkipEmptyStep(TrainerCallback):
             reporter.warn(f"step {state.global_step + 1}: no response token in the whole batch, no update")
 
 
-class _SaveOnSchedule(TrainerCallback):
-    """Asks for a save at the scheduled steps, and gives the saved folder its name once it is whole."""
+class SaveOnSchedule(TrainerCallback):
+    """Asks for a save at these steps, and gives the saved folder its name once it is whole."""
 
-    def __init__(self, saving: Saving):
-        self._paths = saving.paths
-        self._save_steps = frozenset(saving.steps)
+    def __init__(self, paths: RunPaths, steps: list[int]):
+        self._paths = paths
+        self._steps = frozenset(steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> Any:
-        control.should_save = state.global_step in self._save_steps
+        control.should_save = state.global_step in self._steps
         if control.should_save and not _is_finite(model):
             raise ValueError(
                 f"the weights after step {state.global_step} are no longer numbers, and are not saved: "
@@ -253,18 +230,18 @@ class _SaveOnSchedule(TrainerCallback):
         PartialState().wait_for_everyone()
 
 
-class _LogMetrics(TrainerCallback):
+class LogMetrics(TrainerCallback):
     """Appends each log to metrics.jsonl, says a line now and then, stops a run whose loss is no number."""
 
     def __init__(self, path: Path):
         self._path = path
-        self._begun = 0.0
-        self._begun_at_step = 0
+        self._start_time = 0.0
+        self._start_step = 0
         self._last_line = -math.inf
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._begun = time.monotonic()
-        self._begun_at_step = state.global_step
+        self._start_time = time.monotonic()
+        self._start_step = state.global_step
         if state.is_world_process_zero:
             _keep_metrics_until(self._path, state.global_step)
 
@@ -286,7 +263,7 @@ class _LogMetrics(TrainerCallback):
         now = time.monotonic()
         if now - self._last_line >= _SECONDS_BETWEEN_LINES or state.global_step == state.max_steps:
             self._last_line = now
-            pace = (now - self._begun) / max(1, state.global_step - self._begun_at_step)
+            pace = (now - self._start_time) / max(1, state.global_step - self._start_step)
             left = pace * (state.max_steps - state.global_step)
             reporter.say(
                 f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  "

@@ -25,7 +25,7 @@ def _of_launch(command: str, world_size: str) -> Case:
 
 def _of_accelerate(name: str, value: str, words: str) -> Case:
     """What `accelerate launch` makes of its own configuration."""
-    return Case(_TRAIN, f"accelerate launch: {words}", environment={f"ACCELERATE_{name}": value})
+    return Case(_TRAIN, f"accelerate launch{words}", environment={f"ACCELERATE_{name}": value})
 
 
 CASES: list[Case] = [
@@ -34,10 +34,10 @@ CASES: list[Case] = [
         for command in (_TRAIN, _SCORE)
         for size in ("two", "-1", "", "1e1", "\u0662")
     ),
-    _of_accelerate("MIXED_PRECISION", "bf16", "found mixed precision bf16 in its configuration"),
-    _of_accelerate("MIXED_PRECISION", "fp8", "found mixed precision fp8 in its configuration"),
-    _of_accelerate("USE_FSDP", "true", "found FSDP in its configuration"),
-    _of_accelerate("USE_DEEPSPEED", "true", "found DeepSpeed in its configuration"),
+    _of_accelerate("MIXED_PRECISION", "bf16", " asks for mixed precision bf16"),
+    _of_accelerate("MIXED_PRECISION", "fp8", " asks for mixed precision fp8"),
+    _of_accelerate("USE_FSDP", "true", ": found FSDP in its configuration"),
+    _of_accelerate("USE_DEEPSPEED", "true", ": found DeepSpeed in its configuration"),
     _of_launch("evaluate_run.py --config_file target.yml --overwrite", "two"),
     _results_in("pool.jsonl", "pool.jsonl"),
     _results_in("pool.jsonl/res", "pool.jsonl"),

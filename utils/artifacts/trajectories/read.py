@@ -253,12 +253,12 @@ def _read_file(path: Path, origin: Path, steps: list[int] | None, num_examples: 
     return Trajectories(steps_used, columns, None, origin, imported.num_response_tokens, table_NT)
 
 
-def _wanted_steps(steps: list[int] | None, begun: list[int]) -> list[int]:
-    """The steps to use, ascending. By default all that were begun after step 0."""
-    steps = [step for step in begun if step > 0] if steps is None else steps
+def _wanted_steps(steps: list[int] | None, recorded: list[int]) -> list[int]:
+    """The steps to use, ascending. By default all that are recorded after step 0."""
+    steps = [step for step in recorded if step > 0] if steps is None else steps
     repeated = sorted({step for step in steps if steps.count(step) > 1})
     if repeated or not steps:
         raise ValueError(
-            f"subset.steps: found {steps}, expected at least one step and each step once; scored: {begun}"
+            f"subset.steps: found {steps}, expected at least one step and each step once; scored: {recorded}"
         )
     return sorted(steps)

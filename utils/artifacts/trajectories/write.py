@@ -74,8 +74,12 @@ class TrajectoryFolder:
 
     @property
     def parts(self) -> Path:
-        """Where the pieces of unfinished checkpoints lie, in folders named `checkpoint-<step>-<key>`."""
+        """Where the pieces of unfinished checkpoints lie."""
         return self.path / "parts"
+
+    def parts_of(self, step: int) -> Path:
+        """`checkpoint-<step>`. The pieces lie in folders of it that are named by what they were made from."""
+        return self.parts / checkpoint_name(step)
 
     @property
     def batching(self) -> Path:
@@ -303,23 +307,25 @@ class TrajectoryFolder:
         for step in checkpoints if same_inputs else self.scored_steps():
             for file in self._files(step):
                 file.unlink()
-        for parts in (found for found in self.parts.glob("checkpoint-*") if found.is_dir()):
-            if not same_inputs or int(parts.name.split("-")[1]) in checkpoints:
-                shutil.rmtree(parts)
-        if not same_inputs:
-            path.unlink(missing_ok=True)
+        if same_inputs:
+            self._remove_parts(checkpoints)
+            return
+        if self.parts.is_dir():
+            shutil.rmtree(self.parts)
+        path.unlink(missing_ok=True)
 
     def _remove_leftovers(self, checkpoints: Iterable[int], done: Iterable[int]) -> None:
         """Half-written files of a killed launch, and the parts of checkpoints that it had put together."""
         of_all = (manifest_in(self.path), self.num_response_tokens, self.batching)
         for name in (*(path.name for path in of_all), *map(checkpoint_name, checkpoints)):
             remove_leftovers(self.path, name)
+        for folder in self.parts.glob("checkpoint-*-*"):  # <step>-<key>, as earlier versions named them
+            shutil.rmtree(folder)
         self._remove_parts(done)
 
     def _remove_parts(self, steps: Iterable[int]) -> None:
-        for step in steps:
-            for parts in self.parts.glob(f"{checkpoint_name(step)}-*"):
-                shutil.rmtree(parts)
+        for folder in filter(Path.is_dir, map(self.parts_of, steps)):
+            shutil.rmtree(folder)
         with contextlib.suppress(OSError):  # another launch has parts there, or there are none
             self.parts.rmdir()
 

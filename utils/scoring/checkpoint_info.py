@@ -21,7 +21,7 @@ from ..artifacts.checksums import checksum
 from ..artifacts.layouts import check_layout, is_adapter, recorded_base_model
 from ..config.schema import RunConfig
 from ..data.chat import chat_template_of
-from ..data.tokenization import TokenizedPool, tokenizer_fingerprint
+from ..data.tokenization import tokenizer_fingerprint
 from ..modeling.loading import (
     base_fingerprint,
     checkpoint_config,
@@ -40,22 +40,22 @@ _SETTINGS_WITHOUT_EFFECT = {
 
 
 @dataclass(frozen=True)
-class Tokenizer:
+class IdentifiedTokenizer:
     """A tokenizer and what identifies it.
 
     Attributes:
-        itself: the tokenizer.
+        tokenizer: itself.
         fingerprint: of its definition.
-        template: fingerprint of its chat template, None where it has none or `data.template` names another.
+        chat_template_fingerprint: None where it has no chat template or `data.template` names another.
     """
 
-    itself: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase
     fingerprint: str
-    template: str | None
+    chat_template_fingerprint: str | None
 
 
 @dataclass(frozen=True)
-class Readable:
+class CheckpointInfo:
     """What is read of a checkpoint.
 
     Attributes:
@@ -70,13 +70,13 @@ class Readable:
     folder: Path | None
     fingerprint: str
     versions: dict[str, tuple[int, int]]
-    tokenizer: Tokenizer
+    tokenizer: IdentifiedTokenizer
     architecture: PretrainedConfig | None
     recorded_base_model: str | None = None
 
 
 @contextlib.contextmanager
-def left_out(failed: dict[int, str], step: int) -> Iterator[None]:
+def record_failure(failed: dict[int, str], step: int) -> Iterator[None]:
     """Around work on one checkpoint: what is wrong with it is put into `failed`, and the others go on.
 
     A full disk ends the launch, and so does a broken invariant of ours: the next one would fare no better.
@@ -90,24 +90,26 @@ def left_out(failed: dict[int, str], step: int) -> Iterator[None]:
 
 def read_checkpoints(
     config: RunConfig, chosen: dict[int, Path | None]
-) -> tuple[dict[int, Readable], dict[int, str]]:
+) -> tuple[dict[int, CheckpointInfo], dict[int, str]]:
     """Those that can be scored, as far as their files tell, and step -> reason of the others.
 
     Args:
         chosen: step -> folder, None for the base model.
     """
-    readable: dict[int, Readable] = {}
+    readable: dict[int, CheckpointInfo] = {}
     failed: dict[int, str] = {}
-    tokenizers: dict[str, Tokenizer] = {}
+    tokenizers: dict[str, IdentifiedTokenizer] = {}
     for step, folder in chosen.items():
-        with left_out(failed, step):
+        with record_failure(failed, step):
             readable[step] = _read(config, folder, tokenizers)
     if readable:
         _check_alike(readable, failed)
     return {step: found for step, found in readable.items() if step not in failed}, failed
 
 
-def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenizer]) -> Readable:
+def _read(
+    config: RunConfig, folder: Path | None, tokenizers: dict[str, IdentifiedTokenizer]
+) -> CheckpointInfo:
     """Args: tokenizers: those that were loaded, by the contents of their files. A new one joins them."""
     settings = config.model_section
     if folder is not None:
@@ -120,7 +122,7 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
         loaded = load_tokenizer(settings) if folder is None else load_checkpoint_tokenizer(folder, settings)
         tokenizers[contents] = _identified(loaded, config.data_section.template)
     if folder is None:
-        return Readable(None, base_fingerprint(settings, config.seed), {}, tokenizers[contents], None)
+        return CheckpointInfo(None, base_fingerprint(settings, config.seed), {}, tokenizers[contents], None)
     architecture = base_model = None
     if is_adapter(folder):
         base_model = recorded_base_model(folder)
@@ -132,35 +134,37 @@ def _read(config: RunConfig, folder: Path | None, tokenizers: dict[str, Tokenize
         # An adapter, or shards alone. What they are added to is written down nowhere else.
         of_base = base_fingerprint(settings, config.seed)
         fingerprint = hashlib.sha256(f"{fingerprint} {of_base}".encode()).hexdigest()
-    return Readable(folder, fingerprint, versions, tokenizers[contents], architecture, base_model)
+    return CheckpointInfo(folder, fingerprint, versions, tokenizers[contents], architecture, base_model)
 
 
-def _identified(tokenizer: PreTrainedTokenizerBase, template: str) -> Tokenizer:
+def _identified(tokenizer: PreTrainedTokenizerBase, template: str) -> IdentifiedTokenizer:
     """Args: template: `data.template`."""
     is_its_own = template == "chat" and tokenizer.chat_template
     chat = chat_template_of(template, tokenizer) if is_its_own else None
-    return Tokenizer(tokenizer, tokenizer_fingerprint(tokenizer), chat and chat.fingerprint)
+    return IdentifiedTokenizer(tokenizer, tokenizer_fingerprint(tokenizer), chat and chat.fingerprint)
 
 
-def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
+def _check_alike(readable: dict[int, CheckpointInfo], failed: dict[int, str]) -> None:
     """Leave out those with another tokenizer, chat template or architecture than most.
 
     Their losses would not compare. The base model takes the template of the checkpoints, if there are any.
     """
     tokenizers = Counter(found.tokenizer.fingerprint for found in readable.values())
     usual_tokenizer = max(tokenizers, key=tokenizers.__getitem__)
-    templates = Counter(found.tokenizer.template for found in readable.values() if found.folder is not None)
+    templates = Counter(
+        found.tokenizer.chat_template_fingerprint for found in readable.values() if found.folder is not None
+    )
     usual_template = max(templates, key=templates.__getitem__, default=None)
     architectures = [found.architecture for found in readable.values() if found.architecture is not None]
     computations = Counter(map(_computation, architectures))
     usual = max(architectures, key=lambda one: computations[_computation(one)], default=None)
     for step, found in readable.items():
-        with left_out(failed, step):
+        with record_failure(failed, step):
             if found.tokenizer.fingerprint != usual_tokenizer:
                 raise ValueError(
                     "its tokenizer differs from the other checkpoints': score it as a run of its own"
                 )
-            if found.folder is not None and found.tokenizer.template != usual_template:
+            if found.folder is not None and found.tokenizer.chat_template_fingerprint != usual_template:
                 raise ValueError(
                     "its chat template differs from the other checkpoints': score it as a run of its own, or "
                     "name one template for all (data.template: FILE.jinja)"
@@ -169,10 +173,10 @@ def _check_alike(readable: dict[int, Readable], failed: dict[int, str]) -> None:
                 check_architecture(found.architecture, usual)
 
 
-def common_tokenizer(readable: dict[int, Readable]) -> PreTrainedTokenizerBase | None:
+def common_tokenizer(readable: dict[int, CheckpointInfo]) -> PreTrainedTokenizerBase | None:
     """That of all, with the checkpoints' chat template. None where no checkpoint can be scored."""
     found = sorted(readable.values(), key=lambda one: one.folder is None)  # the base model comes last
-    return found[0].tokenizer.itself if found else None
+    return found[0].tokenizer.tokenizer if found else None
 
 
 def check_architecture(found: PretrainedConfig, usual: PretrainedConfig) -> None:
@@ -198,27 +202,29 @@ def _computation(architecture: PretrainedConfig) -> str:
     return json.dumps(_settings(architecture), sort_keys=True, default=str)
 
 
-def check_fit(config: RunConfig, readable: dict[int, Readable], tokens: TokenizedPool) -> dict[int, str]:
+def check_fit(config: RunConfig, readable: dict[int, CheckpointInfo], largest_id: int) -> dict[int, str]:
     """Refuse checkpoints that were trained with something else.
+
+    Args:
+        largest_id: of all tokens that are scored.
 
     Returns: step -> reason, of those that have no row for a token id.
 
     Raises: ValueError.
     """
     failed: dict[int, str] = {}
-    largest = int(tokens.tokens_S.max(initial=0))
     for step, found in readable.items():
         if found.folder is None:
             continue
         needs_base = found.architecture is None
         base_model = base_fingerprint(config.model_section, config.seed) if needs_base else None
         check_trained_with(found.folder, {"tokenizer": found.tokenizer.fingerprint, "base_model": base_model})
-        with left_out(failed, step):
-            _check_vocabulary(found, largest)
+        with record_failure(failed, step):
+            _check_vocabulary(found, largest_id)
     return failed
 
 
-def base_model_remarks(config: RunConfig, readable: dict[int, Readable]) -> list[str]:
+def base_model_remarks(config: RunConfig, readable: dict[int, CheckpointInfo]) -> list[str]:
     """What to tell the user of adapters that say they were trained on another model than the config's."""
     ours = str(config.model_section.name_or_path)
     foreign = [found for found in readable.values() if found.folder and training_inputs(found.folder) is None]
@@ -233,12 +239,12 @@ def base_model_remarks(config: RunConfig, readable: dict[int, Readable]) -> list
     ]
 
 
-def _check_vocabulary(found: Readable, largest: int) -> None:
+def _check_vocabulary(found: CheckpointInfo, largest_id: int) -> None:
     """Raises: ValueError if the largest token id has no row in the embeddings."""
     text = None if found.architecture is None else found.architecture.get_text_config()
     size = getattr(text, "vocab_size", None)
-    if size is not None and largest >= size:
+    if size is not None and largest_id >= size:
         raise ValueError(
-            f"{found.folder}: the tokenizer gives ids up to {largest}, but the model's vocabulary has {size} "
-            "entries: expected the tokenizer that it was trained with"
+            f"{found.folder}: the tokenizer gives ids up to {largest_id}, but the model's vocabulary has "
+            f"{size} entries: expected the tokenizer that it was trained with"
         )
