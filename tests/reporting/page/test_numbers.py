@@ -216,7 +216,8 @@ def test_each_figure_is_written_as_a_file(page, tmp_path):
 
 
 def test_one_slope_where_there_is_one_checkpoint():
-    losses = LossFacts("x", Path("x"), ["1"], [losses_of(10, 1)[:, 0]], None, is_of_a_run=False)
+    place = Path("x")
+    losses = LossFacts("x", place, (place, ""), ["1"], [losses_of(10, 1)[:, 0]], None, is_of_a_run=False)
     assert loss_map(losses, []).rows_XY.shape[1] == 1
 
 

@@ -15,6 +15,9 @@ import select_s2l
 from tests.conftest import pool_rows, run_here, write_jsonl
 from tests.reporting.page.artifacts import compared, curve, experiment
 from tests.reporting.page.conftest import losses_of, write_config
+from utils.config.load import load_config
+from utils.reporting.page.gathering.page_facts import gather_runs
+from utils.reporting.page.gathering.subjects import OpenedPool, Subject
 
 
 @pytest.fixture
@@ -295,6 +298,21 @@ def test_losses_that_were_made_anew_are_not_drawn(made, alone, tmp_path):
     np.save(tmp_path / "losses.npy", losses_of(60, 3) + 1)
     page = page_of(alone, "--config_file", config)
     assert words in page and 'data-figure="last_loss"' not in page
+
+
+def test_clusters_are_drawn_with_the_losses_that_made_them(made, alone, tmp_path):
+    """And not with those of a run beside them, whose proxy was another one."""
+    first = made("control", method="random_per_source")
+    np.save(tmp_path / "others.npy", losses_of(60, 4, seed=1) + 7)
+    second = made("run", trajectories_from=str(tmp_path / "others.npy"))
+    subjects = [Subject(load_config(path)[0], str(path)) for path in (first, second)]
+    facts = gather_runs(subjects, OpenedPool(None))
+    assert facts.clustered is not None and facts.clustered.run == "run" and facts.losses is not None
+    assert min(column_N.min() for column_N in facts.losses.columns) > 7
+    page = page_of(alone, "--config_file", first, second, name="control")
+    assert f"The losses of this page are those in {tmp_path / 'others.npy'}." in page
+    assert "random_per_source: chosen by others" in page
+    assert "chosen by others" not in page_of(alone, "--config_file", second)
 
 
 @pytest.mark.parametrize("name", ["subset/stability.json", "inspection.json"])

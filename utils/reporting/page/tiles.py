@@ -95,12 +95,9 @@ def _checkpoints(sources: TileSources) -> Tile:
     span = f"steps {names[0]} to {names[-1]}" if len(names) > 1 else f"step {names[0]}"
     if not names[0].isdigit():
         span = "columns of a file"
-    file, key = losses.file, ""
-    if sources.manifest is not None and sources.subset_file is not None and sources.manifest.steps:
-        file, key = sources.subset_file, "trajectories.steps.length"
     paths = RunPaths(run_named(losses.run))
     config = paths.config if paths.config.is_file() else None
-    return Tile("Checkpoints", Fact(len(names), str(len(names)), file, key), [span], config)
+    return Tile("Checkpoints", Fact(len(names), str(len(names)), *losses.counted_in), [span], config)
 
 
 def _subset(sources: TileSources) -> Tile:

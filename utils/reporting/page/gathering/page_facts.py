@@ -89,10 +89,9 @@ class _Scope:
 
 def _gather(scope: _Scope, notes: Notes) -> PageFacts:
     subjects = scope.subjects
-    read = read_subsets(subjects, notes)
-    subsets = [facts for facts, _ in read]
-    manifest = read[0][1].manifest if read else None
-    losses = read_losses(subjects, manifest, notes)
+    subsets = read_subsets(subjects, notes)
+    manifest = subsets[0].manifest if subsets else None
+    losses = read_losses(subjects, subsets, notes)
     num_rows = _num_rows(scope.pool, manifest, losses)
     sources = _read_sources(scope.pool, num_rows, None if manifest is None else manifest.pool, notes)
     curves = read_curves(subjects, scope.comparisons, notes)
