@@ -22,8 +22,9 @@ from utils.config.names import FIGURE_FORMATS
 from utils.data.settings import read_pool
 from utils.reporting.page.charts import GREY, LOSS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
-from utils.reporting.page.facts import LossFacts, PageFacts
+from utils.reporting.page.facts import ComparisonFacts, LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
+from utils.reporting.page.figures.comparison import value_charts
 from utils.reporting.page.figures.loss_map import map_chart
 from utils.reporting.page.gathering.page_facts import gather_runs
 from utils.reporting.page.gathering.subjects import OpenedPool, Subject
@@ -283,6 +284,19 @@ def test_differences_of_one_unit_share_an_axis(page):
     assert all("loss" in name for name in names["differences_loss"])
     assert charts["differences_loss"].x_title == "difference (nats per response token)"
     assert {c.x_title for c in page.charts if c.key.startswith("values")} == {"accuracy", LOSS}
+
+
+def test_an_arm_without_an_interval_is_drawn_beside_those_that_have_one(facts):
+    shown = facts.comparisons[0]
+    one_run = [
+        replace(each, over_runs=None) if each.arm == "B" else each for each in shown.comparison.arm_values
+    ]
+    comparison = replace(shown.comparison, arm_values=one_run)
+    charts = {chart.key: chart for chart in value_charts(ComparisonFacts(comparison, shown.file))}
+    for chart in charts.values():
+        drawn = {name for series in chart.series for name in series.y}
+        assert drawn == {row[0] for row in chart.table}, chart.key
+    assert [series.name for series in charts["values_heldout_loss_average"].series][1:] == ["one run"]
 
 
 def test_axes_do_not_mislead(page):

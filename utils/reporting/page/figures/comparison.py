@@ -21,9 +21,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
         if measure in _IN_THE_TABLE_ALONE and not _is_metric(comparison, question_set, measure):
             continue
         names = [comparison.arm(value.arm).title for value in values]
-        series = _with_intervals(values, names, comparison.confidence)
-        if not series:
-            series = [Series("one run", [value.mean for value in values], names, "points", look=0)]
+        series = _points(values, names, comparison.confidence, bare="one run")
         title = measure_name([question_set], measure)
         table = [
             [name, number(value.mean), interval_text(value.over_runs), interval_text(value.over_questions)]
@@ -61,15 +59,7 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         f"{comparison.arms[0].letter} − {each.arm}: {measure_name(each.question_sets, each.measure)}"
         for each in differences
     ]
-    series = _with_intervals(differences, names, comparison.confidence)
-    bare = [
-        place
-        for place, each in enumerate(differences)
-        if each.over_runs is None and each.over_questions is None
-    ]
-    if bare:
-        means = [differences[place].mean for place in bare]
-        series.append(Series("not tested", means, [names[place] for place in bare], "points", look=None))
+    series = _points(differences, names, comparison.confidence, bare="not tested")
     table = [
         [
             name,
@@ -104,10 +94,14 @@ def _range_of(series: Sequence[Series], *others: float) -> tuple[float, float]:
     return padded(min([*values, *others]), max([*values, *others]))
 
 
-def _with_intervals(
-    values: Sequence[ArmValue | Difference], names: Sequence[str], confidence: float
+def _points(
+    values: Sequence[ArmValue | Difference], names: Sequence[str], confidence: float, bare: str
 ) -> list[Series]:
-    """The values that have an interval, one series for each kind of interval."""
+    """Every value: a series for each kind of interval, and one for the values without any.
+
+    Args:
+        bare: the name of the last.
+    """
     series = []
     kinds = {"over runs (other seeds)": "over_runs", "over questions": "over_questions"}
     for look, (words, attribute) in enumerate(kinds.items()):
@@ -125,6 +119,12 @@ def _with_intervals(
                     look,
                 )
             )
+    alone = [
+        place for place, each in enumerate(values) if each.over_runs is None and each.over_questions is None
+    ]
+    if alone:
+        means = [values[place].mean for place in alone]
+        series.append(Series(bare, means, [names[place] for place in alone], "points", look=None))
     return series
 
 
