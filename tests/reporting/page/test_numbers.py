@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.reporting.page.conftest import SOURCE, Site, losses_of
+from utils.artifacts.comparisons import Difference
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.config.names import FIGURE_FORMATS
@@ -24,7 +25,7 @@ from utils.reporting.page.charts import GREY, LOSS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import ComparisonFacts, LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
-from utils.reporting.page.figures.comparison import value_charts
+from utils.reporting.page.figures.comparison import difference_charts, value_charts
 from utils.reporting.page.figures.loss_map import map_chart
 from utils.reporting.page.gathering.page_facts import gather_runs
 from utils.reporting.page.gathering.subjects import OpenedPool, Subject
@@ -297,6 +298,38 @@ def test_an_arm_without_an_interval_is_drawn_beside_those_that_have_one(facts):
         drawn = {name for series in chart.series for name in series.y}
         assert drawn == {row[0] for row in chart.table}, chart.key
     assert [series.name for series in charts["values_heldout_loss_average"].series][1:] == ["one run"]
+
+
+def differences_of(facts: PageFacts, means: list[float]) -> Chart:
+    """A figure of as many differences, each with an interval of ± 0.01."""
+    shown = facts.comparisons[0]
+    differences = [
+        Difference("B", [f"set{place}"], "accuracy", mean, None, (mean - 0.01, mean + 0.01), [], "higher")
+        for place, mean in enumerate(means)
+    ]
+    (chart,) = difference_charts(
+        ComparisonFacts(replace(shown.comparison, differences=differences), shown.file)
+    )
+    return chart
+
+
+def test_one_far_arm_does_not_hide_the_others(facts, tmp_path):
+    means = [0.01, 0.02, 0.03, -0.02, -0.01, 0.04, 0.0, -2.5]
+    chart = differences_of(facts, means)
+    assert chart.x_range is not None and -0.1 < chart.x_range[0] < -0.03 and 0.05 < chart.x_range[1] < 0.1
+    assert [value for _, value in chart.beyond] == [-2.5] and "beyond the axis" in chart.note
+    arrows = plotly_figure(chart)["data"][-1]
+    assert (arrows["text"], arrows["marker"]["symbol"]) == (["−2.5"], ["triangle-left"])
+    assert arrows["y"][0] in plotly_figure(chart)["data"][0]["y"]
+    (path,) = write_figure_files([chart], tmp_path, ["svg"])
+    assert ">−2.5</text>" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("means", [[0.01, -2.5], [0.1 * place for place in range(12)], [-2.5, 2.5] * 4])
+def test_an_axis_that_a_few_lines_do_not_stretch_holds_all(facts, means):
+    chart = differences_of(facts, means)
+    assert chart.x_range is not None and chart.beyond == []
+    assert chart.x_range[0] < min(means) and max(means) < chart.x_range[1]
 
 
 def test_axes_do_not_mislead(page):

@@ -1,7 +1,7 @@
 """A figure as data, before plotly or matplotlib draws it, with the table that says the same"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -81,6 +81,7 @@ class Chart:
         is_stacked: whether bars stand one behind the other.
         x_marks: names of places on the x axis, where it is not numbers.
         x_range: ends of the axis, None where they follow from the data.
+        beyond: name on the y axis and value of what lies beyond those ends: an arrow there, with its number.
         y_range: likewise.
     """
 
@@ -101,6 +102,7 @@ class Chart:
     is_stacked: bool = False
     x_marks: list[str] = field(default_factory=list)
     x_range: tuple[float, float] | None = None
+    beyond: list[tuple[str, float]] = field(default_factory=list)
     y_range: tuple[float, float] | None = None
 
     @property
@@ -127,6 +129,24 @@ class Chart:
         """Each name on the y axis -> its label there, in lines."""
         names = list(dict.fromkeys(name for series in self.series for name in series.y))
         return dict(zip(names, map(lines_of, apart(names)), strict=True))
+
+    def arrows(self) -> Iterator["Arrow"]:
+        """What stands for the values beyond the ends of the x axis."""
+        if self.x_range is not None:
+            for name, value in self.beyond:
+                is_left = value < self.x_range[0]
+                text = number(value).replace("-", "−")
+                yield Arrow(name, self.x_range[0 if is_left else 1], is_left, text)
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A mark at an end of the x axis. Attributes: name: on the y axis. x: that end. text: the value."""
+
+    name: str
+    x: float
+    is_left: bool
+    text: str
 
 
 # Okabe and Ito's colours, which people without full colour vision tell apart, in an order in which

@@ -26,6 +26,8 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     traces: list[Any] = []
     for series in chart.series:
         traces += _traces(series, chart)
+    if chart.beyond:
+        traces.append(_arrows(chart))
     figure = go.Figure(traces, _layout(chart))
     return figure.to_plotly_json() | {"layout": _without_template(figure)}
 
@@ -172,6 +174,28 @@ def _points(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
     marker = {"color": _colour(series), "symbol": MARKS[_look(series) % len(MARKS)], "size": 9}
     place = {"orientation": "h", "offsetgroup": str(_look(series))} if chart.names_on_y else {}
     return go.Scatter(**common, **place, mode="markers", marker=marker, **errors)
+
+
+def _arrows(chart: Chart) -> Any:
+    arrows = list(chart.arrows())
+    labels = chart.axis_names
+    return go.Scatter(
+        x=[arrow.x for arrow in arrows],
+        y=["<br>".join(map(for_plotly, labels[arrow.name])) for arrow in arrows],
+        mode="markers+text",
+        marker={
+            "symbol": ["triangle-left" if arrow.is_left else "triangle-right" for arrow in arrows],
+            "size": 9,
+            "color": GREY,
+        },
+        text=[arrow.text for arrow in arrows],
+        textposition=["middle right" if arrow.is_left else "middle left" for arrow in arrows],
+        orientation="h",
+        offsetgroup="0",
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def _band(series: Series) -> list[Any]:

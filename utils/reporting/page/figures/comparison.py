@@ -1,5 +1,6 @@
 """The figures of a comparison: values, differences and costs of its arms, and the table of all measures"""
 
+import statistics
 from collections.abc import Sequence
 
 from ....artifacts.comparisons import ArmValue, Comparison, Difference
@@ -8,6 +9,8 @@ from ..facts import ComparisonFacts
 from ..tiles import measure_name
 
 _IN_THE_TABLE_ALONE = ("loss", "accuracy_average", "accuracy_strict_average")  # beside what says more
+_FAR = 3  # times as narrow an axis has to become before at most a quarter of its lines are left beyond it
+_BEYOND = " An arrow with a number stands for what lies beyond the axis."
 
 
 def value_charts(facts: ComparisonFacts) -> list[Chart]:
@@ -23,6 +26,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
         names = [comparison.arm(value.arm).title for value in values]
         series = _points(values, names, comparison.confidence, bare="one run")
         title = measure_name([question_set], measure)
+        x_range, beyond = _range_of(series)
         table = [
             [name, number(value.mean), interval_text(value.over_runs), interval_text(value.over_questions)]
             for name, value in zip(names, values, strict=True)
@@ -31,7 +35,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
             Chart(
                 f"values_{question_set}_{measure}{facts.key_end}",
                 title[0].upper() + title[1:],
-                "Mean over the runs of each arm.",
+                "Mean over the runs of each arm." + (_BEYOND if beyond else ""),
                 unit_of(measure),
                 "",
                 series,
@@ -39,7 +43,8 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
                 heading=["arm", "mean", "over runs", "over questions"],
                 table=table,
                 height=120 + 40 * len(values),
-                x_range=_range_of(series),
+                x_range=x_range,
+                beyond=beyond,
             )
         )
     return charts
@@ -70,12 +75,14 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         ]
         for name, each in zip(names, differences, strict=True)
     ]
+    x_range, beyond = _range_of(series, 0.0)
     name = unit.removesuffix(LOSS.removeprefix("loss"))
     lower = " Left of 0 the first arm has the lower loss." if unit == LOSS else ""
+    note = f"A difference is called shown if no interval that is there holds 0.{lower}"
     return Chart(
         f"differences_{name.replace(' ', '_')}{facts.key_end}",
         f"{comparison.arms[0].title} minus each other arm: {name}",
-        f"A difference is called shown if no interval that is there holds 0.{lower}",
+        note + (_BEYOND if beyond else ""),
         f"difference{unit.removeprefix(name)}",
         "",
         series,
@@ -83,15 +90,47 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         heading=["difference", "mean", "verdict", "over runs", "over questions"],
         table=table,
         height=120 + 42 * len(names),
-        x_range=_range_of(series, 0.0),
+        x_range=x_range,
+        beyond=beyond,
     )
 
 
-def _range_of(series: Sequence[Series], *others: float) -> tuple[float, float]:
-    """Ends of the axis around all intervals: plotly would begin it at 0, which is far from most losses."""
-    parts = [part for each in series for part in (each.x, each.low or (), each.high or ())]
-    values = [value for part in parts for value in part if value is not None]
-    return padded(min([*values, *others]), max([*values, *others]))
+def _range_of(
+    series: Sequence[Series], *others: float
+) -> tuple[tuple[float, float], list[tuple[str, float]]]:
+    """Ends of the axis around all intervals, or around most of them where a few far ones would hide these.
+
+    Args:
+        others: values that lie on the axis too.
+
+    Returns: the ends, which plotly would let begin at 0, far from most losses; and (name, value) of what
+        lies beyond them.
+    """
+    means: dict[str, float] = {}
+    spans: dict[str, list[float]] = {}
+    for each in series:
+        for name, mean, low, high in zip(
+            each.y, each.x, each.low or each.x, each.high or each.x, strict=True
+        ):
+            means[name] = mean
+            spans.setdefault(name, []).extend((low, mean, high))
+    middle = statistics.median(means.values())
+    nearest = sorted(spans, key=lambda name: max(abs(value - middle) for value in spans[name]))
+
+    def ends_of(names: Sequence[str]) -> tuple[float, float]:
+        values = [*others, *(value for name in names for value in spans[name])]
+        return min(values), max(values)
+
+    widest = ends_of(nearest)
+    choices = [ends_of(nearest[: len(nearest) - left_out]) for left_out in range(len(nearest) // 4 + 1)]
+    narrow = (ends for ends in choices if (ends[1] - ends[0]) * _FAR <= widest[1] - widest[0])
+    x_range = padded(*next(narrow, widest))
+    beyond = []
+    for name, span in spans.items():
+        is_out = not x_range[0] <= means[name] <= x_range[1]
+        shown = [means[name]] if is_out else [min(span), max(span)]
+        beyond += [(name, value) for value in shown if not x_range[0] <= value <= x_range[1]]
+    return x_range, beyond
 
 
 def _points(
