@@ -300,6 +300,19 @@ def test_an_arm_without_an_interval_is_drawn_beside_those_that_have_one(facts):
     assert [series.name for series in charts["values_heldout_loss_average"].series][1:] == ["one run"]
 
 
+def test_the_names_on_an_axis_stand_as_in_the_table(facts):
+    """Not those with an interval first, the others behind them."""
+    shown = facts.comparisons[0]
+    values = [
+        replace(each, over_runs=None) if each.arm == "A" else each for each in shown.comparison.arm_values
+    ]
+    comparison = replace(shown.comparison, arm_values=values)
+    charts = {chart.key: chart for chart in value_charts(ComparisonFacts(comparison, shown.file))}
+    chart = charts["values_heldout_loss_average"]
+    assert list(chart.axis_names) == [row[0] for row in chart.table] == ["A: s2l", "B: random"]
+    assert plotly_figure(chart)["layout"]["yaxis"]["categoryarray"] == ["A: s2l", "B: random"]
+
+
 def differences_of(facts: PageFacts, means: list[float]) -> Chart:
     """A figure of as many differences, each with an interval of ± 0.01."""
     shown = facts.comparisons[0]

@@ -126,8 +126,11 @@ class Chart:
 
     @property
     def axis_names(self) -> dict[str, list[str]]:
-        """Each name on the y axis -> its label there, in lines."""
+        """Each name on the y axis -> its label there, in lines. From the top, as the table has them."""
         names = list(dict.fromkeys(name for series in self.series for name in series.y))
+        in_table = {row[0]: place for place, row in enumerate(self.table)}
+        if in_table.keys() >= set(names):
+            names.sort(key=in_table.__getitem__)
         return dict(zip(names, map(lines_of, apart(names)), strict=True))
 
     def arrows(self) -> Iterator["Arrow"]:

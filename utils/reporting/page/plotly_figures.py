@@ -1,5 +1,6 @@
 """Figures for the page: what plotly's script draws them from, in light colours, which the page may darken"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -74,6 +75,8 @@ def _layout(chart: Chart) -> go.Layout:
         }
     if chart.names_on_y:
         y_axis |= {"type": "category", "autorange": "reversed", "showgrid": False, "zeroline": False}
+        labels = [_axis_label(lines) for lines in chart.axis_names.values()]
+        y_axis |= {"categoryorder": "array", "categoryarray": labels}
     if any(series.kind == "steps" for series in chart.series):
         y_axis["rangemode"] = "tozero"
     for range_of, ends in ((x_axis, chart.x_range), (y_axis, chart.y_range)):
@@ -119,7 +122,7 @@ def _common(series: Series, chart: Chart) -> dict[str, Any]:
     y = list(series.y)
     if chart.names_on_y:
         labels = chart.axis_names
-        y = ["<br>".join(map(for_plotly, labels[name])) for name in y]
+        y = [_axis_label(labels[name]) for name in y]
     common: dict[str, Any] = {
         "x": list(series.x),
         "y": y,
@@ -132,6 +135,10 @@ def _common(series: Series, chart: Chart) -> dict[str, Any]:
     elif series.is_thin:
         common |= {"hoverinfo": "skip"}
     return common
+
+
+def _axis_label(lines: Sequence[str]) -> str:
+    return "<br>".join(map(for_plotly, lines))
 
 
 def _look(series: Series) -> int:
@@ -181,7 +188,7 @@ def _arrows(chart: Chart) -> Any:
     labels = chart.axis_names
     return go.Scatter(
         x=[arrow.x for arrow in arrows],
-        y=["<br>".join(map(for_plotly, labels[arrow.name])) for arrow in arrows],
+        y=[_axis_label(labels[arrow.name]) for arrow in arrows],
         mode="markers+text",
         marker={
             "symbol": ["triangle-left" if arrow.is_left else "triangle-right" for arrow in arrows],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ....artifacts.comparisons import ArmValue, Comparison, Difference
 from ..charts import LOSS, Chart, Series, interval_text, number, padded
 from ..facts import ComparisonFacts
+from ..labels import lines_of
 from ..tiles import measure_name
 
 _IN_THE_TABLE_ALONE = ("loss", "accuracy_average", "accuracy_strict_average")  # beside what says more
@@ -42,7 +43,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
                 names_on_y=True,
                 heading=["arm", "mean", "over runs", "over questions"],
                 table=table,
-                height=120 + 40 * len(values),
+                height=_height_of(names),
                 x_range=x_range,
                 beyond=beyond,
             )
@@ -89,7 +90,7 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         names_on_y=True,
         heading=["difference", "mean", "verdict", "over runs", "over questions"],
         table=table,
-        height=120 + 42 * len(names),
+        height=_height_of(names),
         x_range=x_range,
         beyond=beyond,
     )
@@ -131,6 +132,12 @@ def _range_of(
         shown = [means[name]] if is_out else [min(span), max(span)]
         beyond += [(name, value) for value in shown if not x_range[0] <= value <= x_range[1]]
     return x_range, beyond
+
+
+def _height_of(names: Sequence[str]) -> int:
+    """Pixels that leave room for every line of the names."""
+    num_lines = max((len(lines_of(name)) for name in names), default=1)
+    return 120 + max(42, 8 + 16 * num_lines) * len(names)
 
 
 def _points(
