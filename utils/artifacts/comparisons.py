@@ -30,12 +30,14 @@ class ComparedRun:
         arm: letter of its arm.
         seed: of the training, None for the base model.
         subset_seed: of the choice of its rows, None where none were chosen.
+        evaluation: `evaluation_identity` of what was compared. None: an earlier version, which wrote none.
     """
 
     name: str
     arm: str
     seed: int | None
     subset_seed: int | None
+    evaluation: str | None = None
 
 
 @dataclass(frozen=True)

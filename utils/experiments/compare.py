@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..artifacts.comparisons import ComparedArm, ComparedRun, Comparison, Measure, comparison_name
-from ..artifacts.evaluations import HELDOUT
+from ..artifacts.evaluations import HELDOUT, evaluation_identity
 from ..artifacts.paths import run_named
 from ..artifacts.trainings import TrainingManifest
 from ..terminal import counted
@@ -60,7 +60,13 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
     return Comparison(
         name=name or comparison_name(run_names),
         arms=_compared_arms(arms),
-        runs=[ComparedRun(run.name, arm.letter, *run.seeds) for arm in arms for run in arm.runs],
+        runs=[
+            ComparedRun(
+                run.name, arm.letter, *run.seeds, evaluation=evaluation_identity(run.evaluation, run.results)
+            )
+            for arm in arms
+            for run in arm.runs
+        ],
         measures=measures,
         differences=differences_of(arms, _question_sets(runs)),
         costs=costs,

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ import pytest
 
 import report
 import select_s2l
+from tests.artifacts.examples import EVALUATION_INPUTS, PROVENANCE, TRAINING, manifest_json
 from tests.conftest import pool_rows, run_here, write_jsonl
 from tests.reporting.page.artifacts import compared, curve, experiment
 from tests.reporting.page.conftest import losses_of, write_config
+from utils.artifacts.comparisons import write_comparison
+from utils.artifacts.evaluations import identity_of_evaluation_of
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths
 from utils.config.load import load_config
 from utils.reporting.page.gathering.page_facts import gather_runs
 from utils.reporting.page.gathering.subjects import OpenedPool, Subject
@@ -298,6 +304,40 @@ def test_losses_that_were_made_anew_are_not_drawn(made, alone, tmp_path):
     np.save(tmp_path / "losses.npy", losses_of(60, 3) + 1)
     page = page_of(alone, "--config_file", config)
     assert words in page and 'data-figure="last_loss"' not in page
+
+
+def evaluated(run: str, checkpoint: str) -> str:
+    """The record of an evaluation of these weights. Returns: its identity."""
+    inputs = {**EVALUATION_INPUTS, "checkpoint": checkpoint * 64, "files": {}}
+    manifest = manifest_json("evaluation", "complete", inputs, provenance=PROVENANCE)
+    write_json(RunPaths(run).evaluation_manifest, manifest)
+    identity = identity_of_evaluation_of(run)
+    assert identity is not None
+    return identity
+
+
+def test_a_comparison_of_other_weights_is_not_shown(made, alone):
+    config = made("run")
+    made("other", method="random")
+    comparison = compared("run", "other", name="exp")
+    runs = [replace(run, evaluation=evaluated(run.name, "a")) for run in comparison.runs]
+    write_comparison(replace(comparison, runs=runs))
+    experiment("exp", ["run", "other"], ["exp"])
+    shown, gone = 'data-figure="differences_accuracy"', "Comparison exp is not shown."
+    page = page_of(alone, "--config_file", config)
+    assert shown in page and gone not in page
+    evaluated("other", "b")
+    page = page_of(alone, "--config_file", config)
+    assert shown not in page and gone in page and "these runs have now: other." in page
+    assert "python compare_runs.py run other" in page and "No comparison names run" not in page
+    page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
+    assert shown not in page and gone in page and "python run_experiment.py" in page
+    evaluated("other", "a")
+    RunPaths("run").evaluation_manifest.unlink()
+    assert shown in page_of(alone, "--config_file", config), "a folder without its runs says nothing"
+    write_json(RunPaths("run").manifest, TRAINING)
+    page = page_of(alone, "--config_file", config)
+    assert shown not in page and gone in page and "has not been evaluated" in page
 
 
 def test_clusters_are_drawn_with_the_losses_that_made_them(made, alone, tmp_path):
