@@ -15,6 +15,8 @@ from .paths import comparison_path, comparisons_root
 NEVER: Final = "never"  # selecting does not pay, however large the pool
 NOT_TESTED: Final = "not tested"
 NO_DIFFERENCE: Final = "no difference shown"
+# Average of the held-out losses -> how the sources count in it.
+AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 _LONGEST_NAME = 120
 
 Interval = tuple[float, float]

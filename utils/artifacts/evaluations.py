@@ -17,6 +17,8 @@ from .manifests import Manifest, Provenance, check_inputs, is_complete
 from .paths import RunPaths
 
 HELDOUT = "heldout"  # the name of the result on held-out rows
+# Rule of answers -> ending of its entries in results and predictions.
+RULES = {"paper": "", "strict": "_strict"}
 WAYS_OUT = "Ways out: --overwrite evaluates again; another run_name keeps both."
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...artifacts.comparisons import NO_DIFFERENCE, NOT_TESTED, ArmCost, Comparison, Difference
-from ...artifacts.evaluations import HELDOUT
+from ...artifacts.comparisons import AVERAGES, NO_DIFFERENCE, NOT_TESTED, ArmCost, Comparison, Difference
+from ...artifacts.evaluations import HELDOUT, RULES
 from ...artifacts.manifests import is_complete
 from ...artifacts.paths import RunPaths, run_named
 from ...artifacts.subsets import COMPOSITION, SubsetManifest
@@ -212,11 +212,12 @@ def measure_name(question_sets: list[str], measure: str) -> str:
     """What was measured, in words."""
     asked = question_sets[0] if len(question_sets) == 1 else f"mean of {len(question_sets)} question sets"
     asked = "held-out rows" if asked == HELDOUT else asked
-    names = {"accuracy": "accuracy (paper's rule)", "accuracy_strict": "accuracy (strict rule)"}
-    endings = {"_average": ", average over sources", "_as_pool": ", sources as in the pool"}
+    endings = {average.removeprefix("loss"): f", {words}" for average, words in AVERAGES.items()}
     ending = next((ending for ending in endings if measure.endswith(ending)), "")
     name = measure.removesuffix(ending)
-    return f"{names.get(name, name)} on {asked}{endings.get(ending, '')}"
+    rule = next((rule for rule, of_rule in RULES.items() if name == f"accuracy{of_rule}"), None)
+    words = name if rule is None else f"accuracy ({rule} rule)"
+    return f"{words} on {asked}{endings.get(ending, '')}"
 
 
 def _headline(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
 from ...artifacts.comparisons import (
+    AVERAGES,
     NO_DIFFERENCE,
     NOT_TESTED,
     ArmCost,
@@ -18,15 +19,14 @@ from ...artifacts.comparisons import (
     Measure,
     Payback,
 )
-from ...artifacts.evaluations import HELDOUT
+from ...artifacts.evaluations import HELDOUT, RULES
 from ...terminal import WIDTH, counted, tables, wrapped
 
-_RULES = {"accuracy": "paper", "accuracy_strict": "strict"}
+_RULES = {f"accuracy{ending}": rule for rule, ending in RULES.items()}
 _UNITS = {
     "device_seconds": "cost in device-seconds",
     "operations": "cost in floating-point operations",
 }
-_AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 _HEAD_WIDTH = 20  # of a column, where its words allow it
 _NOTES = (
     "Over questions: paired bootstrap of these runs' answers, runs held fixed. "
@@ -125,8 +125,8 @@ def _differences(comparison: Comparison, width: int) -> list[str]:
 def _name(difference: Difference) -> str:
     sets = difference.question_sets
     asked = sets[0] if len(sets) == 1 else f"mean of {len(sets)}"
-    if difference.measure in _AVERAGES:
-        return f"held-out loss, {_AVERAGES[difference.measure]}"
+    if difference.measure in AVERAGES:
+        return f"held-out loss, {AVERAGES[difference.measure]}"
     return f"{asked}, {_RULES.get(difference.measure, difference.measure)}"
 
 
@@ -159,7 +159,7 @@ def _sections(measures: Sequence[Measure]) -> Iterator[tuple[str, list[tuple[str
     accuracies = {name: f"accuracy, {rule}" for name, rule in _RULES.items()}
     for name, title in {"loss": "loss", **accuracies}.items():
         of_name = [measure for measure in heldout if measure.name == name]
-        averages = {f"{name}_average": "average over sources", f"{name}_as_pool": "sources as in the pool"}
+        averages = {average.replace("loss", name): words for average, words in AVERAGES.items()}
         rows = [
             (measure.source or "(no source)", measure) for measure in of_name if measure.source is not None
         ]
