@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.reporting.page.conftest import SOURCE, Site, losses_of
-from utils.artifacts.comparisons import Difference
+from utils.artifacts.comparisons import Difference, Measure
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.config.names import FIGURE_FORMATS
@@ -35,6 +35,8 @@ from utils.reporting.page.labels import for_plotly, harmless, lines_of, short
 from utils.reporting.page.packing import json_in_html, pack_array
 from utils.reporting.page.plotly_figures import plotly_figure
 from utils.reporting.page.render import Page, render_page
+from utils.reporting.page.tiles import measure_name
+from utils.reporting.text.comparison import comparison_text
 
 
 class Elements(HTMLParser):
@@ -298,6 +300,22 @@ def test_an_arm_without_an_interval_is_drawn_beside_those_that_have_one(facts):
         drawn = {name for series in chart.series for name in series.y}
         assert drawn == {row[0] for row in chart.table}, chart.key
     assert [series.name for series in charts["values_heldout_loss_average"].series][1:] == ["one run"]
+
+
+def test_the_accuracy_of_a_task_of_lm_eval_is_by_its_own_metric(facts):
+    """And not by the paper's rule, which judges the sets that have a strict verdict too."""
+    comparison = facts.comparisons[0].comparison
+    task = Measure("hellaswag", None, "accuracy", False, {"chosen": 0.3, "control": 0.2})
+    higher = Difference("B", ["hellaswag"], "accuracy", 0.1, (0.05, 0.2), None, [], "higher")
+    measures, differences = [*comparison.measures, task], [*comparison.differences, higher]
+    comparison = replace(comparison, measures=measures, differences=differences)
+    assert measure_name(comparison, ["hellaswag"], "accuracy") == (
+        "accuracy (by the task's first metric) on hellaswag"
+    )
+    assert measure_name(comparison, ["heldout"], "accuracy") == "accuracy (paper rule) on held-out rows"
+    lines = comparison_text(comparison, 200).splitlines()
+    assert "higher hellaswag, the task's first metric (+0.1000)" in lines[0]
+    assert lines[lines.index("accuracy, the task's first metric") + 1].split()[0] == "hellaswag"
 
 
 def test_the_names_on_an_axis_stand_as_in_the_table(facts):

@@ -208,7 +208,7 @@ def _rank(difference: Difference) -> tuple[int, int]:
     return kind, -len(difference.question_sets)
 
 
-def measure_name(question_sets: list[str], measure: str) -> str:
+def measure_name(comparison: Comparison, question_sets: list[str], measure: str) -> str:
     """What was measured, in words."""
     asked = question_sets[0] if len(question_sets) == 1 else f"mean of {len(question_sets)} question sets"
     asked = "held-out rows" if asked == HELDOUT else asked
@@ -216,7 +216,9 @@ def measure_name(question_sets: list[str], measure: str) -> str:
     ending = next((ending for ending in endings if measure.endswith(ending)), "")
     name = measure.removesuffix(ending)
     rule = next((rule for rule, of_rule in RULES.items() if name == f"accuracy{of_rule}"), None)
-    words = name if rule is None else f"accuracy ({rule} rule)"
+    by_rules = all(map(comparison.is_judged_by_rules, question_sets))
+    judged = f"{rule} rule" if by_rules else "by the task's first metric"
+    words = name if rule is None else f"accuracy ({judged})"
     return f"{words} on {asked}{endings.get(ending, '')}"
 
 
@@ -243,7 +245,7 @@ def _headline(
                 (name, Fact(list(interval), text, facts.file, f"{key}.{name.replace(' ', '_')}"))
             )
     budget = f" (budget {facts.budget})" if facts.budget else ""
-    asked = measure_name(difference.question_sets, difference.measure)
+    asked = measure_name(comparison, difference.question_sets, difference.measure)
     return Headline(
         verdict=words[difference.verdict],
         against=f"{comparison.arms[0].title} minus {other.title}{budget}: {asked}",

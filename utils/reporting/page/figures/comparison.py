@@ -26,7 +26,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
             continue
         names = [comparison.arm(value.arm).title for value in values]
         series = _points(values, names, comparison.confidence, bare="one run")
-        title = measure_name([question_set], measure)
+        title = measure_name(comparison, [question_set], measure)
         x_range, beyond = _range_of(series)
         table = [
             [name, number(value.mean), interval_text(value.over_runs), interval_text(value.over_questions)]
@@ -61,9 +61,10 @@ def difference_charts(facts: ComparisonFacts) -> list[Chart]:
 
 def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[Difference]) -> Chart:
     comparison = facts.comparison
+    words = [measure_name(comparison, each.question_sets, each.measure) for each in differences]
     names = [
-        f"{comparison.arms[0].letter} − {each.arm}: {measure_name(each.question_sets, each.measure)}"
-        for each in differences
+        f"{comparison.arms[0].letter} − {each.arm}: {measured}"
+        for each, measured in zip(differences, words, strict=True)
     ]
     series = _points(differences, names, comparison.confidence, bare="not tested")
     table = [
@@ -244,7 +245,7 @@ def all_values(facts: ComparisonFacts) -> Chart:
     for (question_set, measure), of_arms in by_measure.items():
         cells = [of_arms.get(arm.letter) for arm in comparison.arms]
         means = ["" if value is None else number(value.mean) for value in cells]
-        table.append([measure_name([question_set], measure), *means])
+        table.append([measure_name(comparison, [question_set], measure), *means])
     heading = ["mean over the runs", *(arm.title for arm in comparison.arms)]
     return Chart("all_values", "All measures", "", "", "", [], heading=heading, table=table)
 
