@@ -48,7 +48,7 @@ def _evaluate(arguments) -> int:
     plan = plan_evaluation(config, arguments.ckpt, arguments.overwrite)
     print(evaluation_plan_text(plan), flush=True)
     if not arguments.dry_run:
-        print(results_text(run_evaluation(config, plan, arguments.overwrite)))
+        print(results_text(run_evaluation(config, plan, arguments.overwrite), plan))
     return 0
 
 
