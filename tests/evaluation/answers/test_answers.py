@@ -54,6 +54,16 @@ CASES = [
     ("The answer is 5 = x", "5", N, False, True),
     ("The answer is 5/8 = 0.625", "0.625", N, True, True),
     ("The answer is 5 and 6", "5", N, True, False),
+    # on goes the model: with a question of its own, or with its answer
+    ("The answer is 42.\n\nQ: foo The answer is 43", "42", N, True, True),
+    ("The answer is 42.\n\n**Question 2:** foo\nAnswer: 43", "42", N, True, True),
+    ("The answer is 42.\n\n\n### Problem\nfoo\n#### 43", "42", N, False, True),
+    ("#### 42\n\nBelow is an instruction that describes a task.\n\n#### 43", "42", N, True, True),
+    ("So $\\boxed{42}$.\n\nQuestion: foo\nSo $\\boxed{43}$.", "42", X, False, True),
+    ("The answer is 41.\n\nWait, is that so? 6 * 7 = 42. The answer is 42.", "42", N, False, True),
+    ("The answer is 42.\n\nCheck: 42 / 7 = 6. So the answer is 42.", "42", N, False, True),
+    ("The answer is 42.\n\nThe question is: what is twice that? The answer is 84.", "84", N, False, True),
+    ("Question: foo\n\nProblem 1: foo\n\nThe answer is 42", "42", N, True, True),
     # empty, and nothing to be found
     ("", "5", N, False, False),
     ("nothing was found", "5", N, False, False),

@@ -2,7 +2,8 @@
 
 It is compared exactly if possible, else as text.
 
-A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that. A text
+A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that, and
+before a question that the model asks itself. A text
 that states none is itself an answer if it is a line without prose, and gives its last number otherwise.
 Nothing is rounded: 0.3333 is not 1/3.
 """
