@@ -372,6 +372,8 @@ MEANINGS = [
     ("x = 1, y = 2", "2, 1", False),
     ("7 remainder 1", "7 remainder 3", False),
     ("7 remainder 1", "7", False),
+    ("12,345", "12, 345", False),
+    ("12, 345", "12,  345", True),
     ("10 am", "10 pm", False),
     ("10 a.m.", "10 am", True),
     ("10:30 am", "10:30 pm", False),
