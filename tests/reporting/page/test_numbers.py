@@ -21,7 +21,8 @@ from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.config.names import FIGURE_FORMATS
 from utils.data.settings import read_pool
-from utils.reporting.page.charts import GREY, LOSS, Chart, Series, log_ticks
+from utils.reporting.page import figure_files
+from utils.reporting.page.charts import COLOURS, DASHES, GREY, LOSS, MARKS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import ComparisonFacts, LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
@@ -316,6 +317,16 @@ def test_the_accuracy_of_a_task_of_lm_eval_is_by_its_own_metric(facts):
     lines = comparison_text(comparison, 200).splitlines()
     assert "higher hellaswag, the task's first metric (+0.1000)" in lines[0]
     assert lines[lines.index("accuracy, the task's first metric") + 1].split()[0] == "hellaswag"
+
+
+def test_no_two_of_56_lines_look_alike():
+    for kind in ("line", "points", "bars"):
+        series = [Series(str(look), [0, 1], [1, look], kind, look=look) for look in range(56)]
+        drawn = plotly_figure(Chart("many", "", "", "", "", series))["data"]
+        looks = {json.dumps([each.get("line"), each["marker"]], sort_keys=True) for each in drawn}
+        assert len(looks) == 56, kind
+    of_files = (figure_files._DASHES, figure_files._MARKS, figure_files._HATCHES)
+    assert {len(each) for each in (DASHES, MARKS, *of_files)} == {len(COLOURS) - 1}
 
 
 def test_the_names_on_an_axis_stand_as_in_the_table(facts):

@@ -10,9 +10,9 @@ from ...terminal import columns, counted, first_of
 from .charts import COLOURS, GREY, SHADES, Chart, Series
 from .labels import short
 
-_DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (8, 2, 1, 2)), (0, (4, 1)), (0, (1, 3)))
-_MARKS = ("o", "s", "D", "^", "x", "P", "v", "*")
-_HATCHES = ("", "//", "xx", "..", "\\\\", "++", "--", "||")
+_DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (8, 2, 1, 2)), (0, (4, 1)))
+_MARKS = ("o", "s", "D", "^", "x", "P", "v")
+_HATCHES = ("", "//", "xx", "..", "\\\\", "++", "--")  # of bars
 _WIDTH = 4.8  # inches
 _LEGEND_CHARACTERS = 64  # of a line, with the marks
 

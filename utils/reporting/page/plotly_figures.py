@@ -13,7 +13,7 @@ HEIGHT = 340
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _INK = "#1b1f24"
 _LINE = "#d4d8dd"
-_PATTERNS = ("", "/", "x", ".", "\\", "+", "-", "|")  # of bars
+_PATTERNS = ("", "/", "x", ".", "\\", "+", "-")  # of bars, as many as dashes
 _LARGEST_CELL = 11  # pixels; the page makes it larger where there is room
 
 
