@@ -255,6 +255,18 @@ def test_figures_as_files(made, alone):
     assert {"map", "one_cluster", "different_clusters", "source_mix", "last_loss"} <= names
 
 
+def test_figures_of_an_earlier_page_are_removed_and_named(made, alone, capsys):
+    config = made()
+    folder = alone / "run/figures"
+    folder.mkdir()
+    for name in ("costs_20.png", "map.pdf", "map.svg", "notes.txt"):
+        (folder / name).write_text("of an earlier page")
+    assert run_here(report, "--config_file", config, "--figures", "svg") == 0
+    assert "removed 2 files of an earlier page there: costs_20.png, map.pdf" in capsys.readouterr().out
+    assert not list(folder.glob("*.p*")) and (folder / "notes.txt").exists()
+    assert (folder / "map.svg").read_text() != "of an earlier page"
+
+
 def test_a_dry_run_writes_nothing(made, alone, capsys):
     assert run_here(report, "--config_file", made(), "--dry_run") == 0
     assert "not there:" in capsys.readouterr().out
