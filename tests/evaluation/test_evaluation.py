@@ -487,6 +487,8 @@ def test_nothing_is_generated_where_no_token_is_allowed(run, tmp_path, capsys, m
     result = read("heldout")
     assert (result["loss"], result["loss_average"]) == (asked["loss"], asked["loss_average"])
     assert result["questions"] == 0 < asked["questions"]
+    monkeypatch.setattr("utils.evaluation.inputs.ANSWER_RULES", 99)
+    assert run_evaluation(run(benchmarks={}, max_new_tokens=0), "--dry_run") == 0, "no rule has judged it"
     assert run_evaluation(run(max_new_tokens=0)) == 1
     assert "max_new_tokens 0, with which nothing is generated" in " ".join(capsys.readouterr().err.split())
 
