@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from ....artifacts.comparisons import ArmValue, Comparison, Difference
 from ..charts import LOSS, Chart, Series, interval_text, number, padded
@@ -111,11 +112,10 @@ def _range_of(
     means: dict[str, float] = {}
     spans: dict[str, list[float]] = {}
     for each in series:
-        for name, mean, low, high in zip(
-            each.y, each.x, each.low or each.x, each.high or each.x, strict=True
-        ):
-            means[name] = mean
-            spans.setdefault(name, []).extend((low, mean, high))
+        parts: list[Sequence[Any]] = [each.x, each.low or each.x, each.high or each.x]
+        for name, *span in zip(each.y, *parts, strict=True):
+            means[name] = span[0]
+            spans.setdefault(name, []).extend(span)
     middle = statistics.median(means.values())
     nearest = sorted(spans, key=lambda name: max(abs(value - middle) for value in spans[name]))
 
