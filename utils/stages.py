@@ -255,7 +255,7 @@ def run_evaluate(
     if dry_run:
         return None
     results = run_evaluation(config, plan, overwrite)
-    reporter.say(results_text(results))
+    reporter.say(results_text(results, plan))
     return results
 
 

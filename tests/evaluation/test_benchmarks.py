@@ -32,6 +32,7 @@ from utils.evaluation.questions.files import (
     read_question_set,
     read_shots,
     with_pool_rows,
+    with_shots,
 )
 from utils.evaluation.text_metrics import text_scores
 from utils.modeling.loading import load_base_model, load_tokenizer
@@ -145,6 +146,14 @@ def test_solved_examples_are_the_first_usable_rows_of_their_file(tmp_path):
     assert [example.instruction for example in read_shots(path, 3, data)] == ["1", "2", "4"]
     with pytest.raises(ValueError, match=r"num_fewshot: found 7, usable rows in .*: 6: lower it"):
         read_shots(path, 7, data)
+
+
+def test_questions_that_are_solved_examples_too_are_said(tmp_path):
+    rows = [{"instruction": "1 + 1?", "answer": "2"}, {"instruction": "2 + 2?", "answer": "4"}]
+    questions = read_question_set("own", str(write_jsonl(tmp_path / "own.jsonl", rows)), None)
+    said = "1 row (1) whose question is a solved example too: the answer stands in the prompt"
+    assert with_shots(questions, [Example("2  + 2?", "The answer is 4")]).notes == [said]
+    assert with_shots(questions, [Example("3 + 3?", "The answer is 6")]) is questions
 
 
 @pytest.mark.parametrize(

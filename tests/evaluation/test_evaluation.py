@@ -428,8 +428,8 @@ def test_repeated_and_unanswered_rows_are_said(run, tmp_path, capsys):
     ]
     assert run_evaluation(run(heldout=str(write_jsonl(tmp_path / "more.jsonl", rows)), benchmarks={})) == 0
     shown = capsys.readouterr().out
-    assert "2 rows (0, 5) whose question occurs more than once" in shown
-    assert "1 row (6) whose response states no answer that a rule can read" in shown
+    assert shown.count("2 rows (0, 5) whose question occurs more than once") == 1
+    assert shown.count("1 row (6) whose response states no answer that a rule can read") == 1
     assert read("heldout")["questions"] == 6 and read("heldout")["examples"] == 7
     assert read("heldout")["by_source"]["code"]["accuracy"] is None
 
@@ -487,6 +487,8 @@ def test_nothing_is_generated_where_no_token_is_allowed(run, tmp_path, capsys, m
     result = read("heldout")
     assert (result["loss"], result["loss_average"]) == (asked["loss"], asked["loss_average"])
     assert result["questions"] == 0 < asked["questions"]
+    monkeypatch.setattr("utils.evaluation.inputs.ANSWER_RULES", 99)
+    assert run_evaluation(run(benchmarks={}, max_new_tokens=0), "--dry_run") == 0, "no rule has judged it"
     assert run_evaluation(run(max_new_tokens=0)) == 1
     assert "max_new_tokens 0, with which nothing is generated" in " ".join(capsys.readouterr().err.split())
 

@@ -20,7 +20,12 @@ import compare_runs
 from tests.artifacts.examples import LAUNCH, PROVENANCE, SUBSET, TRAJECTORIES, manifest_json
 from tests.conftest import PROJECT, write_jsonl
 from utils.artifacts.comparisons import Comparison, Cost, Difference, Payback, comparison_name
-from utils.artifacts.evaluations import EvaluationManifest, predictions_path, result_path
+from utils.artifacts.evaluations import (
+    EvaluationManifest,
+    identity_of_evaluation_of,
+    predictions_path,
+    result_path,
+)
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
 from utils.artifacts.trainings import TrainingManifest
@@ -510,6 +515,16 @@ def test_the_verdict_comes_first_and_the_data_is_on_disk(evaluated, capsys):
     assert written["kind"] == "comparison" and "provenance" in written
     shown = dataclasses.asdict(compare(["s2l", "random"]))
     assert {name: written[name] for name in shown} == json.loads(json.dumps(shown))
+
+
+def test_a_comparison_says_which_evaluations_it_is_of(evaluated):
+    """By their weights, questions and settings, so that a reader sees whether they are those of now."""
+    first, second = (evaluated(f"s2l_{number}", "s2l", number, 0.5, 0.9) for number in (1, 2))
+    before, other = compare([first, second]).runs
+    assert before.evaluation == identity_of_evaluation_of(first) != other.evaluation
+    inputs = EvaluationManifest.read(RunPaths(first).evaluation_manifest).inputs
+    write_evaluation(first, {**inputs, "checkpoint": "trained anew"})
+    assert before.evaluation != identity_of_evaluation_of(first)
 
 
 def test_a_name_of_a_comparison_fits_a_file_system_and_follows_from_the_runs():

@@ -14,6 +14,8 @@ from .paths import comparison_path, comparisons_root
 NEVER: Final = "never"  # selecting does not pay, however large the pool
 NOT_TESTED: Final = "not tested"
 NO_DIFFERENCE: Final = "no difference shown"
+# Average of the held-out losses -> how the sources count in it.
+AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 _LONGEST_NAME = 120
 
 Interval = tuple[float, float]
@@ -29,12 +31,14 @@ class ComparedRun:
         arm: letter of its arm.
         seed: of the training, None for the base model.
         subset_seed: of the choice of its rows, None where none were chosen.
+        evaluation: `evaluation_identity` of what was compared. None: an earlier version, which wrote none.
     """
 
     name: str
     arm: str
     seed: int | None
     subset_seed: int | None
+    evaluation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ class Measure:
     Attributes:
         question_set: "heldout", or a benchmark's name.
         source: of held-out rows, None for all of the set.
-        name: an entry of the results: loss, accuracy (by the paper's rule), accuracy_strict (each also
-            with _average, the plain average over the sources), cut_off_share, or a metric.
+        name: an entry of the results: loss, accuracy (by the paper's rule, or of a task of lm-eval by its
+            first metric), accuracy_strict (each also with _average, the plain average over the sources),
+            cut_off_share, or a metric.
         is_metric: whether it is one of several metrics that the set has instead of judged answers.
         values: run -> value, without the runs that have none.
     """
@@ -201,6 +206,13 @@ class Comparison:
 
     def arm(self, letter: str) -> ComparedArm:
         return next(arm for arm in self.arms if arm.letter == letter)
+
+    def is_judged_by_rules(self, question_set: str) -> bool:
+        """False for a task of lm-eval's own, whose accuracy is the mean of the first metric of the task."""
+        measured = [
+            each for each in self.measures if each.question_set == question_set and not each.is_metric
+        ]
+        return any(each.name == "accuracy_strict" for each in measured)
 
     def values(self, measure: Measure, arm: ComparedArm) -> list[float] | None:
         """One value per run of the arm, None unless all have it."""

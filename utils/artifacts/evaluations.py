@@ -11,11 +11,14 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, NonNegativeInt
 
-from .checksums import check_contents, checksums_of
+from .checksums import check_contents, checksum_of_json, checksums_of
 from .files import atomic_write
-from .manifests import Manifest, Provenance, check_inputs
+from .manifests import Manifest, Provenance, check_inputs, is_complete
+from .paths import RunPaths
 
 HELDOUT = "heldout"  # the name of the result on held-out rows
+# Rule of answers -> ending of its entries in results and predictions.
+RULES = {"paper": "", "strict": "_strict"}
 WAYS_OUT = "Ways out: --overwrite evaluates again; another run_name keeps both."
 
 
@@ -164,6 +167,21 @@ def write_result(folder: Path, name: str, result: EvaluationResult, lines: Itera
 def read_result(folder: Path, name: str) -> EvaluationResult:
     """Raises: FileNotFoundError, or ValueError for a damaged file."""
     return EvaluationResult.read(result_path(folder, name))
+
+
+def evaluation_identity(manifest: EvaluationManifest, results: Mapping[str, EvaluationResult]) -> str:
+    """sha256 over what an evaluation was made from: weights, questions, settings, and no time or place."""
+    return checksum_of_json([manifest.inputs, {name: result.inputs for name, result in results.items()}])
+
+
+def identity_of_evaluation_of(run_name: str) -> str | None:
+    """The same of what is on disk, None where that run has no finished evaluation."""
+    paths = RunPaths(run_name)
+    if not is_complete(paths.evaluation_manifest, EvaluationManifest):
+        return None
+    manifest = EvaluationManifest.read(paths.evaluation_manifest)
+    results = {name: read_result(paths.evaluation, name) for name in manifest.files}
+    return evaluation_identity(manifest, results)
 
 
 def result_is_there(folder: Path, name: str, inputs: dict[str, Any]) -> bool:

@@ -32,6 +32,10 @@ from .questions.files import (
 from .questions.public import public_rows
 from .settings import choose_checkpoint, evaluation_problems, named_tasks
 
+# In place of the number of the rules where nothing is generated and no rule has judged anything.
+# All results of this kind have recorded it.
+_NO_ANSWERS = 4
+
 # In the YAML of a task of lm-eval's.
 _INCLUDED = re.compile(r"^include:(.*(?:\n\s*-.*)*)", re.MULTILINE)  # a name, or a list of them
 _NAME = re.compile(r"(?!-\s)[^\s'\"\[\],]+")
@@ -114,7 +118,7 @@ def evaluation_inputs(config: RunConfig, ckpt: int) -> EvaluationInputs:
         "num_fewshot": evaluation.num_fewshot,
         "shots": checksum_of_json([_parts_of(shot) for shot in shots]),
         "program_of_thought": evaluation.program_of_thought,
-        "answer_rules": ANSWER_RULES,
+        "answer_rules": ANSWER_RULES if evaluation.max_new_tokens else _NO_ANSWERS,
         "text_metrics": evaluation.text_metrics,
         "bert_score_model": evaluation.bert_score_model if "bert_score" in evaluation.text_metrics else None,
     }

@@ -21,7 +21,7 @@ from .inputs import EvaluationInputs, evaluation_inputs, finished_results
 from .models.harness import check_lm_eval_task, prompts_of, question_task
 from .models.hf import encode_prompts, longest_prompt
 from .programs import asking_for_a_program
-from .questions.files import Question, QuestionSet, with_pool_rows
+from .questions.files import Question, QuestionSet, with_pool_rows, with_shots
 from .settings import named_tasks
 
 
@@ -99,6 +99,7 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
     longest_prompt(architecture, evaluation.max_new_tokens)
     _check_back_end(evaluation, architecture)
     sets, notes = _compared_with_pool(inputs.sets, config)
+    sets = [with_shots(question_set, inputs.shots) for question_set in sets]
     if not evaluation.chat_template:  # which asks in another template on purpose
         notes += template_remarks(inputs.checkpoint, inputs.of_all["template"])
     render = TEMPLATES[data.template] if inputs.chat is None else plain_prompt

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..artifacts.evaluations import RULES
 from .answers.judging import Verdicts, best_verdicts, judge
 from .questions.files import Question
 
@@ -65,7 +66,7 @@ def tally(predictions: Sequence[Prediction]) -> dict[str, Any]:
     """
     questions = len(predictions)
     counts: dict[str, Any] = {"questions": questions}
-    for rule, ending in (("paper", ""), ("strict", "_strict")):
+    for rule, ending in RULES.items():
         verdicts = [getattr(prediction.verdicts, rule) for prediction in predictions]
         best = [getattr(prediction.best_verdicts, rule) for prediction in predictions]
         correct = sum(verdict.correct for verdict in verdicts)

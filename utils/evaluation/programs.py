@@ -4,12 +4,13 @@ It follows the evaluation that the paper's lab ships with its later work. " Let'
 behind the question, and a response that prints something is run. Where there is no answer, the question is
 asked again in words (chain-of-thought).
 
-Deviations: a fenced block is taken out of its fence, and nothing that the model wrote is evaluated in this
-process.
+Deviations: a fenced block is taken out of its fence, the indent of a whole program goes, and nothing that the
+model wrote is evaluated in this process.
 """
 
 import os
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +24,8 @@ from .questions.files import Question
 PROMPT_SUFFIX = " Let's write a program."
 # Programs of the pool use these without importing them.
 _IMPORTS = "import math\nimport numpy\nimport numpy as np\nimport hashlib\n"
-_FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_FENCED = re.compile(r"```([^\n`]*)\n(.*?)(?:```|\Z)", re.DOTALL)
+_LANGUAGES = ("", "python", "python3", "py")  # of a fence that may hold a program
 
 
 def asking_for_a_program(render: Callable[[Example], str]) -> Callable[[Example], str]:
@@ -79,11 +81,17 @@ def _with_output(responses: Sequence[Response]) -> list[Response]:
 
 
 def program_in(response: str) -> str | None:
-    """The program that a response is: whatever prints is a program. None for a response in words."""
+    """The program that a response is: whatever prints is a program. None for a response in words.
+
+    Of several fenced blocks it is the first that prints.
+    """
     text = response.split("### Instruction")[0]  # a model may go on with a question of its own
-    fenced = _FENCED.search(text)
-    program = fenced.group(1) if fenced else text
-    return program.strip("\n") if "print(" in program else None
+    text = text.replace("\r\n", "\n")
+    fences = _FENCED.findall(text)
+    blocks = [block for language, block in fences if language.strip().lower() in _LANGUAGES] or [text]
+    program = next((block for block in blocks if "print(" in block), None)
+    # A model often puts a space between the prompt and the first line.
+    return None if program is None else textwrap.dedent(program.strip("\n")).strip()
 
 
 def text_of_program(program: str) -> str:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..artifacts.comparisons import ComparedArm, ComparedRun, Comparison, Measure, comparison_name
-from ..artifacts.evaluations import HELDOUT
+from ..artifacts.evaluations import HELDOUT, RULES, evaluation_identity
 from ..artifacts.paths import run_named
 from ..artifacts.trainings import TrainingManifest
 from ..terminal import counted
 from .costs import costs_of
 from .differences import arm_values_of, differences_of
 from .labels import label_of, told_apart
-from .runs import RULES, Arm, EvaluatedRun, group_into_arms, read_run, with_average_as_pool, without_seed
+from .runs import Arm, EvaluatedRun, group_into_arms, read_run, with_average_as_pool, without_seed
 from .statistics import CONFIDENCE
 
 # Entries of a held-out result, over all rows and by source.
@@ -60,7 +60,13 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
     return Comparison(
         name=name or comparison_name(run_names),
         arms=_compared_arms(arms),
-        runs=[ComparedRun(run.name, arm.letter, *run.seeds) for arm in arms for run in arm.runs],
+        runs=[
+            ComparedRun(
+                run.name, arm.letter, *run.seeds, evaluation=evaluation_identity(run.evaluation, run.results)
+            )
+            for arm in arms
+            for run in arm.runs
+        ],
         measures=measures,
         differences=differences_of(arms, _question_sets(runs)),
         costs=costs,

@@ -14,8 +14,8 @@ from ..artifacts.comparisons import (
     Measure,
     Verdict,
 )
-from ..artifacts.evaluations import HELDOUT
-from .runs import RULES, Arm, EvaluatedRun
+from ..artifacts.evaluations import HELDOUT, RULES
+from .runs import Arm, EvaluatedRun
 from .statistics import (
     CONFIDENCE,
     accuracy_interval,

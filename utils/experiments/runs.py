@@ -12,6 +12,7 @@ from ..artifacts.checksums import check_contents
 from ..artifacts.configs import recorded_section
 from ..artifacts.evaluations import (
     HELDOUT,
+    RULES,
     EvaluationManifest,
     EvaluationResult,
     predictions_path,
@@ -29,8 +30,6 @@ from ..reading import read_text
 from ..terminal import one_line
 
 _FROM_THE_SEED = ("seed", "rows", "save_steps")  # what runs of one arm may differ in
-# Rule of answers -> ending of its entries in results and predictions.
-RULES = {"paper": "", "strict": "_strict"}
 _LEAST_HELD_OUT = 0.95  # of the pool's rows: by source, for an average that is weighted as the pool
 _AGAIN = "evaluate the run again with --overwrite"
 _BUDGETS = ("budget_rows", "budget_fraction", "budget_tokens")  # in a manifest; `budget` in a YAML

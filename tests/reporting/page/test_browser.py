@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 
 from tests.conftest import PROJECT
@@ -154,6 +155,24 @@ def test_closing_a_row_keeps_what_was_searched_for(opened):
     opened.click("#row .close")
     opened.wait("return location.hash === '#q=pebbles'")
     assert opened.run("return document.getElementById('row').hidden") and count_of(opened) == found < 300
+
+
+def test_the_rows_of_a_cluster_are_a_draw_and_the_same_each_time(opened, site: Site):
+    """Not the first of the pool, which may all be of one kind."""
+    folder = site.res / "chosen/subset"
+    others = np.setdiff1d(np.arange(300), np.load(folder / "indices.npy"))
+    clusters = np.load(folder / "clusters.npy")[others]
+    largest = np.bincount(clusters[clusters >= 0]).argmax()
+    members = others[clusters == largest].tolist()
+    drawn = []
+    for _ in range(2):
+        opened.go("answer")
+        opened.wait("return document.getElementById('cluster').hidden")
+        opened.go(f"cluster={largest}")
+        opened.wait("return !document.getElementById('cluster').hidden")
+        drawn.append([int(text.split()[0]) for text in opened.texts("#cluster-others li")])
+    assert drawn[0] == drawn[1] != members[:6]
+    assert len(set(drawn[0])) == 6 and set(drawn[0]) <= set(members)
 
 
 def test_closing_a_cluster_leads_back_to_the_trajectories(opened):

@@ -16,14 +16,17 @@ import numpy as np
 import pytest
 
 from tests.reporting.page.conftest import SOURCE, Site, losses_of
+from utils.artifacts.comparisons import Difference, Measure
 from utils.artifacts.subsets import REASONS
 from utils.config.load import load_config
 from utils.config.names import FIGURE_FORMATS
 from utils.data.settings import read_pool
-from utils.reporting.page.charts import GREY, LOSS, Chart, Series, log_ticks
+from utils.reporting.page import figure_files
+from utils.reporting.page.charts import COLOURS, DASHES, GREY, LOSS, MARKS, Chart, Series, log_ticks
 from utils.reporting.page.clusters import BAND, cluster_table
-from utils.reporting.page.facts import LossFacts, PageFacts
+from utils.reporting.page.facts import ComparisonFacts, LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
+from utils.reporting.page.figures.comparison import difference_charts, value_charts
 from utils.reporting.page.figures.loss_map import map_chart
 from utils.reporting.page.gathering.page_facts import gather_runs
 from utils.reporting.page.gathering.subjects import OpenedPool, Subject
@@ -33,6 +36,8 @@ from utils.reporting.page.labels import for_plotly, harmless, lines_of, short
 from utils.reporting.page.packing import json_in_html, pack_array
 from utils.reporting.page.plotly_figures import plotly_figure
 from utils.reporting.page.render import Page, render_page
+from utils.reporting.page.tiles import measure_name
+from utils.reporting.text.comparison import comparison_text
 
 
 class Elements(HTMLParser):
@@ -216,7 +221,8 @@ def test_each_figure_is_written_as_a_file(page, tmp_path):
 
 
 def test_one_slope_where_there_is_one_checkpoint():
-    losses = LossFacts("x", Path("x"), ["1"], [losses_of(10, 1)[:, 0]], None, is_of_a_run=False)
+    place = Path("x")
+    losses = LossFacts("x", place, (place, ""), ["1"], [losses_of(10, 1)[:, 0]], None, is_of_a_run=False)
     assert loss_map(losses, []).rows_XY.shape[1] == 1
 
 
@@ -282,6 +288,90 @@ def test_differences_of_one_unit_share_an_axis(page):
     assert all("loss" in name for name in names["differences_loss"])
     assert charts["differences_loss"].x_title == "difference (nats per response token)"
     assert {c.x_title for c in page.charts if c.key.startswith("values")} == {"accuracy", LOSS}
+
+
+def test_an_arm_without_an_interval_is_drawn_beside_those_that_have_one(facts):
+    shown = facts.comparisons[0]
+    one_run = [
+        replace(each, over_runs=None) if each.arm == "B" else each for each in shown.comparison.arm_values
+    ]
+    comparison = replace(shown.comparison, arm_values=one_run)
+    charts = {chart.key: chart for chart in value_charts(ComparisonFacts(comparison, shown.file))}
+    for chart in charts.values():
+        drawn = {name for series in chart.series for name in series.y}
+        assert drawn == {row[0] for row in chart.table}, chart.key
+    assert [series.name for series in charts["values_heldout_loss_average"].series][1:] == ["one run"]
+
+
+def test_the_accuracy_of_a_task_of_lm_eval_is_by_its_own_metric(facts):
+    """And not by the paper's rule, which judges the sets that have a strict verdict too."""
+    comparison = facts.comparisons[0].comparison
+    task = Measure("hellaswag", None, "accuracy", False, {"chosen": 0.3, "control": 0.2})
+    higher = Difference("B", ["hellaswag"], "accuracy", 0.1, (0.05, 0.2), None, [], "higher")
+    measures, differences = [*comparison.measures, task], [*comparison.differences, higher]
+    comparison = replace(comparison, measures=measures, differences=differences)
+    assert measure_name(comparison, ["hellaswag"], "accuracy") == (
+        "accuracy (by the task's first metric) on hellaswag"
+    )
+    assert measure_name(comparison, ["heldout"], "accuracy") == "accuracy (paper rule) on held-out rows"
+    lines = comparison_text(comparison, 200).splitlines()
+    assert "higher hellaswag, the task's first metric (+0.1000)" in lines[0]
+    assert lines[lines.index("accuracy, the task's first metric") + 1].split()[0] == "hellaswag"
+
+
+def test_no_two_of_56_lines_look_alike():
+    for kind in ("line", "points", "bars"):
+        series = [Series(str(look), [0, 1], [1, look], kind, look=look) for look in range(56)]
+        drawn = plotly_figure(Chart("many", "", "", "", "", series))["data"]
+        looks = {json.dumps([each.get("line"), each["marker"]], sort_keys=True) for each in drawn}
+        assert len(looks) == 56, kind
+    of_files = (figure_files._DASHES, figure_files._MARKS, figure_files._HATCHES)
+    assert {len(each) for each in (DASHES, MARKS, *of_files)} == {len(COLOURS) - 1}
+
+
+def test_the_names_on_an_axis_stand_as_in_the_table(facts):
+    """Not those with an interval first, the others behind them."""
+    shown = facts.comparisons[0]
+    values = [
+        replace(each, over_runs=None) if each.arm == "A" else each for each in shown.comparison.arm_values
+    ]
+    comparison = replace(shown.comparison, arm_values=values)
+    charts = {chart.key: chart for chart in value_charts(ComparisonFacts(comparison, shown.file))}
+    chart = charts["values_heldout_loss_average"]
+    assert list(chart.axis_names) == [row[0] for row in chart.table] == ["A: s2l", "B: random"]
+    assert plotly_figure(chart)["layout"]["yaxis"]["categoryarray"] == ["A: s2l", "B: random"]
+
+
+def differences_of(facts: PageFacts, means: list[float]) -> Chart:
+    """A figure of as many differences, each with an interval of ± 0.01."""
+    shown = facts.comparisons[0]
+    differences = [
+        Difference("B", [f"set{place}"], "accuracy", mean, None, (mean - 0.01, mean + 0.01), [], "higher")
+        for place, mean in enumerate(means)
+    ]
+    (chart,) = difference_charts(
+        ComparisonFacts(replace(shown.comparison, differences=differences), shown.file)
+    )
+    return chart
+
+
+def test_one_far_arm_does_not_hide_the_others(facts, tmp_path):
+    means = [0.01, 0.02, 0.03, -0.02, -0.01, 0.04, 0.0, -2.5]
+    chart = differences_of(facts, means)
+    assert chart.x_range is not None and -0.1 < chart.x_range[0] < -0.03 and 0.05 < chart.x_range[1] < 0.1
+    assert [value for _, value in chart.beyond] == [-2.5] and "beyond the axis" in chart.note
+    arrows = plotly_figure(chart)["data"][-1]
+    assert (arrows["text"], arrows["marker"]["symbol"]) == (["−2.5"], ["triangle-left"])
+    assert arrows["y"][0] in plotly_figure(chart)["data"][0]["y"]
+    (path,) = write_figure_files([chart], tmp_path, ["svg"])
+    assert ">−2.5</text>" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("means", [[0.01, -2.5], [0.1 * place for place in range(12)], [-2.5, 2.5] * 4])
+def test_an_axis_that_a_few_lines_do_not_stretch_holds_all(facts, means):
+    chart = differences_of(facts, means)
+    assert chart.x_range is not None and chart.beyond == []
+    assert chart.x_range[0] < min(means) and max(means) < chart.x_range[1]
 
 
 def test_axes_do_not_mislead(page):

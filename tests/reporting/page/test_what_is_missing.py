@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,17 @@ import pytest
 
 import report
 import select_s2l
+from tests.artifacts.examples import EVALUATION_INPUTS, PROVENANCE, TRAINING, manifest_json
 from tests.conftest import pool_rows, run_here, write_jsonl
 from tests.reporting.page.artifacts import compared, curve, experiment
 from tests.reporting.page.conftest import losses_of, write_config
+from utils.artifacts.comparisons import write_comparison
+from utils.artifacts.evaluations import identity_of_evaluation_of
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths
+from utils.config.load import load_config
+from utils.reporting.page.gathering.page_facts import gather_runs
+from utils.reporting.page.gathering.subjects import OpenedPool, Subject
 
 
 @pytest.fixture
@@ -246,6 +255,18 @@ def test_figures_as_files(made, alone):
     assert {"map", "one_cluster", "different_clusters", "source_mix", "last_loss"} <= names
 
 
+def test_figures_of_an_earlier_page_are_removed_and_named(made, alone, capsys):
+    config = made()
+    folder = alone / "run/figures"
+    folder.mkdir()
+    for name in ("costs_20.png", "map.pdf", "map.svg", "notes.txt"):
+        (folder / name).write_text("of an earlier page")
+    assert run_here(report, "--config_file", config, "--figures", "svg") == 0
+    assert "removed 2 files of an earlier page there: costs_20.png, map.pdf" in capsys.readouterr().out
+    assert not list(folder.glob("*.p*")) and (folder / "notes.txt").exists()
+    assert (folder / "map.svg").read_text() != "of an earlier page"
+
+
 def test_a_dry_run_writes_nothing(made, alone, capsys):
     assert run_here(report, "--config_file", made(), "--dry_run") == 0
     assert "not there:" in capsys.readouterr().out
@@ -295,6 +316,55 @@ def test_losses_that_were_made_anew_are_not_drawn(made, alone, tmp_path):
     np.save(tmp_path / "losses.npy", losses_of(60, 3) + 1)
     page = page_of(alone, "--config_file", config)
     assert words in page and 'data-figure="last_loss"' not in page
+
+
+def evaluated(run: str, checkpoint: str) -> str:
+    """The record of an evaluation of these weights. Returns: its identity."""
+    inputs = {**EVALUATION_INPUTS, "checkpoint": checkpoint * 64, "files": {}}
+    manifest = manifest_json("evaluation", "complete", inputs, provenance=PROVENANCE)
+    write_json(RunPaths(run).evaluation_manifest, manifest)
+    identity = identity_of_evaluation_of(run)
+    assert identity is not None
+    return identity
+
+
+def test_a_comparison_of_other_weights_is_not_shown(made, alone):
+    config = made("run")
+    made("other", method="random")
+    comparison = compared("run", "other", name="exp")
+    runs = [replace(run, evaluation=evaluated(run.name, "a")) for run in comparison.runs]
+    write_comparison(replace(comparison, runs=runs))
+    experiment("exp", ["run", "other"], ["exp"])
+    shown, gone = 'data-figure="differences_accuracy"', "Comparison exp is not shown."
+    page = page_of(alone, "--config_file", config)
+    assert shown in page and gone not in page
+    evaluated("other", "b")
+    page = page_of(alone, "--config_file", config)
+    assert shown not in page and gone in page and "these runs have now: other." in page
+    assert "python compare_runs.py run other" in page and "No comparison names run" not in page
+    page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
+    assert shown not in page and gone in page and "python run_experiment.py" in page
+    evaluated("other", "a")
+    RunPaths("run").evaluation_manifest.unlink()
+    assert shown in page_of(alone, "--config_file", config), "a folder without its runs says nothing"
+    write_json(RunPaths("run").manifest, TRAINING)
+    page = page_of(alone, "--config_file", config)
+    assert shown not in page and gone in page and "has not been evaluated" in page
+
+
+def test_clusters_are_drawn_with_the_losses_that_made_them(made, alone, tmp_path):
+    """And not with those of a run beside them, whose proxy was another one."""
+    first = made("control", method="random_per_source")
+    np.save(tmp_path / "others.npy", losses_of(60, 4, seed=1) + 7)
+    second = made("run", trajectories_from=str(tmp_path / "others.npy"))
+    subjects = [Subject(load_config(path)[0], str(path)) for path in (first, second)]
+    facts = gather_runs(subjects, OpenedPool(None))
+    assert facts.clustered is not None and facts.clustered.run == "run" and facts.losses is not None
+    assert min(column_N.min() for column_N in facts.losses.columns) > 7
+    page = page_of(alone, "--config_file", first, second, name="control")
+    assert f"The losses of this page are those in {tmp_path / 'others.npy'}." in page
+    assert "random_per_source: chosen by others" in page
+    assert "chosen by others" not in page_of(alone, "--config_file", second)
 
 
 @pytest.mark.parametrize("name", ["subset/stability.json", "inspection.json"])

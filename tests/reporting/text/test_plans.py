@@ -158,7 +158,7 @@ def test_an_evaluation_says_what_it_asks_and_what_is_there():
         "  no pool to look at",
         "  bench: 2 questions in bench.jsonl; 30 prompt tokens, at most 100 to generate; to do",
         "    the second repeats the first",
-        "    1 prompts leave no room for a response: their beginning goes",
+        "    1 prompts leave no room for a response: their beginning is cut off",
         "  arc: lm-eval's task arc_easy; there already",
     ]
     assert "evaluate checkpoint-5," in evaluation_plan_text(replace(plan, inputs=replace(inputs, step=5)))

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...artifacts.evaluations import RULES
 from .paper import AnswerKind, kind_of_answer, paper_answer, paper_gold, paper_same
 from .strict import given_answer, strict_answer, strict_same
 
-ANSWER_RULES = 4  # part of every result's inputs: raise it when a rule changes
+ANSWER_RULES = 5  # part of every result's inputs: raise it when a rule changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +102,4 @@ def _task_results(
     doc: Mapping[str, Any], responses: Sequence[str], kind: AnswerKind | None
 ) -> dict[str, float]:
     verdicts = judge(responses[0], Gold(doc["answer"], kind))
-    return {"paper": float(verdicts.paper.correct), "strict": float(verdicts.strict.correct)}
+    return {rule: float(getattr(verdicts, rule).correct) for rule in RULES}

@@ -74,4 +74,9 @@ def as_text(text: str) -> str:
 
 def same_text(one: str, other: str) -> bool:
     """Whether two answers are written in the same way, apart from notation without a meaning."""
-    return as_text(without_notation(one)) == as_text(without_notation(other))
+    return _as_written(one) == _as_written(other)
+
+
+def _as_written(text: str) -> str:
+    """As `as_text`, where 12, 345 is a list and not the number 12,345."""
+    return as_text(re.sub(r"(?<=[0-9]),\s+(?=[0-9])", ";", without_notation(text)))

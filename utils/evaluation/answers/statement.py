@@ -5,6 +5,13 @@ import unicodedata
 
 _MARKER = re.compile(r"the (?:final |correct )?answer is|####|\banswer:", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=[{0-9A-Za-z])")
+# Behind a blank line: "Q:", "Question 2.", "### Problem", the Alpaca prompt.
+_NEW_QUESTION = re.compile(
+    r"\n[ \t]*\n[ \t]*(?:#+[ \t]*)?(?:(?:next|new|another)[ \t]+)?"
+    r"(?:(?:q|question|problem|exercise|instruction|user|human)[ \t]*#?[0-9]*[ \t]*[:.)\n]"
+    r"|below is an instruction)",
+    re.IGNORECASE,
+)
 _BETWEEN_BOXES = re.compile(r"[\s$.]*(?:,|;|\band\b|\bor\b|\\(?:text|mbox)\{\s*(?:and|or)\s*\})[\s$]*")
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"))
 _END_OF_SENTENCE = re.compile(r"(?<!\.)\.(?=[\s*]|$)")
@@ -37,8 +44,12 @@ def stated_by(text: str) -> str | None:
 
     It stands behind the last marker ("The answer is", "####", "Answer:"), or in a box behind that.
     Of several boxes in one list ("$\\boxed{3}$ and $\\boxed{5}$") all count.
+
+    A model that goes on with a question of its own is judged by what it states before that: the text ends
+    where, after an answer, a blank line and then the heading of a question follow ("Q:", "Problem 2:").
+    Without such a heading it goes on, since a text may check its answer and state another one.
     """
-    text = _plain(text)
+    text = _without_own_questions(_plain(text))
     markers = list(_MARKER.finditer(text))
     begin = markers[-1].end() if markers else 0
     boxes = _last_boxes(text[begin:])
@@ -57,6 +68,12 @@ def last_boxed(text: str) -> str | None:
     r"""The content of the last \boxed{...} of a text, None without a whole one."""
     boxes = _last_boxes(text)
     return boxes[-1] if boxes else None
+
+
+def _without_own_questions(text: str) -> str:
+    answers = [match.end() for match in (_MARKER.search(text), _BOX.search(text)) if match]
+    question = _NEW_QUESTION.search(text, min(answers)) if answers else None
+    return text[: question.start()] if question else text
 
 
 def _plain(text: str) -> str:

@@ -2,13 +2,15 @@
 
 It is compared exactly if possible, else as text.
 
-A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that. A text
+A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that, and
+before a question that the model asks itself. A text
 that states none is itself an answer if it is a line without prose, and gives its last number otherwise.
 Nothing is rounded: 0.3333 is not 1/3.
 """
 
 import re
 
+from .choices import same_choice
 from .comparison import same_value
 from .notation import same_text
 from .statement import plain_characters, stated_by, whole_statement
@@ -53,7 +55,9 @@ def strict_same(answer: str, gold: str) -> bool | None:
     """Whether two answers are the same, None if algebra ran into one of its limits."""
     if not answer or not gold:
         return False
-    return same_text(answer, gold) or same_value(read_value(answer), read_value(gold))
+    if same_text(answer, gold) or same_choice(answer, gold):
+        return True
+    return same_value(read_value(answer), read_value(gold))
 
 
 def _stated(text: str) -> str | None:

@@ -189,6 +189,20 @@ def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
     return shots
 
 
+def with_shots(question_set: QuestionSet, shots: Sequence[Example]) -> QuestionSet:
+    """The same questions, with a note on those that are solved examples too."""
+    solved = {_plain(shot.instruction, shot.input) for shot in shots}
+    given = [
+        question.row
+        for question in question_set.questions
+        if _plain(question.example.instruction, question.example.input) in solved
+    ]
+    if not given:
+        return question_set
+    note = f"{_rows(given)} whose question is a solved example too: the answer stands in the prompt"
+    return replace(question_set, notes=[*question_set.notes, note])
+
+
 def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
     """The same questions, each with the first row of the pool that asks it in any letter case and spacing."""
     asked = [

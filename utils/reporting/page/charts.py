@@ -1,7 +1,7 @@
 """A figure as data, before plotly or matplotlib draws it, with the table that says the same"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -81,6 +81,7 @@ class Chart:
         is_stacked: whether bars stand one behind the other.
         x_marks: names of places on the x axis, where it is not numbers.
         x_range: ends of the axis, None where they follow from the data.
+        beyond: name on the y axis and value of what lies beyond those ends: an arrow there, with its number.
         y_range: likewise.
     """
 
@@ -101,6 +102,7 @@ class Chart:
     is_stacked: bool = False
     x_marks: list[str] = field(default_factory=list)
     x_range: tuple[float, float] | None = None
+    beyond: list[tuple[str, float]] = field(default_factory=list)
     y_range: tuple[float, float] | None = None
 
     @property
@@ -124,16 +126,38 @@ class Chart:
 
     @property
     def axis_names(self) -> dict[str, list[str]]:
-        """Each name on the y axis -> its label there, in lines."""
+        """Each name on the y axis -> its label there, in lines. From the top, as the table has them."""
         names = list(dict.fromkeys(name for series in self.series for name in series.y))
+        in_table = {row[0]: place for place, row in enumerate(self.table)}
+        if in_table.keys() >= set(names):
+            names.sort(key=in_table.__getitem__)
         return dict(zip(names, map(lines_of, apart(names)), strict=True))
+
+    def arrows(self) -> Iterator["Arrow"]:
+        """What stands for the values beyond the ends of the x axis."""
+        if self.x_range is not None:
+            for name, value in self.beyond:
+                is_left = value < self.x_range[0]
+                text = number(value).replace("-", "−")
+                yield Arrow(name, self.x_range[0 if is_left else 1], is_left, text)
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A mark at an end of the x axis. Attributes: name: on the y axis. x: that end. text: the value."""
+
+    name: str
+    x: float
+    is_left: bool
+    text: str
 
 
 # Okabe and Ito's colours, which people without full colour vision tell apart, in an order in which
-# neighbours differ in lightness too. Each has a dash and a mark of its own besides.
+# neighbours differ in lightness too. There is one dash and one mark fewer than colours, so that a ninth line
+# differs from the first in these: 56 pairs in all.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a00", "#a04000")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px", "2px 4px")
-MARKS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "triangle-down", "star")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px")
+MARKS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "triangle-down")
 GREY = "#8a8f98"
 # From few to all: blue to yellow, even in lightness (the middle of cividis, Nunez et al., 2018, PLOS ONE
 # 13:e0199239, whose ends would be lost on a dark and on a white page).

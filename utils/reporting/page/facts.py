@@ -3,6 +3,7 @@
 Legend: N rows of the pool, n rows that the page holds, T checkpoints, K clusters, S sources, M subsets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...artifacts.comparisons import Comparison
+from ...artifacts.subsets import SubsetManifest
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class SubsetFacts:
         name: what tells it from the others of the page.
         run: that it belongs to.
         folder: where it lies.
+        manifest: how it was chosen.
         method: that chose it.
         seed: of the choice.
         per_source: whether each source was clustered by itself.
@@ -101,6 +104,7 @@ class SubsetFacts:
     name: str
     run: str
     folder: Path
+    manifest: SubsetManifest
     method: str
     seed: int
     per_source: bool
@@ -124,6 +128,7 @@ class LossFacts:
     Attributes:
         run: whose they are, or the file.
         file: their manifest or file.
+        counted_in: file and key that say how many checkpoints there are.
         checkpoints: short names.
         columns: per checkpoint float32 (N,), NaN = unscorable.
         tokens_N: int32 (N,), response tokens. None where they are not known.
@@ -132,6 +137,7 @@ class LossFacts:
 
     run: str
     file: Path
+    counted_in: tuple[Path, str]
     checkpoints: list[str]
     columns: list[np.ndarray]
     tokens_N: np.ndarray | None
@@ -233,12 +239,17 @@ class PageFacts:
     @property
     def clustered(self) -> SubsetFacts | None:
         """The subset whose clusters the page shows."""
-        return next((subset for subset in self.subsets if subset.has_clusters), None)
+        explained = self.explained
+        return explained if explained is not None and explained.has_clusters else None
 
     @property
     def explained(self) -> SubsetFacts | None:
-        """The subset of which the page says why a row is in or not: with clusters, else the first."""
-        return self.clustered or next(iter(self.subsets), None)
+        return explained_of(self.subsets)
+
+
+def explained_of(subsets: Sequence[SubsetFacts]) -> SubsetFacts | None:
+    """The subset of which the page says why a row is in or not: the first with clusters, else the first."""
+    return next((subset for subset in subsets if subset.has_clusters), next(iter(subsets), None))
 
 
 MOST_SUBSETS = 8  # that are shown side by side: as many as colours and shapes tell apart

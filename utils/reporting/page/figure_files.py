@@ -10,9 +10,9 @@ from ...terminal import columns, counted, first_of
 from .charts import COLOURS, GREY, SHADES, Chart, Series
 from .labels import short
 
-_DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (8, 2, 1, 2)), (0, (4, 1)), (0, (1, 3)))
-_MARKS = ("o", "s", "D", "^", "x", "P", "v", "*")
-_HATCHES = ("", "//", "xx", "..", "\\\\", "++", "--", "||")
+_DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (8, 2, 1, 2)), (0, (4, 1)))
+_MARKS = ("o", "s", "D", "^", "x", "P", "v")
+_HATCHES = ("", "//", "xx", "..", "\\\\", "++", "--")  # of bars
 _WIDTH = 4.8  # inches
 _LEGEND_CHARACTERS = 64  # of a line, with the marks
 
@@ -209,6 +209,18 @@ def _draw_by_name(axes: Any, chart: Chart) -> None:
                 markersize=5,
                 label=_label(series),
             )
+    for arrow in chart.arrows():
+        place = place_of[arrow.name]
+        axes.plot(arrow.x, place, "<" if arrow.is_left else ">", color=GREY, markersize=5, clip_on=False)
+        axes.annotate(
+            arrow.text,
+            (arrow.x, place),
+            (6 if arrow.is_left else -6, 0),
+            textcoords="offset points",
+            ha="left" if arrow.is_left else "right",
+            va="center",
+            fontsize=8,
+        )
     axes.locator_params(axis="x", nbins=5)  # beside long names there is room for few
     axes.set_yticks(range(len(names)), ["\n".join(lines) for lines in names.values()])
     axes.invert_yaxis()

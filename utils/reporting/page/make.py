@@ -7,6 +7,7 @@ from pathlib import Path
 from ...artifacts.files import atomic_write, remove_leftovers
 from ...artifacts.locks import locked
 from ...artifacts.paths import figures_in, report_path
+from ...config.names import FIGURE_FORMATS
 from .facts import Missing, PageFacts
 from .gathering.page_facts import gather_experiment, gather_runs
 from .gathering.subjects import ExperimentSubjects, OpenedPool, Subject
@@ -43,11 +44,19 @@ class PagePlan:
 
 @dataclass(frozen=True)
 class PageFiles:
-    """What was written. Attributes: path: the page. num_bytes: its size. figures: files of figures."""
+    """What was written.
+
+    Attributes:
+        path: the page.
+        num_bytes: its size.
+        figures: files of figures.
+        removed: files of figures of an earlier page, which this one has not.
+    """
 
     path: Path
     num_bytes: int
     figures: list[Path]
+    removed: list[Path]
 
 
 def plan_page(request: PageRequest) -> PagePlan:
@@ -69,10 +78,21 @@ def make_page(plan: PagePlan, figure_formats: Sequence[str] = ()) -> PageFiles:
 
     page = render_page(plan.facts, plan.pool.rows)
     figures: list[Path] = []
+    removed: list[Path] = []
     with locked(plan.path):
         remove_leftovers(plan.path.parent, plan.path.name)
         with atomic_write(plan.path) as file:
             file.write(page.html)
         if figure_formats:
             figures = write_figure_files(page.charts, figures_in(plan.path.parent), figure_formats)
-    return PageFiles(plan.path, plan.path.stat().st_size, figures)
+            removed = _remove_others(figures)
+    return PageFiles(plan.path, plan.path.stat().st_size, figures, removed)
+
+
+def _remove_others(figures: Sequence[Path]) -> list[Path]:
+    """What would pass for a figure of this page beside these."""
+    there = sorted(figures[0].parent.iterdir()) if figures else []
+    others = [path for path in there if path.suffix[1:] in FIGURE_FORMATS and path not in figures]
+    for path in others:
+        path.unlink()
+    return others

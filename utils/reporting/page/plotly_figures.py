@@ -1,5 +1,6 @@
 """Figures for the page: what plotly's script draws them from, in light colours, which the page may darken"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,7 +13,7 @@ HEIGHT = 340
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _INK = "#1b1f24"
 _LINE = "#d4d8dd"
-_PATTERNS = ("", "/", "x", ".", "\\", "+", "-", "|")  # of bars
+_PATTERNS = ("", "/", "x", ".", "\\", "+", "-")  # of bars, as many as dashes
 _LARGEST_CELL = 11  # pixels; the page makes it larger where there is room
 
 
@@ -26,6 +27,8 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     traces: list[Any] = []
     for series in chart.series:
         traces += _traces(series, chart)
+    if chart.beyond:
+        traces.append(_arrows(chart))
     figure = go.Figure(traces, _layout(chart))
     return figure.to_plotly_json() | {"layout": _without_template(figure)}
 
@@ -72,6 +75,8 @@ def _layout(chart: Chart) -> go.Layout:
         }
     if chart.names_on_y:
         y_axis |= {"type": "category", "autorange": "reversed", "showgrid": False, "zeroline": False}
+        labels = [_axis_label(lines) for lines in chart.axis_names.values()]
+        y_axis |= {"categoryorder": "array", "categoryarray": labels}
     if any(series.kind == "steps" for series in chart.series):
         y_axis["rangemode"] = "tozero"
     for range_of, ends in ((x_axis, chart.x_range), (y_axis, chart.y_range)):
@@ -117,7 +122,7 @@ def _common(series: Series, chart: Chart) -> dict[str, Any]:
     y = list(series.y)
     if chart.names_on_y:
         labels = chart.axis_names
-        y = ["<br>".join(map(for_plotly, labels[name])) for name in y]
+        y = [_axis_label(labels[name]) for name in y]
     common: dict[str, Any] = {
         "x": list(series.x),
         "y": y,
@@ -130,6 +135,10 @@ def _common(series: Series, chart: Chart) -> dict[str, Any]:
     elif series.is_thin:
         common |= {"hoverinfo": "skip"}
     return common
+
+
+def _axis_label(lines: Sequence[str]) -> str:
+    return "<br>".join(map(for_plotly, lines))
 
 
 def _look(series: Series) -> int:
@@ -172,6 +181,28 @@ def _points(series: Series, chart: Chart, common: dict[str, Any]) -> Any:
     marker = {"color": _colour(series), "symbol": MARKS[_look(series) % len(MARKS)], "size": 9}
     place = {"orientation": "h", "offsetgroup": str(_look(series))} if chart.names_on_y else {}
     return go.Scatter(**common, **place, mode="markers", marker=marker, **errors)
+
+
+def _arrows(chart: Chart) -> Any:
+    arrows = list(chart.arrows())
+    labels = chart.axis_names
+    return go.Scatter(
+        x=[arrow.x for arrow in arrows],
+        y=[_axis_label(labels[arrow.name]) for arrow in arrows],
+        mode="markers+text",
+        marker={
+            "symbol": ["triangle-left" if arrow.is_left else "triangle-right" for arrow in arrows],
+            "size": 9,
+            "color": GREY,
+        },
+        text=[arrow.text for arrow in arrows],
+        textposition=["middle right" if arrow.is_left else "middle left" for arrow in arrows],
+        orientation="h",
+        offsetgroup="0",
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def _band(series: Series) -> list[Any]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...artifacts.comparisons import NO_DIFFERENCE, NOT_TESTED, ArmCost, Comparison, Difference
-from ...artifacts.evaluations import HELDOUT
+from ...artifacts.comparisons import AVERAGES, NO_DIFFERENCE, NOT_TESTED, ArmCost, Comparison, Difference
+from ...artifacts.evaluations import HELDOUT, RULES
 from ...artifacts.manifests import is_complete
 from ...artifacts.paths import RunPaths, run_named
 from ...artifacts.subsets import COMPOSITION, SubsetManifest
@@ -95,12 +95,9 @@ def _checkpoints(sources: TileSources) -> Tile:
     span = f"steps {names[0]} to {names[-1]}" if len(names) > 1 else f"step {names[0]}"
     if not names[0].isdigit():
         span = "columns of a file"
-    file, key = losses.file, ""
-    if sources.manifest is not None and sources.subset_file is not None and sources.manifest.steps:
-        file, key = sources.subset_file, "trajectories.steps.length"
     paths = RunPaths(run_named(losses.run))
     config = paths.config if paths.config.is_file() else None
-    return Tile("Checkpoints", Fact(len(names), str(len(names)), file, key), [span], config)
+    return Tile("Checkpoints", Fact(len(names), str(len(names)), *losses.counted_in), [span], config)
 
 
 def _subset(sources: TileSources) -> Tile:
@@ -211,15 +208,18 @@ def _rank(difference: Difference) -> tuple[int, int]:
     return kind, -len(difference.question_sets)
 
 
-def measure_name(question_sets: list[str], measure: str) -> str:
+def measure_name(comparison: Comparison, question_sets: list[str], measure: str) -> str:
     """What was measured, in words."""
     asked = question_sets[0] if len(question_sets) == 1 else f"mean of {len(question_sets)} question sets"
     asked = "held-out rows" if asked == HELDOUT else asked
-    names = {"accuracy": "accuracy (paper's rule)", "accuracy_strict": "accuracy (strict rule)"}
-    endings = {"_average": ", average over sources", "_as_pool": ", sources as in the pool"}
+    endings = {average.removeprefix("loss"): f", {words}" for average, words in AVERAGES.items()}
     ending = next((ending for ending in endings if measure.endswith(ending)), "")
     name = measure.removesuffix(ending)
-    return f"{names.get(name, name)} on {asked}{endings.get(ending, '')}"
+    rule = next((rule for rule, of_rule in RULES.items() if name == f"accuracy{of_rule}"), None)
+    by_rules = all(map(comparison.is_judged_by_rules, question_sets))
+    judged = f"{rule} rule" if by_rules else "by the task's first metric"
+    words = name if rule is None else f"accuracy ({judged})"
+    return f"{words} on {asked}{endings.get(ending, '')}"
 
 
 def _headline(
@@ -245,7 +245,7 @@ def _headline(
                 (name, Fact(list(interval), text, facts.file, f"{key}.{name.replace(' ', '_')}"))
             )
     budget = f" (budget {facts.budget})" if facts.budget else ""
-    asked = measure_name(difference.question_sets, difference.measure)
+    asked = measure_name(comparison, difference.question_sets, difference.measure)
     return Headline(
         verdict=words[difference.verdict],
         against=f"{comparison.arms[0].title} minus {other.title}{budget}: {asked}",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
 from ...artifacts.comparisons import (
+    AVERAGES,
     NO_DIFFERENCE,
     NOT_TESTED,
     ArmCost,
@@ -18,15 +19,15 @@ from ...artifacts.comparisons import (
     Measure,
     Payback,
 )
-from ...artifacts.evaluations import HELDOUT
+from ...artifacts.evaluations import HELDOUT, RULES
 from ...terminal import WIDTH, counted, tables, wrapped
 
-_RULES = {"accuracy": "paper", "accuracy_strict": "strict"}
+_RULES = {f"accuracy{ending}": rule for rule, ending in RULES.items()}
+_FIRST_METRIC = "the task's first metric"  # an accuracy of lm-eval's own
 _UNITS = {
     "device_seconds": "cost in device-seconds",
     "operations": "cost in floating-point operations",
 }
-_AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 _HEAD_WIDTH = 20  # of a column, where its words allow it
 _NOTES = (
     "Over questions: paired bootstrap of these runs' answers, runs held fixed. "
@@ -59,7 +60,7 @@ def _verdict(comparison: Comparison) -> list[str]:
     for other in others:
         differences = [difference for difference in comparison.differences if difference.arm == other.letter]
         shown = [
-            f"{difference.verdict} {_name(difference)} ({difference.mean:+.4f})"
+            f"{difference.verdict} {_name(comparison, difference)} ({difference.mean:+.4f})"
             for difference in differences
             if difference.verdict not in (NO_DIFFERENCE, NOT_TESTED)
         ]
@@ -119,16 +120,19 @@ def _differences(comparison: Comparison, width: int) -> list[str]:
                     _interval(difference.over_runs),
                     _p(difference),
                 ]
-                rows.append([f"  {_name(difference)}", f"{difference.mean:+.4f}", difference.verdict, *cells])
+                name = f"  {_name(comparison, difference)}"
+                rows.append([name, f"{difference.mean:+.4f}", difference.verdict, *cells])
     notes = wrapped(f"Intervals: {comparison.confidence:.0%}. {_NOTES}", width=width)
     return ["", *tables([heading], rows, width, align="<><>>>"), "", *notes]
 
 
-def _name(difference: Difference) -> str:
+def _name(comparison: Comparison, difference: Difference) -> str:
     sets = difference.question_sets
     asked = sets[0] if len(sets) == 1 else f"mean of {len(sets)}"
-    if difference.measure in _AVERAGES:
-        return f"held-out loss, {_AVERAGES[difference.measure]}"
+    if difference.measure in AVERAGES:
+        return f"held-out loss, {AVERAGES[difference.measure]}"
+    if difference.measure in _RULES and not all(map(comparison.is_judged_by_rules, sets)):
+        return f"{asked}, {_FIRST_METRIC}"
     return f"{asked}, {_RULES.get(difference.measure, difference.measure)}"
 
 
@@ -146,7 +150,7 @@ def _p(difference: Difference) -> str:
 
 def _values(comparison: Comparison, width: int) -> list[str]:
     rows: list[Sequence[str]] = [["runs", *(str(len(arm.runs)) for arm in comparison.arms)]]
-    for title, measures in _sections(comparison.measures):
+    for title, measures in _sections(comparison):
         cells = [(label, _cells(comparison, measure)) for label, measure in measures]
         known = [[f"  {label}", *values] for label, values in cells if set(values) != {"-"}]
         rows += [[], [title], *known] if known else []
@@ -154,22 +158,26 @@ def _values(comparison: Comparison, width: int) -> list[str]:
     return ["", *tables(_heads(comparison.arms), rows, width), "", *wrapped(note, width=width)]
 
 
-def _sections(measures: Sequence[Measure]) -> Iterator[tuple[str, list[tuple[str, Measure]]]]:
+def _sections(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, Measure]]]]:
     """(title, its rows)."""
+    measures = comparison.measures
     heldout = [measure for measure in measures if measure.question_set == HELDOUT and not measure.is_metric]
     others = [measure for measure in measures if measure.question_set != HELDOUT and not measure.is_metric]
     accuracies = {name: f"accuracy, {rule}" for name, rule in _RULES.items()}
     for name, title in {"loss": "loss", **accuracies}.items():
         of_name = [measure for measure in heldout if measure.name == name]
-        averages = {f"{name}_average": "average over sources", f"{name}_as_pool": "sources as in the pool"}
+        averages = {average.replace("loss", name): words for average, words in AVERAGES.items()}
         rows = [
             (measure.source or "(no source)", measure) for measure in of_name if measure.source is not None
         ]
         rows += [(averages[measure.name], measure) for measure in heldout if measure.name in averages]
         rows += [("all rows", measure) for measure in of_name if measure.source is None]
         yield f"held-out {title}", rows
+    judged = [measure for measure in others if comparison.is_judged_by_rules(measure.question_set)]
     for name, title in accuracies.items():
-        yield title, [(measure.question_set, measure) for measure in others if measure.name == name]
+        yield title, [(measure.question_set, measure) for measure in judged if measure.name == name]
+    of_tasks = [measure for measure in others if measure.name in accuracies and measure not in judged]
+    yield f"accuracy, {_FIRST_METRIC}", [(measure.question_set, measure) for measure in of_tasks]
     metrics = [measure for measure in measures if measure.is_metric]
     yield "metrics", [(f"{measure.question_set}, {measure.name}", measure) for measure in metrics]
     cut_off = [measure for measure in measures if measure.name == "cut_off_share" and not measure.is_metric]

@@ -59,14 +59,16 @@ def _task_lines(task: "QuestionTask", max_new_tokens: int, state: str) -> list[s
     if question_set.pool is not None:
         num_rows = len(question_set.pool.usable_rows)
         lines.append(f"    response loss of {num_rows} rows, {len(question_set.pool.source_names)} sources")
-    lines += [f"    {note}" for note in question_set.notes]
-    if num_too_long := sum(task.too_long):
-        lines.append(f"    {num_too_long} prompts leave no room for a response: their beginning goes")
+    lines += [f"    {note}" for note in [*question_set.notes, *_cut_prompts(sum(task.too_long))]]
     return lines
 
 
-def results_text(evaluated: EvaluationResults) -> str:
-    """All that was measured: a table, then what it does not hold."""
+def _cut_prompts(number: int) -> list[str]:
+    return [f"{number} prompts leave no room for a response: their beginning is cut off"] if number else []
+
+
+def results_text(evaluated: EvaluationResults, plan: "EvaluationPlan") -> str:
+    """All that was measured: a table, then what it does not hold and the plan has not said."""
     results = {name: result.measured for name, result in evaluated.by_name.items()}
     rows = []
     if HELDOUT in results:
@@ -84,8 +86,11 @@ def results_text(evaluated: EvaluationResults) -> str:
             lines += wrapped(f"{name}: {_metrics_in_words(result['metrics'])}")
     lines += wrapped(_COLUMNS_EXPLAINED)
     for name, result in results.items():
+        said: list[str] = []
+        if task := plan.tasks.get(name):
+            said = [*task.question_set.notes, *_cut_prompts(sum(task.too_long))]
         for remark in _remarks(result):
-            lines += wrapped(f"{name}: {remark}")
+            lines += wrapped(f"{name}: {remark}") if remark not in said else []
     lines.append(f"results in {evaluated.folder}")
     return "\n".join(lines)
 
@@ -97,9 +102,7 @@ def _remarks(result: dict[str, Any]) -> list[str]:
             f"whether {num_undecided} formulas are right was not found out "
             "within the limits of processor time and memory: counted as wrong under strict"
         )
-    if num_too_long := result.get("prompt_too_long"):
-        remarks.append(f"{num_too_long} prompts leave no room for a response: their beginning was cut off")
-    return remarks
+    return remarks + _cut_prompts(result.get("prompt_too_long") or 0)
 
 
 def _row(name: str, result: dict[str, Any]) -> list[str]:

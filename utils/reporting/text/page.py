@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ...terminal import counted, size, unbroken, wrapped
+from ...terminal import counted, first_of, size, unbroken, wrapped
 
 if TYPE_CHECKING:
     from ..page.make import PageFiles, PagePlan
@@ -23,5 +23,8 @@ def page_text(files: "PageFiles") -> str:
     if files.figures:
         folder = unbroken(files.figures[0].parent)
         lines += wrapped(f"{counted(len(files.figures), 'file')} of figures in {folder}")
+    if files.removed:
+        names = first_of(path.name for path in files.removed)
+        lines += wrapped(f"removed {counted(len(files.removed), 'file')} of an earlier page there: {names}")
     lines += [f"open {files.path} in a browser ({size(files.num_bytes)})"]
     return "\n".join(lines)

@@ -46,7 +46,7 @@ def score_against_budget(comparisons: Sequence[ComparisonFacts]) -> Chart | None
                 max(budget for each in points.values() for budget in each)]  # fmt: skip
         series.append(Series("whole pool", ends, [whole[0].mean] * 2, "line", look=None))
         table.append(["whole pool", "all", number(whole[0].mean), interval_text(whole[0].over_runs)])
-    title = measure_name([measure[0]], measure[1])
+    title = measure_name(comparisons[0].comparison, [measure[0]], measure[1])
     return Chart(
         "score_against_budget",
         f"{title[0].upper()}{title[1:]}, by budget",

@@ -1,13 +1,18 @@
 """The figures of a comparison: values, differences and costs of its arms, and the table of all measures"""
 
+import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from ....artifacts.comparisons import ArmValue, Comparison, Difference
 from ..charts import LOSS, Chart, Series, interval_text, number, padded
 from ..facts import ComparisonFacts
+from ..labels import lines_of
 from ..tiles import measure_name
 
 _IN_THE_TABLE_ALONE = ("loss", "accuracy_average", "accuracy_strict_average")  # beside what says more
+_FAR = 3  # times as narrow an axis has to become before at most a quarter of its lines are left beyond it
+_BEYOND = " An arrow with a number stands for what lies beyond the axis."
 
 
 def value_charts(facts: ComparisonFacts) -> list[Chart]:
@@ -21,10 +26,9 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
         if measure in _IN_THE_TABLE_ALONE and not _is_metric(comparison, question_set, measure):
             continue
         names = [comparison.arm(value.arm).title for value in values]
-        series = _with_intervals(values, names, comparison.confidence)
-        if not series:
-            series = [Series("one run", [value.mean for value in values], names, "points", look=0)]
-        title = measure_name([question_set], measure)
+        series = _points(values, names, comparison.confidence, bare="one run")
+        title = measure_name(comparison, [question_set], measure)
+        x_range, beyond = _range_of(series)
         table = [
             [name, number(value.mean), interval_text(value.over_runs), interval_text(value.over_questions)]
             for name, value in zip(names, values, strict=True)
@@ -33,15 +37,16 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
             Chart(
                 f"values_{question_set}_{measure}{facts.key_end}",
                 title[0].upper() + title[1:],
-                "Mean over the runs of each arm.",
+                "Mean over the runs of each arm." + (_BEYOND if beyond else ""),
                 unit_of(measure),
                 "",
                 series,
                 names_on_y=True,
                 heading=["arm", "mean", "over runs", "over questions"],
                 table=table,
-                height=120 + 40 * len(values),
-                x_range=_range_of(series),
+                height=_height_of(names),
+                x_range=x_range,
+                beyond=beyond,
             )
         )
     return charts
@@ -57,19 +62,12 @@ def difference_charts(facts: ComparisonFacts) -> list[Chart]:
 
 def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[Difference]) -> Chart:
     comparison = facts.comparison
+    words = [measure_name(comparison, each.question_sets, each.measure) for each in differences]
     names = [
-        f"{comparison.arms[0].letter} − {each.arm}: {measure_name(each.question_sets, each.measure)}"
-        for each in differences
+        f"{comparison.arms[0].letter} − {each.arm}: {measured}"
+        for each, measured in zip(differences, words, strict=True)
     ]
-    series = _with_intervals(differences, names, comparison.confidence)
-    bare = [
-        place
-        for place, each in enumerate(differences)
-        if each.over_runs is None and each.over_questions is None
-    ]
-    if bare:
-        means = [differences[place].mean for place in bare]
-        series.append(Series("not tested", means, [names[place] for place in bare], "points", look=None))
+    series = _points(differences, names, comparison.confidence, bare="not tested")
     table = [
         [
             name,
@@ -80,34 +78,77 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         ]
         for name, each in zip(names, differences, strict=True)
     ]
+    x_range, beyond = _range_of(series, 0.0)
     name = unit.removesuffix(LOSS.removeprefix("loss"))
     lower = " Left of 0 the first arm has the lower loss." if unit == LOSS else ""
+    note = f"A difference is called shown if no interval that is there holds 0.{lower}"
     return Chart(
         f"differences_{name.replace(' ', '_')}{facts.key_end}",
         f"{comparison.arms[0].title} minus each other arm: {name}",
-        f"A difference is called shown if no interval that is there holds 0.{lower}",
+        note + (_BEYOND if beyond else ""),
         f"difference{unit.removeprefix(name)}",
         "",
         series,
         names_on_y=True,
         heading=["difference", "mean", "verdict", "over runs", "over questions"],
         table=table,
-        height=120 + 42 * len(names),
-        x_range=_range_of(series, 0.0),
+        height=_height_of(names),
+        x_range=x_range,
+        beyond=beyond,
     )
 
 
-def _range_of(series: Sequence[Series], *others: float) -> tuple[float, float]:
-    """Ends of the axis around all intervals: plotly would begin it at 0, which is far from most losses."""
-    parts = [part for each in series for part in (each.x, each.low or (), each.high or ())]
-    values = [value for part in parts for value in part if value is not None]
-    return padded(min([*values, *others]), max([*values, *others]))
+def _range_of(
+    series: Sequence[Series], *others: float
+) -> tuple[tuple[float, float], list[tuple[str, float]]]:
+    """Ends of the axis around all intervals, or around most of them where a few far ones would hide these.
+
+    Args:
+        others: values that lie on the axis too.
+
+    Returns: the ends, which plotly would let begin at 0, far from most losses; and (name, value) of what
+        lies beyond them.
+    """
+    means: dict[str, float] = {}
+    spans: dict[str, list[float]] = {}
+    for each in series:
+        parts: list[Sequence[Any]] = [each.x, each.low or each.x, each.high or each.x]
+        for name, *span in zip(each.y, *parts, strict=True):
+            means[name] = span[0]
+            spans.setdefault(name, []).extend(span)
+    middle = statistics.median(means.values())
+    nearest = sorted(spans, key=lambda name: max(abs(value - middle) for value in spans[name]))
+
+    def ends_of(names: Sequence[str]) -> tuple[float, float]:
+        values = [*others, *(value for name in names for value in spans[name])]
+        return min(values), max(values)
+
+    widest = ends_of(nearest)
+    choices = [ends_of(nearest[: len(nearest) - left_out]) for left_out in range(len(nearest) // 4 + 1)]
+    narrow = (ends for ends in choices if (ends[1] - ends[0]) * _FAR <= widest[1] - widest[0])
+    x_range = padded(*next(narrow, widest))
+    beyond = []
+    for name, span in spans.items():
+        is_out = not x_range[0] <= means[name] <= x_range[1]
+        shown = [means[name]] if is_out else [min(span), max(span)]
+        beyond += [(name, value) for value in shown if not x_range[0] <= value <= x_range[1]]
+    return x_range, beyond
 
 
-def _with_intervals(
-    values: Sequence[ArmValue | Difference], names: Sequence[str], confidence: float
+def _height_of(names: Sequence[str]) -> int:
+    """Pixels that leave room for every line of the names."""
+    num_lines = max((len(lines_of(name)) for name in names), default=1)
+    return 120 + max(42, 8 + 16 * num_lines) * len(names)
+
+
+def _points(
+    values: Sequence[ArmValue | Difference], names: Sequence[str], confidence: float, bare: str
 ) -> list[Series]:
-    """The values that have an interval, one series for each kind of interval."""
+    """Every value: a series for each kind of interval, and one for the values without any.
+
+    Args:
+        bare: the name of the last.
+    """
     series = []
     kinds = {"over runs (other seeds)": "over_runs", "over questions": "over_questions"}
     for look, (words, attribute) in enumerate(kinds.items()):
@@ -125,6 +166,12 @@ def _with_intervals(
                     look,
                 )
             )
+    alone = [
+        place for place, each in enumerate(values) if each.over_runs is None and each.over_questions is None
+    ]
+    if alone:
+        means = [values[place].mean for place in alone]
+        series.append(Series(bare, means, [names[place] for place in alone], "points", look=None))
     return series
 
 
@@ -198,7 +245,7 @@ def all_values(facts: ComparisonFacts) -> Chart:
     for (question_set, measure), of_arms in by_measure.items():
         cells = [of_arms.get(arm.letter) for arm in comparison.arms]
         means = ["" if value is None else number(value.mean) for value in cells]
-        table.append([measure_name([question_set], measure), *means])
+        table.append([measure_name(comparison, [question_set], measure), *means])
     heading = ["mean over the runs", *(arm.title for arm in comparison.arms)]
     return Chart("all_values", "All measures", "", "", "", [], heading=heading, table=table)
 

@@ -8,15 +8,20 @@ from ....artifacts.subsets import SubsetManifest
 from ....artifacts.trajectories.identity import trajectories_identity
 from ....artifacts.trajectories.read import read_num_response_tokens, read_trajectories
 from .. import commands
-from ..facts import LossFacts
+from ..facts import LossFacts, SubsetFacts, explained_of
 from .notes import Notes
 from .subjects import Subject
 
 
 def read_losses(
-    subjects: Sequence[Subject], manifest: SubsetManifest | None, notes: Notes
+    subjects: Sequence[Subject], subsets: Sequence[SubsetFacts], notes: Notes
 ) -> LossFacts | None:
-    """Those that the subset was chosen by; None, and a note, where they are not there or are damaged."""
+    """Those that the explained subset was chosen by, so that its clusters are drawn with their own losses.
+
+    Returns: None, and a note, where they are not there, are damaged or were made anew.
+    """
+    explained = explained_of(subsets)
+    manifest = None if explained is None else explained.manifest
     origin, steps = _origin_of_losses(subjects, manifest)
     if origin is None:
         notes.miss("losses", "No loss trajectories: nothing names a proxy model.", "")
@@ -27,14 +32,21 @@ def read_losses(
     except (FileNotFoundError, ValueError) as error:
         notes.miss("losses", f"{error}.", commands.TRAJECTORIES.format(_config_of(origin)))
         return None
-    chosen_by = None if manifest is None else manifest.trajectories_identity
-    if chosen_by not in (None, trajectories_identity(trajectories)):
+    chosen_by = {subset.name: subset.manifest.trajectories_identity for subset in subsets}
+    identity = trajectories_identity(trajectories) if any(chosen_by.values()) else None
+    if explained is not None and chosen_by[explained.name] not in (None, identity):
         notes.miss(
             "losses",
             f"The losses in {trajectories.origin} were made anew since the rows were chosen by them.",
-            f"{commands.SELECT.format(subjects[0].words if subjects else '...')} --overwrite",
+            f"{commands.SELECT.format(_words_of(subjects, explained))} --overwrite",
         )
         return None
+    if others := [name for name, chosen in chosen_by.items() if chosen not in (None, identity)]:
+        notes.say(
+            "losses",
+            f"The losses of this page are those in {trajectories.origin}. {', '.join(others)}: chosen by "
+            "others, which are those of another proxy, of other checkpoints, or were made anew since.",
+        )
     tokens_N = None
     with contextlib.suppress(FileNotFoundError):  # losses made elsewhere need not say
         tokens_N = read_num_response_tokens(trajectories)
@@ -44,14 +56,24 @@ def read_losses(
             "losses",
             "There is one checkpoint, so a trajectory is a point: no slope, no fall of the loss.",
         )
+    counted_in = (file, "")
+    if explained is not None and explained.manifest.steps:
+        counted_in = (manifest_in(explained.folder), "trajectories.steps.length")
     return LossFacts(
         run=origin,
         file=file,
+        counted_in=counted_in,
         checkpoints=trajectories.checkpoint_names,
         columns=trajectories.columns,
         tokens_N=tokens_N,
         is_of_a_run=trajectories.manifest is not None,
     )
+
+
+def _words_of(subjects: Sequence[Subject], subset: SubsetFacts | None) -> str:
+    """What follows --config_file in a command of the run that chose the rows."""
+    run = None if subset is None else subset.run
+    return next((subject.words for subject in subjects if subject.config.run_name == run), "<its YAML>")
 
 
 def _origin_of_losses(

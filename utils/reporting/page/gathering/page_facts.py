@@ -11,6 +11,7 @@ from ....artifacts.subsets import SubsetManifest
 from .. import commands
 from ..facts import ComparisonFacts, LossFacts, PageFacts, RunProgress, SourceFacts
 from ..tiles import TileSources, tiles_of
+from .comparisons import of_these_evaluations
 from .losses import read_losses
 from .notes import Notes
 from .subjects import ExperimentSubjects, OpenedPool, Subject
@@ -28,8 +29,9 @@ def gather_runs(subjects: Sequence[Subject], pool: OpenedPool) -> PageFacts:
     main = subjects[0]
     name = main.config.run_name
     paths = RunPaths(name)
-    comparisons = [ComparisonFacts(each, comparison_path(each.name)) for each in comparisons_of(name)[-1:]]
     notes = Notes()
+    newest = [ComparisonFacts(each, comparison_path(each.name)) for each in comparisons_of(name)[-1:]]
+    comparisons = of_these_evaluations(newest, notes)
     if not comparisons:
         if main.config.subset is not None and not paths.evaluation_manifest.is_file():
             what = f"Run {name} has not been evaluated, so nothing says what the subset bought."
@@ -38,7 +40,7 @@ def gather_runs(subjects: Sequence[Subject], pool: OpenedPool) -> PageFacts:
             else:
                 again = f"{commands.TRAIN.format(main.words)}\n{commands.EVALUATE.format(main.words)}"
                 notes.miss("comparison", what, again)
-        if main.config.model is not None:
+        if main.config.model is not None and not newest:
             notes.miss("comparison", f"No comparison names run {name}.", commands.COMPARE.format(name))
     title = _title(list(dict.fromkeys(subject.config.run_name for subject in subjects)))
     return _gather(_Scope(title, paths.root, subjects, pool, comparisons), notes)
@@ -55,18 +57,19 @@ def gather_experiment(found: ExperimentSubjects, pool: OpenedPool) -> PageFacts:
     Raises: ValueError for damaged artifacts.
     """
     notes = Notes()
+    command = "" if found.record is None else commands.in_a_shell(found.record.provenance.command)
+    comparisons = of_these_evaluations(found.comparisons, notes, command)
     states: list[RunProgress] = []
     if found.record is not None:
         states = [state_of(member.run) for member in found.record.members]
         left = [state for state in states if not state.is_done]
-        command = commands.in_a_shell(found.record.provenance.command)
         if left:
             what = f"The experiment is not finished: {len(left)} of {len(states)} runs are to do."
             notes.miss("comparison", what, command)
         elif not found.comparisons:
             notes.miss("comparison", "Its runs are not compared yet.", command)
     folder = comparison_path(found.name).parent
-    scope = _Scope(found.name, folder, found.subjects, pool, found.comparisons, found.record, states)
+    scope = _Scope(found.name, folder, found.subjects, pool, comparisons, found.record, states)
     return _gather(scope, notes)
 
 
@@ -89,10 +92,9 @@ class _Scope:
 
 def _gather(scope: _Scope, notes: Notes) -> PageFacts:
     subjects = scope.subjects
-    read = read_subsets(subjects, notes)
-    subsets = [facts for facts, _ in read]
-    manifest = read[0][1].manifest if read else None
-    losses = read_losses(subjects, manifest, notes)
+    subsets = read_subsets(subjects, notes)
+    manifest = subsets[0].manifest if subsets else None
+    losses = read_losses(subjects, subsets, notes)
     num_rows = _num_rows(scope.pool, manifest, losses)
     sources = _read_sources(scope.pool, num_rows, None if manifest is None else manifest.pool, notes)
     curves = read_curves(subjects, scope.comparisons, notes)

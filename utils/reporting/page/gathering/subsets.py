@@ -37,7 +37,7 @@ _KEYS_OF_STABILITY = (
 )
 
 
-def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[SubsetFacts, Subset]]:
+def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[SubsetFacts]:
     """Those of the runs, at most `MOST_SUBSETS`.
 
     Raises: ValueError for subsets of different pools, and for damaged ones.
@@ -82,7 +82,7 @@ def read_subsets(subjects: Sequence[Subject], notes: Notes) -> list[tuple[Subset
             )
     names = _names([(subject.label, folder, subset.manifest) for subject, folder, subset in read])
     return [
-        (_subset_facts(name, subject, folder, subset), subset)
+        _subset_facts(name, subject, folder, subset)
         for name, (subject, folder, subset) in zip(names, read, strict=True)
     ]
 
@@ -121,6 +121,7 @@ def _subset_facts(name: str, subject: Subject, folder: Path, subset: Subset) -> 
         name=name,
         run=subject.config.run_name,
         folder=folder,
+        manifest=manifest,
         method=manifest.method,
         seed=manifest.seed,
         per_source=manifest.per_source,

@@ -8,6 +8,7 @@
   const ROW_HEIGHT = 32;
   const PANELS = 12;
   const MOST_LINES = 30; // of a cluster's figure, chosen and not
+  const MOST_TEXTS = 6; // of these beside it
   const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
 
   // Opening what was packed
@@ -267,10 +268,10 @@
     const high = clusters.of("high", place);
     const rowsOf = (isChosen) => {
       const found = [];
-      for (let at = 0; rows.number && at < rows.number.length && found.length < MOST_LINES; at++) {
+      for (let at = 0; rows.number && at < rows.number.length; at++) {
         if (rows.cluster[at] === Number(number) && Boolean(rows.chosen[at] & data.explainedBit) === isChosen) found.push(at);
       }
-      return found;
+      return someOf(found, MOST_LINES, Number(number));
     };
     const lines = (found) => ({ x: found.flatMap(() => [...places, null]), y: found.flatMap((at) => [...rows.losses(at), null]) });
     const [chosenRows, otherRows] = [rowsOf(true), rowsOf(false)];
@@ -283,8 +284,25 @@
     fillTexts($("cluster-others"), otherRows);
   }
 
+  // A draw that is the same each time: mulberry32, a small generator, begins with the seed.
+  function someOf(found, most, seed) {
+    const left = found.slice();
+    const number = Math.min(most, left.length);
+    let word = seed;
+    for (let place = 0; place < number; place++) {
+      word = (word + 0x6d2b79f5) >>> 0;
+      let mixed = Math.imul(word ^ (word >>> 15), word | 1);
+      mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+      const share = ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+      const other = place + Math.floor(share * (left.length - place));
+      [left[place], left[other]] = [left[other], left[place]];
+    }
+    return left.slice(0, number);
+  }
+
   function fillTexts(list, found) {
-    const items = found.slice(0, 6).map((at) => {
+    const some = found.slice(0, MOST_TEXTS).sort((one, other) => one - other);
+    const items = some.map((at) => {
       const item = make("li", undefined, { dir: "auto" });
       item.append(rowLink(at), " ", rows.prompt ? make("bdi", rows.prompt(at)) : "");
       return item;
