@@ -122,6 +122,48 @@ def test_thinking_that_the_template_drops_is_refused_and_that_of_the_last_turn_s
         template.render(messages, [False, True, False, True])
 
 
+# Qwen 3 again: thinking may lie in a field of its own. The last turn shows it in front of the answer.
+APART = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% generation %}"
+    "{% if loop.last and m.role == 'assistant' %}"
+    "<think>\n{{ (m.reasoning_content or '') | trim }}\n</think>\n\n{% endif %}"
+    "{{ m.content }}{% for call in m.tool_calls or [] %}<tool>{{ call | tojson }}</tool>{% endfor %}"
+    "<|im_end|>{% endgeneration %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+UNMARKED_APART = APART.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+GIVEN = UNMARKED_APART.replace("assistant\n{% endif", "assistant\n<think>\n{% endif")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (APART, "<think>\nhm\n</think>\n\n"),
+        (UNMARKED_APART, "<think>\nhm\n</think>\n\n"),
+        (GIVEN, "hm\n</think>\n\n"),  # the model is given <think>
+    ],
+)
+@pytest.mark.parametrize("calls", [[], [{"function": {"name": "f"}}]])
+def test_thinking_in_a_field_of_its_own_is_scored(chatty, source, expected, calls):
+    turns = turns_of([("a", "no"), ("b", "yes")])
+    turns[-1] |= {"reasoning_content": "hm\n", "reasoning": "hm", **({"tool_calls": calls} if calls else {})}
+    rendered = ChatTemplate(source, chatty).render(turns, [False, True, False, True])
+    scored = [rendered.text[start:end] for start, end in rendered.spans]
+    called = '<tool>{"function": {"name": "f"}}</tool>' if calls else ""
+    assert scored == ["no<|im_end|>", f"{expected}yes{called}<|im_end|>"]
+
+
+@pytest.mark.parametrize("source", [CHATML, MARKED, APART, UNMARKED_APART])
+@pytest.mark.parametrize("field", ["reasoning_content", "thinking"])
+def test_thinking_that_the_template_does_not_show_is_refused(chatty, source, field):
+    turns = turns_of([("a", "no"), ("b", "yes")])
+    turns[1][field] = "let me see"
+    template = ChatTemplate(source, chatty)
+    with pytest.raises(ValueError, match=r"not show 'let me see' in turn 1.*set data\.score_turns: last"):
+        template.render(turns, [False, True, False, True])
+    assert template.render(turns, [False, False, False, True]).spans, "of a turn that is not scored it may go"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -440,6 +482,41 @@ def test_the_order_of_a_tools_keys_counts_since_templates_write_it(tmp_path, res
         for name, row in rows.items()
     }
     assert prints["as it is"] == prints["turns"] != prints["tools"]
+
+
+def test_thinking_in_a_field_of_its_own_is_part_of_what_is_said(tmp_path):
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "thinking": "hm"}]
+    data: Any = {"format": "messages", "template": "chat"}
+    read = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", [{"messages": turns}])), **data))
+    assert read[0].response == "hm" and read[0].conversation is not None
+    assert "thoughts are scored" in read[0].conversation.canonical(), "once they were not"
+    turns[1]["thinking"] = ["hm"]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{"messages": turns}]))
+    with pytest.raises(ValueError, match="a text without a type as a part of 'thinking' of turn 1"):
+        Pool(DataConfig(path=path, **data))
+
+
+def test_fingerprints_of_conversations_are_those_of_earlier_versions(tmp_path):
+    """A changed fingerprint would make every artifact of its users useless."""
+    rows = [
+        {"messages": CONVERSATION, "source": "talk"},
+        {"messages": [*CONVERSATION[:2], {**CALLS[1], "name": "helper"}, *CALLS[2:]], "tools": [ADD]},
+    ]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    pool = Pool(DataConfig(path=path, format="messages", template="chat"))
+    assert pool.fingerprint == "65d2b45147ca0ac8f3a2f4986861095abbc7c3111d8883589ec3dfeb8ebafba5"
+
+
+def test_fingerprints_of_chat_templates_are_those_of_earlier_versions(chatty):
+    prints = {kind: ChatTemplate(source, chatty).fingerprint[:8] for kind, (source, _) in KINDS.items()}
+    assert prints == {
+        "chatml": "923bce87",
+        "headers": "6ec7f558",
+        "model": "24ada781",
+        "brackets": "9bf73ca0",
+        "ends": "f8d31a2a",
+        "marked": "fb0ddac2",
+    }
 
 
 @pytest.mark.parametrize("is_cached", [False, True])

@@ -3,7 +3,8 @@
 A conversation is rendered once. The stretch of an assistant's turn comes from the template's
 `{% generation %}` marks where it has them. Else that turn alone gets another content, and what differs
 between the two texts must lie within the content. No prefix is rendered: a template may treat the last turn
-in its own way (Qwen3 drops the thinking of all others).
+in its own way (Qwen3 drops the thinking of all others). Thinking in a field of its own (`reasoning_content`)
+is replaced together with the content, and is scored with what the template writes around it.
 
 After its content a turn is scored up to and including the special token that ends it, and not the line break
 behind that. TRL and LLaMA-Factory train on that line break, axolotl does not. Its loss is near zero, so that
@@ -26,12 +27,24 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from ..artifacts.checksums import checksum_of_json
 from ..reading import is_encodable, read_text
+from .conversations import thoughts_of
 
 # What a template that asks for today's date is told: it would give other tokens every day.
 _TODAY = datetime(2024, 7, 26)
 _SPAN_RULES = 2  # count it up where other characters come to be scored: tokens and losses are made anew
 _HAS_MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _OTHER_CONTENT = "\ue000\ue001"  # for private use: no text begins or ends with these
+# What a turn does besides saying its content, and what to do where a template does not show that.
+_CALLS = (
+    "calls tools",
+    "Give it a template that shows calls of tools (data.template: FILE.jinja), or take tool_call out of "
+    "data.score_roles",
+)
+_THINKS = (
+    "has its thinking in a field of its own",
+    "Give it a template that shows that (data.template: FILE.jinja), set data.score_turns: last for one that "
+    "shows it in the last turn alone, or take the field out of the rows",
+)
 
 Message = Mapping[str, Any]  # role, content, and what else a template may read
 Span = tuple[int, int]  # of characters: the first, and the one after the last
@@ -139,9 +152,12 @@ class ChatTemplate:
         spans = []
         for turn in (turn for turn, scored in enumerate(is_scored) if scored):
             said = self._said(text, messages, turn, tools)
-            spans.append(
-                self._with_end(text, said, turn) if marked is None else self._marked(text, said, turn, marked)
-            )
+            if marked is not None:
+                spans.append(self._marked(text, said, turn, marked))
+                continue
+            if thoughts_of(messages[turn]):
+                said = self._from_beginning(text, messages, turn, tools, said)
+            spans.append(self._with_end(text, said, turn))
         if any(end > start for (_, end), (start, _) in itertools.pairwise(spans)):
             raise ValueError("the chat template does not render the scored turns one after the other")
         return Rendered(text, spans)
@@ -169,18 +185,21 @@ class ChatTemplate:
     def _said(self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None) -> Span:
         """Where the content of a turn is: all that differs with another content lies within it.
 
-        A template may strip it. Calls of tools belong to what is said.
+        A template may strip it. Calls of tools belong to what is said, and so does thinking.
         """
         calls = messages[turn].get("tool_calls") or ()
+        thoughts = thoughts_of(messages[turn])
         changed = [*messages]
         without_calls = {key: value for key, value in messages[turn].items() if key != "tool_calls"}
-        changed[turn] = {**without_calls, "content": _OTHER_CONTENT}
+        changed[turn] = {**without_calls, **dict.fromkeys(["content", *thoughts], _OTHER_CONTENT)}
         other, _ = self._render(changed, tools, add_generation_prompt=False)
         at_most = min(len(text), len(other))
         start = _length_of_common(text, other, at_most)
         end = len(text) - _length_of_common(text[::-1], other[::-1], at_most - start)
-        if calls:
-            self._check_calls(text, messages, turn, tools, (start, end))
+        if calls or thoughts:
+            self._check_shown(text, messages[turn], turn, (start, end))
+            if calls:
+                self._check_apart(text, messages, turn, tools, end)
             return start, end
         core = messages[turn]["content"].strip()
         differing = text[start:end]
@@ -195,21 +214,39 @@ class ChatTemplate:
             )
         return min(start, found), max(end, found + len(core))
 
-    def _check_calls(
-        self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None, found: Span
-    ) -> None:
-        """Raises: ValueError unless what was found shows the content and the calls of a turn, and no more."""
+    def _from_beginning(
+        self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None, said: Span
+    ) -> Span:
+        """What is said, with what the template writes in front of thinking (`<think>`).
+
+        The beginning of the turn, which a model is given, is left out.
+        """
+        given, _ = self._render(messages[:turn], tools, add_generation_prompt=True)
+        start, end = said
+        return min(start, len(given)) if text.startswith(given) else start, end
+
+    def _check_shown(self, text: str, message: Message, turn: int, found: Span) -> None:
+        """Raises: ValueError unless what was found shows thinking, content and calls of a turn."""
         start, end = found
+        # Some write the same thinking into two fields.
+        thoughts = {thought.strip(): field for field, thought in thoughts_of(message).items()}
+        calls = [_called_name(call) for call in message.get("tool_calls") or ()]
         place = start
-        for shown in (messages[turn]["content"].strip(), *map(_called_name, messages[turn]["tool_calls"])):
+        for shown in (*thoughts, message["content"].strip(), *calls):
             place = text.find(shown, place, end)
             if place < 0:
+                is_call = bool(calls) and shown not in thoughts
                 raise ValueError(
                     f"the chat template does not show {shown[:60]!r} in turn {turn} (counted from 0), which "
-                    f"calls tools: found {text[start:end][:60]!r}. Give it a template that shows calls of "
-                    "tools (data.template: FILE.jinja), or take tool_call out of data.score_roles"
+                    f"{_CALLS[0] if is_call else _THINKS[0]}: found {text[start:end][:60]!r}. "
+                    f"{_CALLS[1] if is_call else _THINKS[1]}"
                 )
             place += len(shown)
+
+    def _check_apart(
+        self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None, end: int
+    ) -> None:
+        """Raises: ValueError if what comes later is shown within a turn, which ends at `end`."""
         later = [{**message, "content": _OTHER_CONTENT} for message in messages[turn + 1 :]]
         other, _ = self._render([*messages[: turn + 1], *later], tools, add_generation_prompt=False)
         if _length_of_common(text, other, min(len(text), len(other))) < end:

@@ -27,6 +27,8 @@ _ROLES: dict[str, Speaker] = {
     "observation": "tool",
 }
 _WEIGHTS = ("weight", "loss_weight")
+# Fields of an assistant's turn that hold what it thought. It says that, too, in front of its content.
+THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,16 @@ class Conversation:
     def said(self, scored: bool) -> str:
         """What the scored turns say, or all others, with a blank line between two.
 
-        A scored turn that says nothing but calls tools says its calls, as JSON.
+        A scored turn that says nothing but calls tools says its calls, as JSON. One that only thinks, that.
         """
         pairs = zip(self.messages, self.is_scored, strict=True)
         said = [message for message, is_scored in pairs if is_scored == scored]
         if not scored:
             return "\n\n".join(message["content"] for message in said)
-        return "\n\n".join(message["content"] or _calls_of(message) for message in said)
+        return "\n\n".join(
+            message["content"] or _calls_of(message) or "\n\n".join(thoughts_of(message).values())
+            for message in said
+        )
 
     def canonical(self) -> str:
         """All of it as JSON, the same for the same conversation.
@@ -62,7 +67,10 @@ class Conversation:
         A chat template writes tools and calls in the order of their keys, so that order counts.
         """
         messages = [dict(sorted(message.items())) for message in self.messages]
-        return json.dumps([messages, self.is_scored, self.tools], ensure_ascii=False)
+        parts = [messages, self.is_scored, self.tools]
+        if any(map(thoughts_of, self.messages)):
+            parts.append("thoughts are scored")  # once they were not: such a pool is another one
+        return json.dumps(parts, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -137,8 +145,18 @@ class TurnsReader:
             role = "tool_call"
             rest["tool_calls"] = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
         content = _text(turn.get(self.content), f"turn {number}")
+        if role in ("assistant", "tool_call"):
+            for field in THOUGHTS & rest.keys():
+                rest[field] = _text(rest[field], f"{field!r} of turn {number}")
         spoken = "assistant" if role == "tool_call" else role
         return {"role": spoken, "content": content, **rest}, role
+
+
+def thoughts_of(message: Mapping[str, Any]) -> dict[str, str]:
+    """What an assistant's turn holds of its thinking in fields of their own, by field."""
+    if message["role"] != "assistant":
+        return {}
+    return {field: message[field] for field in sorted(THOUGHTS & message.keys()) if message[field].strip()}
 
 
 def _calls_of(message: Mapping[str, Any]) -> str:

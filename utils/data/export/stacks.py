@@ -10,7 +10,14 @@ import yaml
 from ...config.names import ExportTarget
 from ..conversations import Conversation
 from . import notes
-from .messages import alternation_fault, answer_fault, call_as_text, call_fault, call_text_fault
+from .messages import (
+    alternation_fault,
+    answer_fault,
+    call_as_text,
+    call_fault,
+    call_text_fault,
+    thought_fault,
+)
 from .segments import Segment
 
 DATA_FILE = "train.jsonl"
@@ -144,11 +151,16 @@ def _segments_row(segments: Sequence[Segment]) -> dict[str, Any]:
 
 def _llama_factory_fault(conversation: Conversation) -> str | None:
     """It skips rows whose roles do not alternate, and only warns."""
-    return answer_fault(conversation) or alternation_fault(conversation) or call_text_fault(conversation)
+    return (
+        answer_fault(conversation)
+        or alternation_fault(conversation)
+        or call_text_fault(conversation)
+        or thought_fault(conversation)
+    )
 
 
 def _openai_fault(conversation: Conversation) -> str | None:
-    return answer_fault(conversation) or call_fault(conversation)
+    return answer_fault(conversation) or call_fault(conversation) or thought_fault(conversation)
 
 
 def _yaml(values: dict[str, Any]) -> str:
