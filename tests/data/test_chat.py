@@ -14,6 +14,8 @@ from tests.conftest import write_jsonl
 from utils.config.schema import DataConfig
 from utils.data import pool
 from utils.data.chat import ChatTemplate, chat_template_of
+from utils.data.conversations import TurnsReader
+from utils.data.export.stacks import STACKS
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool
 
@@ -234,6 +236,43 @@ def test_a_scored_call_that_the_template_does_not_show_by_itself_is_refused(chat
     messages = [CALLS[0], {**CALLS[1], "content": "I add."}, *CALLS[2:]]
     with pytest.raises(ValueError, match=message):
         ChatTemplate(source, chatty).render(messages, [False, True, False, True])
+
+
+SUM = {"type": "function", "function": {"name": "sum", "arguments": '{"y": 2, "x": "é"}'}}
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"tool_calls": [SUM]},
+        {"tool_calls": json.dumps([SUM])},
+        {"tool_calls": [SUM["function"]]},
+        {"function_call": SUM["function"]},
+    ],
+)
+def test_arguments_that_openai_writes_as_json_are_shown_as_an_object(chatty, turn):
+    reader = TurnsReader("role", "content", frozenset({"tool_call"}), last_only=False)
+    read = reader.read([CALLS[0], {"role": "assistant", "content": None, **turn}])
+    source = UNMARKED.replace("call.function", "(call.function or call)")
+    text = ChatTemplate(source, chatty).render(read.messages, read.is_scored).text
+    assert '{"name": "sum", "arguments": {"y": 2, "x": "é"}}' in text
+    as_text = UNMARKED.replace(
+        "call.function | tojson", "(call.function or call).name + call.function.arguments"
+    )
+    if "function" in read.messages[1]["tool_calls"][0]:  # DeepSeek's takes a text alone
+        assert 'sum{"y": 2, "x": "é"}' in ChatTemplate(as_text, chatty).text(read.messages)
+        form = STACKS["openai"].answered_once
+        assert form is not None
+        (_, written) = form.line(read, have_tools=False)["messages"]
+        assert written["tool_calls"] == [SUM]
+
+
+@pytest.mark.parametrize("arguments", ["", "city=Paris", "[1]", '"{}"', {"x": 1}])
+def test_arguments_that_are_no_object_as_json_stay_as_they_are(arguments):
+    reader = TurnsReader("role", "content", frozenset({"tool_call"}), last_only=False)
+    call = {"function": {"name": "f", "arguments": arguments}}
+    read = reader.read([CALLS[0], {"role": "assistant", "tool_calls": [call, "f()"]}])
+    assert read.messages[1]["tool_calls"] == [call, "f()"]
 
 
 def test_an_answer_that_begins_with_a_special_token_does_not_end_there(chatty):

@@ -27,7 +27,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from ..artifacts.checksums import checksum_of_json
 from ..reading import is_encodable, read_text
-from .conversations import thoughts_of
+from .conversations import thoughts_of, with_arguments_as_text
 
 # What a template that asks for today's date is told: it would give other tokens every day.
 _TODAY = datetime(2024, 7, 26)
@@ -167,15 +167,24 @@ class ChatTemplate:
     ) -> tuple[str, list[Span] | None]:
         """The text, and what the template marks as generated. None for a template without marks."""
         has_marks = bool(_HAS_MARKS.search(self.source))
-        try:
-            texts, marks = render_jinja_template(
-                [[dict(message) for message in messages]],
+
+        def render(conversation: list[dict[str, Any]]) -> Any:
+            return render_jinja_template(
+                [conversation],
                 tools=list(tools) if tools else None,
                 chat_template=self.source,
                 return_assistant_tokens_mask=has_marks,
                 add_generation_prompt=add_generation_prompt,
                 **self._variables,
             )
+
+        try:
+            try:
+                texts, marks = render([dict(message) for message in messages])
+            except (
+                TypeError
+            ):  # DeepSeek's puts words around the arguments of a call, which it takes for a text
+                texts, marks = render([with_arguments_as_text(message) for message in messages])
         except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             raise ValueError(f"the chat template refuses it: {error}") from error
         if not is_encodable(texts[0]):

@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +143,8 @@ class TurnsReader:
             rest.setdefault("tool_calls", [{"type": "function", "function": rest.pop("function_call")}])
         if role == "assistant" and rest.get("tool_calls"):
             role = "tool_call"
-            rest["tool_calls"] = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
+            calls = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
+            rest["tool_calls"] = [_with_arguments(call, _parsed) for call in calls]
         content = _text(turn.get(self.content), f"turn {number}")
         if role in ("assistant", "tool_call"):
             for field in THOUGHTS & rest.keys():
@@ -157,6 +158,39 @@ def thoughts_of(message: Mapping[str, Any]) -> dict[str, str]:
     if message["role"] != "assistant":
         return {}
     return {field: message[field] for field in sorted(THOUGHTS & message.keys()) if message[field].strip()}
+
+
+def with_arguments_as_text(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The message with the arguments of its calls as JSON, as OpenAI and some chat templates have them."""
+    if not message.get("tool_calls"):
+        return dict(message)
+    return {**message, "tool_calls": [_with_arguments(call, _as_json) for call in message["tool_calls"]]}
+
+
+def _with_arguments(call: Any, change: Callable[[Any], Any]) -> Any:
+    """A call with its arguments changed, wherever they are in it."""
+    if not isinstance(call, Mapping):
+        return call
+    if isinstance(call.get("function"), Mapping):
+        return {**call, "function": _with_arguments(call["function"], change)}
+    return {
+        key: change(value) if key in ("arguments", "parameters") else value for key, value in call.items()
+    }
+
+
+def _parsed(arguments: Any) -> Any:
+    """The object of arguments that are written as JSON: a template would write a text as JSON again."""
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        values = json.loads(arguments)
+    except ValueError:
+        return arguments
+    return values if isinstance(values, dict) else arguments
+
+
+def _as_json(arguments: Any) -> Any:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
 def _calls_of(message: Mapping[str, Any]) -> str:

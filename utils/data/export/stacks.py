@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ...config.names import ExportTarget
-from ..conversations import Conversation
+from ..conversations import Conversation, with_arguments_as_text
 from . import notes
 from .messages import (
     alternation_fault,
@@ -122,7 +122,8 @@ def _axolotl_row(conversation: Conversation) -> dict[str, Any]:
 
 
 def _openai_row(conversation: Conversation) -> dict[str, Any]:
-    pairs = zip(conversation.messages, conversation.is_scored, strict=True)
+    messages = map(with_arguments_as_text, conversation.messages)
+    pairs = zip(messages, conversation.is_scored, strict=True)
     turns = [
         {**message, "weight": 0} if message["role"] == "assistant" and not is_scored else message
         for message, is_scored in pairs
