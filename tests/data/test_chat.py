@@ -267,6 +267,18 @@ def test_arguments_that_openai_writes_as_json_are_shown_as_an_object(chatty, tur
         assert written["tool_calls"] == [SUM]
 
 
+@pytest.mark.parametrize("none", [[], "[]", None])
+@pytest.mark.parametrize("field", ["tool_calls", "function_call"])
+def test_a_turn_with_an_empty_list_of_calls_calls_nothing(chatty, field, none):
+    """Mistral's template shows no content where there is such a field."""
+    turns = [{**turn, field: none} for turn in turns_of([("a", "yes")])]
+    reader = TurnsReader("role", "content", frozenset({"assistant"}), last_only=False)
+    read = reader.read(turns)
+    assert read == reader.read(turns_of([("a", "yes")]))
+    called = reader.read([*turns, {"role": "assistant", "tool_calls": [], "function_call": {"name": "f"}}])
+    assert called.speakers[-1] == "tool_call"
+
+
 @pytest.mark.parametrize("arguments", ["", "city=Paris", "[1]", '"{}"', {"x": 1}])
 def test_arguments_that_are_no_object_as_json_stay_as_they_are(arguments):
     reader = TurnsReader("role", "content", frozenset({"tool_call"}), last_only=False)

@@ -27,6 +27,8 @@ _ROLES: dict[str, Speaker] = {
     "observation": "tool",
 }
 _WEIGHTS = ("weight", "loss_weight")
+_CALLS = ("tool_calls", "function_call")  # fields of a turn; the second is OpenAI's older one
+_NO_CALL: tuple[Any, ...] = ([], {}, "", "[]", "{}")
 # Fields of an assistant's turn that hold what it thought. It says that, too, in front of its content.
 THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
 
@@ -128,9 +130,7 @@ class TurnsReader:
         if not isinstance(turn, Mapping):
             raise ValueError(f"{type_in_words(turn)} as turn {number}")
         for field in (self.role, self.content):
-            if field not in turn and (
-                field == self.role or not turn.keys() & {"tool_calls", "function_call"}
-            ):
+            if field not in turn and (field == self.role or not any(map(turn.get, _CALLS))):
                 raise ValueError(f"no {field!r} in turn {number} (there are {', '.join(map(repr, turn))})")
         name = turn[self.role]
         if not isinstance(name, str) or name not in _ROLES:
@@ -139,9 +139,12 @@ class TurnsReader:
         # ShareGPT's turn has `from` and `value`: a `role` or `content` beside them is not the message's.
         read = {self.role, self.content, "role", "content", *_WEIGHTS, *_weights(turn)}
         rest = plain({key: value for key, value in turn.items() if key not in read})
-        if role == "assistant" and rest.get("function_call"):  # as OpenAI wrote one call before `tool_calls`
+        for field in _CALLS:
+            if rest.get(field) in _NO_CALL:  # some templates ask whether there is such a field
+                del rest[field]
+        if role == "assistant" and "function_call" in rest:
             rest.setdefault("tool_calls", [{"type": "function", "function": rest.pop("function_call")}])
-        if role == "assistant" and rest.get("tool_calls"):
+        if role == "assistant" and "tool_calls" in rest:
             role = "tool_call"
             calls = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
             rest["tool_calls"] = [_with_arguments(call, _parsed) for call in calls]
