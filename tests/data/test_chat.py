@@ -388,6 +388,9 @@ PROMPTS = {"format": "prompt_completion"}
         ({"messages": WEIGHTED}, {}, ["two"]),
         ({"messages": TWICE_WEIGHTED}, {}, ["two"]),
         ({"messages": TRAINED}, {}, ["two"]),
+        ({"messages": [{**turn, "training": turn["content"] != "one"} for turn in CONVERSATION]}, {}, ["two"]),
+        ({"messages": [{**turn, "loss": turn["content"] != "one"} for turn in CONVERSATION]}, {}, ["two"]),
+        ({"messages": [{**turn, "loss": 0.0} for turn in CONVERSATION]}, {}, ["one", "two"]),
         ({"messages": [{**turn, "train": "no"} for turn in CONVERSATION]}, {}, ["one", "two"]),
         ({"messages": [*CONVERSATION, CALL_OF_OLD]}, {}, ["one", "two"]),
         ({"messages": IN_PARTS}, {}, ["one", "two"]),
@@ -457,6 +460,10 @@ def test_a_call_between_special_tokens_is_scored_whole(chatty, template):
             "a number in place of the calls of turn 0",
         ),
         (["a"], "a text as turn 0"),
+        (
+            [{"role": "assistant", "content": "a", "train_detail": [{"begin_offset": 0}]}],
+            "'train_detail' in turn 0, where only a whole turn",
+        ),
         ([5], "a number as turn 0"),
         ([{"role": "assistant", "content": [{"type": "image_url"}]}], "image_url in turn 0, where only text"),
         (

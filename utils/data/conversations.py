@@ -27,6 +27,8 @@ _ROLES: dict[str, Speaker] = {
     "observation": "tool",
 }
 _WEIGHTS = ("weight", "loss_weight")
+_FLAGS = ("train", "training", "loss")  # where they are true or false: axolotl's, and ms-swift's `loss`
+_DETAILS = ("train_detail", "training_detail", "reasoning_training_detail")  # axolotl's, of parts of a turn
 _CALLS = ("tool_calls", "function_call")  # fields of a turn; the second is OpenAI's older one
 _NO_CALL: tuple[Any, ...] = ([], {}, "", "[]", "{}")
 # Fields of an assistant's turn that hold what it thought. It says that, too, in front of its content.
@@ -203,7 +205,12 @@ def _calls_of(message: Mapping[str, Any]) -> str:
 
 
 def _counts(turn: Mapping[str, Any], number: int) -> bool:
-    """Whether no weight of a turn is 0. Raises: ValueError for one that is neither 0 nor 1."""
+    """Whether no weight of a turn is 0. Raises: ValueError for one that is neither 0 nor 1, or of a part."""
+    for name in _DETAILS:
+        if turn.get(name):
+            raise ValueError(
+                f"{name!r} in turn {number}, where only a whole turn can be scored: write `train`"
+            )
     weights = _weights(turn).values()
     for weight in weights:
         if not isinstance(weight, int | float) or weight not in (0, 1):
@@ -212,10 +219,9 @@ def _counts(turn: Mapping[str, Any], number: int) -> bool:
 
 
 def _weights(turn: Mapping[str, Any]) -> dict[str, Any]:
-    """What says whether a turn counts: its weights, and axolotl's `train` where it is true or false."""
+    """What says whether a turn counts."""
     weights = {name: plain(turn[name]) for name in _WEIGHTS if turn.get(name) is not None}
-    train = turn.get("train")
-    return {**weights, "train": train} if isinstance(train, bool) else weights
+    return weights | {name: turn[name] for name in _FLAGS if isinstance(turn.get(name), bool)}
 
 
 def is_turns_as_json(value: Any, role: str) -> bool:
