@@ -364,6 +364,7 @@ WEIGHTED = [{**turn, "weight": int(turn["content"] != "one")} for turn in CONVER
 IN_PARTS = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in CONVERSATION]
 TWICE_WEIGHTED = [{**turn, "weight": 1, "loss_weight": turn["weight"]} for turn in WEIGHTED]
 TRAINED = [{**turn, "train": turn["content"] != "one"} for turn in CONVERSATION]
+IN_TRAINING = [{**turn, "training": turn["content"] != "one"} for turn in CONVERSATION]
 AS_JSON = (json.dumps(CONVERSATION[:4]), json.dumps(CONVERSATION[4:]))
 CALL_OF_OLD = {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}
 PROMPTS = {"format": "prompt_completion"}
@@ -379,6 +380,7 @@ PROMPTS = {"format": "prompt_completion"}
         ({"messages": json.dumps(CONVERSATION)}, {}, ["one", "two"]),
         ({"conversations": SHAREGPT}, {"format": "sharegpt"}, ["one", "two"]),
         ({"conversations": SHAREGPT[1:], "system": "s"}, {"format": "sharegpt"}, ["one", "two"]),
+        ({"conversations": SHAREGPT, "system": "s"}, {"format": "sharegpt"}, ["one", "two"]),
         ({"prompt": CONVERSATION[:4], "completion": CONVERSATION[4:]}, PROMPTS, ["two"]),
         ({"prompt": "a", "completion": "one"}, PROMPTS, ["one"]),
         ({"instruction": "a", "output": "one"}, {"format": "alpaca"}, ["one"]),
@@ -388,7 +390,7 @@ PROMPTS = {"format": "prompt_completion"}
         ({"messages": WEIGHTED}, {}, ["two"]),
         ({"messages": TWICE_WEIGHTED}, {}, ["two"]),
         ({"messages": TRAINED}, {}, ["two"]),
-        ({"messages": [{**turn, "training": turn["content"] != "one"} for turn in CONVERSATION]}, {}, ["two"]),
+        ({"messages": IN_TRAINING}, {}, ["two"]),
         ({"messages": [{**turn, "loss": turn["content"] != "one"} for turn in CONVERSATION]}, {}, ["two"]),
         ({"messages": [{**turn, "loss": 0.0} for turn in CONVERSATION]}, {}, ["one", "two"]),
         ({"messages": [{**turn, "train": "no"} for turn in CONVERSATION]}, {}, ["one", "two"]),
@@ -484,6 +486,19 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     pool = Pool(DataConfig(**settings, invalid_rows="drop"))
     assert pool.excluded.tolist() == [False, True]
     assert len(list(pool)) == 2, "questions are looked for in every row"
+
+
+def test_a_system_text_is_there_once(tmp_path):
+    """In a column, as a turn, or in both."""
+    rows = [{"conversations": SHAREGPT}, {"conversations": SHAREGPT[1:], "system": "s"}]
+    rows.append({"conversations": SHAREGPT, "system": "s\n"})
+    data: Any = {"format": "sharegpt", "template": "chat"}
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows)), **data))
+    first, *others = [example.conversation for example in pool]
+    assert others == [first, first]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{**rows[0], "system": "another"}]))
+    with pytest.raises(ValueError, match="another one than the system's turn: keep one"):
+        Pool(DataConfig(path=path, **data))
 
 
 def test_what_stands_beside_a_turns_own_fields_is_not_said(tmp_path):

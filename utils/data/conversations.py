@@ -109,16 +109,20 @@ class TurnsReader:
         messages: list[dict[str, Any]] = []
         is_scored: list[bool] = []
         speakers: list[Speaker] = []
-        if system not in (None, ""):
-            messages.append({"role": "system", "content": _text(system, "the system text")})
-            is_scored.append("system" in self.scored_roles)
-            speakers.append("system")
         for number, turn in enumerate([*before, *_listed(turns, "turns")]):
             message, role = self._message(turn, number)
             messages.append(message)
             speakers.append(role)
             counts = _counts(turn, number)
             is_scored.append(number >= len(before) and role in self.scored_roles and counts)
+        if system not in (None, ""):
+            first = {"role": "system", "content": _text(system, "the system text")}
+            if speakers[:1] != ["system"]:
+                messages.insert(0, first)
+                is_scored.insert(0, "system" in self.scored_roles)
+                speakers.insert(0, "system")
+            elif messages[0]["content"].strip() != first["content"].strip():
+                raise ValueError("a system text that is another one than the system's turn: keep one of them")
         if self.last_only and any(is_scored):
             last = len(is_scored) - 1 - is_scored[::-1].index(True)
             is_scored = [number == last for number in range(len(is_scored))]
