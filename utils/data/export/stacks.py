@@ -21,6 +21,7 @@ from .messages import (
 from .segments import Segment
 
 DATA_FILE = "train.jsonl"
+_KEYS_OF_OPENAI = {"role", "content", "name", "tool_calls", "tool_call_id", "refusal"}
 _MESSAGES = "`messages`, a list of messages (`role`, `content`)"
 
 
@@ -122,7 +123,11 @@ def _axolotl_row(conversation: Conversation) -> dict[str, Any]:
 
 
 def _openai_row(conversation: Conversation) -> dict[str, Any]:
-    messages = map(with_arguments_as_text, conversation.messages)
+    # Some providers refuse a message with any other key.
+    messages = [
+        {key: value for key, value in with_arguments_as_text(message).items() if key in _KEYS_OF_OPENAI}
+        for message in conversation.messages
+    ]
     pairs = zip(messages, conversation.is_scored, strict=True)
     turns = [
         {**message, "weight": 0} if message["role"] == "assistant" and not is_scored else message
@@ -261,7 +266,7 @@ _LLAMA_FACTORY_CHAT = Form(
     by_role=True,
     no_tools="",
 )
-# Some providers refuse a line with any other key.
+# No other key of a line either.
 _OPENAI_CHAT = Form(row=_openai_row, columns=_MESSAGES, notes=notes.OPENAI_CHAT, configs=lambda values: {})
 
 STACKS: dict[ExportTarget, Stack] = {
