@@ -1,12 +1,15 @@
 """What is scored of a conversation: the assistant's answers and what ends them, whatever the template."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
@@ -499,6 +502,20 @@ def test_a_system_text_is_there_once(tmp_path):
     path = str(write_jsonl(tmp_path / "pool.jsonl", [{**rows[0], "system": "another"}]))
     with pytest.raises(ValueError, match="another one than the system's turn: keep one"):
         Pool(DataConfig(path=path, **data))
+
+
+def test_turns_with_dates_are_read_and_with_images_refused(tmp_path):
+    """As WildChat's, whose turns say when they were said."""
+    turns = [{**turn, "timestamp": datetime(2024, 1, 5, tzinfo=UTC)} for turn in CONVERSATION]
+    data: Any = {"path": str(tmp_path / "pool.parquet"), "format": "messages", "template": "chat"}
+    parquet.write_table(pyarrow.Table.from_pylist([{"messages": turns}]), data["path"])
+    (example,) = Pool(DataConfig(**data))
+    assert example.conversation is not None
+    assert list(example.conversation.messages) == CONVERSATION
+    turns[1]["image"] = {"bytes": b"PNG"}
+    parquet.write_table(pyarrow.Table.from_pylist([{"messages": turns}]), data["path"])
+    with pytest.raises(ValueError, match="an object that is no JSON in 'image' of turn 1"):
+        Pool(DataConfig(**data))
 
 
 def test_what_stands_beside_a_turns_own_fields_is_not_said(tmp_path):

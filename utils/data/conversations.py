@@ -7,6 +7,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Any
 
 from ..config.names import Speaker
@@ -129,6 +130,7 @@ class TurnsReader:
         if not any(is_scored):
             raise ValueError(f"no turn of {' or '.join(sorted(self.scored_roles))} to score")
         schemas = tuple(plain(_listed(tools or [], "tools")))
+        _check_json(schemas, "the tools")
         return Conversation(tuple(messages), tuple(is_scored), tuple(speakers), schemas)
 
     def _message(self, turn: Any, number: int) -> tuple[dict[str, Any], Speaker]:
@@ -144,7 +146,15 @@ class TurnsReader:
         role = _ROLES[name]
         # ShareGPT's turn has `from` and `value`: a `role` or `content` beside them is not the message's.
         read = {self.role, self.content, "role", "content", *_WEIGHTS, *_weights(turn)}
-        rest = plain({key: value for key, value in turn.items() if key not in read})
+        rest = plain(
+            {
+                key: value
+                for key, value in turn.items()
+                if key not in read and not isinstance(value, date | time)  # when it was said, is not said
+            }
+        )
+        for field, value in rest.items():
+            _check_json(value, f"{field!r} of turn {number}")
         for field in _CALLS:
             if rest.get(field) in _NO_CALL:  # some templates ask whether there is such a field
                 del rest[field]
@@ -226,6 +236,18 @@ def _weights(turn: Mapping[str, Any]) -> dict[str, Any]:
     """What says whether a turn counts."""
     weights = {name: plain(turn[name]) for name in _WEIGHTS if turn.get(name) is not None}
     return weights | {name: turn[name] for name in _FLAGS if isinstance(turn.get(name), bool)}
+
+
+def _check_json(value: Any, where: str) -> None:
+    """Raises: ValueError for what no chat template can be given, such as an image."""
+    if isinstance(value, str):  # as nearly always
+        return
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ValueError(
+            f"{type_in_words(value)} that is no JSON in {where} ({error}): take it out"
+        ) from None
 
 
 def is_turns_as_json(value: Any, role: str) -> bool:
