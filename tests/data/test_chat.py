@@ -18,6 +18,7 @@ from utils.config.schema import DataConfig
 from utils.data import pool
 from utils.data.chat import ChatTemplate, chat_template_of
 from utils.data.conversations import TurnsReader
+from utils.data.export.messages import conversation_of
 from utils.data.export.stacks import STACKS
 from utils.data.pool import Pool
 from utils.data.tokenization import TokenizedPool, tokenize_pool
@@ -516,6 +517,26 @@ def test_turns_with_dates_are_read_and_with_images_refused(tmp_path):
     parquet.write_table(pyarrow.Table.from_pylist([{"messages": turns}]), data["path"])
     with pytest.raises(ValueError, match="an object that is no JSON in 'image' of turn 1"):
         Pool(DataConfig(**data))
+
+
+@pytest.mark.parametrize("stack", ["trl", "axolotl", "llama_factory", "openai"])
+def test_rows_that_were_written_for_a_stack_are_read_again(tmp_path, stack):
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    called = [CALLS[0], {**CALLS[1], "tool_calls": [ADD]}, {**CALLS[2], "tool_call_id": "1"}, CALLS[3]]
+    rows = [{"messages": CONVERSATION}, {"messages": called, "tools": [tool]}]
+    data: Any = {"format": "messages", "template": "chat"}
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows)), **data))
+    read = [conversation_of(example) for example in pool]
+    form = STACKS[stack].answered_often
+    assert form is not None
+    lines = [form.line(conversation, have_tools=True) for conversation in read]
+    again = Pool(DataConfig(path=str(write_jsonl(tmp_path / "again.jsonl", lines)), **data))
+    for conversation, written in zip(read, map(conversation_of, again), strict=True):
+        assert written.tools == conversation.tools and written.speakers == conversation.speakers
+        for speaker, one, other in zip(
+            conversation.speakers, conversation.messages, written.messages, strict=True
+        ):
+            assert speaker == "tool_call" or one["content"] == other["content"]
 
 
 def test_what_stands_beside_a_turns_own_fields_is_not_said(tmp_path):

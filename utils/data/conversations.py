@@ -23,6 +23,7 @@ _ROLES: dict[str, Speaker] = {
     "gpt": "assistant",
     "model": "assistant",
     "function_call": "tool_call",
+    "tool_call": "tool_call",
     "tool": "tool",
     "function": "tool",
     "observation": "tool",
@@ -129,7 +130,8 @@ class TurnsReader:
             is_scored = [number == last for number in range(len(is_scored))]
         if not any(is_scored):
             raise ValueError(f"no turn of {' or '.join(sorted(self.scored_roles))} to score")
-        schemas = tuple(plain(_listed(tools or [], "tools")))
+        has_tools = tools not in (None, "", "null")  # for TRL, JSON says in each row whether it has any
+        schemas = tuple(plain(_listed(tools, "tools"))) if has_tools else ()
         _check_json(schemas, "the tools")
         return Conversation(tuple(messages), tuple(is_scored), tuple(speakers), schemas)
 
