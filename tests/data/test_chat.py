@@ -14,6 +14,7 @@ from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import write_jsonl
+from utils.artifacts.checksums import checksum_of_json
 from utils.config.schema import DataConfig
 from utils.data import pool
 from utils.data.chat import ChatTemplate, chat_template_of
@@ -21,6 +22,7 @@ from utils.data.conversations import TurnsReader
 from utils.data.export.messages import conversation_of
 from utils.data.export.stacks import STACKS
 from utils.data.pool import Pool
+from utils.data.shown_tokens import token_remarks
 from utils.data.tokenization import TokenizedPool, tokenize_pool
 
 # Templates of our own, of the kinds that the families have. Each says what ends an assistant's turn.
@@ -295,6 +297,39 @@ def test_an_answer_that_begins_with_a_special_token_does_not_end_there(chatty):
     thinking = MARKED.replace("{% generation %}", "{% generation %}<think>\n</think>\n")
     assert ChatTemplate(thinking, chatty).end_of_turn() == "<|im_end|>"
     assert ChatTemplate(CHATML, chatty).end_of_turn() == "<|im_end|>"
+
+
+@pytest.fixture
+def spaced(tokenizer_dir) -> PreTrainedTokenizerFast:
+    """With runs of white space among its added tokens, as those of Gemma, GPT-NeoX and Phi 2."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_dir)
+    tokenizer.add_tokens(["  ", "\n\n", "<|end|>"])
+    return tokenizer
+
+
+def test_white_space_ends_no_turn_though_it_is_a_token(tmp_path, res_dir, spaced):
+    no_end = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}\n\n{% endfor %}"
+    template = ChatTemplate(no_end, spaced)
+    assert template.end_of_turn() is None
+    with pytest.raises(ValueError, match="ends turn 1 .* expected a special token"):
+        template.render(turns_of([("a", "b"), ("c", "d")]), [False, True, False, True])
+    tokens = tokens_of(tmp_path, spaced, [{"messages": turns_of([("a", "b")])}], template=no_end)
+    assert any("no row ends its response" in remark for remark in token_remarks(tokens, spaced))
+    late_end = no_end.replace("{{ m.content }}\n\n", "{{ m.content }}\n\n<|end|>")
+    rendered = ChatTemplate(late_end, spaced).render(turns_of([("a", "b  ")]), [False, True])
+    assert [rendered.text[start:end] for start, end in rendered.spans] == ["b  \n\n<|end|>"]
+
+
+def test_fingerprints_of_other_templates_do_not_change_with_a_rule(spaced):
+    """Of rule 2: what ends a turn may have been white space."""
+    early_end = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}<|end|>\n\n{% endfor %}"
+    template, other = (
+        ChatTemplate(source, spaced)
+        for source in (early_end, early_end.replace("<|end|>\n\n", "\n\n<|end|>"))
+    )
+    variables = {**spaced.special_tokens_map, "strftime_now": "2024-07-26T00:00:00"}
+    assert template.fingerprint == checksum_of_json([template.source, variables, 2])
+    assert other.fingerprint != checksum_of_json([other.source, variables, 2])
 
 
 def test_the_date_of_a_template_is_always_the_same(chatty):

@@ -14,7 +14,7 @@ in the mean over a short answer it would count for more than what is said.
 import bisect
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -47,6 +47,12 @@ _THINKS = (
 )
 
 Message = Mapping[str, Any]  # role, content, and what else a template may read
+_PROBE: list[Message] = [
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": "b"},
+    {"role": "user", "content": "c"},
+    {"role": "assistant", "content": "d"},
+]
 Span = tuple[int, int]  # of characters: the first, and the one after the last
 
 
@@ -96,15 +102,29 @@ class ChatTemplate:
     def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase):
         self.source = source
         self._variables = {**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime}
-        # The longest that fits counts.
+        # The longest that fits counts. Runs of white space, as Gemma and GPT-NeoX have them, end nothing.
         added = sorted(cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True)
-        self._ends = re.compile("|".join(map(re.escape, added)) if added else r"(?!)")
+        self._blanks = [token for token in added if not token.strip()]
+        ends = [token for token in added if token.strip()]
+        self._ends = re.compile("|".join(map(re.escape, ends)) if ends else r"(?!)")
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all that the text and its spans depend on besides the conversation."""
         variables = {**self._variables, "strftime_now": _TODAY.isoformat()}
-        return checksum_of_json([self.source, variables, _SPAN_RULES])
+        return checksum_of_json([self.source, variables, _SPAN_RULES, *self._later_rules()])
+
+    def _later_rules(self) -> Iterator[str]:
+        """What has come to be scored since, where it changes anything: other templates keep their losses."""
+        try:
+            text, _ = self._render(_PROBE, None, add_generation_prompt=False)
+            _, end = self._said(text, _PROBE, 1, None)
+        except ValueError:
+            return
+        found = self._ends.search(text, end)
+        between = text[end : found.start()] if found else ""
+        if any(blank in between for blank in self._blanks):
+            yield "white space ends no turn"
 
     def text(
         self,
@@ -127,8 +147,7 @@ class ChatTemplate:
 
     def end_of_turn(self) -> str | None:
         """The special token that ends an assistant's turn, None where none does."""
-        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        rendered = self.render(turns, [False, True])
+        rendered = self.render(_PROBE[:2], [False, True])
         (start, end) = rendered.spans[0]
         # The last: what is marked as generated may begin with one, such as <think>.
         specials = [found for found in self._ends.finditer(rendered.text, start, end) if found.end() == end]
