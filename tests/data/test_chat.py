@@ -189,7 +189,7 @@ def test_thinking_that_the_template_does_not_show_is_refused(chatty, source, fie
         ("{% for m in messages %}{{ m.content", "refuses it"),
         (
             MARKED.replace("{% generation %}{{ m.content }}", "{{ m.content }}{% generation %}"),
-            "marks as generated",
+            "marks as generated what does not hold all that turn 1 says",
         ),
     ],
 )
@@ -291,6 +291,16 @@ def test_arguments_that_are_no_object_as_json_stay_as_they_are(arguments):
     call = {"function": {"name": "f", "arguments": arguments}}
     read = reader.read([CALLS[0], {"role": "assistant", "tool_calls": [call, "f()"]}])
     assert read.messages[1]["tool_calls"] == [call, "f()"]
+
+
+@pytest.mark.parametrize("answer", ["yes", "<think>hm</think>", "yes\n</think>\n", "<|im_end|>"])
+def test_an_answer_that_ends_in_a_special_token_is_scored_with_its_end(chatty, answer):
+    """Whether the template's marks hold that end or not."""
+    behind = MARKED.replace("<|im_end|>\n{% endgeneration %}", "{% endgeneration %}<|im_end|>\n")
+    assert behind != MARKED
+    for source in (MARKED, behind, CHATML):
+        rendered = ChatTemplate(source, chatty).render(turns_of([("a", answer)]), [False, True])
+        assert [rendered.text[start:end] for start, end in rendered.spans] == [f"{answer}<|im_end|>"]
 
 
 def test_an_answer_that_begins_with_a_special_token_does_not_end_there(chatty):

@@ -116,15 +116,23 @@ class ChatTemplate:
 
     def _later_rules(self) -> Iterator[str]:
         """What has come to be scored since, where it changes anything: other templates keep their losses."""
-        try:
-            text, _ = self._render(_PROBE, None, add_generation_prompt=False)
-            _, end = self._said(text, _PROBE, 1, None)
-        except ValueError:
+        if self._probed is None:
             return
+        text, (start, end), marked = self._probed
         found = self._ends.search(text, end)
-        between = text[end : found.start()] if found else ""
-        if any(blank in between for blank in self._blanks):
+        if found and any(blank in text[end : found.start()] for blank in self._blanks):
             yield "white space ends no turn"
+        if marked and not any(first <= start and text[end:last].strip() for first, last in marked):
+            yield "an end lies behind the marks"
+
+    @cached_property
+    def _probed(self) -> tuple[str, Span, list[Span] | None] | None:
+        """A conversation as text, where its first answer is, and the marks. None where it is refused."""
+        try:
+            text, marked = self._render(_PROBE, None, add_generation_prompt=False)
+            return text, self._said(text, _PROBE, 1, None), marked
+        except ValueError:
+            return None
 
     def text(
         self,
@@ -287,11 +295,14 @@ class ChatTemplate:
         """The template's mark around what is said, without a line break behind the token that ends it."""
         around = [(start, end) for start, end in marked if start <= said[0] and said[1] <= end]
         if not around:
-            raise ValueError("the chat template marks as generated what does not hold the assistant's answer")
+            raise ValueError(
+                f"the chat template marks as generated what does not hold all that turn {turn} says"
+            )
         start, end = around[0]
-        marked_text = text[start:end].rstrip()
-        if any(found.end() == len(marked_text) for found in self._ends.finditer(marked_text)):
-            return start, start + len(marked_text)
+        end_of_words = start + len(text[start:end].rstrip())
+        # What is said may end in such a token itself, as in </think>.
+        if any(found.end() == end_of_words for found in self._ends.finditer(text, said[1], end_of_words)):
+            return start, end_of_words
         return self._with_end(text, (start, end), turn)
 
     def _with_end(self, text: str, said: Span, turn: int) -> Span:
