@@ -293,6 +293,19 @@ def test_arguments_that_are_no_object_as_json_stay_as_they_are(arguments):
     assert read.messages[1]["tool_calls"] == [call, "f()"]
 
 
+def test_several_tokens_that_end_each_answer_are_all_scored(chatty):
+    """As Cohere's. A beginning behind the end, or an end of all turns, is none of them."""
+    turns = turns_of([("a", "yes"), ("b", "<|end|><|endoftext|>no")])
+    both = CHATML.replace("<|im_end|>\n", "<|end|><|endoftext|>")
+    at_the_end = CHATML.replace("<|im_end|>\n{% endfor %}", "<|end|>{% endfor %}<|endoftext|>")
+    for source, end in ((both, "<|end|><|endoftext|>"), (at_the_end, "<|end|>")):
+        template = ChatTemplate(source, chatty)
+        rendered = template.render(turns, [False, True, False, True])
+        scored = [rendered.text[first:last] for first, last in rendered.spans]
+        assert scored == [f"yes{end}", f"<|end|><|endoftext|>no{end}"]
+        assert template.end_of_turn() == end[end.rindex("<") :]
+
+
 @pytest.mark.parametrize("answer", ["yes", "<think>hm</think>", "yes\n</think>\n", "<|im_end|>"])
 def test_an_answer_that_ends_in_a_special_token_is_scored_with_its_end(chatty, answer):
     """Whether the template's marks hold that end or not."""

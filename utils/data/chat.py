@@ -106,6 +106,7 @@ class ChatTemplate:
         added = sorted(cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True)
         self._blanks = [token for token in added if not token.strip()]
         ends = [token for token in added if token.strip()]
+        self._end_of_sequence = tokenizer.eos_token
         self._ends = re.compile("|".join(map(re.escape, ends)) if ends else r"(?!)")
 
     @cached_property
@@ -124,6 +125,21 @@ class ChatTemplate:
             yield "white space ends no turn"
         if marked and not any(first <= start and text[end:last].strip() for first, last in marked):
             yield "an end lies behind the marks"
+        if self._run_of_ends:
+            yield "several tokens end a turn"
+
+    @cached_property
+    def _run_of_ends(self) -> str | None:
+        """What ends each answer, where that is several special tokens up to the tokenizer's own end."""
+        if self._probed is None:
+            return None
+        text, (_, end), _ = self._probed
+        place = end
+        while found := self._ends.match(text, place):
+            place = found.end()
+            if found[0] == self._end_of_sequence:
+                return text[end:place] if found.start() > end else None
+        return None
 
     @cached_property
     def _probed(self) -> tuple[str, Span, list[Span] | None] | None:
@@ -306,7 +322,7 @@ class ChatTemplate:
         return self._with_end(text, (start, end), turn)
 
     def _with_end(self, text: str, said: Span, turn: int) -> Span:
-        """What is said, and the special token that ends it."""
+        """What is said, and what ends it: a special token, or those that end each answer."""
         start, end = said
         found = self._ends.search(text, end)
         between = text[end : found.start() if found else len(text)]
@@ -316,6 +332,8 @@ class ChatTemplate:
                 "special token of the tokenizer: else no answer teaches where it ends. Use the model's own "
                 "template, or one that ends answers with the tokenizer's end token"
             )
+        if found and self._run_of_ends and text.startswith(self._run_of_ends, found.start()):
+            return start, found.start() + len(self._run_of_ends)
         return start, found.end() if found else end
 
 
