@@ -233,6 +233,16 @@ def test_a_saved_folder_is_read_and_its_split_named(tmp_path):
         assert all(word in str(refused.value) for word in words), refused.value
 
 
+@pytest.mark.parametrize("kind", ["numpy", "arrow", "pandas"])
+def test_a_dataset_that_was_saved_with_a_format_is_read_as_any_other(tmp_path, kind):
+    import datasets
+
+    datasets.Dataset.from_list(ROWS).with_format(kind).save_to_disk(tmp_path / "saved")
+    pool = pool_of(tmp_path / "saved")
+    assert list(pool) == [Example("a", "b"), Example("c", "d")]
+    assert json.loads(pool.line(1)) == ROWS[1]
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "./rows.txt", "a/b/c"])
 def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -31,7 +31,7 @@ class DatasetRows:
 
         Raises: FileNotFoundError; ValueError for what `datasets` cannot read.
         """
-        dataset = _load(path, data)
+        dataset = _load(path, data).with_format(None)  # it may have been saved as one of arrays
         self._rows = dataset if limit is None else dataset.select(range(min(limit, len(dataset))))
         converters = {name: _converter(feature) for name, feature in dataset.features.items()}
         self._converters = {name: convert for name, convert in converters.items() if convert is not None}
