@@ -1,5 +1,6 @@
 """What is scored of a conversation: the assistant's answers and what ends them, whatever the template."""
 
+import copy
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -363,6 +364,25 @@ def test_the_date_of_a_template_is_always_the_same(chatty):
         template.text([{"role": "user", "content": "x"}], add_generation_prompt=False)
         == "26 Jul 2024x<|end|>"
     )
+
+
+def test_rows_with_tools_take_the_template_that_the_tokenizer_has_for_them(tmp_path, chatty):
+    with_tools = "{{ tools | tojson }}" + CHATML
+    several = copy.deepcopy(chatty)
+    several.chat_template = {"default": CHATML, "tool_use": with_tools, "rag": HEADERS}
+    several.save_pretrained(tmp_path)
+    for tokenizer in (several, PreTrainedTokenizerFast.from_pretrained(tmp_path)):
+        chat = chat_template_of("chat", tokenizer)
+        assert chat is not None and chat.source == {"default": CHATML, "tool_use": with_tools}
+        assert chat.text(CALLS) == ChatTemplate(CHATML, chatty).text(CALLS)
+        assert chat.text(CALLS, tools=[ADD]) == ChatTemplate(with_tools, chatty).text(CALLS, tools=[ADD])
+        assert chat.fingerprint != ChatTemplate(CHATML, chatty).fingerprint
+    several.chat_template = {"default": CHATML, "rag": HEADERS}
+    alone = chat_template_of("chat", several)
+    assert alone is not None and alone.fingerprint == ChatTemplate(CHATML, chatty).fingerprint
+    several.chat_template = {"rag": HEADERS}
+    with pytest.raises(ValueError, match=r"chat templates \(rag\) none is the default"):
+        chat_template_of("chat", several)
 
 
 # ------------------------------------------------------------------------------------------ pools of turns

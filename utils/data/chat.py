@@ -83,12 +83,20 @@ def chat_template_of(template: str, tokenizer: PreTrainedTokenizerBase) -> "Chat
         return ChatTemplate(read_text(path), tokenizer)
     if template != "chat":
         return None
-    if not tokenizer.chat_template:
+    named = tokenizer.chat_template
+    if not named:
         raise ValueError(
             "data.template: found chat, but the model's tokenizer has no chat template: give a .jinja file, "
             "or a model that was tuned to chat"
         )
-    return ChatTemplate(cast(Any, tokenizer).get_chat_template(), tokenizer)
+    if isinstance(named, str):
+        return ChatTemplate(named, tokenizer)
+    if "default" not in named:
+        raise ValueError(
+            f"data.template: found chat, but of the tokenizer's chat templates ({', '.join(named)}) none is "
+            "the default: give one of them as a .jinja file"
+        )
+    return ChatTemplate(named["default"], tokenizer, named.get("tool_use"))
 
 
 class ChatTemplate:
@@ -97,10 +105,16 @@ class ChatTemplate:
     Args:
         source: the template, in Jinja.
         tokenizer: whose special tokens it may name.
+        with_tools: another one for conversations with tools, as some tokenizers have. None: the same.
+
+    Attributes:
+        source: as a tokenizer has it: a text, or several by name.
     """
 
-    def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase):
-        self.source = source
+    def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase, with_tools: str | None = None):
+        self.source = source if with_tools is None else {"default": source, "tool_use": with_tools}
+        self._without_tools = source
+        self._with_tools = with_tools or source
         self._variables = {**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime}
         # The longest that fits counts. Runs of white space, as Gemma and GPT-NeoX have them, end nothing.
         added = sorted(cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True)
@@ -113,10 +127,12 @@ class ChatTemplate:
     def fingerprint(self) -> str:
         """sha256 of all that the text and its spans depend on besides the conversation."""
         variables = {**self._variables, "strftime_now": _TODAY.isoformat()}
-        return checksum_of_json([self.source, variables, _SPAN_RULES, *self._later_rules()])
+        return checksum_of_json([self._without_tools, variables, _SPAN_RULES, *self._later_rules()])
 
     def _later_rules(self) -> Iterator[str]:
         """What has come to be scored since, where it changes anything: other templates keep their losses."""
+        if self._with_tools != self._without_tools:
+            yield self._with_tools
         if self._probed is None:
             return
         text, (start, end), marked = self._probed
@@ -209,13 +225,14 @@ class ChatTemplate:
         self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
     ) -> tuple[str, list[Span] | None]:
         """The text, and what the template marks as generated. None for a template without marks."""
-        has_marks = bool(_HAS_MARKS.search(self.source))
+        source = self._with_tools if tools else self._without_tools
+        has_marks = bool(_HAS_MARKS.search(source))
 
         def render(conversation: list[dict[str, Any]]) -> Any:
             return render_jinja_template(
                 [conversation],
                 tools=list(tools) if tools else None,
-                chat_template=self.source,
+                chat_template=source,
                 return_assistant_tokens_mask=has_marks,
                 add_generation_prompt=add_generation_prompt,
                 **self._variables,
