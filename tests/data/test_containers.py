@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,28 @@ def test_a_saved_folder_is_read_and_its_split_named(tmp_path):
         with pytest.raises(ValueError) as refused:
             pool_of(tmp_path / folder, **data)
         assert all(word in str(refused.value) for word in words), refused.value
+
+
+@pytest.mark.parametrize("name", ["a.csv", "deep/a.csv", "a.jsonl", "a.jsonl.gz", "a.json"])
+def test_a_folder_of_text_files_is_not_read_with_guessed_types(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    file = Path("folder", name)
+    file.parent.mkdir(parents=True)
+    content = (
+        b"instruction,output\n007,1.50\n"
+        if name.endswith("csv")
+        else b'{"instruction": "007", "output": "b"}'
+    )
+    file.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    pattern = file.with_name("*" + name[name.index(".") :])
+    with pytest.raises(ValueError, match=re.escape(f"write {file}, or a pattern such as {pattern}")):
+        pool_of(Path("folder"))
+    assert [example.instruction for example in pool_of(pattern)] == ["007"]
+
+
+def test_a_folder_of_parquet_files_is_read(tmp_path):
+    pyarrow.parquet.write_table(pa.Table.from_pylist(ROWS), tmp_path / "train-0.parquet")
+    assert list(pool_of(tmp_path)) == [Example("a", "b"), Example("c", "d")]
 
 
 @pytest.mark.parametrize("kind", ["numpy", "arrow", "pandas"])

@@ -13,8 +13,10 @@ from ..config.schema import DataConfig
 from ..process.hub import look_for
 from ..process.libraries import explained
 from ..reading import open_bytes
+from .unpacking import PACKED_SUFFIXES
 
 _ROWS_AT_ONCE = 1000
+_GUESSED = ("csv", "json", "pandas")  # what `datasets` reads with types that it makes out of the values
 _SHORT_FLOATS = {"float16": np.float16, "float32": np.float32}
 
 
@@ -112,6 +114,8 @@ def _loaded(name: str, data: DataConfig) -> Any:
         if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
             return _one_split(datasets.load_from_disk(name), data)
         look_for(name, "data.path")
+        if path.is_dir():
+            _refuse_guessed_types(path, datasets.load_dataset_builder(name, data.name))
         return datasets.load_dataset(name, data.name, split=data.split)
     except DatasetGenerationError as error:  # the one behind it says what is wrong
         raise error.__cause__ or error from None
@@ -127,6 +131,20 @@ def _refuse_other_files(path: Path) -> None:
                 f"data.path: {path} is not a whole Parquet file: copy or write it again, "
                 "or let its name say what it is"
             )
+
+
+def _refuse_guessed_types(folder: Path, builder: Any) -> None:
+    """Raises: ValueError for text files, of whose values `datasets` guesses the types."""
+    if builder.name not in _GUESSED:
+        return
+    (first, *_), *_ = builder.config.data_files.values()
+    file = folder / Path(first).resolve().relative_to(folder.resolve())
+    pattern = file.with_name("*" + "".join(file.suffixes[-2 if file.suffix in PACKED_SUFFIXES else -1 :]))
+    raise ValueError(
+        f"data.path: found {folder}, a folder of {builder.name.upper()} files, where `datasets` would guess "
+        f'types ("007" becomes 7), expected a folder that it saved, or files by name: write {file}, or a '
+        f"pattern such as {pattern}"
+    )
 
 
 def _one_split(saved: Any, data: DataConfig) -> Any:
