@@ -409,6 +409,39 @@ def test_scored_tokens_are_those_of_the_scored_text(tmp_path, res_dir, chatty):
     assert tokens.row(0).ids.tolist() == chatty(text, add_special_tokens=False)["input_ids"]
 
 
+@pytest.mark.parametrize(
+    ("template", "remarks"),
+    [
+        ("{{ tools | tojson }}" + CALLING, []),
+        (CALLING, ["all tools of 1 row"]),
+        (
+            "{{ tools | tojson }}" + CALLING.replace("{{ m.content }}<", "{{ m.content | tojson }}<"),
+            [],
+        ),
+        (
+            CALLING.replace("in messages %}", "in messages if m.role not in ('system', 'tool') %}"),
+            ["all tools of 1 row", "all turns of 2 rows"],
+        ),
+        (CHATML, ["all tools of 1 row", "all turns of 1 row"]),  # no calls
+    ],
+)
+def test_what_a_template_does_not_show_is_said(tmp_path, res_dir, chatty, template, remarks):
+    system = {"role": "system", "content": "Be kind."}
+    thought = {"role": "assistant", "content": "<think>hm</think>one"}
+    rows = [
+        {
+            "messages": [CALLS[0], CALLS[1], {**CALLS[2], "content": '{"it": "is\n3"}'}, CALLS[3]],
+            "tools": [ADD],
+        },
+        {"messages": [system, CONVERSATION[1], {**thought, "weight": 0}, *CONVERSATION[3:]]},
+    ]
+    template = template.replace("{{ m.content }}{%", "{{ m.content.split('</think>')[-1] }}{%")
+    tokens_of(tmp_path, chatty, rows, template=template)
+    tokens = tokens_of(tmp_path, chatty, rows, template=template)  # from the cache
+    said = [remark for remark in token_remarks(tokens, chatty) if "does not show" in remark]
+    assert len(said) == len(remarks) and all(map(str.__contains__, said, remarks))
+
+
 def test_a_header_that_swallows_white_space_is_not_scored_with_it(tmp_path, res_dir, tokenizer_dir):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_dir)
     marks = ["<|user|>", "<|assistant|>", "<|end|>"]  # as Phi 3 has them
@@ -674,7 +707,10 @@ def test_the_order_of_a_tools_keys_counts_since_templates_write_it(tmp_path, res
 
 
 def test_thinking_in_a_field_of_its_own_is_part_of_what_is_said(tmp_path):
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "thinking": "hm"}]
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "", "thinking": "hm"},
+    ]
     data: Any = {"format": "messages", "template": "chat"}
     read = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", [{"messages": turns}])), **data))
     assert read[0].response == "hm" and read[0].conversation is not None

@@ -12,7 +12,9 @@ in the mean over a short answer it would count for more than what is said.
 """
 
 import bisect
+import contextlib
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from ..artifacts.checksums import checksum_of_json
 from ..reading import is_encodable, read_text
-from .conversations import thoughts_of, with_arguments_as_text
+from .conversations import Conversation, thoughts_of, with_arguments_as_text
 
 # What a template that asks for today's date is told: it would give other tokens every day.
 _TODAY = datetime(2024, 7, 26)
@@ -221,6 +223,23 @@ class ChatTemplate:
             raise ValueError("the chat template does not render the scored turns one after the other")
         return Rendered(text, spans)
 
+    def left_out(self, rendered: Rendered, conversation: Conversation) -> set[str]:
+        """Of "turns" and "tools", what the text does not show. `render` checks the scored turns.
+
+        Thinking that stands in the content of an answer may be missing: templates drop that of earlier turns.
+        """
+        pairs = zip(conversation.messages, conversation.is_scored, strict=True)
+        unscored = [message for message, is_scored in pairs if not is_scored]
+        said = [message["content"].rpartition("</think>")[2].strip() for message in unscored]
+        called = [_called_name(call) for message in unscored for call in message.get("tool_calls") or ()]
+        missing = set() if all(_is_shown(rendered.text, part) for part in (*said, *called)) else {"turns"}
+        if conversation.tools:
+            with contextlib.suppress(ValueError):  # without tools it may be refused: then they are read
+                # Not by their names, which calls have, too.
+                if self.text(conversation.messages, add_generation_prompt=False) == rendered.text:
+                    missing.add("tools")
+        return missing
+
     def _render(
         self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
     ) -> tuple[str, list[Span] | None]:
@@ -352,6 +371,13 @@ class ChatTemplate:
         if found and self._run_of_ends and text.startswith(self._run_of_ends, found.start()):
             return start, found.start() + len(self._run_of_ends)
         return start, found.end() if found else end
+
+
+def _is_shown(text: str, part: str) -> bool:
+    """Whether a text has a part as it is or as JSON, as some templates write the result of a tool."""
+    return (
+        part in text or json.dumps(part, ensure_ascii=False)[1:-1] in text or json.dumps(part)[1:-1] in text
+    )
 
 
 def _called_name(call: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from ..terminal import counted
 from .token_rows import TokenRow
 from .tokenization import TokenizedPool
 
@@ -79,6 +80,11 @@ def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> 
     if rows and begin is not None and all(row.ids[:2].tolist() == [begin, begin] for row in rows):
         where = "chat template" if tokens.manifest.template.startswith("chat:") else "rows"
         remarks.append(f"every row begins with {tokenizer.bos_token} twice: take it out of the {where}")
+    for what, num_rows in sorted(tokens.left_out.items()):
+        remarks.append(
+            f"the chat template does not show all {what} of {counted(num_rows, 'row')}: "
+            "no model is given what is missing"
+        )
     return remarks
 
 
