@@ -491,6 +491,7 @@ PROMPTS = {"format": "prompt_completion"}
         ({"messages": CONVERSATION}, {}, ["one", "two"]),
         ({"messages": CONVERSATION}, {"score_turns": "last"}, ["two"]),
         ({"messages": CONVERSATION}, {"score_roles": ["user"]}, ["a", "b"]),
+        ({"messages": CONVERSATION[1:3]}, {"score_roles": ["user", "assistant"]}, ["a", "one"]),
         ({"talk": CONVERSATION}, {"columns": {"messages": "talk"}}, ["one", "two"]),
         ({"messages": json.dumps(CONVERSATION)}, {}, ["one", "two"]),
         ({"conversations": SHAREGPT}, {"format": "sharegpt"}, ["one", "two"]),

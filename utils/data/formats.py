@@ -135,6 +135,10 @@ class RowReader:
         columns = (self.response, self.instruction)
         return all(is_turns_as_json(row.get(column), self.turns.role) for column in columns)
 
+    def asks_nothing(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row may have a response alone: the turns of the user are scored themselves."""
+        return self.turns is not None and "user" in self.turns.scored_roles and self._has_turns(row)
+
     def _conversation(self, row: Mapping[str, Any]) -> Conversation:
         """Raises: ValueError, in a few words."""
         assert self.turns is not None

@@ -135,7 +135,8 @@ class Pool:
                 digest_of_texts.update(of_texts)
                 digest.update(of_texts + self._as_bytes(row, texts[-1:]))
                 row_codes[row] = codes.setdefault(source, len(codes))
-                if not instruction.strip() or not response.strip():
+                has_question = bool(instruction.strip()) or reader.asks_nothing(values)
+                if not has_question or not response.strip():
                     self.excluded[row] = True
                     faults.setdefault((part.name, reader.fault(values)), []).append(row_of_part)
                     if self.data.invalid_rows == "error":  # then not only at the end of a large pool
