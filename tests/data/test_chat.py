@@ -674,6 +674,14 @@ def test_a_source_that_is_no_text_makes_a_row_with_turns_invalid(tmp_path):
     assert dropped.excluded.tolist() == [True, False, False] and dropped.source_names == ["", "1"]
 
 
+def test_a_completion_that_begins_with_the_prompt_again_is_refused(tmp_path):
+    """As UltraFeedback's, whose `chosen` is the whole conversation."""
+    rows = [{"prompt": CONVERSATION[:2], "completion": CONVERSATION[:3]}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    with pytest.raises(ValueError, match="begin with those of the question again.*as format messages"):
+        Pool(DataConfig(path=path, format="prompt_completion", template="chat"))
+
+
 @pytest.mark.parametrize(("column", "setting"), [("Tools", "tools"), ("system ", "system")])
 def test_a_column_of_nearly_the_right_name_is_not_left_unread(tmp_path, column, setting):
     row = {"conversations": SHAREGPT, column: "[]"}

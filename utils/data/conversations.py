@@ -111,7 +111,12 @@ class TurnsReader:
         messages: list[dict[str, Any]] = []
         is_scored: list[bool] = []
         speakers: list[Speaker] = []
-        for number, turn in enumerate([*before, *_listed(turns, "turns")]):
+        after = _listed(turns, "turns")
+        if before and begins_with(after, before):
+            raise ValueError(
+                "turns that begin with those of the question again: read them alone, as format messages"
+            )
+        for number, turn in enumerate([*before, *after]):
             message, role = self._message(turn, number)
             messages.append(message)
             speakers.append(role)
@@ -238,6 +243,11 @@ def _weights(turn: Mapping[str, Any]) -> dict[str, Any]:
     """What says whether a turn counts."""
     weights = {name: plain(turn[name]) for name in _WEIGHTS if turn.get(name) is not None}
     return weights | {name: turn[name] for name in _FLAGS if isinstance(turn.get(name), bool)}
+
+
+def begins_with(turns: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether a conversation is another one, and how it goes on."""
+    return list(turns[: len(others)]) == list(others)
 
 
 def _check_json(value: Any, where: str) -> None:
