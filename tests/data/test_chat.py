@@ -499,6 +499,7 @@ PROMPTS = {"format": "prompt_completion"}
         ({"conversations": SHAREGPT, "system": "s"}, {"format": "sharegpt"}, ["one", "two"]),
         ({"prompt": CONVERSATION[:4], "completion": CONVERSATION[4:]}, PROMPTS, ["two"]),
         ({"prompt": "a", "completion": "one"}, PROMPTS, ["one"]),
+        ({"prompt": "a", "completion": "one", "tools": "null", "system": ""}, PROMPTS, ["one"]),
         ({"instruction": "a", "output": "one"}, {"format": "alpaca"}, ["one"]),
         ({"prompt": AS_JSON[0], "completion": AS_JSON[1]}, PROMPTS, ["two"]),
         ({"prompt": "a", "completion": AS_JSON[1]}, PROMPTS, [AS_JSON[1]]),
@@ -602,6 +603,40 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     pool = Pool(DataConfig(**settings, invalid_rows="drop"))
     assert pool.excluded.tolist() == [False, True]
     assert len(list(pool)) == 2, "questions are looked for in every row"
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "words"),
+    [
+        ({"messages": CONVERSATION, "chat_template_kwargs": {"thinking": True}}, {}, "FILE.jinja"),
+        ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, {"format": "alpaca"}, "in front"),
+        ({"instruction": "a", "output": "b", "system": "s"}, {"format": "alpaca"}, "as turns"),
+        ({"prompt": "a", "completion": "b", "tools": '[{"name": "f"}]'}, PROMPTS, "as turns"),
+        ({"prompt": "a", "completion": "b", "system": "s"}, PROMPTS, "as turns"),
+    ],
+)
+def test_a_column_that_says_what_a_model_is_shown_is_not_left_unread(tmp_path, row, settings, words):
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [row]))
+    with pytest.raises(ValueError, match=f"row 0: found .*{words}.*another name"):
+        Pool(DataConfig(**{"path": path, "format": "messages", "template": "chat", **settings}))
+    column = list(row)[-1]
+    empty = {**row, column: None}
+    read_elsewhere = {**row, column: "x"}
+    own: Any = {"path": path, "format": "messages", "template": "chat", "source_column": column, **settings}
+    write_jsonl(tmp_path / "pool.jsonl", [empty, read_elsewhere])
+    assert Pool(DataConfig(**own)).source_names == ["", "x"], "what is read is not refused"
+
+
+def test_a_system_text_of_a_column_comes_before_all_turns(tmp_path):
+    rows = [{"messages": CONVERSATION}, {"messages": CONVERSATION[1:], "system": "s"}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    first, second = Pool(DataConfig(path=path, format="messages", template="chat"))
+    assert first == second
+    rows = [{"prompt": CONVERSATION[1:4], "completion": CONVERSATION[4:], "system": "s"}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    (example,) = Pool(DataConfig(path=path, format="prompt_completion", template="chat"))
+    assert example.conversation is not None
+    assert list(example.conversation.messages) == CONVERSATION
 
 
 def test_a_system_text_is_there_once(tmp_path):

@@ -182,7 +182,7 @@ class DataConfig(Section):
         description="which fields a row has; alpaca: instruction, input, output; "
         "prompt_completion: prompt, completion, texts or lists of turns; "
         "question_answer: question, context, answer; messages: messages, turns of role and content; "
-        "sharegpt: conversations, turns of from and value, and system; those with turns take tools, too",
+        "sharegpt: conversations, turns of from and value; those with turns take system and tools, too",
     )
     template: Text = Field(
         default="alpaca",

@@ -1,7 +1,7 @@
 """How a row with turns becomes a conversation.
 
 `messages` is OpenAI's form (role, content), `sharegpt` the one of conversations (from, value). Both take
-`tools`, and `sharegpt` a `system` text. A content in typed parts must be of texts alone.
+`tools` and a `system` text. A content in typed parts must be of texts alone.
 """
 
 import json

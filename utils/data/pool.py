@@ -129,6 +129,11 @@ class Pool:
                 if unseen or required:
                     unseen.difference_update(values)
                     required.difference_update(values)
+                if unread := reader.unread_context(values):
+                    raise ValueError(
+                        f"{part.name}, row {row_of_part}: {unread}, or give a column that is not meant "
+                        "another name"
+                    )
                 texts = reader.texts(values)
                 instruction, _, response, source = texts
                 of_texts = self._as_bytes(row, texts[:-1])
