@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import memory_of_reading, write_jsonl
 from utils.config.schema import DataConfig
+from utils.data import dataset_rows
 from utils.data.formats import Example
 from utils.data.pool import Pool
+from utils.data.settings import data_problems
 
 HEADER = b"instruction,output\n"
 ROW = b'{"instruction": "a", "output": "b"}'
@@ -254,6 +256,32 @@ def test_a_folder_of_text_files_is_not_read_with_guessed_types(tmp_path, monkeyp
 def test_a_folder_of_parquet_files_is_read(tmp_path):
     pyarrow.parquet.write_table(pa.Table.from_pylist(ROWS), tmp_path / "train-0.parquet")
     assert list(pool_of(tmp_path)) == [Example("a", "b"), Example("c", "d")]
+
+
+def test_a_dataset_on_the_hub_is_read_at_its_revision(monkeypatch, capsys):
+    import datasets
+
+    asked = []
+
+    def load(*words: Any, **settings: Any) -> Any:
+        asked.append((words, settings))
+        return datasets.Dataset.from_list(ROWS)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    for answers in (True, False):
+        monkeypatch.setattr(dataset_rows, "hub_answers", lambda answers=answers: answers)
+        assert len(pool_of(Path("owner/name"), revision="1f2e")) == 2
+        assert ("owner/name is read as it was when it last did" in capsys.readouterr().err) == (not answers)
+    assert asked == [(("owner/name", None), {"split": "train", "revision": "1f2e"})] * 2
+
+
+def test_a_revision_of_what_lies_here_is_refused(tmp_path):
+    file = write_jsonl(tmp_path / "pool.jsonl", ROWS)
+    for path in (file, tmp_path):
+        (said,) = data_problems(DataConfig(path=str(path), revision="1f2e"))
+        assert said.startswith("data.revision: found '1f2e'") and "remove it" in said
+    data = DataConfig(path="owner/name", revision="1f2e", validation="owner/other")
+    assert data.of_validation is not None and data.of_validation.revision is None
 
 
 @pytest.mark.parametrize("kind", ["numpy", "arrow", "pandas"])

@@ -10,8 +10,9 @@ import numpy as np
 from ..artifacts.checksums import checksum
 from ..artifacts.paths import cache_root
 from ..config.schema import DataConfig
-from ..process.hub import look_for
+from ..process.hub import hub_answers, look_for
 from ..process.libraries import explained
+from ..process.reporter import reporter
 from ..reading import open_bytes
 from .unpacking import PACKED_SUFFIXES
 
@@ -116,7 +117,11 @@ def _loaded(name: str, data: DataConfig) -> Any:
         look_for(name, "data.path")
         if path.is_dir():
             _refuse_guessed_types(path, datasets.load_dataset_builder(name, data.name))
-        return datasets.load_dataset(name, data.name, split=data.split)
+            return datasets.load_dataset(name, data.name, split=data.split)
+        loaded = datasets.load_dataset(name, data.name, split=data.split, revision=data.revision)
+        if not hub_answers():
+            reporter.warn(f"note: the hub does not answer: {name} is read as it was when it last did")
+        return loaded
     except DatasetGenerationError as error:  # the one behind it says what is wrong
         raise error.__cause__ or error from None
 
