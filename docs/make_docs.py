@@ -51,6 +51,7 @@ EXAMPLES = {
     "model.trust_remote_code": "model: {name_or_path: my_models/custom, trust_remote_code: true}",
     "data.split": "data: {path: TIGER-Lab/MathInstruct, split: train}",
     "data.name": "data: {path: openai/gsm8k, name: main, columns: {instruction: question, output: answer}}",
+    "data.revision": "data: {path: TIGER-Lab/MathInstruct, revision: 5f1c2e9}",
     "data.columns": "data: {path: my_data.jsonl, columns: {instruction: question, output: answer}}",
     "data.source_column": "data: {path: my_data.jsonl, source_column: dataset}",
     "data.limit": "data: {path: my_data.jsonl, limit: 2000}",

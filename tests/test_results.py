@@ -21,6 +21,7 @@ from docs.study.comparison_sections import _cell
 from tests.artifacts.examples import SCORING_INPUTS, TRAINING
 from tests.conftest import pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
+from utils.artifacts.comparisons import AVERAGES
 from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths, comparison_path
 from utils.artifacts.subsets import COMPOSITION
@@ -52,7 +53,7 @@ def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, di
     """Write small_0.1.json. Returns: average -> run -> value."""
     generator = np.random.default_rng(0)
     runs = [run for label in LABELS for seed in SEEDS if (run := run_of(label, seed)) not in without]
-    values = {name: {run: float(generator.normal(3, 0.1)) for run in runs} for name in study_files.AVERAGES}
+    values = {name: {run: float(generator.normal(3, 0.1)) for run in runs} for name in AVERAGES}
     measures: list[dict[str, Any]] = [
         {"question_set": "heldout", "source": None, "is_metric": False, "name": name, "values": of_runs}
         for name, of_runs in values.items()
@@ -107,7 +108,7 @@ def test_a_table_says_what_scipy_says(study):
              for line in reversed(shown.splitlines()) if line.startswith("|")}  # fmt: skip
     for label in ("s2l_released", "full", "random"):
         expected = []
-        for average in study_files.AVERAGES:
+        for average in AVERAGES:
             for control in study_files.CONTROLS:
                 if control == label:
                     expected.append("")

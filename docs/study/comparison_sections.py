@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.study.markdown import mean_and_deviation, short_commit, table
-from docs.study.results import AVERAGES, CONTROLS, PairedDifference, Result, paired_difference
+from docs.study.results import CONTROLS, PairedDifference, Result, paired_difference
+from utils.artifacts.comparisons import AVERAGES
 from utils.experiments.statistics import CONFIDENCE
 
 DEFAULT_PRESET = "s2l_released"

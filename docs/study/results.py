@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.artifacts.comparisons import AVERAGES
 from utils.config.experiment import (
     WHOLE_POOL,
     ExperimentConfig,
@@ -21,7 +22,6 @@ RESULTS = PROJECT / "docs/results"
 ANALYSES = RESULTS / "analyses"
 STUDY = PROJECT / "configs/study"
 CONTROLS = ("random_per_source", "random")
-AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,29 @@
 """What is scored of a conversation: the assistant's answers and what ends them, whatever the template."""
 
+import copy
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import write_jsonl
+from utils.artifacts.checksums import checksum_of_json
 from utils.config.schema import DataConfig
 from utils.data import pool
 from utils.data.chat import ChatTemplate, chat_template_of
+from utils.data.conversations import TurnsReader
+from utils.data.export.messages import conversation_of
+from utils.data.export.stacks import STACKS
 from utils.data.pool import Pool
+from utils.data.shown_tokens import token_remarks
 from utils.data.tokenization import TokenizedPool, tokenize_pool
 
 # Templates of our own, of the kinds that the families have. Each says what ends an assistant's turn.
@@ -122,6 +131,48 @@ def test_thinking_that_the_template_drops_is_refused_and_that_of_the_last_turn_s
         template.render(messages, [False, True, False, True])
 
 
+# Qwen 3 again: thinking may lie in a field of its own. The last turn shows it in front of the answer.
+APART = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% generation %}"
+    "{% if loop.last and m.role == 'assistant' %}"
+    "<think>\n{{ (m.reasoning_content or '') | trim }}\n</think>\n\n{% endif %}"
+    "{{ m.content }}{% for call in m.tool_calls or [] %}<tool>{{ call | tojson }}</tool>{% endfor %}"
+    "<|im_end|>{% endgeneration %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+UNMARKED_APART = APART.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+GIVEN = UNMARKED_APART.replace("assistant\n{% endif", "assistant\n<think>\n{% endif")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (APART, "<think>\nhm\n</think>\n\n"),
+        (UNMARKED_APART, "<think>\nhm\n</think>\n\n"),
+        (GIVEN, "hm\n</think>\n\n"),  # the model is given <think>
+    ],
+)
+@pytest.mark.parametrize("calls", [[], [{"function": {"name": "f"}}]])
+def test_thinking_in_a_field_of_its_own_is_scored(chatty, source, expected, calls):
+    turns = turns_of([("a", "no"), ("b", "yes")])
+    turns[-1] |= {"reasoning_content": "hm\n", "reasoning": "hm", **({"tool_calls": calls} if calls else {})}
+    rendered = ChatTemplate(source, chatty).render(turns, [False, True, False, True])
+    scored = [rendered.text[start:end] for start, end in rendered.spans]
+    called = '<tool>{"function": {"name": "f"}}</tool>' if calls else ""
+    assert scored == ["no<|im_end|>", f"{expected}yes{called}<|im_end|>"]
+
+
+@pytest.mark.parametrize("source", [CHATML, MARKED, APART, UNMARKED_APART])
+@pytest.mark.parametrize("field", ["reasoning_content", "thinking"])
+def test_thinking_that_the_template_does_not_show_is_refused(chatty, source, field):
+    turns = turns_of([("a", "no"), ("b", "yes")])
+    turns[1][field] = "let me see"
+    template = ChatTemplate(source, chatty)
+    with pytest.raises(ValueError, match=r"not show 'let me see' in turn 1.*set data\.score_turns: last"):
+        template.render(turns, [False, True, False, True])
+    assert template.render(turns, [False, False, False, True]).spans, "of a turn that is not scored it may go"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -139,7 +190,7 @@ def test_thinking_that_the_template_drops_is_refused_and_that_of_the_last_turn_s
         ("{% for m in messages %}{{ m.content", "refuses it"),
         (
             MARKED.replace("{% generation %}{{ m.content }}", "{{ m.content }}{% generation %}"),
-            "marks as generated",
+            "marks as generated what does not hold all that turn 1 says",
         ),
     ],
 )
@@ -194,10 +245,115 @@ def test_a_scored_call_that_the_template_does_not_show_by_itself_is_refused(chat
         ChatTemplate(source, chatty).render(messages, [False, True, False, True])
 
 
+SUM = {"type": "function", "function": {"name": "sum", "arguments": '{"y": 2, "x": "é"}'}}
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"tool_calls": [SUM]},
+        {"tool_calls": json.dumps([SUM])},
+        {"tool_calls": [SUM["function"]]},
+        {"function_call": SUM["function"]},
+    ],
+)
+def test_arguments_that_openai_writes_as_json_are_shown_as_an_object(chatty, turn):
+    reader = TurnsReader("role", "content", frozenset({"tool_call"}), last_only=False)
+    read = reader.read([CALLS[0], {"role": "assistant", "content": None, **turn}])
+    source = UNMARKED.replace("call.function", "(call.function or call)")
+    text = ChatTemplate(source, chatty).render(read.messages, read.is_scored).text
+    assert '{"name": "sum", "arguments": {"y": 2, "x": "é"}}' in text
+    as_text = UNMARKED.replace(
+        "call.function | tojson", "(call.function or call).name + call.function.arguments"
+    )
+    if "function" in read.messages[1]["tool_calls"][0]:  # DeepSeek's takes a text alone
+        assert 'sum{"y": 2, "x": "é"}' in ChatTemplate(as_text, chatty).text(read.messages)
+        form = STACKS["openai"].answered_once
+        assert form is not None
+        (_, written) = form.line(read, have_tools=False)["messages"]
+        assert written["tool_calls"] == [SUM]
+
+
+@pytest.mark.parametrize("none", [[], "[]", None])
+@pytest.mark.parametrize("field", ["tool_calls", "function_call"])
+def test_a_turn_with_an_empty_list_of_calls_calls_nothing(chatty, field, none):
+    """Mistral's template shows no content where there is such a field."""
+    turns = [{**turn, field: none} for turn in turns_of([("a", "yes")])]
+    reader = TurnsReader("role", "content", frozenset({"assistant"}), last_only=False)
+    read = reader.read(turns)
+    assert read == reader.read(turns_of([("a", "yes")]))
+    called = reader.read([*turns, {"role": "assistant", "tool_calls": [], "function_call": {"name": "f"}}])
+    assert called.speakers[-1] == "tool_call"
+
+
+@pytest.mark.parametrize("arguments", ["", "city=Paris", "[1]", '"{}"', {"x": 1}])
+def test_arguments_that_are_no_object_as_json_stay_as_they_are(arguments):
+    reader = TurnsReader("role", "content", frozenset({"tool_call"}), last_only=False)
+    call = {"function": {"name": "f", "arguments": arguments}}
+    read = reader.read([CALLS[0], {"role": "assistant", "tool_calls": [call, "f()"]}])
+    assert read.messages[1]["tool_calls"] == [call, "f()"]
+
+
+def test_several_tokens_that_end_each_answer_are_all_scored(chatty):
+    """As Cohere's. A beginning behind the end, or an end of all turns, is none of them."""
+    turns = turns_of([("a", "yes"), ("b", "<|end|><|endoftext|>no")])
+    both = CHATML.replace("<|im_end|>\n", "<|end|><|endoftext|>")
+    at_the_end = CHATML.replace("<|im_end|>\n{% endfor %}", "<|end|>{% endfor %}<|endoftext|>")
+    for source, end in ((both, "<|end|><|endoftext|>"), (at_the_end, "<|end|>")):
+        template = ChatTemplate(source, chatty)
+        rendered = template.render(turns, [False, True, False, True])
+        scored = [rendered.text[first:last] for first, last in rendered.spans]
+        assert scored == [f"yes{end}", f"<|end|><|endoftext|>no{end}"]
+        assert template.end_of_turn() == end[end.rindex("<") :]
+
+
+@pytest.mark.parametrize("answer", ["yes", "<think>hm</think>", "yes\n</think>\n", "<|im_end|>"])
+def test_an_answer_that_ends_in_a_special_token_is_scored_with_its_end(chatty, answer):
+    """Whether the template's marks hold that end or not."""
+    behind = MARKED.replace("<|im_end|>\n{% endgeneration %}", "{% endgeneration %}<|im_end|>\n")
+    assert behind != MARKED
+    for source in (MARKED, behind, CHATML):
+        rendered = ChatTemplate(source, chatty).render(turns_of([("a", answer)]), [False, True])
+        assert [rendered.text[start:end] for start, end in rendered.spans] == [f"{answer}<|im_end|>"]
+
+
 def test_an_answer_that_begins_with_a_special_token_does_not_end_there(chatty):
     thinking = MARKED.replace("{% generation %}", "{% generation %}<think>\n</think>\n")
     assert ChatTemplate(thinking, chatty).end_of_turn() == "<|im_end|>"
     assert ChatTemplate(CHATML, chatty).end_of_turn() == "<|im_end|>"
+
+
+@pytest.fixture
+def spaced(tokenizer_dir) -> PreTrainedTokenizerFast:
+    """With runs of white space among its added tokens, as those of Gemma, GPT-NeoX and Phi 2."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_dir)
+    tokenizer.add_tokens(["  ", "\n\n", "<|end|>"])
+    return tokenizer
+
+
+def test_white_space_ends_no_turn_though_it_is_a_token(tmp_path, res_dir, spaced):
+    no_end = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}\n\n{% endfor %}"
+    template = ChatTemplate(no_end, spaced)
+    assert template.end_of_turn() is None
+    with pytest.raises(ValueError, match="ends turn 1 .* expected a special token"):
+        template.render(turns_of([("a", "b"), ("c", "d")]), [False, True, False, True])
+    tokens = tokens_of(tmp_path, spaced, [{"messages": turns_of([("a", "b")])}], template=no_end)
+    assert any("no row ends its response" in remark for remark in token_remarks(tokens, spaced))
+    late_end = no_end.replace("{{ m.content }}\n\n", "{{ m.content }}\n\n<|end|>")
+    rendered = ChatTemplate(late_end, spaced).render(turns_of([("a", "b  ")]), [False, True])
+    assert [rendered.text[start:end] for start, end in rendered.spans] == ["b  \n\n<|end|>"]
+
+
+def test_fingerprints_of_other_templates_do_not_change_with_a_rule(spaced):
+    """Of rule 2: what ends a turn may have been white space."""
+    early_end = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}<|end|>\n\n{% endfor %}"
+    template, other = (
+        ChatTemplate(source, spaced)
+        for source in (early_end, early_end.replace("<|end|>\n\n", "\n\n<|end|>"))
+    )
+    variables = {**spaced.special_tokens_map, "strftime_now": "2024-07-26T00:00:00"}
+    assert template.fingerprint == checksum_of_json([template.source, variables, 2])
+    assert other.fingerprint != checksum_of_json([other.source, variables, 2])
 
 
 def test_the_date_of_a_template_is_always_the_same(chatty):
@@ -208,6 +364,25 @@ def test_the_date_of_a_template_is_always_the_same(chatty):
         template.text([{"role": "user", "content": "x"}], add_generation_prompt=False)
         == "26 Jul 2024x<|end|>"
     )
+
+
+def test_rows_with_tools_take_the_template_that_the_tokenizer_has_for_them(tmp_path, chatty):
+    with_tools = "{{ tools | tojson }}" + CHATML
+    several = copy.deepcopy(chatty)
+    several.chat_template = {"default": CHATML, "tool_use": with_tools, "rag": HEADERS}
+    several.save_pretrained(tmp_path)
+    for tokenizer in (several, PreTrainedTokenizerFast.from_pretrained(tmp_path)):
+        chat = chat_template_of("chat", tokenizer)
+        assert chat is not None and chat.source == {"default": CHATML, "tool_use": with_tools}
+        assert chat.text(CALLS) == ChatTemplate(CHATML, chatty).text(CALLS)
+        assert chat.text(CALLS, tools=[ADD]) == ChatTemplate(with_tools, chatty).text(CALLS, tools=[ADD])
+        assert chat.fingerprint != ChatTemplate(CHATML, chatty).fingerprint
+    several.chat_template = {"default": CHATML, "rag": HEADERS}
+    alone = chat_template_of("chat", several)
+    assert alone is not None and alone.fingerprint == ChatTemplate(CHATML, chatty).fingerprint
+    several.chat_template = {"rag": HEADERS}
+    with pytest.raises(ValueError, match=r"chat templates \(rag\) none is the default"):
+        chat_template_of("chat", several)
 
 
 # ------------------------------------------------------------------------------------------ pools of turns
@@ -232,6 +407,39 @@ def test_scored_tokens_are_those_of_the_scored_text(tmp_path, res_dir, chatty):
     assert scored_texts(tokens, chatty) == [" two words \n<|im_end|>", "<|im_end|>", "אב 😀<|im_end|>"]
     text = ChatTemplate(CHATML, chatty).text(rows[0]["messages"], add_generation_prompt=False)
     assert tokens.row(0).ids.tolist() == chatty(text, add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("template", "remarks"),
+    [
+        ("{{ tools | tojson }}" + CALLING, []),
+        (CALLING, ["all tools of 1 row"]),
+        (
+            "{{ tools | tojson }}" + CALLING.replace("{{ m.content }}<", "{{ m.content | tojson }}<"),
+            [],
+        ),
+        (
+            CALLING.replace("in messages %}", "in messages if m.role not in ('system', 'tool') %}"),
+            ["all tools of 1 row", "all turns of 2 rows"],
+        ),
+        (CHATML, ["all tools of 1 row", "all turns of 1 row"]),  # no calls
+    ],
+)
+def test_what_a_template_does_not_show_is_said(tmp_path, res_dir, chatty, template, remarks):
+    system = {"role": "system", "content": "Be kind."}
+    thought = {"role": "assistant", "content": "<think>hm</think>one"}
+    rows = [
+        {
+            "messages": [CALLS[0], CALLS[1], {**CALLS[2], "content": '{"it": "is\n3"}'}, CALLS[3]],
+            "tools": [ADD],
+        },
+        {"messages": [system, CONVERSATION[1], {**thought, "weight": 0}, *CONVERSATION[3:]]},
+    ]
+    template = template.replace("{{ m.content }}{%", "{{ m.content.split('</think>')[-1] }}{%")
+    tokens_of(tmp_path, chatty, rows, template=template)
+    tokens = tokens_of(tmp_path, chatty, rows, template=template)  # from the cache
+    said = [remark for remark in token_remarks(tokens, chatty) if "does not show" in remark]
+    assert len(said) == len(remarks) and all(map(str.__contains__, said, remarks))
 
 
 def test_a_header_that_swallows_white_space_is_not_scored_with_it(tmp_path, res_dir, tokenizer_dir):
@@ -271,6 +479,7 @@ WEIGHTED = [{**turn, "weight": int(turn["content"] != "one")} for turn in CONVER
 IN_PARTS = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in CONVERSATION]
 TWICE_WEIGHTED = [{**turn, "weight": 1, "loss_weight": turn["weight"]} for turn in WEIGHTED]
 TRAINED = [{**turn, "train": turn["content"] != "one"} for turn in CONVERSATION]
+IN_TRAINING = [{**turn, "training": turn["content"] != "one"} for turn in CONVERSATION]
 AS_JSON = (json.dumps(CONVERSATION[:4]), json.dumps(CONVERSATION[4:]))
 CALL_OF_OLD = {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}
 PROMPTS = {"format": "prompt_completion"}
@@ -282,12 +491,15 @@ PROMPTS = {"format": "prompt_completion"}
         ({"messages": CONVERSATION}, {}, ["one", "two"]),
         ({"messages": CONVERSATION}, {"score_turns": "last"}, ["two"]),
         ({"messages": CONVERSATION}, {"score_roles": ["user"]}, ["a", "b"]),
+        ({"messages": CONVERSATION[1:3]}, {"score_roles": ["user", "assistant"]}, ["a", "one"]),
         ({"talk": CONVERSATION}, {"columns": {"messages": "talk"}}, ["one", "two"]),
         ({"messages": json.dumps(CONVERSATION)}, {}, ["one", "two"]),
         ({"conversations": SHAREGPT}, {"format": "sharegpt"}, ["one", "two"]),
         ({"conversations": SHAREGPT[1:], "system": "s"}, {"format": "sharegpt"}, ["one", "two"]),
+        ({"conversations": SHAREGPT, "system": "s"}, {"format": "sharegpt"}, ["one", "two"]),
         ({"prompt": CONVERSATION[:4], "completion": CONVERSATION[4:]}, PROMPTS, ["two"]),
         ({"prompt": "a", "completion": "one"}, PROMPTS, ["one"]),
+        ({"prompt": "a", "completion": "one", "tools": "null", "system": ""}, PROMPTS, ["one"]),
         ({"instruction": "a", "output": "one"}, {"format": "alpaca"}, ["one"]),
         ({"prompt": AS_JSON[0], "completion": AS_JSON[1]}, PROMPTS, ["two"]),
         ({"prompt": "a", "completion": AS_JSON[1]}, PROMPTS, [AS_JSON[1]]),
@@ -295,6 +507,9 @@ PROMPTS = {"format": "prompt_completion"}
         ({"messages": WEIGHTED}, {}, ["two"]),
         ({"messages": TWICE_WEIGHTED}, {}, ["two"]),
         ({"messages": TRAINED}, {}, ["two"]),
+        ({"messages": IN_TRAINING}, {}, ["two"]),
+        ({"messages": [{**turn, "loss": turn["content"] != "one"} for turn in CONVERSATION]}, {}, ["two"]),
+        ({"messages": [{**turn, "loss": 0.0} for turn in CONVERSATION]}, {}, ["one", "two"]),
         ({"messages": [{**turn, "train": "no"} for turn in CONVERSATION]}, {}, ["one", "two"]),
         ({"messages": [*CONVERSATION, CALL_OF_OLD]}, {}, ["one", "two"]),
         ({"messages": IN_PARTS}, {}, ["one", "two"]),
@@ -364,6 +579,10 @@ def test_a_call_between_special_tokens_is_scored_whole(chatty, template):
             "a number in place of the calls of turn 0",
         ),
         (["a"], "a text as turn 0"),
+        (
+            [{"role": "assistant", "content": "a", "train_detail": [{"begin_offset": 0}]}],
+            "'train_detail' in turn 0, where only a whole turn",
+        ),
         ([5], "a number as turn 0"),
         ([{"role": "assistant", "content": [{"type": "image_url"}]}], "image_url in turn 0, where only text"),
         (
@@ -384,6 +603,87 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     pool = Pool(DataConfig(**settings, invalid_rows="drop"))
     assert pool.excluded.tolist() == [False, True]
     assert len(list(pool)) == 2, "questions are looked for in every row"
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "words"),
+    [
+        ({"messages": CONVERSATION, "chat_template_kwargs": {"thinking": True}}, {}, "FILE.jinja"),
+        ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, {"format": "alpaca"}, "in front"),
+        ({"instruction": "a", "output": "b", "system": "s"}, {"format": "alpaca"}, "as turns"),
+        ({"prompt": "a", "completion": "b", "tools": '[{"name": "f"}]'}, PROMPTS, "as turns"),
+        ({"prompt": "a", "completion": "b", "system": "s"}, PROMPTS, "as turns"),
+    ],
+)
+def test_a_column_that_says_what_a_model_is_shown_is_not_left_unread(tmp_path, row, settings, words):
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [row]))
+    with pytest.raises(ValueError, match=f"row 0: found .*{words}.*another name"):
+        Pool(DataConfig(**{"path": path, "format": "messages", "template": "chat", **settings}))
+    column = list(row)[-1]
+    empty = {**row, column: None}
+    read_elsewhere = {**row, column: "x"}
+    own: Any = {"path": path, "format": "messages", "template": "chat", "source_column": column, **settings}
+    write_jsonl(tmp_path / "pool.jsonl", [empty, read_elsewhere])
+    assert Pool(DataConfig(**own)).source_names == ["", "x"], "what is read is not refused"
+
+
+def test_a_system_text_of_a_column_comes_before_all_turns(tmp_path):
+    rows = [{"messages": CONVERSATION}, {"messages": CONVERSATION[1:], "system": "s"}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    first, second = Pool(DataConfig(path=path, format="messages", template="chat"))
+    assert first == second
+    rows = [{"prompt": CONVERSATION[1:4], "completion": CONVERSATION[4:], "system": "s"}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    (example,) = Pool(DataConfig(path=path, format="prompt_completion", template="chat"))
+    assert example.conversation is not None
+    assert list(example.conversation.messages) == CONVERSATION
+
+
+def test_a_system_text_is_there_once(tmp_path):
+    """In a column, as a turn, or in both."""
+    rows = [{"conversations": SHAREGPT}, {"conversations": SHAREGPT[1:], "system": "s"}]
+    rows.append({"conversations": SHAREGPT, "system": "s\n"})
+    data: Any = {"format": "sharegpt", "template": "chat"}
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows)), **data))
+    first, *others = [example.conversation for example in pool]
+    assert others == [first, first]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{**rows[0], "system": "another"}]))
+    with pytest.raises(ValueError, match="another one than the system's turn: keep one"):
+        Pool(DataConfig(path=path, **data))
+
+
+def test_turns_with_dates_are_read_and_with_images_refused(tmp_path):
+    """As WildChat's, whose turns say when they were said."""
+    turns = [{**turn, "timestamp": datetime(2024, 1, 5, tzinfo=UTC)} for turn in CONVERSATION]
+    data: Any = {"path": str(tmp_path / "pool.parquet"), "format": "messages", "template": "chat"}
+    parquet.write_table(pyarrow.Table.from_pylist([{"messages": turns}]), data["path"])
+    (example,) = Pool(DataConfig(**data))
+    assert example.conversation is not None
+    assert list(example.conversation.messages) == CONVERSATION
+    turns[1]["image"] = {"bytes": b"PNG"}
+    parquet.write_table(pyarrow.Table.from_pylist([{"messages": turns}]), data["path"])
+    with pytest.raises(ValueError, match="an object that is no JSON in 'image' of turn 1"):
+        Pool(DataConfig(**data))
+
+
+@pytest.mark.parametrize("stack", ["trl", "axolotl", "llama_factory", "openai"])
+def test_rows_that_were_written_for_a_stack_are_read_again(tmp_path, stack):
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    called = [CALLS[0], {**CALLS[1], "tool_calls": [ADD]}, {**CALLS[2], "tool_call_id": "1"}, CALLS[3]]
+    rows = [{"messages": CONVERSATION}, {"messages": called, "tools": [tool]}]
+    data: Any = {"format": "messages", "template": "chat"}
+    pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows)), **data))
+    read = [conversation_of(example) for example in pool]
+    form = STACKS[stack].answered_often
+    assert form is not None
+    lines = [form.line(conversation, have_tools=True) for conversation in read]
+    again = Pool(DataConfig(path=str(write_jsonl(tmp_path / "again.jsonl", lines)), **data))
+    for conversation, written in zip(read, map(conversation_of, again), strict=True):
+        assert written.tools == conversation.tools and written.speakers == conversation.speakers
+        for speaker, one, other in zip(
+            conversation.speakers, conversation.messages, written.messages, strict=True
+        ):
+            assert speaker == "tool_call" or one["content"] == other["content"]
 
 
 def test_what_stands_beside_a_turns_own_fields_is_not_said(tmp_path):
@@ -407,6 +707,14 @@ def test_a_source_that_is_no_text_makes_a_row_with_turns_invalid(tmp_path):
         Pool(DataConfig(**settings, template="chat"))
     dropped = Pool(DataConfig(**settings, template="chat", invalid_rows="drop"))
     assert dropped.excluded.tolist() == [True, False, False] and dropped.source_names == ["", "1"]
+
+
+def test_a_completion_that_begins_with_the_prompt_again_is_refused(tmp_path):
+    """As UltraFeedback's, whose `chosen` is the whole conversation."""
+    rows = [{"prompt": CONVERSATION[:2], "completion": CONVERSATION[:3]}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    with pytest.raises(ValueError, match="begin with those of the question again.*as format messages"):
+        Pool(DataConfig(path=path, format="prompt_completion", template="chat"))
 
 
 @pytest.mark.parametrize(("column", "setting"), [("Tools", "tools"), ("system ", "system")])
@@ -440,6 +748,44 @@ def test_the_order_of_a_tools_keys_counts_since_templates_write_it(tmp_path, res
         for name, row in rows.items()
     }
     assert prints["as it is"] == prints["turns"] != prints["tools"]
+
+
+def test_thinking_in_a_field_of_its_own_is_part_of_what_is_said(tmp_path):
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "", "thinking": "hm"},
+    ]
+    data: Any = {"format": "messages", "template": "chat"}
+    read = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", [{"messages": turns}])), **data))
+    assert read[0].response == "hm" and read[0].conversation is not None
+    assert "thoughts are scored" in read[0].conversation.canonical(), "once they were not"
+    turns[1]["thinking"] = ["hm"]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{"messages": turns}]))
+    with pytest.raises(ValueError, match="a text without a type as a part of 'thinking' of turn 1"):
+        Pool(DataConfig(path=path, **data))
+
+
+def test_fingerprints_of_conversations_are_those_of_earlier_versions(tmp_path):
+    """A changed fingerprint would make every artifact of its users useless."""
+    rows = [
+        {"messages": CONVERSATION, "source": "talk"},
+        {"messages": [*CONVERSATION[:2], {**CALLS[1], "name": "helper"}, *CALLS[2:]], "tools": [ADD]},
+    ]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    pool = Pool(DataConfig(path=path, format="messages", template="chat"))
+    assert pool.fingerprint == "65d2b45147ca0ac8f3a2f4986861095abbc7c3111d8883589ec3dfeb8ebafba5"
+
+
+def test_fingerprints_of_chat_templates_are_those_of_earlier_versions(chatty):
+    prints = {kind: ChatTemplate(source, chatty).fingerprint[:8] for kind, (source, _) in KINDS.items()}
+    assert prints == {
+        "chatml": "923bce87",
+        "headers": "6ec7f558",
+        "model": "24ada781",
+        "brackets": "9bf73ca0",
+        "ends": "f8d31a2a",
+        "marked": "fb0ddac2",
+    }
 
 
 @pytest.mark.parametrize("is_cached", [False, True])

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import memory_of_reading, write_jsonl
 from utils.config.schema import DataConfig
+from utils.data import dataset_rows
 from utils.data.formats import Example
 from utils.data.pool import Pool
+from utils.data.settings import data_problems
 
 HEADER = b"instruction,output\n"
 ROW = b'{"instruction": "a", "output": "b"}'
@@ -231,6 +234,65 @@ def test_a_saved_folder_is_read_and_its_split_named(tmp_path):
         with pytest.raises(ValueError) as refused:
             pool_of(tmp_path / folder, **data)
         assert all(word in str(refused.value) for word in words), refused.value
+
+
+@pytest.mark.parametrize("name", ["a.csv", "deep/a.csv", "a.jsonl", "a.jsonl.gz", "a.json"])
+def test_a_folder_of_text_files_is_not_read_with_guessed_types(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    file = Path("folder", name)
+    file.parent.mkdir(parents=True)
+    content = (
+        b"instruction,output\n007,1.50\n"
+        if name.endswith("csv")
+        else b'{"instruction": "007", "output": "b"}'
+    )
+    file.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    pattern = file.with_name("*" + name[name.index(".") :])
+    with pytest.raises(ValueError, match=re.escape(f"write {file}, or a pattern such as {pattern}")):
+        pool_of(Path("folder"))
+    assert [example.instruction for example in pool_of(pattern)] == ["007"]
+
+
+def test_a_folder_of_parquet_files_is_read(tmp_path):
+    pyarrow.parquet.write_table(pa.Table.from_pylist(ROWS), tmp_path / "train-0.parquet")
+    assert list(pool_of(tmp_path)) == [Example("a", "b"), Example("c", "d")]
+
+
+def test_a_dataset_on_the_hub_is_read_at_its_revision(monkeypatch, capsys):
+    import datasets
+
+    asked = []
+
+    def load(*words: Any, **settings: Any) -> Any:
+        asked.append((words, settings))
+        return datasets.Dataset.from_list(ROWS)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    for reason in (None, "there is no network"):
+        monkeypatch.setattr(dataset_rows, "why_no_hub", lambda reason=reason: reason)
+        assert len(pool_of(Path("owner/name"), revision="1f2e")) == 2
+        note = "note: there is no network: owner/name is read as it was when the hub last answered"
+        assert (note in capsys.readouterr().err) == (reason is not None)
+    assert asked == [(("owner/name", None), {"split": "train", "revision": "1f2e"})] * 2
+
+
+def test_a_revision_of_what_lies_here_is_refused(tmp_path):
+    file = write_jsonl(tmp_path / "pool.jsonl", ROWS)
+    for path in (file, tmp_path):
+        (said,) = data_problems(DataConfig(path=str(path), revision="1f2e"))
+        assert said.startswith("data.revision: found '1f2e'") and "remove it" in said
+    data = DataConfig(path="owner/name", revision="1f2e", validation="owner/other")
+    assert data.validation_data is not None and data.validation_data.revision is None
+
+
+@pytest.mark.parametrize("kind", ["numpy", "arrow", "pandas"])
+def test_a_dataset_that_was_saved_with_a_format_is_read_as_any_other(tmp_path, kind):
+    import datasets
+
+    datasets.Dataset.from_list(ROWS).with_format(kind).save_to_disk(tmp_path / "saved")
+    pool = pool_of(tmp_path / "saved")
+    assert list(pool) == [Example("a", "b"), Example("c", "d")]
+    assert json.loads(pool.line(1)) == ROWS[1]
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "./rows.txt", "a/b/c"])

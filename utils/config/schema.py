@@ -177,12 +177,16 @@ class DataConfig(Section):
         default="train", description="of datasets on the hub, and of folders that datasets saved"
     )
     name: Text | None = Field(default=None, description="configuration name of a hub dataset")
+    revision: Text | None = Field(
+        default=None,
+        description="of a hub dataset: a commit, tag or branch; default: its newest, which may change",
+    )
     format: DataFormat = Field(
         default="alpaca",
         description="which fields a row has; alpaca: instruction, input, output; "
         "prompt_completion: prompt, completion, texts or lists of turns; "
         "question_answer: question, context, answer; messages: messages, turns of role and content; "
-        "sharegpt: conversations, turns of from and value, and system; those with turns take tools, too",
+        "sharegpt: conversations, turns of from and value; those with turns take system and tools, too",
     )
     template: Text = Field(
         default="alpaca",
@@ -275,7 +279,8 @@ class DataConfig(Section):
         """How the validation rows are read: as the pool, whole. None where there are none."""
         if self.validation is None:
             return None
-        return self.model_copy(update={"path": self.validation, "limit": None, "validation": None})
+        whole = {"path": self.validation, "limit": None, "revision": None, "validation": None}
+        return self.model_copy(update=whole)
 
     @property
     def origin(self) -> str:

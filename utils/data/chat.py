@@ -3,7 +3,8 @@
 A conversation is rendered once. The stretch of an assistant's turn comes from the template's
 `{% generation %}` marks where it has them. Else that turn alone gets another content, and what differs
 between the two texts must lie within the content. No prefix is rendered: a template may treat the last turn
-in its own way (Qwen3 drops the thinking of all others).
+in its own way (Qwen3 drops the thinking of all others). Thinking in a field of its own (`reasoning_content`)
+is replaced together with the content, and is scored with what the template writes around it.
 
 After its content a turn is scored up to and including the special token that ends it, and not the line break
 behind that. TRL and LLaMA-Factory train on that line break, axolotl does not. Its loss is near zero, so that
@@ -11,9 +12,11 @@ in the mean over a short answer it would count for more than what is said.
 """
 
 import bisect
+import contextlib
 import itertools
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -26,14 +29,32 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from ..artifacts.checksums import checksum_of_json
 from ..reading import is_encodable, read_text
+from .conversations import Conversation, thoughts_of, with_arguments_as_text
 
 # What a template that asks for today's date is told: it would give other tokens every day.
 _TODAY = datetime(2024, 7, 26)
 _SPAN_RULES = 2  # count it up where other characters come to be scored: tokens and losses are made anew
 _HAS_MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _OTHER_CONTENT = "\ue000\ue001"  # for private use: no text begins or ends with these
+# What a turn does besides saying its content, and what to do where a template does not show that.
+_CALLS = (
+    "calls tools",
+    "Give it a template that shows calls of tools (data.template: FILE.jinja), or take tool_call out of "
+    "data.score_roles",
+)
+_THINKS = (
+    "has its thinking in a field of its own",
+    "Give it a template that shows that (data.template: FILE.jinja), set data.score_turns: last for one that "
+    "shows it in the last turn alone, or take the field out of the rows",
+)
 
 Message = Mapping[str, Any]  # role, content, and what else a template may read
+_PROBE: list[Message] = [
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": "b"},
+    {"role": "user", "content": "c"},
+    {"role": "assistant", "content": "d"},
+]
 Span = tuple[int, int]  # of characters: the first, and the one after the last
 
 
@@ -64,12 +85,20 @@ def chat_template_of(template: str, tokenizer: PreTrainedTokenizerBase) -> "Chat
         return ChatTemplate(read_text(path), tokenizer)
     if template != "chat":
         return None
-    if not tokenizer.chat_template:
+    named = tokenizer.chat_template
+    if not named:
         raise ValueError(
             "data.template: found chat, but the model's tokenizer has no chat template: give a .jinja file, "
             "or a model that was tuned to chat"
         )
-    return ChatTemplate(cast(Any, tokenizer).get_chat_template(), tokenizer)
+    if isinstance(named, str):
+        return ChatTemplate(named, tokenizer)
+    if "default" not in named:
+        raise ValueError(
+            f"data.template: found chat, but of the tokenizer's chat templates ({', '.join(named)}) none is "
+            "the default: give one of them as a .jinja file"
+        )
+    return ChatTemplate(named["default"], tokenizer, named.get("tool_use"))
 
 
 class ChatTemplate:
@@ -78,20 +107,66 @@ class ChatTemplate:
     Args:
         source: the template, in Jinja.
         tokenizer: whose special tokens it may name.
+        with_tools: another one for conversations with tools, as some tokenizers have. None: the same.
+
+    Attributes:
+        source: as a tokenizer has it: a text, or several by name.
     """
 
-    def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase):
-        self.source = source
+    def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase, with_tools: str | None = None):
+        self.source = source if with_tools is None else {"default": source, "tool_use": with_tools}
+        self._without_tools = source
+        self._with_tools = with_tools or source
         self._variables = {**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime}
-        # The longest that fits counts.
+        # The longest that fits counts. Runs of white space, as Gemma and GPT-NeoX have them, end nothing.
         added = sorted(cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True)
-        self._ends = re.compile("|".join(map(re.escape, added)) if added else r"(?!)")
+        self._blanks = [token for token in added if not token.strip()]
+        ends = [token for token in added if token.strip()]
+        self._end_of_sequence = tokenizer.eos_token
+        self._ends = re.compile("|".join(map(re.escape, ends)) if ends else r"(?!)")
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all that the text and its spans depend on besides the conversation."""
         variables = {**self._variables, "strftime_now": _TODAY.isoformat()}
-        return checksum_of_json([self.source, variables, _SPAN_RULES])
+        return checksum_of_json([self._without_tools, variables, _SPAN_RULES, *self._later_rules()])
+
+    def _later_rules(self) -> Iterator[str]:
+        """What has come to be scored since, where it changes anything: other templates keep their losses."""
+        if self._with_tools != self._without_tools:
+            yield self._with_tools
+        if self._probed is None:
+            return
+        text, (start, end), marked = self._probed
+        found = self._ends.search(text, end)
+        if found and any(blank in text[end : found.start()] for blank in self._blanks):
+            yield "white space ends no turn"
+        if marked and not any(first <= start and text[end:last].strip() for first, last in marked):
+            yield "an end lies behind the marks"
+        if self._run_of_ends:
+            yield "several tokens end a turn"
+
+    @cached_property
+    def _run_of_ends(self) -> str | None:
+        """What ends each answer, where that is several special tokens up to the tokenizer's own end."""
+        if self._probed is None:
+            return None
+        text, (_, end), _ = self._probed
+        place = end
+        while found := self._ends.match(text, place):
+            place = found.end()
+            if found[0] == self._end_of_sequence:
+                return text[end:place] if found.start() > end else None
+        return None
+
+    @cached_property
+    def _probed(self) -> tuple[str, Span, list[Span] | None] | None:
+        """A conversation as text, where its first answer is, and the marks. None where it is refused."""
+        try:
+            text, marked = self._render(_PROBE, None, add_generation_prompt=False)
+            return text, self._said(text, _PROBE, 1, None), marked
+        except ValueError:
+            return None
 
     def text(
         self,
@@ -114,8 +189,7 @@ class ChatTemplate:
 
     def end_of_turn(self) -> str | None:
         """The special token that ends an assistant's turn, None where none does."""
-        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        rendered = self.render(turns, [False, True])
+        rendered = self.render(_PROBE[:2], [False, True])
         (start, end) = rendered.spans[0]
         # The last: what is marked as generated may begin with one, such as <think>.
         specials = [found for found in self._ends.finditer(rendered.text, start, end) if found.end() == end]
@@ -139,27 +213,57 @@ class ChatTemplate:
         spans = []
         for turn in (turn for turn, scored in enumerate(is_scored) if scored):
             said = self._said(text, messages, turn, tools)
-            spans.append(
-                self._with_end(text, said, turn) if marked is None else self._marked(text, said, turn, marked)
-            )
+            if marked is not None:
+                spans.append(self._marked(text, said, turn, marked))
+                continue
+            if thoughts_of(messages[turn]):
+                said = self._from_beginning(text, messages, turn, tools, said)
+            spans.append(self._with_end(text, said, turn))
         if any(end > start for (_, end), (start, _) in itertools.pairwise(spans)):
             raise ValueError("the chat template does not render the scored turns one after the other")
         return Rendered(text, spans)
+
+    def left_out(self, rendered: Rendered, conversation: Conversation) -> set[str]:
+        """Of "turns" and "tools", what the text does not show. `render` checks the scored turns.
+
+        Thinking that stands in the content of an answer may be missing: templates drop that of earlier turns.
+        """
+        pairs = zip(conversation.messages, conversation.is_scored, strict=True)
+        unscored = [message for message, is_scored in pairs if not is_scored]
+        said = [message["content"].rpartition("</think>")[2].strip() for message in unscored]
+        called = [_called_name(call) for message in unscored for call in message.get("tool_calls") or ()]
+        missing = set() if all(_is_shown(rendered.text, part) for part in (*said, *called)) else {"turns"}
+        if conversation.tools:
+            with contextlib.suppress(ValueError):  # without tools it may be refused: then they are read
+                # Not by their names, which calls have, too.
+                if self.text(conversation.messages, add_generation_prompt=False) == rendered.text:
+                    missing.add("tools")
+        return missing
 
     def _render(
         self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
     ) -> tuple[str, list[Span] | None]:
         """The text, and what the template marks as generated. None for a template without marks."""
-        has_marks = bool(_HAS_MARKS.search(self.source))
-        try:
-            texts, marks = render_jinja_template(
-                [[dict(message) for message in messages]],
+        source = self._with_tools if tools else self._without_tools
+        has_marks = bool(_HAS_MARKS.search(source))
+
+        def render(conversation: list[dict[str, Any]]) -> Any:
+            return render_jinja_template(
+                [conversation],
                 tools=list(tools) if tools else None,
-                chat_template=self.source,
+                chat_template=source,
                 return_assistant_tokens_mask=has_marks,
                 add_generation_prompt=add_generation_prompt,
                 **self._variables,
             )
+
+        try:
+            try:
+                texts, marks = render([dict(message) for message in messages])
+            except (
+                TypeError
+            ):  # DeepSeek's puts words around the arguments of a call, which it takes for a text
+                texts, marks = render([with_arguments_as_text(message) for message in messages])
         except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             raise ValueError(f"the chat template refuses it: {error}") from error
         if not is_encodable(texts[0]):
@@ -169,18 +273,21 @@ class ChatTemplate:
     def _said(self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None) -> Span:
         """Where the content of a turn is: all that differs with another content lies within it.
 
-        A template may strip it. Calls of tools belong to what is said.
+        A template may strip it. Calls of tools belong to what is said, and so does thinking.
         """
         calls = messages[turn].get("tool_calls") or ()
+        thoughts = thoughts_of(messages[turn])
         changed = [*messages]
         without_calls = {key: value for key, value in messages[turn].items() if key != "tool_calls"}
-        changed[turn] = {**without_calls, "content": _OTHER_CONTENT}
+        changed[turn] = {**without_calls, **dict.fromkeys(["content", *thoughts], _OTHER_CONTENT)}
         other, _ = self._render(changed, tools, add_generation_prompt=False)
         at_most = min(len(text), len(other))
         start = _length_of_common(text, other, at_most)
         end = len(text) - _length_of_common(text[::-1], other[::-1], at_most - start)
-        if calls:
-            self._check_calls(text, messages, turn, tools, (start, end))
+        if calls or thoughts:
+            self._check_shown(text, messages[turn], turn, (start, end))
+            if calls:
+                self._check_apart(text, messages, turn, tools, end)
             return start, end
         core = messages[turn]["content"].strip()
         differing = text[start:end]
@@ -195,21 +302,39 @@ class ChatTemplate:
             )
         return min(start, found), max(end, found + len(core))
 
-    def _check_calls(
-        self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None, found: Span
-    ) -> None:
-        """Raises: ValueError unless what was found shows the content and the calls of a turn, and no more."""
+    def _from_beginning(
+        self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None, said: Span
+    ) -> Span:
+        """What is said, with what the template writes in front of thinking (`<think>`).
+
+        The beginning of the turn, which a model is given, is left out.
+        """
+        given, _ = self._render(messages[:turn], tools, add_generation_prompt=True)
+        start, end = said
+        return min(start, len(given)) if text.startswith(given) else start, end
+
+    def _check_shown(self, text: str, message: Message, turn: int, found: Span) -> None:
+        """Raises: ValueError unless what was found shows thinking, content and calls of a turn."""
         start, end = found
+        # Some write the same thinking into two fields.
+        thoughts = {thought.strip(): field for field, thought in thoughts_of(message).items()}
+        calls = [_called_name(call) for call in message.get("tool_calls") or ()]
         place = start
-        for shown in (messages[turn]["content"].strip(), *map(_called_name, messages[turn]["tool_calls"])):
+        for shown in (*thoughts, message["content"].strip(), *calls):
             place = text.find(shown, place, end)
             if place < 0:
+                is_call = bool(calls) and shown not in thoughts
                 raise ValueError(
                     f"the chat template does not show {shown[:60]!r} in turn {turn} (counted from 0), which "
-                    f"calls tools: found {text[start:end][:60]!r}. Give it a template that shows calls of "
-                    "tools (data.template: FILE.jinja), or take tool_call out of data.score_roles"
+                    f"{_CALLS[0] if is_call else _THINKS[0]}: found {text[start:end][:60]!r}. "
+                    f"{_CALLS[1] if is_call else _THINKS[1]}"
                 )
             place += len(shown)
+
+    def _check_apart(
+        self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None, end: int
+    ) -> None:
+        """Raises: ValueError if what comes later is shown within a turn, which ends at `end`."""
         later = [{**message, "content": _OTHER_CONTENT} for message in messages[turn + 1 :]]
         other, _ = self._render([*messages[: turn + 1], *later], tools, add_generation_prompt=False)
         if _length_of_common(text, other, min(len(text), len(other))) < end:
@@ -222,15 +347,18 @@ class ChatTemplate:
         """The template's mark around what is said, without a line break behind the token that ends it."""
         around = [(start, end) for start, end in marked if start <= said[0] and said[1] <= end]
         if not around:
-            raise ValueError("the chat template marks as generated what does not hold the assistant's answer")
+            raise ValueError(
+                f"the chat template marks as generated what does not hold all that turn {turn} says"
+            )
         start, end = around[0]
-        marked_text = text[start:end].rstrip()
-        if any(found.end() == len(marked_text) for found in self._ends.finditer(marked_text)):
-            return start, start + len(marked_text)
+        end_of_words = start + len(text[start:end].rstrip())
+        # What is said may end in such a token itself, as in </think>.
+        if any(found.end() == end_of_words for found in self._ends.finditer(text, said[1], end_of_words)):
+            return start, end_of_words
         return self._with_end(text, (start, end), turn)
 
     def _with_end(self, text: str, said: Span, turn: int) -> Span:
-        """What is said, and the special token that ends it."""
+        """What is said, and what ends it: a special token, or those that end each answer."""
         start, end = said
         found = self._ends.search(text, end)
         between = text[end : found.start() if found else len(text)]
@@ -240,7 +368,16 @@ class ChatTemplate:
                 "special token of the tokenizer: else no answer teaches where it ends. Use the model's own "
                 "template, or one that ends answers with the tokenizer's end token"
             )
+        if found and self._run_of_ends and text.startswith(self._run_of_ends, found.start()):
+            return start, found.start() + len(self._run_of_ends)
         return start, found.end() if found else end
+
+
+def _is_shown(text: str, part: str) -> bool:
+    """Whether a text has a part as it is or as JSON, as some templates write the result of a tool."""
+    return (
+        part in text or json.dumps(part, ensure_ascii=False)[1:-1] in text or json.dumps(part)[1:-1] in text
+    )
 
 
 def _called_name(call: Any) -> str:

@@ -1,12 +1,13 @@
 """How a row with turns becomes a conversation.
 
 `messages` is OpenAI's form (role, content), `sharegpt` the one of conversations (from, value). Both take
-`tools`, and `sharegpt` a `system` text. A content in typed parts must be of texts alone.
+`tools` and a `system` text. A content in typed parts must be of texts alone.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Any
 
 from ..config.names import Speaker
@@ -22,11 +23,18 @@ _ROLES: dict[str, Speaker] = {
     "gpt": "assistant",
     "model": "assistant",
     "function_call": "tool_call",
+    "tool_call": "tool_call",
     "tool": "tool",
     "function": "tool",
     "observation": "tool",
 }
 _WEIGHTS = ("weight", "loss_weight")
+_FLAGS = ("train", "training", "loss")  # where they are true or false: axolotl's, and ms-swift's `loss`
+_DETAILS = ("train_detail", "training_detail", "reasoning_training_detail")  # axolotl's, of parts of a turn
+_CALLS = ("tool_calls", "function_call")  # fields of a turn; the second is OpenAI's older one
+_NO_CALL: tuple[Any, ...] = ([], {}, "", "[]", "{}")
+# Fields of an assistant's turn that hold what it thought. It says that, too, in front of its content.
+THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +56,16 @@ class Conversation:
     def said(self, scored: bool) -> str:
         """What the scored turns say, or all others, with a blank line between two.
 
-        A scored turn that says nothing but calls tools says its calls, as JSON.
+        A scored turn that says nothing but calls tools says its calls, as JSON. One that only thinks, that.
         """
         pairs = zip(self.messages, self.is_scored, strict=True)
         said = [message for message, is_scored in pairs if is_scored == scored]
         if not scored:
             return "\n\n".join(message["content"] for message in said)
-        return "\n\n".join(message["content"] or _calls_of(message) for message in said)
+        return "\n\n".join(
+            message["content"] or _calls_of(message) or "\n\n".join(thoughts_of(message).values())
+            for message in said
+        )
 
     def canonical(self) -> str:
         """All of it as JSON, the same for the same conversation.
@@ -62,7 +73,10 @@ class Conversation:
         A chat template writes tools and calls in the order of their keys, so that order counts.
         """
         messages = [dict(sorted(message.items())) for message in self.messages]
-        return json.dumps([messages, self.is_scored, self.tools], ensure_ascii=False)
+        parts = [messages, self.is_scored, self.tools]
+        if any(map(thoughts_of, self.messages)):
+            parts.append("thoughts are scored")  # once they were not: such a pool is another one
+        return json.dumps(parts, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -97,22 +111,33 @@ class TurnsReader:
         messages: list[dict[str, Any]] = []
         is_scored: list[bool] = []
         speakers: list[Speaker] = []
-        if system not in (None, ""):
-            messages.append({"role": "system", "content": _text(system, "the system text")})
-            is_scored.append("system" in self.scored_roles)
-            speakers.append("system")
-        for number, turn in enumerate([*before, *_listed(turns, "turns")]):
+        after = _listed(turns, "turns")
+        if before and begins_with(after, before):
+            raise ValueError(
+                "turns that begin with those of the question again: read them alone, as format messages"
+            )
+        for number, turn in enumerate([*before, *after]):
             message, role = self._message(turn, number)
             messages.append(message)
             speakers.append(role)
             counts = _counts(turn, number)
             is_scored.append(number >= len(before) and role in self.scored_roles and counts)
+        if system not in (None, ""):
+            first = {"role": "system", "content": _text(system, "the system text")}
+            if speakers[:1] != ["system"]:
+                messages.insert(0, first)
+                is_scored.insert(0, "system" in self.scored_roles)
+                speakers.insert(0, "system")
+            elif messages[0]["content"].strip() != first["content"].strip():
+                raise ValueError("a system text that is another one than the system's turn: keep one of them")
         if self.last_only and any(is_scored):
             last = len(is_scored) - 1 - is_scored[::-1].index(True)
             is_scored = [number == last for number in range(len(is_scored))]
         if not any(is_scored):
             raise ValueError(f"no turn of {' or '.join(sorted(self.scored_roles))} to score")
-        schemas = tuple(plain(_listed(tools or [], "tools")))
+        has_tools = tools not in (None, "", "null")  # for TRL, JSON says in each row whether it has any
+        schemas = tuple(plain(_listed(tools, "tools"))) if has_tools else ()
+        _check_json(schemas, "the tools")
         return Conversation(tuple(messages), tuple(is_scored), tuple(speakers), schemas)
 
     def _message(self, turn: Any, number: int) -> tuple[dict[str, Any], Speaker]:
@@ -120,9 +145,7 @@ class TurnsReader:
         if not isinstance(turn, Mapping):
             raise ValueError(f"{type_in_words(turn)} as turn {number}")
         for field in (self.role, self.content):
-            if field not in turn and (
-                field == self.role or not turn.keys() & {"tool_calls", "function_call"}
-            ):
+            if field not in turn and (field == self.role or not any(map(turn.get, _CALLS))):
                 raise ValueError(f"no {field!r} in turn {number} (there are {', '.join(map(repr, turn))})")
         name = turn[self.role]
         if not isinstance(name, str) or name not in _ROLES:
@@ -130,15 +153,70 @@ class TurnsReader:
         role = _ROLES[name]
         # ShareGPT's turn has `from` and `value`: a `role` or `content` beside them is not the message's.
         read = {self.role, self.content, "role", "content", *_WEIGHTS, *_weights(turn)}
-        rest = plain({key: value for key, value in turn.items() if key not in read})
-        if role == "assistant" and rest.get("function_call"):  # as OpenAI wrote one call before `tool_calls`
+        rest = plain(
+            {
+                key: value
+                for key, value in turn.items()
+                if key not in read and not isinstance(value, date | time)  # when it was said, is not said
+            }
+        )
+        for field, value in rest.items():
+            _check_json(value, f"{field!r} of turn {number}")
+        for field in _CALLS:
+            if rest.get(field) in _NO_CALL:  # some templates ask whether there is such a field
+                del rest[field]
+        if role == "assistant" and "function_call" in rest:
             rest.setdefault("tool_calls", [{"type": "function", "function": rest.pop("function_call")}])
-        if role == "assistant" and rest.get("tool_calls"):
+        if role == "assistant" and "tool_calls" in rest:
             role = "tool_call"
-            rest["tool_calls"] = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
+            calls = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
+            rest["tool_calls"] = [_with_arguments(call, _parsed) for call in calls]
         content = _text(turn.get(self.content), f"turn {number}")
+        if role in ("assistant", "tool_call"):
+            for field in THOUGHTS & rest.keys():
+                rest[field] = _text(rest[field], f"{field!r} of turn {number}")
         spoken = "assistant" if role == "tool_call" else role
         return {"role": spoken, "content": content, **rest}, role
+
+
+def thoughts_of(message: Mapping[str, Any]) -> dict[str, str]:
+    """What an assistant's turn holds of its thinking in fields of their own, by field."""
+    if message["role"] != "assistant":
+        return {}
+    return {field: message[field] for field in sorted(THOUGHTS & message.keys()) if message[field].strip()}
+
+
+def with_arguments_as_text(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The message with the arguments of its calls as JSON, as OpenAI and some chat templates have them."""
+    if not message.get("tool_calls"):
+        return dict(message)
+    return {**message, "tool_calls": [_with_arguments(call, _as_json) for call in message["tool_calls"]]}
+
+
+def _with_arguments(call: Any, change: Callable[[Any], Any]) -> Any:
+    """A call with its arguments changed, wherever they are in it."""
+    if not isinstance(call, Mapping):
+        return call
+    if isinstance(call.get("function"), Mapping):
+        return {**call, "function": _with_arguments(call["function"], change)}
+    return {
+        key: change(value) if key in ("arguments", "parameters") else value for key, value in call.items()
+    }
+
+
+def _parsed(arguments: Any) -> Any:
+    """The object of arguments that are written as JSON: a template would write a text as JSON again."""
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        values = json.loads(arguments)
+    except ValueError:
+        return arguments
+    return values if isinstance(values, dict) else arguments
+
+
+def _as_json(arguments: Any) -> Any:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
 def _calls_of(message: Mapping[str, Any]) -> str:
@@ -148,7 +226,12 @@ def _calls_of(message: Mapping[str, Any]) -> str:
 
 
 def _counts(turn: Mapping[str, Any], number: int) -> bool:
-    """Whether no weight of a turn is 0. Raises: ValueError for one that is neither 0 nor 1."""
+    """Whether no weight of a turn is 0. Raises: ValueError for one that is neither 0 nor 1, or of a part."""
+    for name in _DETAILS:
+        if turn.get(name):
+            raise ValueError(
+                f"{name!r} in turn {number}, where only a whole turn can be scored: write `train`"
+            )
     weights = _weights(turn).values()
     for weight in weights:
         if not isinstance(weight, int | float) or weight not in (0, 1):
@@ -157,10 +240,26 @@ def _counts(turn: Mapping[str, Any], number: int) -> bool:
 
 
 def _weights(turn: Mapping[str, Any]) -> dict[str, Any]:
-    """What says whether a turn counts: its weights, and axolotl's `train` where it is true or false."""
+    """What says whether a turn counts."""
     weights = {name: plain(turn[name]) for name in _WEIGHTS if turn.get(name) is not None}
-    train = turn.get("train")
-    return {**weights, "train": train} if isinstance(train, bool) else weights
+    return weights | {name: turn[name] for name in _FLAGS if isinstance(turn.get(name), bool)}
+
+
+def begins_with(turns: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether a conversation is another one, and how it goes on."""
+    return list(turns[: len(others)]) == list(others)
+
+
+def _check_json(value: Any, where: str) -> None:
+    """Raises: ValueError for what no chat template can be given, such as an image."""
+    if isinstance(value, str):  # as nearly always
+        return
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ValueError(
+            f"{type_in_words(value)} that is no JSON in {where} ({error}): take it out"
+        ) from None
 
 
 def is_turns_as_json(value: Any, role: str) -> bool:

@@ -11,10 +11,13 @@ from ..artifacts.checksums import checksum
 from ..artifacts.paths import cache_root
 from ..config.schema import DataConfig
 from ..process.errors import explained
-from ..process.hub import look_for
+from ..process.hub import look_for, why_no_hub
+from ..process.reporter import reporter
 from ..reading import open_bytes
+from .unpacking import PACKED_SUFFIXES
 
 _ROWS_AT_ONCE = 1000
+_GUESSED = ("csv", "json", "pandas")  # what `datasets` reads with types that it makes out of the values
 _SHORT_FLOATS = {"float16": np.float16, "float32": np.float32}
 
 
@@ -31,7 +34,7 @@ class DatasetRows:
 
         Raises: FileNotFoundError; ValueError for what `datasets` cannot read.
         """
-        dataset = _load(path, data)
+        dataset = _load(path, data).with_format(None)  # it may have been saved as one of arrays
         self._rows = dataset if limit is None else dataset.select(range(min(limit, len(dataset))))
         converters = {name: _converter(feature) for name, feature in dataset.features.items()}
         self._converters = {name: convert for name, convert in converters.items() if convert is not None}
@@ -112,7 +115,13 @@ def _loaded(name: str, data: DataConfig) -> Any:
         if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
             return _one_split(datasets.load_from_disk(name), data)
         look_for(name, "data.path")
-        return datasets.load_dataset(name, data.name, split=data.split)
+        if path.is_dir():
+            _refuse_guessed_types(path, datasets.load_dataset_builder(name, data.name))
+            return datasets.load_dataset(name, data.name, split=data.split)
+        loaded = datasets.load_dataset(name, data.name, split=data.split, revision=data.revision)
+        if (reason := why_no_hub()) is not None:
+            reporter.warn(f"note: {reason}: {name} is read as it was when the hub last answered")
+        return loaded
     except DatasetGenerationError as error:  # the one behind it says what is wrong
         raise error.__cause__ or error from None
 
@@ -127,6 +136,20 @@ def _refuse_other_files(path: Path) -> None:
                 f"data.path: {path} is not a whole Parquet file: copy or write it again, "
                 "or let its name say what it is"
             )
+
+
+def _refuse_guessed_types(folder: Path, builder: Any) -> None:
+    """Raises: ValueError for text files, of whose values `datasets` guesses the types."""
+    if builder.name not in _GUESSED:
+        return
+    (first, *_), *_ = builder.config.data_files.values()
+    file = folder / Path(first).resolve().relative_to(folder.resolve())
+    pattern = file.with_name("*" + "".join(file.suffixes[-2 if file.suffix in PACKED_SUFFIXES else -1 :]))
+    raise ValueError(
+        f"data.path: found {folder}, a folder of {builder.name.upper()} files, where `datasets` would guess "
+        f'types ("007" becomes 7), expected a folder that it saved, or files by name: write {file}, or a '
+        f"pattern such as {pattern}"
+    )
 
 
 def _one_split(saved: Any, data: DataConfig) -> Any:

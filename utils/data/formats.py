@@ -37,8 +37,8 @@ class Format:
     Attributes:
         instruction: a field, as `response` and `input`.
         turns: the fields of a turn that say who speaks and what, None for a format without turns.
-        system: the field of a system text.
-        tools: the field of the tools.
+        system: the field of a system text, which only rows with turns may have.
+        tools: the field of the tools, likewise.
     """
 
     instruction: str
@@ -52,10 +52,20 @@ class Format:
 FORMATS: dict[DataFormat, Format] = {
     "alpaca": Format(instruction="instruction", response="output", input="input"),
     "prompt_completion": Format(
-        instruction="prompt", response="completion", turns=("role", "content"), tools="tools"
+        instruction="prompt",
+        response="completion",
+        turns=("role", "content"),
+        system="system",
+        tools="tools",
     ),
     "question_answer": Format(instruction="question", response="answer", input="context"),
-    "messages": Format(instruction="messages", response="messages", turns=("role", "content"), tools="tools"),
+    "messages": Format(
+        instruction="messages",
+        response="messages",
+        turns=("role", "content"),
+        system="system",
+        tools="tools",
+    ),
     "sharegpt": Format(
         instruction="conversations",
         response="conversations",
@@ -64,6 +74,17 @@ FORMATS: dict[DataFormat, Format] = {
         tools="tools",
     ),
 }
+
+
+# Columns from which other stacks take what a model is shown besides the fields, and what to do with such.
+_AS_TURNS = "write the rows as turns (data.format: messages)"
+_CONTEXT = {
+    "system": f"{_AS_TURNS}, where that is a column, too",
+    "tools": f"{_AS_TURNS}, where that is a column, too",
+    "history": f"{_AS_TURNS}, with those of the history in front",
+    "chat_template_kwargs": "set it in a template of your own (data.template: FILE.jinja)",
+}
+_NOTHING: tuple[Any, ...] = (None, "", [], {}, "[]", "{}", "null")
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,22 @@ class RowReader:
             return True
         columns = (self.response, self.instruction)
         return all(is_turns_as_json(row.get(column), self.turns.role) for column in columns)
+
+    def unread_context(self, row: Mapping[str, Any]) -> str | None:
+        """What of a row is left unread though it is context, and what to do. None without."""
+        if row.keys().isdisjoint(_CONTEXT):  # as nearly always
+            return None
+        read = {self.instruction, self.input, self.response, self.source}
+        if self._has_turns(row):
+            read |= {self.system, self.tools}
+        for column in _CONTEXT:
+            if column not in read and row.get(column) not in _NOTHING:
+                return f"found {column!r}, which is not read beside {self.response!r}: {_CONTEXT[column]}"
+        return None
+
+    def asks_nothing(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row may have a response alone: the turns of the user are scored themselves."""
+        return self.turns is not None and "user" in self.turns.scored_roles and self._has_turns(row)
 
     def _conversation(self, row: Mapping[str, Any]) -> Conversation:
         """Raises: ValueError, in a few words."""

@@ -36,12 +36,22 @@ def _path_problems(data: DataConfig, key: str = "path") -> Iterator[str]:
         if not Path(name).exists() and is_local(name):
             yield f"data.{key}: {Path(name)} does not exist (current folder: {Path.cwd()})"
     if key == "path" and all(Path(name).is_file() for name in names):
-        for setting, value, default in (("split", data.split, "train"), ("name", data.name, None)):
+        of_hub = (
+            ("split", data.split, "train"),
+            ("name", data.name, None),
+            ("revision", data.revision, None),
+        )
+        for setting, value, default in of_hub:
             if value != default:
                 yield (
                     f"data.{setting}: found {value!r}, which a file cannot honour "
                     f"({data.origin} is read whole): remove it, or give data.path a file of these rows"
                 )
+    elif key == "path" and data.revision is not None and all(Path(name).exists() for name in names):
+        yield (
+            f"data.revision: found {data.revision!r}, expected none for {data.origin}, which lies here: "
+            "remove it, or name a dataset on the hub"
+        )
 
 
 def _template_problems(data: DataConfig) -> Iterator[str]:

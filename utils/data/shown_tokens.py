@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from ..terminal import counted
 from .token_rows import TokenRow
 from .tokenization import TokenizedPool
 
@@ -70,13 +71,20 @@ def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> 
     rows = [tokens.row(int(row)) for row in np.flatnonzero(is_whole)[:_ROWS_LOOKED_AT]]
     remarks = []
     special = _special_ids(tokenizer)
-    if rows and not any(_last_scored(row) in special for row in rows):
-        remarks.append(
-            "no row ends its response in a special token: a model is not taught where an answer ends"
-        )
+    num_endless = sum(_last_scored(row) not in special for row in rows)
+    if num_endless:
+        few = f"{num_endless:,} of the first {len(rows):,} rows do not end their"
+        which = "no row ends its" if num_endless == len(rows) else few
+        remarks.append(f"{which} response in a special token: a model is not taught where an answer ends")
     begin = tokenizer.bos_token_id
     if rows and begin is not None and all(row.ids[:2].tolist() == [begin, begin] for row in rows):
-        remarks.append(f"every row begins with {tokenizer.bos_token} twice: take it out of the chat template")
+        where = "chat template" if tokens.manifest.template.startswith("chat:") else "rows"
+        remarks.append(f"every row begins with {tokenizer.bos_token} twice: take it out of the {where}")
+    for what, num_rows in sorted(tokens.left_out.items()):
+        remarks.append(
+            f"the chat template does not show all {what} of {counted(num_rows, 'row')}: "
+            "no model is given what is missing"
+        )
     return remarks
 
 
@@ -106,9 +114,10 @@ def _shown(
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[Any]:
-    """Of all added tokens, and of the end of a sequence. The tokenizer makes its table anew when asked."""
+    """Of all added tokens but white space, and of the end of a sequence."""
     end: Any = tokenizer.eos_token_id
-    return {*tokenizer.added_tokens_decoder, end}
+    added = tokenizer.added_tokens_decoder  # the tokenizer makes it anew when asked
+    return {end, *(number for number, token in added.items() if str(token).strip())}
 
 
 def _last_scored(row: TokenRow) -> int:

@@ -12,8 +12,9 @@ import json
 import platform
 import shutil
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..artifacts.checksums import check_contents, checksums_of
-from ..artifacts.files import publish_folder, save_array
+from ..artifacts.files import publish_folder, read_json, save_array, write_json
 from ..artifacts.locks import locked
 from ..artifacts.tokens import TokensFolder, TokensManifest
 from ..process.errors import naming
@@ -38,6 +39,7 @@ from .token_rows import TokenRow
 
 _EXAMPLES_PER_CALL = 1000  # enough to keep the tokenizer's threads busy, small enough to bound memory
 _TOKENS_COMPARED_AT_ONCE = 2**20
+_LEFT_OUT = "left_out.json"  # beside the tokens
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class TokenizedPool:
         whole_lengths: the least max_length that cuts nothing off a row, 0 if it is excluded, int32 (N,).
         whole_responses: response tokens of a row before anything is cut off, int32 (N,).
         manifest: what these tokens were made from.
+        left_out: "turns" or "tools" -> rows of which a chat template does not show them all. Empty for tokens
+            that an earlier version made.
     """
 
     folder: Path
@@ -65,6 +69,7 @@ class TokenizedPool:
     whole_lengths: np.ndarray
     whole_responses: np.ndarray
     manifest: TokensManifest
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.response_starts)
@@ -190,6 +195,7 @@ def open_tokens(folder: Path) -> TokenizedPool:
         whole_lengths=np.asarray(load_npy(files.whole_lengths)),
         whole_responses=np.asarray(load_npy(files.whole_responses)),
         manifest=manifest,
+        left_out=read_json(folder / _LEFT_OUT) if (folder / _LEFT_OUT).is_file() else {},
     )
 
 
@@ -236,6 +242,7 @@ class _Encoder:
         self._tokenizer = tokenizer
         self._chat = chat
         self._manifest = manifest
+        self.left_out: Counter[str] = Counter()  # as in `TokenizedPool`
         # Not by their number: ids may have gaps.
         self.dtype = np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.uint32
 
@@ -266,9 +273,11 @@ class _Encoder:
         assert self._chat is not None
         conversation = example.conversation or as_conversation(example)
         try:
-            return self._chat.render(conversation.messages, conversation.is_scored, conversation.tools)
+            rendered = self._chat.render(conversation.messages, conversation.is_scored, conversation.tools)
+            self.left_out.update(self._chat.left_out(rendered, conversation))
         except ValueError as error:
             raise ValueError(f"row {row} (counted from 0): {error}") from error
+        return rendered
 
 
 def _write_tokens(folder: Path, pool: Pool, encoder: _Encoder, manifest: TokensManifest) -> None:
@@ -306,6 +315,7 @@ def _write_tokens(folder: Path, pool: Pool, encoder: _Encoder, manifest: TokensM
     save_array(files.num_response_tokens, counts)
     save_array(files.whole_lengths, whole_lengths)
     save_array(files.whole_responses, whole_responses)
+    write_json(temporary / _LEFT_OUT, dict(encoder.left_out))
     checksums = checksums_of(temporary.iterdir())
     dataclasses.replace(manifest, checksums=checksums).write(files.manifest)
     publish_folder(temporary, folder)

@@ -73,6 +73,24 @@ def test_calls_of_tools_go_where_they_can():
     assert "no `tool_call_id`" in (STACKS["openai"].fault(turns("uta")) or "")
 
 
+def test_thinking_in_a_field_of_its_own_goes_where_a_template_reads_it():
+    conversation = turns("ua")
+    conversation.messages[1]["reasoning_content"] = "hm"
+    assert all(STACKS[name].fault(conversation) is None for name in ("trl", "axolotl"))
+    for name in ("llama_factory", "openai"):
+        assert "thinking in 'reasoning_content'" in (STACKS[name].fault(conversation) or "")
+
+
+def test_openai_gets_no_key_of_its_own_rows():
+    conversation = turns("uab")
+    conversation.messages[1].update(toxic=False, name="helper")
+    form = STACKS["openai"].answered_often
+    assert form is not None
+    user, answer, last = form.line(conversation, have_tools=False)["messages"]
+    assert answer == {"role": "assistant", "content": "turn 1", "name": "helper"}
+    assert user.keys() == {"role", "content"} and last["weight"] == 0
+
+
 def test_a_call_is_one_text_of_names_and_arguments():
     calls = [
         {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}},

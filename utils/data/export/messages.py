@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..conversations import Conversation
+from ..conversations import Conversation, thoughts_of
 from ..formats import Example
 from ..templates import as_conversation
 
@@ -63,6 +63,14 @@ def call_text_fault(conversation: Conversation) -> str | None:
             call_as_text(message)
     except ValueError as error:
         return str(error)
+    return None
+
+
+def thought_fault(conversation: Conversation) -> str | None:
+    """Why thinking in fields of its own would be lost, None where there is none."""
+    for message in conversation.messages:
+        for field in thoughts_of(message):
+            return f"a turn has thinking in {field!r}, which is not read there: write it into the content"
     return None
 
 

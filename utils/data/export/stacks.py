@@ -8,12 +8,20 @@ from typing import Any
 import yaml
 
 from ...config.names import ExportTarget
-from ..conversations import Conversation
+from ..conversations import Conversation, with_arguments_as_text
 from . import notes
-from .messages import alternation_fault, answer_fault, call_as_text, call_fault, call_text_fault
+from .messages import (
+    alternation_fault,
+    answer_fault,
+    call_as_text,
+    call_fault,
+    call_text_fault,
+    thought_fault,
+)
 from .segments import Segment
 
 DATA_FILE = "train.jsonl"
+_KEYS_OF_OPENAI = {"role", "content", "name", "tool_calls", "tool_call_id", "refusal"}
 _MESSAGES = "`messages`, a list of messages (`role`, `content`)"
 
 
@@ -115,7 +123,12 @@ def _axolotl_row(conversation: Conversation) -> dict[str, Any]:
 
 
 def _openai_row(conversation: Conversation) -> dict[str, Any]:
-    pairs = zip(conversation.messages, conversation.is_scored, strict=True)
+    # Some providers refuse a message with any other key.
+    messages = [
+        {key: value for key, value in with_arguments_as_text(message).items() if key in _KEYS_OF_OPENAI}
+        for message in conversation.messages
+    ]
+    pairs = zip(messages, conversation.is_scored, strict=True)
     turns = [
         {**message, "weight": 0} if message["role"] == "assistant" and not is_scored else message
         for message, is_scored in pairs
@@ -144,11 +157,16 @@ def _segments_row(segments: Sequence[Segment]) -> dict[str, Any]:
 
 def _llama_factory_fault(conversation: Conversation) -> str | None:
     """It skips rows whose roles do not alternate, and only warns."""
-    return answer_fault(conversation) or alternation_fault(conversation) or call_text_fault(conversation)
+    return (
+        answer_fault(conversation)
+        or alternation_fault(conversation)
+        or call_text_fault(conversation)
+        or thought_fault(conversation)
+    )
 
 
 def _openai_fault(conversation: Conversation) -> str | None:
-    return answer_fault(conversation) or call_fault(conversation)
+    return answer_fault(conversation) or call_fault(conversation) or thought_fault(conversation)
 
 
 def _yaml(values: dict[str, Any]) -> str:
@@ -248,7 +266,7 @@ _LLAMA_FACTORY_CHAT = Form(
     by_role=True,
     no_tools="",
 )
-# Some providers refuse a line with any other key.
+# No other key of a line either.
 _OPENAI_CHAT = Form(row=_openai_row, columns=_MESSAGES, notes=notes.OPENAI_CHAT, configs=lambda values: {})
 
 STACKS: dict[ExportTarget, Stack] = {
