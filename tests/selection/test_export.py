@@ -19,6 +19,7 @@ from utils.artifacts.exports import ExportManifest
 from utils.artifacts.paths import RunPaths, export_in, manifest_in
 from utils.config.load import load_config
 from utils.config.schema import DataConfig
+from utils.data.conversations import with_arguments_as_text
 from utils.data.export import table as table_module
 from utils.data.export import upload
 from utils.data.pool import Pool
@@ -288,7 +289,12 @@ def test_turns_and_what_is_scored_of_them_go_to_each_stack(chat_file):
         rows, *(rows_for(stack) for stack in ("trl", "axolotl", "openai", "llama_factory")), strict=True
     ):
         plain = [{key: value for key, value in turn.items() if key != "weight"} for turn in row["messages"]]
-        assert trl["messages"] == plain
+        assert [{**turn, "train": None} for turn in axolotl["messages"]] == [
+            {**turn, "train": None} for turn in plain
+        ]
+        assert [with_arguments_as_text(turn) for turn in trl["messages"]] == plain
+        called = [call["function"] for turn in trl["messages"] for call in turn.get("tool_calls", ())]
+        assert all(function["arguments"] == {"a": 1} for function in called), "as templates take them"
         assert json.loads(trl["tools"]) == row.get("tools")
         assert json.loads(axolotl["tools"]) == row.get("tools", [])
         assert json.loads(factory["tools"] or "null") == row.get("tools")

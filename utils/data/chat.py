@@ -143,7 +143,7 @@ class ChatTemplate:
             yield "white space ends no turn"
         if marked and not any(first <= start and text[end:last].strip() for first, last in marked):
             yield "an end lies behind the marks"
-        if self._run_of_ends:
+        if self._run_of_ends and not marked:  # marks hold all of them, or are told apart above
             yield "several tokens end a turn"
 
     @cached_property

@@ -117,7 +117,8 @@ def _prompt_and_answer(conversation: Conversation) -> dict[str, Any]:
 
 
 def _axolotl_row(conversation: Conversation) -> dict[str, Any]:
-    pairs = zip(conversation.messages, conversation.is_scored, strict=True)
+    messages = map(with_arguments_as_text, conversation.messages)  # it reads them from that
+    pairs = zip(messages, conversation.is_scored, strict=True)
     turns = [{**message, "train": is_scored} for message, is_scored in pairs]
     return {"messages": turns}
 
