@@ -82,7 +82,7 @@ def run_train(
         _remark(chosen.remarks)
         reporter.say(text)
         if dry_run:
-            _say_tokens(plan.tokens, load_tokenizer(config.model_section), plan.rows, show)
+            _say_tokens(plan.setup.tokens, load_tokenizer(config.model_section), plan.rows, show)
     return {} if dry_run else _train(config, plan, text)
 
 
