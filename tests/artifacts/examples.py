@@ -229,8 +229,8 @@ COMPARISON = manifest_json(
         for letter, label, run in (("A", "s2l", "one"), ("B", "random", "other"))
     ],
     runs=[
-        {"name": "one", "arm": "A", "seed": 1, "subset_seed": 1},
-        {"name": "other", "arm": "B", "seed": 1, "subset_seed": None},
+        {"name": "one", "arm": "A", "seed": 1, "subset_seed": 1, "evaluation": "f" * 64},
+        {"name": "other", "arm": "B", "seed": 1, "subset_seed": None, "evaluation": "e" * 64},
     ],
     measures=[
         {
@@ -304,8 +304,11 @@ def subset_of(rows: np.ndarray) -> Subset:
     return Subset(rows, TypeAdapter(SubsetManifest).validate_python(SUBSET_OF_NUMBERS))
 
 
-# As it was before there were intervals of each arm.
+# As it was before there were intervals of each arm, and before it said which evaluations it is of.
 EARLIER_COMPARISON = {name: value for name, value in COMPARISON.items() if name != "arm_values"}
+EARLIER_COMPARISON["runs"] = [
+    {name: value for name, value in run.items() if name != "evaluation"} for run in COMPARISON["runs"]
+]
 
 # What the first version of format 1 wrote.
 _FIRST_PROVENANCE = {name: value for name, value in PROVENANCE.items() if name != "folder"}

@@ -202,6 +202,7 @@ def test_each_field_is_described(kind):
     assert not [name for name in own if f"{name}:" not in description and f"{name}," not in description]
 
 
-def test_a_comparison_without_intervals_of_its_arms_is_read(tmp_path):
+def test_a_comparison_of_an_earlier_version_is_read(tmp_path):
     found = read_first(ComparisonManifest, examples.EARLIER_COMPARISON, tmp_path)
     assert found.comparison.arm_values == []
+    assert [run.evaluation for run in found.comparison.runs] == [None, None]

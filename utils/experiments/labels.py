@@ -46,8 +46,7 @@ def label_of(method: str, settings: Settings) -> str:
 
 def _fewest(arms: Sequence[Settings]) -> tuple[str, ...]:
     """The fewest settings by which all these arms differ from one another."""
-    keys = dict.fromkeys(key for settings in arms for key in settings)
-    differing = tuple(key for key in keys if len({_text(settings, key) for settings in arms}) > 1)
+    differing = tuple(key for key in _keys(arms) if len({_text(settings, key) for settings in arms}) > 1)
     for number in range(min(_MOST_SETTINGS, len(differing)) + 1):
         for some in itertools.combinations(differing, number):
             if _tell_apart(some, arms):
@@ -58,6 +57,18 @@ def _fewest(arms: Sequence[Settings]) -> tuple[str, ...]:
         if _tell_apart(others, arms):
             needed = others
     return needed
+
+
+def _keys(arms: Sequence[Settings]) -> list[str]:
+    """The names of all settings. One that only some arms have stands behind the one that it follows there."""
+    keys: list[str] = []
+    for settings in arms:
+        place = 0
+        for key in settings:
+            if key not in keys:
+                keys.insert(place, key)
+            place = keys.index(key) + 1
+    return keys
 
 
 def _tell_apart(keys: tuple[str, ...], arms: Sequence[Settings]) -> bool:
