@@ -4,7 +4,7 @@ import json
 import pickle
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +274,7 @@ def test_a_folder_of_step_0_is_scored_in_place_of_the_base_model(bench, capsys):
 WITH_COLONS = CHATML.replace("{{ m.role }}\n", "{{ m.role }}:\n")
 
 
-def in_chat(bench: Bench, run_name: str, templates: dict[int, str]) -> Path:
+def in_chat(bench: Bench, run_name: str, templates: Mapping[int, str | dict[str, str]]) -> Path:
     """Checkpoints, each with a chat template of its own. The base model has none."""
     marks = ["<|im_start|>", "<|im_end|>"]
     tokenizer = AutoTokenizer.from_pretrained(bench.base)
@@ -294,6 +294,15 @@ def test_a_checkpoint_in_another_chat_template_is_named_and_the_others_are_score
     assert bench.score("templates", folder, "data.template=chat") == 1
     assert "checkpoint 2 failed: its chat template differs" in in_one_line(capsys.readouterr().err)
     assert sorted(bench.losses("templates")) == [1, 3]
+
+
+def test_a_template_for_rows_with_tools_is_a_part_of_the_tokenizer(bench, capsys):
+    """It lies in a folder of its own beside the other files, which are the same."""
+    of_tools = {1: CHATML, 2: WITH_COLONS, 3: CHATML}
+    templates = {step: {"default": CHATML, "tool_use": template} for step, template in of_tools.items()}
+    folder = in_chat(bench, "tool_templates", templates)
+    assert bench.score("tool_templates", folder, "data.template=chat") == 1
+    assert "checkpoint 2 failed: its chat template differs" in in_one_line(capsys.readouterr().err)
 
 
 def test_a_checkpoint_that_cannot_be_scored_does_not_say_whose_tokenizer_is_taken(bench, capsys):

@@ -32,7 +32,10 @@ from ..modeling.loading import (
 from ..process.errors import explained
 from ..terminal import first_of
 
-_TOKENIZER_FILES = ("*token*.json", "tokenizer.model", "vocab.*", "merges.txt", "chat_template*")
+_TOKENIZER_FILES = (
+    "*token*.json", "tokenizer.model", "vocab.*", "merges.txt", "chat_template*",
+    "additional_chat_templates/*",
+)  # fmt: skip
 _SETTINGS_WITHOUT_EFFECT = {
     "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache",
     "bos_token_id", "eos_token_id", "pad_token_id",
