@@ -14,7 +14,7 @@ import train
 from tests.conftest import ARCHITECTURES, pool_rows, run_here, write_jsonl
 from utils.evaluation.models import load as evaluation
 from utils.modeling.loading import load_checkpoint
-from utils.scoring import run as scoring
+from utils.scoring import checkpoint_scorer as scoring
 from utils.scoring.units import Units
 from utils.training import trainer
 
