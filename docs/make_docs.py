@@ -286,6 +286,8 @@ class Page:
         for option in (value, *value.get("anyOf", [])):
             for holder in (option, option.get("items", {}), option.get("additionalProperties", {})):
                 found += _limits_of(holder) if isinstance(holder, dict) else []
+        if "maximum" in value:  # of one of several types it would read as if it were of all
+            found.append(f"at most {value['maximum']:,}")
         return ", ".join(dict.fromkeys(found))
 
 

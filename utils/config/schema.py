@@ -93,7 +93,7 @@ class LoraConfig(Section):
 
     r: PositiveInt = Field(default=16, description="rank of the adapter")
     alpha: PositiveInt = Field(default=32, description="scale of the adapter")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="in front of the adapter")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout in front of the adapter")
     target_modules: str | list[str] = Field(
         default="all-linear", description="names of the layers that get one"
     )
@@ -298,9 +298,11 @@ def path_in_words(path: Any) -> str:
 class CheckpointsConfig(Section):
     """Which optimizer steps leave a checkpoint, by one of the first three. The last step is always saved."""
 
-    count: PositiveInt | None = Field(default=None, description="so many, evenly spaced over the training")
-    steps: list[PositiveInt] | None = Field(default=None, description="at these steps")
-    every: PositiveInt | None = Field(default=None, description="at every so many steps")
+    count: PositiveInt | None = Field(
+        default=None, description="this many checkpoints, evenly spaced over the training"
+    )
+    steps: list[PositiveInt] | None = Field(default=None, description="checkpoints at these steps")
+    every: PositiveInt | None = Field(default=None, description="a checkpoint at every n-th step")
     keep: Literal["all", "last"] = Field(
         default="all",
         description="last: train.py removes a checkpoint once a newer one is saved "
@@ -321,14 +323,16 @@ class TrajectoriesConfig(Section):
     """How the pool is scored."""
 
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
-        default="float32", description="of the scoring; the losses of each are a set of their own"
+        default="float32",
+        description="precision of the scoring; losses of different precisions are kept apart and never mixed",
     )
     max_tokens_per_batch: PositiveInt | None = Field(
         default=None, description="default: from the free memory"
     )
     examples_per_unit: PositiveInt = Field(
         default=8192,
-        description="a killed run loses at most one unit per device; part of no result's identity",
+        description="rows scored between two saves: a killed run loses at most so many per device; "
+        "changes no loss",
     )
     also: list[KeptScore] = Field(
         default_factory=list,
@@ -412,19 +416,19 @@ class SubsetConfig(Section):
         default=0.0,
         ge=0,
         le=4,
-        description="a source's share of the budget goes with its source_weight to this power; "
-        "0: even shares, 1: in proportion; a source that is spent hands on the rest",
+        description="a source's share of the budget is proportional to its source_weight to this power; "
+        "0: even shares; what an exhausted source leaves goes to the others",
     )
     source_weight: Literal["rows", "fall"] = Field(
         default="rows",
-        description="of a source; fall: by how much its losses fall from the first checkpoint to the last, "
-        "on average",
+        description="what a source's weight is: its number of rows, or how far its losses fall from the "
+        "first checkpoint to the last, on average",
     )
     cluster_exponent: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="a cluster's share of what its source gives goes with its rows to this power",
+        description="a cluster's share of what its source gives is proportional to its rows to this power",
     )
     min_slope: float = Field(
         default=0.02,
@@ -460,12 +464,12 @@ class SubsetConfig(Section):
         description="share the budget over the sources first, and cluster each source by itself"
     )
     min_cluster_size: PositiveInt = Field(
-        description="smaller clusters are passed over until all others are spent"
+        description="smaller clusters give rows only when all others are exhausted"
     )
     max_points_per_centroid: PositiveInt | None = Field(
         description="k-means is fitted on at most so many rows of each cluster; null: on all"
     )
-    iterations: PositiveInt = Field(le=10_000, description="of k-means")
+    iterations: PositiveInt = Field(le=10_000, description="iterations of k-means")
     init: KMeansInit = Field(description="how k-means starts")
     num_restarts: PositiveInt = Field(
         le=10_000, description="k-means runs so often, and the best result counts"
