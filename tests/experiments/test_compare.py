@@ -462,8 +462,8 @@ def test_two_base_models_are_told_apart(evaluated):
         write_evaluation(name, {**inputs, "step": 0, "base_model": name})
     comparison = compare(["one", "two"])
     assert [arm.label for arm in comparison.arms] == [
-        "base model, base_model one",
-        "base model, base_model two",
+        "base model, run one",
+        "base model, run two",
     ]
     assert [run.seed for run in comparison.runs] == [None, None] and comparison.arms[0].num_examples == 0
 

@@ -163,6 +163,8 @@ class EvaluatedRun:
         subset = {"budget" if name in _BUDGETS else name: value for name, value in of_subset.items()}
         hashes = {name: subset.pop(name) for name in ("trajectories", BASE_LOSSES) if name in subset}
         settings: dict[str, Any] = {}
+        if self.training is None:  # what the person called it, who may have trained it elsewhere
+            settings["run"] = self.name
         if "budget" in subset:
             settings["budget"] = subset["budget"]
         for name in ("steps", "trajectories_from"):
@@ -176,8 +178,6 @@ class EvaluatedRun:
         settings |= _flat(without_seed(beside_the_rows))
         settings |= _flat({"evaluation": self.measurement})
         settings |= hashes  # they tell a reader least
-        if self.training is None:
-            settings["base_model"] = self.evaluation.base_model
         return settings
 
 
