@@ -15,6 +15,10 @@ NEVER: Final = "never"  # selecting does not pay, however large the pool
 NOT_TESTED: Final = "not tested"
 NO_DIFFERENCE: Final = "no difference shown"
 # Average of the held-out losses -> how the sources count in it.
+SHOWN_IF = (
+    "A difference is called shown if no interval that is there holds 0 and, where an arm has a single run, "
+    "every p that is there is below 0.05."
+)
 AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 _LONGEST_NAME = 120
 

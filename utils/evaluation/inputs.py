@@ -32,8 +32,8 @@ from .questions.files import (
 from .questions.public import public_rows
 from .settings import choose_checkpoint, evaluation_problems, named_tasks
 
-# In place of the number of the rules where nothing is generated and no rule has judged anything.
-# All results of this kind have recorded it.
+# Recorded in place of ANSWER_RULES where nothing is generated, so that such results stay valid when the rules
+# change. 4 is what earlier versions recorded.
 _NO_ANSWERS = 4
 
 # In the YAML of a task of lm-eval's.

@@ -56,6 +56,9 @@ CASES = [
     ("The answer is 5 and 6", "5", N, True, False),
     # on goes the model: with a question of its own, or with its answer
     ("The answer is 42.\n\nQ: foo The answer is 43", "42", N, True, True),
+    ("#### Step 1: Read\n\nProblem: two and three.\n\nThe answer is 5.", "5", N, True, True),
+    ("Answer:\n\nQuestion: two and three.\n\nThe answer is 5.", "5", N, True, True),
+    ("#### Given\n\nQuestion: two and three.\n\n\\boxed{5}", "5", N, True, True),
     ("The answer is 42.\n\n**Question 2:** foo\nAnswer: 43", "42", N, True, True),
     ("The answer is 42.\n\n\n### Problem\nfoo\n#### 43", "42", N, False, True),
     ("#### 42\n\nBelow is an instruction that describes a task.\n\n#### 43", "42", N, True, True),

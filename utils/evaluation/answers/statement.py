@@ -4,6 +4,11 @@ import re
 import unicodedata
 
 _MARKER = re.compile(r"the (?:final |correct )?answer is|####|\banswer:", re.IGNORECASE)
+# A marker with an answer behind it: no heading in Markdown, and no "Answer:" at the end of a line.
+_STATED = re.compile(
+    r"the (?:final |correct )?answer is|####[ \t]*[^\s#A-Za-z][^\nA-Za-z]*(?=\n|\Z)|\banswer:[ \t]*[^\s*]",
+    re.IGNORECASE,
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=[{0-9A-Za-z])")
 # Behind a blank line: "Q:", "Question 2.", "### Problem", the Alpaca prompt.
 _NEW_QUESTION = re.compile(
@@ -71,7 +76,7 @@ def last_boxed(text: str) -> str | None:
 
 
 def _without_own_questions(text: str) -> str:
-    answers = [match.end() for match in (_MARKER.search(text), _BOX.search(text)) if match]
+    answers = [match.end() for match in (_STATED.search(text), _BOX.search(text)) if match]
     question = _NEW_QUESTION.search(text, min(answers)) if answers else None
     return text[: question.start()] if question else text
 

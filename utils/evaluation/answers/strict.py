@@ -2,10 +2,9 @@
 
 It is compared exactly if possible, else as text.
 
-A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that, and
-before a question that the model asks itself. A text
-that states none is itself an answer if it is a line without prose, and gives its last number otherwise.
-Nothing is rounded: 0.3333 is not 1/3.
+A text states its answer behind the last "The answer is", "####" or "Answer:", or in a box behind that. What
+follows a question that the model asks itself does not count. A text that states none is itself an answer if
+it is a line without prose, and gives its last number otherwise. Nothing is rounded: 0.3333 is not 1/3.
 """
 
 import re

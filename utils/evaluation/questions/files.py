@@ -199,7 +199,7 @@ def with_shots(question_set: QuestionSet, shots: Sequence[Example]) -> QuestionS
     ]
     if not given:
         return question_set
-    note = f"{_rows(given)} whose question is a solved example too: the answer stands in the prompt"
+    note = f"{_rows(given)} with a question that is a solved example too: the answer stands in the prompt"
     return replace(question_set, notes=[*question_set.notes, note])
 
 

@@ -81,8 +81,8 @@ class Chart:
         is_stacked: whether bars stand one behind the other.
         x_marks: names of places on the x axis, where it is not numbers.
         x_range: ends of the axis, None where they follow from the data.
-        beyond: name on the y axis and value of what lies beyond those ends: an arrow there, with its number.
         y_range: likewise.
+        beyond: (name on the y axis, value) of each value outside x_range: an arrow there, with its number.
     """
 
     key: str
@@ -102,8 +102,8 @@ class Chart:
     is_stacked: bool = False
     x_marks: list[str] = field(default_factory=list)
     x_range: tuple[float, float] | None = None
-    beyond: list[tuple[str, float]] = field(default_factory=list)
     y_range: tuple[float, float] | None = None
+    beyond: list[tuple[str, float]] = field(default_factory=list)
 
     @property
     def shade_ticks(self) -> dict[float, str]:

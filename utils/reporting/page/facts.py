@@ -252,4 +252,4 @@ def explained_of(subsets: Sequence[SubsetFacts]) -> SubsetFacts | None:
     return next((subset for subset in subsets if subset.has_clusters), next(iter(subsets), None))
 
 
-MOST_SUBSETS = 8  # that are shown side by side: as many as colours and shapes tell apart
+MOST_SUBSETS = 8  # shown side by side: one for each colour

@@ -50,13 +50,13 @@ class PageFiles:
         path: the page.
         num_bytes: its size.
         figures: files of figures.
-        removed: files of figures of an earlier page, which this one has not.
+        others: files of figures beside them that this page did not write.
     """
 
     path: Path
     num_bytes: int
     figures: list[Path]
-    removed: list[Path]
+    others: list[Path]
 
 
 def plan_page(request: PageRequest) -> PagePlan:
@@ -78,21 +78,18 @@ def make_page(plan: PagePlan, figure_formats: Sequence[str] = ()) -> PageFiles:
 
     page = render_page(plan.facts, plan.pool.rows)
     figures: list[Path] = []
-    removed: list[Path] = []
+    others: list[Path] = []
     with locked(plan.path):
         remove_leftovers(plan.path.parent, plan.path.name)
         with atomic_write(plan.path) as file:
             file.write(page.html)
         if figure_formats:
             figures = write_figure_files(page.charts, figures_in(plan.path.parent), figure_formats)
-            removed = _remove_others(figures)
-    return PageFiles(plan.path, plan.path.stat().st_size, figures, removed)
+            others = _others(figures)
+    return PageFiles(plan.path, plan.path.stat().st_size, figures, others)
 
 
-def _remove_others(figures: Sequence[Path]) -> list[Path]:
-    """What would pass for a figure of this page beside these."""
+def _others(figures: Sequence[Path]) -> list[Path]:
+    """What could pass for a figure of this page beside these."""
     there = sorted(figures[0].parent.iterdir()) if figures else []
-    others = [path for path in there if path.suffix[1:] in FIGURE_FORMATS and path not in figures]
-    for path in others:
-        path.unlink()
-    return others
+    return [path for path in there if path.suffix[1:] in FIGURE_FORMATS and path not in figures]

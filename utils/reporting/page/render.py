@@ -16,6 +16,7 @@ from urllib.parse import quote
 import jinja2
 import numpy as np
 
+from ...artifacts.comparisons import SHOWN_IF
 from ...artifacts.paths import RunPaths, results_root
 from ...artifacts.subsets import COMPOSITION, REASONS, stability_path
 from .charts import Chart, number
@@ -116,6 +117,7 @@ def render_page(facts: PageFacts, pool: "Rows | None") -> Page:
         "headlines": lines[:_MOST_HEADLINES],
         "more_headlines": max(0, len(lines) - _MOST_HEADLINES),
         "confidence": f"{facts.comparisons[0].comparison.confidence:.0%}" if facts.comparisons else "",
+        "shown_if": SHOWN_IF,
         "has_clusters": drawn.clusters is not None,
         "has_panels": drawn.clusters is not None and drawn.clusters.has_losses,
         "clusters_words": _clusters_words(drawn.clusters, facts.clustered),

@@ -9,6 +9,7 @@ from ...artifacts.comparisons import (
     AVERAGES,
     NO_DIFFERENCE,
     NOT_TESTED,
+    SHOWN_IF,
     ArmCost,
     ComparedArm,
     ComparedRun,
@@ -33,9 +34,7 @@ _NOTES = (
     "Over questions: paired bootstrap of these runs' answers, runs held fixed. "
     "Over runs: Student's interval of the differences between runs of one seed, or Welch's where the arms "
     "have other seeds. Both need two runs in both arms. "
-    "Exact McNemar p of each pair of runs of one seed, smallest..largest. "
-    "A difference is called shown if no interval that is there holds 0 and, where an arm has a single run, "
-    "every p is below 0.05."
+    f"Exact McNemar p of each pair of runs of one seed, smallest..largest. {SHOWN_IF}"
 )
 
 

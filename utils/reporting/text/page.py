@@ -23,8 +23,8 @@ def page_text(files: "PageFiles") -> str:
     if files.figures:
         folder = unbroken(files.figures[0].parent)
         lines += wrapped(f"{counted(len(files.figures), 'file')} of figures in {folder}")
-    if files.removed:
-        names = first_of(path.name for path in files.removed)
-        lines += wrapped(f"removed {counted(len(files.removed), 'file')} of an earlier page there: {names}")
+    if files.others:
+        names = first_of(path.name for path in files.others)
+        lines += wrapped(f"not of this page, but there: {names}")
     lines += [f"open {files.path} in a browser ({size(files.num_bytes)})"]
     return "\n".join(lines)

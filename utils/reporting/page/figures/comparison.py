@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from ....artifacts.comparisons import ArmValue, Comparison, Difference
+from ....artifacts.comparisons import SHOWN_IF, ArmValue, Comparison, Difference
 from ..charts import LOSS, Chart, Series, interval_text, number, padded
 from ..facts import ComparisonFacts
 from ..labels import lines_of
@@ -81,7 +81,7 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
     x_range, beyond = _range_of(series, 0.0)
     name = unit.removesuffix(LOSS.removeprefix("loss"))
     lower = " Left of 0 the first arm has the lower loss." if unit == LOSS else ""
-    note = f"A difference is called shown if no interval that is there holds 0.{lower}"
+    note = f"{SHOWN_IF}{lower}"
     return Chart(
         f"differences_{name.replace(' ', '_')}{facts.key_end}",
         f"{comparison.arms[0].title} minus each other arm: {name}",

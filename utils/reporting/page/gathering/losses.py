@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ....artifacts.paths import RunPaths, manifest_in, run_named
 from ....artifacts.subsets import SubsetManifest
 from ....artifacts.trajectories.identity import trajectories_identity
-from ....artifacts.trajectories.read import read_num_response_tokens, read_trajectories
+from ....artifacts.trajectories.read import Trajectories, read_num_response_tokens, read_trajectories
 from .. import commands
 from ..facts import LossFacts, SubsetFacts, explained_of
 from .notes import Notes
@@ -32,20 +32,19 @@ def read_losses(
     except (FileNotFoundError, ValueError) as error:
         notes.miss("losses", f"{error}.", commands.TRAJECTORIES.format(_config_of(origin)))
         return None
-    chosen_by = {subset.name: subset.manifest.trajectories_identity for subset in subsets}
-    identity = trajectories_identity(trajectories) if any(chosen_by.values()) else None
-    if explained is not None and chosen_by[explained.name] not in (None, identity):
+    others = _chosen_by_others(subsets, trajectories)
+    if explained is not None and explained.name in others:
         notes.miss(
             "losses",
             f"The losses in {trajectories.origin} were made anew since the rows were chosen by them.",
             f"{commands.SELECT.format(_words_of(subjects, explained))} --overwrite",
         )
         return None
-    if others := [name for name, chosen in chosen_by.items() if chosen not in (None, identity)]:
+    if others:
         notes.say(
             "losses",
-            f"The losses of this page are those in {trajectories.origin}. {', '.join(others)}: chosen by "
-            "others, which are those of another proxy, of other checkpoints, or were made anew since.",
+            f"This page draws the losses in {trajectories.origin}. These subsets were chosen by other losses "
+            f"(another proxy, other checkpoints, or scored again since): {', '.join(others)}.",
         )
     tokens_N = None
     with contextlib.suppress(FileNotFoundError):  # losses made elsewhere need not say
@@ -68,6 +67,15 @@ def read_losses(
         tokens_N=tokens_N,
         is_of_a_run=trajectories.manifest is not None,
     )
+
+
+def _chosen_by_others(subsets: Sequence[SubsetFacts], trajectories: Trajectories) -> list[str]:
+    """Names of the subsets that other losses than these chose."""
+    chosen_by = {subset.name: subset.manifest.trajectories_identity for subset in subsets}
+    if not any(chosen_by.values()):
+        return []
+    identity = trajectories_identity(trajectories)
+    return [name for name, chosen in chosen_by.items() if chosen not in (None, identity)]
 
 
 def _words_of(subjects: Sequence[Subject], subset: SubsetFacts | None) -> str:
