@@ -364,9 +364,9 @@ def test_clusters_are_drawn_with_the_losses_that_made_them(made, alone, tmp_path
     assert facts.clustered is not None and facts.clustered.run == "run" and facts.losses is not None
     assert min(column_N.min() for column_N in facts.losses.columns) > 7
     page = page_of(alone, "--config_file", first, second, name="control")
-    assert f"The losses of this page are those in {tmp_path / 'others.npy'}." in page
-    assert "random_per_source: chosen by others" in page
-    assert "chosen by others" not in page_of(alone, "--config_file", second)
+    assert f"This page draws the losses in {tmp_path / 'others.npy'}." in page
+    assert "or scored again since): random_per_source." in page
+    assert "chosen by other losses" not in page_of(alone, "--config_file", second)
 
 
 @pytest.mark.parametrize("name", ["subset/stability.json", "inspection.json"])
