@@ -86,6 +86,8 @@ def _open_pool(configs: "list[RunConfig]") -> "OpenedPool":
 
     if not configs:
         return OpenedPool(None)
+    if configs[0].data is None and configs[0].subset is None:
+        return OpenedPool(None, "the YAML has no data section")
     try:
         return OpenedPool(open_pool(configs[0]))
     except (FileNotFoundError, ValueError) as error:

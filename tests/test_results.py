@@ -156,7 +156,9 @@ def test_runs_that_belong_to_no_arm_are_named(study):
     text = path.read_text().replace(run_of("s2l_released", 3), "small_s2l_other_0.1_seed3")
     path.write_text(text)
     shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
-    assert "Measured, and in no table, as not every seed was run: small_s2l_other_0.1 (1)." in shown
+    assert (
+        "Measured, and in no table, since the experiment names no such arm: small_s2l_other_0.1 (1)." in shown
+    )
 
 
 def test_held_out_rows_of_one_source_have_one_average(study):

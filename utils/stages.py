@@ -107,7 +107,7 @@ class ScoringInputs:
     Attributes:
         config: of the run.
         checkpoints: step -> folder, ascending. None for the base model.
-        pool: None but in the first process, which plans for all.
+        pool: in the first process, which plans for all; None in the others.
     """
 
     config: RunConfig
@@ -141,7 +141,11 @@ def read_scoring_inputs(config: RunConfig, query: "CheckpointQuery") -> ScoringI
 
 
 def plan_score(inputs: ScoringInputs, overwrite: bool = False, workers: int = 1) -> Scoring:
-    """Plan a scoring in all processes of a launch. Args: workers: that a launch from here would have."""
+    """Plan a scoring in all processes of a launch.
+
+    Args:
+        workers: processes that a real run would start, for the plan's estimate.
+    """
     from .modeling.imports import import_transformers
 
     import_transformers()

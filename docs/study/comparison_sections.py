@@ -82,7 +82,7 @@ def _what_was_run(result: Result) -> str:
     if result.of_no_arm:
         counts = Counter(run.rsplit("_seed", 1)[0] for run in result.of_no_arm)
         runs = ", ".join(f"{name} ({count})" for name, count in counts.items())
-        lines.append(f"Measured, and in no table, as not every seed was run: {runs}.")
+        lines.append(f"Measured, and in no table, since the experiment names no such arm: {runs}.")
     return "\n\n".join(line for line in lines if line)
 
 

@@ -15,7 +15,7 @@ from utils.config.experiment import (
     load_experiment,
     run_name_of,
 )
-from utils.experiments.statistics import mean_interval
+from utils.experiments.statistics import paired_interval
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "docs/results"
@@ -103,7 +103,7 @@ def paired_difference(values: Sequence[float], others: Sequence[float]) -> Paire
     differences = [value - other for value, other in zip(values, others, strict=True)]
     if len(differences) < 2:
         return None
-    return PairedDifference(statistics.mean(differences), *mean_interval(differences))
+    return PairedDifference(statistics.mean(differences), *paired_interval(values, others))
 
 
 def comparison_names(experiment: ExperimentConfig) -> dict[str, int | float | None]:

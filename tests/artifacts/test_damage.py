@@ -310,12 +310,19 @@ def test_losses_are_read_while_another_job_writes_others(res_dir, tmp_path):
         read_trajectories("proxy", [1500])
 
 
-def test_unfinished_parts_of_an_earlier_version_are_removed(res_dir, tmp_path):
+def test_unfinished_parts_of_an_earlier_version_count(res_dir, tmp_path):
+    """Those of the checkpoints that are scored: another launch may be at work on the rest."""
     pool = write_jsonl(tmp_path / "pool.jsonl", [{"instruction": "Why?", "output": "So."}] * 5)
     write_trajectories("proxy", pool, np.zeros((5, 2), np.float32))
     folder = TrajectoryFolder(RunPaths("proxy").trajectories)
     inputs = TrajectoriesManifest.read(RunPaths("proxy").trajectories_manifest).inputs
-    (folder.parts / "checkpoint-1500-0123456789ab").mkdir(parents=True)
-    (folder.parts / "checkpoint-1500-0123456789ab/unit-0.npz").touch()
-    folder.begin(ScoringRequest(inputs, {1500: "weights"}, np.full(5, 3, np.int32)))
-    assert not folder.parts.exists()
+    for step in (1500, 1600, 1700):
+        (folder.parts / f"checkpoint-{step}-0123456789ab").mkdir(parents=True)
+        (folder.parts / f"checkpoint-{step}-0123456789ab/unit-0.npz").touch()
+    folder.begin(ScoringRequest(inputs, {1600: "weights"}, np.full(5, 3, np.int32)))
+    there = {path.relative_to(folder.parts).as_posix() for path in folder.parts.rglob("unit-0.npz")}
+    assert there == {
+        "checkpoint-1500-0123456789ab/unit-0.npz",
+        "checkpoint-1600/0123456789ab/unit-0.npz",
+        "checkpoint-1700-0123456789ab/unit-0.npz",
+    }

@@ -31,7 +31,9 @@ def test_a_fault_of_the_pipeline_is_found_and_the_report_holds_nothing_private(t
     labels = ("packages", "devices", "faiss", "disk", "hub", "variables")
     assert all(any(line.startswith(label) for line in report.splitlines()) for label in labels)
     assert (
-        "not asked (HF_HUB_OFFLINE is set)" in report and "all " in report and "requirements.lock" in report
+        "is not asked (HF_HUB_OFFLINE is set)" in report
+        and "all " in report
+        and "requirements.lock" in report
     )
     assert "alice" not in report and SECRET not in report and str(home) not in report
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,7 +33,9 @@ from utils.artifacts.trainings import TrainingManifest
 from utils.artifacts.trajectories.identity import identity_of_steps
 from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.experiments.compare import compare
+from utils.experiments.differences import differences_of
 from utils.experiments.labels import label_of, told_apart
+from utils.experiments.runs import group_into_arms, read_run
 from utils.experiments.statistics import (
     accuracy_interval,
     bootstrap_interval,
@@ -127,6 +130,7 @@ def test_the_interval_of_pairs_is_scipy_s(others):
 def test_differences_that_are_alike_but_for_rounding_have_an_interval_of_a_point():
     low, high = paired_interval([0.3, 0.4, 0.7], [0.2, 0.3, 0.6])
     assert low == high == pytest.approx(0.1)
+    assert paired_interval([0.1 + 0.2, 0.6], [0.3, 0.6]) == (0, 0)
 
 
 def test_answers_that_are_all_wrong_do_not_have_an_interval_of_a_point():
@@ -455,6 +459,14 @@ def test_of_many_variants_each_is_told_by_what_is_unusual_in_it():
     ]  # fmt: skip
 
 
+def test_a_setting_that_an_arm_does_not_have_is_not_one_that_is_null():
+    usual = dict.fromkeys("xyzwv", 0)
+    without_x = dict.fromkeys("yzwv", 0)
+    others = [{**usual, name: 1} for name in "yzwv"]
+    own = told_apart([("m", settings) for settings in ({**usual, "x": None}, without_x, *others)])
+    assert own[:2] == [{"x": None}, {"x": "not set"}]
+
+
 def test_two_base_models_are_told_apart(evaluated):
     for name in ("one", "two"):
         path = RunPaths(evaluated(name, None, 1, 0.5, 0.6)).evaluation_manifest
@@ -663,6 +675,32 @@ def test_a_few_questions_of_single_runs_show_nothing(evaluated):
     difference = difference_of(compare(runs), "B", "accuracy", "gsm8k")
     assert difference.over_questions is not None and difference.over_questions[0] > 0
     assert (difference.p_values, difference.verdict) == ([0.125], "no difference shown")
+
+
+def test_a_few_questions_of_several_benchmarks_show_nothing_either(evaluated):
+    """Two of each, which speak for one of the runs: four in all."""
+    runs = [evaluated("s2l", "s2l", 1, 0.5, 0.5, correct=right(18)),
+            evaluated("random", "random", 1, 0.5, 0.4, correct=right(16))]  # fmt: skip
+    first, other = group_into_arms([read_run(run) for run in runs])
+    for run in (*first.runs, *other.runs):
+        run.results["svamp"] = run.results["gsm8k"]
+        folder = RunPaths(run.name).evaluation
+        shutil.copyfile(predictions_path(folder, "gsm8k"), predictions_path(folder, "svamp"))
+    average = [
+        each for each in differences_of([first, other], ["gsm8k", "svamp"]) if len(each.question_sets) == 2
+    ]
+    assert average[0].over_questions is not None and average[0].over_questions[0] > 0
+    assert (average[0].p_values, average[0].verdict) == ([0.125], "no difference shown")
+
+
+def test_differences_that_happen_to_be_equal_have_welch_s_interval(evaluated):
+    """As those of two seeds of a coarse score may be."""
+    losses = {"s2l": [0.60, 0.64], "random": [0.58, 0.62]}
+    runs = [evaluated(f"{method}_{seed}", method, seed, loss, 0.5)
+            for method, of_seeds in losses.items() for seed, loss in enumerate(of_seeds)]  # fmt: skip
+    difference = difference_of(compare(runs), "B", "loss_average", "heldout")
+    assert difference.over_runs == pytest.approx(welch_interval(losses["s2l"], losses["random"]))
+    assert difference.verdict == "no difference shown"
 
 
 def test_runs_of_one_seed_are_paired_where_both_arms_have_the_same_seeds(evaluated):

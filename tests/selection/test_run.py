@@ -220,7 +220,7 @@ def test_rows_without_a_loss_are_never_chosen_nor_clustered_nor_counted(place, m
     assert subset.manifest.num_selectable == 136
     remarks = capsys.readouterr().err
     assert "4 rows have no loss (NaN)" in remarks
-    assert "1 of those are NaN at some checkpoints only (col 1): row 70" in remarks
+    assert "1 of those are NaN at some checkpoints only (column 1): row 70" in remarks
 
 
 def test_without_trajectories_random_methods_may_choose_every_row(place):
@@ -322,7 +322,7 @@ def test_bad_inputs_are_refused_in_words(place, subset, changes, words):
 
 def test_losses_that_are_nan_everywhere_are_refused(place):
     np.save(place / "losses.npy", np.full((140, 2), np.nan, np.float32))
-    with pytest.raises(ValueError, match=r"each of 140 rows is NaN somewhere .140 at col 0, 140 at col 1"):
+    with pytest.raises(ValueError, match=r"140 rows is NaN somewhere .140 at column 0, 140 at column 1"):
         select(config_of(place))
 
 

@@ -14,11 +14,11 @@ from .paths import comparison_path, comparisons_root
 NEVER: Final = "never"  # selecting does not pay, however large the pool
 NOT_TESTED: Final = "not tested"
 NO_DIFFERENCE: Final = "no difference shown"
-# Average of the held-out losses -> how the sources count in it.
 SHOWN_IF = (
     "A difference is called shown if no interval that is there holds 0 and, where an arm has a single run, "
     "every p that is there is below 0.05."
 )
+# Average of the held-out losses -> how the sources count in it.
 AVERAGES = {"loss_average": "sources alike", "loss_as_pool": "sources as in the pool"}
 _LONGEST_NAME = 120
 
@@ -53,11 +53,13 @@ class ComparedArm:
         letter: what the rest of the comparison calls it.
         label: what a reader calls it: the method and `told_apart_by`.
         method: how its rows were chosen, "whole pool" or "base model".
-        told_apart_by: the fewest settings that tell it from the other arms of its method.
+        told_apart_by: the fewest settings that tell it from the other arms of its method; where three are not
+            enough, those that are unusual among these arms.
         runs: their names.
-        step: that was evaluated, of the first run. With a budget of tokens those of others differ a little.
+        step: that was evaluated, of the first run. With a budget of tokens or a share, those of the others
+            may differ a little.
         last_step: of the training of the first run. None: not finished.
-        num_examples: rows that each run was trained on, the mean over the runs where a budget is of tokens.
+        num_examples: rows that each run was trained on, the mean over the runs.
         num_tokens: that each run was trained on, the mean over the runs. None: not recorded.
     """
 
@@ -129,7 +131,8 @@ class Difference:
         mean: the first arm's minus the other's.
         over_questions: interval, None where there is none.
         over_runs: interval, None where there is none.
-        p_values: McNemar's, one per pair of runs of one seed, in the order of the arms' runs.
+        p_values: McNemar's over all questions of the sets, one per pair of runs of one seed, in the order of
+            the arms' runs.
         verdict: what a reader may conclude.
     """
 

@@ -351,8 +351,8 @@ class TrajectoriesConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _without_compile(cls, value: Any) -> Any:
-        # Earlier versions had `compile`, and wrote its default into each run's config.yml.
-        if not isinstance(value, dict) or value.get("compile") is not False:
+        # Earlier versions had `compile`, which changed no loss, and wrote it into each run's config.yml.
+        if not isinstance(value, dict) or not isinstance(value.get("compile"), bool):
             return value
         return {name: setting for name, setting in value.items() if name != "compile"}
 

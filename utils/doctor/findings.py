@@ -118,15 +118,10 @@ def disk() -> Finding:
 
 def hub() -> Finding:
     """Whether the Hugging Face hub answers. A machine without a network is nothing wrong."""
-    from huggingface_hub import constants
-
     from ..process.hub import why_no_hub
 
-    if constants.HF_HUB_OFFLINE:
-        return Finding("not asked (HF_HUB_OFFLINE is set)")
-    if why_no_hub() is None:
-        return Finding("answers")
-    return Finding("does not answer: what is cached on this machine is used")
+    reason = why_no_hub()
+    return Finding("answers" if reason is None else f"{reason}: what is cached on this machine is used")
 
 
 def variables() -> Finding:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..artifacts.comparisons import (
+    AVERAGES,
     NO_DIFFERENCE,
     NOT_TESTED,
     ArmValue,
@@ -68,7 +69,7 @@ def arm_values_of(arms: Sequence[Arm], measures: Sequence[Measure]) -> list[ArmV
 
 def _differences(first: Arm, other: Arm, question_sets: Sequence[str]) -> list[Difference]:
     differences = []
-    for average in ("loss_average", "loss_as_pool"):
+    for average in AVERAGES:
         if _both_have(first, other, HELDOUT, average):
             differences.append(_value_difference(first, other, HELDOUT, average))
     for rule, ending in RULES.items():
@@ -100,21 +101,19 @@ def _accuracy_difference(first: Arm, other: Arm, question_sets: list[str], rule:
         for question_set in question_sets
     ]
     p_values = []
-    if len(question_sets) == 1:
-        (question_set,) = question_sets
-        pairs = [
-            (mine.outcomes(question_set, rule), theirs.outcomes(question_set, rule))
-            for mine, theirs in first.pairs(other)
-        ]
-        # The outcome of a task of lm-eval may be a share, such as that of the right words.
-        if all(np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair):
-            p_values = [mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs]
+    pairs = [
+        [np.concatenate([run.outcomes(name, rule) for name in question_sets]) for run in pair]
+        for pair in first.pairs(other)
+    ]
+    # The outcome of a task of lm-eval may be a share, such as that of the right words.
+    if all(np.isin(outcomes, (0, 1)).all() for pair in pairs for outcomes in pair):
+        p_values = [mcnemar_p(mine == 1, theirs == 1) for mine, theirs in pairs]
     over_runs = _over_runs(first, other, lambda run: _average_accuracy(run, question_sets, rule))
     over_questions = bootstrap_interval(by_set)
     mean = statistics.mean(float(difference_Q.mean()) for difference_Q in by_set)
     are_single = min(len(first.runs), len(other.runs)) == 1
     verdict = _verdict(mean, over_questions, over_runs) if are_single or over_runs else NOT_TESTED
-    # Of a few questions that all speak one way the bootstrap's interval leaves out 0, however few they are.
+    # Where the few questions that differ all favour one arm, the bootstrap leaves out 0 even of one or two.
     if are_single and p_values and max(p_values) >= 1 - CONFIDENCE:
         verdict = NO_DIFFERENCE
     measure = f"accuracy{RULES[rule]}"
@@ -169,16 +168,15 @@ def _average_accuracy(run: EvaluatedRun, question_sets: Sequence[str], rule: str
 def _over_runs(first: Arm, other: Arm, value_of: Callable[[EvaluatedRun], float]) -> Interval | None:
     """The interval of a difference over runs: paired by seed where both arms have the same, else Welch's.
 
-    None also where all runs agree in every digit and the arms differ. A coarse score does that by accident,
-    and the interval would have no width.
+    None where neither has a width and the arms differ: a coarse score does that by accident.
     """
     if min(len(first.runs), len(other.runs)) < 2:
         return None
     pairs = first.pairs(other)
     if len(pairs) == len(first.runs) == len(other.runs) == len({mine.effective_seeds for mine, _ in pairs}):
-        low, high = paired_interval(
-            *zip(*((value_of(mine), value_of(theirs)) for mine, theirs in pairs), strict=True)
-        )
-    else:
-        low, high = welch_interval([*map(value_of, first.runs)], [*map(value_of, other.runs)])
+        values, others = zip(*((value_of(mine), value_of(theirs)) for mine, theirs in pairs), strict=True)
+        interval = paired_interval(values, others)
+        if interval[0] < interval[1]:
+            return interval
+    low, high = welch_interval([*map(value_of, first.runs)], [*map(value_of, other.runs)])
     return None if low == high != 0 else (low, high)

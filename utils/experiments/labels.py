@@ -21,6 +21,8 @@ def told_apart(arms: Sequence[tuple[str, Settings]]) -> list[dict[str, Any]]:
 
     Args:
         arms: method and settings of each, with the settings that say most to a reader first.
+
+    Returns: empty for an arm that is told by its method alone, or is usual in everything.
     """
     places_of_method: dict[str, list[int]] = {}
     for place, (method, _) in enumerate(arms):
@@ -32,7 +34,7 @@ def told_apart(arms: Sequence[tuple[str, Settings]]) -> list[dict[str, Any]]:
         usual = _usual(group, keys) if len(keys) > _MOST_SETTINGS else {}
         for place, settings in zip(places, group, strict=True):
             own[place] = {
-                key: settings.get(key)
+                key: settings.get(key, "not set")
                 for key in keys
                 if (key in usual and _text(settings, key) != usual[key])
                 or (key not in usual and key in settings)
@@ -60,7 +62,7 @@ def _fewest(arms: Sequence[Settings]) -> tuple[str, ...]:
 
 
 def _keys(arms: Sequence[Settings]) -> list[str]:
-    """The names of all settings. One that only some arms have stands behind the one that it follows there."""
+    """The names of all settings. One that only some arms have is placed behind its predecessor there."""
     keys: list[str] = []
     for settings in arms:
         place = 0

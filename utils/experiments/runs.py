@@ -128,8 +128,8 @@ class EvaluatedRun:
             if self.proxy is not None:  # then not by its losses, which another seed makes others
                 key["subset"].pop(BASE_LOSSES, None)
                 key["subset"]["trajectories"] = [self.proxy, self.config_of_subset.get("steps")]
-            # How many rows a share of the selectable ones is, or a number of tokens, and so how many steps,
-            # the seed decides: its losses may drop rows.
+            # The seed decides how many rows a share or a number of tokens comes to: its losses may drop other
+            # rows. So the number of steps differs, too.
             if "budget_fraction" in of_subset or "budget_tokens" in of_subset:
                 del key["num_rows"]
                 step = "last" if self.step == self.last_step else self.step

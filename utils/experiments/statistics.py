@@ -73,16 +73,18 @@ def paired_interval(values: Sequence[float], others: Sequence[float]) -> Interva
         others: of the runs that belong to them, in the same order.
     """
     differences = np.subtract(values, others)
-    if np.ptp(differences) <= 1e-12 * np.abs([*values, *others]).max():  # what rounding leaves of no variance
-        return float(differences[0]), float(differences[0])
+    rounding = 1e-12 * np.abs([*values, *others]).max()
+    if np.ptp(differences) <= rounding:  # they are equal
+        difference = 0.0 if abs(differences[0]) <= rounding else float(differences[0])
+        return difference, difference
     return mean_interval(list(differences))
 
 
 def accuracy_interval(outcomes_Q: np.ndarray) -> Interval:
     """The interval of a share of right answers: how it would vary with other questions.
 
-    The percentile bootstrap; where every answer is right, or every one wrong, of which the bootstrap knows no
-    other, the exact interval of Clopper and Pearson.
+    The percentile bootstrap. Where all answers are right, or all wrong, every resample is the same, and the
+    exact interval of Clopper and Pearson is taken.
 
     Args:
         outcomes_Q: the share of an arm's runs that get each question right.

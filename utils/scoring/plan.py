@@ -238,6 +238,5 @@ def is_scored(config: RunConfig, pool: Pool, checkpoints: str) -> bool:
         return False
     chosen = choose_checkpoints(config.run_name, CheckpointQuery(checkpoints))
     plan = plan_scoring(config, pool, chosen, overwrite=False)
-    plans = plan.with_validation
-    are_whole = all(each.folder.is_whole(each.fingerprints, each.quantities) for each in plans)
+    are_whole = all(each.folder.is_whole(each.fingerprints, each.quantities) for each in plan.with_validation)
     return not plan.unreadable and are_whole

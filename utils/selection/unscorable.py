@@ -88,7 +88,7 @@ def refuse_losses(counts: LossCounts, trajectories: Trajectories) -> None:
             "tokens, which never is: are these losses, with that sign?"
         )
     if not counts.scorable_N.any():
-        names = trajectories.checkpoint_names
+        names = trajectories.checkpoint_titles
         where = ", ".join(
             f"{number:,} at {name}" for name, number in zip(names, counts.num_nan_T, strict=True)
         )
@@ -109,7 +109,7 @@ def loss_remarks(counts: LossCounts, trajectories: Trajectories) -> list[str]:
         )
     partial = unscorable[counts.num_nan_N[unscorable] < len(trajectories.columns)]
     if len(partial):
-        names = trajectories.checkpoint_names
+        names = trajectories.checkpoint_titles
         where = ", ".join(name for name, number in zip(names, counts.num_partial_T, strict=True) if number)
         remarks.append(
             f"{len(partial):,} of those are NaN at some checkpoints only ({where}): "

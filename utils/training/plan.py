@@ -89,6 +89,8 @@ def check_training(config: RunConfig, pool: Pool, num_rows: int) -> TrainingSetu
     Args:
         num_rows: that it takes, or takes at most.
 
+    Returns: what the plans of all so many rows share.
+
     Raises: ValueError, FileNotFoundError.
     """
     model_settings = config.model_section

@@ -216,7 +216,7 @@ def _set_up_ddp(model: Any, filler: list[TokenRow], pad_id: int, arguments: Trai
 
 
 def _batches(config: RunConfig, plan: TrainingPlan, model: Any) -> BatchPlan:
-    """How a global batch is spread: of packed rows, or of padded ones, so as to spare the most padding."""
+    """How a global batch is dealt: packed rows, else padded ones, dealt so as to spare padding."""
     setup = plan.setup
     batches = setup.batches
     if setup.may_pack and _keeps_packed_rows_apart(plan, model):

@@ -65,7 +65,7 @@ NPY: list[tuple[Content, str]] = [
     (npy(_with(1e39), np.float64), "1 row has an infinite loss (or one beyond 1e+15), expected finite"),
     (npy(-_GOOD), "losses.npy: 40 rows have a loss below 0 (rows 0, 1, 2, 3"),
     (npy(_with(-1)), "losses.npy: 1 row has a loss below 0 (row 7)"),
-    (npy(np.full((40, 3), np.nan)), "losses.npy: each of 40 rows is NaN somewhere (40 at col 0"),
+    (npy(np.full((40, 3), np.nan)), "losses.npy: each of 40 rows is NaN somewhere (40 at column 0"),
     (npy(np.where(np.arange(3) == 1, np.nan, _GOOD)), "losses.npy: each of 40 rows is NaN somewhere (0 at"),
     (Gone(), "losses.npy does not exist"),
     (Folder(), "losses.npy: found a folder, expected an ordinary file"),

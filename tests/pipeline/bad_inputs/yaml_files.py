@@ -215,7 +215,6 @@ KEYS = {
     "trajectories.also=[loss]": "trajectories.also.0: found 'loss', expected",
     "trajectories.during_training=1.5": "trajectories.during_training: found 1.5, expected true or false",
     "trajectories.during_training=maybe": "trajectories.during_training: found 'maybe', expected true or",
-    "trajectories.compile=true": "trajectories.compile: unknown key",
     "tracking.report_to=mlflow": "tracking.report_to: found 'mlflow', expected",
     "tracking.report_to=null": "tracking.report_to: found None, expected",
     "model={}": "expected exactly one of name_or_path",

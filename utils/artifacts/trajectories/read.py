@@ -59,6 +59,13 @@ class Trajectories:
             return [f"col {number}" for number in range(len(self.columns))]
         return [str(step) for step in self.steps]
 
+    @property
+    def checkpoint_titles(self) -> list[str]:
+        """The same for sentences."""
+        if self.steps is None:
+            return [f"column {number}" for number in range(len(self.columns))]
+        return [f"checkpoint {step}" for step in self.steps]
+
     def rows(self, rows_m: np.ndarray | slice) -> np.ndarray:
         """float32 (m, T): the losses of some rows at every checkpoint.
 

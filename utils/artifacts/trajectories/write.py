@@ -142,6 +142,7 @@ class TrajectoryFolder:
             ValueError: naming the differing entries.
         """
         checkpoints = request.checkpoints
+        self._move_earlier_parts(checkpoints)
         if overwrite:
             self._drop(request.inputs, checkpoints)
         there = self.check(request.inputs, checkpoints, request.record.data)
@@ -319,9 +320,18 @@ class TrajectoryFolder:
         of_all = (manifest_in(self.path), self.num_response_tokens, self.batching)
         for name in (*(path.name for path in of_all), *map(checkpoint_name, checkpoints)):
             remove_leftovers(self.path, name)
-        for folder in self.parts.glob("checkpoint-*-*"):  # <step>-<key>, as earlier versions named them
-            shutil.rmtree(folder)
         self._remove_parts(done)
+
+    def _move_earlier_parts(self, steps: Iterable[int]) -> None:
+        """Parts in folders named <step>-<key>, as earlier versions did, count as those in <step>/<key>."""
+        for step in steps:
+            for folder in self.parts.glob(f"{checkpoint_name(step)}-*"):
+                place = self.parts_of(step) / folder.name.rpartition("-")[2]
+                place.parent.mkdir(exist_ok=True)
+                if place.exists():
+                    shutil.rmtree(folder)
+                else:
+                    folder.rename(place)
 
     def _remove_parts(self, steps: Iterable[int]) -> None:
         for folder in filter(Path.is_dir, map(self.parts_of, steps)):

@@ -21,7 +21,7 @@ _ROWS_PER_CLUSTER = 100  # a budget of 5 % then takes 5 of each
 
 TRIED_NUMBERS = (96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2)
 _FEWEST_ROWS = 10  # of a cluster, on average
-_MOST_ROWS = 5000  # of more, so many are drawn. They take a second or two
+_MOST_ROWS = 5000  # a larger source is sampled to so many, which takes a second or two
 _NUM_SEEDS = 3
 # A mean adjusted Rand index. Steinley (2004, Psychological Methods 9:386) calls it excellent, and
 # docs/choosing.md says what it finds.

@@ -40,7 +40,11 @@ def _changed_runs(comparison: Comparison) -> list[str]:
     """The runs that were evaluated anew or trained anew since. Of one that is not here nothing is known."""
     changed = []
     for run in comparison.runs:
-        now = identity_of_evaluation_of(run.name)
+        try:
+            now = identity_of_evaluation_of(run.name)
+        except (FileNotFoundError, ValueError):  # a result is gone or damaged, so it is not what was compared
+            changed.append(run.name)
+            continue
         is_here = now is not None or RunPaths(run.name).manifest.is_file()
         if run.evaluation is not None and is_here and now != run.evaluation:
             changed.append(run.name)
