@@ -263,15 +263,28 @@ def test_arguments_that_openai_writes_as_json_are_shown_as_an_object(chatty, tur
     source = UNMARKED.replace("call.function", "(call.function or call)")
     text = ChatTemplate(source, chatty).render(read.messages, read.is_scored).text
     assert '{"name": "sum", "arguments": {"y": 2, "x": "é"}}' in text
-    as_text = UNMARKED.replace(
-        "call.function | tojson", "(call.function or call).name + call.function.arguments"
-    )
-    if "function" in read.messages[1]["tool_calls"][0]:  # DeepSeek's takes a text alone
-        assert 'sum{"y": 2, "x": "é"}' in ChatTemplate(as_text, chatty).text(read.messages)
+    if "function" in read.messages[1]["tool_calls"][0]:
+        # DeepSeek's takes a text alone. Another one would show an object as Python writes it.
+        for shown in ("call.function.name + call.function.arguments", "call.function.arguments"):
+            as_text = UNMARKED.replace("call.function | tojson", shown)
+            assert '{"y": 2, "x": "é"}' in ChatTemplate(as_text, chatty).text(read.messages)
         form = STACKS["openai"].answered_once
         assert form is not None
         (_, written) = form.line(read, have_tools=False)["messages"]
         assert written["tool_calls"] == [SUM]
+
+
+@pytest.mark.parametrize("arguments", [{"it's": 1}, {"it's": True}, {"a": {"b": None}}, {"a": 1}, {}])
+def test_arguments_are_shown_as_json_whatever_the_template_does_with_them(chatty, arguments):
+    turns = [
+        {"role": "user", "content": str(arguments)},
+        {**CALLS[1], "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]},
+    ]
+    for shown in ("call.function.arguments | tojson", "call.function.arguments"):
+        template = ChatTemplate(UNMARKED.replace("call.function | tojson", "'f ' ~ " + shown), chatty)
+        rendered = template.render(turns, [False, True])
+        ((start, end),) = rendered.spans
+        assert rendered.text[start:end] == f"<tool>\nf {json.dumps(arguments)}\n</tool><|im_end|>"
 
 
 @pytest.mark.parametrize("none", [[], "[]", None])

@@ -29,7 +29,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from ..artifacts.checksums import checksum_of_json
 from ..reading import is_encodable, read_text
-from .conversations import Conversation, thoughts_of, with_arguments_as_text
+from .conversations import Conversation, arguments_of, as_json, thoughts_of, with_arguments_as_text
 
 # What a template that asks for today's date is told: it would give other tokens every day.
 _TODAY = datetime(2024, 7, 26)
@@ -260,9 +260,10 @@ class ChatTemplate:
         try:
             try:
                 texts, marks = render([dict(message) for message in messages])
-            except (
-                TypeError
-            ):  # DeepSeek's puts words around the arguments of a call, which it takes for a text
+                takes_objects = not _writes_as_python(texts[0], messages)
+            except TypeError:  # DeepSeek's puts words around the arguments, which it takes for a text
+                takes_objects = False
+            if not takes_objects:
                 texts, marks = render([with_arguments_as_text(message) for message in messages])
         except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             raise ValueError(f"the chat template refuses it: {error}") from error
@@ -378,6 +379,18 @@ def _is_shown(text: str, part: str) -> bool:
     return (
         part in text or json.dumps(part, ensure_ascii=False)[1:-1] in text or json.dumps(part)[1:-1] in text
     )
+
+
+def _writes_as_python(text: str, messages: Sequence[Message]) -> bool:
+    """Whether a text has the arguments of a call as Python writes an object, which is no JSON."""
+    calls = [call for message in messages for call in message.get("tool_calls") or ()]
+    objects = [value for call in calls for value in arguments_of(call) if isinstance(value, dict)]
+    if not objects:  # as nearly always
+        return False
+    # What a tool says may be written so, too.
+    said = "\n".join(part for message in messages for part in message.values() if isinstance(part, str))
+    written = [str(value) for value in objects if str(value) != as_json(value)]
+    return any(text.count(value) > said.count(value) for value in written)
 
 
 def _called_name(call: Any) -> str:

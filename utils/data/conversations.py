@@ -33,6 +33,7 @@ _FLAGS = ("train", "training", "loss")  # where they are true or false: axolotl'
 _DETAILS = ("train_detail", "training_detail", "reasoning_training_detail")  # axolotl's, of parts of a turn
 _CALLS = ("tool_calls", "function_call")  # fields of a turn; the second is OpenAI's older one
 _NO_CALL: tuple[Any, ...] = ([], {}, "", "[]", "{}")
+_ARGUMENTS = ("arguments", "parameters")  # fields of a call
 # Fields of an assistant's turn that hold what it thought. It says that, too, in front of its content.
 THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
 
@@ -190,7 +191,16 @@ def with_arguments_as_text(message: Mapping[str, Any]) -> dict[str, Any]:
     """The message with the arguments of its calls as JSON, as OpenAI and some chat templates have them."""
     if not message.get("tool_calls"):
         return dict(message)
-    return {**message, "tool_calls": [_with_arguments(call, _as_json) for call in message["tool_calls"]]}
+    return {**message, "tool_calls": [_with_arguments(call, as_json) for call in message["tool_calls"]]}
+
+
+def arguments_of(call: Any) -> list[Any]:
+    """What a call has as its arguments, wherever they are in it."""
+    if not isinstance(call, Mapping):
+        return []
+    if isinstance(call.get("function"), Mapping):
+        return arguments_of(call["function"])
+    return [call[name] for name in _ARGUMENTS if name in call]
 
 
 def _with_arguments(call: Any, change: Callable[[Any], Any]) -> Any:
@@ -199,9 +209,7 @@ def _with_arguments(call: Any, change: Callable[[Any], Any]) -> Any:
         return call
     if isinstance(call.get("function"), Mapping):
         return {**call, "function": _with_arguments(call["function"], change)}
-    return {
-        key: change(value) if key in ("arguments", "parameters") else value for key, value in call.items()
-    }
+    return {key: change(value) if key in _ARGUMENTS else value for key, value in call.items()}
 
 
 def _parsed(arguments: Any) -> Any:
@@ -215,7 +223,8 @@ def _parsed(arguments: Any) -> Any:
     return values if isinstance(values, dict) else arguments
 
 
-def _as_json(arguments: Any) -> Any:
+def as_json(arguments: Any) -> str:
+    """The arguments of a call as OpenAI has them."""
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
