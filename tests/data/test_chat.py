@@ -789,6 +789,20 @@ def test_fingerprints_of_conversations_are_those_of_earlier_versions(tmp_path):
     assert pool.fingerprint == "65d2b45147ca0ac8f3a2f4986861095abbc7c3111d8883589ec3dfeb8ebafba5"
 
 
+def test_a_row_whose_turns_are_all_scored_makes_another_pool_than_when_it_was_unused(tmp_path):
+    """Its losses of then are NaN."""
+    rows = [{"messages": CONVERSATION}, {"messages": CONVERSATION[1:3]}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    roles: Any = {"score_roles": ["user", "assistant"], "invalid_rows": "drop"}
+    pool = Pool(DataConfig(path=path, format="messages", template="chat", **roles))
+    assert not pool.excluded.any()
+    prints = [pool.fingerprint[:8], pool.texts_fingerprint[:8]]
+    assert prints == ["7987c9a5", "69567a7c"], "once af6822ca and 25d1f89d"
+    path = str(write_jsonl(tmp_path / "asking.jsonl", rows[:1]))
+    pool = Pool(DataConfig(path=path, format="messages", template="chat", **roles))
+    assert pool.fingerprint[:8] == "86777033", "such a row was used before"
+
+
 def test_fingerprints_of_chat_templates_are_those_of_earlier_versions(chatty):
     prints = {kind: ChatTemplate(source, chatty).fingerprint[:8] for kind, (source, _) in KINDS.items()}
     assert prints == {
