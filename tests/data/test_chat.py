@@ -344,10 +344,17 @@ def spaced(tokenizer_dir) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def has_another_fingerprint_than_once(template: ChatTemplate, tokenizer) -> bool:
+    """Than with no rule of later."""
+    variables = {**tokenizer.special_tokens_map, "strftime_now": "2024-07-26T00:00:00"}
+    return template.fingerprint != checksum_of_json([template.source, variables, 2])
+
+
 def test_white_space_ends_no_turn_though_it_is_a_token(tmp_path, res_dir, spaced):
     no_end = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}\n\n{% endfor %}"
     template = ChatTemplate(no_end, spaced)
     assert template.end_of_turn() is None
+    assert has_another_fingerprint_than_once(template, spaced)
     with pytest.raises(ValueError, match="ends turn 1 .* expected a special token"):
         template.render(turns_of([("a", "b"), ("c", "d")]), [False, True, False, True])
     tokens = tokens_of(tmp_path, spaced, [{"messages": turns_of([("a", "b")])}], template=no_end)
@@ -364,9 +371,30 @@ def test_fingerprints_of_other_templates_do_not_change_with_a_rule(spaced):
         ChatTemplate(source, spaced)
         for source in (early_end, early_end.replace("<|end|>\n\n", "\n\n<|end|>"))
     )
-    variables = {**spaced.special_tokens_map, "strftime_now": "2024-07-26T00:00:00"}
-    assert template.fingerprint == checksum_of_json([template.source, variables, 2])
-    assert other.fingerprint != checksum_of_json([other.source, variables, 2])
+    assert not has_another_fingerprint_than_once(template, spaced)
+    assert has_another_fingerprint_than_once(other, spaced)
+
+
+NO_SYSTEM = "{% if messages[0].role != 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_another"),
+    [
+        # Only behind the last answer, where no turn follows, as in GLM's.
+        ("{% for m in messages %}<|end|>{{ m.role }}\n{{ m.content }}{% endfor %}{{ '\n\n' }}", True),
+        ("{% for m in messages %}<|end|>{{ m.role }}\n{{ m.content }}{% endfor %}{{ '\n' }}", False),
+        (NO_SYSTEM + "{% for m in messages %}{{ m.role }}\n{{ m.content }}\n\n<|end|>{% endfor %}", True),
+        (NO_SYSTEM + "{% for m in messages %}{{ m.role }}\n{{ m.content }}<|end|>\n\n{% endfor %}", False),
+        # Arguments of calls once stood there as Python writes them.
+        (UNMARKED.replace("call.function | tojson", "call.function.arguments"), True),
+        (UNMARKED, False),
+    ],
+)
+def test_a_template_whose_text_or_scored_characters_change_gets_another_fingerprint(
+    spaced, source, is_another
+):
+    assert has_another_fingerprint_than_once(ChatTemplate(source, spaced), spaced) == is_another
 
 
 def test_the_date_of_a_template_is_always_the_same(chatty):
