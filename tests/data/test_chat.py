@@ -806,6 +806,15 @@ def test_thinking_in_a_field_of_its_own_is_part_of_what_is_said(tmp_path):
         Pool(DataConfig(path=path, **data))
 
 
+@pytest.mark.parametrize("setting", [True, False, 5, {"effort": "high"}])
+@pytest.mark.parametrize("field", ["thinking", "reasoning"])
+def test_a_setting_of_that_name_is_no_thinking(field, setting):
+    reader = TurnsReader("role", "content", frozenset({"assistant"}), last_only=False)
+    read = reader.read([CALLS[0], {"role": "assistant", "content": "b", field: setting}])
+    assert read.messages[1] == {"role": "assistant", "content": "b", field: setting}
+    assert read.said(True) == "b" and "thoughts are scored" not in read.canonical()
+
+
 def test_fingerprints_of_conversations_are_those_of_earlier_versions(tmp_path):
     """A changed fingerprint would make every artifact of its users useless."""
     rows = [

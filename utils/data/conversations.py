@@ -174,7 +174,7 @@ class TurnsReader:
             rest["tool_calls"] = [_with_arguments(call, _parsed) for call in calls]
         content = _text(turn.get(self.content), f"turn {number}")
         if role in ("assistant", "tool_call"):
-            for field in THOUGHTS & rest.keys():
+            for field in (field for field in THOUGHTS if isinstance(rest.get(field), str | list)):
                 rest[field] = _text(rest[field], f"{field!r} of turn {number}")
         spoken = "assistant" if role == "tool_call" else role
         return {"role": spoken, "content": content, **rest}, role
@@ -184,7 +184,9 @@ def thoughts_of(message: Mapping[str, Any]) -> dict[str, str]:
     """What an assistant's turn holds of its thinking in fields of their own, by field."""
     if message["role"] != "assistant":
         return {}
-    return {field: message[field] for field in sorted(THOUGHTS & message.keys()) if message[field].strip()}
+    fields = {field: message[field] for field in sorted(THOUGHTS & message.keys())}
+    # A flag of such a name is none, nor is an object.
+    return {field: text for field, text in fields.items() if isinstance(text, str) and text.strip()}
 
 
 def with_arguments_as_text(message: Mapping[str, Any]) -> dict[str, Any]:
