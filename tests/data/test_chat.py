@@ -668,6 +668,22 @@ def test_a_column_that_says_what_a_model_is_shown_is_not_left_unread(tmp_path, r
     assert Pool(DataConfig(**own)).source_names == ["", "x"], "what is read is not refused"
 
 
+@pytest.mark.parametrize("nothing", [None, False, "", " \n", [], {}, "[]", "{}", " null"])
+@pytest.mark.parametrize("field", ["system", "tools", "tool_calls", "function_call"])
+def test_nothing_is_the_same_in_every_field_that_may_be_missing(tmp_path, field, nothing):
+    of_turn = field in CALLS[1] or field == "function_call"
+    turns = [*CONVERSATION[1:4], {**CONVERSATION[4], **({field: nothing} if of_turn else {})}]
+    beside = {} if of_turn else {field: nothing}
+    data: Any = {"format": "messages", "template": "chat"}
+    (read,) = Pool(
+        DataConfig(path=str(write_jsonl(tmp_path / "a.jsonl", [{"messages": turns, **beside}])), **data)
+    )
+    path = str(write_jsonl(tmp_path / "b.jsonl", [{"messages": CONVERSATION[1:]}]))
+    assert [read] == list(Pool(DataConfig(path=path, **data)))
+    path = str(write_jsonl(tmp_path / "c.jsonl", [{"instruction": "a", "output": "b", **beside}]))
+    assert len(Pool(DataConfig(path=path))) == 1
+
+
 def test_a_system_text_of_a_column_comes_before_all_turns(tmp_path):
     rows = [{"messages": CONVERSATION}, {"messages": CONVERSATION[1:], "system": "s"}]
     path = str(write_jsonl(tmp_path / "pool.jsonl", rows))

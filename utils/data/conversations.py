@@ -11,7 +11,7 @@ from datetime import date, time
 from typing import Any
 
 from ..config.names import Speaker
-from .values import plain, text_of, type_in_words
+from .values import is_nothing, plain, text_of, type_in_words
 
 # What stacks call those who speak -> what templates call them.
 _ROLES: dict[str, Speaker] = {
@@ -32,7 +32,6 @@ _WEIGHTS = ("weight", "loss_weight")
 _FLAGS = ("train", "training", "loss")  # where they are true or false: axolotl's, and ms-swift's `loss`
 _DETAILS = ("train_detail", "training_detail", "reasoning_training_detail")  # axolotl's, of parts of a turn
 _CALLS = ("tool_calls", "function_call")  # fields of a turn; the second is OpenAI's older one
-_NO_CALL: tuple[Any, ...] = ([], {}, "", "[]", "{}")
 _ARGUMENTS = ("arguments", "parameters")  # fields of a call
 # Fields of an assistant's turn that hold what it thought. It says that, too, in front of its content.
 THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
@@ -123,7 +122,7 @@ class TurnsReader:
             speakers.append(role)
             counts = _counts(turn, number)
             is_scored.append(number >= len(before) and role in self.scored_roles and counts)
-        if system not in (None, ""):
+        if not is_nothing(system):
             first = {"role": "system", "content": _text(system, "the system text")}
             if speakers[:1] != ["system"]:
                 messages.insert(0, first)
@@ -136,8 +135,7 @@ class TurnsReader:
             is_scored = [number == last for number in range(len(is_scored))]
         if not any(is_scored):
             raise ValueError(f"no turn of {' or '.join(sorted(self.scored_roles))} to score")
-        has_tools = tools not in (None, "", "null")  # for TRL, JSON says in each row whether it has any
-        schemas = tuple(plain(_listed(tools, "tools"))) if has_tools else ()
+        schemas = () if is_nothing(tools) else tuple(plain(_listed(tools, "tools")))
         _check_json(schemas, "the tools")
         return Conversation(tuple(messages), tuple(is_scored), tuple(speakers), schemas)
 
@@ -164,7 +162,7 @@ class TurnsReader:
         for field, value in rest.items():
             _check_json(value, f"{field!r} of turn {number}")
         for field in _CALLS:
-            if rest.get(field) in _NO_CALL:  # some templates ask whether there is such a field
+            if field in rest and is_nothing(rest[field]):  # some templates ask whether there is such a field
                 del rest[field]
         if role == "assistant" and "function_call" in rest:
             rest.setdefault("tool_calls", [{"type": "function", "function": rest.pop("function_call")}])

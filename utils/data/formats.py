@@ -8,7 +8,7 @@ from typing import Any
 from ..config.names import DataFormat, look_up
 from ..config.schema import DataConfig
 from .conversations import Conversation, TurnsReader, is_turns_as_json
-from .values import source_name, text_of, type_in_words
+from .values import is_nothing, source_name, text_of, type_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,6 @@ _CONTEXT = {
     "history": f"{_AS_TURNS}, with those of the history in front",
     "chat_template_kwargs": "set it in a template of your own (data.template: FILE.jinja)",
 }
-_NOTHING: tuple[Any, ...] = (None, "", [], {}, "[]", "{}", "null")
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class RowReader:
         if self._has_turns(row):
             read |= {self.system, self.tools}
         for column in _CONTEXT:
-            if column not in read and row.get(column) not in _NOTHING:
+            if column not in read and not is_nothing(row.get(column)):
                 return f"found {column!r}, which is not read beside {self.response!r}: {_CONTEXT[column]}"
         return None
 
