@@ -326,8 +326,10 @@ def test_what_comes_late_in_a_file_is_read_by_datasets_too(make_target, chat_tok
     rows = [
         {"messages": [message("user", f"Question {row}"), message("assistant", "A")]} for row in range(20)
     ]
+    rows[17] = chat_row(0)
     rows[18]["messages"][1]["name"] = "Ann"
-    rows[19] = chat_row(0)
+    rows[19] = json.loads(json.dumps(chat_row(0)).replace(r"{\"a\": 1}", r"{\"b\": \"c\"}"))
+    assert rows[19] != rows[17], "calls with other arguments, too"
     settings = [f"data.score_turns={turns}", "--overwrite"]
     config_file = chat_config(make_target, rows, chat_tokenizer_dir)
     assert command(config_file, *settings) == 0
@@ -338,11 +340,11 @@ def test_what_comes_late_in_a_file_is_read_by_datasets_too(make_target, chat_tok
             data_files=str(folder_for(stack) / "train.jsonl"),
             split="train",
             cache_dir=str(tmp_path / "cache"),
-            chunksize=500,
+            chunksize=1600,
         )
         assert list(read) == rows_for(stack)
     numbers = [origin["row"] for origin in lines_of(folder_for("trl") / "rows.jsonl")]
-    assert sorted(numbers) == list(range(20)) and numbers[3:] == list(range(1, 18))
+    assert sorted(numbers) == list(range(20)) and numbers[4:] == list(range(1, 17))
 
 
 @pytest.mark.parametrize(
