@@ -650,15 +650,15 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     ("row", "settings", "words"),
     [
         ({"messages": CONVERSATION, "chat_template_kwargs": {"thinking": True}}, {}, "FILE.jinja"),
-        ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, {"format": "alpaca"}, "in front"),
-        ({"instruction": "a", "output": "b", "system": "s"}, {"format": "alpaca"}, "as turns"),
-        ({"prompt": "a", "completion": "b", "tools": '[{"name": "f"}]'}, PROMPTS, "as turns"),
+        ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, {"format": "alpaca"}, "history first"),
+        ({"instruction": "a", "output": "b", "system": "s"}, {"format": "alpaca"}, "a column `system`"),
+        ({"prompt": "a", "completion": "b", "tools": '[{"name": "f"}]'}, PROMPTS, "a column `tools`"),
         ({"prompt": "a", "completion": "b", "system": "s"}, PROMPTS, "as turns"),
     ],
 )
 def test_a_column_that_says_what_a_model_is_shown_is_not_left_unread(tmp_path, row, settings, words):
     path = str(write_jsonl(tmp_path / "pool.jsonl", [row]))
-    with pytest.raises(ValueError, match=f"row 0: found .*{words}.*another name"):
+    with pytest.raises(ValueError, match=f"row 0: found .* does not read\\. .*{words}.*rename it"):
         Pool(DataConfig(**{"path": path, "format": "messages", "template": "chat", **settings}))
     column = list(row)[-1]
     empty = {**row, column: None}

@@ -131,8 +131,8 @@ class Pool:
                     required.difference_update(values)
                 if unread := reader.unread_context(values):
                     raise ValueError(
-                        f"{part.name}, row {row_of_part}: {unread}, or give a column that is not meant "
-                        "another name"
+                        f"{part.name}, row {row_of_part}: {unread}. If the column means something else, "
+                        "rename it"
                     )
                 texts = reader.texts(values)
                 instruction, _, response, source = texts
