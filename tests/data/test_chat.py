@@ -1,6 +1,7 @@
 """What is scored of a conversation: the assistant's answers and what ends them, whatever the template."""
 
 import copy
+import dataclasses
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import write_jsonl
 from utils.artifacts.checksums import checksum_of_json
+from utils.artifacts.tokens import TokensFolder, TokensManifest
 from utils.config.schema import DataConfig
 from utils.data import pool
 from utils.data.chat import ChatTemplate, chat_template_of
@@ -481,6 +483,27 @@ def test_what_a_template_does_not_show_is_said(tmp_path, res_dir, chatty, templa
     tokens = tokens_of(tmp_path, chatty, rows, template=template)  # from the cache
     said = [remark for remark in token_remarks(tokens, chatty) if "does not show" in remark]
     assert len(said) == len(remarks) and all(map(str.__contains__, said, remarks))
+
+
+@pytest.mark.parametrize("template", [CHATML, "alpaca"])
+def test_that_an_earlier_version_did_not_look_for_what_is_not_shown_is_said(
+    tmp_path, res_dir, chatty, template
+):
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{"instruction": "a", "output": "b"}]))
+    (tmp_path / "template.jinja").write_text(template)
+    name = template if template == "alpaca" else str(tmp_path / "template.jinja")
+    pool = Pool(DataConfig(path=path, template=name))
+    tokens = tokenize_pool(pool, chatty, name, 200, False)
+    assert tokens.left_out == {} and not token_remarks(tokens, chatty)
+    files = TokensFolder(tokens.folder)
+    files.left_out.unlink()
+    manifest = TokensManifest.read(files.manifest)
+    checksums = {name: value for name, value in (manifest.checksums or {}).items() if "left_out" not in name}
+    dataclasses.replace(manifest, checksums=checksums).write(files.manifest)
+    tokens = tokenize_pool(pool, chatty, name, 200, False)
+    remarks = token_remarks(tokens, chatty)
+    assert tokens.left_out is None and len(remarks) == (template == CHATML)
+    assert all(f"delete {tokens.folder} to have them looked at" in remark for remark in remarks)
 
 
 def test_a_header_that_swallows_white_space_is_not_scored_with_it(tmp_path, res_dir, tokenizer_dir):
