@@ -231,7 +231,8 @@ class ChatTemplate:
 
         Raises:
             ValueError: if the template refuses the conversation, changes the content of a scored turn,
-                does not show its calls of tools, or ends it with a text that is no special token.
+                does not show its calls of tools or its thinking, or ends it with a text that is no special
+                token.
         """
         text, marked = self._render(messages, tools, add_generation_prompt=False)
         spans = []
@@ -269,19 +270,17 @@ class ChatTemplate:
     ) -> tuple[str, list[Span] | None]:
         """The text, and what the template marks as generated. None for a template without marks."""
         try:
-            try:
-                text, marked = self._render_once(messages, tools, add_generation_prompt)
-                takes_objects = not _writes_as_python(text, messages)
-            except TypeError:  # DeepSeek's puts words around the arguments, which it takes for a text
-                takes_objects = False
-            if not takes_objects:
+            rendered = None
+            with contextlib.suppress(TypeError):  # DeepSeek's puts words around arguments that are a text
+                rendered = self._render_once(messages, tools, add_generation_prompt)
+            if rendered is None or _writes_as_python(rendered[0], messages):
                 as_texts = [with_arguments_as_text(message) for message in messages]
-                text, marked = self._render_once(as_texts, tools, add_generation_prompt)
+                rendered = self._render_once(as_texts, tools, add_generation_prompt)
         except _REFUSALS as error:
             raise ValueError(f"the chat template refuses it: {error}") from error
-        if not is_encodable(text):
+        if not is_encodable(rendered[0]):
             raise ValueError("the chat template writes half a surrogate pair, which is no text: repair it")
-        return text, marked
+        return rendered
 
     def _render_once(
         self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
@@ -341,13 +340,15 @@ class ChatTemplate:
         """
         given, _ = self._render(messages[:turn], tools, add_generation_prompt=True)
         start, end = said
-        return min(start, len(given)) if text.startswith(given) else start, end
+        if text.startswith(given):
+            start = min(start, len(given))
+        return start, end
 
     def _check_shown(self, text: str, message: Message, turn: int, found: Span) -> None:
         """Raises: ValueError unless what was found shows thinking, content and calls of a turn."""
         start, end = found
         # Some write the same thinking into two fields.
-        thoughts = {thought.strip(): field for field, thought in thoughts_of(message).items()}
+        thoughts = dict.fromkeys(thought.strip() for thought in thoughts_of(message).values())
         calls = [_called_name(call) for call in message.get("tool_calls") or ()]
         place = start
         for shown in (*thoughts, message["content"].strip(), *calls):
