@@ -399,6 +399,14 @@ def test_a_template_whose_text_or_scored_characters_change_gets_another_fingerpr
     assert has_another_fingerprint_than_once(ChatTemplate(source, spaced), spaced) == is_another
 
 
+def test_a_template_for_tools_whose_text_changes_gets_another_fingerprint(spaced):
+    variables = {**spaced.special_tokens_map, "strftime_now": "2024-07-26T00:00:00"}
+    for source, is_another in ((UNMARKED, False), (UNMARKED.replace(" | tojson", ".arguments"), True)):
+        template = ChatTemplate(CHATML, spaced, with_tools=source)
+        once = checksum_of_json([CHATML, variables, 2, source])
+        assert (template.fingerprint != once) == is_another
+
+
 def test_the_date_of_a_template_is_always_the_same(chatty):
     template = ChatTemplate(
         "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}", chatty

@@ -187,9 +187,11 @@ class ChatTemplate:
         """Whether the template, left alone, writes the arguments of a call as Python writes an object."""
         call = {"id": "call00000", "type": "function", "function": {"name": "f", "arguments": {"a": "b"}}}
         messages = [_PROBE[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
-        with contextlib.suppress(*_REFUSALS):
-            text, _ = self._render_once(messages, None, add_generation_prompt=False)
-            return _writes_as_python(text, messages)
+        for tools in (None, [call["function"]]):  # a tokenizer may have another template for tools
+            with contextlib.suppress(*_REFUSALS):
+                text, _ = self._render_once(messages, tools, add_generation_prompt=False)
+                if _writes_as_python(text, messages):
+                    return True
         return False
 
     def text(
