@@ -13,8 +13,8 @@ from utils.config.schema import DataConfig
         ({"columns": {"output": "answer"}}, "data.columns.output: there nothing, now 'answer'"),
         ({"format": "prompt_completion"}, "data.format: there 'alpaca', now 'prompt_completion'"),
         ({"limit": 5}, "data.limit: there nothing, now 5"),
-        ({"max_length": 9}, "the data section is the same, so the rows"),
-        ({}, "the data section is the same, so the rows"),
+        ({"max_length": 9}, "the data section is the same: the rows"),
+        ({}, "the data section is the same: the rows"),
     ],
 )
 def test_another_pool_is_told_from_which_setting_it_comes(tmp_path, change, words):
@@ -32,7 +32,7 @@ def test_one_file_by_two_paths_is_one_file(tmp_path, monkeypatch):
         "pool.jsonl",
         f"{tmp_path}/pool.jsonl",
     )
-    assert "have changed since" in why_another_pool(by_name, by_path)
+    assert "have changed since, or an earlier version read them" in why_another_pool(by_name, by_path)
     hub = pool_record(DataConfig(path="TIGER-Lab/MathInstruct"))
     assert hub is not None and hub["absolute_path"] is None
     assert "data.path: there 'pool.jsonl', now 'TIGER-Lab/MathInstruct'" in why_another_pool(by_name, hub)

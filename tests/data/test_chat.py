@@ -1,6 +1,7 @@
 """What is scored of a conversation: the assistant's answers and what ends them, whatever the template."""
 
 import copy
+import dataclasses
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import write_jsonl
 from utils.artifacts.checksums import checksum_of_json
+from utils.artifacts.tokens import TokensFolder, TokensManifest
 from utils.config.schema import DataConfig
 from utils.data import pool
 from utils.data.chat import ChatTemplate, chat_template_of
@@ -263,15 +265,28 @@ def test_arguments_that_openai_writes_as_json_are_shown_as_an_object(chatty, tur
     source = UNMARKED.replace("call.function", "(call.function or call)")
     text = ChatTemplate(source, chatty).render(read.messages, read.is_scored).text
     assert '{"name": "sum", "arguments": {"y": 2, "x": "é"}}' in text
-    as_text = UNMARKED.replace(
-        "call.function | tojson", "(call.function or call).name + call.function.arguments"
-    )
-    if "function" in read.messages[1]["tool_calls"][0]:  # DeepSeek's takes a text alone
-        assert 'sum{"y": 2, "x": "é"}' in ChatTemplate(as_text, chatty).text(read.messages)
+    if "function" in read.messages[1]["tool_calls"][0]:
+        # DeepSeek's takes a text alone. Another one would show an object as Python writes it.
+        for shown in ("call.function.name + call.function.arguments", "call.function.arguments"):
+            as_text = UNMARKED.replace("call.function | tojson", shown)
+            assert '{"y": 2, "x": "é"}' in ChatTemplate(as_text, chatty).text(read.messages)
         form = STACKS["openai"].answered_once
         assert form is not None
         (_, written) = form.line(read, have_tools=False)["messages"]
         assert written["tool_calls"] == [SUM]
+
+
+@pytest.mark.parametrize("arguments", [{"it's": 1}, {"it's": True}, {"a": {"b": None}}, {"a": 1}, {}])
+def test_arguments_are_shown_as_json_whatever_the_template_does_with_them(chatty, arguments):
+    turns = [
+        {"role": "user", "content": str(arguments)},
+        {**CALLS[1], "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]},
+    ]
+    for shown in ("call.function.arguments | tojson", "call.function.arguments"):
+        template = ChatTemplate(UNMARKED.replace("call.function | tojson", "'f ' ~ " + shown), chatty)
+        rendered = template.render(turns, [False, True])
+        ((start, end),) = rendered.spans
+        assert rendered.text[start:end] == f"<tool>\nf {json.dumps(arguments)}\n</tool><|im_end|>"
 
 
 @pytest.mark.parametrize("none", [[], "[]", None])
@@ -331,10 +346,17 @@ def spaced(tokenizer_dir) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def has_another_fingerprint_than_once(template: ChatTemplate, tokenizer) -> bool:
+    """Than with no rule of later."""
+    variables = {**tokenizer.special_tokens_map, "strftime_now": "2024-07-26T00:00:00"}
+    return template.fingerprint != checksum_of_json([template.source, variables, 2])
+
+
 def test_white_space_ends_no_turn_though_it_is_a_token(tmp_path, res_dir, spaced):
     no_end = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}\n\n{% endfor %}"
     template = ChatTemplate(no_end, spaced)
     assert template.end_of_turn() is None
+    assert has_another_fingerprint_than_once(template, spaced)
     with pytest.raises(ValueError, match="ends turn 1 .* expected a special token"):
         template.render(turns_of([("a", "b"), ("c", "d")]), [False, True, False, True])
     tokens = tokens_of(tmp_path, spaced, [{"messages": turns_of([("a", "b")])}], template=no_end)
@@ -351,9 +373,38 @@ def test_fingerprints_of_other_templates_do_not_change_with_a_rule(spaced):
         ChatTemplate(source, spaced)
         for source in (early_end, early_end.replace("<|end|>\n\n", "\n\n<|end|>"))
     )
+    assert not has_another_fingerprint_than_once(template, spaced)
+    assert has_another_fingerprint_than_once(other, spaced)
+
+
+NO_SYSTEM = "{% if messages[0].role != 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_another"),
+    [
+        # Only behind the last answer, where no turn follows, as in GLM's.
+        ("{% for m in messages %}<|end|>{{ m.role }}\n{{ m.content }}{% endfor %}{{ '\n\n' }}", True),
+        ("{% for m in messages %}<|end|>{{ m.role }}\n{{ m.content }}{% endfor %}{{ '\n' }}", False),
+        (NO_SYSTEM + "{% for m in messages %}{{ m.role }}\n{{ m.content }}\n\n<|end|>{% endfor %}", True),
+        (NO_SYSTEM + "{% for m in messages %}{{ m.role }}\n{{ m.content }}<|end|>\n\n{% endfor %}", False),
+        # Arguments of calls once stood there as Python writes them.
+        (UNMARKED.replace("call.function | tojson", "call.function.arguments"), True),
+        (UNMARKED, False),
+    ],
+)
+def test_a_template_whose_text_or_scored_characters_change_gets_another_fingerprint(
+    spaced, source, is_another
+):
+    assert has_another_fingerprint_than_once(ChatTemplate(source, spaced), spaced) == is_another
+
+
+def test_a_template_for_tools_whose_text_changes_gets_another_fingerprint(spaced):
     variables = {**spaced.special_tokens_map, "strftime_now": "2024-07-26T00:00:00"}
-    assert template.fingerprint == checksum_of_json([template.source, variables, 2])
-    assert other.fingerprint != checksum_of_json([other.source, variables, 2])
+    for source, is_another in ((UNMARKED, False), (UNMARKED.replace(" | tojson", ".arguments"), True)):
+        template = ChatTemplate(CHATML, spaced, with_tools=source)
+        once = checksum_of_json([CHATML, variables, 2, source])
+        assert (template.fingerprint != once) == is_another
 
 
 def test_the_date_of_a_template_is_always_the_same(chatty):
@@ -440,6 +491,27 @@ def test_what_a_template_does_not_show_is_said(tmp_path, res_dir, chatty, templa
     tokens = tokens_of(tmp_path, chatty, rows, template=template)  # from the cache
     said = [remark for remark in token_remarks(tokens, chatty) if "does not show" in remark]
     assert len(said) == len(remarks) and all(map(str.__contains__, said, remarks))
+
+
+@pytest.mark.parametrize("template", [CHATML, "alpaca"])
+def test_that_an_earlier_version_did_not_look_for_what_is_not_shown_is_said(
+    tmp_path, res_dir, chatty, template
+):
+    path = str(write_jsonl(tmp_path / "pool.jsonl", [{"instruction": "a", "output": "b"}]))
+    (tmp_path / "template.jinja").write_text(template)
+    name = template if template == "alpaca" else str(tmp_path / "template.jinja")
+    pool = Pool(DataConfig(path=path, template=name))
+    tokens = tokenize_pool(pool, chatty, name, 200, False)
+    assert tokens.left_out == {} and not token_remarks(tokens, chatty)
+    files = TokensFolder(tokens.folder)
+    files.left_out.unlink()
+    manifest = TokensManifest.read(files.manifest)
+    checksums = {name: value for name, value in (manifest.checksums or {}).items() if "left_out" not in name}
+    dataclasses.replace(manifest, checksums=checksums).write(files.manifest)
+    tokens = tokenize_pool(pool, chatty, name, 200, False)
+    remarks = token_remarks(tokens, chatty)
+    assert tokens.left_out is None and len(remarks) == (template == CHATML)
+    assert all(f"delete {tokens.folder} to have them looked at" in remark for remark in remarks)
 
 
 def test_a_header_that_swallows_white_space_is_not_scored_with_it(tmp_path, res_dir, tokenizer_dir):
@@ -609,15 +681,15 @@ def test_a_row_that_is_no_conversation_is_named_or_dropped(tmp_path, turns, faul
     ("row", "settings", "words"),
     [
         ({"messages": CONVERSATION, "chat_template_kwargs": {"thinking": True}}, {}, "FILE.jinja"),
-        ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, {"format": "alpaca"}, "in front"),
-        ({"instruction": "a", "output": "b", "system": "s"}, {"format": "alpaca"}, "as turns"),
-        ({"prompt": "a", "completion": "b", "tools": '[{"name": "f"}]'}, PROMPTS, "as turns"),
+        ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, {"format": "alpaca"}, "history first"),
+        ({"instruction": "a", "output": "b", "system": "s"}, {"format": "alpaca"}, "a column `system`"),
+        ({"prompt": "a", "completion": "b", "tools": '[{"name": "f"}]'}, PROMPTS, "a column `tools`"),
         ({"prompt": "a", "completion": "b", "system": "s"}, PROMPTS, "as turns"),
     ],
 )
 def test_a_column_that_says_what_a_model_is_shown_is_not_left_unread(tmp_path, row, settings, words):
     path = str(write_jsonl(tmp_path / "pool.jsonl", [row]))
-    with pytest.raises(ValueError, match=f"row 0: found .*{words}.*another name"):
+    with pytest.raises(ValueError, match=f"row 0: found .* does not read\\. .*{words}.*rename it"):
         Pool(DataConfig(**{"path": path, "format": "messages", "template": "chat", **settings}))
     column = list(row)[-1]
     empty = {**row, column: None}
@@ -625,6 +697,22 @@ def test_a_column_that_says_what_a_model_is_shown_is_not_left_unread(tmp_path, r
     own: Any = {"path": path, "format": "messages", "template": "chat", "source_column": column, **settings}
     write_jsonl(tmp_path / "pool.jsonl", [empty, read_elsewhere])
     assert Pool(DataConfig(**own)).source_names == ["", "x"], "what is read is not refused"
+
+
+@pytest.mark.parametrize("nothing", [None, False, "", " \n", [], {}, "[]", "{}", " null"])
+@pytest.mark.parametrize("field", ["system", "tools", "tool_calls", "function_call"])
+def test_nothing_is_the_same_in_every_field_that_may_be_missing(tmp_path, field, nothing):
+    of_turn = field in CALLS[1] or field == "function_call"
+    turns = [*CONVERSATION[1:4], {**CONVERSATION[4], **({field: nothing} if of_turn else {})}]
+    beside = {} if of_turn else {field: nothing}
+    data: Any = {"format": "messages", "template": "chat"}
+    (read,) = Pool(
+        DataConfig(path=str(write_jsonl(tmp_path / "a.jsonl", [{"messages": turns, **beside}])), **data)
+    )
+    path = str(write_jsonl(tmp_path / "b.jsonl", [{"messages": CONVERSATION[1:]}]))
+    assert [read] == list(Pool(DataConfig(path=path, **data)))
+    path = str(write_jsonl(tmp_path / "c.jsonl", [{"instruction": "a", "output": "b", **beside}]))
+    assert len(Pool(DataConfig(path=path))) == 1
 
 
 def test_a_system_text_of_a_column_comes_before_all_turns(tmp_path):
@@ -670,7 +758,7 @@ def test_turns_with_dates_are_read_and_with_images_refused(tmp_path):
 def test_rows_that_were_written_for_a_stack_are_read_again(tmp_path, stack):
     tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
     called = [CALLS[0], {**CALLS[1], "tool_calls": [ADD]}, {**CALLS[2], "tool_call_id": "1"}, CALLS[3]]
-    rows = [{"messages": CONVERSATION}, {"messages": called, "tools": [tool]}]
+    rows = [{"messages": CONVERSATION}, {"messages": called, "tools": [tool]}, {"messages": TRAINED}]
     data: Any = {"format": "messages", "template": "chat"}
     pool = Pool(DataConfig(path=str(write_jsonl(tmp_path / "pool.jsonl", rows)), **data))
     read = [conversation_of(example) for example in pool]
@@ -680,10 +768,15 @@ def test_rows_that_were_written_for_a_stack_are_read_again(tmp_path, stack):
     again = Pool(DataConfig(path=str(write_jsonl(tmp_path / "again.jsonl", lines)), **data))
     for conversation, written in zip(read, map(conversation_of, again), strict=True):
         assert written.tools == conversation.tools and written.speakers == conversation.speakers
+        if stack in ("axolotl", "openai"):  # the others are not told which turns count
+            assert written.is_scored == conversation.is_scored
         for speaker, one, other in zip(
             conversation.speakers, conversation.messages, written.messages, strict=True
         ):
-            assert speaker == "tool_call" or one["content"] == other["content"]
+            if speaker != "tool_call":
+                assert one["content"] == other["content"]
+            elif stack != "llama_factory":  # there a call is a text
+                assert one["tool_calls"] == other["tool_calls"]
 
 
 def test_what_stands_beside_a_turns_own_fields_is_not_said(tmp_path):
@@ -765,6 +858,15 @@ def test_thinking_in_a_field_of_its_own_is_part_of_what_is_said(tmp_path):
         Pool(DataConfig(path=path, **data))
 
 
+@pytest.mark.parametrize("setting", [True, False, 5, {"effort": "high"}])
+@pytest.mark.parametrize("field", ["thinking", "reasoning"])
+def test_a_setting_of_that_name_is_no_thinking(field, setting):
+    reader = TurnsReader("role", "content", frozenset({"assistant"}), last_only=False)
+    read = reader.read([CALLS[0], {"role": "assistant", "content": "b", field: setting}])
+    assert read.messages[1] == {"role": "assistant", "content": "b", field: setting}
+    assert read.said(True) == "b" and "thoughts are scored" not in read.canonical()
+
+
 def test_fingerprints_of_conversations_are_those_of_earlier_versions(tmp_path):
     """A changed fingerprint would make every artifact of its users useless."""
     rows = [
@@ -774,6 +876,20 @@ def test_fingerprints_of_conversations_are_those_of_earlier_versions(tmp_path):
     path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
     pool = Pool(DataConfig(path=path, format="messages", template="chat"))
     assert pool.fingerprint == "65d2b45147ca0ac8f3a2f4986861095abbc7c3111d8883589ec3dfeb8ebafba5"
+
+
+def test_a_row_whose_turns_are_all_scored_makes_another_pool_than_when_it_was_unused(tmp_path):
+    """Its losses of then are NaN."""
+    rows = [{"messages": CONVERSATION}, {"messages": CONVERSATION[1:3]}]
+    path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+    roles: Any = {"score_roles": ["user", "assistant"], "invalid_rows": "drop"}
+    pool = Pool(DataConfig(path=path, format="messages", template="chat", **roles))
+    assert not pool.excluded.any()
+    prints = [pool.fingerprint[:8], pool.texts_fingerprint[:8]]
+    assert prints == ["7987c9a5", "69567a7c"], "once af6822ca and 25d1f89d"
+    path = str(write_jsonl(tmp_path / "asking.jsonl", rows[:1]))
+    pool = Pool(DataConfig(path=path, format="messages", template="chat", **roles))
+    assert pool.fingerprint[:8] == "86777033", "such a row was used before"
 
 
 def test_fingerprints_of_chat_templates_are_those_of_earlier_versions(chatty):

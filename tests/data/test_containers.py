@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,21 @@ def test_a_folder_of_text_files_is_not_read_with_guessed_types(tmp_path, monkeyp
     with pytest.raises(ValueError, match=re.escape(f"write {file}, or a pattern such as {pattern}")):
         pool_of(Path("folder"))
     assert [example.instruction for example in pool_of(pattern)] == ["007"]
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.ndjson", "a.jsonl.zip"])
+def test_what_is_not_read_by_its_name_is_to_be_written_otherwise(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / "folder" / name
+    if name.endswith("zip"):
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a.jsonl", json.dumps(ROWS[0]))
+    else:
+        file.write_text("instruction\toutput\n007\t1" if name.endswith("tsv") else json.dumps(ROWS[0]))
+    with pytest.raises(
+        ValueError, match=rf"rows of {name} as \.jsonl, \.csv or \.parquet, and name that file"
+    ):
+        pool_of(tmp_path / "folder")
 
 
 def test_a_folder_of_parquet_files_is_read(tmp_path):

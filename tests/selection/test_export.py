@@ -260,14 +260,14 @@ def chat_row(row: int) -> dict[str, Any]:
     return {"messages": turns, **({} if row % 3 else {"tools": TOOLS})}
 
 
-def chat_config(make_target: Any, rows: list[dict[str, Any]], folder: Path) -> Path:
+def chat_config(make_target: Any, rows: list[dict[str, Any]], folder: Path, *settings: str) -> Path:
     losses_NT = np.random.default_rng(0).gamma(2, 1, (len(rows), 4))
     path = make_target(rows, losses_NT, budget=20, num_clusters=4)
     values = yaml.safe_load(path.read_text())
     values["data"] |= {"format": "messages", "template": "chat"}
     values["model"] = {"name_or_path": str(folder)}
     path.write_text(yaml.safe_dump(values))
-    assert command(path) == 0
+    assert command(path, *settings) == 0
     return path
 
 
@@ -326,8 +326,10 @@ def test_what_comes_late_in_a_file_is_read_by_datasets_too(make_target, chat_tok
     rows = [
         {"messages": [message("user", f"Question {row}"), message("assistant", "A")]} for row in range(20)
     ]
+    rows[17] = chat_row(0)
     rows[18]["messages"][1]["name"] = "Ann"
-    rows[19] = chat_row(0)
+    rows[19] = json.loads(json.dumps(chat_row(0)).replace(r"{\"a\": 1}", r"{\"b\": \"c\"}"))
+    assert rows[19] != rows[17], "calls with other arguments, too"
     settings = [f"data.score_turns={turns}", "--overwrite"]
     config_file = chat_config(make_target, rows, chat_tokenizer_dir)
     assert command(config_file, *settings) == 0
@@ -338,11 +340,30 @@ def test_what_comes_late_in_a_file_is_read_by_datasets_too(make_target, chat_tok
             data_files=str(folder_for(stack) / "train.jsonl"),
             split="train",
             cache_dir=str(tmp_path / "cache"),
-            chunksize=500,
+            chunksize=1600,
         )
         assert list(read) == rows_for(stack)
     numbers = [origin["row"] for origin in lines_of(folder_for("trl") / "rows.jsonl")]
-    assert sorted(numbers) == list(range(20)) and numbers[3:] == list(range(1, 18))
+    assert sorted(numbers) == list(range(20)) and numbers[4:] == list(range(1, 17))
+
+
+def test_a_late_call_with_other_arguments_is_read_by_datasets_too(make_target, chat_tokenizer_dir, tmp_path):
+    """As where each completion is a call, so that all have the same fields."""
+    import datasets
+
+    calls = [{**CALL, "function": {"name": "add", "arguments": {"a": 1}}} for _ in range(20)]
+    calls[-1]["function"]["arguments"] = {"b": "c"}
+    rows = [
+        {"messages": [message("user", f"Question {row}"), {**message("assistant", ""), "tool_calls": [call]}]}
+        for row, call in enumerate(calls)
+    ]
+    settings = ["data.score_roles=[tool_call]", "--overwrite"]
+    config_file = chat_config(make_target, rows, chat_tokenizer_dir, *settings)
+    assert command(config_file, settings[0], "--write_for", "trl") == 0
+    file = str(folder_for("trl") / "train.jsonl")
+    cache: Any = {"cache_dir": str(tmp_path / "cache"), "chunksize": 600}
+    read: Any = datasets.load_dataset("json", data_files=file, split="train", **cache)
+    assert list(read) == rows_for("trl") and "completion" in read.column_names
 
 
 @pytest.mark.parametrize(

@@ -51,5 +51,8 @@ def why_another_pool(recorded: dict[str, Any] | None, now: dict[str, Any] | None
         differing["path"] = places  # a pattern matches other files
     if not differing:
         rows = f"the rows of {path_in_words(now['path'])}"
-        return f"the data section is the same, so {rows} have changed since"
+        return (
+            f"the data section is the same: {rows} have changed since, or an earlier version read them "
+            "otherwise (calls of tools, thinking, system texts, which turns count)"
+        )
     return ", ".join(f"data.{name}: {there_and_now(*values)}" for name, values in differing.items())

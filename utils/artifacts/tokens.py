@@ -100,3 +100,8 @@ class TokensFolder:
     @property
     def whole_responses(self) -> Path:
         return self.path / "whole_responses.npy"
+
+    @property
+    def left_out(self) -> Path:
+        """In how many rows a chat template does not show all turns or tools. Earlier versions wrote none."""
+        return self.path / "left_out.json"

@@ -29,7 +29,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from ..artifacts.checksums import checksum_of_json
 from ..reading import is_encodable, read_text
-from .conversations import Conversation, thoughts_of, with_arguments_as_text
+from .conversations import Conversation, arguments_of, as_json, thoughts_of, with_arguments_as_text
 
 # What a template that asks for today's date is told: it would give other tokens every day.
 _TODAY = datetime(2024, 7, 26)
@@ -47,6 +47,8 @@ _THINKS = (
     "Give it a template that shows that (data.template: FILE.jinja), set data.score_turns: last for one that "
     "shows it in the last turn alone, or take the field out of the rows",
 )
+
+_REFUSALS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError)
 
 Message = Mapping[str, Any]  # role, content, and what else a template may read
 _PROBE: list[Message] = [
@@ -132,26 +134,37 @@ class ChatTemplate:
         return checksum_of_json([self._without_tools, variables, _SPAN_RULES, *self._later_rules()])
 
     def _later_rules(self) -> Iterator[str]:
-        """What has come to be scored since, where it changes anything: other templates keep their losses."""
+        """Names of the rules that came after `_SPAN_RULES` was last raised and score this template otherwise.
+
+        A template that none of them touches keeps its fingerprint, and so its losses.
+        """
         if self._with_tools != self._without_tools:
             yield self._with_tools
+        if self._writes_calls_as_python:
+            yield "arguments of calls are JSON"
         if self._probed is None:
             return
-        text, (start, end), marked = self._probed
-        found = self._ends.search(text, end)
-        if found and any(blank in text[end : found.start()] for blank in self._blanks):
+        text, answers, marked = self._probed
+        (start, end), *_ = answers
+        if any(blank in self._behind(text, answer) for answer in answers for blank in self._blanks):
             yield "white space ends no turn"
         if marked and not any(first <= start and text[end:last].strip() for first, last in marked):
             yield "an end lies behind the marks"
         if self._run_of_ends and not marked:  # marks hold all of them, or are told apart above
             yield "several tokens end a turn"
 
+    def _behind(self, text: str, answer: Span) -> str:
+        """What a text has between an answer and the next special token."""
+        _, end = answer
+        found = self._ends.search(text, end)
+        return text[end : found.start() if found else len(text)]
+
     @cached_property
     def _run_of_ends(self) -> str | None:
         """What ends each answer, where that is several special tokens up to the tokenizer's own end."""
         if self._probed is None:
             return None
-        text, (_, end), _ = self._probed
+        text, ((_, end), *_), _ = self._probed
         place = end
         while found := self._ends.match(text, place):
             place = found.end()
@@ -160,13 +173,26 @@ class ChatTemplate:
         return None
 
     @cached_property
-    def _probed(self) -> tuple[str, Span, list[Span] | None] | None:
-        """A conversation as text, where its first answer is, and the marks. None where it is refused."""
-        try:
-            text, marked = self._render(_PROBE, None, add_generation_prompt=False)
-            return text, self._said(text, _PROBE, 1, None), marked
-        except ValueError:
-            return None
+    def _probed(self) -> tuple[str, list[Span], list[Span] | None] | None:
+        """A conversation as text, where its answers are, and the marks. None where it is refused."""
+        for probe in (_PROBE, [{"role": "system", "content": "s"}, *_PROBE]):  # some demand a system turn
+            answers = [turn for turn, message in enumerate(probe) if message["role"] == "assistant"]
+            with contextlib.suppress(ValueError):
+                text, marked = self._render(probe, None, add_generation_prompt=False)
+                return text, [self._said(text, probe, turn, None) for turn in answers], marked
+        return None
+
+    @cached_property
+    def _writes_calls_as_python(self) -> bool:
+        """Whether the template, left alone, writes the arguments of a call as Python writes an object."""
+        call = {"id": "call00000", "type": "function", "function": {"name": "f", "arguments": {"a": "b"}}}
+        messages = [_PROBE[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
+        for tools in (None, [call["function"]]):  # a tokenizer may have another template for tools
+            with contextlib.suppress(*_REFUSALS):
+                text, _ = self._render_once(messages, tools, add_generation_prompt=False)
+                if _writes_as_python(text, messages):
+                    return True
+        return False
 
     def text(
         self,
@@ -207,7 +233,8 @@ class ChatTemplate:
 
         Raises:
             ValueError: if the template refuses the conversation, changes the content of a scored turn,
-                does not show its calls of tools, or ends it with a text that is no special token.
+                does not show its calls of tools or its thinking, or ends it with a text that is no special
+                token.
         """
         text, marked = self._render(messages, tools, add_generation_prompt=False)
         spans = []
@@ -244,31 +271,35 @@ class ChatTemplate:
         self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
     ) -> tuple[str, list[Span] | None]:
         """The text, and what the template marks as generated. None for a template without marks."""
+        try:
+            rendered = None
+            with contextlib.suppress(TypeError):  # DeepSeek's puts words around arguments that are a text
+                rendered = self._render_once(messages, tools, add_generation_prompt)
+            if rendered is None or _writes_as_python(rendered[0], messages):
+                as_texts = [with_arguments_as_text(message) for message in messages]
+                rendered = self._render_once(as_texts, tools, add_generation_prompt)
+        except _REFUSALS as error:
+            raise ValueError(f"the chat template refuses it: {error}") from error
+        if not is_encodable(rendered[0]):
+            raise ValueError("the chat template writes half a surrogate pair, which is no text: repair it")
+        return rendered
+
+    def _render_once(
+        self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
+    ) -> tuple[str, list[Span] | None]:
+        """As `_render`, with the arguments of calls as they are. Raises: _REFUSALS."""
         source = self._with_tools if tools else self._without_tools
         has_marks = bool(_HAS_MARKS.search(source))
-
-        def render(conversation: list[dict[str, Any]]) -> Any:
-            return render_jinja_template(
-                [conversation],
-                tools=list(tools) if tools else None,
-                chat_template=source,
-                return_assistant_tokens_mask=has_marks,
-                add_generation_prompt=add_generation_prompt,
-                **self._variables,
-            )
-
-        try:
-            try:
-                texts, marks = render([dict(message) for message in messages])
-            except (
-                TypeError
-            ):  # DeepSeek's puts words around the arguments of a call, which it takes for a text
-                texts, marks = render([with_arguments_as_text(message) for message in messages])
-        except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
-            raise ValueError(f"the chat template refuses it: {error}") from error
-        if not is_encodable(texts[0]):
-            raise ValueError("the chat template writes half a surrogate pair, which is no text: repair it")
-        return texts[0], [(int(start), int(end)) for start, end in marks[0]] if has_marks else None
+        rendered: Any = render_jinja_template(
+            [[dict(message) for message in messages]],
+            tools=list(tools) if tools else None,
+            chat_template=source,
+            return_assistant_tokens_mask=has_marks,
+            add_generation_prompt=add_generation_prompt,
+            **self._variables,
+        )
+        (text,), marks = rendered
+        return text, [(int(start), int(end)) for start, end in marks[0]] if has_marks else None
 
     def _said(self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None) -> Span:
         """Where the content of a turn is: all that differs with another content lies within it.
@@ -311,13 +342,15 @@ class ChatTemplate:
         """
         given, _ = self._render(messages[:turn], tools, add_generation_prompt=True)
         start, end = said
-        return min(start, len(given)) if text.startswith(given) else start, end
+        if text.startswith(given):
+            start = min(start, len(given))
+        return start, end
 
     def _check_shown(self, text: str, message: Message, turn: int, found: Span) -> None:
         """Raises: ValueError unless what was found shows thinking, content and calls of a turn."""
         start, end = found
         # Some write the same thinking into two fields.
-        thoughts = {thought.strip(): field for field, thought in thoughts_of(message).items()}
+        thoughts = dict.fromkeys(thought.strip() for thought in thoughts_of(message).values())
         calls = [_called_name(call) for call in message.get("tool_calls") or ()]
         place = start
         for shown in (*thoughts, message["content"].strip(), *calls):
@@ -361,7 +394,7 @@ class ChatTemplate:
         """What is said, and what ends it: a special token, or those that end each answer."""
         start, end = said
         found = self._ends.search(text, end)
-        between = text[end : found.start() if found else len(text)]
+        between = self._behind(text, said)
         if between.strip():
             raise ValueError(
                 f"the chat template ends turn {turn} (counted from 0) with {between[:40]!r}, expected a "
@@ -378,6 +411,18 @@ def _is_shown(text: str, part: str) -> bool:
     return (
         part in text or json.dumps(part, ensure_ascii=False)[1:-1] in text or json.dumps(part)[1:-1] in text
     )
+
+
+def _writes_as_python(text: str, messages: Sequence[Message]) -> bool:
+    """Whether a text has the arguments of a call as Python writes an object, which is no JSON."""
+    calls = [call for message in messages for call in message.get("tool_calls") or ()]
+    objects = [value for call in calls for value in arguments_of(call) if isinstance(value, dict)]
+    if not objects:  # as nearly always
+        return False
+    # What a tool says may be written so, too.
+    said = "\n".join(part for message in messages for part in message.values() if isinstance(part, str))
+    written = [str(value) for value in objects if str(value) != as_json(value)]
+    return any(text.count(value) > said.count(value) for value in written)
 
 
 def _called_name(call: Any) -> str:

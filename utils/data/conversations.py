@@ -11,7 +11,7 @@ from datetime import date, time
 from typing import Any
 
 from ..config.names import Speaker
-from .values import plain, text_of, type_in_words
+from .values import is_nothing, plain, text_of, type_in_words
 
 # What stacks call those who speak -> what templates call them.
 _ROLES: dict[str, Speaker] = {
@@ -32,7 +32,7 @@ _WEIGHTS = ("weight", "loss_weight")
 _FLAGS = ("train", "training", "loss")  # where they are true or false: axolotl's, and ms-swift's `loss`
 _DETAILS = ("train_detail", "training_detail", "reasoning_training_detail")  # axolotl's, of parts of a turn
 _CALLS = ("tool_calls", "function_call")  # fields of a turn; the second is OpenAI's older one
-_NO_CALL: tuple[Any, ...] = ([], {}, "", "[]", "{}")
+_ARGUMENTS = ("arguments", "parameters")  # fields of a call
 # Fields of an assistant's turn that hold what it thought. It says that, too, in front of its content.
 THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
 
@@ -122,7 +122,7 @@ class TurnsReader:
             speakers.append(role)
             counts = _counts(turn, number)
             is_scored.append(number >= len(before) and role in self.scored_roles and counts)
-        if system not in (None, ""):
+        if not is_nothing(system):
             first = {"role": "system", "content": _text(system, "the system text")}
             if speakers[:1] != ["system"]:
                 messages.insert(0, first)
@@ -135,8 +135,7 @@ class TurnsReader:
             is_scored = [number == last for number in range(len(is_scored))]
         if not any(is_scored):
             raise ValueError(f"no turn of {' or '.join(sorted(self.scored_roles))} to score")
-        has_tools = tools not in (None, "", "null")  # for TRL, JSON says in each row whether it has any
-        schemas = tuple(plain(_listed(tools, "tools"))) if has_tools else ()
+        schemas = () if is_nothing(tools) else tuple(plain(_listed(tools, "tools")))
         _check_json(schemas, "the tools")
         return Conversation(tuple(messages), tuple(is_scored), tuple(speakers), schemas)
 
@@ -163,7 +162,7 @@ class TurnsReader:
         for field, value in rest.items():
             _check_json(value, f"{field!r} of turn {number}")
         for field in _CALLS:
-            if rest.get(field) in _NO_CALL:  # some templates ask whether there is such a field
+            if field in rest and is_nothing(rest[field]):  # some templates ask whether there is such a field
                 del rest[field]
         if role == "assistant" and "function_call" in rest:
             rest.setdefault("tool_calls", [{"type": "function", "function": rest.pop("function_call")}])
@@ -173,7 +172,7 @@ class TurnsReader:
             rest["tool_calls"] = [_with_arguments(call, _parsed) for call in calls]
         content = _text(turn.get(self.content), f"turn {number}")
         if role in ("assistant", "tool_call"):
-            for field in THOUGHTS & rest.keys():
+            for field in (field for field in THOUGHTS if isinstance(rest.get(field), str | list)):
                 rest[field] = _text(rest[field], f"{field!r} of turn {number}")
         spoken = "assistant" if role == "tool_call" else role
         return {"role": spoken, "content": content, **rest}, role
@@ -183,14 +182,25 @@ def thoughts_of(message: Mapping[str, Any]) -> dict[str, str]:
     """What an assistant's turn holds of its thinking in fields of their own, by field."""
     if message["role"] != "assistant":
         return {}
-    return {field: message[field] for field in sorted(THOUGHTS & message.keys()) if message[field].strip()}
+    fields = {field: message[field] for field in sorted(THOUGHTS & message.keys())}
+    # A flag of such a name is none, nor is an object.
+    return {field: text for field, text in fields.items() if isinstance(text, str) and text.strip()}
 
 
 def with_arguments_as_text(message: Mapping[str, Any]) -> dict[str, Any]:
     """The message with the arguments of its calls as JSON, as OpenAI and some chat templates have them."""
     if not message.get("tool_calls"):
         return dict(message)
-    return {**message, "tool_calls": [_with_arguments(call, _as_json) for call in message["tool_calls"]]}
+    return {**message, "tool_calls": [_with_arguments(call, as_json) for call in message["tool_calls"]]}
+
+
+def arguments_of(call: Any) -> list[Any]:
+    """What a call has as its arguments, wherever they are in it."""
+    if not isinstance(call, Mapping):
+        return []
+    if isinstance(call.get("function"), Mapping):
+        return arguments_of(call["function"])
+    return [call[name] for name in _ARGUMENTS if name in call]
 
 
 def _with_arguments(call: Any, change: Callable[[Any], Any]) -> Any:
@@ -199,9 +209,7 @@ def _with_arguments(call: Any, change: Callable[[Any], Any]) -> Any:
         return call
     if isinstance(call.get("function"), Mapping):
         return {**call, "function": _with_arguments(call["function"], change)}
-    return {
-        key: change(value) if key in ("arguments", "parameters") else value for key, value in call.items()
-    }
+    return {key: change(value) if key in _ARGUMENTS else value for key, value in call.items()}
 
 
 def _parsed(arguments: Any) -> Any:
@@ -215,7 +223,8 @@ def _parsed(arguments: Any) -> Any:
     return values if isinstance(values, dict) else arguments
 
 
-def _as_json(arguments: Any) -> Any:
+def as_json(arguments: Any) -> str:
+    """The arguments of a call as OpenAI has them."""
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 

@@ -18,6 +18,7 @@ from .unpacking import PACKED_SUFFIXES
 
 _ROWS_AT_ONCE = 1000
 _GUESSED = ("csv", "json", "pandas")  # what `datasets` reads with types that it makes out of the values
+_READ_BY_NAME = (".csv", ".json", ".jsonl")  # of what it reads so, those that S2L reads itself
 _SHORT_FLOATS = {"float16": np.float16, "float32": np.float32}
 
 
@@ -144,11 +145,15 @@ def _refuse_guessed_types(folder: Path, builder: Any) -> None:
         return
     (first, *_), *_ = builder.config.data_files.values()
     file = folder / Path(first).resolve().relative_to(folder.resolve())
-    pattern = file.with_name("*" + "".join(file.suffixes[-2 if file.suffix in PACKED_SUFFIXES else -1 :]))
+    suffixes = file.suffixes[-2 if file.suffix in PACKED_SUFFIXES else -1 :]
+    if suffixes[0] in _READ_BY_NAME:
+        pattern = file.with_name("*" + "".join(suffixes))
+        way_out = f"or files by name: write {file}, or a pattern such as {pattern}"
+    else:
+        way_out = f"or a file: write the rows of {file.name} as .jsonl, .csv or .parquet, and name that file"
     raise ValueError(
         f"data.path: found {folder}, a folder of {builder.name.upper()} files, where `datasets` would guess "
-        f'types ("007" becomes 7), expected a folder that it saved, or files by name: write {file}, or a '
-        f"pattern such as {pattern}"
+        f'types ("007" becomes 7), expected a folder that it saved, {way_out}'
     )
 
 

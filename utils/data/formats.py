@@ -8,7 +8,7 @@ from typing import Any
 from ..config.names import DataFormat, look_up
 from ..config.schema import DataConfig
 from .conversations import Conversation, TurnsReader, is_turns_as_json
-from .values import source_name, text_of, type_in_words
+from .values import is_nothing, source_name, text_of, type_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,13 @@ FORMATS: dict[DataFormat, Format] = {
 
 
 # Columns from which other stacks take what a model is shown besides the fields, and what to do with such.
-_AS_TURNS = "write the rows as turns (data.format: messages)"
+_AS_TURNS = "Write the rows as turns (data.format: messages)"
 _CONTEXT = {
-    "system": f"{_AS_TURNS}, where that is a column, too",
-    "tools": f"{_AS_TURNS}, where that is a column, too",
-    "history": f"{_AS_TURNS}, with those of the history in front",
-    "chat_template_kwargs": "set it in a template of your own (data.template: FILE.jinja)",
+    "system": f"{_AS_TURNS}: that format reads a column `system`",
+    "tools": f"{_AS_TURNS}: that format reads a column `tools`",
+    "history": f"{_AS_TURNS}, the turns of the history first",
+    "chat_template_kwargs": "Write its values into a template of your own (data.template: FILE.jinja)",
 }
-_NOTHING: tuple[Any, ...] = (None, "", [], {}, "[]", "{}", "null")
 
 
 @dataclass(frozen=True)
@@ -164,8 +163,11 @@ class RowReader:
         if self._has_turns(row):
             read |= {self.system, self.tools}
         for column in _CONTEXT:
-            if column not in read and row.get(column) not in _NOTHING:
-                return f"found {column!r}, which is not read beside {self.response!r}: {_CONTEXT[column]}"
+            if column not in read and not is_nothing(row.get(column)):
+                return (
+                    f"found {column!r}, which other stacks show to a model and data.format does not read. "
+                    f"{_CONTEXT[column]}"
+                )
         return None
 
     def asks_nothing(self, row: Mapping[str, Any]) -> bool:

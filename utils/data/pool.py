@@ -131,17 +131,19 @@ class Pool:
                     required.difference_update(values)
                 if unread := reader.unread_context(values):
                     raise ValueError(
-                        f"{part.name}, row {row_of_part}: {unread}, or give a column that is not meant "
-                        "another name"
+                        f"{part.name}, row {row_of_part}: {unread}. If the column means something else, "
+                        "rename it"
                     )
                 texts = reader.texts(values)
                 instruction, _, response, source = texts
                 of_texts = self._as_bytes(row, texts[:-1])
+                asks_nothing = not instruction.strip() and reader.asks_nothing(values)
+                if asks_nothing and response.strip():
+                    of_texts += b"every turn is scored"  # once such a row was unused: its pool is another one
                 digest_of_texts.update(of_texts)
                 digest.update(of_texts + self._as_bytes(row, texts[-1:]))
                 row_codes[row] = codes.setdefault(source, len(codes))
-                has_question = bool(instruction.strip()) or reader.asks_nothing(values)
-                if not has_question or not response.strip():
+                if not (instruction.strip() or asks_nothing) or not response.strip():
                     self.excluded[row] = True
                     faults.setdefault((part.name, reader.fault(values)), []).append(row_of_part)
                     if self.data.invalid_rows == "error":  # then not only at the end of a large pool

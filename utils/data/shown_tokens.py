@@ -76,11 +76,17 @@ def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> 
         few = f"{num_endless:,} of the first {len(rows):,} rows do not end their"
         which = "no row ends its" if num_endless == len(rows) else few
         remarks.append(f"{which} response in a special token: a model is not taught where an answer ends")
+    is_chat = tokens.manifest.template.startswith("chat:")
     begin = tokenizer.bos_token_id
     if rows and begin is not None and all(row.ids[:2].tolist() == [begin, begin] for row in rows):
-        where = "chat template" if tokens.manifest.template.startswith("chat:") else "rows"
+        where = "chat template" if is_chat else "rows"
         remarks.append(f"every row begins with {tokenizer.bos_token} twice: take it out of the {where}")
-    for what, num_rows in sorted(tokens.left_out.items()):
+    if is_chat and tokens.left_out is None:
+        remarks.append(
+            "an earlier version made these tokens and did not look for turns and tools that the chat "
+            f"template does not show: delete {tokens.folder} to have them looked at"
+        )
+    for what, num_rows in sorted((tokens.left_out or {}).items()):
         remarks.append(
             f"the chat template does not show all {what} of {counted(num_rows, 'row')}: "
             "no model is given what is missing"

@@ -14,7 +14,7 @@ import shutil
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -39,7 +39,6 @@ from .token_rows import TokenRow
 
 _EXAMPLES_PER_CALL = 1000  # enough to keep the tokenizer's threads busy, small enough to bound memory
 _TOKENS_COMPARED_AT_ONCE = 2**20
-_LEFT_OUT = "left_out.json"  # beside the tokens
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class TokenizedPool:
         whole_lengths: the least max_length that cuts nothing off a row, 0 if it is excluded, int32 (N,).
         whole_responses: response tokens of a row before anything is cut off, int32 (N,).
         manifest: what these tokens were made from.
-        left_out: "turns" or "tools" -> rows of which a chat template does not show them all. Empty for tokens
-            that an earlier version made.
+        left_out: "turns" or "tools" -> rows of which a chat template does not show them all. None for tokens
+            that an earlier version made: it did not look.
     """
 
     folder: Path
@@ -69,7 +68,7 @@ class TokenizedPool:
     whole_lengths: np.ndarray
     whole_responses: np.ndarray
     manifest: TokensManifest
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.response_starts)
@@ -195,7 +194,7 @@ def open_tokens(folder: Path) -> TokenizedPool:
         whole_lengths=np.asarray(load_npy(files.whole_lengths)),
         whole_responses=np.asarray(load_npy(files.whole_responses)),
         manifest=manifest,
-        left_out=read_json(folder / _LEFT_OUT) if (folder / _LEFT_OUT).is_file() else {},
+        left_out=read_json(files.left_out) if files.left_out.is_file() else None,
     )
 
 
@@ -315,7 +314,7 @@ def _write_tokens(folder: Path, pool: Pool, encoder: _Encoder, manifest: TokensM
     save_array(files.num_response_tokens, counts)
     save_array(files.whole_lengths, whole_lengths)
     save_array(files.whole_responses, whole_responses)
-    write_json(temporary / _LEFT_OUT, dict(encoder.left_out))
+    write_json(files.left_out, dict(encoder.left_out))
     checksums = checksums_of(temporary.iterdir())
     dataclasses.replace(manifest, checksums=checksums).write(files.manifest)
     publish_folder(temporary, folder)

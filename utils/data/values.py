@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 _WHOLE_WITH_DECIMALS = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
+_NOTHING = frozenset({"", "null", "[]", "{}"})  # as a text, white space around it aside
 
 
 class NumberText(str):
@@ -61,6 +62,18 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, Decimal):
         return format(value, "f") if value.is_finite() else None
     return None
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a value that may be missing is: null, false, white space, an empty list or object.
+
+    The last two and null also as JSON.
+    """
+    if isinstance(value, str):
+        return value.strip() in _NOTHING
+    if isinstance(value, list | tuple | Mapping):
+        return not value
+    return value is None or value is False
 
 
 def type_in_words(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Write a subset that is there as other stacks read it, and upload it to the hub."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -192,9 +192,9 @@ class _Turns:
         are_answered_once: whether of each row the last turn alone is scored, an answer.
         num_not_by_role: rows in which other turns are scored than all of the assistant.
         have_tools: whether some rows come with tools.
-        leading: the first row with each kind of turn, by the fields that a turn has (`tool_calls`, `name`).
-            `datasets` takes the types of a column from the first 10 MB of a file, and ends where a turn has
-            another field behind that.
+        leading: the first row with each kind of turn: by the fields that it has (`tool_calls`, `name`) and by
+            what they hold, such as the arguments of a call. `datasets` takes the types of a column from the
+            first 10 MB of a file, and ends where a turn has another field behind that.
     """
 
     are_answered_once: bool
@@ -209,7 +209,7 @@ def _check_rows(targets: list[ExportTarget], own: SubsetAndPool, renderer: _Rend
     are_answered_once = True
     num_not_by_role = 0
     have_tools = False
-    leading: dict[tuple[bool, frozenset[str]], int] = {}
+    leading: dict[tuple[bool, Any], int] = {}
     stacks: dict[ExportTarget, Stack] = {
         target: STACKS[target] for target in targets if STACKS[target].answered_once is not None
     }
@@ -226,10 +226,19 @@ def _check_rows(targets: list[ExportTarget], own: SubsetAndPool, renderer: _Rend
         for number, message in enumerate(conversation.messages, start=1):
             # TRL's completions are a column of their own.
             is_last = number == len(conversation.messages)
-            leading.setdefault((is_last, frozenset(message)), row)
+            leading.setdefault((is_last, _shape(message)), row)
     if faults:
         raise ValueError("\n".join(_refusal(faults, len(own.indices))))
     return _Turns(are_answered_once, num_not_by_role, have_tools, list(dict.fromkeys(leading.values())))
+
+
+def _shape(value: Any) -> Any:
+    """The type that a loader would take a value for, the same for the same type."""
+    if isinstance(value, Mapping):
+        return frozenset((key, _shape(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return "list", frozenset(map(_shape, value))
+    return type(value).__name__
 
 
 def _text_fault(example: Example, stack: Stack, renderer: _Renderer) -> str | None:
