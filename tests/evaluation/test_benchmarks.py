@@ -151,7 +151,7 @@ def test_solved_examples_are_the_first_usable_rows_of_their_file(tmp_path):
 def test_questions_that_are_solved_examples_too_are_said(tmp_path):
     rows = [{"instruction": "1 + 1?", "answer": "2"}, {"instruction": "2 + 2?", "answer": "4"}]
     questions = read_question_set("own", str(write_jsonl(tmp_path / "own.jsonl", rows)), None)
-    said = "1 row (1) whose question is a solved example too: the answer stands in the prompt"
+    said = "1 row (1) with a question that is a solved example too: the answer stands in the prompt"
     assert with_shots(questions, [Example("2  + 2?", "The answer is 4")]).notes == [said]
     assert with_shots(questions, [Example("3 + 3?", "The answer is 6")]) is questions
 

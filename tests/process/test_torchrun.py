@@ -67,4 +67,4 @@ def test_a_command_leaves_its_group_before_python_ends(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(_ENDS_WHILE_GLOO_IS_AT_WORK)
     answer = run_script(script, torchrun=2, PYTHONPATH=".")
-    assert answer.stdout == "left\nleft\n"
+    assert answer.stdout.count("left") == 2, "the lines of two processes may be written into one another"
