@@ -29,9 +29,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _compare(runs: list[str], allow_differences: bool) -> int:
-    from utils.stages import run_compare
+    from utils import stages
 
-    run_compare(runs, allow_differences)
+    stages.compare(runs, allow_differences)
     return 0
 
 

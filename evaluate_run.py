@@ -31,12 +31,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments) -> int:
+    from utils import stages
     from utils.config.command_line import read_config
     from utils.stage_checks import evaluation_checks
-    from utils.stages import run_evaluate
 
     config = read_config(arguments, ("model", "data"), evaluation_checks(arguments.ckpt))
-    run_evaluate(config, arguments.ckpt, arguments.overwrite, arguments.dry_run)
+    stages.evaluate(config, arguments.ckpt, arguments.overwrite, arguments.dry_run)
     return 0
 
 

@@ -29,16 +29,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _score(arguments) -> int:
+    from utils import stages
     from utils.config.command_line import read_config
     from utils.scoring.checkpoints import CheckpointQuery, sections_of_checkpoints
     from utils.stage_checks import scoring_checks
-    from utils.stages import plan_score, read_scoring_inputs, run_score, say_failed
 
     query = CheckpointQuery(str(arguments.ckpt), arguments.model_path, arguments.subfolder)
     config = read_config(arguments, ("model", "data"), scoring_checks(query), sections_of_checkpoints(query))
-    scoring = plan_score(read_scoring_inputs(config, query), arguments.overwrite)
-    failed = scoring.plan.unreadable if arguments.dry_run else run_score(scoring)
-    return say_failed(failed)
+    scoring = stages.prepare_scoring(stages.read_scoring_inputs(config, query), arguments.overwrite)
+    failed = scoring.plan.unreadable if arguments.dry_run else stages.score(scoring)
+    return stages.say_failed(failed)
 
 
 if __name__ == "__main__":

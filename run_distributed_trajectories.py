@@ -38,15 +38,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _score(arguments) -> int:
+    from utils import stages
     from utils.config.command_line import read_config
     from utils.process.lifetime import is_worker
     from utils.scoring.checkpoints import CheckpointQuery, sections_of_checkpoints
     from utils.stage_checks import scoring_checks
-    from utils.stages import plan_score, read_scoring_inputs, run_score, say_failed, show_tokens_to_score
 
     query = CheckpointQuery(arguments.checkpoints, arguments.model_path, arguments.subfolder)
     config = read_config(arguments, ("model", "data"), scoring_checks(query), sections_of_checkpoints(query))
-    inputs = read_scoring_inputs(config, query)
+    inputs = stages.read_scoring_inputs(config, query)
 
     # All that needs no torch has been said. This imports it, but not transformers: a launcher needs none.
     from utils.scoring.launch import launch_workers, num_workers
@@ -54,11 +54,11 @@ def _score(arguments) -> int:
     workers = 1 if is_worker() else num_workers(config.trajectories)
     if workers > 1 and not arguments.dry_run:
         return launch_workers(__file__, arguments.words, workers)
-    scoring = plan_score(inputs, arguments.overwrite, workers)
+    scoring = stages.prepare_scoring(inputs, arguments.overwrite, workers)
     if not arguments.dry_run:
-        return say_failed(run_score(scoring))
-    code = say_failed(scoring.plan.unreadable)
-    show_tokens_to_score(scoring, arguments.show)
+        return stages.say_failed(stages.score(scoring))
+    code = stages.say_failed(scoring.plan.unreadable)
+    stages.show_tokens_to_score(scoring, arguments.show)
     return code
 
 

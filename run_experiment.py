@@ -36,12 +36,12 @@ def _run(arguments) -> int:
     # What its YAML alone says has been said.
     from dataclasses import replace
 
+    from utils import stages
     from utils.artifacts.experiments import write_experiment
     from utils.experiments.plan import plan_experiment
     from utils.experiments.run import run_experiment
     from utils.reporting.text.experiment import experiment_text
     from utils.stage_checks import experiment_checks
-    from utils.stages import run_compare
 
     plan = plan_experiment(arguments.config_file, experiment, experiment_checks())
     print(experiment_text(plan), flush=True)
@@ -52,7 +52,7 @@ def _run(arguments) -> int:
     try:
         for name, runs in plan.comparisons().items():
             print()
-            run_compare(runs, name=name)
+            stages.compare(runs, name=name)
         if not failures.failed:
             write_experiment(replace(plan.record(arguments.config_file), status="complete"))
     finally:

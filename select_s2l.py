@@ -112,10 +112,10 @@ def _give_settings_back(arguments: "argparse.Namespace") -> None:
 
 
 def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
+    from utils import stages
     from utils.reporting.text.explanation import explanation_text
     from utils.selection.checks.explain import explain_row
     from utils.selection.checks.inspection import row_lists_of
-    from utils.stages import run_select
 
     if arguments.stability:
         _measure_stability(config, arguments.dry_run)
@@ -126,7 +126,7 @@ def _run(arguments: "argparse.Namespace", config: "RunConfig") -> None:
     elif arguments.write_for or arguments.push_to_hub:
         _write_for(arguments, config)
     else:
-        run_select(config, arguments.overwrite, arguments.dry_run)
+        stages.select(config, arguments.overwrite, arguments.dry_run)
 
 
 def _measure_stability(config: "RunConfig", dry_run: bool) -> None:

@@ -26,13 +26,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments) -> int:
+    from utils import stages
     from utils.config.command_line import read_config
     from utils.stage_checks import training_checks
-    from utils.stages import run_train, say_failed
 
     config = read_config(arguments, needs=("model", "data"), checks=training_checks())
-    failed = run_train(config, arguments.overwrite, arguments.dry_run, arguments.show, arguments.wandb_key)
-    return say_failed(failed)
+    failed = stages.train(config, arguments.overwrite, arguments.dry_run, arguments.show, arguments.wandb_key)
+    return stages.say_failed(failed)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import stages
 from .artifacts import subsets
 from .artifacts.paths import RunPaths, named_subset
 from .artifacts.trainings import TrainingManifest
@@ -22,15 +23,6 @@ from .config.load import NO_DEFAULTS, Checks, load_config
 from .config.schema import RunConfig
 from .process.reporter import reporter
 from .stage_checks import evaluation_checks, scoring_checks, selection_checks, training_checks
-from .stages import (
-    plan_score,
-    read_scoring_inputs,
-    run_compare,
-    run_evaluate,
-    run_score,
-    run_select,
-    run_train,
-)
 
 if TYPE_CHECKING:
     from .artifacts.comparisons import Comparison
@@ -104,7 +96,7 @@ def train(config_file: str | Path, *settings: str, overwrite: bool = False) -> P
     Returns: the folder of the last checkpoint.
     """
     config = _config(config_file, settings, ("model", "data"), training_checks())
-    _raise_failed(run_train(config, overwrite))
+    _raise_failed(stages.train(config, overwrite))
     paths = RunPaths(config.run_name)
     return paths.checkpoint(TrainingManifest.read(paths.manifest).save_steps[-1])
 
@@ -132,8 +124,8 @@ def score(
     query = CheckpointQuery(checkpoints, model_path, subfolder)
     defaults = sections_of_checkpoints(query)
     config = _config(config_file, settings, ("model", "data"), scoring_checks(query), defaults)
-    inputs = read_scoring_inputs(config, query)
-    _raise_failed(run_score(plan_score(inputs, overwrite)))
+    inputs = stages.read_scoring_inputs(config, query)
+    _raise_failed(stages.score(stages.prepare_scoring(inputs, overwrite)))
     return read_trajectories(config.run_name, sorted(inputs.checkpoints))
 
 
@@ -148,7 +140,7 @@ def select(config_file: str | Path, *settings: str, overwrite: bool = False) -> 
     Returns: one subset, or one for each of several budgets, the smallest first.
     """
     config = _config(config_file, settings, ("subset",), selection_checks())
-    return [_subset_in(folder) for folder in run_select(config, overwrite)]
+    return [_subset_in(folder) for folder in stages.select(config, overwrite)]
 
 
 def evaluate(
@@ -163,7 +155,7 @@ def evaluate(
         overwrite: ask again, whatever is there.
     """
     config = _config(config_file, settings, ("model", "data"), evaluation_checks(ckpt))
-    results = run_evaluate(config, ckpt, overwrite)
+    results = stages.evaluate(config, ckpt, overwrite)
     assert results is not None  # as of a dry run
     return results
 
@@ -175,7 +167,7 @@ def compare(*runs: str, allow_differences: bool = False) -> "Comparison":
         runs: their names or folders, one of the arm first that the others are set against.
         allow_differences: also runs that differ in more than the data.
     """
-    return run_compare(runs, allow_differences)
+    return stages.compare(runs, allow_differences)
 
 
 def _config(

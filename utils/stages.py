@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .training.plan import TrainingPlan
 
 
-def run_train(
+def train(
     config: RunConfig,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -140,7 +140,7 @@ def read_scoring_inputs(config: RunConfig, query: "CheckpointQuery") -> ScoringI
     return ScoringInputs(config, checkpoints, read_pool(config) if torchrun.is_first() else None)
 
 
-def plan_score(inputs: ScoringInputs, overwrite: bool = False, workers: int = 1) -> Scoring:
+def prepare_scoring(inputs: ScoringInputs, overwrite: bool = False, workers: int = 1) -> Scoring:
     """Plan a scoring in all processes of a launch.
 
     Args:
@@ -167,7 +167,7 @@ def plan_score(inputs: ScoringInputs, overwrite: bool = False, workers: int = 1)
     return Scoring(inputs.config, launch, plan, overwrite)
 
 
-def run_score(scoring: Scoring) -> dict[int, str]:
+def score(scoring: Scoring) -> dict[int, str]:
     """Returns: step -> why this checkpoint could not be scored."""
     from .reporting.text.scoring import scored_text, scoring_plan_text
     from .scoring.run import run_scoring
@@ -201,7 +201,7 @@ def say_failed(failed: Mapping[int, str]) -> int:
     return int(bool(failed))
 
 
-def run_select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) -> list[Path]:
+def select(config: RunConfig, overwrite: bool = False, dry_run: bool = False) -> list[Path]:
     """Choose the subsets of a run that are not there yet. Returns: the folders of all, the smallest first."""
     from .artifacts.paths import named_subset
     from .selection.plan import plan_selection
@@ -243,7 +243,7 @@ def _choose(plan: "SelectionPlan") -> None:
     reporter.say(selection_text(result))
 
 
-def run_evaluate(
+def evaluate(
     config: RunConfig, ckpt: int, overwrite: bool = False, dry_run: bool = False
 ) -> "EvaluationResults | None":
     """Ask a trained model and judge it. Returns: the results, None of a dry run."""
@@ -263,16 +263,14 @@ def run_evaluate(
     return results
 
 
-def run_compare(
-    runs: Sequence[str], allow_differences: bool = False, name: str | None = None
-) -> "Comparison":
+def compare(runs: Sequence[str], allow_differences: bool = False, name: str | None = None) -> "Comparison":
     """Set evaluated runs side by side. Args: as of `experiments.compare`."""
     from .artifacts.comparisons import write_comparison
-    from .experiments.compare import compare
+    from .experiments.compare import compare as compare_runs
     from .reporting.text.comparison import comparison_text
     from .terminal import terminal_width
 
-    comparison = compare(runs, allow_differences, name)
+    comparison = compare_runs(runs, allow_differences, name)
     reporter.say(comparison_text(comparison, terminal_width()))
     reporter.say(f"\nall of it, with every run's values: {write_comparison(comparison)}")
     return comparison

@@ -21,7 +21,7 @@ from utils.config.schema import DataConfig, RunConfig
 from utils.data import pool as pool_module
 from utils.data.pool import Pool
 from utils.selection.resolve import resolve_subset
-from utils.stages import run_select as select
+from utils.stages import select
 
 NUM_ROWS = 120
 

@@ -30,7 +30,7 @@ from utils.selection.methods.table import METHODS
 from utils.selection.plan import plan_selection
 from utils.selection.resolve import resolve_subset
 from utils.selection.token_budget import rows_within_tokens
-from utils.stages import run_select as select
+from utils.stages import select
 
 NUM_ROWS = 200
 

@@ -24,7 +24,7 @@ from utils.data.pool import Pool
 from utils.selection.plan import plan_selection
 from utils.selection.resolve import resolve_subset
 from utils.selection.run import run_selection
-from utils.stages import run_select as select
+from utils.stages import select
 
 SOURCES = ["gsm", 'quoted "one"', "new\nline", "emoji 🧮", "gsm", "gsm", "gsm"]
 

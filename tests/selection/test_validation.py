@@ -16,7 +16,7 @@ from utils.config.schema import DataConfig, RunConfig
 from utils.data.pool import Pool
 from utils.selection.checks.explain import explain_row
 from utils.selection.plan import plan_selection
-from utils.stages import run_select as select
+from utils.stages import select
 
 NUM_ROWS = 120
 STEPS = [0, 10, 20, 30, 40]
