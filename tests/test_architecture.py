@@ -68,7 +68,8 @@ def imports(path: Path, with_types: bool = True) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             package = path.relative_to(PROJECT).parts[: -node.level] if node.level else ()
-            names.add(".".join([*package, *([node.module] if node.module else [])]))
+            modules = [node.module] if node.module else [alias.name for alias in node.names]
+            names |= {".".join([*package, module]) for module in modules}
     return names
 
 
