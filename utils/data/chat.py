@@ -146,18 +146,18 @@ class ChatTemplate:
             return
         text, answers, marked = self._probed
         (start, end), *_ = answers
-        if any(blank in self._behind(text, answer) for answer in answers for blank in self._blanks):
+        behind = [self._until_special(text, end)[0] for _, end in answers]
+        if any(blank in part for part in behind for blank in self._blanks):
             yield "white space ends no turn"
         if marked and not any(first <= start and text[end:last].strip() for first, last in marked):
             yield "an end lies behind the marks"
         if self._run_of_ends and not marked:  # marks hold all of them, or are told apart above
             yield "several tokens end a turn"
 
-    def _behind(self, text: str, answer: Span) -> str:
-        """What a text has between an answer and the next special token."""
-        _, end = answer
-        found = self._ends.search(text, end)
-        return text[end : found.start() if found else len(text)]
+    def _until_special(self, text: str, place: int) -> tuple[str, re.Match[str] | None]:
+        """What a text has from a place to the next special token, and that token if there is one."""
+        found = self._ends.search(text, place)
+        return text[place : found.start() if found else len(text)], found
 
     @cached_property
     def _run_of_ends(self) -> str | None:
@@ -393,8 +393,7 @@ class ChatTemplate:
     def _with_end(self, text: str, said: Span, turn: int) -> Span:
         """What is said, and what ends it: a special token, or those that end each answer."""
         start, end = said
-        found = self._ends.search(text, end)
-        between = self._behind(text, said)
+        between, found = self._until_special(text, end)
         if between.strip():
             raise ValueError(
                 f"the chat template ends turn {turn} (counted from 0) with {between[:40]!r}, expected a "

@@ -31,14 +31,12 @@ def told_apart(arms: Sequence[tuple[str, Settings]]) -> list[dict[str, Any]]:
     for places in places_of_method.values():
         group = [arms[place][1] for place in places]
         keys = _fewest(group)
-        usual = _usual(group, keys) if len(keys) > _MOST_SETTINGS else {}
-        for place, settings in zip(places, group, strict=True):
-            own[place] = {
-                key: settings.get(key, "not set")
-                for key in keys
-                if (key in usual and _text(settings, key) != usual[key])
-                or (key not in usual and key in settings)
-            }
+        if len(keys) > _MOST_SETTINGS:
+            told = _unusual(group, keys)
+        else:
+            told = [{key: settings[key] for key in keys if key in settings} for settings in group]
+        for place, settings in zip(places, told, strict=True):
+            own[place] = settings
     return own
 
 
@@ -77,9 +75,13 @@ def _tell_apart(keys: tuple[str, ...], arms: Sequence[Settings]) -> bool:
     return len({tuple(_text(settings, key) for key in keys) for settings in arms}) == len(arms)
 
 
-def _usual(arms: Sequence[Settings], keys: tuple[str, ...]) -> dict[str, str | None]:
-    """What most arms have of each setting; of several, what comes first."""
-    return {key: Counter(_text(settings, key) for settings in arms).most_common(1)[0][0] for key in keys}
+def _unusual(arms: Sequence[Settings], keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """In what each arm differs from what most have of a setting (of several, from what comes first)."""
+    usual = {key: Counter(_text(settings, key) for settings in arms).most_common(1)[0][0] for key in keys}
+    return [
+        {key: settings.get(key, "not set") for key in keys if _text(settings, key) != usual[key]}
+        for settings in arms
+    ]
 
 
 def _text(settings: Settings, key: str) -> str | None:

@@ -290,13 +290,18 @@ def test_differences_of_one_unit_share_an_axis(page):
     assert {c.x_title for c in page.charts if c.key.startswith("values")} == {"accuracy", LOSS}
 
 
-def test_an_arm_without_an_interval_is_drawn_beside_those_that_have_one(facts):
+def value_charts_with_one_run(facts: PageFacts, arm: str) -> dict[str, Chart]:
+    """Those of the comparison by key, as if this arm had a single run and so no interval over runs."""
     shown = facts.comparisons[0]
-    one_run = [
-        replace(each, over_runs=None) if each.arm == "B" else each for each in shown.comparison.arm_values
+    values = [
+        replace(each, over_runs=None) if each.arm == arm else each for each in shown.comparison.arm_values
     ]
-    comparison = replace(shown.comparison, arm_values=one_run)
-    charts = {chart.key: chart for chart in value_charts(ComparisonFacts(comparison, shown.file))}
+    comparison = replace(shown.comparison, arm_values=values)
+    return {chart.key: chart for chart in value_charts(ComparisonFacts(comparison, shown.file))}
+
+
+def test_an_arm_without_an_interval_is_drawn_beside_those_that_have_one(facts):
+    charts = value_charts_with_one_run(facts, "B")
     for chart in charts.values():
         drawn = {name for series in chart.series for name in series.y}
         assert drawn == {row[0] for row in chart.table}, chart.key
@@ -331,13 +336,7 @@ def test_no_two_of_56_lines_look_alike():
 
 def test_the_names_on_an_axis_stand_as_in_the_table(facts):
     """Not those with an interval first, the others behind them."""
-    shown = facts.comparisons[0]
-    values = [
-        replace(each, over_runs=None) if each.arm == "A" else each for each in shown.comparison.arm_values
-    ]
-    comparison = replace(shown.comparison, arm_values=values)
-    charts = {chart.key: chart for chart in value_charts(ComparisonFacts(comparison, shown.file))}
-    chart = charts["values_heldout_loss_average"]
+    chart = value_charts_with_one_run(facts, "A")["values_heldout_loss_average"]
     assert list(chart.axis_names) == [row[0] for row in chart.table] == ["A: s2l", "B: random"]
     assert plotly_figure(chart)["layout"]["yaxis"]["categoryarray"] == ["A: s2l", "B: random"]
 
