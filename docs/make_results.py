@@ -22,7 +22,8 @@ sys.path.insert(0, str(PROJECT))
 from docs.study import results as study  # noqa: E402
 from docs.study.analysis_sections import ANALYSIS_SECTIONS  # noqa: E402
 from docs.study.comparison_sections import comparison_section, presets_section  # noqa: E402
-from docs.study.figure import draw  # noqa: E402
+from docs.study.figure import difference_chart  # noqa: E402
+from utils.reporting.page.figure_files import write_figure_files  # noqa: E402
 
 PAGE = PROJECT / "docs/results.md"
 TEXT = study.RESULTS / "text.md"
@@ -58,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     results = study.all_results()
     PAGE.write_text(page(TEXT.read_text(encoding="utf-8"), results), encoding="utf-8")
-    for result in () if arguments.no_figures else results.values():
-        draw(result, study.RESULTS / f"{result.name}.svg")
+    if not arguments.no_figures:
+        write_figure_files([difference_chart(result) for result in results.values()], study.RESULTS, ["svg"])
     return 0
 
 

@@ -18,6 +18,7 @@ from benchmarks.study_runs import pool_of
 from docs import make_results
 from docs.study import results as study_files
 from docs.study.comparison_sections import _cell
+from docs.study.figure import difference_chart
 from tests.artifacts.examples import SCORING_INPUTS, TRAINING
 from tests.conftest import pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
@@ -29,6 +30,7 @@ from utils.artifacts.trajectories.read import Trajectories
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
+from utils.reporting.page.figure_files import write_figure_files
 from utils.selection.candidates import Candidates
 
 SEEDS = [3, 4, 5]
@@ -181,7 +183,7 @@ def test_held_out_rows_of_one_source_have_one_average(study):
         shown = make_results.page("{{small_0.1}}", results)
         assert "5 different comparisons" in shown and "sources as in the pool" not in shown
         assert "Not finished" not in shown
-        make_results.draw(results["small_0.1"], study / "one.svg")
+        write_figure_files([difference_chart(results["small_0.1"])], study, ["svg"])
 
 
 def test_no_result_is_left_out_of_the_page(study):
@@ -193,10 +195,12 @@ def test_no_result_is_left_out_of_the_page(study):
 
 def test_figures_are_the_same_each_time(study, tmp_path):
     kept_comparison(study)
-    result = study_files.all_results(study, study)["small_0.1"]
-    for name in ("one.svg", "two.svg"):
-        make_results.draw(result, tmp_path / name)
-    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    chart = difference_chart(study_files.all_results(study, study)["small_0.1"])
+    files = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        files += write_figure_files([chart], folder, ["svg"])
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_an_arm_far_beyond_the_others_is_an_arrow_with_its_number(study, tmp_path):
@@ -207,11 +211,12 @@ def test_an_arm_far_beyond_the_others_is_an_arrow_with_its_number(study, tmp_pat
         for seed in SEEDS:
             values[measure["name"]][run_of("full", seed)] = measure["values"][run_of("full", seed)] = 13.0
     path.write_text(json.dumps(kept))
-    make_results.draw(study_files.all_results(study, study)["small_0.1"], tmp_path / "far.svg")
-    figure = (tmp_path / "far.svg").read_text()
-    for of_runs in values.values():
-        control = np.mean([of_runs[run_of("random_per_source", seed)] for seed in SEEDS])
-        assert f">{13 - control:+.2f}</text>" in figure
+    chart = difference_chart(study_files.all_results(study, study)["small_0.1"])
+    figure = write_figure_files([chart], tmp_path, ["svg"])[0].read_text()
+    controls = [
+        np.mean([of_runs[run_of("random_per_source", seed)] for seed in SEEDS]) for of_runs in values.values()
+    ]
+    assert f">{13 - controls[0]:.4g}, {13 - controls[1]:.4g}</text>" in figure
 
 
 def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):

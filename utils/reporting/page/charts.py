@@ -1,6 +1,7 @@
 """A figure as data, before plotly or matplotlib draws it, with the table that says the same"""
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from .labels import apart, lines_of
 Number = float | int | None
 LOSS = "loss (nats per response token)"  # titles of axes
 CHECKPOINT = "checkpoint (optimizer step)"
+BEYOND = " An arrow with a number stands for what lies beyond the axis."
 
 
 @dataclass(frozen=True)
@@ -134,17 +136,19 @@ class Chart:
         return dict(zip(names, map(lines_of, apart(names)), strict=True))
 
     def arrows(self) -> Iterator["Arrow"]:
-        """What stands for the values beyond the ends of the x axis."""
-        if self.x_range is not None:
-            for name, value in self.beyond:
-                is_left = value < self.x_range[0]
-                text = number(value).replace("-", "−")
-                yield Arrow(name, self.x_range[0 if is_left else 1], is_left, text)
+        """What stands for the values beyond the ends of the x axis: at most one of a name at each end."""
+        if self.x_range is None:
+            return
+        ends: dict[tuple[str, bool], list[str]] = {}
+        for name, value in self.beyond:
+            ends.setdefault((name, value < self.x_range[0]), []).append(number(value).replace("-", "−"))
+        for (name, is_left), texts in ends.items():
+            yield Arrow(name, self.x_range[0 if is_left else 1], is_left, ", ".join(texts))
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """A mark at an end of the x axis. Attributes: name: on the y axis. x: that end. text: the value."""
+    """A mark at an end of the x axis. Attributes: name: on the y axis. x: that end. text: the values."""
 
     name: str
     x: float
@@ -164,6 +168,7 @@ GREY = "#8a8f98"
 SHADES = ("#1f386b", "#434e6c", "#666970", "#878479", "#aba074", "#d6bf4f")
 
 
+_FAR = 5  # times as far as the median point: what lies beyond is an arrow
 _MOST_TICKS = 8
 _DIGITS = ((10, 20, 50), range(10, 100, 5), range(10, 100))  # of ticks, tenths: the first that give three
 
@@ -199,6 +204,38 @@ def padded(low: float, high: float) -> tuple[float, float]:
     """Ends of an axis with some room, from 0 where that is not far."""
     room = 0.06 * (high - low) or 0.5
     return 0.0 if 0 <= low < high / 3 else low - room, high + room
+
+
+def range_around_most(
+    series: Sequence[Series], centre: float | None = None
+) -> tuple[tuple[float, float], list[tuple[str, float]]]:
+    """Ends of the x axis around all intervals, but for those far beyond the others, which would hide these.
+
+    Args:
+        series: points with names on the y axis.
+        centre: a value that lies on the axis, and from which distances count. None: the median of all.
+
+    Returns: the ends, and `Chart.beyond`: the value of a point that lies outside, else the ends of its
+        interval that do.
+    """
+    points: list[tuple[str, float, tuple[float, float]]] = []
+    for each in series:
+        parts: list[Sequence[Any]] = [each.x, each.low or each.x, each.high or each.x]
+        points += [(name, value, (low, high)) for name, value, low, high in zip(each.y, *parts, strict=True)]
+    middle = statistics.median(value for _, value, _ in points) if centre is None else centre
+    distances = [max(abs(end - middle) for end in interval) for _, _, interval in points]
+    reach = _FAR * statistics.median(distances) or math.inf
+    ends = [] if centre is None else [centre]
+    for (_, _, interval), distance in zip(points, distances, strict=True):
+        if distance <= reach:
+            ends += interval
+    x_range = padded(min(ends), max(ends))
+    beyond: dict[tuple[str, float], None] = {}  # in order, and a value that two kinds of interval share once
+    for name, value, interval in points:
+        is_out = not x_range[0] <= value <= x_range[1]
+        shown = (value,) if is_out else interval
+        beyond |= {(name, end): None for end in shown if not x_range[0] <= end <= x_range[1]}
+    return x_range, list(beyond)
 
 
 def rounded(values: np.ndarray) -> list[float]:

@@ -215,12 +215,12 @@ def _draw_by_name(axes: Any, chart: Chart) -> None:
         axes.annotate(
             arrow.text,
             (arrow.x, place),
-            (6 if arrow.is_left else -6, 0),
+            (6, 0),  # right of either: the names are left of the axes, and what lies there is free
             textcoords="offset points",
-            ha="left" if arrow.is_left else "right",
+            ha="left",
             va="center",
             fontsize=8,
         )
     axes.locator_params(axis="x", nbins=5)  # beside long names there is room for few
     axes.set_yticks(range(len(names)), ["\n".join(lines) for lines in names.values()])
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)  # the first at the top

@@ -1,18 +1,14 @@
 """The figures of a comparison: values, differences and costs of its arms, and the table of all measures"""
 
-import statistics
 from collections.abc import Sequence
-from typing import Any
 
 from ....artifacts.comparisons import SHOWN_IF, ArmValue, Comparison, Difference
-from ..charts import LOSS, Chart, Series, interval_text, number, padded
+from ..charts import BEYOND, LOSS, Chart, Series, interval_text, number, range_around_most
 from ..facts import ComparisonFacts
 from ..labels import lines_of
 from ..tiles import measure_name
 
 _IN_THE_TABLE_ALONE = ("loss", "accuracy_average", "accuracy_strict_average")  # beside what says more
-_FAR = 3  # times as narrow an axis has to become before at most a quarter of its lines are left beyond it
-_BEYOND = " An arrow with a number stands for what lies beyond the axis."
 
 
 def value_charts(facts: ComparisonFacts) -> list[Chart]:
@@ -28,7 +24,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
         names = [comparison.arm(value.arm).title for value in values]
         series = _points(values, names, comparison.confidence, bare="one run")
         title = measure_name(comparison, [question_set], measure)
-        x_range, beyond = _range_of(series)
+        x_range, beyond = range_around_most(series)
         table = [
             [name, number(value.mean), interval_text(value.over_runs), interval_text(value.over_questions)]
             for name, value in zip(names, values, strict=True)
@@ -37,7 +33,7 @@ def value_charts(facts: ComparisonFacts) -> list[Chart]:
             Chart(
                 f"values_{question_set}_{measure}{facts.key_end}",
                 title[0].upper() + title[1:],
-                "Mean over the runs of each arm." + (_BEYOND if beyond else ""),
+                "Mean over the runs of each arm." + (BEYOND if beyond else ""),
                 unit_of(measure),
                 "",
                 series,
@@ -78,14 +74,14 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         ]
         for name, each in zip(names, differences, strict=True)
     ]
-    x_range, beyond = _range_of(series, 0.0)
+    x_range, beyond = range_around_most(series, 0.0)
     name = unit.removesuffix(LOSS.removeprefix("loss"))
     lower = " Left of 0 the first arm has the lower loss." if unit == LOSS else ""
     note = f"{SHOWN_IF}{lower}"
     return Chart(
         f"differences_{name.replace(' ', '_')}{facts.key_end}",
         f"{comparison.arms[0].title} minus each other arm: {name}",
-        note + (_BEYOND if beyond else ""),
+        note + (BEYOND if beyond else ""),
         f"difference{unit.removeprefix(name)}",
         "",
         series,
@@ -96,43 +92,6 @@ def _difference_chart(facts: ComparisonFacts, unit: str, differences: Sequence[D
         x_range=x_range,
         beyond=beyond,
     )
-
-
-def _range_of(
-    series: Sequence[Series], *others: float
-) -> tuple[tuple[float, float], list[tuple[str, float]]]:
-    """Ends of the axis around all intervals, or around most of them where a few far ones would hide these.
-
-    Args:
-        others: values that lie on the axis too.
-
-    Returns: the ends, which plotly would let begin at 0, far from most losses; and (name, value) of what
-        lies beyond them.
-    """
-    means: dict[str, float] = {}
-    spans: dict[str, list[float]] = {}
-    for each in series:
-        parts: list[Sequence[Any]] = [each.x, each.low or each.x, each.high or each.x]
-        for name, *span in zip(each.y, *parts, strict=True):
-            means[name] = span[0]
-            spans.setdefault(name, []).extend(span)
-    middle = statistics.median(means.values())
-    nearest = sorted(spans, key=lambda name: max(abs(value - middle) for value in spans[name]))
-
-    def ends_of(names: Sequence[str]) -> tuple[float, float]:
-        values = [*others, *(value for name in names for value in spans[name])]
-        return min(values), max(values)
-
-    widest = ends_of(nearest)
-    choices = [ends_of(nearest[: len(nearest) - left_out]) for left_out in range(len(nearest) // 4 + 1)]
-    narrow = (ends for ends in choices if (ends[1] - ends[0]) * _FAR <= widest[1] - widest[0])
-    x_range = padded(*next(narrow, widest))
-    beyond = []
-    for name, span in spans.items():
-        is_out = not x_range[0] <= means[name] <= x_range[1]
-        shown = [means[name]] if is_out else [min(span), max(span)]
-        beyond += [(name, value) for value in shown if not x_range[0] <= value <= x_range[1]]
-    return x_range, beyond
 
 
 def _height_of(names: Sequence[str]) -> int:
