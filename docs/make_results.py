@@ -5,7 +5,8 @@
 
 docs/results/text.md is what people wrote. A line {{NAME}} in it stands for the tables of
 docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison, or of
-docs/results/analyses/NAME.json, which a script of benchmarks/ keeps of an analysis. tests/test_results.py
+docs/results/analyses/NAME.json, which a script of benchmarks/ keeps of an analysis. {{presets}} and
+{{budgets}} are tables over several comparisons. tests/test_results.py
 fails where the page is not what these files say.
 """
 
@@ -21,12 +22,13 @@ sys.path.insert(0, str(PROJECT))
 
 from docs.study import results as study  # noqa: E402
 from docs.study.analysis_sections import ANALYSIS_SECTIONS  # noqa: E402
-from docs.study.comparison_sections import comparison_section, presets_section  # noqa: E402
+from docs.study.comparison_sections import budgets_section, comparison_section, presets_section  # noqa: E402
 from docs.study.figure import difference_chart  # noqa: E402
 from utils.reporting.page.figure_files import write_figure_files  # noqa: E402
 
 PAGE = PROJECT / "docs/results.md"
 TEXT = study.RESULTS / "text.md"
+_OF_ALL_RESULTS = {"presets": presets_section, "budgets": budgets_section}
 _PLACE = re.compile(r"^\{\{(.+)\}\}$", re.MULTILINE)
 
 
@@ -41,8 +43,8 @@ def page(text: str, results: Mapping[str, study.Result]) -> str:
 
     def filled(place: re.Match[str]) -> str:
         name = place[1]
-        if name == "presets":
-            return presets_section(results)
+        if name in _OF_ALL_RESULTS:
+            return _OF_ALL_RESULTS[name](results)
         if (analysis := study.ANALYSES / f"{name}.json").is_file():
             return ANALYSIS_SECTIONS[name](json.loads(analysis.read_text(encoding="utf-8")))
         return comparison_section(results[name]) if name in results else f"*{name}: not run yet.*"

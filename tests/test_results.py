@@ -1,6 +1,7 @@
 """The study: its data keep what they promise, and the page of its results says what its files say."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from benchmarks import study_agreement, study_clusters, study_data, study_end_to
 from benchmarks.study_runs import pool_of
 from docs import make_results
 from docs.study import results as study_files
-from docs.study.comparison_sections import _cell
+from docs.study.comparison_sections import _cell, budgets_section
 from docs.study.figure import difference_chart
 from tests.artifacts.examples import SCORING_INPUTS, TRAINING
 from tests.conftest import pool_rows, write_jsonl
@@ -184,6 +185,24 @@ def test_held_out_rows_of_one_source_have_one_average(study):
         assert "5 different comparisons" in shown and "sources as in the pool" not in shown
         assert "Not finished" not in shown
         write_figure_files([difference_chart(results["small_0.1"])], study, ["svg"])
+
+
+def test_arms_of_all_budgets_stand_in_one_table_from_few_rows_to_many(study):
+    values = kept_comparison(study)
+    result = study_files.all_results(study, study)["small_0.1"]
+    unlike = replace(result, budget=0.4, arms={label: result.arms[label] for label in LABELS[:3]})
+    shown = budgets_section({"study_wide_0.11": result, "study_budgets_0.4": unlike, "other": result})
+    heading, _, *rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in shown.splitlines()]
+    assert heading == ["minus random_per_source", *(f"{budget} %, {words}" for words in AVERAGES.values()
+                                                    for budget in (10, 40))]  # fmt: skip
+    assert [row[0] for row in rows] == LABELS[1:3], "`full` is not in both"
+    for label, *cells in rows:
+        expected = [
+            np.mean([of_runs[run_of(label, seed)] - of_runs[run_of(LABELS[0], seed)] for seed in SEEDS])
+            for of_runs in values.values()
+            for _ in range(2)
+        ]
+        assert [cell.split()[0] for cell in cells] == [f"{value:+.3f}" for value in expected]
 
 
 def test_no_result_is_left_out_of_the_page(study):

@@ -11,6 +11,7 @@ from utils.artifacts.comparisons import AVERAGES
 from utils.experiments.statistics import CONFIDENCE
 
 DEFAULT_PRESET = "s2l_released"
+BUDGETS = ("study_budgets_0.025", "study_wide_0.11", "study_budgets_0.4")  # one target, from few rows to many
 OTHER_PRESETS = ("s2l_paper", "s2l_fall")
 
 
@@ -47,6 +48,26 @@ def presets_section(results: Mapping[str, Result]) -> str:
         differences += [difference for difference in found if difference is not None]
         rows.append([name, *map(_cell, found)])
     return f"{table(heading, rows)}\n\n{_how_many_are_shown(differences)}"
+
+
+def budgets_section(results: Mapping[str, Result]) -> str:
+    """What each arm that was run at every budget differs from random_per_source there."""
+    control = CONTROLS[0]
+    of_budgets = [results[name] for name in BUDGETS if name in results]
+    if not of_budgets:
+        return "*Not run yet.*"
+    labels = [label for label in of_budgets[-1].arms if all(label in each.arms for each in of_budgets)]
+    columns = [(measure, result) for measure in AVERAGES for result in of_budgets]
+    heading = [
+        f"minus {control}",
+        *(f"{100 * (result.budget or 1):g} %, {AVERAGES[measure]}" for measure, result in columns),
+    ]
+    rows = [
+        [label, *(_cell(result.difference(measure, label, control)) for measure, result in columns)]
+        for label in labels
+        if label != control
+    ]
+    return table(heading, rows)
 
 
 def _how_many_are_shown(differences: Sequence[PairedDifference]) -> str:
@@ -234,4 +255,5 @@ def _costs(result: Result) -> str:
 def _mean_seconds(stages_of_runs: Sequence[Mapping[str, Any]], stage: str) -> str:
     """Device-seconds of a stage on average; "" where a run has no record of them."""
     seconds = [(stages.get(stage) or {}).get("device_seconds") for stages in stages_of_runs]
-    return "" if None in seconds else f"{statistics.mean(seconds):,.1f}"
+    recorded = [each for each in seconds if each is not None]
+    return f"{statistics.mean(recorded):,.1f}" if len(recorded) == len(seconds) else ""

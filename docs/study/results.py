@@ -52,6 +52,7 @@ class Result:
         name: of the comparison.
         config_file: the experiment's, below the project.
         experiment: what that says.
+        budget: of all its arms but the whole pool; None where that is the only one.
         arms: label -> its runs, by seed, of those arms alone of which every seed is there.
         unfinished: label -> how many of its seeds are there, of the others.
         values: measure of all held-out rows -> run -> value.
@@ -63,6 +64,7 @@ class Result:
     name: str
     config_file: str
     experiment: ExperimentConfig
+    budget: int | float | None
     arms: dict[str, list[str]]
     unfinished: dict[str, int]
     values: dict[str, dict[str, float]]
@@ -149,6 +151,7 @@ def read_result(path: Path, config_file: Path) -> Result:
         name=path.stem,
         config_file=str(config_file.relative_to(PROJECT) if is_below else config_file),
         experiment=experiment,
+        budget=names[path.stem],
         arms={label: runs for label, runs in there.items() if len(runs) == len(arms[label])},
         unfinished={label: len(runs) for label, runs in there.items() if len(runs) < len(arms[label])},
         values=values,
