@@ -18,23 +18,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from ..artifacts.checksums import checksum_of_json
-from ..reading import is_encodable, read_text
-from .conversations import Conversation, arguments_of, as_json, thoughts_of, with_arguments_as_text
+from ..reading import read_text
+from .chat_rendering import ChatRenderer, Message, Span
+from .conversations import Conversation, thoughts_of
 
-# What a template that asks for today's date is told: it would give other tokens every day.
-_TODAY = datetime(2024, 7, 26)
 _SPAN_RULES = 2  # count it up where other characters come to be scored: tokens and losses are made anew
-_HAS_MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _OTHER_CONTENT = "\ue000\ue001"  # for private use: no text begins or ends with these
 # What a turn does besides saying its content, and what to do where a template does not show that.
 _CALLS = (
@@ -48,16 +43,12 @@ _THINKS = (
     "shows it in the last turn alone, or take the field out of the rows",
 )
 
-_REFUSALS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError)
-
-Message = Mapping[str, Any]  # role, content, and what else a template may read
 _PROBE: list[Message] = [
     {"role": "user", "content": "a"},
     {"role": "assistant", "content": "b"},
     {"role": "user", "content": "c"},
     {"role": "assistant", "content": "d"},
 ]
-Span = tuple[int, int]  # of characters: the first, and the one after the last
 
 
 @dataclass(frozen=True)
@@ -117,9 +108,7 @@ class ChatTemplate:
 
     def __init__(self, source: str, tokenizer: PreTrainedTokenizerBase, with_tools: str | None = None):
         self.source = source if with_tools is None else {"default": source, "tool_use": with_tools}
-        self._without_tools = source
-        self._with_tools = with_tools or source
-        self._variables = {**tokenizer.special_tokens_map, "strftime_now": _TODAY.strftime}
+        self._renderer = ChatRenderer(source, with_tools or source, tokenizer.special_tokens_map)
         # The longest that fits counts. Runs of white space, as Gemma and GPT-NeoX have them, end nothing.
         added = sorted(cast(Any, tokenizer).get_added_vocab(), key=len, reverse=True)
         self._blanks = [token for token in added if not token.strip()]
@@ -130,17 +119,16 @@ class ChatTemplate:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all that the text and its spans depend on besides the conversation."""
-        variables = {**self._variables, "strftime_now": _TODAY.isoformat()}
-        return checksum_of_json([self._without_tools, variables, _SPAN_RULES, *self._later_rules()])
+        return checksum_of_json([*self._renderer.reads, _SPAN_RULES, *self._later_rules()])
 
     def _later_rules(self) -> Iterator[str]:
         """Names of the rules that came after `_SPAN_RULES` was last raised and score this template otherwise.
 
         A template that none of them touches keeps its fingerprint, and so its losses.
         """
-        if self._with_tools != self._without_tools:
-            yield self._with_tools
-        if self._writes_calls_as_python:
+        if self._renderer.with_tools != self._renderer.source:
+            yield self._renderer.with_tools
+        if self._renderer.writes_calls_as_python:
             yield "arguments of calls are JSON"
         if self._probed is None:
             return
@@ -178,21 +166,9 @@ class ChatTemplate:
         for probe in (_PROBE, [{"role": "system", "content": "s"}, *_PROBE]):  # some demand a system turn
             answers = [turn for turn, message in enumerate(probe) if message["role"] == "assistant"]
             with contextlib.suppress(ValueError):
-                text, marked = self._render(probe, None, add_generation_prompt=False)
+                text, marked = self._renderer.render(probe, None, add_generation_prompt=False)
                 return text, [self._said(text, probe, turn, None) for turn in answers], marked
         return None
-
-    @cached_property
-    def _writes_calls_as_python(self) -> bool:
-        """Whether the template, left alone, writes the arguments of a call as Python writes an object."""
-        call = {"id": "call00000", "type": "function", "function": {"name": "f", "arguments": {"a": "b"}}}
-        messages = [_PROBE[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
-        for tools in (None, [call["function"]]):  # a tokenizer may have another template for tools
-            with contextlib.suppress(*_REFUSALS):
-                text, _ = self._render_once(messages, tools, add_generation_prompt=False)
-                if _writes_as_python(text, messages):
-                    return True
-        return False
 
     def text(
         self,
@@ -210,7 +186,7 @@ class ChatTemplate:
         Raises:
             ValueError: if the template refuses it.
         """
-        text, _ = self._render(messages, tools, add_generation_prompt)
+        text, _ = self._renderer.render(messages, tools, add_generation_prompt)
         return text
 
     def end_of_turn(self) -> str | None:
@@ -236,7 +212,7 @@ class ChatTemplate:
                 does not show its calls of tools or its thinking, or ends it with a text that is no special
                 token.
         """
-        text, marked = self._render(messages, tools, add_generation_prompt=False)
+        text, marked = self._renderer.render(messages, tools, add_generation_prompt=False)
         spans = []
         for turn in (turn for turn, scored in enumerate(is_scored) if scored):
             said = self._said(text, messages, turn, tools)
@@ -267,40 +243,6 @@ class ChatTemplate:
                     missing.add("tools")
         return missing
 
-    def _render(
-        self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
-    ) -> tuple[str, list[Span] | None]:
-        """The text, and what the template marks as generated. None for a template without marks."""
-        try:
-            rendered = None
-            with contextlib.suppress(TypeError):  # DeepSeek's puts words around arguments that are a text
-                rendered = self._render_once(messages, tools, add_generation_prompt)
-            if rendered is None or _writes_as_python(rendered[0], messages):
-                as_texts = [with_arguments_as_text(message) for message in messages]
-                rendered = self._render_once(as_texts, tools, add_generation_prompt)
-        except _REFUSALS as error:
-            raise ValueError(f"the chat template refuses it: {error}") from error
-        if not is_encodable(rendered[0]):
-            raise ValueError("the chat template writes half a surrogate pair, which is no text: repair it")
-        return rendered
-
-    def _render_once(
-        self, messages: Sequence[Message], tools: Sequence[Any] | None, add_generation_prompt: bool
-    ) -> tuple[str, list[Span] | None]:
-        """As `_render`, with the arguments of calls as they are. Raises: _REFUSALS."""
-        source = self._with_tools if tools else self._without_tools
-        has_marks = bool(_HAS_MARKS.search(source))
-        rendered: Any = render_jinja_template(
-            [[dict(message) for message in messages]],
-            tools=list(tools) if tools else None,
-            chat_template=source,
-            return_assistant_tokens_mask=has_marks,
-            add_generation_prompt=add_generation_prompt,
-            **self._variables,
-        )
-        (text,), marks = rendered
-        return text, [(int(start), int(end)) for start, end in marks[0]] if has_marks else None
-
     def _said(self, text: str, messages: Sequence[Message], turn: int, tools: Sequence[Any] | None) -> Span:
         """Where the content of a turn is: all that differs with another content lies within it.
 
@@ -311,7 +253,7 @@ class ChatTemplate:
         changed = [*messages]
         without_calls = {key: value for key, value in messages[turn].items() if key != "tool_calls"}
         changed[turn] = {**without_calls, **dict.fromkeys(["content", *thoughts], _OTHER_CONTENT)}
-        other, _ = self._render(changed, tools, add_generation_prompt=False)
+        other, _ = self._renderer.render(changed, tools, add_generation_prompt=False)
         at_most = min(len(text), len(other))
         start = _length_of_common(text, other, at_most)
         end = len(text) - _length_of_common(text[::-1], other[::-1], at_most - start)
@@ -340,7 +282,7 @@ class ChatTemplate:
 
         The beginning of the turn, which a model is given, is left out.
         """
-        given, _ = self._render(messages[:turn], tools, add_generation_prompt=True)
+        given, _ = self._renderer.render(messages[:turn], tools, add_generation_prompt=True)
         start, end = said
         if text.startswith(given):
             start = min(start, len(given))
@@ -369,7 +311,7 @@ class ChatTemplate:
     ) -> None:
         """Raises: ValueError if what comes later is shown within a turn, which ends at `end`."""
         later = [{**message, "content": _OTHER_CONTENT} for message in messages[turn + 1 :]]
-        other, _ = self._render([*messages[: turn + 1], *later], tools, add_generation_prompt=False)
+        other, _ = self._renderer.render([*messages[: turn + 1], *later], tools, add_generation_prompt=False)
         if _length_of_common(text, other, min(len(text), len(other))) < end:
             raise ValueError(
                 f"the chat template puts what comes later into turn {turn} (counted from 0), which calls "
@@ -410,18 +352,6 @@ def _is_shown(text: str, part: str) -> bool:
     return (
         part in text or json.dumps(part, ensure_ascii=False)[1:-1] in text or json.dumps(part)[1:-1] in text
     )
-
-
-def _writes_as_python(text: str, messages: Sequence[Message]) -> bool:
-    """Whether a text has the arguments of a call as Python writes an object, which is no JSON."""
-    calls = [call for message in messages for call in message.get("tool_calls") or ()]
-    objects = [value for call in calls for value in arguments_of(call) if isinstance(value, dict)]
-    if not objects:  # as nearly always
-        return False
-    # What a tool says may be written so, too.
-    said = "\n".join(part for message in messages for part in message.values() if isinstance(part, str))
-    written = [str(value) for value in objects if str(value) != as_json(value)]
-    return any(text.count(value) > said.count(value) for value in written)
 
 
 def _called_name(call: Any) -> str:
