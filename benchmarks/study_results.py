@@ -4,10 +4,10 @@ r"""Keep what finished experiments of the study (configs/study) showed, in docs/
     python benchmarks/study_results.py configs/study/experiment_noise.yml \
         --planted res/study_data/noisy_rows.npy
 
-A file is the comparison.json that run_experiment.py wrote, with every run's values, and what the runs
-themselves record: their device, commit and seconds, how many rows an arm shares with the random controls and
-with its own other seeds, how many of the --planted rows it chose. `python docs/make_results.py` makes
-docs/results.md of these files.
+A file is the comparison.json that run_experiment.py wrote, with every run's values, how many rows there are
+of each source, and what the runs themselves record: their device, commit and seconds, how many rows an arm
+shares with the random controls and with its own other seeds, how many of the --planted rows it chose.
+`python docs/make_results.py` makes docs/results.md of these files.
 """
 
 import argparse
@@ -28,8 +28,9 @@ from utils.artifacts.subsets import COMPOSITION
 from utils.artifacts.trainings import TrainingManifest
 from utils.config.experiment import load_experiment
 
-# Of the comparison's own record. The folder is a path of one machine, the checksum is of a file that had it.
-_LEFT_OUT = ("sha256",)
+# The page takes its differences from the values, and the checksum is of a file that had them.
+_LEFT_OUT = ("sha256", "differences")
+_OF_ONE_MACHINE = ("folder", "command")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,8 +56,9 @@ def main(argv: list[str] | None = None) -> int:
                     for label, runs in arms_of(experiment, budget).items()}  # fmt: skip
             kept = {key: value for key, value in comparison.items() if key not in _LEFT_OUT}
             kept["provenance"] = {
-                key: value for key, value in comparison["provenance"].items() if key != "folder"
+                key: value for key, value in comparison["provenance"].items() if key not in _OF_ONE_MACHINE
             }
+            kept["sources"] = rows_of_sources(arms)
             kept["recorded"] = recorded(arms, planted)
             write_json(arguments.output_dir / f"{name}.json", kept)
             print(f"{arguments.output_dir / name}.json: {len(known)} runs")
@@ -70,21 +72,24 @@ def recorded(arms: dict[str, list[str]], planted: np.ndarray | None) -> dict[str
         arms: label -> its runs, by seed.
         planted: numbers of the rows that are noise.
 
-    Returns: run -> its device, commit, versions and seconds; where it chose rows, how many of each source,
-        the share of them that the run of each control with its seed chose, too, the share that another seed
-        of its arm chose, on average over these, and the share that is noise.
+    Returns: run -> its device, commit, versions and seconds, and the fingerprint of its pool. Where it chose
+        rows, too: how many of each source, the share of them that the run of each control with its seed
+        chose, the share that another seed of its arm chose, on average over these, and the share that is
+        noise.
     """
     rows_of = {run: rows for runs in arms.values() for run in runs if (rows := _rows(run)) is not None}
     of_runs = {}
     for runs in arms.values():
         for run in runs:
-            made = TrainingManifest.read(RunPaths(run).manifest).provenance
+            manifest = TrainingManifest.read(RunPaths(run).manifest)
+            made = manifest.provenance
             of_runs[run] = {
                 "device": made.device_name or made.device,
                 "git_commit": made.git_commit,
                 "python": made.python,
                 "packages": made.packages,
                 "seconds": made.seconds,
+                "pool": manifest.inputs["pool"],
             }
             if run not in rows_of:
                 continue
@@ -111,9 +116,22 @@ def _rows(run: str) -> np.ndarray | None:
     return np.load(path) if path.is_file() else None
 
 
+def rows_of_sources(arms: dict[str, list[str]]) -> dict[str, dict[str, int]]:
+    """Source -> its rows of the pool, and the most of them that one of the runs chose from."""
+    rows_of: dict[str, dict[str, int]] = {}
+    for run in (run for runs in arms.values() for run in runs if _rows(run) is not None):
+        for source, each in _sources(run).items():
+            rows = rows_of.setdefault(source, {"pool_rows": each["pool_rows"], "selectable": 0})
+            rows["selectable"] = max(rows["selectable"], each["selectable"])
+    return rows_of
+
+
 def _rows_by_source(run: str) -> dict[str, int]:
-    composition = json.loads((RunPaths(run).subset / COMPOSITION).read_text(encoding="utf-8"))
-    return {source: each["chosen"] for source, each in composition["sources"].items()}
+    return {source: each["chosen"] for source, each in _sources(run).items()}
+
+
+def _sources(run: str) -> dict[str, Any]:
+    return json.loads((RunPaths(run).subset / COMPOSITION).read_text(encoding="utf-8"))["sources"]
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
 
 docs/results/text.md is what people wrote. A line {{NAME}} in it stands for the tables of
 docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison, or of
-docs/results/analyses/NAME.json, which a script of benchmarks/ keeps of an analysis. {{presets}} and
-{{budgets}} are tables over several comparisons. tests/test_results.py
-fails where the page is not what these files say.
+docs/results/analyses/NAME.json, which a script of benchmarks/ keeps of an analysis. {{presets}},
+{{budgets}} and {{weights}} are tables over several comparisons. tests/test_results.py fails where the page is
+not what these files say.
 """
 
 import argparse
@@ -22,13 +22,14 @@ sys.path.insert(0, str(PROJECT))
 
 from docs.study import results as study  # noqa: E402
 from docs.study.analysis_sections import ANALYSIS_SECTIONS  # noqa: E402
-from docs.study.comparison_sections import budgets_section, comparison_section, presets_section  # noqa: E402
+from docs.study.comparison_sections import comparison_section  # noqa: E402
 from docs.study.figure import difference_chart  # noqa: E402
+from docs.study.overviews import budgets_section, presets_section, weights_section  # noqa: E402
 from utils.reporting.page.figure_files import write_figure_files  # noqa: E402
 
 PAGE = PROJECT / "docs/results.md"
 TEXT = study.RESULTS / "text.md"
-_OF_ALL_RESULTS = {"presets": presets_section, "budgets": budgets_section}
+_OF_ALL_RESULTS = {"presets": presets_section, "budgets": budgets_section, "weights": weights_section}
 _PLACE = re.compile(r"^\{\{(.+)\}\}$", re.MULTILINE)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from scipy import stats
 
@@ -18,8 +20,9 @@ from benchmarks import study_agreement, study_clusters, study_data, study_end_to
 from benchmarks.study_runs import pool_of
 from docs import make_results
 from docs.study import results as study_files
-from docs.study.comparison_sections import _cell, budgets_section
+from docs.study.differences import PairedDifference, cell, paired_difference, shown_of_all
 from docs.study.figure import difference_chart
+from docs.study.overviews import budgets_section, weights_section
 from tests.artifacts.examples import SCORING_INPUTS, TRAINING
 from tests.conftest import pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
@@ -72,6 +75,7 @@ def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, di
         "runs": [{"name": run, "arm": "A"} for run in runs],
         "measures": measures,
         "costs": [],
+        "sources": {"one": {"pool_rows": 9, "selectable": 1}, "two": {"pool_rows": 1, "selectable": 1}},
         "provenance": {"python": "3.12.1", "packages": {"torch": "2.13.0"}},
         "recorded": {
             run: {
@@ -134,16 +138,16 @@ def test_what_one_source_does_is_told_apart(study):
         for label in ("s2l_released", "random_per_source")
     )
     shown = make_results.page("{{small_0.1}}", {result.name: result})
-    there = _cell(study_files.paired_difference(mine, theirs))
+    there = cell(study_files.paired_difference(mine, theirs))
     assert f"| s2l_released | two | {there} | +0.000 (+0.000 to +0.000) |" in shown
 
 
 def test_an_interval_that_leaves_out_0_is_bold(study):
     assert study_files.paired_difference([1.0], [2.0]) is None
     shown = study_files.paired_difference([1.0, 2.0, 3.0], [2.0, 3.1, 3.9])
-    assert shown is not None and shown.is_shown and _cell(shown).startswith("**-1.000 (")
+    assert shown is not None and shown.is_shown and cell(shown).startswith("**-1.000 (")
     hidden = study_files.paired_difference([1.0, 2.0, 3.0], [2.0, 1.0, 3.0])
-    assert hidden is not None and not hidden.is_shown and _cell(hidden).startswith("+0.000 (")
+    assert hidden is not None and not hidden.is_shown and cell(hidden).startswith("+0.000 (")
 
 
 def test_nothing_is_averaged_over_an_arm_that_is_not_finished(study):
@@ -185,6 +189,44 @@ def test_held_out_rows_of_one_source_have_one_average(study):
         assert "5 different comparisons" in shown and "sources as in the pool" not in shown
         assert "Not finished" not in shown
         write_figure_files([difference_chart(results["small_0.1"])], study, ["svg"])
+
+
+@given(st.lists(st.floats(0, 0.2), max_size=12))
+def test_holm_keeps_what_every_set_of_differences_that_holds_it_rejects(p_values):
+    """Closed testing with Bonferroni's test of each set, which is what Holm's steps come to."""
+    differences = [PairedDifference(0.0, -1.0, 1.0, p) for p in p_values]
+    expected = []
+    for one in differences:
+        # The hardest set of each size has the largest of the other p.
+        others = sorted((other.p for other in differences if other is not one), reverse=True)
+        sets = [[one.p, *others[:size]] for size in range(len(differences))]
+        if all(min(p_of_set) * len(p_of_set) <= 0.05 for p_of_set in sets):
+            expected.append(one.p)
+    assert sorted(difference.p for difference in shown_of_all(differences)) == pytest.approx(sorted(expected))
+
+
+def test_a_p_is_that_of_scipy_and_runs_that_agree_have_none():
+    values, others = [3.0, 3.2, 3.1], [3.1, 3.4, 3.15]
+    found = paired_difference(values, others)
+    assert found is not None and found.p == pytest.approx(stats.ttest_rel(values, others).pvalue)
+    for shift, p in ((0.0, 1.0), (1.0, 0.0)):
+        same = paired_difference(values, [value - shift for value in values])
+        assert same is not None and same.p == p
+
+
+def test_the_average_as_in_the_pool_is_told_by_both_numbers_of_rows(study):
+    kept_comparison(study)
+    result = study_files.all_results(study, study)["small_0.1"]
+    _, _, *rows = weights_section({"small": result}).splitlines()
+    cells = [[cell.strip(" *").split()[0] for cell in row.split("|")[2:-1]] for row in rows]
+    assert [row[0] for row in cells] == ["random", "s2l_released"]
+    for label, *shown in cells:
+        by_source = [
+            np.mean([of_runs[run_of(label, seed)] - of_runs[run_of(LABELS[0], seed)] for seed in SEEDS])
+            for of_runs in (result.losses["one"], result.losses["two"])
+        ]
+        expected = [np.average(by_source, weights=weights) for weights in ([1, 1], [9, 1])]
+        assert shown == [f"{value:+.3f}" for value in expected]
 
 
 def test_arms_of_all_budgets_stand_in_one_table_from_few_rows_to_many(study):
@@ -254,19 +296,22 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
                 paths.subset.mkdir()
                 of_seed = [row + 100 * seed if row else 0 for row in rows]  # row 0 is of every seed
                 np.save(paths.subset / "indices.npy", np.array(of_seed))
-                write_json(paths.subset / COMPOSITION, {"sources": {"one": {"chosen": len(rows)}}})
+                composition = {"pool_rows": 9, "selectable": 4 + seed, "chosen": len(rows)}
+                write_json(paths.subset / COMPOSITION, {"sources": {"one": composition}})
     kept_comparison(study)
     comparison = json.loads((study / "small_0.1.json").read_text())
     (study / "small_0.1.json").unlink()
-    comparison["provenance"]["folder"] = "/home/somebody"
-    write_json(comparison_path("small_0.1"), {**comparison, "sha256": "0" * 64})
+    comparison["provenance"] |= {"folder": "/home/somebody", "command": ["/home/somebody/compare_runs.py"]}
+    derived = {"sha256": "0" * 64, "differences": [{"verdict": "lower"}]}
+    write_json(comparison_path("small_0.1"), {**comparison, **derived})
     np.save(study / "planted.npy", [0, 301, 302, 409])
     words = [str(study / "experiment_small.yml"), "--planted", str(study / "planted.npy")]
     with pytest.raises(SystemExit):  # which of them are the rows of?
         study_results.main([*words, str(study / "experiment_small.yml")])
     assert study_results.main([*words, "--output_dir", str(study)]) == 0
     text = (study / "small_0.1.json").read_text()
-    assert "somebody" not in text and "sha256" not in text
+    assert "somebody" not in text and "sha256" not in text and "verdict" not in text
+    assert json.loads(text)["sources"] == {"one": {"pool_rows": 9, "selectable": 4 + max(SEEDS)}}
     kept = json.loads(text)["recorded"]
     first = kept[run_of("s2l_released", 3)]
     assert first["shared_with"] == {"random_per_source": 0.75, "random": 0.25}
@@ -274,6 +319,7 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
     assert "shared_with_other_seeds" not in kept[run_of("full", 3)]
     assert (first["planted"], kept[run_of("s2l_released", 4)]["planted"]) == (0.75, 0.5)
     assert first["seconds"] == TRAINING["provenance"]["seconds"]
+    assert first["pool"] == TRAINING["inputs"]["pool"]
     assert "planted" not in kept[run_of("full", 3)]
     shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
     assert "| shared by two seeds |" in shown and "| 75% | 25% | 25% |" in shown

@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
 from docs.study.markdown import mean_and_deviation, short_commit, table
-from docs.study.results import CONTROLS, PairedDifference, Result, paired_difference
-from utils.artifacts.comparisons import AVERAGES
+from docs.study.results import CONTROLS, Result
 from utils.experiments.statistics import CONFIDENCE
 
 DEFAULT_PRESET = "s2l_released"
-BUDGETS = ("study_budgets_0.025", "study_wide_0.11", "study_budgets_0.4")  # one target, from few rows to many
 OTHER_PRESETS = ("s2l_paper", "s2l_fall")
 
 
@@ -22,61 +21,6 @@ def comparison_section(result: Result) -> str:
         parts += [f"![differences from random_per_source](results/{result.name}.svg)", _values(result)]
     parts += [_by_source(result), _planted(result), _costs(result)]
     return "\n\n".join(part for part in parts if part)
-
-
-def presets_section(results: Mapping[str, Result]) -> str:
-    """The presets against the default one, in every comparison that has both."""
-    heading = [
-        "comparison",
-        *(
-            f"{label} minus {DEFAULT_PRESET}, {words}"
-            for label in OTHER_PRESETS
-            for words in AVERAGES.values()
-        ),
-    ]
-    rows, differences = [], []
-    for name, result in results.items():
-        if DEFAULT_PRESET not in result.arms:
-            continue
-        found = [
-            result.difference(measure, label, DEFAULT_PRESET)
-            if label in result.arms and measure in result.averages
-            else None
-            for label in OTHER_PRESETS
-            for measure in AVERAGES
-        ]
-        differences += [difference for difference in found if difference is not None]
-        rows.append([name, *map(_cell, found)])
-    return f"{table(heading, rows)}\n\n{_how_many_are_shown(differences)}"
-
-
-def budgets_section(results: Mapping[str, Result]) -> str:
-    """What each arm that was run at every budget differs from random_per_source there."""
-    control = CONTROLS[0]
-    of_budgets = [results[name] for name in BUDGETS if name in results]
-    if not of_budgets:
-        return "*Not run yet.*"
-    labels = [label for label in of_budgets[-1].arms if all(label in each.arms for each in of_budgets)]
-    columns = [(measure, result) for measure in AVERAGES for result in of_budgets]
-    heading = [
-        f"minus {control}",
-        *(f"{100 * (result.budget or 1):g} %, {AVERAGES[measure]}" for measure, result in columns),
-    ]
-    rows = [
-        [label, *(_cell(result.difference(measure, label, control)) for measure, result in columns)]
-        for label in labels
-        if label != control
-    ]
-    return table(heading, rows)
-
-
-def _how_many_are_shown(differences: Sequence[PairedDifference]) -> str:
-    shown = sum(difference.is_shown for difference in differences)
-    chance = len(differences) * (1 - CONFIDENCE)
-    return (
-        f"{len(differences)} different comparisons, {shown} of them bold; were there no difference at all, "
-        f"about {chance:.0f} would be."
-    )
 
 
 def _versions_of(run: dict[str, Any]) -> str:
@@ -114,23 +58,17 @@ def _differences(result: Result) -> str:
     averages = result.averages
     columns = [(measure, control) for measure in averages for control in CONTROLS if control in result.arms]
     heading = ["minus", *(f"{control}, {averages[measure]}" for measure, control in columns)]
+    held = shown_of_all(differences)
     rows = [
-        [label, *(_cell(result.difference(measure, label, control)) for measure, control in columns)]
+        [label, *(cell(result.difference(measure, label, control), held) for measure, control in columns)]
         for label in result.arms
     ]
     note = (
-        "Held-out loss in nats a response token; below 0 is better than the control. In brackets the paired "
-        f"{CONFIDENCE:.0%} interval over {len(result.experiment.seeds)} seeds (Student's t); bold where it "
-        f"leaves out 0. {_how_many_are_shown(differences)}"
+        "Held-out loss in nats a response token, a mean over rows; below 0 is better than the control. In "
+        f"brackets the paired {CONFIDENCE:.0%} interval over {len(result.experiment.seeds)} seeds (Student's "
+        f"t); bold where it leaves out 0. {how_many_are_shown(differences)}"
     )
     return f"{table(heading, rows)}\n\n{note}"
-
-
-def _cell(difference: PairedDifference | None) -> str:
-    if difference is None:
-        return ""
-    text = f"{difference.mean:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
-    return f"**{text}**" if difference.is_shown else text
 
 
 def _values(result: Result) -> str:
@@ -172,7 +110,7 @@ def _by_source(result: Result) -> str:
         [
             source,
             *(_mean_rows(result, label, source) for label in (control, *labels)),
-            *(_cell(_of_sources(result, [source], label, control)) for label in labels),
+            *(cell(_of_sources(result, [source], label, control)) for label in labels),
         ]
         for source in result.losses
     ]
@@ -197,7 +135,7 @@ def _without_one_source(result: Result, labels: Sequence[str]) -> str:
         largest = max(of_each, key=lambda source: abs(of_each[source].mean))
         others = [source for source in of_each if source != largest]
         rest = _of_sources(result, others, label, control)
-        rows.append([label, largest, _cell(of_each[largest]), _cell(rest)])
+        rows.append([label, largest, cell(of_each[largest]), cell(rest)])
     heading = [f"minus {control}", "source that changes most", "there", "all others alike"]
     note = "That source is found by these same losses, so it is no comparison that was planned."
     return f"{table(heading, rows)}\n\n{note}\n\n"

@@ -1,6 +1,7 @@
 """The study's figures: differences from random_per_source with their intervals."""
 
-from docs.study.results import CONTROLS, PairedDifference, Result
+from docs.study.differences import PairedDifference
+from docs.study.results import CONTROLS, Result
 from utils.reporting.page.charts import BEYOND, Chart, Series, range_around_most
 
 

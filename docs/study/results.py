@@ -1,12 +1,11 @@
 """The study's comparisons as they were kept, each as its experiment names the arms."""
 
 import json
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from docs.study.differences import PairedDifference, paired_difference
 from utils.artifacts.comparisons import AVERAGES
 from utils.config.experiment import (
     WHOLE_POOL,
@@ -15,33 +14,12 @@ from utils.config.experiment import (
     load_experiment,
     run_name_of,
 )
-from utils.experiments.statistics import paired_interval
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "docs/results"
 ANALYSES = RESULTS / "analyses"
 STUDY = PROJECT / "configs/study"
 CONTROLS = ("random_per_source", "random")
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """A measure of an arm minus that of a control, run by run of the same seed.
-
-    Attributes:
-        mean: over the seeds.
-        low: end of the interval of Student's t over the seeds.
-        high: the other one.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +35,7 @@ class Result:
         unfinished: label -> how many of its seeds are there, of the others.
         values: measure of all held-out rows -> run -> value.
         losses: source -> run -> held-out loss.
+        rows_of: source -> its rows, as benchmarks/study_results.py keeps them.
         of_no_arm: runs that were measured and belong to no arm of the experiment.
         kept: the whole file.
     """
@@ -69,6 +48,7 @@ class Result:
     unfinished: dict[str, int]
     values: dict[str, dict[str, float]]
     losses: dict[str, dict[str, float]]
+    rows_of: dict[str, dict[str, int]]
     of_no_arm: list[str]
     kept: dict[str, Any]
 
@@ -98,14 +78,6 @@ class Result:
             if (label, control) != ("random", "random_per_source")  # the same pair, turned round
         ]
         return [difference for difference in found if difference is not None]
-
-
-def paired_difference(values: Sequence[float], others: Sequence[float]) -> PairedDifference | None:
-    """Args: values, others: one per seed, in the same order. Returns: None for fewer than two seeds."""
-    differences = [value - other for value, other in zip(values, others, strict=True)]
-    if len(differences) < 2:
-        return None
-    return PairedDifference(statistics.mean(differences), *paired_interval(values, others))
 
 
 def comparison_names(experiment: ExperimentConfig) -> dict[str, int | float | None]:
@@ -156,6 +128,7 @@ def read_result(path: Path, config_file: Path) -> Result:
         unfinished={label: len(runs) for label, runs in there.items() if len(runs) < len(arms[label])},
         values=values,
         losses={measure["source"]: measure["values"] for measure in of_sources},
+        rows_of=kept["sources"],
         of_no_arm=[run for run in averages[0] if run not in of_arms],
         kept=kept,
     )

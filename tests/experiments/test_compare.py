@@ -738,7 +738,9 @@ def test_no_average_as_the_pool_where_a_tenth_of_it_was_not_held_out(evaluated):
         folder = RunPaths(name).subset
         write_json(manifest_in(folder), {**SUBSET, "checksums": {}})
         rows = {"easy": 90, "hard": 6, "not held out": hard}
-        sources = {source: {"pool_rows": number, "chosen": 1} for source, number in rows.items()}
+        sources = {
+            source: {"pool_rows": 500, "selectable": number, "chosen": 1} for source, number in rows.items()
+        }
         write_json(folder / "composition.json", {"sources": sources})
         runs = [name, evaluated("other", "random", 1, 0.5, 0.6)]
         values = {measure.name: measure.values for measure in compare(runs).measures}

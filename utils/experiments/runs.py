@@ -258,24 +258,27 @@ def with_average_as_pool(runs: Sequence[EvaluatedRun]) -> list[EvaluatedRun]:
     """The runs with `loss_as_pool` too: the held-out loss, sources weighted as in the pool.
 
     A held-out file seldom has the sources as the pool has them, and where balance is the cause of a
-    difference, this average and the plain one disagree.
+    difference, this average and the plain one disagree. A source weighs as many rows as can be chosen of it:
+    held-out rows whose response lies beyond the window have no loss either.
 
     Returns: the runs as they are where they are not of one pool, where none of them tells its sources, or
-        where the sources that were held out have fewer than 95 % of the pool's rows.
+        where the sources that were held out have fewer than 95 % of these rows.
     """
     rows_of = _rows_of_sources(runs)
     return [_with_average(run, rows_of) for run in runs] if rows_of else list(runs)
 
 
 def _rows_of_sources(runs: Sequence[EvaluatedRun]) -> dict[str, int]:
-    """Source -> its rows of the pool, from the composition of the first subset that there is."""
+    """Source -> its rows that can be chosen: the most that one of the runs had, as some leave rows out."""
     pools = {run.training.inputs["pool"] for run in runs if run.training is not None}
+    rows_of: dict[str, int] = {}
     for run in runs if len(pools) == 1 else ():
         folder = RunPaths(run.name).subset
         if (folder / COMPOSITION).is_file() and manifest_in(folder).is_file():
             composition = read_composition(folder, SubsetManifest.read(manifest_in(folder)))
-            return {source: entry["pool_rows"] for source, entry in composition["sources"].items()}
-    return {}
+            for source, entry in composition["sources"].items():
+                rows_of[source] = max(rows_of.get(source, 0), entry["selectable"])
+    return rows_of
 
 
 def _with_average(run: EvaluatedRun, rows_of: dict[str, int]) -> EvaluatedRun:

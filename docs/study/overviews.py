@@ -1,0 +1,89 @@
+"""Tables over several of the study's comparisons, in Markdown"""
+
+from collections.abc import Mapping
+from statistics import fmean
+
+from docs.study.comparison_sections import DEFAULT_PRESET, OTHER_PRESETS
+from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
+from docs.study.markdown import table
+from docs.study.results import CONTROLS, Result
+from utils.artifacts.comparisons import AVERAGES
+
+BUDGETS = ("study_budgets_0.025", "study_wide_0.11", "study_budgets_0.4")  # one target, from few rows to many
+WEIGHED = ("random", "s2l_released", "s2l_fall", "s2l_brittle")
+WEIGHTS = {"selectable": "by the rows to choose from", "pool_rows": "by all rows of the pool"}
+
+
+def presets_section(results: Mapping[str, Result]) -> str:
+    """The presets against the default one, in every comparison that has both."""
+    heading = [
+        "comparison",
+        *(
+            f"{label} minus {DEFAULT_PRESET}, {words}"
+            for label in OTHER_PRESETS
+            for words in AVERAGES.values()
+        ),
+    ]
+    rows, differences = [], []
+    for name, result in results.items():
+        if DEFAULT_PRESET not in result.arms:
+            continue
+        found = [
+            result.difference(measure, label, DEFAULT_PRESET)
+            if label in result.arms and measure in result.averages
+            else None
+            for label in OTHER_PRESETS
+            for measure in AVERAGES
+        ]
+        differences += [difference for difference in found if difference is not None]
+        rows.append((name, found))
+    held = shown_of_all(differences)
+    cells = [[name, *(cell(difference, held) for difference in found)] for name, found in rows]
+    return f"{table(heading, cells)}\n\n{how_many_are_shown(differences)}"
+
+
+def budgets_section(results: Mapping[str, Result]) -> str:
+    """What each arm that was run at every budget differs from random_per_source there."""
+    control = CONTROLS[0]
+    of_budgets = [results[name] for name in BUDGETS if name in results]
+    if not of_budgets:
+        return "*Not run yet.*"
+    labels = [label for label in of_budgets[-1].arms if all(label in each.arms for each in of_budgets)]
+    columns = [(measure, result) for measure in AVERAGES for result in of_budgets]
+    heading = [
+        f"minus {control}",
+        *(f"{100 * (result.budget or 1):g} %, {AVERAGES[measure]}" for measure, result in columns),
+    ]
+    rows = [
+        [label, *(cell(result.difference(measure, label, control)) for measure, result in columns)]
+        for label in labels
+        if label != control
+    ]
+    return table(heading, rows)
+
+
+def weights_section(results: Mapping[str, Result]) -> str:
+    """The average as in the pool, by the rows to choose from, and by all rows."""
+    control = CONTROLS[0]
+    heading = ["comparison", "arm", *(f"minus {control}, {words}" for words in WEIGHTS.values())]
+    rows = []
+    for name, result in results.items():
+        labels = [label for label in WEIGHED if label in result.arms and control in result.arms]
+        rows += [
+            [name, label, *(cell(_weighted(result, label, control, weight)) for weight in WEIGHTS)]
+            for label in labels
+        ]
+    return table(heading, rows)
+
+
+def _weighted(result: Result, label: str, control: str, weight: str) -> PairedDifference | None:
+    """Args: weight: of `WEIGHTS`."""
+    sources = [source for source in result.losses if source in result.rows_of]
+    weights = [result.rows_of[source][weight] for source in sources]
+    if not sum(weights):
+        return None
+    means, of_control = (
+        [fmean([result.losses[source][run] for source in sources], weights) for run in result.arms[each]]
+        for each in (label, control)
+    )
+    return paired_difference(means, of_control)
