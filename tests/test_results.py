@@ -16,7 +16,14 @@ from scipy import stats
 
 import run_distributed_trajectories
 import train
-from benchmarks import study_agreement, study_clusters, study_data, study_end_token, study_results
+from benchmarks import (
+    study_agreement,
+    study_clusters,
+    study_data,
+    study_end_token,
+    study_noise,
+    study_results,
+)
 from benchmarks.study_runs import pool_of
 from docs import make_results
 from docs.study import results as study_files
@@ -24,7 +31,7 @@ from docs.study.differences import PairedDifference, cell, paired_difference, sh
 from docs.study.figure import difference_chart
 from docs.study.overviews import budgets_section, weights_section
 from tests.artifacts.examples import SCORING_INPUTS, TRAINING
-from tests.conftest import pool_rows, write_jsonl
+from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
 from utils.artifacts.comparisons import AVERAGES
 from utils.artifacts.files import write_json
@@ -413,6 +420,43 @@ def test_means_of_two_proxies_agree_better_than_proxies_do():
     for one, both in zip(alone, together, strict=True):
         r = np.mean(one["correlation"])
         assert np.mean(both) == pytest.approx(2 * r / (1 + r), abs=0.03)
+
+
+# ---------------------------------------------------------------------------------------- who chooses noise
+
+
+def test_noise_is_counted_in_the_subsets_of_an_experiment(res_dir, tmp_path, monkeypatch):
+    """Rows of noise never fall, so the method that takes the largest falls takes none."""
+    pool = write_jsonl(tmp_path / "pool.jsonl", pool_rows(200))
+    generator = np.random.default_rng(0)
+    planted = generator.permutation(200)[:40]
+    losses_NT = np.linspace(4, 1, 3) + generator.uniform(0, 1, (200, 1))
+    losses_NT[planted] = generator.uniform(4, 5, (40, 1))
+    model = {"architecture": ARCHITECTURES["llama"], "tokenizer": "made here"}
+    for name, more in (("proxy", {}), ("target", {"evaluation": {"heldout": str(pool)}})):
+        values = {"run_name": name, "model": model, "data": {"path": str(pool)}, **more}
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(values))
+    for seed in SEEDS:
+        scored_run(f"proxy_seed{seed}", pool, losses_NT.astype(np.float32))
+    methods = {"random_per_source": None, "s2l_brittle": {"method": "s2l", "pick": "brittle"}, "full": None}
+    paths = {"proxy": str(tmp_path / "proxy.yml"), "target": str(tmp_path / "target.yml")}
+    values = {"name": "e", **paths, "methods": methods, "budgets": [0.1], "seeds": SEEDS}
+    (tmp_path / "e.yml").write_text(yaml.safe_dump({**values, "proxy_per_seed": True}, sort_keys=False))
+    np.save(tmp_path / "planted.npy", planted)
+    words = [str(tmp_path / "e.yml"), str(tmp_path / "planted.npy"), "--output", str(tmp_path / "noise.json")]
+    for _ in range(2):  # the second time finds the subsets
+        assert study_noise.main(words) == 0
+    kept = json.loads((tmp_path / "noise.json").read_text())
+    assert kept["share_of_pool"] == 0.2 and list(kept["shares"]) == ["random_per_source", "s2l_brittle"]
+    for label, of_seeds in kept["shares"].items():
+        for seed in SEEDS:
+            indices = np.load(RunPaths(f"e_{label}_0.1_seed{seed}").subset / "indices.npy")
+            assert of_seeds[str(seed)] == sum(row in planted for row in indices) / 20
+    assert sum(kept["shares"]["s2l_brittle"].values()) < sum(kept["shares"]["random_per_source"].values())
+    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
+    shown = make_results.page("{{noise}}", {})
+    of_control = [100 * share for share in kept["shares"]["random_per_source"].values()]
+    assert f"| random_per_source | {np.mean(of_control):.1f} | {min(of_control):.1f} to " in shown
 
 
 # ----------------------------------------------------------------------------------- the end of a sequence

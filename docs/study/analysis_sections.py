@@ -4,7 +4,10 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from docs.study.differences import cell, paired_difference
 from docs.study.markdown import mean_and_deviation, short_commit, table
+from docs.study.results import CONTROLS
+from utils.experiments.statistics import CONFIDENCE
 
 
 def clusters_section(kept: Mapping[str, Any]) -> str:
@@ -100,6 +103,30 @@ def agreement_section(kept: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def noise_section(kept: Mapping[str, Any]) -> str:
+    """The table of benchmarks/study_noise.py."""
+    control = CONTROLS[0]
+    shares = {label: [100 * share for share in each.values()] for label, each in kept["shares"].items()}
+    differences = {
+        label: paired_difference(of_label, shares[control])
+        for label, of_label in shares.items()
+        if label != control
+    }
+    rows = []
+    for label, of_label in shares.items():
+        found = differences.get(label)
+        ends = f"{min(of_label):.1f} to {max(of_label):.1f}"
+        rows.append([label, f"{statistics.mean(of_label):.1f}", ends, cell(found, digits=1)])
+    parts = [
+        f"`python benchmarks/study_noise.py {kept['experiment']} {kept['planted']}`",
+        table(["arm", "% of its rows that are noise", "seed by seed", f"minus {control}"], rows),
+        f"Of the pool {kept['share_of_pool']:.1%} is noise. Budget {', '.join(kept['budgets'])}; means over "
+        f"{len(kept['proxies'])} seeds of proxy and choice, in brackets the paired {CONFIDENCE:.0%} interval "
+        f"over them, bold where it leaves out 0. {_made_by(kept)}",
+    ]
+    return "\n\n".join(parts)
+
+
 def _made_by(kept: Mapping[str, Any]) -> str:
     """The devices and commits of the runs that an analysis is of."""
     commits = ", ".join(map(short_commit, kept["git_commits"]))
@@ -116,4 +143,5 @@ ANALYSIS_SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "clusters": clusters_section,
     "end_token": end_token_section,
     "agreement": agreement_section,
+    "noise": noise_section,
 }

@@ -52,11 +52,12 @@ def shown_of_all(differences: Sequence[PairedDifference]) -> list[PairedDifferen
     return shown
 
 
-def cell(difference: PairedDifference | None, held: Sequence[PairedDifference] = ()) -> str:
-    """Args: held: those that hold with all of a table corrected for."""
+def cell(difference: PairedDifference | None, held: Sequence[PairedDifference] = (), digits: int = 3) -> str:
+    """Args: held: those that hold with all of a table corrected for. digits: behind the point."""
     if difference is None:
         return ""
-    text = f"{difference.mean:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
+    mean, low, high = (f"{end:+.{digits}f}" for end in (difference.mean, difference.low, difference.high))
+    text = f"{mean} ({low} to {high})"
     return f"**{text}**{' †' if difference in held else ''}" if difference.is_shown else text
 
 
