@@ -265,6 +265,27 @@ def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "arguments": arguments}}
 
 
+def test_short_replies_among_free_text_are_no_answers(tmp_path):
+    chat = ["Yes.", "Thanks, I will look at it.", "It costs 40 euros.", "Please wait a moment."]
+    rows = [{"source": "chat", "instruction": str(row), "output": text} for row, text in enumerate(chat)]
+    data = DataConfig(path="none")
+    free = read_heldout(str(write_jsonl(tmp_path / "free.jsonl", rows)), data, limit=None)
+    assert free.questions == []
+    assert free.notes == [
+        "4 rows (0, 1, 2, 3) whose response states no answer that a rule can read: the loss alone counts"
+    ]
+    answers = ["Yes", "No", "It depends on what is meant."]
+    rows += [{"source": "quiz", "instruction": text, "output": text} for text in answers]
+    rows += [{"source": "chat", "instruction": "Sum?", "output": "Let me see.\nThe answer is 5"}]
+    mixed = read_heldout(str(write_jsonl(tmp_path / "mixed.jsonl", rows)), data, limit=None)
+    assert [(question.row, question.gold.text) for question in mixed.questions] == [
+        (4, "Yes"),
+        (5, "No"),
+        (7, "5"),
+    ]
+    assert "5 rows (0, 1, 2, 3, 6)" in mixed.notes[0] and "not in the accuracy of 3" in mixed.notes[0]
+
+
 TALK = [
     said("system", "Be short."),
     said("user", "1 + 1?"),

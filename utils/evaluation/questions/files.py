@@ -19,7 +19,7 @@ from ...reading import is_encodable, parse_json
 from ...terminal import rows_in_words
 from ..answers.judging import Gold
 from ..answers.paper import AnswerKind
-from ..answers.strict import given_answer, stated_answer
+from ..answers.strict import bare_answer, given_answer, marked_answer
 from .published import answer_in, question_in
 from .turns import asked_example
 
@@ -74,8 +74,9 @@ class QuestionSet:
 
 
 def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionSet:
-    """Held-out rows, read as the pool is. The gold answer is the one that the response states.
+    """Held-out rows, read as the pool is. The gold answer is the one that the response marks or is.
 
+    Free text has none, and is not asked: only its loss is measured.
     Of a row with turns the last answer that is scored is asked for, after all turns before it.
 
     Args:
@@ -90,28 +91,47 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
     """
     file = _existing(path, "evaluation.heldout")
     pool = Pool(data.model_copy(update={"path": path, "limit": limit}))
-    questions = []
-    unanswered = []
-    for row in map(int, pool.usable_rows):
-        example = asked_example(pool[row])
-        answer = None
-        if example is not None:
-            answer = example.response if as_summaries else stated_answer(example.response)
-        if example is not None and answer:
-            questions.append(Question(row, example, Gold(answer, reference=example.response)))
-        else:
-            unanswered.append(row)
+    asked = {row: asked_example(pool[row]) for row in pool.usable_rows.tolist()}
+    golds = {
+        row: example.response if as_summaries else marked_answer(example.response)
+        for row, example in asked.items()
+        if example is not None
+    }
+    golds |= _bare_answers({row: example for row, example in asked.items() if example and not golds[row]})
+    questions = [
+        Question(row, example, Gold(golds[row], reference=example.response))
+        for row, example in asked.items()
+        if example is not None and golds[row]
+    ]
+    unanswered = [row for row in asked if not golds.get(row)]
     notes = []
     if pool.excluded.any():
-        notes.append(
-            f"{rows_in_words(np.flatnonzero(pool.excluded))} without instruction or response: not used"
-        )
+        rows = rows_in_words(np.flatnonzero(pool.excluded))
+        notes.append(f"{rows} without instruction or response: not used")
     if unanswered:
         notes.append(
             f"{rows_in_words(unanswered)} whose response states no answer that a rule can read: "
-            "in the loss, not in the accuracy"
+            + (
+                f"in the loss, not in the accuracy of {len(questions):,}"
+                if questions
+                else "the loss alone counts"
+            )
         )
     return QuestionSet(HELDOUT, path, checksum(file), questions, notes + _repeated(questions), pool=pool)
+
+
+def _bare_answers(examples: dict[int, Example]) -> dict[int, str]:
+    """Row -> the answer that all of its response is, empty for free text.
+
+    Only of a source at least half of whose responses are such: "Yes." in a chat is no answer to judge.
+    """
+    answers = {row: bare_answer(example.response) for row, example in examples.items()}
+    of_source = Counter(example.source for example in examples.values())
+    bare = Counter(example.source for row, example in examples.items() if answers[row])
+    return {
+        row: answers[row] if 2 * bare[example.source] >= of_source[example.source] else ""
+        for row, example in examples.items()
+    }
 
 
 def read_question_set(name: str, path: str, limit: int | None) -> QuestionSet:
