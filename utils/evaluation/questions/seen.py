@@ -40,9 +40,9 @@ def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
     return replace(question_set, questions=questions, notes=[*question_set.notes, *notes])
 
 
-def with_validation_rows(question_set: QuestionSet, validation: Pool) -> QuestionSet:
-    """The same questions, with a note on those that rows of `data.validation` ask."""
-    _, note = _found_in(validation, "data.validation", _asked_by(question_set))
+def with_validation_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
+    """The same questions, with a note on those that rows of `data.validation`, this pool, ask."""
+    _, note = _found_in(pool, "data.validation", _asked_by(question_set))
     if note is None:
         return question_set
     notes = [*question_set.notes, f"{note}: the subset may have been chosen by it"]
