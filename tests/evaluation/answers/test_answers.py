@@ -12,7 +12,13 @@ from utils.evaluation.answers import formulas
 from utils.evaluation.answers.judging import Gold, best_verdicts, judge
 from utils.evaluation.answers.paper import AnswerKind, kind_of_answer, paper_answer
 from utils.evaluation.answers.python_numbers import evaluate
-from utils.evaluation.answers.strict import given_answer, stated_answer, strict_answer, strict_same
+from utils.evaluation.answers.strict import (
+    bare_answer,
+    given_answer,
+    marked_answer,
+    strict_answer,
+    strict_same,
+)
 from utils.evaluation.questions.files import MATH_SETS
 
 N = AnswerKind.NUMBER
@@ -556,6 +562,10 @@ def test_a_number_is_found_however_it_is_written(numerator, digits):
     ):
         if Fraction(written.replace(",", "")) == value:  # a float of 15 digits and more may not be
             assert strict_same(strict_answer(f"1 + 2\nThe answer is ${written}$."), given_answer(written))
+
+
+def stated_answer(response: str) -> str:
+    return marked_answer(response) or bare_answer(response)
 
 
 def test_a_gold_answer_must_be_stated():

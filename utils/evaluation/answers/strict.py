@@ -59,11 +59,6 @@ def bare_answer(response: str) -> str:
     return strict_answer(response) if is_formula or is_word or _QUANTITY.fullmatch(plain) else ""
 
 
-def stated_answer(response: str) -> str:
-    """The answer that a reference response marks or is, empty if it is free text."""
-    return marked_answer(response) or bare_answer(response)
-
-
 def given_answer(answer: str) -> str:
     """The gold answer of a benchmark's `answer` field, read like what follows a marker."""
     return whole_statement(answer)
