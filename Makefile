@@ -36,6 +36,7 @@ quickstart: install
 	$(RUN) evaluate_run.py --config_file $(QUICKSTART)/target_random.yml
 	$(RUN) compare_runs.py quickstart_s2l quickstart_random
 	$(RUN) report.py --config_file $(QUICKSTART)/target_s2l.yml
+	@echo 'Single seeds say little of a difference. Next: make quickstart-experiment (three seeds of each, longer), or docs/own_data.md'
 
 # S2L, two random controls and the whole pool, three seeds of each, compared. What is done already is not done again.
 quickstart-experiment: install

@@ -52,7 +52,7 @@ def _run(arguments) -> int:
     try:
         for name, runs in plan.comparisons().items():
             print()
-            stages.compare(runs, name=name)
+            stages.compare(runs, name=name, labels=plan.label_of_run)
         if not failures.failed:
             write_experiment(replace(plan.record(arguments.config_file), status="complete"))
     finally:

@@ -134,3 +134,10 @@ def test_commands_name_what_exists(page):
                 else None
             )
             assert own is None or all(f'"{word}"' in own for word in words if word.startswith("--")), words
+
+
+def test_the_quickstart_ends_with_what_to_run_next():
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    _, _, rest = makefile.partition("\nquickstart: install\n")
+    *_, last = rest.partition("\n\n")[0].splitlines()
+    assert last.startswith("\t@echo ") and "make quickstart-experiment" in last

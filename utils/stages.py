@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .artifacts.evaluations import EvaluationResults
     from .data.pool import Pool
     from .data.tokenization import TokenizedPool
+    from .experiments.labels import ExperimentLabel
     from .scoring.checkpoints import CheckpointQuery
     from .scoring.launch import Launch
     from .scoring.plan import ScoringPlan
@@ -263,14 +264,19 @@ def evaluate(
     return results
 
 
-def compare(runs: Sequence[str], allow_differences: bool = False, name: str | None = None) -> "Comparison":
+def compare(
+    runs: Sequence[str],
+    allow_differences: bool = False,
+    name: str | None = None,
+    labels: "Mapping[str, ExperimentLabel] | None" = None,
+) -> "Comparison":
     """Set evaluated runs side by side. Args: as of `experiments.compare`."""
     from .artifacts.comparisons import write_comparison
     from .experiments.compare import compare as compare_runs
     from .reporting.text.comparison import comparison_text
     from .terminal import terminal_width
 
-    comparison = compare_runs(runs, allow_differences, name)
+    comparison = compare_runs(runs, allow_differences, name, labels)
     reporter.say(comparison_text(comparison, terminal_width()))
     reporter.say(f"\nall of it, with every run's values: {write_comparison(comparison)}")
     return comparison

@@ -7,7 +7,7 @@ import re
 import shutil
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 WIDTH = 100
@@ -159,6 +159,11 @@ def spread_evenly(count: int, at_most: int) -> list[int]:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """ "1 problem", "1,270 clusters"."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def rows_in_words(rows: Collection[int]) -> str:
+    """ "3 rows (0, 4, 7)": their number, and the numbers of the first."""
+    return f"{counted(len(rows), 'row')} ({first_of(rows)})"
 
 
 def duration(seconds: float) -> str:

@@ -53,6 +53,9 @@ OF_ONE_SCRIPT = [
         ["a", "b", "--allow-differences"],
         "found --allow-differences, expected --allow_differences",
     ),
+    ("report", ["--run", "mine"], "found --run, expected --config_file or --experiment"),
+    ("report", ["mine"], "found mine without a flag, expected --config_file YAML or --experiment mine"),
+    ("report", ["--dry_run", "mine.yml"], "expected --config_file mine.yml"),
     ("utils.data.synthetic", ["--output-dir", "x"], "found --output-dir, expected --output_dir"),
     ("utils.data.synthetic", ["--number", "x"], "expected one of --help, --output_dir"),
 ]

@@ -31,9 +31,8 @@ from utils.evaluation.questions.files import (
     read_heldout,
     read_question_set,
     read_shots,
-    with_pool_rows,
-    with_shots,
 )
+from utils.evaluation.questions.seen import with_pool_rows, with_shots
 from utils.evaluation.text_metrics import text_scores
 from utils.modeling.loading import load_base_model, load_tokenizer
 
@@ -262,6 +261,31 @@ def said(role: str, content: str, **more: Any) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 
 
+def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def test_short_replies_among_free_text_are_no_answers(tmp_path):
+    chat = ["Yes.", "Thanks, I will look at it.", "It costs 40 euros.", "Please wait a moment."]
+    rows = [{"source": "chat", "instruction": str(row), "output": text} for row, text in enumerate(chat)]
+    data = DataConfig(path="none")
+    free = read_heldout(str(write_jsonl(tmp_path / "free.jsonl", rows)), data, limit=None)
+    assert free.questions == []
+    assert free.notes == [
+        "4 rows (0, 1, 2, 3) whose response states no answer that a rule can read: the loss alone counts"
+    ]
+    answers = ["Yes", "No", "It depends on what is meant."]
+    rows += [{"source": "quiz", "instruction": text, "output": text} for text in answers]
+    rows += [{"source": "chat", "instruction": "Sum?", "output": "Let me see.\nThe answer is 5"}]
+    mixed = read_heldout(str(write_jsonl(tmp_path / "mixed.jsonl", rows)), data, limit=None)
+    assert [(question.row, question.gold.text) for question in mixed.questions] == [
+        (4, "Yes"),
+        (5, "No"),
+        (7, "5"),
+    ]
+    assert "5 rows (0, 1, 2, 3, 6)" in mixed.notes[0] and "not in the accuracy of 3" in mixed.notes[0]
+
+
 TALK = [
     said("system", "Be short."),
     said("user", "1 + 1?"),
@@ -321,6 +345,45 @@ def test_questions_that_are_in_the_pool_are_named(make_config, tmp_path, capsys)
     assert [line["pool_row"] for line in lines("asked")] == [1, None, 3, None]
     questions = read_question_set("asked", str(file), None)
     assert with_pool_rows(questions, Pool(DataConfig(path=str(pool)))).questions[0].pool_row == 1
+
+
+@pytest.mark.parametrize("max_new_tokens", [0, 4])
+def test_all_held_out_rows_that_are_known_are_named(make_config, tmp_path, capsys, max_new_tokens):
+    """Those that are in the loss alone, too, and those by which the subset may have been chosen."""
+    write_jsonl(
+        tmp_path / "pool.jsonl",
+        [
+            {"instruction": "2 + 3", "input": "as a word", "output": "It is five."},
+            {"instruction": "2 + 3", "output": "The answer is 5"},
+            {"instruction": "Why?", "output": "We do not know, or so they say."},
+        ],
+    )
+    rows = [
+        {"instruction": "2 + 3", "input": "As a word", "output": "It is  five."},
+        {"instruction": "2 + 3", "input": "in French", "output": "C'est cinq, bien entendu."},
+        {"instruction": "Why?", "output": "It rains all day in here."},
+        {"instruction": "2 + 3", "output": "The answer is 5"},
+    ]
+    heldout = write_jsonl(tmp_path / "heldout.jsonl", rows)
+    aim = write_jsonl(tmp_path / "aim.jsonl", rows[1:3])
+    config = write_config(make_config, tmp_path, heldout=str(heldout), max_new_tokens=max_new_tokens)
+    assert run_evaluation(config, f"data.validation={aim}") == 0
+    shown = capsys.readouterr().out
+    in_pool = "3 rows (0, 2, 3) whose question is in the pool too (2 with the same answer)"
+    in_validation = "2 rows (1, 2) whose question is in data.validation too (2 with the same answer)"
+    assert in_pool in shown and in_validation in shown
+    assert {note.split(":")[0] for note in read("heldout")["notes"]} >= {in_pool, in_validation}
+
+
+def test_a_held_out_conversation_that_asks_for_no_answer_is_looked_for_too(tmp_path):
+    turns = [said("user", "Bring tea."), said("assistant", "", tool_calls=[call("fetch", {"what": "tea"})])]
+    rows = [{"messages": turns}, {"messages": [said("user", "Bring milk."), turns[1]]}]
+    data = DataConfig(path="none", format="messages", template="chat", score_roles=["tool_call"])
+    held_out = read_heldout(str(write_jsonl(tmp_path / "heldout.jsonl", rows)), data, limit=None)
+    pool = Pool(data.model_copy(update={"path": str(write_jsonl(tmp_path / "pool.jsonl", rows[:1]))}))
+    assert any(
+        "1 row (0) whose question is in the pool" in note for note in with_pool_rows(held_out, pool).notes
+    )
 
 
 def test_a_pool_that_cannot_be_read_is_said_and_changes_no_score(make_config, tmp_path, capsys):

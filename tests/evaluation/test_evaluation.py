@@ -27,7 +27,7 @@ from utils.data.tokenization import tokenize_pool
 from utils.evaluation import run as stage
 from utils.evaluation.answers import comparison
 from utils.evaluation.answers.judging import Gold
-from utils.evaluation.answers.strict import stated_answer
+from utils.evaluation.answers.strict import marked_answer
 from utils.evaluation.models.harness import ask, question_task
 from utils.evaluation.models.hf import TransformersModel, encode_prompts
 from utils.evaluation.plan import plan_evaluation
@@ -224,7 +224,7 @@ def run(make_config: Any, trained: Any, res_dir: Path, tmp_path: Path) -> Callab
     def make(name: str = "target", family: str = "gpt_neox", **evaluation: Any) -> Path:
         heldout = write_jsonl(tmp_path / "heldout.jsonl", ROWS)
         questions = [
-            {"instruction": row["instruction"], "answer": stated_answer(row["output"]), "level": 3}
+            {"instruction": row["instruction"], "answer": marked_answer(row["output"]), "level": 3}
             for row in ROWS
         ]
         questions[0]["answer"] = [5, 6]

@@ -32,9 +32,10 @@ from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
 from utils.artifacts.trainings import TrainingManifest
 from utils.artifacts.trajectories.identity import identity_of_steps
 from utils.artifacts.trajectories.manifest import TrajectoriesManifest
+from utils.config.schema import SELECTION_PRESETS
 from utils.experiments.compare import compare
 from utils.experiments.differences import differences_of
-from utils.experiments.labels import label_of, told_apart
+from utils.experiments.labels import ExperimentLabel, label_of, told_apart
 from utils.experiments.runs import group_into_arms, read_run
 from utils.experiments.statistics import (
     accuracy_interval,
@@ -447,6 +448,41 @@ def test_arms_are_told_apart_by_the_fewest_settings_that_do(evaluated):
     assert [arm.told_apart_by for arm in compare([few, longer]).arms] == [
         {"train_args.num_train_epochs": 3}, {"train_args.num_train_epochs": 6},
     ]  # fmt: skip
+
+
+def test_a_preset_is_told_by_its_name_and_an_exponent_with_what_it_is_of(evaluated):
+    released = SELECTION_PRESETS["released"]
+    variants = {
+        "plain": released,
+        "fall": SELECTION_PRESETS["fall"],
+        "rows": {**released, "source_exponent": 1.0},
+        "paper": SELECTION_PRESETS["paper"],
+    }
+    names = [evaluated(name, "s2l", 1, 0.5, 0.6, subset=subset) for name, subset in variants.items()]
+    assert [arm.label for arm in compare(names[:3]).arms] == [
+        "s2l", "s2l, preset fall", "s2l, source_exponent 1.0, source_weight rows",
+    ]  # fmt: skip
+    assert [arm.label for arm in compare(names).arms] == [
+        "s2l, preset released", "s2l, preset fall",
+        "s2l, preset released, source_exponent 1.0, source_weight rows", "s2l, preset paper",
+    ]  # fmt: skip
+
+
+def test_in_an_experiment_arms_are_called_as_its_yaml_calls_them(evaluated):
+    fall = [evaluated(f"f{s}", "s2l", s, 0.5, 0.6, subset=SELECTION_PRESETS["fall"]) for s in (1, 2)]
+    clean = [evaluated(f"c{s}", "s2l", s, 0.5, 0.6, subset={"drop": ["identical"]}) for s in (1, 2)]
+    names = [*fall, *clean, evaluated("r", "random", 1, 0.5, 0.6)]
+    labels = {
+        **dict.fromkeys(fall, ExperimentLabel("mine", {"method": "s2l", "preset": "fall"})),
+        **dict.fromkeys(clean, ExperimentLabel("clean", {"method": "s2l", "drop": ["identical"]})),
+        "r": ExperimentLabel("random", {}),
+    }
+    comparison = compare(names, labels=labels)
+    assert [arm.label for arm in comparison.arms] == ["mine", "clean", "random"]
+    assert [arm.title for arm in comparison.arms] == [
+        "A: mine (s2l, preset fall)", 'B: clean (s2l, drop ["identical"])', "C: random",
+    ]  # fmt: skip
+    assert comparison_text(comparison).startswith("A: mine (s2l, preset fall) against B: clean (s2l,")
 
 
 def test_of_many_variants_each_is_told_by_what_is_unusual_in_it():

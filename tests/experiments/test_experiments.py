@@ -172,9 +172,10 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
             "references: other does not exist, and no run of that name",
         ),
         ({"methods": {"s2l": {"num_cluster": 3}}}, "did you mean subset.num_clusters"),
-        ({"methods": {"s3l": {}}}, "s3l"),
+        ({"methods": {"s3l": {}}}, "add `method: s2l`, or did you mean s2l?"),
+        ({"methods": {"mine": {"preset": "fall"}}}, "mine: found no `method`, so that the label is taken"),
         ({"budgets": [3000]}, "budgets: found 3,000 rows, but only 43"),
-        ({"settings": {"data.limit": 50}}, "read other pools"),
+        ({"settings": {"data.limit": 50}}, "read other pools: found data.limit unset there and 50 here"),
         ({"target": "nowhere.yml"}, "does not exist"),
         # What the stages themselves would refuse, after hours.
         ({"settings": {"train_args.learning_rate": "fast"}}, "train_args.learning_rate: found 'fast'"),

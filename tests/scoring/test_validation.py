@@ -28,6 +28,9 @@ def test_the_pool_is_scored_as_without_and_validation_rows_as_a_pool_of_their_ow
 ):
     config = make_config("proxy", trajectories={"examples_per_unit": 10})
     assert run_here(train, "--config_file", config) == 0
+    capfd.readouterr()
+    assert run_here(train, "--config_file", config, "--dry_run") == 0
+    assert "time        none: it is there already" in capfd.readouterr().out
     words = ("--config_file", config, "--model_path", res_dir / "proxy")
     assert run_here(run_distributed_trajectories, *words, "run_name=without") == 0
     assert run_here(run_distributed_trajectories, *words, "run_name=alone", f"data.path={aim}") == 0
@@ -42,8 +45,14 @@ def test_the_pool_is_scored_as_without_and_validation_rows_as_a_pool_of_their_ow
 
     # Where the pool is scored already, the validation rows are made up for.
     shutil.rmtree(res_dir / "proxy/trajectories/validation")
+    capfd.readouterr()
     assert run_here(run_distributed_trajectories, *words, setting) == 0
+    said = capfd.readouterr().out
+    assert "3 checkpoints scored already; 0 units to do" in said
+    assert "now the 14 rows of data.validation:\n  0 checkpoints scored already; " in said
     assert losses_in(res_dir / "proxy/trajectories/validation") == validation
+    assert run_here(run_distributed_trajectories, *words, setting, "--dry_run") == 0
+    assert "time        none: it is there already" in capfd.readouterr().out
     shutil.rmtree(res_dir / "proxy/trajectories")
     run_script("run_distributed_trajectories.py", *words, setting, torchrun=2)
     assert losses_in(res_dir / "proxy/trajectories") == pool

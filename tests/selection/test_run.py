@@ -295,6 +295,20 @@ def test_odd_trajectories_are_defined(place, preset):
     assert len(selected(config_of(place, f"single-{preset}", preset=preset, budget=1)).indices) == 1
 
 
+def test_the_plan_names_its_preset_and_a_table_the_weight_of_each_source(place, capsys):
+    losses_NT = np.ones((140, 3))
+    losses_NT[:, -1] = 0.5
+    np.save(place / "losses.npy", losses_NT)
+    selected(config_of(place, "falling", preset="fall"))
+    shown = in_one_line(capsys.readouterr().out)
+    assert "s2l (seed 0), preset fall, source_exponent 1.0, source_weight fall" in shown
+    assert "weight (fall)" in shown
+    sources = json.loads((RunPaths("falling").subset / "composition.json").read_text())["sources"]
+    assert {source["weight"] for source in sources.values()} == {0.5}
+    selected(config_of(place, "even"))
+    assert "weight (" not in capsys.readouterr().out
+
+
 def test_a_fraction_is_of_the_selectable_rows_and_rounded_half_up():
     assert [budget_in_rows(0.5, n) for n in (1, 2, 3, 5)] == [1, 1, 2, 3]
     assert budget_in_rows(1e-9, 10) == 1 and budget_in_rows(1.0, 10) == 10 and budget_in_rows(7, 10) == 7

@@ -51,16 +51,18 @@ class ComparedArm:
 
     Attributes:
         letter: what the rest of the comparison calls it.
-        label: what a reader calls it: the method and `told_apart_by`.
+        label: what a reader calls it: the experiment's own label, else the method and `told_apart_by`.
         method: how its rows were chosen, "whole pool" or "base model".
         told_apart_by: the fewest settings that tell it from the other arms of its method; where three are not
-            enough, those that are unusual among these arms.
+            enough, those that are unusual among these arms. Settings of a preset stand as its name.
         runs: their names.
         step: that was evaluated, of the first run. With a budget of tokens or a share, those of the others
             may differ a little.
         last_step: of the training of the first run. None: not finished.
         num_examples: rows that each run was trained on, the mean over the runs.
         num_tokens: that each run was trained on, the mean over the runs. None: not recorded.
+        description: what the label of an experiment stands for: the method and its settings there, empty
+            where the label says it. Earlier versions wrote none.
     """
 
     letter: str
@@ -72,10 +74,11 @@ class ComparedArm:
     last_step: int | None
     num_examples: int
     num_tokens: int | None
+    description: str = ""
 
     @property
     def title(self) -> str:
-        return f"{self.letter}: {self.label}"
+        return f"{self.letter}: {self.label}" + (f" ({self.description})" if self.description else "")
 
 
 @dataclass(frozen=True)

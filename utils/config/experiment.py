@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from ..terminal import one_line
 from .load import NO_CHECKS, Checks, as_yaml, load_config, read_translated, read_values, validated
+from .names import SelectionMethod, nearest
 from .problems import listing
 from .schema import NAME_PATTERN, Budget, PositiveInt, RunConfig, Section, Seed, Text, check_budget
 
@@ -184,6 +186,12 @@ class ExperimentConfig(Section):
                 f"found {', '.join(alike)}, which some file systems do not tell apart: rename one"
             )
         for label, settings in methods.items():
+            if "method" not in settings and label not in (WHOLE_POOL, *get_args(SelectionMethod)):
+                near = nearest(label, get_args(SelectionMethod))
+                problems.append(
+                    f"{label}: found no `method`, so that the label is taken as the method, and it is none: "
+                    f"add `method: {near or 's2l'}`" + (f", or did you mean {near}?" if near else "")
+                )
             if both := [key for key in settings if f"subset.{key}" in info.data.get("settings", {})]:
                 problems.append(
                     f"{label}: found {', '.join(both)} here and in `settings`, which hold in every arm: "
@@ -279,12 +287,30 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
     for run in runs:
-        if _rows_of(run.config) != _rows_of(proxy):
-            raise ValueError(
-                f"the proxy ({experiment.proxy}) and the target ({experiment.target}) read other pools: "
-                f"found {proxy.data} and {run.config.data}, expected the same rows in both"
-            )
+        if problem := _other_rows(experiment, proxy, run.config):
+            raise ValueError(problem)
     return runs
+
+
+def _other_rows(experiment: ExperimentConfig, proxy: RunConfig, target: RunConfig) -> str | None:
+    """In which settings the proxy and a target read other rows, and what to do. None where they don't."""
+    ours, theirs = _rows_of(proxy), _rows_of(target)
+    differing = [key for key in ours if ours[key] != theirs[key]]
+    if not differing:
+        return None
+    found = ", ".join(
+        f"data.{key} {'unset' if ours[key] is None else one_line(str(ours[key]))} there and "
+        f"{'unset' if theirs[key] is None else one_line(str(theirs[key]))} here"
+        for key in differing
+    )
+    whose = f"the proxy ({experiment.proxy}) and the target ({experiment.target})"
+    if differing == ["validation"]:
+        return (
+            f"{whose} name other validation rows: found {found}, expected the same in both, since the proxy "
+            f"scores what the methods read: set data.validation in {experiment.proxy}, and in the target "
+            "(or `settings`)"
+        )
+    return f"{whose} read other pools: found {found}, expected the same in both"
 
 
 def _rows_of(config: RunConfig) -> dict[str, Any]:

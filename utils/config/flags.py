@@ -18,7 +18,8 @@ from .wandb_key import without_keys
 _FLAG = re.compile(r"(--?[A-Za-z][\w.-]*)(=.*)?", re.DOTALL)
 # What a flag is called here -> what it is called elsewhere, and in our other scripts.
 _CALLED_ELSEWHERE = {
-    "config_file": "config cfg yaml",
+    "config_file": "config cfg yaml run runs",
+    "experiment": "run runs name comparison",
     "ckpt": "ckpts checkpoint checkpoints step steps",
     "checkpoints": "ckpt ckpts checkpoint step steps",
     "model_path": "model model_name_or_path checkpoint_dir",
@@ -42,7 +43,7 @@ class CommandParser(argparse.ArgumentParser):
         """All of argparse's ways to parse come through here."""
         words = list(sys.argv[1:] if args is None else args)
         self._refuse_unknown_flags(words)
-        self._refuse_yaml_without_flag(words)
+        self._refuse_words_without_flag(words)
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
@@ -70,13 +71,15 @@ class CommandParser(argparse.ArgumentParser):
         if not meant and not is_setting:
             meant = [name for name in [nearest(plain, known)] if name is not None]
         if meant:
-            return f"expected --{meant[0]}"
+            return f"expected --{' or --'.join(dict.fromkeys(meant))}"
         if takes_settings:
             key = plain if plain in keys else meant_key(plain, keys)
             return f"expected a setting without dashes, such as {key or 'key.sub'}=value"
         return f"expected one of --{', --'.join(known)}"
 
-    def _refuse_yaml_without_flag(self, words: list[str]) -> None:
+    def _refuse_words_without_flag(self, words: list[str]) -> None:
+        """A YAML, and any word where the script takes none."""
+        takes_words = any(not action.option_strings for action in self._actions)
         if "--config_file" not in self._option_string_actions:
             return
         action = None  # of the flag whose values these words are
@@ -87,3 +90,6 @@ class CommandParser(argparse.ArgumentParser):
             is_yaml = word.endswith((".yml", ".yaml")) and not word.startswith("-") and "=" not in word
             if is_yaml and not is_value:
                 self.error(f"found {word} without a flag, expected --config_file {word}")
+            if not takes_words and not is_value and not word.startswith("-"):
+                or_name = f" or --experiment {word}" if "--experiment" in self._option_string_actions else ""
+                self.error(f"found {word} without a flag, expected --config_file YAML{or_name}")

@@ -134,8 +134,12 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _one_origin(self) -> "ModelConfig":
         if (self.name_or_path is None) == (self.architecture is None):
+            both = (
+                ": leave one out, by model.architecture=null model.tokenizer=null or model.name_or_path=null"
+            )
             raise ValueError(
-                "expected exactly one of name_or_path (fine-tune) and architecture (start from scratch)"
+                f"found {'both' if self.architecture else 'neither'}, expected exactly one of name_or_path "
+                f"(fine-tune) and architecture (start from scratch){both if self.architecture else ''}"
             )
         if self.architecture is not None and "model_type" not in self.architecture:
             raise ValueError("architecture has no model_type: add one, e.g. model_type: gpt_neox")

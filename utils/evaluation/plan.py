@@ -21,7 +21,8 @@ from .inputs import EvaluationInputs, evaluation_inputs, finished_results
 from .models.harness import check_lm_eval_task, prompts_of, question_task
 from .models.hf import encode_prompts, longest_prompt
 from .programs import asking_for_a_program
-from .questions.files import Question, QuestionSet, with_pool_rows, with_shots
+from .questions.files import Question, QuestionSet
+from .questions.seen import with_pool_rows, with_shots, with_validation_rows
 from .settings import named_tasks
 
 
@@ -120,14 +121,25 @@ def plan_evaluation(config: RunConfig, ckpt: int, overwrite: bool) -> Evaluation
 
 
 def _compared_with_pool(sets: list[QuestionSet], config: RunConfig) -> tuple[list[QuestionSet], list[str]]:
-    """The question sets with the pool's rows that ask the same, and a note if the pool cannot be read."""
-    try:
-        pool = Pool(config.data_section)
-    except (OSError, ValueError) as error:
-        # Not refused: scores do not depend on the pool, and a model is often moved without it.
-        reason = str(error).splitlines()[0]
-        return sets, [f"not looked for questions that are in the pool, which cannot be read: {reason}"]
-    return [with_pool_rows(question_set, pool) for question_set in sets], []
+    """The question sets with notes on rows of the pool and of `data.validation` that ask the same.
+
+    Also notes on what cannot be read. That is not refused: scores do not depend on it, and a model is often
+    moved without its pool.
+    """
+    data = config.data_section
+    compared = [("the pool", data, with_pool_rows)]
+    if data.validation_data is not None:
+        compared.append(("data.validation", data.validation_data, with_validation_rows))
+    notes = []
+    for name, rows, with_rows in compared:
+        try:
+            known = Pool(rows)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            notes.append(f"not looked for questions that are in {name}, which cannot be read: {reason}")
+            continue
+        sets = [with_rows(question_set, known) for question_set in sets]
+    return sets, notes
 
 
 @dataclass(frozen=True)

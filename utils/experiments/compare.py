@@ -7,7 +7,7 @@ and the rows that follow from them.
 """
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..artifacts.comparisons import ComparedArm, ComparedRun, Comparison, Measure, comparison_name
@@ -17,7 +17,7 @@ from ..artifacts.trainings import TrainingManifest
 from ..terminal import counted
 from .costs import costs_of
 from .differences import arm_values_of, differences_of
-from .labels import label_of, told_apart
+from .labels import ExperimentLabel, label_of, told_apart, with_presets
 from .runs import Arm, EvaluatedRun, group_into_arms, read_run, with_average_as_pool, without_seed
 from .statistics import CONFIDENCE
 
@@ -29,13 +29,19 @@ _AMOUNT_OF_TRAINING = ("max_steps", "num_train_epochs")
 _ABOUT_LOSSES = ("tokenizer", "template", "max_length")
 
 
-def compare(run_names: Sequence[str], allow_differences: bool = False, name: str | None = None) -> Comparison:
+def compare(
+    run_names: Sequence[str],
+    allow_differences: bool = False,
+    name: str | None = None,
+    labels: Mapping[str, ExperimentLabel] | None = None,
+) -> Comparison:
     """Compare finished evaluations.
 
     Args:
         run_names: names, or the runs' folders. The other arms are compared with that of the first run.
         allow_differences: compare arms that differ in more than the data, and name these differences.
         name: of the comparison; default: it follows from the runs' names.
+        labels: run -> what an experiment says of its method.
 
     Raises:
         FileNotFoundError: for a run without an evaluation, or without the record of its training.
@@ -59,7 +65,7 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
     measures = list(_measures(runs))
     return Comparison(
         name=name or comparison_name(run_names),
-        arms=_compared_arms(arms),
+        arms=_compared_arms(arms, labels or {}),
         runs=[
             ComparedRun(
                 run.name, arm.letter, *run.seeds, evaluation=evaluation_identity(run.evaluation, run.results)
@@ -78,14 +84,19 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
     )
 
 
-def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
+def _compared_arms(arms: Sequence[Arm], labels: Mapping[str, ExperimentLabel]) -> list[ComparedArm]:
     """The arms as data. The first run speaks for its arm, except for how much it was trained on."""
     firsts = [arm.runs[0] for arm in arms]
-    settings = told_apart([(run.method, run.settings) for run in firsts])
+    told = told_apart([(run.method, run.settings) for run in firsts])
+    settings = [with_presets(own, run.settings) for own, run in zip(told, firsts, strict=True)]
+    words = [label_of(run.method, own) for run, own in zip(firsts, settings, strict=True)]
+    named = [labels.get(run.name) for run in firsts]
+    # Where one label is that of two arms, it tells nothing.
+    named = [label if label is not None and named.count(label) == 1 else None for label in named]
     return [
         ComparedArm(
             letter=arm.letter,
-            label=label_of(run.method, own),
+            label=own_words if label is None else label.text,
             method=run.method,
             told_apart_by=own,
             runs=[run.name for run in arm.runs],
@@ -93,8 +104,9 @@ def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:
             last_step=run.last_step,
             num_examples=_mean_of(arm, lambda run: run.num_examples) or 0,
             num_tokens=_mean_of(arm, lambda run: run.num_tokens),
+            description="" if label is None else label.description(run.method),
         )
-        for arm, run, own in zip(arms, firsts, settings, strict=True)
+        for arm, run, own, own_words, label in zip(arms, firsts, settings, words, named, strict=True)
     ]
 
 

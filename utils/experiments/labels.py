@@ -8,7 +8,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from ..config.schema import SELECTION_PRESETS
 
 _MOST_SETTINGS = 3  # tried in all combinations, whose number grows fast
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
@@ -38,6 +41,47 @@ def told_apart(arms: Sequence[tuple[str, Settings]]) -> list[dict[str, Any]]:
         for place, settings in zip(places, told, strict=True):
             own[place] = settings
     return own
+
+
+def with_presets(told: Settings, settings: Settings) -> dict[str, Any]:
+    """What tells an arm apart, with the name of its preset in place of settings that come from it.
+
+    An exponent of the sources says nothing without what it is an exponent of.
+
+    Args:
+        told: of `told_apart`.
+        settings: all of the arm.
+    """
+    # The one with most keys first: `fall` says all that `released` does.
+    for preset, values in sorted(SELECTION_PRESETS.items(), key=lambda each: -len(each[1])):
+        is_of_it = all(key in settings and settings[key] == value for key, value in values.items())
+        if is_of_it and not told.keys().isdisjoint(values):
+            told = {"preset": preset, **{key: value for key, value in told.items() if key not in values}}
+            break
+    shown: dict[str, Any] = {}
+    for key, value in told.items():
+        shown[key] = value
+        if key == "source_exponent" and key in settings:
+            shown["source_weight"] = settings.get("source_weight", "rows")
+    return shown
+
+
+@dataclass(frozen=True)
+class ExperimentLabel:
+    """What an experiment says of the method of a run.
+
+    Attributes:
+        text: its label.
+        settings: of its subset, as the YAML has them.
+    """
+
+    text: str
+    settings: Settings
+
+    def description(self, method: str) -> str:
+        """What the label stands for, empty where it says that itself."""
+        words = label_of(method, {key: value for key, value in self.settings.items() if key != "method"})
+        return "" if words == self.text else words
 
 
 def label_of(method: str, settings: Settings) -> str:

@@ -33,6 +33,7 @@ from .checks import (
     with_yamls,
 )
 from .costs import training_cost
+from .labels import ExperimentLabel
 
 _PROJECT = Path(__file__).parents[2]
 
@@ -132,6 +133,14 @@ class ExperimentPlan:
                 return None
             seconds += run.operations_left * pace
         return seconds
+
+    @property
+    def label_of_run(self) -> dict[str, ExperimentLabel]:
+        methods = self.experiment.methods
+        return {
+            run.config.run_name: ExperimentLabel(label, methods[label])
+            for run, label in zip(self.runs, self.labels, strict=True)
+        }
 
     def comparisons(self) -> dict[str, list[str]]:
         """Name of a comparison -> its finished runs, of those of which there are two."""

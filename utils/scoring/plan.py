@@ -141,7 +141,7 @@ def plan_scoring(
             num_devices=num_devices,
             device_name=device_name(own_device()),
             precision=config.trajectories.precision,
-            time=_time(config, num_tokens * len(chosen), num_devices),
+            time=None,
             remarks=[*remarks, *token_remarks(tokens, tokenizer)],
         ),
     )
@@ -150,7 +150,14 @@ def plan_scoring(
     if not overwrite:
         for each in plan.with_validation:
             each.folder.check(each.inputs, each.fingerprints, each.record.data)
-    return plan
+    num_left = sum(_tokens_left(each, overwrite) for each in plan.with_validation)
+    return replace(plan, summary=replace(plan.summary, time=_time(config, num_left, num_devices)))
+
+
+def _tokens_left(plan: ScoringPlan, overwrite: bool) -> int:
+    """Of all checkpoints that are not whole on disk."""
+    done = [] if overwrite else plan.folder.scored_steps(plan.quantities)
+    return plan.num_tokens(plan.tokens.scorable_rows) * len(plan.fingerprints.keys() - set(done))
 
 
 def _step_0_remarks(chosen: dict[int, Path | None]) -> list[str]:

@@ -20,6 +20,7 @@ from ..modeling.precision import float32_products
 from ..process.memory import keep_freed_memory
 from ..process.output import copied_to
 from ..process.reporter import reporter
+from ..terminal import counted
 from .batch_size import recorded_tokens_per_batch
 from .checkpoint_info import record_failure
 from .checkpoint_scorer import CheckpointScorer
@@ -49,6 +50,8 @@ def run_scoring(
         # A checkpoint that failed on the pool has no part in a trajectory.
         readable = {step: plan.fingerprints[step] for step in plan.fingerprints if step not in failed}
         left = replace(plan.validation, fingerprints=readable, unreadable=failed)
+        if launch.rank == 0:
+            reporter.say(f"  now the {counted(len(left.tokens), 'row')} of data.validation:")
         failed = _score_rows(config, left, launch, overwrite)
     return failed
 
@@ -102,7 +105,8 @@ def _score_units(
     if launch.rank == 0:
         done = len(plan.checkpoints) - len(steps) - len(plan.unreadable)
         reporter.say(
-            f"  {done} checkpoint(s) scored already; {len(todo)} units to do on {launch.size} device(s)"
+            f"  {counted(done, 'checkpoint')} scored already; {counted(len(todo), 'unit')} to do "
+            f"on {counted(launch.size, 'device')}"
         )
         for step in steps:  # whole in parts, when killed before they were put together
             units.assemble(step)

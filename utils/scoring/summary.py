@@ -30,7 +30,8 @@ class ScoringSummary:
         num_devices: of this launch.
         device_name: of each.
         precision: of the arithmetic.
-        time: that all checkpoints will take, None before this model has run on such a device.
+        time: that what is not scored yet will take, validation rows too. None before this model has run on
+            such a device.
         remarks: for the user.
     """
 

@@ -26,6 +26,8 @@ from .budgets import SubsetRequest
 from .candidates import Choice
 from .composition import compose
 from .limits import needs_whole_order, order_within
+from .methods.table import shares_by_source
+from .methods.turns import source_weights
 from .opening import what_needs_losses
 from .plan import SelectionPlan, Stopwatch, pending_requests
 from .reasons import count_reasons, reasons_of
@@ -128,6 +130,7 @@ def _write(
     reasons_N = reasons_of(pool, candidates, plan.listed)
     composition = compose(pool, candidates, rows, choice.clusters_N)
     composition["not_selectable"] = count_reasons(reasons_N)
+    composition |= _weights(plan, composition["sources"])
     used = candidates.trajectories
     clustering = None
     if choice.backend is not None:
@@ -159,6 +162,22 @@ def _write(
     )
     write_subset(request.folder, manifest, contents)
     return SubsetFiles(request.folder, composition)
+
+
+def _weights(plan: SelectionPlan, sources: dict[str, Any]) -> dict[str, Any]:
+    """What the weights of the sources are, for the composition, and each in the entry of its source.
+
+    Returns: nothing where all weigh the same.
+    """
+    settings = plan.settings
+    if "source_weight" not in plan.method.settings or not shares_by_source(settings, plan.method):
+        return {}
+    weight_S = source_weights(plan.candidates, settings)
+    if weight_S is None:
+        return {}
+    for name, weight in zip(plan.pool.source_names, weight_S.tolist(), strict=True):
+        sources[name]["weight"] = weight
+    return {"source_weight": settings.source_weight}
 
 
 def _warnings(plan: SelectionPlan, subsets: list[SubsetFiles]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from ..artifacts.checkpoints import check_training_state, checkpoints_in, newest
 from ..artifacts.checksums import checksum_of_rows
 from ..artifacts.manifests import check_inputs
 from ..artifacts.pace import training_pace
-from ..artifacts.paths import RunPaths
+from ..artifacts.paths import RunPaths, step_of
 from ..artifacts.pools import pool_record
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest
@@ -200,22 +200,27 @@ def plan_training(
         rows=rows,
         inputs=inputs,
         starts_over=overwrite and not torchrun.is_restart(),
-        summary=replace(setup.summary, rows=_rows_summary(setup, rows)),
+        summary=setup.summary,
     )
     paths = RunPaths(config.run_name)
     check_folder(paths, plan)
-    if launch_state().is_main_process and not plan.starts_over and not all_steps_are_trained(paths, plan):
-        newest = newest_resumable_checkpoint(paths)
-        if newest is not None:
+    steps_done = 0
+    if not plan.starts_over and all_steps_are_trained(paths, plan):
+        steps_done = setup.steps
+    elif not plan.starts_over and (newest := newest_resumable_checkpoint(paths)) is not None:
+        steps_done = step_of(newest) or 0
+        if launch_state().is_main_process:
             check_training_state(newest)
-    return plan
+    rows_summary = _rows_summary(setup, rows, share_left=1 - steps_done / setup.steps)
+    return replace(plan, summary=replace(setup.summary, rows=rows_summary))
 
 
-def _rows_summary(setup: TrainingSetup, rows: np.ndarray) -> RowsSummary:
+def _rows_summary(setup: TrainingSetup, rows: np.ndarray, share_left: float) -> RowsSummary:
     summary = setup.summary
     num_tokens = int(setup.tokens.lengths[rows].sum())
     pace = training_pace(setup.inputs["model"], summary.device_name)
-    time = None if pace is None else pace.time_for(summary.epochs * num_tokens, summary.num_devices)
+    num_left = share_left * summary.epochs * num_tokens
+    time = None if pace is None else pace.time_for(num_left, summary.num_devices)
     return RowsSummary(num_tokens, truncation_of(setup.tokens, rows), time)
 
 

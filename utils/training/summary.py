@@ -14,7 +14,7 @@ class RowsSummary:
     Attributes:
         num_tokens: of an epoch.
         truncation: what data.max_length does to them.
-        time: that all epochs will take, None before this model has run on such a device.
+        time: that what is left of all epochs will take, None before this model has run on such a device.
     """
 
     num_tokens: int

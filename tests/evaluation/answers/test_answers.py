@@ -12,7 +12,13 @@ from utils.evaluation.answers import formulas
 from utils.evaluation.answers.judging import Gold, best_verdicts, judge
 from utils.evaluation.answers.paper import AnswerKind, kind_of_answer, paper_answer
 from utils.evaluation.answers.python_numbers import evaluate
-from utils.evaluation.answers.strict import given_answer, stated_answer, strict_answer, strict_same
+from utils.evaluation.answers.strict import (
+    bare_answer,
+    given_answer,
+    marked_answer,
+    strict_answer,
+    strict_same,
+)
 from utils.evaluation.questions.files import MATH_SETS
 
 N = AnswerKind.NUMBER
@@ -558,11 +564,51 @@ def test_a_number_is_found_however_it_is_written(numerator, digits):
             assert strict_same(strict_answer(f"1 + 2\nThe answer is ${written}$."), given_answer(written))
 
 
+def stated_answer(response: str) -> str:
+    return marked_answer(response) or bare_answer(response)
+
+
 def test_a_gold_answer_must_be_stated():
     assert stated_answer("2 + 3 = 5\nThe answer is 5") == "5"
     assert stated_answer("42 apples") == "42"
     assert stated_answer("june = 7\nprint(june)") == ""
     assert stated_answer("from 3 to 4") == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bei 163 cm nimm Gr\u00f6\u00dfe S.",
+        "It is 5.",
+        "Size 40 fits",
+        # Hebrew, where the hyphen is no minus: washing at 40 degrees. Arabic: the number of protons is 53.
+        "\u05db\u05d1\u05d9\u05e1\u05d4 \u05d1-40 \u05de\u05e2\u05dc\u05d5\u05ea",
+        "\u0639\u062f\u062f \u0627\u0644\u0628\u0631\u0648\u062a\u0648\u0646\u0627\u062a \u0647\u0648 53.",
+        "\u4ed6\u306b\u3054\u7528\u306f\u3042\u308a\u307e\u3059\u304b\uff1f",  # Japanese: anything else?
+        "\u3042\u308a\u304c\u3068\u3046\u3054\u3056\u3044\u307e\u3059",
+        "\u041d\u0435\u0442, \u0441\u043f\u0430\u0441\u0438\u0431\u043e",
+    ],
+)
+def test_free_text_of_any_language_states_no_answer(text):
+    assert stated_answer(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("-40 \u05de\u05e2\u05dc\u05d5\u05ea", "-40 \u05de\u05e2\u05dc\u05d5\u05ea"),
+        ("\u6771\u4eac", "\u6771\u4eac"),
+        ("\u041c\u043e\u0441\u043a\u0432\u0430", "\u041c\u043e\u0441\u043a\u0432\u0430"),
+        ("\u0665", "5"),
+        ("20 square feet", "20"),
+        ("x \u2208 \u211d", "x \\in  \u211d"),
+        ("17%", "17%"),
+        ("Yes.", "Yes"),
+    ],
+)
+def test_a_response_that_is_nothing_but_an_answer_states_it(text, answer):
+    assert stated_answer(text) == answer
+    assert best_verdicts(Gold(answer, reference=text)).strict.correct
 
 
 def oracle(golds: list[str], kind: AnswerKind | None) -> tuple[int, int]:

@@ -218,7 +218,7 @@ KEYS = {
     "tracking.report_to=mlflow": "tracking.report_to: found 'mlflow', expected",
     "tracking.report_to=null": "tracking.report_to: found None, expected",
     "model={}": "expected exactly one of name_or_path",
-    "model={name_or_path: a, architecture: {model_type: gpt2}}": "expected exactly one of name_or_path",
+    "model={name_or_path: a, architecture: {model_type: gpt2}}": "leave one out, by model.architecture=null",
     "model={architecture: {}}": "architecture has no model_type",
     "model={architecture: {model_type: gpt2}}": "architecture has no tokenizer of its own",
     "model={architecture: {model_type: a}, tokenizer: b, lora: {}}": "lora adapts a trained model",

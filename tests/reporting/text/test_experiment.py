@@ -45,7 +45,9 @@ def run_of(name: str, is_reference: bool, is_begun: bool, is_trained: bool, is_m
 def test_the_state_of_each_run_is_said(res_dir, is_reference, state, words):
     run = run_of("one", is_reference, *state)
     plan = ExperimentPlan(EXPERIMENT, {}, [run], [], [], [])
-    assert f"3e+09  {words}\n" in experiment_text(plan)
+    text = experiment_text(plan)
+    assert f"3e+09  {words}\n" in text
+    assert ("device time: none to do" in text) == run.state.is_measured
 
 
 def test_what_is_done_is_not_counted_as_left(res_dir):

@@ -91,6 +91,14 @@ def test_a_training_on_known_rows_says_their_tokens_and_its_time():
     ]
 
 
+def test_a_plan_says_nothing_of_what_there_is_none_of():
+    assert "invalid" not in training_plan_text(replace(TRAINING, num_excluded=0))
+    without = scoring_plan_text(replace(SCORING, num_excluded=0))
+    assert "2 examples without a response token: their losses" in without and "invalid" not in without
+    assert "without a response" not in scoring_plan_text(replace(SCORING, num_excluded=0, num_unscorable=0))
+    assert "none: it is there already" in scoring_plan_text(replace(SCORING, time=TimeEstimate(0, "run")))
+
+
 def test_trained_parameters_are_counted_where_they_are_not_all():
     text = training_plan_text(replace(TRAINING, model=replace(MODEL, num_trained=5000)))
     assert "1,000,000 parameters, 5,000 of them trained" in text

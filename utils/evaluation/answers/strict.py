@@ -22,6 +22,14 @@ _NUMBER = re.compile(
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
 _WORD = re.compile(r"[A-Za-z]+\.?")
+_ONE_WORD = re.compile(r"[^\W\d_]{1,20}\.?")
+_QUANTITY = re.compile(rf"[^\w(]*{_NUMBER.pattern}(?:[\W_]*[^\W\d_]{{1,12}}){{0,2}}\W*")
+# Letters that are no notation of mathematics, as Greek ones are.
+_OTHER_SCRIPT = re.compile("[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0400-\u1fff\u2c00-\U0001cfff]")
+# Scripts whose words no space parts: Thai, Lao, Burmese, Khmer, kana and the characters of Chinese.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 _COMMAND_WITH_WORDS = re.compile(r"\\(?:text|mbox|mathrm|textbf|begin|end|operatorname)\s*\{[^{}]*\}")
 
 
@@ -34,15 +42,21 @@ def strict_answer(text: str) -> str:
     return numbers[-1] if numbers else ""
 
 
-def stated_answer(response: str) -> str:
-    """The answer that a reference response states, empty if it states none."""
-    stated = _stated(response)
-    if stated is not None:
-        return stated
-    # Only a line with a single number: the last number of a program or of a textbook's solution
-    # is seldom its answer.
-    numbers = _NUMBER.findall(plain_characters(response))
-    return numbers[0] if "\n" not in response.strip() and len(numbers) == 1 else ""
+def marked_answer(response: str) -> str:
+    """The answer that a reference response marks ("The answer is", "####", a box), empty if it marks none."""
+    return stated_by(response) or ""
+
+
+def bare_answer(response: str) -> str:
+    """The answer that a reference response is: a formula, a word, a number and its unit. Else empty."""
+    line = response.strip()
+    if not line or "\n" in line or ". " in line:
+        return ""
+    # In a sentence of any language a single number is seldom what was asked for.
+    plain = _COMMAND_WITH_WORDS.sub("", plain_characters(line))
+    is_formula = not _PROSE.search(plain) and not _OTHER_SCRIPT.search(plain)
+    is_word = _ONE_WORD.fullmatch(line) and (len(line) <= 4 or not _UNSPACED.search(line))
+    return strict_answer(response) if is_formula or is_word or _QUANTITY.fullmatch(plain) else ""
 
 
 def given_answer(answer: str) -> str:

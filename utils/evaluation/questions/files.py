@@ -3,7 +3,7 @@
 import codecs
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from ...config.schema import DataConfig
 from ...data.formats import Example
 from ...data.pool import Pool
 from ...reading import is_encodable, parse_json
-from ...terminal import counted, first_of
+from ...terminal import rows_in_words
 from ..answers.judging import Gold
 from ..answers.paper import AnswerKind
-from ..answers.strict import given_answer, stated_answer
+from ..answers.strict import bare_answer, given_answer, marked_answer
 from .published import answer_in, question_in
 from .turns import asked_example
 
@@ -74,8 +74,9 @@ class QuestionSet:
 
 
 def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: bool = False) -> QuestionSet:
-    """Held-out rows, read as the pool is. The gold answer is the one that the response states.
+    """Held-out rows, read as the pool is. The gold answer is the one that the response marks or is.
 
+    Free text has none, and is not asked: only its loss is measured.
     Of a row with turns the last answer that is scored is asked for, after all turns before it.
 
     Args:
@@ -90,26 +91,47 @@ def read_heldout(path: str, data: DataConfig, limit: int | None, as_summaries: b
     """
     file = _existing(path, "evaluation.heldout")
     pool = Pool(data.model_copy(update={"path": path, "limit": limit}))
-    questions = []
-    unanswered = []
-    for row in map(int, pool.usable_rows):
-        example = asked_example(pool[row])
-        answer = None
-        if example is not None:
-            answer = example.response if as_summaries else stated_answer(example.response)
-        if example is not None and answer:
-            questions.append(Question(row, example, Gold(answer, reference=example.response)))
-        else:
-            unanswered.append(row)
+    asked = {row: asked_example(pool[row]) for row in pool.usable_rows.tolist()}
+    golds = {
+        row: example.response if as_summaries else marked_answer(example.response)
+        for row, example in asked.items()
+        if example is not None
+    }
+    golds |= _bare_answers({row: example for row, example in asked.items() if example and not golds[row]})
+    questions = [
+        Question(row, example, Gold(golds[row], reference=example.response))
+        for row, example in asked.items()
+        if example is not None and golds[row]
+    ]
+    unanswered = [row for row in asked if not golds.get(row)]
     notes = []
     if pool.excluded.any():
-        notes.append(f"{_rows(np.flatnonzero(pool.excluded))} without instruction or response: not used")
+        rows = rows_in_words(np.flatnonzero(pool.excluded))
+        notes.append(f"{rows} without instruction or response: not used")
     if unanswered:
         notes.append(
-            f"{_rows(unanswered)} whose response states no answer that a rule can read: "
-            "in the loss, not in the accuracy"
+            f"{rows_in_words(unanswered)} whose response states no answer that a rule can read: "
+            + (
+                f"in the loss, not in the accuracy of {len(questions):,}"
+                if questions
+                else "the loss alone counts"
+            )
         )
     return QuestionSet(HELDOUT, path, checksum(file), questions, notes + _repeated(questions), pool=pool)
+
+
+def _bare_answers(examples: dict[int, Example]) -> dict[int, str]:
+    """Row -> the answer that all of its response is, empty for free text.
+
+    Only of a source at least half of whose responses are such: "Yes." in a chat is no answer to judge.
+    """
+    answers = {row: bare_answer(example.response) for row, example in examples.items()}
+    of_source = Counter(example.source for example in examples.values())
+    bare = Counter(example.source for row, example in examples.items() if answers[row])
+    return {
+        row: answers[row] if 2 * bare[example.source] >= of_source[example.source] else ""
+        for row, example in examples.items()
+    }
 
 
 def read_question_set(name: str, path: str, limit: int | None) -> QuestionSet:
@@ -138,7 +160,7 @@ def read_question_set(name: str, path: str, limit: int | None) -> QuestionSet:
             fields = fields or list(value)
     if incomplete:
         raise ValueError(
-            f"{setting}: {path}: found {_rows(incomplete)} without a question or an answer, "
+            f"{setting}: {path}: found {rows_in_words(incomplete)} without a question or an answer, "
             f"the first of them with the fields {fields}\n"
             "expected `instruction` or `question`, and `answer`, or the fields of a set as published\n"
             "rename the fields, or repair or remove the rows (counted from 0)"
@@ -187,55 +209,6 @@ def read_shots(path: str, count: int, data: DataConfig) -> list[Example]:
             f"evaluation.num_fewshot: found {count}, usable rows in {path}: {len(shots)}: lower it"
         )
     return shots
-
-
-def with_shots(question_set: QuestionSet, shots: Sequence[Example]) -> QuestionSet:
-    """The same questions, with a note on those that are solved examples too."""
-    solved = {_plain(shot.instruction, shot.input) for shot in shots}
-    given = [
-        question.row
-        for question in question_set.questions
-        if _plain(question.example.instruction, question.example.input) in solved
-    ]
-    if not given:
-        return question_set
-    note = f"{_rows(given)} with a question that is a solved example too: the answer stands in the prompt"
-    return replace(question_set, notes=[*question_set.notes, note])
-
-
-def with_pool_rows(question_set: QuestionSet, pool: Pool) -> QuestionSet:
-    """The same questions, each with the first row of the pool that asks it in any letter case and spacing."""
-    asked = [
-        _plain(question.example.instruction, question.example.input) for question in question_set.questions
-    ]
-    texts = set(asked)
-    first_row: dict[str, int] = {}
-    for row, example in enumerate(pool):
-        for text in texts.intersection(_asked_texts(example)):
-            first_row.setdefault(text, row)
-    questions = [
-        replace(question, pool_row=first_row.get(text))
-        for question, text in zip(question_set.questions, asked, strict=True)
-    ]
-    in_pool = [question.row for question in questions if question.pool_row is not None]
-    notes = list(question_set.notes)
-    if in_pool:
-        notes.append(
-            f"{_rows(in_pool)} whose question is in the pool too: a model may have been trained on it"
-        )
-    return replace(question_set, questions=questions, notes=notes)
-
-
-def _asked_texts(example: Example) -> list[str]:
-    """What a row of the pool asks: of one with turns all before the answer, and each turn of the user."""
-    asked = asked_example(example)
-    texts = [] if asked is None else [_plain(asked.instruction, asked.input)]
-    turns = example.conversation.messages if example.conversation else ()
-    return texts + [_plain(turn["content"]) for turn in turns if turn["role"] == "user"]
-
-
-def _plain(*texts: str) -> str:
-    return " ".join(" ".join(texts).split()).casefold()
 
 
 def _existing(path: str, setting: str) -> Path:
@@ -287,8 +260,4 @@ def _repeated(questions: list[Question]) -> list[str]:
         for question in questions
         if times[question.example.instruction, question.example.input] > 1
     ]
-    return [f"{_rows(repeated)} whose question occurs more than once: all kept"] if repeated else []
-
-
-def _rows(rows: Sequence[int] | np.ndarray) -> str:
-    return f"{counted(len(rows), 'row')} ({first_of(rows)})"
+    return [f"{rows_in_words(repeated)} whose question occurs more than once: all kept"] if repeated else []

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ...terminal import table, unbroken, wrapped
+from ...terminal import duration, table, unbroken, wrapped
 
 if TYPE_CHECKING:
     from ...experiments.plan import ExperimentPlan, PlannedRun
@@ -33,8 +33,8 @@ def experiment_text(plan: "ExperimentPlan") -> str:
     if plan.seconds_left is None:
         lines.append("  device time: not known before the first run of each model is trained")
     else:
-        hours = f"about {plan.seconds_left / 3600:.2g} hours to do"
-        lines.append(f"  device time: {hours}, at the pace of what is trained, evaluation not counted")
+        left = f"about {duration(plan.seconds_left)} to do" if plan.seconds_left else "none to do"
+        lines.append(f"  device time: {left}, at the pace of what is trained, evaluation not counted")
     return "\n".join(lines)
 
 

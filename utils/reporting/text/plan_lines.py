@@ -21,6 +21,8 @@ def model_lines(model: "ModelSize") -> list[str]:
 def time_lines(time: "TimeEstimate | None") -> list[str]:
     if time is None:
         return labelled("time", "not known before this model has run on such a device")
+    if not time.seconds:
+        return labelled("time", "none: it is there already")
     return labelled("time", f"about {duration(time.seconds)}, at the pace of run {time.run_name}")
 
 

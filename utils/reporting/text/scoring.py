@@ -20,8 +20,7 @@ def scoring_plan_text(summary: "ScoringSummary") -> str:
     work = f"{summary.num_examples} examples x {len(summary.steps)} checkpoints {summary.steps}"
     lines = [
         f"run {summary.run_name}: {work}, {summary.num_tokens:,} tokens each",
-        f"  {counted(summary.num_unscorable, 'example')} without a response token "
-        f"({summary.num_excluded} of them invalid rows): their losses are NaN, and selection leaves them out",
+        *_unscorable_lines(summary),
         *(f"  {line}" for line in truncation_lines(summary.truncation)),
         f"  losses go to {summary.folder}",
         *model_lines(summary.model),
@@ -33,6 +32,17 @@ def scoring_plan_text(summary: "ScoringSummary") -> str:
     lines += labelled("devices", f"{summary.num_devices} x {summary.device_name}, {summary.precision}")
     lines += time_lines(summary.time)
     return "\n".join([*lines, *(f"  note: {remark}" for remark in summary.remarks)])
+
+
+def _unscorable_lines(summary: "ScoringSummary") -> list[str]:
+    if not summary.num_unscorable:
+        return []
+    invalid = f" ({summary.num_excluded} of them invalid rows)" if summary.num_excluded else ""
+    examples = counted(summary.num_unscorable, "example")
+    words = (
+        f"{examples} without a response token{invalid}: their losses are NaN, and selection leaves them out"
+    )
+    return [f"  {words}"]
 
 
 def scored_text(plan: "ScoringPlan", failed: Mapping[int, str]) -> str:

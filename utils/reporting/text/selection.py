@@ -57,6 +57,8 @@ def _method(plan: "SelectionPlan") -> str:
     settings = plan.settings
     names = [name for name in plan.method.settings if name != "num_clusters"]  # which has a line of its own
     said = [f"{name} {getattr(settings, name)}" for name in names]
+    if "per_source" in names:  # a preset is of these methods alone
+        said = [f"preset {settings.preset}", *said]
     return ", ".join([f"{settings.method} (seed {plan.config.seed})", *said])
 
 
@@ -131,6 +133,10 @@ def composition_text(composition: dict[str, Any]) -> str:
         heading.append("clusters")
     else:
         rows = [row[: len(heading)] for row in rows]
+    if "source_weight" in composition:
+        heading.append(f"weight ({composition['source_weight']})")
+        weights = [f"{sources[name]['weight']:.4g}" for name in sorted(largest)]
+        rows[: len(weights)] = [(*row, cell) for row, cell in zip(rows, weights, strict=False)]
     lines = table(heading, rows, widest_name=_NAME_WIDTH)
     if composition["measures"]:
         lines += ["", *_measures_table(composition["measures"])]

@@ -15,7 +15,7 @@ def training_plan_text(summary: "TrainingSummary") -> str:
         f"run {summary.run_name}: {summary.num_rows} of {summary.num_pool_rows} examples",
         f"  {summary.steps} optimizer steps of {summary.global_batch_size} examples; "
         f"checkpoints at {summary.save_steps}",
-        f"  {counted(summary.num_excluded, 'invalid row')} of the pool not used",
+        *_invalid_lines(summary.num_excluded),
         *model_lines(summary.model),
         *labelled("settings", settings),
         *labelled("devices", f"{summary.num_devices} x {summary.device_name}"),
@@ -24,6 +24,10 @@ def training_plan_text(summary: "TrainingSummary") -> str:
     if summary.rows is not None:
         lines += _rows_lines(summary.rows)
     return "\n".join(lines)
+
+
+def _invalid_lines(number: int) -> list[str]:
+    return [f"  {counted(number, 'invalid row')} of the pool not used"] if number else []
 
 
 def _rows_lines(rows: "RowsSummary") -> list[str]:
