@@ -68,7 +68,8 @@ def experiment_checks() -> "StageChecks":
     """What the stages say of a run of an experiment."""
     from .evaluation.settings import evaluation_problems
     from .experiments.checks import StageChecks
-    from .selection.methods.table import needed_besides_losses, unused_settings
+    from .selection.methods.table import needed_besides_losses
+    from .selection.remarks import unused_settings
 
     checks = _RowChecks()
     return StageChecks(

@@ -150,6 +150,34 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         ({"methods": {"random": {"num_clusters": 3}}}, "methods.random: random does not use num_clusters"),
         ({"methods": ["random"], "settings": {"subset.init": "kmeans++"}}, "no method here uses subset.init"),
         (
+            {"methods": {"s2l": {}, "fall": {"method": "s2l", "source_weight": "fall"}}},
+            "methods.fall: s2l does not use source_weight: remove it, or set source_exponent as well",
+        ),
+        (
+            {"methods": {"one": {"method": "s2l", "per_source": False, "source_exponent": 1}}},
+            "methods.one: s2l does not use source_exponent",
+        ),
+        (
+            {"methods": {"s2l": {}}, "settings": {"subset.source_weight": "fall"}},
+            "settings: no method here uses subset.source_weight",
+        ),
+        (
+            {"methods": {"s2l": {}}, "settings": {"subset.sources_from": "a.txt"}},
+            "settings: no method here uses subset.sources_from",
+        ),
+        ({"methods": {"a": {"method": "random"}, "random": {}}}, "methods: found a and random, which choose"),
+        ({"methods": {"s2l": {}, "same": {"method": "s2l", "num_clusters": 4}}}, "found s2l and same, which"),
+        ({"methods": {"s2l": {}, "same": {"method": "s2l", "steps": [12, 6]}}}, "found s2l and same, which"),
+        (
+            {
+                "methods": {
+                    "s2l": {"preset": "fall"},
+                    "same": {"method": "s2l", "source_exponent": 1.0, "source_weight": "fall"},
+                }
+            },
+            "found s2l and same, which",
+        ),
+        (
             {"methods": ["full"], "budgets": [], "settings": {"subset.steps": [1]}},
             "no method here uses subset.steps",
         ),

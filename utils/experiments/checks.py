@@ -1,5 +1,6 @@
 """What in an experiment would be overruled, without effect, or in the way of its runs: found before any."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class StageChecks:
         selection: (config of a target, rows that will have a loss) raises what select_s2l.py would
             before there are any.
         questions: (config of a target) raises what is wrong with what it will be asked.
-        unused_settings: (subset, names of its settings) -> those that some methods use, and its own does not.
+        unused_settings: (config of a target) -> the settings of its subset that change nothing.
         needed_besides_losses: subset -> what its method needs of the trajectories:
             names of `trajectories.also`, or BASE_LOSSES.
     """
@@ -43,7 +44,7 @@ class StageChecks:
     is_evaluated: Callable[[RunConfig], bool]
     selection: Callable[[RunConfig, int], object]
     questions: Callable[[RunConfig], object]
-    unused_settings: Callable[[SubsetConfig, Collection[str]], list[str]]
+    unused_settings: Callable[[RunConfig], set[str]]
     needed_besides_losses: Callable[[SubsetConfig], Collection[str]]
 
 
@@ -76,22 +77,61 @@ def check_settings_have_an_effect(
     runs: Sequence[ExperimentRun],
     checks: StageChecks,
 ) -> None:
-    """Raises: ValueError with all settings of subsets that no method of theirs looks at."""
-    subsets = {run.label: run.config.subset for run in runs if run.config.subset is not None}
+    """Raises: ValueError with all settings of subsets that change nothing of what their method chooses."""
+    configs = {run.label: run.config for run in runs if run.config.subset is not None}
+    unused_of = {label: checks.unused_settings(config) for label, config in configs.items()}
     problems = []
-    for label, subset in subsets.items():
-        if unused := checks.unused_settings(subset, experiment.methods[label].keys()):
-            problems.append(f"methods.{label}: {subset.method} does not use {', '.join(unused)}: remove them")
-    of_subset = [key for key in experiment.settings if key.startswith("subset.")]
-    unused = [
-        key
-        for key in of_subset
-        if all(checks.unused_settings(subset, [key.split(".")[1]]) for subset in subsets.values())
-    ]
-    if unused:
-        problems.append(f"settings: no method here uses {', '.join(unused)}: remove them")
+    for label, unused in unused_of.items():
+        if keys := [key for key in experiment.methods[label] if key.split(".")[0] in unused]:
+            method = configs[label].subset_section.method
+            problems.append(f"methods.{label}: {method} does not use {_without_effect(keys)}")
+    of_subset = {key: key.split(".")[1] for key in experiment.settings if key.startswith("subset.")}
+    if keys := [
+        key for key, name in of_subset.items() if all(name in unused for unused in unused_of.values())
+    ]:
+        problems.append(f"settings: no method here uses {_without_effect(keys)}")
     if problems:
         raise ValueError("\n".join(f"{config_file}: {problem}" for problem in problems))
+
+
+def _without_effect(keys: Sequence[str]) -> str:
+    also = ", or set source_exponent as well" if any(key.endswith("source_weight") for key in keys) else ""
+    return f"{', '.join(keys)}: remove {'it' if len(keys) == 1 else 'them'}{also}"
+
+
+def check_arms_differ(
+    config_file: str, runs: Sequence[ExperimentRun], saved: Mapping[str, Sequence[int]], checks: StageChecks
+) -> None:
+    """Refuse methods that would choose the same rows in the same way.
+
+    Args:
+        saved: run name of a reference -> the steps that it saves, ascending.
+
+    Raises: ValueError with the labels of each.
+    """
+    labels: dict[str, list[str]] = {}
+    for run in runs:
+        if run.config.subset is not None:
+            alike = labels.setdefault(_choice_of(run.config, saved, checks), [])
+            alike += [run.label] * (run.label not in alike)
+    # Each seed and budget finds them again.
+    same = dict.fromkeys(" and ".join(alike) for alike in labels.values() if len(alike) > 1)
+    if same:
+        raise ValueError(
+            f"{config_file}: methods: found {'; '.join(same)}, which choose the same rows in the same way, "
+            "expected each way once: remove one, or change what it is to differ in"
+        )
+
+
+def _choice_of(config: RunConfig, saved: Mapping[str, Sequence[int]], checks: StageChecks) -> str:
+    """All of a config that the rows and their number follow from."""
+    subset = config.subset_section.model_dump()
+    values = {name: subset[name] for name in subset.keys() - checks.unused_settings(config) - {"preset"}}
+    values["drop"] = sorted(set(values["drop"]))
+    if subset["trajectories_from"] is not None:
+        origin = values["trajectories_from"] = run_named(subset["trajectories_from"])
+        values["steps"] = sorted(subset["steps"] or saved.get(origin, []))
+    return json.dumps([config.seed, values], sort_keys=True)
 
 
 def check_trajectories(config_file: str, runs: Sequence[ExperimentRun], references: Collection[str]) -> None:

@@ -25,6 +25,7 @@ from ..config.schema import RunConfig
 from ..sandbox.proof import check_sandbox
 from .checks import (
     StageChecks,
+    check_arms_differ,
     check_budgets,
     check_kept_quantities,
     check_names,
@@ -198,6 +199,8 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     references = _references(experiment, checks)
     of_references = {run.config.run_name: run.config for run in references}
     check_trajectories(config_file, named, of_references.keys())
+    saved = {run.config.run_name: scheduled_steps(run.config.checkpoints, run.steps) for run in references}
+    check_arms_differ(config_file, named, saved, checks)
     check_kept_quantities(config_file, named, of_references, checks, experiment.score_base_model)
     work = _Work(named[0].config)
     runs = [_target(run, experiment, work) for run in named]

@@ -113,7 +113,7 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
         check_source_weights(candidates, settings)
     limits = find_limits(candidates, settings)
     requests = subset_requests(config, inputs, len(candidates.rows))
-    remarks = [*settings_remarks(config, method), *remarks, *remarks_of_validation]
+    remarks = [*settings_remarks(config), *remarks, *remarks_of_validation]
     remarks += sources_remarks(config, method, pool)
     remarks += other_tokens_remarks(config, trajectories)
     remarks += _check_budgets(settings, candidates, limits, requests)

@@ -1,6 +1,6 @@
 """The table of selection methods: `subset.method` names one of `METHODS`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ...artifacts.trajectories.write import BASE_LOSSES
 from ...config.names import SelectionMethod
-from ...config.schema import SELECTION_PRESETS, SubsetConfig
+from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice, choose_in_order
 from .baselines import (
     Score,
@@ -121,15 +121,6 @@ METHODS: dict[SelectionMethod, Method] = {
 def shares_by_source(subset: SubsetConfig, method: Method) -> bool:
     """Whether the budget is shared out over the sources first."""
     return method.by_source or ("per_source" in method.settings and subset.per_source)
-
-
-def unused_settings(subset: SubsetConfig, names: Iterable[str]) -> list[str]:
-    """Those of these settings that some methods look at, and this subset's does not."""
-    used = set(METHODS[subset.method].settings)
-    if used & SELECTION_PRESETS["paper"].keys():
-        used.add("preset")
-    of_some_methods = {"preset", *(name for method in METHODS.values() for name in method.settings)}
-    return sorted(set(names) & of_some_methods - used)
 
 
 def needed_besides_losses(subset: SubsetConfig) -> tuple[str, ...]:
