@@ -405,6 +405,17 @@ def test_a_dry_run_lists_runs_and_costs_and_makes_none(experiment, res_dir, caps
     assert {path.name for path in res_dir.iterdir()} <= {".cache"}
 
 
+def test_one_row_and_all_rows_are_two_budgets(experiment, make_config):
+    arms = load_experiment(experiment(budgets=[1, 1.0], settings={"train_args.max_steps": 2}))
+    plan = plan_experiment("experiment.yml", arms, experiment_checks())
+    assert [run.num_examples for run in plan.runs] == [1, 43, 1, 43]
+    assert plan.record("experiment.yml").comparisons == ["tiny_1", "tiny_1.0"]
+    assert plan.planned_comparisons() == {
+        title: [f"{title.replace('tiny', f'tiny_{method}')}_seed0" for method in ("s2l", "random")]
+        for title in ("tiny_1", "tiny_1.0")
+    }
+
+
 def test_a_plan_counts_every_checkpoint_that_training_will_leave(experiment, make_config):
     """The last step is saved whether it is listed or not."""
 

@@ -209,10 +209,10 @@ def check_names(run_names: Sequence[str]) -> None:
         )
 
 
-def check_budgets(rows_of: Mapping[int | float, int]) -> None:
+def check_budgets(rows_of: Mapping[str, int]) -> None:
     """Refuse budgets (each with its rows) that come to the same rows. Raises: ValueError."""
     budgets: dict[int, list[str]] = {}
     for budget, rows in rows_of.items():
-        budgets.setdefault(rows, []).append(str(budget))
+        budgets.setdefault(rows, []).append(budget)
     if equal := [f"{' and '.join(same)} ({rows:,} rows)" for rows, same in budgets.items() if len(same) > 1]:
         raise ValueError(f"budgets: found the same number twice: {'; '.join(equal)}: keep one of them")

@@ -140,7 +140,7 @@ class ExperimentPlan:
             title: [
                 name for name in names if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
             ]
-            for title, names in self._planned_comparisons().items()
+            for title, names in self.planned_comparisons().items()
         }
         return {title: names for title, names in finished.items() if len(names) > 1}
 
@@ -157,26 +157,31 @@ class ExperimentPlan:
                 ExperimentMember(run.config.run_name, label, budget, run.config.seed)
                 for run, label, budget in runs
             ],
-            comparisons=list(self._planned_comparisons()),
+            comparisons=list(self.planned_comparisons()),
             config_file=config_file,
             provenance=Provenance.now(),
         )
 
-    def _planned_comparisons(self) -> dict[str, list[str]]:
+    def planned_comparisons(self) -> dict[str, list[str]]:
         """Name of a comparison -> its runs: of one budget by method, then of the whole pool."""
         names = [run.config.run_name for run in self.runs]
         runs = list(zip(names, self.labels, self.budgets, strict=True))
         of_whole_pool = [name for name, label, _ in runs if label == WHOLE_POOL]
         comparisons = {}
-        for budget in dict.fromkeys(budget for budget in self.budgets if budget is not None) or [None]:
-            of_budget = {name: label for name, label, own in runs if own == budget and label != WHOLE_POOL}
+        budgets = [budget for _, label, budget in runs if label != WHOLE_POOL] or [None]
+        for title in dict.fromkeys(comparison_of_budget(self.experiment, budget) for budget in budgets):
+            of_budget = {
+                name: label
+                for name, label, budget in runs
+                if label != WHOLE_POOL and comparison_of_budget(self.experiment, budget) == title
+            }
             names = [
                 name
                 for label in dict.fromkeys(of_budget.values())
                 for name in of_budget
                 if of_budget[name] == label
             ]
-            comparisons[comparison_of_budget(self.experiment, budget)] = [*names, *of_whole_pool]
+            comparisons[title] = [*names, *of_whole_pool]
         return comparisons
 
 
@@ -206,8 +211,9 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     runs = [_target(run, experiment, work) for run in named]
     check_names([run.config.run_name for run in (*references, *runs)])
     budgets = [run.budget for run in named]
+    # By their texts: 1 (a row) is equal to 1.0 (all of them).
     rows_of = {
-        budget: run.num_examples for budget, run in zip(budgets, runs, strict=True) if budget is not None
+        str(budget): run.num_examples for budget, run in zip(budgets, runs, strict=True) if budget is not None
     }
     check_budgets(rows_of)
     checks.questions(named[0].config)  # and the model: the same in all of them
