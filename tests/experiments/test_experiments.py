@@ -225,12 +225,68 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         ),
         ({"methods": {"s2l": {"features": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
         ({"methods": ["high_learnability"]}, "set score_base_model: true"),
+        ({"methods": ["cld"]}, "cld: needs the losses of validation rows of proxy"),
+        (
+            {"methods": ["tacs"], "score_base_model": True},
+            "methods.tacs: data.validation: missing, and method",
+        ),
+        (
+            {"methods": {"s2l": {"steps": [7]}}},
+            "subset.steps: found [7], which proxy will not have, expected some of [6, 12]",
+        ),
+        (
+            {"methods": {"s2l": {"steps": [0, 6]}}},
+            "subset.steps: found [0], which proxy will not have, expected some of [6, 12]",
+        ),
+        (
+            {"methods": {"s2l": {"preset": "fall", "steps": [6]}}},
+            "methods.s2l: subset.source_weight: found fall with 1 checkpoint",
+        ),
+        (
+            {"methods": {"random_per_source": {"source_exponent": 1, "source_weight": "fall", "steps": [6]}}},
+            "subset.source_weight: found fall with 1 checkpoint",
+        ),
+        (
+            {"methods": {"s2l": {"features": "reductions", "steps": [6]}}},
+            "found reductions with 1 checkpoint",
+        ),
+        ({"methods": {"s2l": {"pick": "brittle", "steps": [6]}}}, "subset.pick: found brittle with 1 checkp"),
+        (
+            {"methods": {"prune_then_select": {"steps": [6]}}},
+            "prune_then_select: found 1 checkpoint, expected",
+        ),
     ],
 )
 def test_a_wrong_experiment_is_refused_before_anything_runs(experiment, res_dir, capsys, settings, words):
     assert run_experiment.main(["--config_file", str(experiment(**settings))]) == 1
     assert words in capsys.readouterr().err
     assert not (res_dir / "proxy").exists()
+
+
+def test_what_losses_that_are_there_show_to_be_impossible_is_refused(experiment, tmp_path, capsys):
+    np.save(tmp_path / "losses.npy", np.ones((5, 3), np.float32))
+    methods = {"s2l": {"trajectories_from": str(tmp_path / "losses.npy")}}
+    assert run_experiment.main(["--config_file", str(experiment(methods=methods)), "--dry_run"]) == 1
+    assert "methods.s2l: " in (shown := capsys.readouterr().err) and "holds losses of 5 examples" in shown
+
+
+def test_too_few_checkpoints_for_cld_and_rows_of_another_pool_are_refused(
+    experiment, make_config, tmp_path, capsys
+):
+    data = {"validation": str(write_jsonl(tmp_path / "aim.jsonl", pool_rows(10, seed=2)))}
+    path = experiment(methods=["cld"])
+    for name in ("proxy", "target"):
+        values = yaml.safe_load((tmp_path / f"{name}.yml").read_text())
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump({**values, "data": {**values["data"], **data}}))
+    assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 1
+    assert "methods.cld: subset.method cld: found 2 checkpoints" in capsys.readouterr().err
+
+    other = make_config("other", data={"limit": 80})
+    of_other = {"s2l": {"trajectories_from": "other"}}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "methods": of_other,
+                                    "references": [str(other)]}))  # fmt: skip
+    assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 1
+    assert "methods.s2l: found other, which reads" in capsys.readouterr().err
 
 
 # Where an experiment can contradict itself: its settings, as `section.key` and as a section, and its methods.

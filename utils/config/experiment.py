@@ -292,6 +292,11 @@ def _rows_of(config: RunConfig) -> dict[str, Any]:
     return config.data_section.model_dump(exclude={"template", "max_length", "score_turns", "score_roles"})
 
 
+def reads_other_rows(config: RunConfig, other: RunConfig) -> bool:
+    """Whether two runs read other pools. Which rows they are validated on may differ."""
+    return {**_rows_of(config), "validation": None} != {**_rows_of(other), "validation": None}
+
+
 def run_name_of(experiment: ExperimentConfig, label: str, budget: int | float | None, seed: int) -> str:
     """<name>_<label>_<budget>_seed<seed>. Args: budget: None for the whole pool."""
     size = [] if budget is None else [str(budget)]

@@ -10,8 +10,8 @@ from ..artifacts.manifests import is_complete
 from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
 from ..artifacts.trajectories.released import released_run
-from ..artifacts.trajectories.write import BASE_LOSSES, TrajectoryFolder
-from ..config.experiment import ExperimentConfig, ExperimentRun
+from ..artifacts.trajectories.write import BASE_LOSSES, VALIDATION, TrajectoryFolder
+from ..config.experiment import ExperimentConfig, ExperimentRun, reads_other_rows
 from ..config.load import Checks
 from ..config.schema import RunConfig, SubsetConfig
 
@@ -29,12 +29,12 @@ class StageChecks:
             Raises what it would.
         is_scored: (config of a trained run, checkpoints) -> the same of run_distributed_trajectories.py.
         is_evaluated: (config of a trained run) -> the same of evaluate_run.py.
-        selection: (config of a target, rows that will have a loss) raises what select_s2l.py would
-            before there are any.
+        selection: (config of a target, rows that will have a loss, steps that will be scored, None where
+            they are) raises what select_s2l.py would, as far as that shows before they are there.
         questions: (config of a target) raises what is wrong with what it will be asked.
         unused_settings: (config of a target) -> the settings of its subset that change nothing.
         needed_besides_losses: subset -> what its method needs of the trajectories:
-            names of `trajectories.also`, or BASE_LOSSES.
+            names of `trajectories.also`, BASE_LOSSES or VALIDATION.
     """
 
     sections: Checks
@@ -42,7 +42,7 @@ class StageChecks:
     is_trained: Callable[[RunConfig, int], bool]
     is_scored: Callable[[RunConfig, str], bool]
     is_evaluated: Callable[[RunConfig], bool]
-    selection: Callable[[RunConfig, int], object]
+    selection: Callable[[RunConfig, int, Collection[int] | None], object]
     questions: Callable[[RunConfig], object]
     unused_settings: Callable[[RunConfig], set[str]]
     needed_besides_losses: Callable[[SubsetConfig], Collection[str]]
@@ -105,7 +105,7 @@ def check_arms_differ(
     """Refuse methods that would choose the same rows in the same way.
 
     Args:
-        saved: run name of a reference -> the steps that it saves, ascending.
+        saved: run name of a reference -> the steps that will be scored, ascending.
 
     Raises: ValueError with the labels of each.
     """
@@ -130,7 +130,7 @@ def _choice_of(config: RunConfig, saved: Mapping[str, Sequence[int]], checks: St
     values["drop"] = sorted(set(values["drop"]))
     if subset["trajectories_from"] is not None:
         origin = values["trajectories_from"] = run_named(subset["trajectories_from"])
-        values["steps"] = sorted(subset["steps"] or saved.get(origin, []))
+        values["steps"] = sorted(subset["steps"] or [step for step in saved.get(origin, []) if step > 0])
     return json.dumps([config.seed, values], sort_keys=True)
 
 
@@ -166,7 +166,8 @@ def check_kept_quantities(
         references: by run name.
         score_base_model: whether step 0 of them is scored.
 
-    Raises: ValueError for methods that need more of the trajectories than scoring a reference will leave.
+    Raises: ValueError for methods that need more of the trajectories than scoring a reference will leave,
+        or those of other rows.
     """
     lacking: dict[str, list[str]] = {}
     for run in runs:
@@ -178,15 +179,21 @@ def check_kept_quantities(
         )
         if subset is None or reference is None:
             continue
+        if reads_other_rows(reference, run.config):
+            raise ValueError(
+                f"{config_file}: methods.{run.label}: found {reference.run_name}, which reads "
+                f"{reference.data}, expected the rows of the target, {run.config.data}"
+            )
         left = [*reference.trajectories.also, *([BASE_LOSSES] if score_base_model else [])]
+        if reference.data_section.validation == run.config.data_section.validation is not None:
+            left.append(VALIDATION)
         folder = TrajectoryFolder(RunPaths(reference.run_name).trajectories)
         for name in checks.needed_besides_losses(subset):
             if name not in left and not folder.holds(name):
-                way_out = (
-                    "set score_base_model: true"
-                    if name == BASE_LOSSES
-                    else f"add {name} to trajectories.also in the YAML of {reference.run_name}"
-                )
+                way_out = {
+                    BASE_LOSSES: "set score_base_model: true",
+                    VALIDATION: f"set data.validation in the target and in {reference.run_name}",
+                }.get(name, f"add {name} to trajectories.also in the YAML of {reference.run_name}")
                 labels = lacking.setdefault(
                     f"{name} of {reference.run_name}, which will not be scored: {way_out}", []
                 )
@@ -196,6 +203,36 @@ def check_kept_quantities(
             "\n".join(
                 f"{config_file}: {', '.join(labels)}: needs the {what}" for what, labels in lacking.items()
             )
+        )
+
+
+def check_choices(
+    config_file: str,
+    runs: Sequence[ExperimentRun],
+    steps_of: Mapping[str, Sequence[int] | None],
+    num_selectable: int,
+    checks: StageChecks,
+) -> None:
+    """Refuse what selection would refuse.
+
+    Args:
+        runs: whose rows are to be chosen.
+        steps_of: run name of a reference -> the steps that will be scored, None where they are.
+        num_selectable: rows that will have a loss.
+
+    Raises: ValueError with the problems of all of them.
+    """
+    problems: dict[str, str] = {}  # what is wrong -> where first
+    for run in runs:
+        if run.config.subset is not None:
+            steps = steps_of.get(run_named(run.config.subset.trajectories_from or ""))
+            try:
+                checks.selection(run.config, num_selectable, steps)
+            except (FileNotFoundError, ValueError) as error:
+                problems.setdefault(str(error), f"methods.{run.label}")
+    if problems:
+        raise ValueError(
+            "\n".join(f"{config_file}: {where}: {problem}" for problem, where in problems.items())
         )
 
 

@@ -10,6 +10,7 @@ from ..artifacts.experiments import ExperimentManifest, ExperimentMember
 from ..artifacts.manifests import Provenance, is_complete
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
+from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
 from ..config.experiment import (
     WHOLE_POOL,
@@ -27,6 +28,7 @@ from .checks import (
     StageChecks,
     check_arms_differ,
     check_budgets,
+    check_choices,
     check_kept_quantities,
     check_names,
     check_settings_have_an_effect,
@@ -204,7 +206,7 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     references = _references(experiment, checks)
     of_references = {run.config.run_name: run.config for run in references}
     check_trajectories(config_file, named, of_references.keys())
-    saved = {run.config.run_name: scheduled_steps(run.config.checkpoints, run.steps) for run in references}
+    saved = {run.config.run_name: _scored_steps(run, experiment.score_base_model) for run in references}
     check_arms_differ(config_file, named, saved, checks)
     check_kept_quantities(config_file, named, of_references, checks, experiment.score_base_model)
     work = _Work(named[0].config)
@@ -222,9 +224,10 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
         if not _is_begun(run):
             checks.is_trained(run.config, run.num_examples)
     runs = [_with_state(run, checks) if _is_begun(run) else run for run in runs]
-    for run in named:
-        if run.config.subset is not None:
-            checks.selection(run.config, work.num_selectable)
+    are_there = {run.config.run_name for run in references if run.state.is_measured}
+    to_choose = [run for run, planned in zip(named, runs, strict=True) if not planned.state.is_trained]
+    steps_of = {name: None if name in are_there else steps for name, steps in saved.items()}
+    check_choices(config_file, to_choose, steps_of, work.num_selectable, checks)
     return ExperimentPlan(
         experiment=experiment,
         replaced=replaced_keys(experiment),
@@ -280,6 +283,13 @@ def _reference(
         state=NOT_BEGUN,
     )
     return _with_state(run, checks, scored=("all", "0") if experiment.score_base_model else ("all",))
+
+
+def _scored_steps(reference: PlannedRun, score_base_model: bool) -> list[int]:
+    """The steps of a reference that will be scored, and those that are."""
+    steps = scheduled_steps(reference.config.checkpoints, reference.steps)
+    folder = TrajectoryFolder(RunPaths(reference.config.run_name).trajectories)
+    return sorted({*([0] if score_base_model else []), *steps, *folder.scored_steps()})
 
 
 def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> PlannedRun:
