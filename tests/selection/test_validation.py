@@ -16,6 +16,7 @@ from utils.config.schema import DataConfig, RunConfig
 from utils.data.pool import Pool
 from utils.selection.checks.explain import explain_row
 from utils.selection.plan import plan_selection
+from utils.selection.resolve import chosen_rows, rows_of_subset
 from utils.stages import select
 
 NUM_ROWS = 120
@@ -185,3 +186,26 @@ def test_smaller_budgets_of_targeted_methods_are_inside_larger_ones(place):
         sizes = [chosen(place, f"{method}{budget}", method=method, budget=budget) for budget in (7, 30, 81)]
         for smaller, larger in itertools.pairwise(sizes):
             assert set(smaller) < set(larger)
+
+
+def test_validation_rows_do_not_come_in_with_the_subset_of_another_run(place):
+    rows = chosen(place, "other", validation=None, budget=1.0)
+    assert {5, 6} < set(rows)
+    config = config_of(place, same_as="other", budget=1.0)
+    with pytest.raises(
+        ValueError, match=r"other/subset holds 2 rows of .*aim.jsonl: rows? 5, 6: choose that"
+    ):
+        rows_of_subset(config, Pool(config.data_section))
+    chosen(place, "careful", budget=1.0)
+    config = config_of(place, same_as="careful", budget=1.0)
+    assert rows_of_subset(config, Pool(config.data_section)).rows.tolist() == sorted(set(rows) - {5, 6})
+    elsewhere = config_of(place, same_as="other", budget=1.0, validation="elsewhere.jsonl")
+    write_jsonl(place / "elsewhere.jsonl", [row_of(500)])
+    assert rows_of_subset(elsewhere, Pool(elsewhere.data_section)).rows.tolist() == rows
+
+
+def test_how_many_validation_rows_a_run_on_the_whole_pool_trains_on_is_said(place):
+    config = config_of(place).model_copy(update={"subset": None})
+    found = chosen_rows(config, Pool(config.data_section))
+    assert found is not None and len(found.rows) == NUM_ROWS
+    assert found.remarks == ["2 rows of data.validation in the pool, all of which is trained on"]
