@@ -20,14 +20,24 @@ import evaluate_run
 import run_distributed_trajectories
 import run_experiment
 import train
+from tests.artifacts.examples import EVALUATION, EXPERIMENT
 from tests.conftest import PROJECT, pool_rows, processes_with, run_script, write_jsonl
 from utils.artifacts.configs import write_config
-from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths, comparison_path, experiment_path, manifest_in
 from utils.artifacts.subsets import SubsetManifest, read_composition
 from utils.artifacts.trainings import TrainingManifest
-from utils.config.experiment import CONTROLLED, load_experiment, of_seed, replaced_keys, runs_of
+from utils.config.experiment import (
+    CONTROLLED,
+    load_experiment,
+    load_whole,
+    of_seed,
+    replaced_keys,
+    runs_of,
+)
 from utils.config.load import load_config
 from utils.config.schema import SubsetConfig
+from utils.experiments.checks import check_comparisons
 from utils.experiments.plan import NOT_BEGUN, ExperimentPlan, PlannedRun, RunState, plan_experiment
 from utils.experiments.run import Failures
 from utils.experiments.run import run_experiment as make_runs
@@ -470,6 +480,42 @@ def test_one_row_and_all_rows_are_two_budgets(experiment, make_config):
         title: [f"{title.replace('tiny', f'tiny_{method}')}_seed0" for method in ("s2l", "random")]
         for title in ("tiny_1", "tiny_1.0")
     }
+
+
+def test_some_runs_of_an_experiment_are_recorded_and_compared_with_the_others(
+    experiment, res_dir, monkeypatch
+):
+    path = experiment(seeds=[0, 1], budgets=[20, 30], methods=["s2l", "random", "full"], proxy_per_seed=True)
+    words = ["seeds=[1]", "methods=[random]", "budgets=[30]"]
+    some = load_experiment(path, words)
+    plan = plan_experiment(str(path), some, experiment_checks(), load_whole(path, some))
+    assert [run.config.run_name for run in plan.runs] == ["tiny_random_30_seed1"]
+    of_30 = [f"tiny_{method}_30_seed{seed}" for method in ("s2l", "random") for seed in (0, 1)]
+    whole_pool = ["tiny_full_seed0", "tiny_full_seed1"]
+    assert plan.planned_comparisons()["tiny_30"] == [*of_30, *whole_pool]
+    monkeypatch.setattr(sys, "argv", ["run_experiment.py", "--config_file", str(path), *words, "at_once=1"])
+    record = plan.record(str(path), is_made=True)
+    assert record.status == "running" and len(record.members) == 10
+    assert sorted(record.references) == ["proxy_seed0", "proxy_seed1"]
+    assert record.provenance.command[1:] == [*sys.argv[:3], "at_once=1"]
+    for name in (of_30[1], of_30[3]):
+        write_json(RunPaths(name).evaluation_manifest, EVALUATION)
+    assert plan.comparisons() == {"tiny_30": [of_30[1], of_30[3]]}
+
+    more = load_experiment(path, ["seeds=[7]"])
+    assert len(plan_experiment(str(path), more, experiment_checks(), load_whole(path, more)).members) == 15
+    renamed = load_experiment(path, ["name=other"])
+    assert load_whole(path, renamed) == renamed, "the YAML is another experiment"
+
+
+def test_a_comparison_of_another_experiment_is_not_replaced(res_dir):
+    write_json(experiment_path("exp"), EXPERIMENT)
+    check_comparisons("experiment.yml", "exp", ["exp_10"])
+    check_comparisons("experiment.yml", "exp_10", ["exp_10_5"])
+    with pytest.raises(
+        ValueError, match="found exp_10, by which the comparison exp_10 of experiment exp would"
+    ):
+        check_comparisons("experiment.yml", "exp_10", ["exp_10"])
 
 
 def test_a_plan_counts_every_checkpoint_that_training_will_leave(experiment, make_config):

@@ -243,6 +243,19 @@ def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> E
     return experiment
 
 
+def load_whole(config_file: str | Path, experiment: ExperimentConfig) -> ExperimentConfig:
+    """What a YAML alone says of an experiment, of which a command line may name some runs only.
+
+    Args:
+        experiment: what both say. It is the whole where the YAML is no experiment of this name.
+    """
+    try:
+        alone = load_experiment(config_file)
+    except ValueError:
+        return experiment
+    return alone if alone.name == experiment.name else experiment
+
+
 def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[ExperimentRun]:
     """Every run, all methods and budgets of a seed before the next seed.
 

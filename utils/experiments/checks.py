@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..artifacts.experiments import other_experiments
 from ..artifacts.manifests import is_complete
 from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
@@ -234,6 +235,23 @@ def check_choices(
         raise ValueError(
             "\n".join(f"{config_file}: {where}: {problem}" for problem, where in problems.items())
         )
+
+
+def check_comparisons(config_file: str, name: str, titles: Collection[str]) -> None:
+    """Refuse to replace the comparison of another experiment.
+
+    Args:
+        name: of the experiment.
+        titles: names of its comparisons.
+
+    Raises: ValueError.
+    """
+    for other in other_experiments(name):
+        if both := [title for title in titles if title in other.comparisons]:
+            raise ValueError(
+                f"{config_file}: name: found {name}, by which the comparison {', '.join(both)} of experiment "
+                f"{other.name} would be replaced: give one of them another name"
+            )
 
 
 def check_names(run_names: Sequence[str]) -> None:

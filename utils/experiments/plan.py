@@ -1,10 +1,14 @@
 """The runs of an experiment: the cost of each, the parts that are there, and what any stage would refuse."""
 
+import contextlib
+import itertools
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..artifacts.comparisons import read_comparison
 from ..artifacts.evaluations import EvaluationManifest
 from ..artifacts.experiments import ExperimentManifest, ExperimentMember
 from ..artifacts.manifests import Provenance, is_complete
@@ -19,6 +23,7 @@ from ..config.experiment import (
     comparison_of_budget,
     of_seed,
     replaced_keys,
+    run_name_of,
     runs_of,
 )
 from ..config.load import load_config
@@ -29,6 +34,7 @@ from .checks import (
     check_arms_differ,
     check_budgets,
     check_choices,
+    check_comparisons,
     check_kept_quantities,
     check_names,
     check_settings_have_an_effect,
@@ -38,6 +44,7 @@ from .checks import (
 from .costs import training_cost
 
 _PROJECT = Path(__file__).parents[2]
+_NARROWING = re.compile(r"(seeds|methods|budgets)=")  # words of a command that make it one of some runs
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,8 @@ class ExperimentPlan:
         runs: the others, in the order in which they are made.
         labels: the experiment's name for the method of each of these.
         budgets: the budget of each of these.
+        members: these runs, and those that the YAML alone names besides, where the command narrows it
+            (`seeds=[0]`). The record and the comparisons are of all of them.
     """
 
     experiment: ExperimentConfig
@@ -116,6 +125,7 @@ class ExperimentPlan:
     runs: list[PlannedRun]
     labels: list[str]
     budgets: list[int | float | None]
+    members: list[ExperimentMember] = field(default_factory=list)
 
     @property
     def all_runs(self) -> list[PlannedRun]:
@@ -139,61 +149,83 @@ class ExperimentPlan:
     def comparisons(self) -> dict[str, list[str]]:
         """Name of a comparison -> its finished runs, of those of which there are two."""
         finished = {
-            title: [
-                name for name in names if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
-            ]
+            title: [name for name in names if _is_evaluated(name)]
             for title, names in self.planned_comparisons().items()
         }
         return {title: names for title, names in finished.items() if len(names) > 1}
 
-    def record(self, config_file: str) -> ExperimentManifest:
-        """What is written of it before the first run. Args: config_file: its YAML."""
-        runs = zip(self.runs, self.labels, self.budgets, strict=True)
+    def record(self, config_file: str, is_made: bool = False) -> ExperimentManifest:
+        """What is written of it before the first run, and when all are made.
+
+        Args:
+            config_file: its YAML.
+            is_made: all runs of this command are there by now.
+        """
+        own = {run.config.run_name for run in self.runs}
+        others = [member.run for member in self.members if member.run not in own]
+        is_complete = (is_made or not self.left) and all(map(_is_evaluated, others))
+        made = Provenance.now()
+        if others:  # the command that makes all of them
+            made = replace(made, command=[word for word in made.command if not _NARROWING.match(word)])
         return ExperimentManifest(
-            status="running" if self.left else "complete",
-            inputs={
-                "name": self.experiment.name,
-                "references": [run.config.run_name for run in self.references],
-            },
-            members=[
-                ExperimentMember(run.config.run_name, label, budget, run.config.seed)
-                for run, label, budget in runs
-            ],
+            status="complete" if is_complete else "running",
+            inputs={"name": self.experiment.name, "references": self._references_of_members()},
+            members=self.members,
             comparisons=list(self.planned_comparisons()),
             config_file=config_file,
-            provenance=Provenance.now(),
+            provenance=made,
         )
 
     def planned_comparisons(self) -> dict[str, list[str]]:
         """Name of a comparison -> its runs: of one budget by method, then of the whole pool."""
-        names = [run.config.run_name for run in self.runs]
-        runs = list(zip(names, self.labels, self.budgets, strict=True))
-        of_whole_pool = [name for name, label, _ in runs if label == WHOLE_POOL]
-        comparisons = {}
-        budgets = [budget for _, label, budget in runs if label != WHOLE_POOL] or [None]
-        for title in dict.fromkeys(comparison_of_budget(self.experiment, budget) for budget in budgets):
-            of_budget = {
-                name: label
-                for name, label, budget in runs
-                if label != WHOLE_POOL and comparison_of_budget(self.experiment, budget) == title
-            }
-            names = [
-                name
-                for label in dict.fromkeys(of_budget.values())
-                for name in of_budget
-                if of_budget[name] == label
-            ]
-            comparisons[title] = [*names, *of_whole_pool]
-        return comparisons
+        of_whole_pool = [member.run for member in self.members if member.label == WHOLE_POOL]
+        chosen = [member for member in self.members if member.label != WHOLE_POOL]
+        comparisons: dict[str, dict[str, list[str]]] = {}  # name -> label -> runs
+        if not chosen:
+            comparisons[comparison_of_budget(self.experiment, None)] = {}
+        for member in chosen:
+            by_label = comparisons.setdefault(comparison_of_budget(self.experiment, member.budget), {})
+            by_label.setdefault(member.label, []).append(member.run)
+        return {
+            title: [*itertools.chain.from_iterable(by_label.values()), *of_whole_pool]
+            for title, by_label in comparisons.items()
+        }
+
+    def left_out(self) -> dict[str, list[str]]:
+        """Name of a comparison that is there -> its runs that will no longer be part of it."""
+        left_out = {}
+        for title, names in self.planned_comparisons().items():
+            # A damaged one is about to be made again.
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                runs = [run.name for run in read_comparison(title).runs]
+                left_out[title] = [run for run in runs if run not in names]
+        return {title: runs for title, runs in left_out.items() if runs}
+
+    def _references_of_members(self) -> list[str]:
+        """The references of this command, and those of the other members' seeds."""
+        names = [run.config.run_name for run in self.references]
+        if self.experiment.proxy_per_seed:
+            seed = self.experiment.seeds[0]
+            of_a_seed = [run.config.run_name for run in self.references if run.config.seed == seed]
+            seeds = dict.fromkeys(member.seed for member in self.members)
+            for other in seeds:
+                names += [of_seed(name.removesuffix(of_seed("", seed)), other) for name in of_a_seed]
+        return list(dict.fromkeys(names))
 
 
-def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: StageChecks) -> ExperimentPlan:
+def plan_experiment(
+    config_file: str,
+    experiment: ExperimentConfig,
+    checks: StageChecks,
+    whole: ExperimentConfig | None = None,
+) -> ExperimentPlan:
     """Check all runs as the stages that make them would, as far as that can be known now.
 
     Args:
         config_file: the experiment's YAML, for errors.
         experiment: what it says.
         checks: what those stages would refuse.
+        whole: what the YAML alone says, where the command narrows it.
 
     Raises:
         FileNotFoundError, ValueError: whatever would keep a run from starting.
@@ -228,14 +260,32 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     to_choose = [run for run, planned in zip(named, runs, strict=True) if not planned.state.is_trained]
     steps_of = {name: None if name in are_there else steps for name, steps in saved.items()}
     check_choices(config_file, to_choose, steps_of, work.num_selectable, checks)
-    return ExperimentPlan(
+    plan = ExperimentPlan(
         experiment=experiment,
         replaced=replaced_keys(experiment),
         references=references,
         runs=runs,
         labels=[run.label for run in named],
         budgets=budgets,
+        members=_members(experiment, whole or experiment),
     )
+    check_comparisons(config_file, experiment.name, plan.planned_comparisons())
+    return plan
+
+
+def _members(experiment: ExperimentConfig, whole: ExperimentConfig) -> list[ExperimentMember]:
+    """The runs of both, in the order of the whole."""
+    members: dict[str, ExperimentMember] = {}
+    for each in (whole, experiment):
+        for seed, label in itertools.product(each.seeds, each.methods):
+            for budget in [None] if label == WHOLE_POOL else each.budgets:
+                name = run_name_of(each, label, budget, seed)
+                members.setdefault(name, ExperimentMember(name, label, budget, seed))
+    return list(members.values())
+
+
+def _is_evaluated(run_name: str) -> bool:
+    return is_complete(RunPaths(run_name).evaluation_manifest, EvaluationManifest)
 
 
 def _references(experiment: ExperimentConfig, checks: StageChecks) -> list[PlannedRun]:

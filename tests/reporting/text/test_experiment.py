@@ -1,7 +1,13 @@
 """A planned experiment in words, from data made by hand."""
 
+from dataclasses import replace
+
 import pytest
 
+from tests.artifacts.examples import COMPARISON
+from utils.artifacts.experiments import ExperimentMember
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import comparison_path
 from utils.config.experiment import ExperimentConfig
 from utils.config.schema import RunConfig
 from utils.experiments.plan import ExperimentPlan, PlannedRun, RunState
@@ -57,3 +63,13 @@ def test_what_is_done_is_not_counted_as_left(res_dir):
     assert "of target.yml not used, as the experiment sets it in every run: seed 9" in text
     assert "in all 9e+09 floating-point operations, 4e+09 of them to do" in text
     assert "device time: not known before the first run of each model is trained" in text
+
+
+def test_runs_that_a_comparison_loses_are_named(res_dir):
+    write_json(comparison_path("exp_10"), {**COMPARISON, "name": "exp_10"})
+    member = ExperimentMember("one", "s2l", 10, 0)
+    plan = ExperimentPlan(EXPERIMENT, {}, [], [], [], [], members=[member])
+    text = " ".join(experiment_text(plan).split())
+    assert "comparison exp_10 will be replaced by one without other, which the YAML does not name" in text
+    again = replace(plan, members=[member, replace(member, run="other")])
+    assert "replaced" not in experiment_text(again)
