@@ -492,6 +492,8 @@ def test_some_runs_of_an_experiment_are_recorded_and_compared_with_the_others(
     assert [run.config.run_name for run in plan.runs] == ["tiny_random_30_seed1"]
     of_30 = [f"tiny_{method}_30_seed{seed}" for method in ("s2l", "random") for seed in (0, 1)]
     whole_pool = ["tiny_full_seed0", "tiny_full_seed1"]
+    for run in plan.all_runs:
+        run.check_is_as_planned()
     assert plan.planned_comparisons()["tiny_30"] == [*of_30, *whole_pool]
     monkeypatch.setattr(sys, "argv", ["run_experiment.py", "--config_file", str(path), *words, "at_once=1"])
     record = plan.record(str(path), is_made=True)
@@ -688,6 +690,43 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(
     whole = planned("whole", f"open({str(looked)!r}, 'w')")
     assert made(planned("proxy", "raise SystemExit(1)"), good, whole) == Failures(["proxy"], ["good"])
     assert looked.exists()
+
+
+def test_no_script_runs_by_a_yaml_that_was_changed_after_the_plan(
+    experiment, make_config, tmp_path, capfd, res_dir
+):
+    yaml_file = make_config("any")
+    code = (
+        f"import pathlib; file = pathlib.Path({str(yaml_file)!r})\n"
+        "file.write_text(file.read_text().replace('0.001', '0.01'))"
+    )
+
+    def planned(name: str, *commands: str) -> PlannedRun:
+        overrides = (f"run_name={name}", "seed=3")
+        config, _ = load_config(yaml_file, overrides)
+        return PlannedRun(
+            config,
+            [["-c", command] for command in commands],
+            1,
+            1,
+            1.0,
+            1.0,
+            is_reference=False,
+            state=NOT_BEGUN,
+            yaml=str(yaml_file),
+            overrides=overrides,
+        )
+
+    late = tmp_path / "late"
+    runs = [
+        planned("first", code, f"open({str(late)!r}, 'w')"),
+        planned("second", f"open({str(late)!r}, 'w')"),
+    ]
+    plan = ExperimentPlan(load_experiment(experiment()), {}, [], runs, [], [])
+    assert make_runs(plan) == Failures(["first", "second"]) and not late.exists()
+    said = capfd.readouterr().err
+    assert f"run second: {yaml_file} was changed since the experiment was planned" in said
+    assert "train_args.learning_rate: there 0.001, now 0.01" in said
 
 
 def test_runs_made_at_once_share_the_cores(experiment, make_config, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts.comparisons import read_comparison
+from ..artifacts.differences import difference_lines
 from ..artifacts.evaluations import EvaluationManifest
 from ..artifacts.experiments import ExperimentManifest, ExperimentMember
 from ..artifacts.manifests import Provenance, is_complete
@@ -78,6 +79,8 @@ class PlannedRun:
         training_operations: those of its training.
         is_reference: whether it is scored, for others, and not evaluated.
         state: what of it was there when this was planned.
+        yaml: what its commands read.
+        overrides: what they say besides.
     """
 
     config: RunConfig
@@ -88,6 +91,21 @@ class PlannedRun:
     training_operations: float
     is_reference: bool
     state: RunState
+    yaml: str | None = None
+    overrides: tuple[str, ...] = ()
+
+    def check_is_as_planned(self) -> None:
+        """Refuse a YAML that no longer says what was planned. Raises: FileNotFoundError, ValueError."""
+        if self.yaml is None:
+            return
+        config, _ = load_config(self.yaml, self.overrides, needs=("model", "data"))
+        planned, now = (each.model_dump(mode="json") for each in (self.config, config))
+        if differing := difference_lines(planned, now):
+            raise ValueError(
+                f"{self.yaml} was changed since the experiment was planned:\n"
+                + "\n".join(differing)
+                + "\nPut it back, or let the other runs end and start the experiment again"
+            )
 
     @property
     def operations_left(self) -> float:
@@ -331,6 +349,8 @@ def _reference(
         training_operations=training,
         is_reference=True,
         state=NOT_BEGUN,
+        yaml=path,
+        overrides=overrides,
     )
     return _with_state(run, checks, scored=("all", "0") if experiment.score_base_model else ("all",))
 
@@ -363,6 +383,8 @@ def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> 
         training_operations=operations,
         is_reference=False,
         state=NOT_BEGUN,
+        yaml=experiment.target,
+        overrides=run.overrides,
     )
 
 
