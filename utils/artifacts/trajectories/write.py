@@ -155,6 +155,9 @@ class TrajectoryFolder:
         self._remove_leftovers(checkpoints, checkpoints.keys() - pending)
         self._save_num_response_tokens(request.num_response_tokens)
         known = {} if there is None else there.checkpoints
+        record = request.record
+        if there is not None and record.trained_on is None:  # the base model was trained on nothing of ours
+            record = replace(record, trained_on=there.trained_on)
         recorded = {**dict.fromkeys(request.unreadable, "unreadable"), **known, **checkpoints}
         manifest = TrajectoriesManifest(
             inputs=request.inputs,
@@ -162,7 +165,7 @@ class TrajectoryFolder:
             device_seconds={} if there is None else there.device_seconds,
             checksums=self._checksums(recorded_files, written_anew=pending),
             **self._state(recorded),
-            **vars(request.record),
+            **vars(record),
         )
         # Where all is scored already, the record stays that of the launch that scored it.
         if pending or there is None or there.checkpoints != recorded or not there.is_complete:
