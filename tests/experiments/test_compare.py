@@ -622,6 +622,39 @@ def test_a_damaged_evaluation_is_one_error(evaluated, capsys):
     assert "gsm8k.json does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("entry", "value", "words"),
+    [
+        ("by_source", {"a": {}}, "no by_source.a.loss"),
+        ("by_source", {"a": {"loss": "low"}}, "by_source.a.loss 'low'"),
+        ("by_source", {"a": {"loss": True}}, "by_source.a.loss True"),
+        ("by_source", {"a": {"loss": float("nan")}}, "by_source.a.loss nan"),
+        ("loss", float("nan"), "loss: found nan, expected a finite number"),
+        ("loss", True, "loss: found True, expected a finite number"),
+        ("accuracy", "high", "accuracy: found 'high', expected a finite number"),
+    ],
+)
+def test_an_edited_result_is_an_error_that_names_its_file(evaluated, entry, value, words):
+    for seed in (0, 1):
+        evaluated(f"run{seed}", "s2l", seed, 0.5, 0.6)
+    path = result_path(RunPaths("run1").evaluation, "heldout")
+    values = {**json.loads(path.read_text()), entry: value}
+    values.pop("sha256", None)
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError) as raised:
+        compare(["run0", "run1"])
+    assert str(path) in str(raised.value) and words in str(raised.value)
+
+
+@pytest.mark.parametrize("subset", [{"trajectories_from": 5}, {"steps": 3}, {"same_as": [1]}, 7])
+def test_an_edited_config_is_an_error_that_names_its_file(evaluated, subset):
+    evaluated("one", "s2l", 0, 0.5, 0.6)
+    evaluated("other", "random", 0, 0.5, 0.6)
+    RunPaths("one").config.write_text(yaml.safe_dump({"run_name": "one", "subset": subset}))
+    with pytest.raises(ValueError, match=r"one/config.yml is damaged \(subset.*: copy the run's YAML there"):
+        compare(["one", "other"])
+
+
 def test_comparing_loads_no_torch(evaluated):
     evaluated("a", "s2l", 1, 0.5, 0.6)
     evaluated("b", "random", 1, 0.5, 0.6)

@@ -12,8 +12,9 @@ from typing import Any
 
 from ..artifacts.comparisons import ComparedArm, ComparedRun, Comparison, Measure, comparison_name
 from ..artifacts.evaluations import HELDOUT, RULES, evaluation_identity
-from ..artifacts.paths import run_named
+from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trainings import TrainingManifest
+from ..process.errors import explained
 from ..terminal import counted
 from .costs import costs_of
 from .differences import arm_values_of, differences_of
@@ -45,7 +46,7 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
     run_names = [run_named(name) for name in run_names]
     if len(run_names) < 2 or len(set(run_names)) < len(run_names):
         raise ValueError(f"found {' '.join(run_names)}, expected at least two runs and each of them once")
-    runs = with_average_as_pool([read_run(name) for name in run_names])
+    runs = with_average_as_pool([_read(name) for name in run_names])
     _refuse_different_questions(runs)
     arms = group_into_arms(runs)
     unlike = _unlike(arms)
@@ -76,6 +77,12 @@ def compare(run_names: Sequence[str], allow_differences: bool = False, name: str
         confidence=CONFIDENCE,
         arm_values=arm_values_of(arms, measures),
     )
+
+
+def _read(name: str) -> EvaluatedRun:
+    """As `read_run`. Whatever else a file that was edited by hand leads to is said of the run."""
+    with explained(f"run {name!r} cannot be read", f"put back what was edited in {RunPaths(name).root}"):
+        return read_run(name)
 
 
 def _compared_arms(arms: Sequence[Arm]) -> list[ComparedArm]:

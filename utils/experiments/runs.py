@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.checksums import check_contents
-from ..artifacts.configs import recorded_section
+from ..artifacts.configs import recorded_subset
 from ..artifacts.evaluations import (
     HELDOUT,
     RULES,
@@ -83,10 +84,12 @@ class EvaluatedRun:
         entry: Any = self.results[question_set].measured if question_set in self.results else None
         for key in keys:
             entry = entry.get(key) if isinstance(entry, dict) else None
-        if not isinstance(entry, int | float | None):
+        is_number = isinstance(entry, int | float) and not isinstance(entry, bool) and math.isfinite(entry)
+        if entry is not None and not is_number:
             path = result_path(RunPaths(self.name).evaluation, question_set)
             raise ValueError(
-                f"{path}: {'.'.join(keys)}: found {one_line(repr(entry), 60)}, expected a number: {_AGAIN}"
+                f"{path}: {'.'.join(keys)}: found {one_line(repr(entry), 60)}, "
+                f"expected a finite number: {_AGAIN}"
             )
         return entry
 
@@ -223,7 +226,7 @@ def read_run(name: str) -> EvaluatedRun:
             "compare runs of train.py"
         )
     training = TrainingManifest.read(paths.manifest)
-    subset = recorded_section(paths, "subset")
+    subset = recorded_subset(paths)
     return EvaluatedRun(name, results, evaluation, training, subset, _proxy_of(name, subset))
 
 
