@@ -201,12 +201,29 @@ def _remarks(arms: list[Arm]) -> list[str]:
                 remarks.append(
                     f"{question_set} was not measured in {which}: arm {arm.letter} has no value there."
                 )
+    remarks += _unknown_proxies(arms)
     single = [arm.letter for arm in trained if len(arm.runs) == 1]
     if single:
         remarks.append(
             f"{'Arm' if len(single) == 1 else 'Arms'} {', '.join(single)}: one run. "
             "Differences between single seeds say little; train more seeds before concluding anything."
         )
+    return remarks
+
+
+def _unknown_proxies(arms: list[Arm]) -> list[str]:
+    """Which arms may be one, and what would have to be on disk to tell."""
+    groups: dict[str, list[Arm]] = {}
+    for arm in arms:
+        groups.setdefault(arm.runs[0].key_but_for_the_proxy, []).append(arm)
+    remarks = []
+    for group in groups.values():
+        why = dict.fromkeys(run.why_no_proxy for arm in group for run in arm.runs if run.why_no_proxy)
+        if len(group) > 1 and why:
+            remarks.append(
+                f"Arms {', '.join(arm.letter for arm in group)} are one if the proxies that chose their rows "
+                f"differ in their seeds alone. That is not known: {'; '.join(why)}."
+            )
     return remarks
 
 
