@@ -4,8 +4,10 @@
     python run_experiment.py --config_file configs/quickstart/experiment.yml
     python run_experiment.py --config_file configs/quickstart/experiment.yml seeds=[0]
 
-What is there already is not made again. After an interruption the same command goes on. `--dry_run` checks
-what every stage of every run would refuse, and lists the runs with their costs.
+What is there already is not made again. After an interruption the same command goes on. `seeds=[0]`,
+`methods=[s2l]` or `budgets=[0.1]` make some of the runs that the YAML names: record and comparisons are still
+of all of them, as far as they are there. `--dry_run` checks what every stage of every run would refuse, and
+lists the runs with their costs.
 """
 
 import sys
@@ -29,13 +31,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments) -> int:
-    from utils.config.experiment import load_experiment
+    from utils.config.experiment import load_experiment, load_whole
 
     experiment = load_experiment(arguments.config_file, arguments.overrides)
 
     # What its YAML alone says has been said.
-    from dataclasses import replace
-
     from utils import stages
     from utils.artifacts.experiments import write_experiment
     from utils.experiments.plan import plan_experiment
@@ -43,7 +43,8 @@ def _run(arguments) -> int:
     from utils.reporting.text.experiment import experiment_text
     from utils.stage_checks import experiment_checks
 
-    plan = plan_experiment(arguments.config_file, experiment, experiment_checks())
+    whole = load_whole(arguments.config_file, experiment)
+    plan = plan_experiment(arguments.config_file, experiment, experiment_checks(), whole)
     print(experiment_text(plan), flush=True)
     if arguments.dry_run:
         return 0
@@ -54,7 +55,7 @@ def _run(arguments) -> int:
             print()
             stages.compare(runs, name=name, labels=plan.label_of_run)
         if not failures.failed:
-            write_experiment(replace(plan.record(arguments.config_file), status="complete"))
+            write_experiment(plan.record(arguments.config_file, is_made=True))
     finally:
         for name in failures.failed:
             print(f"error: run {name} failed, see above. The same command tries it again", file=sys.stderr)

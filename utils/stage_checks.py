@@ -9,6 +9,8 @@ from .config.load import Checks
 from .config.schema import RunConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .data.pool import Pool
     from .experiments.checks import StageChecks
     from .scoring.checkpoints import CheckpointQuery
@@ -68,7 +70,8 @@ def experiment_checks() -> "StageChecks":
     """What the stages say of a run of an experiment."""
     from .evaluation.settings import evaluation_problems
     from .experiments.checks import StageChecks
-    from .selection.methods.table import needed_besides_losses, unused_settings
+    from .selection.methods.table import needed_besides_losses
+    from .selection.remarks import unused_settings
 
     checks = _RowChecks()
     return StageChecks(
@@ -120,10 +123,13 @@ class _RowChecks:
 
         return is_scored(config, self._pool_of(config), checkpoints)
 
-    def check_selection(self, config: RunConfig, num_rows: int) -> None:
-        from .selection.plan import check_before_scoring
+    def check_selection(self, config: RunConfig, num_rows: int, steps: "Collection[int] | None") -> None:
+        from .selection.plan import check_before_scoring, plan_selection
 
-        check_before_scoring(config, self._pool_of(config), num_rows)
+        if steps is None:
+            plan_selection(config, self._pool_of(config))
+        else:
+            check_before_scoring(config, self._pool_of(config), num_rows, steps)
 
 
 def _is_evaluated(config: RunConfig) -> bool:

@@ -131,6 +131,7 @@ TRAJECTORIES = manifest_json(
     model=MODEL,
     tokens=9000,
     device_name="NVIDIA H100",
+    trained_on="a" * 64,
     checkpoints={"2": "f" * 64, "6": "unreadable", "10": "e" * 64},
     steps=[2, 10],
     provenance=PROVENANCE,

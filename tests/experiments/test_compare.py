@@ -325,8 +325,33 @@ def test_seeds_chosen_by_a_proxy_before_and_after_it_was_made_anew_are_no_arm(ev
         inputs = {**SUBSET["inputs"], "trajectories": identity}
         subset = {**SUBSET, "inputs": inputs, "trajectories": {"from": "proxy", "steps": [5, 9]}}
         write_json(manifest_in(RunPaths(name).subset), subset)
-    arms = compare(["s2l_0", "s2l_1", "s2l_2"]).arms
-    assert [arm.runs for arm in arms] == [["s2l_0", "s2l_1"], ["s2l_2"]]
+    comparison = compare(["s2l_0", "s2l_1", "s2l_2"])
+    assert [arm.runs for arm in comparison.arms] == [["s2l_0", "s2l_1"], ["s2l_2"]]
+    anew = f"That is not known: {RunPaths('proxy').root} was trained or scored anew since."
+    assert [remark for remark in comparison.remarks if anew in remark]
+
+
+def test_what_is_left_of_a_proxy_and_its_choice_keeps_an_arm_together_or_says_why_not(evaluated):
+    for seed in (0, 1):
+        evaluated(f"proxy_{seed}", None, seed, 9, 0, num_rows=1000)
+        scored = {**TRAJECTORIES, "checkpoints": {"5": f"five of {seed}"}}
+        write_json(RunPaths(f"proxy_{seed}").trajectories_manifest, scored)
+        manifest = TrajectoriesManifest.read(RunPaths(f"proxy_{seed}").trajectories_manifest)
+        identity = identity_of_steps(manifest, [5])
+        name = evaluated(f"s2l_{seed}", "s2l", seed, 0.5, 0.6, subset={"trajectories": identity})
+        inputs = {**SUBSET["inputs"], "trajectories": identity}
+        subset = {**SUBSET, "inputs": inputs, "trajectories": {"from": f"proxy_{seed}", "steps": [5]}}
+        write_json(manifest_in(RunPaths(name).subset), subset)
+        evaluated(f"random_{seed}", "random", seed, 0.5, 0.6)
+    names = ["s2l_0", "s2l_1", "random_0", "random_1"]
+    assert [arm.runs for arm in compare(names).arms] == [names[:2], names[2:]], "without a config.yml"
+
+    RunPaths("proxy_0").manifest.unlink()
+    comparison = compare(names)
+    assert [arm.runs for arm in comparison.arms] == [["s2l_0"], ["s2l_1"], names[2:]]
+    said = " ".join(comparison.remarks)
+    assert "Arms A, B are one if the proxies that chose their rows differ in their seeds alone." in said
+    assert f"That is not known: {RunPaths('proxy_0').manifest} is not there." in said
 
 
 def test_random_first_weights_and_the_rows_of_a_token_budget_follow_from_the_seed(evaluated):
@@ -656,6 +681,49 @@ def test_a_damaged_evaluation_is_one_error(evaluated, capsys):
     (RunPaths("b").evaluation / "gsm8k.json").unlink()
     assert compare_runs.main(runs) == 1
     assert "gsm8k.json does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "words"),
+    [
+        ("by_source", {"a": {}}, "no by_source.a.loss"),
+        ("by_source", {"a": {"loss": "low"}}, "by_source.a.loss 'low'"),
+        ("by_source", {"a": {"loss": True}}, "by_source.a.loss True"),
+        ("by_source", {"a": {"loss": float("nan")}}, "by_source.a.loss nan"),
+        ("loss", float("nan"), "loss: found nan, expected a finite number"),
+        ("loss", True, "loss: found True, expected a finite number"),
+        ("accuracy", "high", "accuracy: found 'high', expected a finite number"),
+    ],
+)
+def test_an_edited_result_is_an_error_that_names_its_file(evaluated, entry, value, words):
+    for seed in (0, 1):
+        evaluated(f"run{seed}", "s2l", seed, 0.5, 0.6)
+    path = result_path(RunPaths("run1").evaluation, "heldout")
+    values = {**json.loads(path.read_text()), entry: value}
+    values.pop("sha256", None)
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError) as raised:
+        compare(["run0", "run1"])
+    assert str(path) in str(raised.value) and words in str(raised.value)
+
+
+@pytest.mark.parametrize("subset", [{"trajectories_from": 5}, {"steps": 3}, {"same_as": [1]}, 7])
+def test_an_edited_config_is_an_error_that_names_its_file(evaluated, subset):
+    evaluated("one", "s2l", 0, 0.5, 0.6)
+    evaluated("other", "random", 0, 0.5, 0.6)
+    RunPaths("one").config.write_text(yaml.safe_dump({"run_name": "one", "subset": subset}))
+    with pytest.raises(ValueError, match=r"one/config.yml is damaged \(subset.*: copy the run's YAML there"):
+        compare(["one", "other"])
+
+
+def test_what_else_was_edited_is_said_of_the_run(evaluated):
+    evaluated("one", "s2l", 0, 0.5, 0.6)
+    evaluated("other", "random", 0, 0.5, 0.6)
+    write_json(manifest_in(RunPaths("other").subset), {**SUBSET, "trajectories": {"steps": [5]}})
+    with pytest.raises(
+        ValueError, match=r"run 'other' cannot be read \(KeyError: 'from'\): put back what was"
+    ):
+        compare(["one", "other"])
 
 
 def test_comparing_loads_no_torch(evaluated):

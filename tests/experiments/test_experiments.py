@@ -20,14 +20,24 @@ import evaluate_run
 import run_distributed_trajectories
 import run_experiment
 import train
+from tests.artifacts.examples import EVALUATION, EXPERIMENT
 from tests.conftest import PROJECT, pool_rows, processes_with, run_script, write_jsonl
 from utils.artifacts.configs import write_config
-from utils.artifacts.paths import RunPaths, comparison_path, manifest_in
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import RunPaths, comparison_path, experiment_path, manifest_in
 from utils.artifacts.subsets import SubsetManifest, read_composition
 from utils.artifacts.trainings import TrainingManifest
-from utils.config.experiment import CONTROLLED, load_experiment, of_seed, replaced_keys, runs_of
+from utils.config.experiment import (
+    CONTROLLED,
+    load_experiment,
+    load_whole,
+    of_seed,
+    replaced_keys,
+    runs_of,
+)
 from utils.config.load import load_config
 from utils.config.schema import SubsetConfig
+from utils.experiments.checks import check_comparisons
 from utils.experiments.plan import NOT_BEGUN, ExperimentPlan, PlannedRun, RunState, plan_experiment
 from utils.experiments.run import Failures
 from utils.experiments.run import run_experiment as make_runs
@@ -150,6 +160,34 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         ({"methods": {"random": {"num_clusters": 3}}}, "methods.random: random does not use num_clusters"),
         ({"methods": ["random"], "settings": {"subset.init": "kmeans++"}}, "no method here uses subset.init"),
         (
+            {"methods": {"s2l": {}, "fall": {"method": "s2l", "source_weight": "fall"}}},
+            "methods.fall: s2l does not use source_weight: remove it, or set source_exponent as well",
+        ),
+        (
+            {"methods": {"one": {"method": "s2l", "per_source": False, "source_exponent": 1}}},
+            "methods.one: s2l does not use source_exponent",
+        ),
+        (
+            {"methods": {"s2l": {}}, "settings": {"subset.source_weight": "fall"}},
+            "settings: no method here uses subset.source_weight",
+        ),
+        (
+            {"methods": {"s2l": {}}, "settings": {"subset.sources_from": "a.txt"}},
+            "settings: no method here uses subset.sources_from",
+        ),
+        ({"methods": {"a": {"method": "random"}, "random": {}}}, "methods: found a and random, which choose"),
+        ({"methods": {"s2l": {}, "same": {"method": "s2l", "num_clusters": 4}}}, "found s2l and same, which"),
+        ({"methods": {"s2l": {}, "same": {"method": "s2l", "steps": [12, 6]}}}, "found s2l and same, which"),
+        (
+            {
+                "methods": {
+                    "s2l": {"preset": "fall"},
+                    "same": {"method": "s2l", "source_exponent": 1.0, "source_weight": "fall"},
+                }
+            },
+            "found s2l and same, which",
+        ),
+        (
             {"methods": ["full"], "budgets": [], "settings": {"subset.steps": [1]}},
             "no method here uses subset.steps",
         ),
@@ -198,12 +236,68 @@ def test_an_arm_is_the_target_with_its_own_subset_and_seed(experiment):
         ),
         ({"methods": {"s2l": {"features": "embeddings"}}}, "s2l: needs the embeddings of proxy"),
         ({"methods": ["high_learnability"]}, "set score_base_model: true"),
+        ({"methods": ["cld"]}, "cld: needs the losses of validation rows of proxy"),
+        (
+            {"methods": ["tacs"], "score_base_model": True},
+            "methods.tacs: data.validation: missing, and method",
+        ),
+        (
+            {"methods": {"s2l": {"steps": [7]}}},
+            "subset.steps: found [7], which proxy will not have, expected some of [6, 12]",
+        ),
+        (
+            {"methods": {"s2l": {"steps": [0, 6]}}},
+            "subset.steps: found [0], which proxy will not have, expected some of [6, 12]",
+        ),
+        (
+            {"methods": {"s2l": {"preset": "fall", "steps": [6]}}},
+            "methods.s2l: subset.source_weight: found fall with 1 checkpoint",
+        ),
+        (
+            {"methods": {"random_per_source": {"source_exponent": 1, "source_weight": "fall", "steps": [6]}}},
+            "subset.source_weight: found fall with 1 checkpoint",
+        ),
+        (
+            {"methods": {"s2l": {"features": "reductions", "steps": [6]}}},
+            "found reductions with 1 checkpoint",
+        ),
+        ({"methods": {"s2l": {"pick": "brittle", "steps": [6]}}}, "subset.pick: found brittle with 1 checkp"),
+        (
+            {"methods": {"prune_then_select": {"steps": [6]}}},
+            "prune_then_select: found 1 checkpoint, expected",
+        ),
     ],
 )
 def test_a_wrong_experiment_is_refused_before_anything_runs(experiment, res_dir, capsys, settings, words):
     assert run_experiment.main(["--config_file", str(experiment(**settings))]) == 1
     assert words in capsys.readouterr().err
     assert not (res_dir / "proxy").exists()
+
+
+def test_what_losses_that_are_there_show_to_be_impossible_is_refused(experiment, tmp_path, capsys):
+    np.save(tmp_path / "losses.npy", np.ones((5, 3), np.float32))
+    methods = {"s2l": {"trajectories_from": str(tmp_path / "losses.npy")}}
+    assert run_experiment.main(["--config_file", str(experiment(methods=methods)), "--dry_run"]) == 1
+    assert "methods.s2l: " in (shown := capsys.readouterr().err) and "holds losses of 5 examples" in shown
+
+
+def test_too_few_checkpoints_for_cld_and_rows_of_another_pool_are_refused(
+    experiment, make_config, tmp_path, capsys
+):
+    data = {"validation": str(write_jsonl(tmp_path / "aim.jsonl", pool_rows(10, seed=2)))}
+    path = experiment(methods=["cld"])
+    for name in ("proxy", "target"):
+        values = yaml.safe_load((tmp_path / f"{name}.yml").read_text())
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump({**values, "data": {**values["data"], **data}}))
+    assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 1
+    assert "methods.cld: subset.method cld: found 2 checkpoints" in capsys.readouterr().err
+
+    other = make_config("other", data={"limit": 80})
+    of_other = {"s2l": {"trajectories_from": "other"}}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "methods": of_other,
+                                    "references": [str(other)]}))  # fmt: skip
+    assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 1
+    assert "methods.s2l: found other, which reads" in capsys.readouterr().err
 
 
 # Where an experiment can contradict itself: its settings, as `section.key` and as a section, and its methods.
@@ -378,6 +472,55 @@ def test_a_dry_run_lists_runs_and_costs_and_makes_none(experiment, res_dir, caps
     assert {path.name for path in res_dir.iterdir()} <= {".cache"}
 
 
+def test_one_row_and_all_rows_are_two_budgets(experiment, make_config):
+    arms = load_experiment(experiment(budgets=[1, 1.0], settings={"train_args.max_steps": 2}))
+    plan = plan_experiment("experiment.yml", arms, experiment_checks())
+    assert [run.num_examples for run in plan.runs] == [1, 43, 1, 43]
+    assert plan.record("experiment.yml").comparisons == ["tiny_1", "tiny_1.0"]
+    assert plan.planned_comparisons() == {
+        title: [f"{title.replace('tiny', f'tiny_{method}')}_seed0" for method in ("s2l", "random")]
+        for title in ("tiny_1", "tiny_1.0")
+    }
+
+
+def test_some_runs_of_an_experiment_are_recorded_and_compared_with_the_others(
+    experiment, res_dir, monkeypatch
+):
+    path = experiment(seeds=[0, 1], budgets=[20, 30], methods=["s2l", "random", "full"], proxy_per_seed=True)
+    words = ["seeds=[1]", "methods=[random]", "budgets=[30]"]
+    some = load_experiment(path, words)
+    plan = plan_experiment(str(path), some, experiment_checks(), load_whole(path, some))
+    assert [run.config.run_name for run in plan.runs] == ["tiny_random_30_seed1"]
+    of_30 = [f"tiny_{method}_30_seed{seed}" for method in ("s2l", "random") for seed in (0, 1)]
+    whole_pool = ["tiny_full_seed0", "tiny_full_seed1"]
+    for run in plan.all_runs:
+        run.check_is_as_planned()
+    assert plan.planned_comparisons()["tiny_30"] == [*of_30, *whole_pool]
+    monkeypatch.setattr(sys, "argv", ["run_experiment.py", "--config_file", str(path), *words, "at_once=1"])
+    record = plan.record(str(path), is_made=True)
+    assert record.status == "running" and len(record.members) == 10
+    assert sorted(record.references) == ["proxy_seed0", "proxy_seed1"]
+    assert record.provenance.command[1:] == [*sys.argv[:3], "at_once=1"]
+    for name in (of_30[1], of_30[3]):
+        write_json(RunPaths(name).evaluation_manifest, EVALUATION)
+    assert plan.comparisons() == {"tiny_30": [of_30[1], of_30[3]]}
+
+    more = load_experiment(path, ["seeds=[7]"])
+    assert len(plan_experiment(str(path), more, experiment_checks(), load_whole(path, more)).members) == 15
+    renamed = load_experiment(path, ["name=other"])
+    assert load_whole(path, renamed) == renamed, "the YAML is another experiment"
+
+
+def test_a_comparison_of_another_experiment_is_not_replaced(res_dir):
+    write_json(experiment_path("exp"), EXPERIMENT)
+    check_comparisons("experiment.yml", "exp", ["exp_10"])
+    check_comparisons("experiment.yml", "exp_10", ["exp_10_5"])
+    with pytest.raises(
+        ValueError, match="found exp_10, by which the comparison exp_10 of experiment exp would"
+    ):
+        check_comparisons("experiment.yml", "exp_10", ["exp_10"])
+
+
 def test_a_plan_counts_every_checkpoint_that_training_will_leave(experiment, make_config):
     """The last step is saved whether it is listed or not."""
 
@@ -529,7 +672,7 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(
 
     def made(proxy: PlannedRun, *runs: PlannedRun) -> Failures:
         experiment_config = load_experiment(experiment(at_once=at_once))
-        return make_runs(ExperimentPlan(experiment_config, {}, [proxy], list(runs), [], []))
+        return make_runs(ExperimentPlan(experiment_config, {}, [proxy], list(runs), [], {}))
 
     proxy = planned("proxy", "print('proxy')")
     bad = planned("bad", "raise SystemExit('no')")
@@ -550,6 +693,43 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(
     assert looked.exists()
 
 
+def test_no_script_runs_by_a_yaml_that_was_changed_after_the_plan(
+    experiment, make_config, tmp_path, capfd, res_dir
+):
+    yaml_file = make_config("any")
+    code = (
+        f"import pathlib; file = pathlib.Path({str(yaml_file)!r})\n"
+        "file.write_text(file.read_text().replace('0.001', '0.01'))"
+    )
+
+    def planned(name: str, *commands: str) -> PlannedRun:
+        overrides = (f"run_name={name}", "seed=3")
+        config, _ = load_config(yaml_file, overrides)
+        return PlannedRun(
+            config,
+            [["-c", command] for command in commands],
+            1,
+            1,
+            1.0,
+            1.0,
+            is_reference=False,
+            state=NOT_BEGUN,
+            yaml=str(yaml_file),
+            overrides=overrides,
+        )
+
+    late = tmp_path / "late"
+    runs = [
+        planned("first", code, f"open({str(late)!r}, 'w')"),
+        planned("second", f"open({str(late)!r}, 'w')"),
+    ]
+    plan = ExperimentPlan(load_experiment(experiment()), {}, [], runs, [], {})
+    assert make_runs(plan) == Failures(["first", "second"]) and not late.exists()
+    said = capfd.readouterr().err
+    assert f"run second: {yaml_file} was changed since the experiment was planned" in said
+    assert "train_args.learning_rate: there 0.001, now 0.01" in said
+
+
 def test_runs_made_at_once_share_the_cores(experiment, make_config, tmp_path):
     """Each waits for a file that the other writes."""
     config, _ = load_config(make_config("any"))
@@ -565,7 +745,7 @@ def test_runs_made_at_once_share_the_cores(experiment, make_config, tmp_path):
 
     two = load_experiment(experiment(at_once=2))
     runs = [waiting("a", "b"), waiting("b", "a")]
-    assert make_runs(ExperimentPlan(two, {}, [], runs, [], [])) == Failures()
+    assert make_runs(ExperimentPlan(two, {}, [], runs, [], {})) == Failures()
     assert int((tmp_path / "a").read_text()) >= 1
 
 

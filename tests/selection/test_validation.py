@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.artifacts.examples import TRAINING
 from tests.conftest import write_jsonl
+from utils.artifacts.files import write_json
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import REASONS, read_subset
-from utils.artifacts.trajectories.manifest import TrajectoriesManifest
+from utils.artifacts.trajectories.manifest import ScoringRecord, TrajectoriesManifest
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import DataConfig, RunConfig
 from utils.data.pool import Pool
 from utils.selection.checks.explain import explain_row
 from utils.selection.plan import plan_selection
+from utils.selection.resolve import chosen_rows, rows_of_subset
 from utils.stages import select
 
 NUM_ROWS = 120
@@ -185,3 +188,55 @@ def test_smaller_budgets_of_targeted_methods_are_inside_larger_ones(place):
         sizes = [chosen(place, f"{method}{budget}", method=method, budget=budget) for budget in (7, 30, 81)]
         for smaller, larger in itertools.pairwise(sizes):
             assert set(smaller) < set(larger)
+
+
+def test_validation_rows_do_not_come_in_with_the_subset_of_another_run(place):
+    rows = chosen(place, "other", validation=None, budget=1.0)
+    assert {5, 6} < set(rows)
+    config = config_of(place, same_as="other", budget=1.0)
+    with pytest.raises(
+        ValueError, match=r"other/subset holds 2 rows of .*aim.jsonl: rows? 5, 6: choose that"
+    ):
+        rows_of_subset(config, Pool(config.data_section))
+    chosen(place, "careful", budget=1.0)
+    config = config_of(place, same_as="careful", budget=1.0)
+    assert rows_of_subset(config, Pool(config.data_section)).rows.tolist() == sorted(set(rows) - {5, 6})
+    elsewhere = config_of(place, same_as="other", budget=1.0, validation="elsewhere.jsonl")
+    write_jsonl(place / "elsewhere.jsonl", [row_of(500)])
+    assert rows_of_subset(elsewhere, Pool(elsewhere.data_section)).rows.tolist() == rows
+
+
+def test_how_many_validation_rows_a_run_on_the_whole_pool_trains_on_is_said(place):
+    config = config_of(place).model_copy(update={"subset": None})
+    found = chosen_rows(config, Pool(config.data_section))
+    assert found is not None and len(found.rows) == NUM_ROWS
+    assert found.remarks == ["2 rows of data.validation in the pool, all of which is trained on"]
+
+
+def test_a_warning_says_where_tacs_chooses_by_a_proxy_that_was_not_tuned_on_the_validation_rows(place):
+    def warning_of(**settings) -> str:
+        return " ".join(plan_selection(config_of(place, **settings)).warnings)
+
+    assert "may have been trained on other rows than" in warning_of(method="tacs")
+    of_aim = Pool(DataConfig(path=str(place / "aim.jsonl"))).fingerprint
+    for trained_on, words in (("p", "were trained on other rows than"), (of_aim, "")):
+        inputs = {**TRAINING["inputs"], "pool": trained_on}
+        write_json(RunPaths("proxy").manifest, {**TRAINING, "inputs": inputs})
+        assert words in warning_of(method="tacs") and bool(words) == bool(warning_of(method="tacs"))
+        assert "tacs" not in warning_of(method="longest")
+    # As the scorer records it, where another run scores the pool by these checkpoints. Step 0 keeps it.
+    RunPaths("proxy").manifest.unlink()
+    folder = TrajectoryFolder(RunPaths("proxy").trajectories)
+    inputs = TrajectoriesManifest.read(folder.path / "manifest.json").inputs
+    for step, trained_on in ((40, of_aim), (0, None)):
+        request = ScoringRequest(
+            inputs,
+            {step: f"weights {step}"},
+            np.full(NUM_ROWS, 3, np.int32),
+            record=ScoringRecord(trained_on=trained_on),
+        )
+        folder.begin(request, overwrite=True)
+        folder.finish(
+            step, NUM_ROWS, [(np.arange(NUM_ROWS), {"loss": np.full(NUM_ROWS, 3, np.float32)}, 0.0)]
+        )
+    assert not warning_of(method="tacs")

@@ -7,9 +7,13 @@ import yaml
 from ..config.load import ConfigDumper, ConfigLoader
 from ..config.schema import RunConfig
 from ..reading import parse_yaml, read_text
+from ..terminal import one_line
 from .files import atomic_write, remove_leftovers
 from .locks import locked
 from .paths import RunPaths
+
+# Keys of a subset that are looked up in a config.yml -> their types.
+_READ_BY_OTHERS = {"trajectories_from": str, "same_as": str, "steps": list}
 
 
 def keep_config(paths: RunPaths, config: RunConfig) -> None:
@@ -43,12 +47,19 @@ def recorded_config(paths: RunPaths) -> dict[str, Any]:
     return values
 
 
-def recorded_section(paths: RunPaths, name: str) -> dict[str, Any]:
-    """A section of what `write_config` wrote, empty where it is not there.
+def recorded_subset(paths: RunPaths) -> dict[str, Any]:
+    """The `subset` section of what `write_config` wrote, empty where it is not there.
 
     Raises: ValueError for a damaged one.
     """
-    section = recorded_config(paths).get(name) or {}
+    section = recorded_config(paths).get("subset") or {}
     if not isinstance(section, dict):
-        raise ValueError(f"{paths.config} is damaged ({name} holds no keys): copy the run's YAML there")
+        raise ValueError(f"{paths.config} is damaged (subset holds no keys): copy the run's YAML there")
+    for name, kind in _READ_BY_OTHERS.items():
+        value = section.get(name)
+        if value is not None and not isinstance(value, kind):
+            found = one_line(repr(value), 60)
+            raise ValueError(
+                f"{paths.config} is damaged (subset.{name} is {found}): copy the run's YAML there"
+            )
     return section

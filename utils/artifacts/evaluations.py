@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, NonNegativeInt
+from pydantic import BaseModel, FiniteFloat, NonNegativeInt
 
 from .checksums import check_contents, checksum_of_json, checksums_of
 from .files import atomic_write
@@ -65,11 +65,15 @@ class EvaluationManifest(Manifest):
         return self.inputs["files"]
 
 
+class _MeasuredOfSource(BaseModel, strict=True):
+    loss: FiniteFloat | None
+
+
 class _Measured(BaseModel, strict=True):
     """Entries of a result that others are read by."""
 
     questions: NonNegativeInt = 0
-    by_source: dict[str, dict[str, Any]] = {}
+    by_source: dict[str, _MeasuredOfSource] = {}
     metrics: dict[str, Any] = {}
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from .files import remove_leftovers
 from .locks import locked
 from .manifests import Manifest, Provenance
-from .paths import experiment_path
+from .paths import comparisons_root, experiment_path
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class ExperimentManifest(Manifest):
         members: its runs, in the order in which they are made.
         comparisons: names of the comparisons of its runs, one for each budget.
         config_file: its YAML, as the command named it.
+        provenance: of the last command, as one that makes all members.
     """
 
     KIND: ClassVar[str] = "experiment"
@@ -73,3 +74,9 @@ def read_experiment(name: str) -> ExperimentManifest:
             "`python run_experiment.py --config_file <its YAML>`"
         )
     return ExperimentManifest.read(path)
+
+
+def other_experiments(name: str) -> list[ExperimentManifest]:
+    """All that are recorded but this one. Raises: ValueError for a damaged file."""
+    paths = sorted(comparisons_root().glob("*/experiment.json"))
+    return [ExperimentManifest.read(path) for path in paths if path.parent.name != name]

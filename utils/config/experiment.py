@@ -251,6 +251,19 @@ def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> E
     return experiment
 
 
+def load_whole(config_file: str | Path, experiment: ExperimentConfig) -> ExperimentConfig:
+    """What a YAML alone says of an experiment, of which a command line may name some runs only.
+
+    Args:
+        experiment: what both say. It is the whole where the YAML is no experiment of this name.
+    """
+    try:
+        alone = load_experiment(config_file)
+    except ValueError:
+        return experiment
+    return alone if alone.name == experiment.name else experiment
+
+
 def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[ExperimentRun]:
     """Every run, all methods and budgets of a seed before the next seed.
 
@@ -316,6 +329,11 @@ def _other_rows(experiment: ExperimentConfig, proxy: RunConfig, target: RunConfi
 def _rows_of(config: RunConfig) -> dict[str, Any]:
     """Which rows a run reads. How a model is shown them may differ: a proxy may know no chat template."""
     return config.data_section.model_dump(exclude={"template", "max_length", "score_turns", "score_roles"})
+
+
+def reads_other_rows(config: RunConfig, other: RunConfig) -> bool:
+    """Whether two runs read other pools. Which rows they are validated on may differ."""
+    return {**_rows_of(config), "validation": None} != {**_rows_of(other), "validation": None}
 
 
 def run_name_of(experiment: ExperimentConfig, label: str, budget: int | float | None, seed: int) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 from ..artifacts.comparisons import ComparedArm, ComparedRun, Comparison, Measure, comparison_name
 from ..artifacts.evaluations import HELDOUT, RULES, evaluation_identity
-from ..artifacts.paths import run_named
+from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trainings import TrainingManifest
+from ..process.errors import explained
 from ..terminal import counted
 from .costs import costs_of
 from .differences import arm_values_of, differences_of
@@ -51,7 +52,7 @@ def compare(
     run_names = [run_named(name) for name in run_names]
     if len(run_names) < 2 or len(set(run_names)) < len(run_names):
         raise ValueError(f"found {' '.join(run_names)}, expected at least two runs and each of them once")
-    runs = with_average_as_pool([read_run(name) for name in run_names])
+    runs = with_average_as_pool([_read(name) for name in run_names])
     _refuse_different_questions(runs)
     arms = group_into_arms(runs)
     unlike = _unlike(arms)
@@ -82,6 +83,12 @@ def compare(
         confidence=CONFIDENCE,
         arm_values=arm_values_of(arms, measures),
     )
+
+
+def _read(name: str) -> EvaluatedRun:
+    """As `read_run`. Whatever else a file that was edited by hand leads to is said of the run."""
+    with explained(f"run {name!r} cannot be read", f"put back what was edited in {RunPaths(name).root}"):
+        return read_run(name)
 
 
 def _compared_arms(arms: Sequence[Arm], labels: Mapping[str, ExperimentLabel]) -> list[ComparedArm]:
@@ -206,12 +213,29 @@ def _remarks(arms: list[Arm]) -> list[str]:
                 remarks.append(
                     f"{question_set} was not measured in {which}: arm {arm.letter} has no value there."
                 )
+    remarks += _unknown_proxies(arms)
     single = [arm.letter for arm in trained if len(arm.runs) == 1]
     if single:
         remarks.append(
             f"{'Arm' if len(single) == 1 else 'Arms'} {', '.join(single)}: one run. "
             "Differences between single seeds say little; train more seeds before concluding anything."
         )
+    return remarks
+
+
+def _unknown_proxies(arms: list[Arm]) -> list[str]:
+    """Which arms may be one, and what would have to be on disk to tell."""
+    groups: dict[str, list[Arm]] = {}
+    for arm in arms:
+        groups.setdefault(arm.runs[0].key_but_for_the_proxy, []).append(arm)
+    remarks = []
+    for group in groups.values():
+        why = dict.fromkeys(run.why_no_proxy for arm in group for run in arm.runs if run.why_no_proxy)
+        if len(group) > 1 and why:
+            remarks.append(
+                f"Arms {', '.join(arm.letter for arm in group)} are one if the proxies that chose their rows "
+                f"differ in their seeds alone. That is not known: {'; '.join(why)}."
+            )
     return remarks
 
 

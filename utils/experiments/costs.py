@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..artifacts.comparisons import NEVER, ArmCost, Cost, Payback
-from ..artifacts.configs import recorded_section
+from ..artifacts.configs import recorded_subset
 from ..artifacts.paths import RunPaths, manifest_in, named_subset, run_named
 from ..artifacts.subsets import SubsetManifest
 from ..artifacts.trainings import TrainingManifest
@@ -156,8 +156,7 @@ def _times(cost: Cost, factor: float) -> Cost:
 def _subset_folder(run_name: str) -> Path:
     """The folder of a run's subset: its own, or the one in its `subset.same_as` (RUN, or RUN/<folder>)."""
     paths = RunPaths(run_name)
-    subset = recorded_section(paths, "subset")
-    return named_subset(str(subset.get("same_as") or run_name))
+    return named_subset(recorded_subset(paths).get("same_as") or run_name)
 
 
 def _cost_of_trajectories(subset: SubsetManifest) -> tuple[Cost, Cost]:

@@ -1,15 +1,21 @@
 """The runs of an experiment: the cost of each, the parts that are there, and what any stage would refuse."""
 
-from collections.abc import Sequence
+import contextlib
+import itertools
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..artifacts.comparisons import read_comparison
+from ..artifacts.differences import difference_lines
 from ..artifacts.evaluations import EvaluationManifest
 from ..artifacts.experiments import ExperimentManifest, ExperimentMember
 from ..artifacts.manifests import Provenance, is_complete
 from ..artifacts.paths import RunPaths
 from ..artifacts.trainings import TrainingManifest
+from ..artifacts.trajectories.write import TrajectoryFolder
 from ..config.counts import budget_in_rows, scheduled_steps, steps_per_epoch, total_steps
 from ..config.experiment import (
     WHOLE_POOL,
@@ -18,6 +24,7 @@ from ..config.experiment import (
     comparison_of_budget,
     of_seed,
     replaced_keys,
+    run_name_of,
     runs_of,
 )
 from ..config.load import load_config
@@ -25,7 +32,10 @@ from ..config.schema import RunConfig
 from ..sandbox.proof import check_sandbox
 from .checks import (
     StageChecks,
+    check_arms_differ,
     check_budgets,
+    check_choices,
+    check_comparisons,
     check_kept_quantities,
     check_names,
     check_settings_have_an_effect,
@@ -36,6 +46,7 @@ from .costs import training_cost
 from .labels import ExperimentLabel
 
 _PROJECT = Path(__file__).parents[2]
+_NARROWING = re.compile(r"(seeds|methods|budgets)=")  # words of a command that make it one of some runs
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,8 @@ class PlannedRun:
         training_operations: those of its training.
         is_reference: whether it is scored, for others, and not evaluated.
         state: what of it was there when this was planned.
+        yaml: what its commands read.
+        overrides: what they say besides.
     """
 
     config: RunConfig
@@ -79,6 +92,21 @@ class PlannedRun:
     training_operations: float
     is_reference: bool
     state: RunState
+    yaml: str | None = None
+    overrides: tuple[str, ...] = ()
+
+    def check_is_as_planned(self) -> None:
+        """Refuse a YAML that no longer says what was planned. Raises: FileNotFoundError, ValueError."""
+        if self.yaml is None:
+            return
+        config, _ = load_config(self.yaml, self.overrides, needs=("model", "data"))
+        planned, now = (each.model_dump(mode="json") for each in (self.config, config))
+        if differing := difference_lines(planned, now):
+            raise ValueError(
+                f"{self.yaml} was changed since the experiment was planned:\n"
+                + "\n".join(differing)
+                + "\nPut it back, or let the other runs end and start the experiment again"
+            )
 
     @property
     def operations_left(self) -> float:
@@ -104,16 +132,17 @@ class ExperimentPlan:
         replaced: key -> value in the target's YAML, of the settings that the experiment takes over.
         references: the proxy, and further runs whose trajectories are used. They are made first.
         runs: the others, in the order in which they are made.
-        labels: the experiment's name for the method of each of these.
-        budgets: the budget of each of these.
+        members: these runs, and those that the YAML alone names besides, where the command narrows it
+            (`seeds=[0]`). The record and the comparisons are of all of them.
+        methods: label -> settings of the subset, of all members.
     """
 
     experiment: ExperimentConfig
     replaced: dict[str, Any]
     references: list[PlannedRun]
     runs: list[PlannedRun]
-    labels: list[str]
-    budgets: list[int | float | None]
+    members: list[ExperimentMember]
+    methods: Mapping[str, Mapping[str, Any]]
 
     @property
     def all_runs(self) -> list[PlannedRun]:
@@ -136,70 +165,96 @@ class ExperimentPlan:
 
     @property
     def label_of_run(self) -> dict[str, ExperimentLabel]:
-        methods = self.experiment.methods
         return {
-            run.config.run_name: ExperimentLabel(label, methods[label])
-            for run, label in zip(self.runs, self.labels, strict=True)
+            member.run: ExperimentLabel(member.label, self.methods[member.label]) for member in self.members
         }
 
     def comparisons(self) -> dict[str, list[str]]:
         """Name of a comparison -> its finished runs, of those of which there are two."""
         finished = {
-            title: [
-                name for name in names if is_complete(RunPaths(name).evaluation_manifest, EvaluationManifest)
-            ]
-            for title, names in self._planned_comparisons().items()
+            title: [name for name in names if _is_evaluated(name)]
+            for title, names in self.planned_comparisons().items()
         }
         return {title: names for title, names in finished.items() if len(names) > 1}
 
-    def record(self, config_file: str) -> ExperimentManifest:
-        """What is written of it before the first run. Args: config_file: its YAML."""
-        runs = zip(self.runs, self.labels, self.budgets, strict=True)
+    def record(self, config_file: str, is_made: bool = False) -> ExperimentManifest:
+        """What is written of it before the first run, and when all are made.
+
+        Args:
+            config_file: its YAML.
+            is_made: all runs of this command are there by now.
+        """
+        own = {run.config.run_name for run in self.runs}
+        others = [member.run for member in self.members if member.run not in own]
+        is_complete = (is_made or not self.left) and all(map(_is_evaluated, others))
+        made = Provenance.now()
+        if others:  # the command that makes all of them
+            made = replace(made, command=[word for word in made.command if not _NARROWING.match(word)])
         return ExperimentManifest(
-            status="running" if self.left else "complete",
-            inputs={
-                "name": self.experiment.name,
-                "references": [run.config.run_name for run in self.references],
-            },
-            members=[
-                ExperimentMember(run.config.run_name, label, budget, run.config.seed)
-                for run, label, budget in runs
-            ],
-            comparisons=list(self._planned_comparisons()),
+            status="complete" if is_complete else "running",
+            inputs={"name": self.experiment.name, "references": self._references_of_members()},
+            members=self.members,
+            comparisons=list(self.planned_comparisons()),
             config_file=config_file,
-            provenance=Provenance.now(),
+            provenance=made,
         )
 
-    def _planned_comparisons(self) -> dict[str, list[str]]:
+    def planned_comparisons(self) -> dict[str, list[str]]:
         """Name of a comparison -> its runs: of one budget by method, then of the whole pool."""
-        names = [run.config.run_name for run in self.runs]
-        runs = list(zip(names, self.labels, self.budgets, strict=True))
-        of_whole_pool = [name for name, label, _ in runs if label == WHOLE_POOL]
-        comparisons = {}
-        for budget in dict.fromkeys(budget for budget in self.budgets if budget is not None) or [None]:
-            of_budget = {name: label for name, label, own in runs if own == budget and label != WHOLE_POOL}
-            names = [
-                name
-                for label in dict.fromkeys(of_budget.values())
-                for name in of_budget
-                if of_budget[name] == label
-            ]
-            comparisons[comparison_of_budget(self.experiment, budget)] = [*names, *of_whole_pool]
-        return comparisons
+        of_whole_pool = [member.run for member in self.members if member.label == WHOLE_POOL]
+        chosen = [member for member in self.members if member.label != WHOLE_POOL]
+        comparisons: dict[str, dict[str, list[str]]] = {}  # name -> label -> runs
+        if not chosen:
+            comparisons[comparison_of_budget(self.experiment, None)] = {}
+        for member in chosen:
+            by_label = comparisons.setdefault(comparison_of_budget(self.experiment, member.budget), {})
+            by_label.setdefault(member.label, []).append(member.run)
+        return {
+            title: [*itertools.chain.from_iterable(by_label.values()), *of_whole_pool]
+            for title, by_label in comparisons.items()
+        }
+
+    def left_out(self) -> dict[str, list[str]]:
+        """Name of a comparison that is there -> its runs that will no longer be part of it."""
+        left_out = {}
+        for title, names in self.planned_comparisons().items():
+            # A damaged one is about to be made again.
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                runs = [run.name for run in read_comparison(title).runs]
+                left_out[title] = [run for run in runs if run not in names]
+        return {title: runs for title, runs in left_out.items() if runs}
+
+    def _references_of_members(self) -> list[str]:
+        """The references of this command, and those of the other members' seeds."""
+        names = [run.config.run_name for run in self.references]
+        if self.experiment.proxy_per_seed:
+            seed = self.experiment.seeds[0]
+            of_a_seed = [run.config.run_name for run in self.references if run.config.seed == seed]
+            seeds = dict.fromkeys(member.seed for member in self.members)
+            for other in seeds:
+                names += [of_seed(name.removesuffix(of_seed("", seed)), other) for name in of_a_seed]
+        return list(dict.fromkeys(names))
 
 
-def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: StageChecks) -> ExperimentPlan:
+def plan_experiment(
+    config_file: str,
+    experiment: ExperimentConfig,
+    checks: StageChecks,
+    whole: ExperimentConfig | None = None,
+) -> ExperimentPlan:
     """Check all runs as the stages that make them would, as far as that can be known now.
 
     Args:
         config_file: the experiment's YAML, for errors.
         experiment: what it says.
         checks: what those stages would refuse.
+        whole: what the YAML alone says, where the command narrows it.
 
     Raises:
         FileNotFoundError, ValueError: whatever would keep a run from starting.
     """
     experiment = with_yamls(experiment)
+    whole = whole or experiment
     named = runs_of(experiment, {**checks.sections, **checks.target_sections})
     check_settings_have_an_effect(config_file, experiment, named, checks)
     if any(run.config.evaluation.program_of_thought for run in named):
@@ -207,13 +262,17 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
     references = _references(experiment, checks)
     of_references = {run.config.run_name: run.config for run in references}
     check_trajectories(config_file, named, of_references.keys())
+    saved = {run.config.run_name: _scored_steps(run, experiment.score_base_model) for run in references}
+    check_arms_differ(config_file, named, saved, checks)
     check_kept_quantities(config_file, named, of_references, checks, experiment.score_base_model)
     work = _Work(named[0].config)
     runs = [_target(run, experiment, work) for run in named]
     check_names([run.config.run_name for run in (*references, *runs)])
-    budgets = [run.budget for run in named]
+    # By their texts: 1 (a row) is equal to 1.0 (all of them).
     rows_of = {
-        budget: run.num_examples for budget, run in zip(budgets, runs, strict=True) if budget is not None
+        str(run.budget): planned.num_examples
+        for run, planned in zip(named, runs, strict=True)
+        if run.budget is not None
     }
     check_budgets(rows_of)
     checks.questions(named[0].config)  # and the model: the same in all of them
@@ -222,17 +281,35 @@ def plan_experiment(config_file: str, experiment: ExperimentConfig, checks: Stag
         if not _is_begun(run):
             checks.is_trained(run.config, run.num_examples)
     runs = [_with_state(run, checks) if _is_begun(run) else run for run in runs]
-    for run in named:
-        if run.config.subset is not None:
-            checks.selection(run.config, work.num_selectable)
-    return ExperimentPlan(
+    are_there = {run.config.run_name for run in references if run.state.is_measured}
+    to_choose = [run for run, planned in zip(named, runs, strict=True) if not planned.state.is_trained]
+    steps_of = {name: None if name in are_there else steps for name, steps in saved.items()}
+    check_choices(config_file, to_choose, steps_of, work.num_selectable, checks)
+    plan = ExperimentPlan(
         experiment=experiment,
         replaced=replaced_keys(experiment),
         references=references,
         runs=runs,
-        labels=[run.label for run in named],
-        budgets=budgets,
+        members=_members(experiment, whole),
+        methods={**whole.methods, **experiment.methods},
     )
+    check_comparisons(config_file, experiment.name, plan.planned_comparisons())
+    return plan
+
+
+def _members(experiment: ExperimentConfig, whole: ExperimentConfig) -> list[ExperimentMember]:
+    """The runs of both, in the order of the whole."""
+    members: dict[str, ExperimentMember] = {}
+    for each in (whole, experiment):
+        for seed, label in itertools.product(each.seeds, each.methods):
+            for budget in [None] if label == WHOLE_POOL else each.budgets:
+                name = run_name_of(each, label, budget, seed)
+                members.setdefault(name, ExperimentMember(name, label, budget, seed))
+    return list(members.values())
+
+
+def _is_evaluated(run_name: str) -> bool:
+    return is_complete(RunPaths(run_name).evaluation_manifest, EvaluationManifest)
 
 
 def _references(experiment: ExperimentConfig, checks: StageChecks) -> list[PlannedRun]:
@@ -278,8 +355,17 @@ def _reference(
         training_operations=training,
         is_reference=True,
         state=NOT_BEGUN,
+        yaml=path,
+        overrides=overrides,
     )
     return _with_state(run, checks, scored=("all", "0") if experiment.score_base_model else ("all",))
+
+
+def _scored_steps(reference: PlannedRun, score_base_model: bool) -> list[int]:
+    """The steps of a reference that will be scored, and those that are."""
+    steps = scheduled_steps(reference.config.checkpoints, reference.steps)
+    folder = TrajectoryFolder(RunPaths(reference.config.run_name).trajectories)
+    return sorted({*([0] if score_base_model else []), *steps, *folder.scored_steps()})
 
 
 def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> PlannedRun:
@@ -303,6 +389,8 @@ def _target(run: ExperimentRun, experiment: ExperimentConfig, work: "_Work") -> 
         training_operations=operations,
         is_reference=False,
         state=NOT_BEGUN,
+        yaml=experiment.target,
+        overrides=run.overrides,
     )
 
 

@@ -90,6 +90,7 @@ class _RunProcess:
     def __init__(self, run: PlannedRun, commands: list[list[str]], place: int, machine: "_Machine"):
         self.name = run.config.run_name
         self.place = place
+        self._run = run
         self._commands = list(commands)
         self._environment = machine.environment(place)
         # Lines of several runs would be mixed on the terminal. A run's own are in its log.txt.
@@ -118,6 +119,13 @@ class _RunProcess:
                 reporter.say(f"run {self.name}: there after {time.monotonic() - self._start_time:,.0f} s")
                 self._output.close()
             return True
+        try:
+            self._run.check_is_as_planned()
+        except (FileNotFoundError, ValueError) as error:
+            reporter.warn(f"run {self.name}: {error}")
+            if self._output is not None:
+                self._output.close()
+            return False
         command = self._commands.pop(0)
         if self._output is None:
             reporter.say(f"\n$ {' '.join(command)}")

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.checksums import check_contents
-from ..artifacts.configs import recorded_section
+from ..artifacts.configs import recorded_subset
 from ..artifacts.evaluations import (
     HELDOUT,
     RULES,
@@ -24,6 +25,7 @@ from ..artifacts.subsets import COMPOSITION, SubsetManifest, read_composition
 from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.identity import identity_of_steps
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
+from ..artifacts.trajectories.read import are_made_elsewhere
 from ..artifacts.trajectories.write import BASE_LOSSES
 from ..process.errors import explained
 from ..reading import read_text
@@ -50,6 +52,8 @@ class EvaluatedRun:
         config_of_subset: the subset section of its YAML, empty where that is not on disk.
         proxy: what the run whose trajectories chose its rows was made from, apart from its seed; None where
             that is not on disk.
+        steps: the checkpoints by whose losses its rows were chosen, None where that is not known.
+        why_no_proxy: what is not on disk of a proxy that chose its rows, None where nothing is missing.
     """
 
     name: str
@@ -58,6 +62,8 @@ class EvaluatedRun:
     training: TrainingManifest | None
     config_of_subset: dict[str, Any]
     proxy: dict[str, Any] | None
+    steps: list[int] | None = None
+    why_no_proxy: str | None = None
 
     @property
     def last_step(self) -> int | None:
@@ -83,10 +89,12 @@ class EvaluatedRun:
         entry: Any = self.results[question_set].measured if question_set in self.results else None
         for key in keys:
             entry = entry.get(key) if isinstance(entry, dict) else None
-        if not isinstance(entry, int | float | None):
+        is_number = isinstance(entry, int | float) and not isinstance(entry, bool) and math.isfinite(entry)
+        if entry is not None and not is_number:
             path = result_path(RunPaths(self.name).evaluation, question_set)
             raise ValueError(
-                f"{path}: {'.'.join(keys)}: found {one_line(repr(entry), 60)}, expected a number: {_AGAIN}"
+                f"{path}: {'.'.join(keys)}: found {one_line(repr(entry), 60)}, "
+                f"expected a finite number: {_AGAIN}"
             )
         return entry
 
@@ -118,6 +126,15 @@ class EvaluatedRun:
     @property
     def arm_key(self) -> str:
         """What all runs of an arm have in common."""
+        return self._key_by(None if self.proxy is None else [self.proxy, self.steps])
+
+    @property
+    def key_but_for_the_proxy(self) -> str:
+        """The same, whatever the proxy whose losses chose the rows."""
+        return self._key_by("any proxy" if self.training and self.training.subset else None)
+
+    def _key_by(self, proxy: Any) -> str:
+        """Args: proxy: what stands for the losses that chose the rows, None: their own checksum."""
         step: int | str = self.step
         if self.training is None:
             key: dict[str, Any] = {"untrained": self.evaluation.base_model}
@@ -125,9 +142,9 @@ class EvaluatedRun:
             key = without_seed(self.training.inputs)
             of_subset = self.training.subset or {}
             key["subset"] = {name: value for name, value in of_subset.items() if name != "seed"}
-            if self.proxy is not None:  # then not by its losses, which another seed makes others
+            if proxy is not None:  # then not by its losses, which another seed makes others
                 key["subset"].pop(BASE_LOSSES, None)
-                key["subset"]["trajectories"] = [self.proxy, self.config_of_subset.get("steps")]
+                key["subset"]["trajectories"] = proxy
             # The seed decides how many rows a share or a number of tokens comes to: its losses may drop other
             # rows. So the number of steps differs, too.
             if "budget_fraction" in of_subset or "budget_tokens" in of_subset:
@@ -223,8 +240,16 @@ def read_run(name: str) -> EvaluatedRun:
             "compare runs of train.py"
         )
     training = TrainingManifest.read(paths.manifest)
-    subset = recorded_section(paths, "subset")
-    return EvaluatedRun(name, results, evaluation, training, subset, _proxy_of(name, subset))
+    subset = recorded_subset(paths)
+    origin, steps = subset.get("trajectories_from"), subset.get("steps")
+    chosen = SubsetManifest.read(manifest_in(paths.subset)) if manifest_in(paths.subset).is_file() else None
+    if chosen is not None:  # it outlives the config.yml, and says which steps all of them were
+        origin, steps = chosen.trajectories_from, chosen.steps
+    proxy, why_no_proxy = _proxy_of(origin, chosen)
+    is_own = subset.get("same_as") is None
+    if origin is None and is_own and (training.subset or {}).get("trajectories") is not None:
+        why_no_proxy = f"{manifest_in(paths.subset)} is not there"
+    return EvaluatedRun(name, results, evaluation, training, subset, proxy, steps, why_no_proxy)
 
 
 def without_seed(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,23 +260,33 @@ def without_seed(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if name in names}
 
 
-def _proxy_of(name: str, subset: dict[str, Any]) -> dict[str, Any] | None:
-    origin = subset.get("trajectories_from")
-    paths = None if origin is None else RunPaths(run_named(origin))
-    if paths is None or not (paths.manifest.is_file() and paths.trajectories_manifest.is_file()):
-        return None
+def _proxy_of(origin: str | None, chosen: SubsetManifest | None) -> tuple[dict[str, Any] | None, str | None]:
+    """What the run was made from by whose losses rows were chosen, or why that is not known.
+
+    Args:
+        origin: that run, or a file.
+        chosen: the subset.
+    """
+    if origin is None or are_made_elsewhere(origin):
+        return None, None
+    paths = RunPaths(run_named(origin))
+    for path in (paths.manifest, paths.trajectories_manifest):
+        if not path.is_file():
+            return None, f"{path} is not there"
     trained = TrainingManifest.read(paths.manifest).inputs
     scored = TrajectoriesManifest.read(paths.trajectories_manifest)
-    chosen = manifest_in(RunPaths(name).subset)
-    if chosen.is_file():
-        manifest = SubsetManifest.read(chosen)
-        if manifest.steps and identity_of_steps(scored, manifest.steps) != manifest.trajectories_identity:
-            return None  # it was trained or scored anew since it chose
-    return {
+    if (
+        chosen is not None
+        and chosen.steps
+        and identity_of_steps(scored, chosen.steps) != chosen.trajectories_identity
+    ):
+        return None, f"{paths.root} was trained or scored anew since"
+    proxy = {
         **without_seed(trained),
         "save_steps": trained["save_steps"],
         "precision": scored.inputs.get("precision"),
     }
+    return proxy, None
 
 
 def with_average_as_pool(runs: Sequence[EvaluatedRun]) -> list[EvaluatedRun]:

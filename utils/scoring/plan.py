@@ -126,7 +126,7 @@ def plan_scoring(
         prefix=_prefix(tokens),
         quantities=quantities_of(config.trajectories.also),
         inputs=_inputs(config, tokens),
-        record=_record(config, pool),
+        record=_record(config, pool, newest),
         summary=ScoringSummary(
             run_name=config.run_name,
             num_examples=len(tokens),
@@ -197,12 +197,18 @@ def _inputs(config: RunConfig, tokens: TokenizedPool) -> dict[str, Any]:
     }
 
 
-def _record(config: RunConfig, pool: Pool) -> ScoringRecord:
-    """What is known of losses on this pool before a device has worked on them."""
+def _record(config: RunConfig, pool: Pool, newest: Path | None = None) -> ScoringRecord:
+    """What is known of losses on this pool before a device has worked on them.
+
+    Args:
+        newest: the last checkpoint, None for the base model.
+    """
+    trained = (newest and training_inputs(newest)) or {}
     return ScoringRecord(
         data=pool_record(pool.data),
         texts=pool.texts_fingerprint,
         model=config.model_section.model_dump(mode="json"),
+        trained_on=trained.get("pool"),
     )
 
 
@@ -217,7 +223,7 @@ def _plan_of_validation(
         prefix=_prefix(tokens),
         quantities=(LOSS,),
         inputs=_inputs(config, tokens),
-        record=_record(config, pool),
+        record=replace(_record(config, pool), trained_on=plan.record.trained_on),
     )
 
 

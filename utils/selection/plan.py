@@ -1,13 +1,14 @@
 """What a selection will do: all that is known before a row is chosen, and every conflict of settings."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..artifacts.paths import RunPaths
 from ..artifacts.subsets import subset_is_there
-from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens
+from ..artifacts.trajectories.read import Trajectories, read_num_response_tokens, wanted_steps
 from ..config.counts import budget_in_rows
 from ..config.schema import RunConfig, SubsetConfig
 from ..data.pool import Pool
@@ -19,13 +20,12 @@ from .inputs import check_extension, loss_inputs, subset_inputs
 from .limits import Limits, check_budget, find_limits, needs_whole_order
 from .methods.kmeans import num_gpus
 from .methods.num_clusters import most_clusters, num_clusters_of
-from .methods.table import METHODS, Method
-from .methods.turns import check_source_weights
+from .methods.table import METHODS, Method, check_num_checkpoints
 from .named_rows import ListedRows
 from .opening import find_selectable, open_pool, open_trajectories, read_extended, what_needs_losses
 from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
 from .token_budget import check_token_budget
-from .validation import mean_losses, open_validation
+from .validation import mean_losses, open_validation, other_training_warnings
 
 _FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none
 
@@ -108,15 +108,18 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     settings = subset
     if "num_clusters" in method.settings:
         settings = subset.model_copy(update={"num_clusters": num_clusters_of(subset, candidates)})
+    if trajectories is not None:
+        check_num_checkpoints(candidates.num_checkpoints, settings)
     method.check(candidates, settings)
-    if "source_weight" in method.settings:
-        check_source_weights(candidates, settings)
     limits = find_limits(candidates, settings)
     requests = subset_requests(config, inputs, len(candidates.rows))
-    remarks = [*settings_remarks(config, method), *remarks, *remarks_of_validation]
+    remarks = [*settings_remarks(config), *remarks, *remarks_of_validation]
     remarks += sources_remarks(config, method, pool)
     remarks += other_tokens_remarks(config, trajectories)
     remarks += _check_budgets(settings, candidates, limits, requests)
+    warnings = []
+    if method.needs_validation == "rows" and validation is not None and trajectories is not None:
+        warnings += other_training_warnings(validation, trajectories)
     num_clusters = most_clusters(settings, candidates) if "num_clusters" in method.settings else None
     stopwatch.lap("checking the rows")
     return SelectionPlan(
@@ -133,7 +136,7 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
         most_clusters=num_clusters,
         num_gpus=num_gpus(),
         remarks=remarks,
-        warnings=_warnings(settings, candidates, requests, num_clusters),
+        warnings=warnings + _warnings(settings, candidates, requests, num_clusters),
         seconds=stopwatch.seconds,
     )
 
@@ -145,19 +148,33 @@ def pending_requests(requests: list[SubsetRequest], pool: Rows) -> list[SubsetRe
     ]
 
 
-def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int) -> None:
-    """What `plan_selection` would refuse before the losses are there: rows and limits against the pool.
+def check_before_scoring(config: RunConfig, pool: Rows, num_selectable: int, steps: Collection[int]) -> None:
+    """What `plan_selection` would refuse before the losses are there.
+
+    Rows and limits are checked against the pool, what the method needs against the checkpoints.
 
     Args:
         config: with a subset of a single budget, in rows or as a fraction.
         num_selectable: rows that will have a loss.
+        steps: that will be scored.
 
     Raises: ValueError, FileNotFoundError.
     """
     subset = config.subset_section
     assert not isinstance(subset.budget, list)
+    used = wanted_steps(subset.steps, sorted(steps))
+    if missing := sorted(set(used) - set(steps)):
+        raise ValueError(
+            f"subset.steps: found {missing}, which {subset.trajectories_from} will not have, expected some "
+            f"of {sorted(steps)}: save them in its training (checkpoints), or use others"
+        )
+    check_num_checkpoints(len(used), subset)
+    validation = open_validation(pool)
+    _check_validation_is_given(subset, validation)
     extended, _ = read_extended(subset.extend)
-    candidates, _, _ = find_selectable(subset, pool, None, open_validation(pool), extended)
+    if extended is not None:
+        check_extension(config, extended, subset_inputs(config, pool, {}, validation, extended))
+    candidates, _, _ = find_selectable(subset, pool, None, validation, extended)
     limits = find_limits(candidates, subset)
     budget = budget_in_rows(subset.budget, min(num_selectable, len(candidates.rows)))
     if needs_whole_order(subset, candidates):
@@ -171,17 +188,10 @@ def _validation_losses(
 
     Raises: ValueError, FileNotFoundError where there are no validation rows or not their losses.
     """
-    needed = METHODS[subset.method].needs_validation
-    if needed is None:
+    _check_validation_is_given(subset, validation)
+    if METHODS[subset.method].needs_validation != "losses":
         return None, []
-    if validation is None:
-        raise ValueError(
-            f"data.validation: missing, and method {subset.method} needs it: name a file of rows of what the "
-            "target is to be good at"
-        )
-    if needed == "rows":
-        return None, []
-    assert trajectories is not None
+    assert trajectories is not None and validation is not None
     mean_ST, without = mean_losses(validation, trajectories, pool.source_names)
     if not without:
         return mean_ST, []
@@ -189,6 +199,14 @@ def _validation_losses(
     return mean_ST, [
         f"{counted(len(without), 'source')} without validation rows ({names}): compared with all of them"
     ]
+
+
+def _check_validation_is_given(subset: SubsetConfig, validation: Pool | None) -> None:
+    if validation is None and METHODS[subset.method].needs_validation is not None:
+        raise ValueError(
+            f"data.validation: missing, and method {subset.method} needs it: name a file of rows of what the "
+            "target is to be good at"
+        )
 
 
 def _check_budgets(

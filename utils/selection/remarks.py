@@ -5,18 +5,32 @@ import unicodedata
 
 from ..artifacts.trajectories.read import Trajectories
 from ..config.names import LIMITS
-from ..config.schema import RunConfig, SubsetConfig
+from ..config.schema import SELECTION_PRESETS, RunConfig, SubsetConfig
 from ..data.rows import Rows
 from ..terminal import counted, first_of
-from .methods.table import Method, shares_by_source
+from .methods.table import METHODS, Method, shares_by_source
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
-def settings_remarks(config: RunConfig, method: Method) -> list[str]:
+def unused_settings(config: RunConfig) -> set[str]:
+    """The settings of the subset that change nothing of what is chosen."""
+    return SubsetConfig.model_fields.keys() - _used_settings(config)
+
+
+def settings_remarks(config: RunConfig) -> list[str]:
     """Which settings of the subset the method does not use."""
+    return unused_remarks(
+        config.subset_section, _used_settings(config), by=f"method {config.subset_section.method}"
+    )
+
+
+def _used_settings(config: RunConfig) -> set[str]:
     subset = config.subset_section
+    method = METHODS[subset.method]
     used = {"trajectories_from", "method", "budget", "budget_tokens", "extend", *LIMITS, *method.settings}
+    if used & SELECTION_PRESETS["paper"].keys():
+        used.add("preset")
     if not shares_by_source(subset, method):
         used -= {"source_exponent", "source_weight"}
     elif subset.source_exponent == 0:
@@ -25,7 +39,7 @@ def settings_remarks(config: RunConfig, method: Method) -> list[str]:
         used.add("steps")
     if config.data is None:
         used.add("sources_from")
-    return unused_remarks(subset, used, by=f"method {subset.method}")
+    return used
 
 
 def sources_remarks(config: RunConfig, method: Method, pool: Rows) -> list[str]:

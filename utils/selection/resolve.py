@@ -1,6 +1,7 @@
 """Which rows a run is trained on: the pool, or a subset on disk if it is what is asked for now."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,10 +12,12 @@ from ..artifacts.subsets import Subset, SubsetManifest, how_to_make_subset, read
 from ..config.schema import RunConfig
 from ..data.pool import Pool
 from ..data.rows import Rows
+from ..terminal import counted
 from .budgets import budget_inputs, single_subset_problems
 from .inputs import loss_inputs_if_there, pool_inputs, subset_inputs
 from .opening import open_pool, read_extended
-from .validation import open_validation
+from .unscorable import row_numbers_text
+from .validation import open_validation, rows_of_validation
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def chosen_rows(config: RunConfig, pool: Pool) -> ChosenRows | None:
     Raises: as `resolve_subset`.
     """
     if config.subset is None:
-        return ChosenRows(pool.usable_rows, None, [])
+        return ChosenRows(pool.usable_rows, None, _validation_remarks(pool))
     if config.subset.same_as is None and not manifest_in(RunPaths(config.run_name).subset).exists():
         return None
     return rows_of_subset(config, pool)
@@ -97,4 +100,31 @@ def _compared_subset(config: RunConfig, pool: Rows | None) -> tuple[Subset, list
         wanted |= budget_inputs(subset)
         ways_out = "Ways out: `select_s2l.py --overwrite` chooses again; another run_name keeps both."
     check_inputs(manifest_in(folder), recorded, wanted, ways_out, pool_record(pool.data))
+    if subset.same_as is not None:
+        _refuse_validation_rows(found, pool, folder)
     return found, remarks
+
+
+def _validation_remarks(pool: Pool) -> list[str]:
+    """What to say of validation rows in a pool that is trained on as it is."""
+    validation = open_validation(pool)
+    if validation is None:
+        return []
+    in_pool = np.intersect1d(pool.usable_rows, rows_of_validation(pool, validation))
+    if not len(in_pool):
+        return []
+    return [f"{counted(len(in_pool), 'row')} of data.validation in the pool, all of which is trained on"]
+
+
+def _refuse_validation_rows(found: Subset, pool: Rows, folder: Path) -> None:
+    """Refuse another run's subset with rows that this one must not be trained on. Raises: ValueError."""
+    validation = open_validation(pool)
+    if validation is None or found.manifest.inputs.get("validation") == validation.fingerprint:
+        return
+    both = np.intersect1d(found.indices, rows_of_validation(pool, validation))
+    if len(both):
+        raise ValueError(
+            f"subset.same_as and data.validation are in conflict: {folder} holds "
+            f"{counted(len(both), 'row')} of {validation.name}: {row_numbers_text(both)}: choose that subset "
+            "with the same data.validation, or remove one of the two keys"
+        )

@@ -5,9 +5,13 @@ They are never selected; `cld` and `tacs` score the pool by them.
 Legend: N examples of the pool, S sources, T checkpoints.
 """
 
+from pathlib import Path
+
 import numpy as np
 
+from ..artifacts.paths import manifest_in
 from ..artifacts.pools import pool_record, why_another_pool
+from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.read import Trajectories, read_validation
 from ..data.formats import Example
 from ..data.pool import Pool
@@ -70,3 +74,27 @@ def mean_losses(
             of_source_V = has_loss_V
         mean_ST[source] = losses_VT[of_source_V].mean(axis=0)
     return mean_ST, without
+
+
+def other_training_warnings(validation: Pool, trajectories: Trajectories) -> list[str]:
+    """What to say of checkpoints that were not tuned on the validation rows, as `tacs` has it."""
+    manifest = trajectories.manifest
+    trained_on = None if manifest is None else manifest.trained_on or _pool_of_training(trajectories.origin)
+    if trained_on == validation.fingerprint:
+        return []
+    what = "may have been trained" if trained_on is None else "were trained"
+    return [
+        f"method tacs: the checkpoints of {trajectories.origin} {what} on other rows than {validation.name}, "
+        "and how far their losses fall says nothing of these. Tune the proxy on them and nothing else "
+        "(train.py, data.path), score the pool by it as another run (get_trajectories.py, --model_path), and "
+        "name that in subset.trajectories_from"
+    ]
+
+
+def _pool_of_training(trajectories: Path) -> str | None:
+    """The fingerprint of the rows that a run was trained on whose own checkpoints were scored.
+
+    Earlier versions did not record it with the losses.
+    """
+    path = manifest_in(trajectories.parent)
+    return TrainingManifest.read(path).inputs.get("pool") if path.is_file() else None

@@ -1,7 +1,13 @@
 """A planned experiment in words, from data made by hand."""
 
+from dataclasses import replace
+
 import pytest
 
+from tests.artifacts.examples import COMPARISON
+from utils.artifacts.experiments import ExperimentMember
+from utils.artifacts.files import write_json
+from utils.artifacts.paths import comparison_path
 from utils.config.experiment import ExperimentConfig
 from utils.config.schema import RunConfig
 from utils.experiments.plan import ExperimentPlan, PlannedRun, RunState
@@ -44,7 +50,7 @@ def run_of(name: str, is_reference: bool, is_begun: bool, is_trained: bool, is_m
 )
 def test_the_state_of_each_run_is_said(res_dir, is_reference, state, words):
     run = run_of("one", is_reference, *state)
-    plan = ExperimentPlan(EXPERIMENT, {}, [run], [], [], [])
+    plan = ExperimentPlan(EXPERIMENT, {}, [run], [], [], {})
     text = experiment_text(plan)
     assert f"3e+09  {words}\n" in text
     assert ("device time: none to do" in text) == run.state.is_measured
@@ -53,9 +59,19 @@ def test_the_state_of_each_run_is_said(res_dir, is_reference, state, words):
 def test_what_is_done_is_not_counted_as_left(res_dir):
     references = [run_of("proxy", True, True, True, False)]
     runs = [run_of("first", False, True, True, True), run_of("second", False, True, False, False)]
-    plan = ExperimentPlan(EXPERIMENT, {"seed": 9}, references, runs, ["s2l", "s2l"], [10, 10])
+    plan = ExperimentPlan(EXPERIMENT, {"seed": 9}, references, runs, [], {})
     text = experiment_text(plan)
     assert text.startswith("experiment exp: 2 runs, after 1 whose trajectories they use\n")
     assert "of target.yml not used, as the experiment sets it in every run: seed 9" in text
     assert "in all 9e+09 floating-point operations, 4e+09 of them to do" in text
     assert "device time: not known before the first run of each model is trained" in text
+
+
+def test_runs_that_a_comparison_loses_are_named(res_dir):
+    write_json(comparison_path("exp_10"), {**COMPARISON, "name": "exp_10"})
+    member = ExperimentMember("one", "s2l", 10, 0)
+    plan = ExperimentPlan(EXPERIMENT, {}, [], [], [member], {})
+    text = " ".join(experiment_text(plan).split())
+    assert "comparison exp_10 will be replaced by one without other, which the YAML does not name" in text
+    again = replace(plan, members=[member, replace(member, run="other")])
+    assert "replaced" not in experiment_text(again)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.selection.methods.test_methods import candidates_of, subset_config, trajectories_of
 from utils.selection.candidates import Candidates
-from utils.selection.methods.table import METHODS
-from utils.selection.methods.targeted import check_cld, correlation_with_validation
+from utils.selection.methods.table import METHODS, check_num_checkpoints
+from utils.selection.methods.targeted import correlation_with_validation
 
 
 def targeted_candidates(num_rows: int, seed: int, num_checkpoints: int = 5) -> Candidates:
@@ -85,4 +85,4 @@ def test_rows_that_change_evenly_correlate_with_nothing_and_ties_go_to_the_lowes
 
 def test_two_checkpoints_are_one_change_which_correlates_with_nothing():
     with pytest.raises(ValueError, match="found 2 checkpoints, expected at least 3"):
-        check_cld(targeted_candidates(20, 0, num_checkpoints=2), subset_config())
+        check_num_checkpoints(2, subset_config(method="cld"))

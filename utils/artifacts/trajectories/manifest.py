@@ -26,6 +26,7 @@ class ScoringRecord:
         model: the model section of the config.
         tokens: of the prompts and responses of all scorable rows.
         device_name: what `utils.modeling.devices.device_name` calls the device.
+        trained_on: fingerprint of the rows that the last checkpoint was trained on, None where nobody says.
     """
 
     data: dict[str, Any] | None = None
@@ -33,6 +34,7 @@ class ScoringRecord:
     model: dict[str, Any] | None = None
     tokens: int | None = None
     device_name: str | None = None
+    trained_on: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,7 @@ def read_validation(trajectories: Trajectories) -> Trajectories:
 
 def _read_folder(folder: TrajectoryFolder, steps: list[int] | None) -> Trajectories:
     manifest = TrajectoriesManifest.read(manifest_in(folder.path))
-    steps = _wanted_steps(steps, sorted(manifest.checkpoints))
+    steps = wanted_steps(steps, sorted(manifest.checkpoints))
     scored = folder.scored_steps()
     missing = sorted(set(steps) - set(scored))
     if missing:
@@ -250,7 +250,7 @@ def _read_file(path: Path, origin: Path, steps: list[int] | None, num_examples: 
             )
         steps_used = None
     else:
-        steps_used = _wanted_steps(steps, imported.steps)
+        steps_used = wanted_steps(steps, imported.steps)
         unknown = sorted(set(steps_used) - set(imported.steps))
         if unknown:
             raise ValueError(f"subset.steps: found {unknown}, but {path} has the steps {imported.steps}")
@@ -260,7 +260,7 @@ def _read_file(path: Path, origin: Path, steps: list[int] | None, num_examples: 
     return Trajectories(steps_used, columns, None, origin, imported.num_response_tokens, table_NT)
 
 
-def _wanted_steps(steps: list[int] | None, recorded: list[int]) -> list[int]:
+def wanted_steps(steps: list[int] | None, recorded: list[int]) -> list[int]:
     """The steps to use, ascending. By default all that are recorded after step 0."""
     steps = [step for step in recorded if step > 0] if steps is None else steps
     repeated = sorted({step for step in steps if steps.count(step) > 1})

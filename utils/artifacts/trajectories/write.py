@@ -18,7 +18,7 @@ from ..checksums import checksum, checksums_of
 from ..files import array_in_place, remove_leftovers
 from ..locks import locked
 from ..manifests import Provenance, check_inputs
-from ..paths import checkpoint_name, lock_of, manifest_in, step_of
+from ..paths import checkpoint_name, lock_of, manifest_in, step_of, validation_in
 from .manifest import ScoringRecord, TrajectoriesManifest
 
 LOSS = "loss"
@@ -27,6 +27,7 @@ KEPT = {  # what a word of `trajectories.also` keeps of each checkpoint besides 
     "embeddings": ("embeddings",),
 }
 BASE_LOSSES = "losses of the base model"  # step 0, which is scored only where it is asked for
+VALIDATION = "losses of validation rows"  # of data.validation, where it is set
 
 
 def quantities_of(also: Iterable[str]) -> tuple[str, ...]:
@@ -103,10 +104,12 @@ class TrajectoryFolder:
         """Whether the checkpoints scored so far have it.
 
         Args:
-            kept: a word of `trajectories.also`, or BASE_LOSSES.
+            kept: a word of `trajectories.also`, BASE_LOSSES or VALIDATION.
         """
         if kept == BASE_LOSSES:
             return self.quantity(0).is_file()
+        if kept == VALIDATION:
+            return manifest_in(validation_in(self.path)).is_file()
         scored = self.scored_steps()
         return bool(scored) and set(scored) <= set(self.scored_steps(KEPT[kept]))
 
@@ -152,6 +155,9 @@ class TrajectoryFolder:
         self._remove_leftovers(checkpoints, checkpoints.keys() - pending)
         self._save_num_response_tokens(request.num_response_tokens)
         known = {} if there is None else there.checkpoints
+        record = request.record
+        if there is not None and record.trained_on is None:  # the base model was trained on nothing of ours
+            record = replace(record, trained_on=there.trained_on)
         recorded = {**dict.fromkeys(request.unreadable, "unreadable"), **known, **checkpoints}
         manifest = TrajectoriesManifest(
             inputs=request.inputs,
@@ -159,7 +165,7 @@ class TrajectoryFolder:
             device_seconds={} if there is None else there.device_seconds,
             checksums=self._checksums(recorded_files, written_anew=pending),
             **self._state(recorded),
-            **vars(request.record),
+            **vars(record),
         )
         # Where all is scored already, the record stays that of the launch that scored it.
         if pending or there is None or there.checkpoints != recorded or not there.is_complete:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ...terminal import duration, table, unbroken, wrapped
+from ...terminal import duration, first_of, table, unbroken, wrapped
 
 if TYPE_CHECKING:
     from ...experiments.plan import ExperimentPlan, PlannedRun
@@ -19,6 +19,12 @@ def experiment_text(plan: "ExperimentPlan") -> str:
         given = ", ".join(f"{key} {value}" for key, value in plan.replaced.items())
         lines += wrapped(
             f"  of {unbroken(experiment.target)} not used, as the experiment sets it in every run: {given}",
+            indent="    ",
+        )
+    for title, left_out in plan.left_out().items():
+        lines += wrapped(
+            f"  comparison {unbroken(title)} will be replaced by one without {first_of(left_out)}, "
+            "which the YAML does not name",
             indent="    ",
         )
     rows = [

@@ -121,16 +121,17 @@ def prune_then_select(candidates: Candidates, subset: SubsetConfig, budget: int,
     return replace(choice, order=order, remarks=(*choice.remarks, words))
 
 
-def check_slopes(candidates: Candidates, subset: SubsetConfig) -> None:
-    """Refuse trajectories without a slope, or an extension that `check_fit` refuses.
-
-    Raises: ValueError.
-    """
-    check_pick(candidates, subset)
-    if candidates.num_checkpoints < 2:
+def check_slopes(num_checkpoints: int, subset: SubsetConfig) -> None:
+    """Refuse trajectories without a slope. Raises: ValueError."""
+    check_pick(num_checkpoints, subset)
+    if num_checkpoints < 2:
         raise ValueError(
             "subset.method prune_then_select: found 1 checkpoint, expected at least 2 to fit a slope to"
         )
+
+
+def check_unpruned(candidates: Candidates, subset: SubsetConfig) -> None:
+    """Refuse an extension that `check_fit` refuses. Raises: ValueError."""
     falls_n = _falls(candidates, subset.min_slope)
     if falls_n.any():
         kept = candidates.only(np.flatnonzero(falls_n))

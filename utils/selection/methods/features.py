@@ -29,7 +29,7 @@ import numpy as np
 from ...config.names import Features
 from ...config.schema import SubsetConfig
 from ..candidates import Candidates
-from .embeddings import check_embeddings, unit_embeddings
+from .embeddings import unit_embeddings
 from .kmeans import ReadRows
 
 LEAST_LOSS = 1e-3  # nats: below, a loss is rounding
@@ -164,12 +164,9 @@ def fewest_checkpoints(features: Features) -> int:
     return 2 if features in ("shape", "reductions") else 1
 
 
-def check_features(candidates: Candidates, subset: SubsetConfig) -> None:
-    """Refuse what the trajectories do not have. Raises: ValueError, FileNotFoundError."""
-    if subset.features == "embeddings":
-        check_embeddings(candidates, subset)
-        return
-    if candidates.num_checkpoints < fewest_checkpoints(subset.features):
+def check_features(num_checkpoints: int, subset: SubsetConfig) -> None:
+    """Refuse features that so many checkpoints do not have. Raises: ValueError."""
+    if num_checkpoints < fewest_checkpoints(subset.features):
         raise ValueError(
             f"subset.features: found {subset.features} with 1 checkpoint, expected at least 2, between which "
             "a loss can move: score more of them, or set subset.features=losses"

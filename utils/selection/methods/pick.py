@@ -50,11 +50,11 @@ PICKS: dict[Pick, Callable[[Candidates], np.ndarray] | None] = {
 }
 
 
-def check_pick(candidates: Candidates, subset: SubsetConfig) -> None:
-    """Refuse an order that the trajectories cannot give. Raises: ValueError."""
+def check_pick(num_checkpoints: int, subset: SubsetConfig) -> None:
+    """Refuse an order that so many checkpoints cannot give. Raises: ValueError."""
     if PICKS[subset.pick] is None:
         return
-    if candidates.num_checkpoints < 2:
+    if num_checkpoints < 2:
         raise ValueError(
             f"subset.pick: found {subset.pick} with 1 checkpoint, expected at least 2, between which a loss "
             "can move: score more of them, or set subset.pick=random"

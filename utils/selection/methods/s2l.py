@@ -34,6 +34,7 @@ import numpy as np
 from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice
 from ..groups import Groups
+from .embeddings import check_embeddings
 from .extension import Extension
 from .features import check_features, read_features
 from .kmeans import KMeansSettings, ReadRows, backend, cluster_rows
@@ -53,10 +54,16 @@ def s2l(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
     return choose_from_clusters(clusters, subset, budget, seed)
 
 
+def check_movement(num_checkpoints: int, subset: SubsetConfig) -> None:
+    """Refuse settings for which so many checkpoints are too few. Raises: ValueError."""
+    check_pick(num_checkpoints, subset)
+    check_features(num_checkpoints, subset)
+
+
 def check_clusterable(candidates: Candidates, subset: SubsetConfig) -> None:
     """Raises: FileNotFoundError, ValueError if what is to be clustered is not there or does not fit."""
-    check_pick(candidates, subset)
-    check_features(candidates, subset)
+    if subset.features == "embeddings":
+        check_embeddings(candidates, subset)
     check_fit(candidates, read_features(candidates, subset), subset)
 
 

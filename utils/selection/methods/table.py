@@ -1,18 +1,19 @@
 """The table of selection methods: `subset.method` names one of `METHODS`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ...artifacts.trajectories.write import BASE_LOSSES
+from ...artifacts.trajectories.write import BASE_LOSSES, VALIDATION
 from ...config.names import SelectionMethod
-from ...config.schema import SELECTION_PRESETS, SubsetConfig
+from ...config.schema import SubsetConfig
 from ..candidates import Candidates, Choice, choose_in_order
 from .baselines import (
     Score,
     check_slopes,
+    check_unpruned,
     high_learnability,
     least_confidence,
     longest,
@@ -24,8 +25,9 @@ from .baselines import (
 )
 from .embeddings import check_embeddings
 from .greedy import facility_location, k_center
-from .s2l import check_clusterable, s2l
+from .s2l import check_clusterable, check_movement, s2l
 from .targeted import check_cld, cld, minus_share_of_loss_gone
+from .turns import check_source_weights
 
 _SHARES = ("source_exponent", "source_weight")
 _CLUSTERING = (
@@ -46,6 +48,10 @@ def _needs_nothing(candidates: Candidates, subset: SubsetConfig) -> None:
     pass
 
 
+def _takes_any_number(num_checkpoints: int, subset: SubsetConfig) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to choose rows.
@@ -54,6 +60,7 @@ class Method:
         choose: (candidates, settings, budget in rows, seed) -> the choice.
             A larger budget contains a smaller one.
         check: (candidates, settings): reads what `choose` will read, raises what is wrong with it.
+        check_checkpoints: (number of checkpoints, settings): raises for too few, before they are there.
         settings: names of the subset settings that its result depends on.
         needs_losses: whether it cannot do without, or without what lies beside them. Given to other methods,
             they only say which rows are unscorable.
@@ -68,6 +75,7 @@ class Method:
 
     choose: Callable[[Candidates, SubsetConfig, int, int], Choice]
     check: Callable[[Candidates, SubsetConfig], object] = _needs_nothing
+    check_checkpoints: Callable[[int, SubsetConfig], object] = _takes_any_number
     settings: tuple[str, ...] = ()
     needs_losses: bool = True
     by_source: bool = False
@@ -98,9 +106,15 @@ def _ranked(
 
 
 METHODS: dict[SelectionMethod, Method] = {
-    "s2l": Method(s2l, check_clusterable, settings=(*_CLUSTERING, "features"), takes_at_random=True),
+    "s2l": Method(
+        s2l, check_clusterable, check_movement, settings=(*_CLUSTERING, "features"), takes_at_random=True
+    ),
     "prune_then_select": Method(
-        prune_then_select, check_slopes, settings=(*_CLUSTERING, "min_slope"), takes_at_random=True
+        prune_then_select,
+        check_unpruned,
+        check_slopes,
+        settings=(*_CLUSTERING, "min_slope"),
+        takes_at_random=True,
     ),
     "random": Method(random, needs_losses=False, takes_at_random=True),
     "random_per_source": Method(
@@ -111,7 +125,9 @@ METHODS: dict[SelectionMethod, Method] = {
     "middle_perplexity": _ranked(middle_perplexity),
     "high_learnability": _ranked(high_learnability, reads=(BASE_LOSSES,)),
     "longest": _ranked(longest),
-    "cld": Method(cld, check_cld, settings=_SHARES, by_source=True, needs_validation="losses"),
+    "cld": Method(
+        cld, check_checkpoints=check_cld, settings=_SHARES, by_source=True, needs_validation="losses"
+    ),
     "tacs": _ranked(minus_share_of_loss_gone, reads=(BASE_LOSSES,), needs_validation="rows"),
     "facility_location": Method(facility_location, check_embeddings, reads=("embeddings",), revision=2),
     "k_center": Method(k_center, check_embeddings, reads=("embeddings",), revision=2),
@@ -123,17 +139,23 @@ def shares_by_source(subset: SubsetConfig, method: Method) -> bool:
     return method.by_source or ("per_source" in method.settings and subset.per_source)
 
 
-def unused_settings(subset: SubsetConfig, names: Iterable[str]) -> list[str]:
-    """Those of these settings that some methods look at, and this subset's does not."""
-    used = set(METHODS[subset.method].settings)
-    if used & SELECTION_PRESETS["paper"].keys():
-        used.add("preset")
-    of_some_methods = {"preset", *(name for method in METHODS.values() for name in method.settings)}
-    return sorted(set(names) & of_some_methods - used)
-
-
-def needed_besides_losses(subset: SubsetConfig) -> tuple[str, ...]:
-    """What a subset's method needs of the trajectories: names of `trajectories.also`, or BASE_LOSSES."""
+def check_num_checkpoints(num_checkpoints: int, subset: SubsetConfig) -> None:
+    """Refuse trajectories of too few checkpoints for the method and its settings. Raises: ValueError."""
     method = METHODS[subset.method]
-    clusters_embeddings = "features" in method.settings and subset.features == "embeddings"
-    return (*method.reads, "embeddings") if clusters_embeddings else method.reads
+    method.check_checkpoints(num_checkpoints, subset)
+    if "source_weight" in method.settings:
+        check_source_weights(num_checkpoints, subset)
+
+
+def needed_besides_losses(subset: SubsetConfig) -> list[str]:
+    """What a subset's method needs of the trajectories.
+
+    Returns: names of `trajectories.also`, BASE_LOSSES, or VALIDATION.
+    """
+    method = METHODS[subset.method]
+    needed: list[str] = list(method.reads)
+    if "features" in method.settings and subset.features == "embeddings":
+        needed.append("embeddings")
+    if method.needs_validation == "losses":
+        needed.append(VALIDATION)
+    return needed

@@ -43,9 +43,8 @@ def cld(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
     return choose_in_order(candidates, order, budget)
 
 
-def check_cld(candidates: Candidates, subset: SubsetConfig) -> None:
+def check_cld(num_checkpoints: int, subset: SubsetConfig) -> None:
     """Raises: ValueError for too few checkpoints to correlate over."""
-    num_checkpoints = candidates.num_checkpoints
     if num_checkpoints < 3:
         raise ValueError(
             f"subset.method cld: found {num_checkpoints} checkpoints, expected at least 3: two changes of a "

@@ -48,11 +48,11 @@ def source_weights(candidates: Candidates, subset: SubsetConfig) -> np.ndarray |
     return _powers(np.maximum(fall_S, _LEAST_FALL), subset.source_exponent)
 
 
-def check_source_weights(candidates: Candidates, subset: SubsetConfig) -> None:
-    """Refuse weights that the trajectories cannot give. Raises: ValueError."""
+def check_source_weights(num_checkpoints: int, subset: SubsetConfig) -> None:
+    """Refuse weights that so many checkpoints cannot give. Raises: ValueError."""
     if subset.source_exponent == 0 or subset.source_weight != "fall":
         return
-    if candidates.num_checkpoints < 2:
+    if num_checkpoints < 2:
         raise ValueError(
             "subset.source_weight: found fall with 1 checkpoint, expected at least 2, between which a loss "
             "can fall: score more of them, or set subset.source_weight=rows (or another preset than fall)"

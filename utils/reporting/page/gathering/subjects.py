@@ -81,9 +81,9 @@ def find_experiment(name: str) -> ExperimentSubjects:
     if record is None:
         runs = [arm.runs[0] for facts in comparisons for arm in facts.comparison.arms]
     else:
-        first_of_each: dict[tuple[str, int | float | None], str] = {}
-        for member in record.members:
-            first_of_each.setdefault((member.label, member.budget), member.run)
+        first_of_each: dict[tuple[str, str], str] = {}
+        for member in record.members:  # a budget by its text: 1 (a row) is equal to 1.0 (all of them)
+            first_of_each.setdefault((member.label, str(member.budget)), member.run)
         runs = list(first_of_each.values())
     labels = {} if record is None else {member.run: member.label for member in record.members}
     subjects = [_subject_on_disk(run, labels.get(run, "")) for run in dict.fromkeys(runs)]
