@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -301,12 +302,12 @@ def test_a_turn_with_an_empty_list_of_calls_calls_nothing(chatty, field, none):
     assert called.speakers[-1] == "tool_call"
 
 
-@pytest.mark.parametrize("arguments", ["", "city=Paris", "[1]", '"{}"', {"x": 1}])
-def test_arguments_that_are_no_object_as_json_stay_as_they_are(arguments):
+@pytest.mark.parametrize(("arguments", "read_as"), [("", {}), (" ", {}), ("{}", {}), ({"x": 1}, {"x": 1})])
+def test_arguments_are_read_as_an_object(arguments, read_as):
     reader = TurnsReader("role", "content", frozenset({"tool_call"}), last_only=False)
     call = {"function": {"name": "f", "arguments": arguments}}
     read = reader.read([CALLS[0], {"role": "assistant", "tool_calls": [call, "f()"]}])
-    assert read.messages[1]["tool_calls"] == [call, "f()"]
+    assert read.messages[1]["tool_calls"] == [{"function": {"name": "f", "arguments": read_as}}, "f()"]
 
 
 def test_several_tokens_that_end_each_answer_are_all_scored(chatty):
@@ -649,6 +650,17 @@ def test_a_call_between_special_tokens_is_scored_whole(chatty, template):
         (
             [{"role": "assistant", "content": "a", "tool_calls": 5}],
             "a number in place of the calls of turn 0",
+        ),
+        *(
+            (
+                [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}],
+                re.escape(f"the arguments {arguments!r} of a call in turn 0, expected a JSON object"),
+            )
+            for arguments in ("{not json", "city=Paris", '"{}"', ["a"], 5)
+        ),
+        (
+            [{"role": "assistant", "function_call": {"name": "f", "arguments": "{"}}],
+            "the arguments '{' of a call in turn 0",
         ),
         (["a"], "a text as turn 0"),
         (
