@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from tests.reporting.page.browser import Browser
-from tests.reporting.page.conftest import DOTTED, HOSTILE, SOURCE, Site
+from tests.reporting.page.conftest import DOTTED, HOSTILE, RIGHT_TO_LEFT, SOURCE, Site
 from utils.artifacts.files import read_json
 
 AXE = PROJECT / ".axe/node_modules/axe-core/axe.min.js"
@@ -226,6 +226,38 @@ def test_hostile_rows_are_shown_as_text(opened):
     assert opened.run("return document.querySelectorAll('img, main a[href^=javascript]').length") == 0
     links = opened.run("return Array.from(document.querySelectorAll('svg a'), (each) => each.outerHTML)")
     assert not [link for link in links if "javascript" in link]
+
+
+# Whether a character of an element's text stands left of another, and whether it is in the element's box.
+IS_LEFT_OF = """
+const [element, ...places] = arguments;
+const box = (place) => {
+    const range = document.createRange();
+    range.setStart(element, place);
+    range.setEnd(element, place + 1);
+    return range.getBoundingClientRect();
+};
+const [one, other] = places.map(box);
+const around = element.parentElement.parentElement.getBoundingClientRect();
+return [one.left < other.left, around.left <= one.left && one.right <= around.right + 1];
+"""
+
+
+def test_text_that_runs_from_right_to_left_is_laid_out_and_cut_as_it_is_read(opened):
+    opened.go("q=%D7%A9%D7%9C%D7%95%D7%9D")
+    assert opened.texts("#rows-body .row a") == ["10"]
+    in_table = "document.querySelector('#rows-body .row > :last-child span').firstChild"
+    assert opened.run(IS_LEFT_OF.replace("arguments", f"[{in_table}, 0, 3]")) == [False, True]
+    opened.go("row=10")
+    prompt = "document.getElementById('row-prompt').firstChild"
+    assert opened.run(IS_LEFT_OF.replace("arguments", f"[{prompt}, 0, 3]"))[0] is False
+    start, end = RIGHT_TO_LEFT.index("{"), RIGHT_TO_LEFT.index("}")
+    assert opened.run(IS_LEFT_OF.replace("arguments", f"[{prompt}, {start}, {end}]"))[0] is True
+    opened.click(".panel")
+    opened.wait("return !document.getElementById('cluster').hidden")
+    styles = "(each) => [each.dir, getComputedStyle(each).unicodeBidi].join(' ')"
+    shown = opened.run(f"return Array.from(document.querySelectorAll('.texts div'), {styles})")
+    assert set(shown) == {"auto plaintext"}
 
 
 def test_the_policy_runs_no_script_but_the_page_s_own(browser, elsewhere):

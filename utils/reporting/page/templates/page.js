@@ -303,8 +303,8 @@
   function fillTexts(list, found) {
     const some = found.slice(0, MOST_TEXTS).sort((one, other) => one - other);
     const items = some.map((at) => {
-      const item = make("li", undefined, { dir: "auto" });
-      item.append(rowLink(at), " ", rows.prompt ? make("bdi", rows.prompt(at)) : "");
+      const item = make("li");
+      item.append(rowLink(at), make("div", rows.prompt ? rows.prompt(at).trim().replace(/\n\s*\n/g, "\n") : "", { dir: "auto" }));
       return item;
     });
     list.replaceChildren(...(items.length ? items : [make("li", "None among the rows that this page holds.")]));
@@ -461,7 +461,7 @@
         make("span", rows.prompt ? rows.prompt(at).slice(0, 300) : ""),
       ];
       for (const cell of cells) {
-        const holder = make("span", undefined, { role: "cell", class: cell.className });
+        const holder = make("span", undefined, { role: "cell", class: cell.className, dir: "auto" }); // the cut is at the text's own end
         holder.append(cell);
         line.append(holder);
       }
