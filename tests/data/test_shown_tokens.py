@@ -1,0 +1,53 @@
+"""Rows of tokens as a person reads them: what is scored can be seen, and no row floods the terminal."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import write_jsonl
+from utils.config.schema import DataConfig
+from utils.data.pool import Pool
+from utils.data.shown_tokens import ShownRow, shown_rows
+from utils.data.tokenization import tokenize_pool
+from utils.reporting.text.tokens import shown_tokens_text
+
+
+@pytest.fixture
+def show(tmp_path, res_dir, tokenizer_dir):
+    """show(rows, wanted) -> what is shown of a pool of these (prompt, response)."""
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_dir)
+
+    def shown(pairs: list[tuple[str, str]], wanted: int | None = None, max_length: int = 10**6) -> Any:
+        rows = [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
+        path = str(write_jsonl(tmp_path / "pool.jsonl", rows))
+        pool = Pool(DataConfig(path=path, format="prompt_completion", template="plain"))
+        tokens = tokenize_pool(pool, tokenizer, "plain", max_length, False)
+        return shown_rows(tokens, tokenizer, np.arange(len(rows)), wanted)
+
+    return shown
+
+
+def tokens_of(row: ShownRow, is_scored: bool | None) -> int:
+    return sum(stretch.num_tokens for stretch in row.stretches if stretch.is_scored is is_scored)
+
+
+def test_of_a_long_row_the_ends_and_the_seam_are_shown(show):
+    long = ("begin " + "word " * 5000 + "asked", "answered " + "word " * 5000 + "done")
+    (row,) = show([long])
+    text = shown_tokens_text([row])
+    assert len(text.splitlines()) < 60
+    for word in ("be", "asked", "answered", "done"):
+        assert word in re.sub(r'"\s+(SCORED )?"', "", text)
+    left_out = [stretch for stretch in row.stretches if stretch.is_scored is None]
+    read, scored = (stretch.num_tokens for stretch in left_out)
+    assert f"... {read:,} tokens, none scored (--show 0) ..." in text
+    assert f"... {scored:,} tokens, {scored:,} of them scored (--show 0) ..." in text
+    assert sum(stretch.num_tokens for stretch in row.stretches) == row.num_tokens
+    (whole,) = show([long], wanted=0)
+    assert tokens_of(whole, None) == 0 and tokens_of(whole, True) == row.num_scored
+    (short,) = show([("a", "word " * 100)])
+    assert tokens_of(short, None) == 0
