@@ -8,9 +8,11 @@ import pytest
 
 from tests.conftest import write_jsonl
 from utils.config.schema import DataConfig
+from utils.data import shown_tokens
 from utils.data.pool import Pool
 from utils.data.shown_tokens import ShownRow, shown_rows
 from utils.data.tokenization import tokenize_pool
+from utils.reporting.text import tokens as tokens_text
 from utils.reporting.text.tokens import shown_tokens_text
 
 
@@ -51,3 +53,25 @@ def test_of_a_long_row_the_ends_and_the_seam_are_shown(show):
     assert tokens_of(whole, None) == 0 and tokens_of(whole, True) == row.num_scored
     (short,) = show([("a", "word " * 100)])
     assert tokens_of(short, None) == 0
+
+
+def test_a_token_that_is_a_part_of_a_character_is_shown_as_bytes(show):
+    hebrew = "\u05e9\u05d1\u05d5\u05e8"
+    (row,) = show([("a", f"{hebrew} \\xd7")])
+    text = shown_tokens_text([row])
+    bytes_shown = bytes(int(byte, 16) for byte in re.findall(r"(?<!\\)\\x([0-9a-f]{2})", text))
+    assert bytes_shown.decode() == hebrew and "\u00d7" not in text
+    assert r"\\" in text, "what is written so in the row has two backslashes, as JSON has it"
+
+
+@pytest.mark.parametrize(("name", "shown"), [("<0xD7>", r'"\xd7"'), ("\u00d7\u00a9\u00d7", '"\u05e9\\xd7"')])
+def test_bytes_of_each_kind_of_vocabulary_are_known(name, shown):
+    class Named:
+        def decode(self, tokens, clean_up_tokenization_spaces):
+            return "\ufffd"
+
+        def convert_ids_to_tokens(self, token):
+            return name
+
+    tokenizer: Any = Named()
+    assert tokens_text._quoted(shown_tokens._text(tokenizer, 0)) == shown

@@ -1,17 +1,21 @@
 """Rows of tokens as a person reads them: every token, and whether the loss is taken over it."""
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ..terminal import counted
 from .token_rows import TokenRow
 from .tokenization import TokenizedPool
 
 _ROWS_LOOKED_AT = 1000  # for what holds of all rows or of none
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
+_BYTES = {letter: byte for byte, letter in bytes_to_unicode().items()}  # as byte-level vocabularies have it
 _MOST_TOKENS = 800  # of a row that nobody asked for by its number
 _AROUND = 100  # tokens before and behind a place that is shown of a longer one
 
@@ -166,6 +170,15 @@ def _last_scored(row: TokenRow) -> int:
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
-    """A token as text. Bytes that are no character by themselves go by the vocabulary's name for them."""
+    """A token as text. A byte that is no character by itself is half a surrogate pair, as Python has it."""
     text = str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
-    return str(tokenizer.convert_ids_to_tokens(token)) if not text or "\ufffd" in text else text
+    if text and "\ufffd" not in text:
+        return text
+    name = str(tokenizer.convert_ids_to_tokens(token))
+    if _BYTE.fullmatch(name):  # as SentencePiece has it
+        found = bytes([int(name[3:5], 16)])
+    elif set(name) <= _BYTES.keys():
+        found = bytes(_BYTES[letter] for letter in name)
+    else:
+        return name
+    return found.decode("utf-8", "surrogateescape")
