@@ -75,3 +75,12 @@ def test_bytes_of_each_kind_of_vocabulary_are_known(name, shown):
 
     tokenizer: Any = Named()
     assert tokens_text._quoted(shown_tokens._text(tokenizer, 0)) == shown
+
+
+@pytest.mark.parametrize("max_length", [8, 10**6])
+def test_three_rows_are_shown_whichever_is_the_longest(show, max_length):
+    lengths = [50, 30, 20, 40, 30]
+    rows = show([("a", "word " * length) for length in lengths], max_length=max_length)
+    assert [row.row for row in rows] == [0, 2, 3]
+    assert [row.row for row in show([("a", "b"), ("c", "d")])] == [0, 1]
+    assert [row.row for row in show([("a", "b")])] == [0]

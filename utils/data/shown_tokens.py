@@ -63,7 +63,9 @@ class ShownRow:
 def shown_rows(
     tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, rows: np.ndarray, wanted: int | None
 ) -> list[ShownRow]:
-    """The first, a middle one and the longest of some rows, or the one that is wanted, which is shown whole.
+    """The first of some rows, a middle one and the longest of the others, or the wanted one, shown whole.
+
+    The longest is the one that was before it was cut.
 
     Args:
         tokens: of the pool.
@@ -76,8 +78,10 @@ def shown_rows(
     """
     if wanted is None:
         used = rows[tokens.lengths[rows] > 0]
-        longest = used[np.argmax(tokens.lengths[used])]
-        chosen = [int(row) for row in dict.fromkeys([used[0], used[len(used) // 2], longest])]
+        chosen = np.unique(used[[0, len(used) // 2]]).tolist()
+        others = np.setdiff1d(used, chosen)
+        if len(others):
+            chosen.append(int(others[np.argmax(tokens.whole_lengths[others])]))
     else:
         if not 0 <= wanted < len(tokens):
             raise ValueError(f"--show: found row {wanted}, expected one of the pool's 0 to {len(tokens) - 1}")
