@@ -203,6 +203,12 @@ def test_a_damaged_or_odd_file_is_refused(tmp_path, losses_NT):
 # Without texts
 
 
+def test_a_file_of_losses_in_no_known_form_is_no_run(tmp_path, losses_NT):
+    (tmp_path / "losses.csv").write_text("1,2\n")
+    with pytest.raises(ValueError, match=r"the file .*losses\.csv, expected .* \.npy, \.npz, \.parquet"):
+        read_trajectories(str(tmp_path / "losses.csv"))
+
+
 @pytest.mark.parametrize("form", ["names.npy", "numbers.npy", "names.txt"])
 def test_sources_and_losses_are_enough_for_row_numbers(tmp_path, losses_NT, form):
     codes = np.arange(NUM_ROWS) % 3

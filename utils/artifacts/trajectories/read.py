@@ -128,6 +128,11 @@ def read_trajectories(
     if not manifest_in(folder.path).is_file():
         if (released := released_run(trajectories_from)) is not None:
             return _read_file(read_released(released), released, steps, num_examples)
+        if Path(trajectories_from).exists() and not Path(trajectories_from).is_dir():
+            raise ValueError(
+                f"subset.trajectories_from: found the file {trajectories_from}, expected a run_name or a "
+                f"file of losses that ends in {', '.join(SUFFIXES)}: write the losses as one of these"
+            )
         raise FileNotFoundError(
             f"run {trajectories_from!r} has no trajectories in {folder.path}: {_MAKE}, or give a file of "
             f"losses ({', '.join(SUFFIXES)})"
