@@ -22,6 +22,10 @@ REASONS: "dict[Reason, str]" = {
     "no loss": "it is not selectable: it has no loss (NaN) at some checkpoint",
     "repeated response": "it is not selectable: an earlier row has the same response (subset.deduplicate)",
     "validation row": "it is not selectable: it is a row of data.validation",
+    "response cut off": (
+        "it is not selectable: it has no loss (NaN), since the data.max_length that it was scored with"
+        "{max_length} cut off its whole response, and what was left is its prompt alone"
+    ),
     "required": "it has to be in (subset.include, or subset.extend)",
     "pruned": "its loss falls by less than {min_slope:g} nats per checkpoint (subset.min_slope): pruned",
     "score of the method": "method {method} ranks rows by a score of its own, and {took} this one",
@@ -88,7 +92,8 @@ def _why(explanation: "Explanation") -> str:
     sentence = REASONS[explanation.reason]
     standing = explanation.standing
     if standing is None:
-        return sentence
+        max_length = None if explanation.losses is None else explanation.losses.max_length
+        return sentence.format(max_length="" if max_length is None else f" ({max_length:,})")
     settings = explanation.settings
     return sentence.format(
         group=_group_name(standing.group),
@@ -100,6 +105,7 @@ def _why(explanation: "Explanation") -> str:
         took="took" if explanation.is_chosen else "left",
         min_slope=settings.min_slope,
         min_cluster_size=settings.min_cluster_size,
+        max_length="",
     )
 
 
