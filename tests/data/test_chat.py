@@ -25,6 +25,7 @@ from utils.data.chat import ChatTemplate, chat_template_of
 from utils.data.conversations import TurnsReader
 from utils.data.export.messages import conversation_of
 from utils.data.export.stacks import STACKS
+from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.shown_tokens import token_remarks
 from utils.data.tokenization import TokenizedPool, tokenize_pool
@@ -308,6 +309,22 @@ def test_arguments_are_read_as_an_object(arguments, read_as):
     call = {"function": {"name": "f", "arguments": arguments}}
     read = reader.read([CALLS[0], {"role": "assistant", "tool_calls": [call, "f()"]}])
     assert read.messages[1]["tool_calls"] == [{"function": {"name": "f", "arguments": read_as}}, "f()"]
+
+
+def test_a_conversation_is_read_turn_by_turn_and_listed_by_its_last_question():
+    reader = TurnsReader("role", "content", frozenset({"assistant"}), last_only=False)
+    system = {"role": "system", "content": "You are Mia."}
+    called = {**CALLS[1], "reasoning_content": "hm"}
+    read = reader.read([system, CALLS[0], called, *CALLS[2:]])
+    assert [(turn.speaker, turn.is_scored) for turn in read.turns()] == [
+        ("system", False), ("user", False), ("tool_call", False), ("tool", False), ("assistant", True),
+    ]  # fmt: skip
+    assert [turn.text for turn in read.turns()][:2] == ["You are Mia.", "1 + 2?"]
+    assert read.turns()[2].text == f"hm\n\n{json.dumps(CALLS[1]['tool_calls'])}"
+    assert Example("You are Mia.\n\n1 + 2?", "three", conversation=read).topic == "1 + 2?"
+    alone = reader.read([system, CALLS[3]])
+    assert Example("You are Mia.", "three", conversation=alone).topic == "three"
+    assert Example("Why?", "Because").topic == "Why?"
 
 
 def test_several_tokens_that_end_each_answer_are_all_scored(chatty):

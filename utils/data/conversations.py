@@ -41,6 +41,21 @@ THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn as a person reads it.
+
+    Attributes:
+        speaker: as `data.score_roles` names them.
+        text: what was thought, said and called, a paragraph each.
+        is_scored: whether the loss is taken over it.
+    """
+
+    speaker: Speaker
+    text: str
+    is_scored: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """Turns as a chat template takes them.
 
@@ -69,6 +84,14 @@ class Conversation:
             message["content"] or _calls_of(message) or "\n\n".join(thoughts_of(message).values())
             for message in said
         )
+
+    def turns(self) -> list[Turn]:
+        """All of them, in order."""
+        turns = zip(self.messages, self.speakers, self.is_scored, strict=True)
+        return [
+            Turn(speaker, "\n\n".join(filter(None, _parts_of(message))), is_scored)
+            for message, speaker, is_scored in turns
+        ]
 
     def canonical(self) -> str:
         """All of it as JSON, the same for the same conversation.
@@ -242,6 +265,10 @@ def _calls_of(message: Mapping[str, Any]) -> str:
     """The calls of tools as JSON, empty without any."""
     calls = message.get("tool_calls")
     return json.dumps(calls, ensure_ascii=False) if calls else ""
+
+
+def _parts_of(message: Mapping[str, Any]) -> list[str]:
+    return [*thoughts_of(message).values(), message["content"], _calls_of(message)]
 
 
 def _counts(turn: Mapping[str, Any], number: int) -> bool:

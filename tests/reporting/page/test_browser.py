@@ -7,10 +7,21 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import yaml
 
-from tests.conftest import PROJECT
+import report
+import select_s2l
+from tests.conftest import PROJECT, run_here, write_jsonl
 from tests.reporting.page.browser import Browser
-from tests.reporting.page.conftest import DOTTED, HOSTILE, RIGHT_TO_LEFT, SOURCE, Site
+from tests.reporting.page.conftest import (
+    DOTTED,
+    HOSTILE,
+    RIGHT_TO_LEFT,
+    SOURCE,
+    Site,
+    losses_of,
+    write_config,
+)
 from utils.artifacts.files import read_json
 
 AXE = PROJECT / ".axe/node_modules/axe-core/axe.min.js"
@@ -226,6 +237,33 @@ def test_hostile_rows_are_shown_as_text(opened):
     assert opened.run("return document.querySelectorAll('img, main a[href^=javascript]').length") == 0
     links = opened.run("return Array.from(document.querySelectorAll('svg a'), (each) => each.outerHTML)")
     assert not [link for link in links if "javascript" in link]
+
+
+def test_a_conversation_is_shown_turn_by_turn(browser, site: Site):
+    def said(row: int) -> list[dict[str, str]]:
+        words = ["You are Mia.", f"Question {row}?", "First", f"And {row}?", "Second"]
+        roles = ["system", "user", "assistant", "user", "assistant"]
+        return [{"role": role, "content": text} for role, text in zip(roles, words, strict=True)]
+
+    pool = write_jsonl(site.folder / "chat.jsonl", [{"messages": said(row)} for row in range(40)])
+    np.save(site.folder / "chat.npy", losses_of(40, 3))
+    path = write_config(site.folder, "chat", pool, site.folder / "chat.npy", budget=10, num_clusters=2)
+    values = yaml.safe_load(path.read_text())
+    values["data"] |= {"format": "messages", "template": "chat"}
+    path.write_text(yaml.safe_dump(values))
+    assert run_here(select_s2l, "--config_file", path) == run_here(report, "--config_file", path) == 0
+    browser.open(site.page("chat"), "#row=7")
+    assert browser.text("#row-prompt-title") == "Conversation"
+    assert browser.run("return document.getElementById('row-answer').hidden")
+    assert browser.text("#row-prompt").split("\n\n") == [
+        "system:\nYou are Mia.",
+        "user:\nQuestion 7?",
+        "assistant (scored):\nFirst",
+        "user:\nAnd 7?",
+        "assistant (scored):\nSecond",
+    ]
+    assert browser.texts("#rows-body .row > :last-child")[:2] == ["And 0?", "And 1?"]
+    assert browser.messages() == []
 
 
 # Whether a character of an element's text stands left of another, and whether it is in the element's box.

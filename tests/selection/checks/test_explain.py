@@ -127,7 +127,7 @@ def test_neighbours_are_told_with_what_became_of_them(pool):
     for neighbour in losses.neighbours:
         assert neighbour.is_chosen == (neighbour.row in choice.rows)
         assert neighbour.cluster == choice.clusters_N[neighbour.row]
-        assert neighbour.instruction == pool[neighbour.row].instruction
+        assert neighbour.topic == pool[neighbour.row].topic
 
 
 @pytest.mark.parametrize("row", list(UNSCORABLE))

@@ -11,6 +11,7 @@ from ...terminal import WIDTH, labelled, one_line, spread_evenly, unbroken
 from .drawing import Scale, band_line, sparkline
 
 if TYPE_CHECKING:
+    from ...data.conversations import Conversation
     from ...selection.checks.explain import Explanation, Group, GroupLosses, Losses, Neighbour, Reason
 
 # Of these the first seven say why a row is not selectable.
@@ -48,6 +49,8 @@ _ORDERS = {
     "brittle": "order of what the loss moves from first to last, the most first,",
 }
 _NUM_TEXT_LINES = 8
+_NUM_TURN_LINES = 4
+_NUM_TURNS = 2, 8  # the first and the last of many
 _NUM_PLOTTED_CHECKPOINTS = 24
 _NUM_NEIGHBOUR_CHECKPOINTS = 16
 _PLOT_WIDTH = 54
@@ -82,10 +85,27 @@ def _example_lines(explanation: "Explanation") -> list[str]:
     example = explanation.example
     if example is None:
         return []
+    if example.conversation is not None:
+        return _turn_lines(example.conversation)
     lines = labelled("instruction", example.instruction, max_lines=_NUM_TEXT_LINES)
     if example.input:
         lines += labelled("input", example.input, max_lines=_NUM_TEXT_LINES)
     return lines + labelled("response", example.response, max_lines=_NUM_TEXT_LINES)
+
+
+def _turn_lines(conversation: "Conversation") -> list[str]:
+    """Who says what, in order. Of many turns the middle is left out."""
+    turns = conversation.turns()
+    labels = [f"{turn.speaker} *" if turn.is_scored else turn.speaker for turn in turns]
+    shown = [
+        labelled(label, turn.text, max_lines=_NUM_TURN_LINES)
+        for label, turn in zip(labels, turns, strict=True)
+    ]
+    num_left_out = len(turns) - sum(_NUM_TURNS)
+    if num_left_out > 1:
+        first, last = _NUM_TURNS
+        shown = [*shown[:first], labelled("", f"... {num_left_out:,} turns ..."), *shown[-last:]]
+    return [*(line for lines in shown for line in lines), *labelled("*", "scored")]
 
 
 def _why(explanation: "Explanation") -> str:
@@ -171,5 +191,5 @@ def _neighbour_lines(neighbours: "list[Neighbour]") -> list[str]:
             f"{neighbour.row:>12}{neighbour.distance:>10.4f}  {'chosen' if neighbour.is_chosen else '-':<8}"
             f"{cluster:>9}  {sparkline(losses_T, scale):<6}  "
         )
-        lines.append((line + one_line(neighbour.instruction, WIDTH - len(line))).rstrip())
+        lines.append((line + one_line(neighbour.topic, WIDTH - len(line))).rstrip())
     return lines

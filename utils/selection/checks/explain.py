@@ -114,7 +114,7 @@ class Neighbour:
         is_chosen: whether it is in the subset.
         cluster: its number, None where it is not clustered.
         losses_T: at each checkpoint.
-        instruction: empty where the pool has no texts.
+        topic: of its text, in a line. Empty where the pool has no texts.
     """
 
     row: int
@@ -122,7 +122,7 @@ class Neighbour:
     is_chosen: bool
     cluster: int | None
     losses_T: np.ndarray
-    instruction: str
+    topic: str
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ def _neighbours(row: int, made: SubsetWithCandidates) -> list[Neighbour]:
                 is_chosen=other in made.indices,
                 cluster=cluster if cluster >= 0 else None,
                 losses_T=losses_T,
-                instruction=pool[other].instruction,
+                topic=pool[other].topic,
             )
         )
     return neighbours

@@ -492,8 +492,11 @@
     const words = data.contamination[number];
     if (words !== undefined) facts.push(["shares with a question", words]);
     $("row-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
-    const [prompt, response] = rows.parts ? rows.parts(at) : ["(no texts on this page)", ""];
-    $("row-prompt").textContent = prompt;
+    const [prompt, response, turns] = rows.parts ? rows.parts(at) : ["(no texts on this page)", ""];
+    const isChat = turns !== undefined;
+    $("row-prompt-title").textContent = isChat ? "Conversation" : "Prompt";
+    $("row-prompt").textContent = isChat ? turns : prompt;
+    $("row-answer").hidden = isChat;
     $("row-response").textContent = response;
     if ($("row-explain")) $("row-explain").querySelector("code").textContent = data.explain + number;
     if (!$("row-plot")) return;
