@@ -318,6 +318,22 @@ def test_turns_and_what_is_scored_of_them_go_to_each_stack(chat_file):
         assert "template `alpaca`" not in text and ", and `tools`." in text
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ([], "trains on each answer, with"),
+        (["data.score_roles=[assistant, tool_call]"], "trains on each answer and each call of a tool, with"),
+        (["data.score_turns=last"], "trains on the last answer, with"),
+    ],
+)
+def test_readmes_say_which_turns_were_scored(make_target, chat_tokenizer_dir, settings, words):
+    rows = [chat_row(row) for row in range(20)]
+    config_file = chat_config(make_target, rows, chat_tokenizer_dir, *settings)
+    assert command(config_file, *settings, "--write_for", "axolotl") == 0
+    text = in_one_line((folder_for("axolotl") / "README.md").read_text(encoding="utf-8"))
+    assert f"{words} the special token that ends the turn" in text
+
+
 @pytest.mark.parametrize("turns", ["all", "last"])
 def test_what_comes_late_in_a_file_is_read_by_datasets_too(make_target, chat_tokenizer_dir, tmp_path, turns):
     """It takes the types of all rows from a file's beginning, and this stands for its 10 MB."""

@@ -325,6 +325,8 @@ def _origin(config: RunConfig, own: SubsetAndPool) -> Origin:
         seed=manifest.seed,
         losses=_losses(manifest, scoring),
         template=_public_name(config.data_section.template),
+        scored_turns=tuple(config.data_section.score_roles),
+        scored_last=config.data_section.score_turns == "last",
         scored=None if scoring is None else (scoring.template, scoring.max_length),
         sources=read_composition(own.folder, manifest)["sources"],
     )
