@@ -306,12 +306,13 @@ def test_turns_and_what_is_scored_of_them_go_to_each_stack(chat_file):
         weights = [turn.get("weight", 1) for turn in openai["messages"]]
         spoken = [turn["role"] == "assistant" for turn in row["messages"]]
         assert [bool(weight and said) for weight, said in zip(weights, spoken, strict=True)] == counts
-        assert openai.get("tools") == row.get("tools")
+        assert openai.get("tools") == row.get("tools") and openai.keys() <= {"messages", "tools"}
         roles = ["tool_call" if "tool_calls" in turn else turn["role"] for turn in row["messages"]]
         assert [turn["role"] for turn in factory["messages"]] == roles
     config = yaml.safe_load((folder_for("trl") / "trl.yml").read_text())
     assert config["assistant_only_loss"] is True and "completion_only_loss" not in config
     other = sum(any("weight" in turn or "tool_calls" in turn for turn in row["messages"]) for row in rows)
+    assert "`parallel_tool_calls`" in (folder_for("openai") / "README.md").read_text(encoding="utf-8")
     for stack, is_said in {"trl": True, "llama_factory": True, "axolotl": False, "openai": False}.items():
         text = (folder_for(stack) / "README.md").read_text(encoding="utf-8")
         assert (f"In {other} rows S2L did not score all turns" in text) == is_said
