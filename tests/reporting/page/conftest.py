@@ -23,6 +23,7 @@ OVERRIDE = "abc\u202egnp.exe\x00\x01 \x1b[31m"
 RIGHT_TO_LEFT = (
     "\u05e9\u05dc\u05d5\u05dd " * 80
     + '\n{"price": 5, "\u05de\u05d7\u05d9\u05e8": "\u05e9\u05dc\u05d5\u05dd"}'
+    + '\n{"\u05e1\u05db\u05d5\u05dd": 7}'
 )
 SOURCE = "<a href='javascript:window.hit=1'>$\\alpha$</a><br>\"'><img src=x onerror=window.hit=1>"
 

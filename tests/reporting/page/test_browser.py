@@ -266,31 +266,42 @@ def test_a_conversation_is_shown_turn_by_turn(browser, site: Site):
     assert browser.messages() == []
 
 
-# Whether a character of an element's text stands left of another, and whether it is in the element's box.
-IS_LEFT_OF = """
-const [element, ...places] = arguments;
-const box = (place) => {
-    const range = document.createRange();
-    range.setStart(element, place);
-    range.setEnd(element, place + 1);
-    return range.getBoundingClientRect();
-};
-const [one, other] = places.map(box);
-const around = element.parentElement.parentElement.getBoundingClientRect();
-return [one.left < other.left, around.left <= one.left && one.right <= around.right + 1];
+# Where characters of an element's text stand from left to right, and the box of what it is shown in.
+EDGES = """
+const [element, places] = arguments;
+const text = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+const boxes = [];
+for (let node = text.nextNode(), start = 0; node; start += node.length, node = text.nextNode()) {
+    for (const place of places.filter((place) => start <= place && place < start + node.length)) {
+        const range = document.createRange();
+        range.setStart(node, place - start);
+        range.setEnd(node, place - start + 1);
+        boxes.push(range.getBoundingClientRect());
+    }
+}
+const around = element.getBoundingClientRect();
+return [boxes.map((box) => box.left), around.left <= boxes[0].left && boxes[0].right <= around.right + 1];
 """
 
 
 def test_text_that_runs_from_right_to_left_is_laid_out_and_cut_as_it_is_read(opened):
+    def edges(selector: str, *places: int) -> tuple[list[float], bool]:
+        return opened.run(EDGES, opened.driver.find_element("css selector", selector), places)
+
     opened.go("q=%D7%A9%D7%9C%D7%95%D7%9D")
     assert opened.texts("#rows-body .row a") == ["10"]
-    in_table = "document.querySelector('#rows-body .row > :last-child span').firstChild"
-    assert opened.run(IS_LEFT_OF.replace("arguments", f"[{in_table}, 0, 3]")) == [False, True]
+    (first, later), is_seen = edges("#rows-body .row > :last-child", 0, 3)
+    assert first > later and is_seen
     opened.go("row=10")
-    prompt = "document.getElementById('row-prompt').firstChild"
-    assert opened.run(IS_LEFT_OF.replace("arguments", f"[{prompt}, 0, 3]"))[0] is False
-    start, end = RIGHT_TO_LEFT.index("{"), RIGHT_TO_LEFT.index("}")
-    assert opened.run(IS_LEFT_OF.replace("arguments", f"[{prompt}, {start}, {end}]"))[0] is True
+    (first, later), _ = edges("#row-prompt", 0, 3)
+    assert first > later
+    shown = opened.run("return document.getElementById('row-prompt').textContent")
+    assert shown == RIGHT_TO_LEFT
+    for line in RIGHT_TO_LEFT.split("\n")[1:]:
+        start = RIGHT_TO_LEFT.index(line)
+        signs = [start + place for place, sign in enumerate(line) if sign in "{:7}"]
+        lefts, _ = edges("#row-prompt", *signs)
+        assert len(signs) > 3 and lefts == sorted(lefts), "JSON, whose first letter may be either"
     opened.click(".panel")
     opened.wait("return !document.getElementById('cluster').hidden")
     styles = "(each) => [each.dir, getComputedStyle(each).unicodeBidi].join(' ')"

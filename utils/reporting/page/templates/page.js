@@ -304,10 +304,26 @@
     const some = found.slice(0, MOST_TEXTS).sort((one, other) => one - other);
     const items = some.map((at) => {
       const item = make("li");
-      item.append(rowLink(at), make("div", rows.prompt ? rows.prompt(at).trim().replace(/\n\s*\n/g, "\n") : "", { dir: "auto" }));
+      const text = make("div", undefined, { dir: "auto" });
+      if (rows.prompt) text.append(...laidOut(rows.prompt(at).trim().replace(/\n\s*\n/g, "\n")));
+      item.append(rowLink(at), text);
       return item;
     });
     list.replaceChildren(...(items.length ? items : [make("li", "None among the rows that this page holds.")]));
+  }
+
+  // A line of JSON runs from left to right, each of its strings in its own direction, whatever letter comes first.
+  const JSON_LINE = /^\s*(?:[{[]\s*(?:["{[\]}\d-]|$)|[}\]],?\s*$|"(?:[^"\\]|\\.)*"\s*:)/;
+
+  function laidOut(text) {
+    return text.split("\n").flatMap((line, number) => {
+      const end = number ? ["\n"] : [];
+      if (!JSON_LINE.test(line)) return [...end, line];
+      const json = make("bdi", undefined, { dir: "ltr" });
+      const parts = line.split(/("(?:[^"\\]|\\.)*")/);
+      json.append(...parts.map((part, place) => (place % 2 ? make("bdi", part) : part)));
+      return [...end, json];
+    });
   }
 
   function rowLink(at) {
@@ -458,8 +474,9 @@
         make("span", rows.source ? sourceName(rows.source[at]) : ""),
         make("span", rows.cluster && rows.cluster[at] >= 0 ? String(rows.cluster[at]) : "–"),
         make("span", short(rows.last(at))),
-        make("span", rows.prompt ? rows.prompt(at).slice(0, 300) : ""),
+        make("span"),
       ];
+      if (rows.prompt) cells.at(-1).append(...laidOut(rows.prompt(at).slice(0, 300)));
       for (const cell of cells) {
         const holder = make("span", undefined, { role: "cell", class: cell.className, dir: "auto" }); // the cut is at the text's own end
         holder.append(cell);
@@ -495,9 +512,9 @@
     const [prompt, response, turns] = rows.parts ? rows.parts(at) : ["(no texts on this page)", ""];
     const isChat = turns !== undefined;
     $("row-prompt-title").textContent = isChat ? "Conversation" : "Prompt";
-    $("row-prompt").textContent = isChat ? turns : prompt;
+    $("row-prompt").replaceChildren(...laidOut(isChat ? turns : prompt));
     $("row-answer").hidden = isChat;
-    $("row-response").textContent = response;
+    $("row-response").replaceChildren(...laidOut(response));
     if ($("row-explain")) $("row-explain").querySelector("code").textContent = data.explain + number;
     if (!$("row-plot")) return;
     const losses = rows.losses(at);
