@@ -161,15 +161,17 @@ def _inspect(config: "RunConfig", row_lists: "list[RowList]", dry_run: bool) -> 
 
 
 def _write_for(arguments: "argparse.Namespace", config: "RunConfig") -> None:
-    from utils.reporting.text.export import export_plan_text, export_text
+    from utils.reporting.text.export import export_plan_text, export_text, refusals_text
     from utils.selection.export import plan_export, run_export
 
     plan = plan_export(config, arguments.write_for or [], arguments.rendered, arguments.push_to_hub)
     print(export_plan_text(plan))
     if arguments.dry_run:
         print("dry run: nothing written")
-        return
-    print(export_text(plan, run_export(plan)))
+    else:
+        print(export_text(plan, run_export(plan)))
+    if plan.refusals is not None:
+        raise ValueError(refusals_text(plan.refusals, arguments.dry_run))
 
 
 if __name__ == "__main__":

@@ -203,6 +203,12 @@ def test_a_damaged_or_odd_file_is_refused(tmp_path, losses_NT):
 # Without texts
 
 
+def test_a_file_of_losses_in_no_known_form_is_no_run(tmp_path, losses_NT):
+    (tmp_path / "losses.csv").write_text("1,2\n")
+    with pytest.raises(ValueError, match=r"the file .*losses\.csv, expected .* \.npy, \.npz, \.parquet"):
+        read_trajectories(str(tmp_path / "losses.csv"))
+
+
 @pytest.mark.parametrize("form", ["names.npy", "numbers.npy", "names.txt"])
 def test_sources_and_losses_are_enough_for_row_numbers(tmp_path, losses_NT, form):
     codes = np.arange(NUM_ROWS) % 3
@@ -236,6 +242,8 @@ def test_without_texts_or_sources_the_pool_is_one_source(tmp_path, losses_NT):
         ({"sources_from": "few.npy"}, ["subset.sources_from", "sources of 5 rows", "losses of 120"]),
         ({"sources_from": "floats.npy"}, ["float64", "integers or texts"]),
         ({"sources_from": "nowhere.txt"}, ["subset.sources_from", "does not exist"]),
+        ({"sources_from": "headed.txt"}, ["sources of 121 rows", "losses of 120", "no header"]),
+        ({"sources_from": "headed.csv"}, ["found headed.csv, expected a .npy", "or a .txt", "a header"]),
         ({"trajectories_from": "proxy"}, ["data: missing", "a file of losses"]),
         ({"deduplicate": "exact"}, ["subset.deduplicate", "data"]),
         ({"decontaminate": ["few.npy"]}, ["subset.decontaminate", "data"]),
@@ -246,6 +254,8 @@ def test_what_needs_texts_says_so(tmp_path, losses_NT, monkeypatch, settings, wo
     monkeypatch.chdir(tmp_path)
     np.save("few.npy", np.zeros(5, int))
     np.save("floats.npy", np.zeros(120))
+    for name in ("headed.txt", "headed.csv"):
+        Path(name).write_text("source\n" + "a\n" * 120)
     with pytest.raises((ValueError, FileNotFoundError)) as refusal:
         select(config_of(tmp_path, "losses.npy", with_data=False, **settings))
     assert all(word in str(refusal.value) for word in words), refusal.value

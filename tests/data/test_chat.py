@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from pyarrow import parquet
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
-from tests.conftest import write_jsonl
+from tests.conftest import PROJECT, write_jsonl
 from utils.artifacts.checksums import checksum_of_json
 from utils.artifacts.tokens import TokensFolder, TokensManifest
 from utils.config.schema import DataConfig
@@ -24,6 +25,7 @@ from utils.data.chat import ChatTemplate, chat_template_of
 from utils.data.conversations import TurnsReader
 from utils.data.export.messages import conversation_of
 from utils.data.export.stacks import STACKS
+from utils.data.formats import Example
 from utils.data.pool import Pool
 from utils.data.shown_tokens import token_remarks
 from utils.data.tokenization import TokenizedPool, tokenize_pool
@@ -301,12 +303,67 @@ def test_a_turn_with_an_empty_list_of_calls_calls_nothing(chatty, field, none):
     assert called.speakers[-1] == "tool_call"
 
 
-@pytest.mark.parametrize("arguments", ["", "city=Paris", "[1]", '"{}"', {"x": 1}])
-def test_arguments_that_are_no_object_as_json_stay_as_they_are(arguments):
+@pytest.mark.parametrize(("arguments", "read_as"), [("", {}), (" ", {}), ("{}", {}), ({"x": 1}, {"x": 1})])
+def test_arguments_are_read_as_an_object(arguments, read_as):
     reader = TurnsReader("role", "content", frozenset({"tool_call"}), last_only=False)
     call = {"function": {"name": "f", "arguments": arguments}}
     read = reader.read([CALLS[0], {"role": "assistant", "tool_calls": [call, "f()"]}])
-    assert read.messages[1]["tool_calls"] == [call, "f()"]
+    assert read.messages[1]["tool_calls"] == [{"function": {"name": "f", "arguments": read_as}}, "f()"]
+
+
+def test_a_conversation_is_read_turn_by_turn_and_listed_by_its_last_question():
+    reader = TurnsReader("role", "content", frozenset({"assistant"}), last_only=False)
+    system = {"role": "system", "content": "You are Mia."}
+    called = {**CALLS[1], "reasoning_content": "hm"}
+    read = reader.read([system, CALLS[0], called, *CALLS[2:]])
+    assert [(turn.speaker, turn.is_scored) for turn in read.turns()] == [
+        ("system", False), ("user", False), ("tool_call", False), ("tool", False), ("assistant", True),
+    ]  # fmt: skip
+    assert [turn.text for turn in read.turns()][:2] == ["You are Mia.", "1 + 2?"]
+    assert read.turns()[2].text == f"hm\n\n{json.dumps(CALLS[1]['tool_calls'])}"
+    assert Example("You are Mia.\n\n1 + 2?", "three", conversation=read).topic == "1 + 2?"
+    alone = reader.read([system, CALLS[3]])
+    assert Example("You are Mia.", "three", conversation=alone).topic == "three"
+    assert Example("Why?", "Because").topic == "Why?"
+
+
+def test_the_template_for_tokenizers_without_one_shows_tools_calls_and_results(chatty):
+    template = ChatTemplate((PROJECT / "configs/templates/chatml.jinja").read_text(), chatty)
+    tools = [{"type": "function", "function": {"name": "add", "description": "Adds é."}}]
+    system = {"role": "system", "content": "You are Mia."}
+    for messages, begin in (([system, *CALLS], "You are Mia.\n\n# Tools"), (CALLS, "# Tools")):
+        calls = len(messages) - 3
+        rendered = template.render(messages, [turn["role"] == "assistant" for turn in messages], tools)
+        call = '<tool_call>{"name": "add", "arguments": {"x": 1}}</tool_call>'
+        assert rendered.text.startswith(f"<|im_start|>system\n{begin}\n\nYou may call these functions:\n")
+        assert f"\n{json.dumps(tools[0], ensure_ascii=False)}\n" in rendered.text
+        assert rendered.text.endswith(
+            f"<|im_start|>user\n1 + 2?<|im_end|>\n<|im_start|>assistant\n{call}\n{call}<|im_end|>\n"
+            "<|im_start|>tool\n3<|im_end|>\n<|im_start|>assistant\nthree<|im_end|>\n"
+        )
+        scored = [rendered.text[start:end] for start, end in rendered.spans]
+        assert scored == [f"{call}\n{call}<|im_end|>", "three<|im_end|>"]
+        alone = template.render(messages, [number == calls for number in range(len(messages))], tools)
+        assert alone.spans == rendered.spans[:1]
+    plain = template.render(turns_of([("a", "yes")]), [False, True])
+    assert plain.text == "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n"
+    assert template.text(CALLS[:1], add_generation_prompt=True).endswith("<|im_start|>assistant\n")
+
+
+def test_the_docs_tokenizer_and_template_for_conversations_go_together(tmp_path, res_dir, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = "Gut \u05e9\u05dc\u05d5\u05dd."
+    rows = [{"messages": turns_of([(f"Wie geht es {row}?", answer)])} for row in range(9)]
+    path = str(write_jsonl(tmp_path / "talk.jsonl", rows))
+    code = (PROJECT / "docs/chat.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(code, {})
+    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained("my_tokenizer")
+    name = str(PROJECT / "configs/templates/chatml.jinja")
+    pool = Pool(DataConfig(path=path, format="messages", template=name))
+    tokens = tokenize_pool(pool, tokenizer, name, 512, False)
+    row = tokens.row(0)
+    assert tokenizer.decode(row.ids[row.is_response]) == f"{answer}<|im_end|>"
+    assert not token_remarks(tokens, tokenizer)
 
 
 def test_several_tokens_that_end_each_answer_are_all_scored(chatty):
@@ -649,6 +706,17 @@ def test_a_call_between_special_tokens_is_scored_whole(chatty, template):
         (
             [{"role": "assistant", "content": "a", "tool_calls": 5}],
             "a number in place of the calls of turn 0",
+        ),
+        *(
+            (
+                [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}],
+                re.escape(f"the arguments {arguments!r} of a call in turn 0, expected a JSON object"),
+            )
+            for arguments in ("{not json", "city=Paris", '"{}"', ["a"], 5)
+        ),
+        (
+            [{"role": "assistant", "function_call": {"name": "f", "arguments": "{"}}],
+            "the arguments '{' of a call in turn 0",
         ),
         (["a"], "a text as turn 0"),
         (

@@ -306,16 +306,33 @@ def test_turns_and_what_is_scored_of_them_go_to_each_stack(chat_file):
         weights = [turn.get("weight", 1) for turn in openai["messages"]]
         spoken = [turn["role"] == "assistant" for turn in row["messages"]]
         assert [bool(weight and said) for weight, said in zip(weights, spoken, strict=True)] == counts
-        assert openai.get("tools") == row.get("tools")
+        assert openai.get("tools") == row.get("tools") and openai.keys() <= {"messages", "tools"}
         roles = ["tool_call" if "tool_calls" in turn else turn["role"] for turn in row["messages"]]
         assert [turn["role"] for turn in factory["messages"]] == roles
     config = yaml.safe_load((folder_for("trl") / "trl.yml").read_text())
     assert config["assistant_only_loss"] is True and "completion_only_loss" not in config
     other = sum(any("weight" in turn or "tool_calls" in turn for turn in row["messages"]) for row in rows)
+    assert "`parallel_tool_calls`" in (folder_for("openai") / "README.md").read_text(encoding="utf-8")
     for stack, is_said in {"trl": True, "llama_factory": True, "axolotl": False, "openai": False}.items():
         text = (folder_for(stack) / "README.md").read_text(encoding="utf-8")
         assert (f"In {other} rows S2L did not score all turns" in text) == is_said
         assert "template `alpaca`" not in text and ", and `tools`." in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ([], "trains on each answer, with"),
+        (["data.score_roles=[assistant, tool_call]"], "trains on each answer and each call of a tool, with"),
+        (["data.score_turns=last"], "trains on the last answer, with"),
+    ],
+)
+def test_readmes_say_which_turns_were_scored(make_target, chat_tokenizer_dir, settings, words):
+    rows = [chat_row(row) for row in range(20)]
+    config_file = chat_config(make_target, rows, chat_tokenizer_dir, *settings)
+    assert command(config_file, *settings, "--write_for", "axolotl") == 0
+    text = in_one_line((folder_for("axolotl") / "README.md").read_text(encoding="utf-8"))
+    assert f"{words} the special token that ends the turn" in text
 
 
 @pytest.mark.parametrize("turns", ["all", "last"])
@@ -424,21 +441,53 @@ def test_a_text_and_its_completion_need_one_answer_at_the_end(chat_file, capsys)
     assert "the tokens are the same" not in text and "TRL puts that, too, and trains on it" in text
 
 
-def test_rows_that_llama_factory_would_skip_are_named_and_nothing_is_written(
+def test_a_stack_that_would_skip_rows_is_refused_and_the_others_are_written(
     make_target, chat_tokenizer_dir, capsys
 ):
-    rows = [chat_row(row) for row in range(20)]
-    bad = list(range(3, 15))
+    """All rows of the pool that it cannot take are in a file: without them the next choice can be written."""
+    rows = [chat_row(row) for row in range(40)]
+    bad = [7, *range(13, 25)]
     for row in bad:
         rows[row]["messages"].insert(0, {"role": "user", "content": "Hello"})
     config_file = chat_config(make_target, rows, chat_tokenizer_dir)
-    assert command(config_file, "--write_for", "trl", "llama_factory") == 1
-    message = capsys.readouterr().err
-    assert "--write_for llama_factory: 12 of 20 rows" in message and "LLaMA-Factory" in message
-    assert f"12 rows ({', '.join(map(str, bad[:10]))}, ...)" in message
+    words = ["--write_for", *ALL[:3], "parquet"]
+    listed = RunPaths("target").not_for(["llama_factory"])
+    capsys.readouterr()
+    assert command(config_file, *words, "--dry_run") == 1
+    assert f"are listed without --dry_run in {listed}" in in_one_line(capsys.readouterr().err)
+    assert not listed.exists() and not folder_for("trl").exists()
+
+    assert command(config_file, *words) == 1
+    num_bad = len({*np.load(RunPaths("target").subset / "indices.npy").tolist()} & {*bad})
+    output = capsys.readouterr()
+    message = in_one_line(output.err)
+    assert f"--write_for llama_factory: not written, since {num_bad} of 20 rows" in message
     assert "turn 2 is of user, expected assistant or tool_call" in message
-    assert not folder_for("trl").exists() and not folder_for("llama_factory").exists()
-    assert command(config_file, "--write_for", "trl", "axolotl", "openai") == 0
+    assert f"subset.exclude={listed}" in message and str(folder_for("trl")) in output.out
+    assert not folder_for("llama_factory").exists()
+    for stack in ("trl", "axolotl", "parquet"):
+        assert len(lines_of(folder_for(stack) / "rows.jsonl")) == 20
+    assert [int(line) for line in listed.read_text().split()] == bad
+
+    again = [f"subset.exclude={listed}", "run_name=other"]
+    assert command(config_file, *again) == 0
+    assert command(config_file, *again, "--write_for", "llama_factory") == 0
+
+
+def test_rows_to_leave_out_are_listed_with_those_that_are_left_out_already(
+    make_target, chat_tokenizer_dir, tmp_path, capsys
+):
+    rows = [chat_row(row) for row in range(24)]
+    for row in range(0, 24, 3):
+        del rows[row]["messages"][4]["tool_call_id"]
+    out = tmp_path / "out.txt"
+    out.write_text("1\n2\n")
+    words = [f"subset.exclude={out}"]
+    config_file = chat_config(make_target, rows, chat_tokenizer_dir, *words)
+    assert command(config_file, *words, "--write_for", "openai") == 1
+    listed = RunPaths("target").not_for(["openai"])
+    assert [int(line) for line in listed.read_text().split()] == sorted([1, 2, *range(0, 24, 3)])
+    assert "(10 rows, with those that subset.exclude names already)" in in_one_line(capsys.readouterr().err)
 
 
 def test_a_write_that_fails_leaves_what_was_there(config_file, chosen, monkeypatch):

@@ -447,6 +447,14 @@ def test_settings_in_conflict_are_both_named(place, monkeypatch, subset, words):
     assert not RunPaths("target").subset.exists()
 
 
+def test_rows_without_a_source_are_named_as_a_setting_names_them(place):
+    write_pool(place, source=dict.fromkeys(range(0, NUM_ROWS, 2), ""))
+    with pytest.raises(ValueError, match=r"unknown name '\(none\)'; known: '' \(rows without one\), a, c$"):
+        chosen(place, budget=6, max_per_source={"(none)": 2})
+    rows = chosen(place, budget=6, max_per_source={"": 1})
+    assert np.count_nonzero(rows % 2 == 0) == 1
+
+
 def test_both_budgets_at_once_are_refused(place):
     with pytest.raises(ValueError, match=r"both budget \(60\) and budget_tokens \(500\)"):
         config_of(place, budget=60, budget_tokens=500)

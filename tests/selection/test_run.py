@@ -107,6 +107,18 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+def test_losses_that_are_being_scored_are_waited_for(place):
+    losses_NT = np.ones((140, 3), np.float32)
+    write_proxy(place, losses_NT, [1, 2, 3])
+    missing = TrajectoryFolder(RunPaths("proxy").trajectories).quantity(2)
+    missing.unlink()
+    config = config_of(place, trajectories_from="proxy")
+    with pytest.raises(ValueError, match=r"checkpoints \[2\]: make them with `python run_distributed_traj"):
+        select(config)
+    with locked(missing), pytest.raises(ValueError, match=r"\[2\]: they are being scored just now, wait"):
+        select(config)
+
+
 def test_of_two_selections_at_once_one_is_refused_and_nothing_is_lost(place, capsys):
     config = config_of(place)
     paths = RunPaths("target")

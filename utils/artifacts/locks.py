@@ -48,6 +48,22 @@ def locked(thing: Path, refusal: str | None = None) -> Iterator[None]:
             _held.discard(file)
 
 
+def is_locked(thing: Path) -> bool:
+    """Whether another process is writing a file or folder just now, as far as the file system can tell."""
+    path = lock_of(thing)
+    if not path.is_file():
+        return False
+    with open(path, encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for less time than `_take` tries
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+    return False
+
+
 def _take(file: IO[str], thing: Path, refusal: str | None) -> None:
     deadline = time.monotonic() + _SECONDS_TO_LET_GO
     try:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,6 +126,10 @@ class RunPaths:
     def inspection(self) -> Path:
         """What the trajectories of the run's pool are like."""
         return self.root / "inspection.json"
+
+    def not_for(self, stacks: Sequence[str]) -> Path:
+        """Rows of the run's pool that cannot be written for these stacks, as `subset.exclude` reads them."""
+        return self.root / f"not_for_{'_'.join(stacks)}.txt"
 
     @property
     def evaluation(self) -> Path:

@@ -97,9 +97,8 @@ def look_up(table: Mapping[str, T], name: str, setting: str) -> T:
         return table[name]
     near = nearest(name, table)
     hint = f"did you mean {near!r}? " if near else ""
-    raise ValueError(
-        f"{setting}: unknown name {name!r}; {hint}known: {first_of(map(visible, table), _NUM_SHOWN)}"
-    )
+    known = (visible(one) or "'' (rows without one)" for one in table)  # of sources
+    raise ValueError(f"{setting}: unknown name {name!r}; {hint}known: {first_of(known, _NUM_SHOWN)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

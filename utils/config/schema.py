@@ -377,7 +377,7 @@ class SubsetConfig(Section):
     sources_from: Text | None = Field(
         default=None,
         description="without a data section: each row's source, "
-        "a .npy of N numbers or texts or a .txt of N lines",
+        "a .npy of N numbers or texts or a .txt of N lines, without a header",
     )
     method: SelectionMethod = Field(
         default="s2l", description="s2l, or what it is compared with: see [choosing](choosing.md)"

@@ -4,13 +4,16 @@
 `tools` and a `system` text. A content in typed parts must be of texts alone.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
+from functools import partial
 from typing import Any
 
 from ..config.names import Speaker
+from ..terminal import one_line
 from .values import is_nothing, plain, text_of, type_in_words
 
 # What stacks call those who speak -> what templates call them.
@@ -35,6 +38,21 @@ _CALLS = ("tool_calls", "function_call")  # fields of a turn; the second is Open
 _ARGUMENTS = ("arguments", "parameters")  # fields of a call
 # Fields of an assistant's turn that hold what it thought. It says that, too, in front of its content.
 THOUGHTS = frozenset({"reasoning_content", "reasoning", "thinking"})
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn as a person reads it.
+
+    Attributes:
+        speaker: as `data.score_roles` names them.
+        text: what was thought, said and called, a paragraph each.
+        is_scored: whether the loss is taken over it.
+    """
+
+    speaker: Speaker
+    text: str
+    is_scored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +84,14 @@ class Conversation:
             message["content"] or _calls_of(message) or "\n\n".join(thoughts_of(message).values())
             for message in said
         )
+
+    def turns(self) -> list[Turn]:
+        """All of them, in order."""
+        turns = zip(self.messages, self.speakers, self.is_scored, strict=True)
+        return [
+            Turn(speaker, "\n\n".join(filter(None, _parts_of(message))), is_scored)
+            for message, speaker, is_scored in turns
+        ]
 
     def canonical(self) -> str:
         """All of it as JSON, the same for the same conversation.
@@ -169,7 +195,7 @@ class TurnsReader:
         if role == "assistant" and "tool_calls" in rest:
             role = "tool_call"
             calls = plain(_listed(rest["tool_calls"], f"the calls of turn {number}"))
-            rest["tool_calls"] = [_with_arguments(call, _parsed) for call in calls]
+            rest["tool_calls"] = [_with_arguments(call, partial(_as_object, number)) for call in calls]
         content = _text(turn.get(self.content), f"turn {number}")
         if role in ("assistant", "tool_call"):
             for field in (field for field in THOUGHTS if isinstance(rest.get(field), str | list)):
@@ -212,15 +238,22 @@ def _with_arguments(call: Any, change: Callable[[Any], Any]) -> Any:
     return {key: change(value) if key in _ARGUMENTS else value for key, value in call.items()}
 
 
-def _parsed(arguments: Any) -> Any:
-    """The object of arguments that are written as JSON: a template would write a text as JSON again."""
-    if not isinstance(arguments, str):
-        return arguments
-    try:
-        values = json.loads(arguments)
-    except ValueError:
-        return arguments
-    return values if isinstance(values, dict) else arguments
+def _as_object(number: int, arguments: Any) -> dict[str, Any]:
+    """The arguments of a call of turn `number`: a template would write a text as JSON again.
+
+    A call without arguments has an empty text there in what some servers record.
+
+    Raises: ValueError for a text that is no object as JSON, as of a model that broke off, and for a list.
+    """
+    values = arguments
+    if isinstance(arguments, str):
+        with contextlib.suppress(ValueError):
+            values = json.loads(arguments) if arguments.strip() else {}
+    if isinstance(values, dict):
+        return values
+    raise ValueError(
+        f"the arguments {one_line(repr(arguments), 60)} of a call in turn {number}, expected a JSON object"
+    )
 
 
 def as_json(arguments: Any) -> str:
@@ -232,6 +265,10 @@ def _calls_of(message: Mapping[str, Any]) -> str:
     """The calls of tools as JSON, empty without any."""
     calls = message.get("tool_calls")
     return json.dumps(calls, ensure_ascii=False) if calls else ""
+
+
+def _parts_of(message: Mapping[str, Any]) -> list[str]:
+    return [*thoughts_of(message).values(), message["content"], _calls_of(message)]
 
 
 def _counts(turn: Mapping[str, Any], number: int) -> bool:

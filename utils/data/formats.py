@@ -29,6 +29,17 @@ class Example:
     source: str = ""
     conversation: Conversation | None = None
 
+    @property
+    def topic(self) -> str:
+        """What tells the row from others in a list: of a conversation what the user says last.
+
+        They often begin with one system text for all. Without a user it is the response.
+        """
+        if self.conversation is None:
+            return self.instruction
+        asked = (turn.text for turn in reversed(self.conversation.turns()) if turn.speaker == "user")
+        return next(filter(str.strip, asked), self.response)
+
 
 @dataclass(frozen=True)
 class Format:

@@ -37,7 +37,7 @@ class NumberedRows:
         if len(self.source_codes) != num_rows:
             raise ValueError(
                 f"subset.sources_from: {sources_from} names the sources of {len(self.source_codes)} rows, "
-                f"but there are losses of {num_rows}: give one source for each row"
+                f"but there are losses of {num_rows}: give one source for each row, and no header"
             )
         self.excluded = np.zeros(num_rows, bool)
         digest = hashlib.sha256(json.dumps(self.source_names).encode())
@@ -72,6 +72,11 @@ class NumberedRows:
 def _read_sources(path: Path) -> tuple[list[str], np.ndarray]:
     """The names, ascending, and each row's index into them, int32 (N,)."""
     check_kind(path, "subset.sources_from")
+    if path.suffix not in (".npy", ".txt"):
+        raise ValueError(
+            f"subset.sources_from: found {path}, expected a .npy of numbers or texts, or a .txt: write the "
+            "source of each row on a line of its own, without a header and other columns"
+        )
     if path.suffix == ".npy":
         source_N = load_npy(path)
         if source_N.ndim == 1 and np.issubdtype(source_N.dtype, np.integer):

@@ -1,17 +1,40 @@
 """Rows of tokens as a person reads them: every token, and whether the loss is taken over it."""
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ..terminal import counted
 from .token_rows import TokenRow
 from .tokenization import TokenizedPool
 
 _ROWS_LOOKED_AT = 1000  # for what holds of all rows or of none
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
+_BYTES = {letter: byte for byte, letter in bytes_to_unicode().items()}  # as byte-level vocabularies have it
+_MOST_TOKENS = 800  # of a row that nobody asked for by its number
+_AROUND = 100  # tokens before and behind a place that is shown of a longer one
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Tokens of a row that follow one another.
+
+    Attributes:
+        is_scored: whether the loss is taken over all of them or over none, None where they are left out.
+        texts: of each token, empty where they are left out.
+        num_tokens: how many.
+        num_scored: of these.
+    """
+
+    is_scored: bool | None
+    texts: list[str]
+    num_tokens: int
+    num_scored: int
 
 
 @dataclass(frozen=True)
@@ -20,7 +43,7 @@ class ShownRow:
 
     Attributes:
         row: its number in the pool.
-        stretches: tokens as text, and whether the loss is taken over all of them or over none.
+        stretches: its tokens in order.
         num_tokens: of the row.
         num_scored: those that the loss is taken over.
         num_cut: tokens that max_length takes off.
@@ -29,7 +52,7 @@ class ShownRow:
     """
 
     row: int
-    stretches: list[tuple[bool, list[str]]]
+    stretches: list[Stretch]
     num_tokens: int
     num_scored: int
     num_cut: int
@@ -40,7 +63,9 @@ class ShownRow:
 def shown_rows(
     tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, rows: np.ndarray, wanted: int | None
 ) -> list[ShownRow]:
-    """The first, a middle one and the longest of some rows, or the one that is wanted.
+    """The first of some rows, a middle one and the longest of the others, or the wanted one, shown whole.
+
+    The longest is the one that was before it was cut.
 
     Args:
         tokens: of the pool.
@@ -53,8 +78,10 @@ def shown_rows(
     """
     if wanted is None:
         used = rows[tokens.lengths[rows] > 0]
-        longest = used[np.argmax(tokens.lengths[used])]
-        chosen = [int(row) for row in dict.fromkeys([used[0], used[len(used) // 2], longest])]
+        chosen = np.unique(used[[0, len(used) // 2]]).tolist()
+        others = np.setdiff1d(used, chosen)
+        if len(others):
+            chosen.append(int(others[np.argmax(tokens.whole_lengths[others])]))
     else:
         if not 0 <= wanted < len(tokens):
             raise ValueError(f"--show: found row {wanted}, expected one of the pool's 0 to {len(tokens) - 1}")
@@ -62,7 +89,8 @@ def shown_rows(
             raise ValueError(f"--show: row {wanted} is invalid and has no tokens: choose another")
         chosen = [wanted]
     special = _special_ids(tokenizer)
-    return [_shown(tokens, tokenizer, special, row) for row in chosen]
+    most = _MOST_TOKENS if wanted is None else int(tokens.lengths[wanted])
+    return [_shown(tokens, tokenizer, special, row, most) for row in chosen]
 
 
 def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -95,17 +123,21 @@ def token_remarks(tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase) -> 
 
 
 def _shown(
-    tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, special: set[Any], number: int
+    tokens: TokenizedPool, tokenizer: PreTrainedTokenizerBase, special: set[Any], number: int, most: int
 ) -> ShownRow:
     row = tokens.row(number)
     last = _last_scored(row)
-    texts = [_text(tokenizer, int(token)) for token in row.ids]
-    stretches = [
-        (is_scored, [text for _, text in pairs])
-        for is_scored, pairs in groupby(
-            zip(row.is_response.tolist(), texts, strict=True), lambda pair: pair[0]
-        )
-    ]
+    stretches = []
+    is_shown = np.ones(len(row), bool) if len(row) <= most else _ends_and_seams(row.is_response)
+    kinds = np.where(is_shown, row.is_response, -1).tolist()  # 1 scored, 0 read, -1 left out
+    start = 0
+    for kind, group in groupby(kinds):
+        stop = start + len(list(group))
+        ids = row.ids[start:stop] if kind >= 0 else []
+        num_scored = int(row.is_response[start:stop].sum())
+        texts = [_text(tokenizer, int(token)) for token in ids]
+        stretches.append(Stretch(None if kind < 0 else kind == 1, texts, stop - start, num_scored))
+        start = stop
     num_scored = int(tokens.num_response_tokens[number])
     whole = int(tokens.whole_lengths[number])
     return ShownRow(
@@ -117,6 +149,15 @@ def _shown(
         num_scored_cut=int(tokens.whole_responses[number]) - num_scored,
         end=_text(tokenizer, last) if last in special else None,
     )
+
+
+def _ends_and_seams(is_response: np.ndarray) -> np.ndarray:
+    """Whether each token is near an end of the row, or near where scoring first begins or last ends."""
+    seams = np.flatnonzero(np.diff(is_response))
+    is_shown = np.zeros(len(is_response), bool)
+    for place in (0, *seams[:1], *seams[-1:], len(is_response)):
+        is_shown[max(0, place - _AROUND) : place + _AROUND] = True
+    return is_shown
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[Any]:
@@ -133,6 +174,15 @@ def _last_scored(row: TokenRow) -> int:
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
-    """A token as text. Bytes that are no character by themselves go by the vocabulary's name for them."""
+    """A token as text. A byte that is no character by itself is half a surrogate pair, as Python has it."""
     text = str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
-    return str(tokenizer.convert_ids_to_tokens(token)) if not text or "\ufffd" in text else text
+    if text and "\ufffd" not in text:
+        return text
+    name = str(tokenizer.convert_ids_to_tokens(token))
+    if _BYTE.fullmatch(name):  # as SentencePiece has it
+        found = bytes([int(name[3:5], 16)])
+    elif set(name) <= _BYTES.keys():
+        found = bytes(_BYTES[letter] for letter in name)
+    else:
+        return name
+    return found.decode("utf-8", "surrogateescape")

@@ -8,7 +8,7 @@ from .tokenization import TokenizedPool
 
 _SHARES = (0.95, 0.99, 1.0)  # of the examples to keep whole
 _TOLERABLE_LOST = 0.01  # of the examples
-_TOLERABLE_CUT = 0.05  # of the examples, the lost ones among them
+_TOLERABLE_CUT = 0.05  # of the examples, the lost ones among them; and of the response tokens
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Truncation:
         """Whether it is worth a warning."""
         loses_many = self.num_lost > _TOLERABLE_LOST * self.num_examples
         cuts_many = self.num_lost + self.num_cut > _TOLERABLE_CUT * self.num_examples
-        return loses_many or cuts_many
+        cuts_much = self.response_tokens_kept < 1 - _TOLERABLE_CUT  # a few answers may be most of the tokens
+        return loses_many or cuts_many or cuts_much
 
 
 def truncation_of(tokens: TokenizedPool, rows: np.ndarray) -> Truncation:

@@ -38,7 +38,9 @@ from ..data.export.table import write_table
 from ..data.export.upload import check_upload, upload_dataset
 from ..data.formats import Example
 from ..data.rows import Rows
-from ..terminal import counted, first_of
+from ..terminal import first_of
+from .checks.inspection import write_row_list
+from .named_rows import read_rows
 from .reopen import SubsetAndPool, own_subset
 
 if TYPE_CHECKING:
@@ -66,13 +68,32 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Refusals:
+    """Rows that stacks cannot take. Nothing is written for these stacks.
+
+    Attributes:
+        faults: of each stack, what is wrong -> rows of the subset, by their number in the pool.
+        num_rows: of the subset.
+        excluded: int64, all rows of the pool that one of these stacks cannot take, and those that
+            `subset.exclude` names already: what it has to name for a choice that can be written.
+        path: of a file with these.
+    """
+
+    faults: dict[ExportTarget, dict[str, list[int]]]
+    num_rows: int
+    excluded: np.ndarray
+    path: Path
+
+
+@dataclass(frozen=True)
 class ExportPlan:
-    """What is written of a subset. Every row can be written.
+    """What is written of a subset.
 
     Attributes:
         config: of the run.
         own: its subset and pool.
-        exports: one for each stack.
+        exports: one for each stack that can take every row.
+        refusals: of the other stacks, None without.
         renderer: of exact texts, None where the rows are messages.
         turns: what the rows have in common.
         origin: for the README of each.
@@ -82,6 +103,7 @@ class ExportPlan:
     config: RunConfig
     own: SubsetAndPool
     exports: list[Export]
+    refusals: Refusals | None
     renderer: "_Renderer | None"
     turns: "_Turns"
     origin: Origin
@@ -100,8 +122,7 @@ def plan_export(config: RunConfig, stacks: Sequence[str], is_rendered: bool, rep
     Raises:
         FileNotFoundError: there is no subset yet.
         ValueError: an unknown stack, one that takes no exact texts, a subset that was made from something
-            else, rows that a stack cannot train on or that cannot be rendered, or a dataset that cannot be
-            made.
+            else, or a dataset that cannot be made.
     """
     known: dict[str, ExportTarget] = {name: name for name in STACKS}
     targets: list[ExportTarget] = [look_up(known, name, "--write_for") for name in dict.fromkeys(stacks)]
@@ -116,13 +137,14 @@ def plan_export(config: RunConfig, stacks: Sequence[str], is_rendered: bool, rep
             "add a `data:` section"
         )
     renderer = _renderer(config, targets) if is_rendered else None
-    turns = _check_rows(targets, own, renderer)
+    turns, faults = _look_at_rows(targets, own, renderer)
     if repo is not None:
         check_upload(repo)
     return ExportPlan(
         config=config,
         own=own,
-        exports=[_export(target, own, is_rendered, turns) for target in targets],
+        exports=[_export(target, own, is_rendered, turns) for target in targets if target not in faults],
+        refusals=_refusals(faults, config, own, renderer) if faults else None,
         renderer=renderer,
         turns=turns,
         origin=_origin(config, own),
@@ -203,9 +225,14 @@ class _Turns:
     leading: list[int]
 
 
-def _check_rows(targets: list[ExportTarget], own: SubsetAndPool, renderer: _Renderer | None) -> _Turns:
-    """Raises: ValueError naming rows that cannot go."""
-    faults: dict[ExportTarget, dict[str, list[int]]] = {}
+_Faults = dict[ExportTarget, dict[str, list[int]]]  # as in `Refusals`
+
+
+def _look_at_rows(
+    targets: list[ExportTarget], own: SubsetAndPool, renderer: _Renderer | None
+) -> tuple[_Turns, _Faults]:
+    """What the rows of the subset have in common, and which of them cannot go."""
+    faults: _Faults = {}
     are_answered_once = True
     num_not_by_role = 0
     have_tools = False
@@ -217,7 +244,7 @@ def _check_rows(targets: list[ExportTarget], own: SubsetAndPool, renderer: _Rend
         example = own.pool[row]
         conversation = conversation_of(example)
         for target, stack in stacks.items():
-            fault = stack.fault(conversation) if renderer is None else _text_fault(example, stack, renderer)
+            fault = _fault(example, stack, renderer)
             if fault is not None:
                 faults.setdefault(target, {}).setdefault(fault, []).append(row)
         are_answered_once &= answers_once(conversation)
@@ -227,9 +254,22 @@ def _check_rows(targets: list[ExportTarget], own: SubsetAndPool, renderer: _Rend
             # TRL's completions are a column of their own.
             is_last = number == len(conversation.messages)
             leading.setdefault((is_last, _shape(message)), row)
-    if faults:
-        raise ValueError("\n".join(_refusal(faults, len(own.indices))))
-    return _Turns(are_answered_once, num_not_by_role, have_tools, list(dict.fromkeys(leading.values())))
+    turns = _Turns(are_answered_once, num_not_by_role, have_tools, list(dict.fromkeys(leading.values())))
+    return turns, faults
+
+
+def _refusals(faults: _Faults, config: RunConfig, own: SubsetAndPool, renderer: _Renderer | None) -> Refusals:
+    """Looks at all rows of the pool: without those of the subset alone the next choice has others."""
+    stacks = [STACKS[target] for target in faults]
+    unfit = [
+        row
+        for row in np.flatnonzero(~own.pool.excluded).tolist()
+        if any(_fault(own.pool[row], stack, renderer) is not None for stack in stacks)
+    ]
+    excluded = np.union1d(
+        np.array(unfit, np.int64), read_rows(config.subset_section.exclude, "exclude", own.pool)
+    )
+    return Refusals(faults, len(own.indices), excluded, RunPaths(config.run_name).not_for(list(faults)))
 
 
 def _shape(value: Any) -> Any:
@@ -241,25 +281,16 @@ def _shape(value: Any) -> Any:
     return type(value).__name__
 
 
-def _text_fault(example: Example, stack: Stack, renderer: _Renderer) -> str | None:
+def _fault(example: Example, stack: Stack, renderer: _Renderer | None) -> str | None:
+    """Why a stack cannot take a row, None where it can."""
+    if renderer is None:
+        return stack.fault(conversation_of(example))
     assert stack.rendered is not None
     try:
         segments = renderer.segments(example, stack.rendered)
     except ValueError as error:
         return str(error)
     return None if stack.rendered.needs_special_texts else completion_fault(segments)
-
-
-def _refusal(faults: dict[ExportTarget, dict[str, list[int]]], num_rows: int) -> Iterator[str]:
-    for target, rows_of in faults.items():
-        num_faulty = len({row for rows in rows_of.values() for row in rows})
-        yield (
-            f"--write_for {target}: {num_faulty:,} of {counted(num_rows, 'row')} cannot be written for "
-            f"{STACKS[target].title} (rows of the pool, from 0):"
-        )
-        for fault, rows in rows_of.items():
-            yield f"  {fault}: {counted(len(rows), 'row')} ({first_of(rows)})"
-    yield "Repair them, keep them out of the choice (subset.exclude), or write for another stack"
 
 
 def _export(target: ExportTarget, own: SubsetAndPool, is_rendered: bool, turns: _Turns) -> Export:
@@ -294,6 +325,8 @@ def _origin(config: RunConfig, own: SubsetAndPool) -> Origin:
         seed=manifest.seed,
         losses=_losses(manifest, scoring),
         template=_public_name(config.data_section.template),
+        scored_turns=tuple(config.data_section.score_roles),
+        scored_last=config.data_section.score_turns == "last",
         scored=None if scoring is None else (scoring.template, scoring.max_length),
         sources=read_composition(own.folder, manifest)["sources"],
     )
@@ -335,6 +368,8 @@ def run_export(plan: ExportPlan) -> str | None:
             raise ValueError(f"{own.folder}: found another subset than a moment ago: run the command again")
         for export in plan.exports:
             write_export(export.folder, _manifest(plan, export), partial(_write_files, plan, export))
+        if plan.refusals is not None:
+            write_row_list(plan.refusals.excluded, plan.refusals.path)
     if plan.repo is None:
         return None
     return upload_dataset(plan.repo, export_in(own.folder, CARD), _UPLOADED)

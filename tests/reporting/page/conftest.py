@@ -20,6 +20,11 @@ from tests.reporting.page.artifacts import compared, curve
 HOSTILE = '</script><img src=x onerror="window.hit=1"><svg onload=window.hit=1>{{7*7}} {% raw %} $x$ <b>&amp;'
 DOTTED = "İSTANBUL"  # lower case takes more characters
 OVERRIDE = "abc\u202egnp.exe\x00\x01 \x1b[31m"
+RIGHT_TO_LEFT = (
+    "\u05e9\u05dc\u05d5\u05dd " * 80
+    + '\n{"price": 5, "\u05de\u05d7\u05d9\u05e8": "\u05e9\u05dc\u05d5\u05dd"}'
+    + '\n{"\u05e1\u05db\u05d5\u05dd": 7}'
+)
 SOURCE = "<a href='javascript:window.hit=1'>$\\alpha$</a><br>\"'><img src=x onerror=window.hit=1>"
 
 
@@ -68,6 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     rows[7] |= {"instruction": HOSTILE, "output": HOSTILE}
     rows[8] |= {"instruction": OVERRIDE, "output": OVERRIDE}
     rows[9] |= {"instruction": DOTTED}
+    rows[10] |= {"instruction": RIGHT_TO_LEFT}
     for row in range(20, 50):
         rows[row]["source"] = SOURCE
     rows[60]["output"] = rows[59]["output"]

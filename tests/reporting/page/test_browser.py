@@ -7,10 +7,21 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import yaml
 
-from tests.conftest import PROJECT
+import report
+import select_s2l
+from tests.conftest import PROJECT, run_here, write_jsonl
 from tests.reporting.page.browser import Browser
-from tests.reporting.page.conftest import DOTTED, HOSTILE, SOURCE, Site
+from tests.reporting.page.conftest import (
+    DOTTED,
+    HOSTILE,
+    RIGHT_TO_LEFT,
+    SOURCE,
+    Site,
+    losses_of,
+    write_config,
+)
 from utils.artifacts.files import read_json
 
 AXE = PROJECT / ".axe/node_modules/axe-core/axe.min.js"
@@ -226,6 +237,76 @@ def test_hostile_rows_are_shown_as_text(opened):
     assert opened.run("return document.querySelectorAll('img, main a[href^=javascript]').length") == 0
     links = opened.run("return Array.from(document.querySelectorAll('svg a'), (each) => each.outerHTML)")
     assert not [link for link in links if "javascript" in link]
+
+
+def test_a_conversation_is_shown_turn_by_turn(browser, site: Site):
+    def said(row: int) -> list[dict[str, str]]:
+        words = ["You are Mia.", f"Question {row}?", "First", f"And {row}?", "Second"]
+        roles = ["system", "user", "assistant", "user", "assistant"]
+        return [{"role": role, "content": text} for role, text in zip(roles, words, strict=True)]
+
+    pool = write_jsonl(site.folder / "chat.jsonl", [{"messages": said(row)} for row in range(40)])
+    np.save(site.folder / "chat.npy", losses_of(40, 3))
+    path = write_config(site.folder, "chat", pool, site.folder / "chat.npy", budget=10, num_clusters=2)
+    values = yaml.safe_load(path.read_text())
+    values["data"] |= {"format": "messages", "template": "chat"}
+    path.write_text(yaml.safe_dump(values))
+    assert run_here(select_s2l, "--config_file", path) == run_here(report, "--config_file", path) == 0
+    browser.open(site.page("chat"), "#row=7")
+    assert browser.text("#row-prompt-title") == "Conversation"
+    assert browser.run("return document.getElementById('row-answer').hidden")
+    assert browser.text("#row-prompt").split("\n\n") == [
+        "system:\nYou are Mia.",
+        "user:\nQuestion 7?",
+        "assistant (scored):\nFirst",
+        "user:\nAnd 7?",
+        "assistant (scored):\nSecond",
+    ]
+    assert browser.texts("#rows-body .row > :last-child")[:2] == ["And 0?", "And 1?"]
+    assert browser.messages() == []
+
+
+# Where characters of an element's text stand from left to right, and the box of what it is shown in.
+EDGES = """
+const [element, places] = arguments;
+const text = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+const boxes = [];
+for (let node = text.nextNode(), start = 0; node; start += node.length, node = text.nextNode()) {
+    for (const place of places.filter((place) => start <= place && place < start + node.length)) {
+        const range = document.createRange();
+        range.setStart(node, place - start);
+        range.setEnd(node, place - start + 1);
+        boxes.push(range.getBoundingClientRect());
+    }
+}
+const around = element.getBoundingClientRect();
+return [boxes.map((box) => box.left), around.left <= boxes[0].left && boxes[0].right <= around.right + 1];
+"""
+
+
+def test_text_that_runs_from_right_to_left_is_laid_out_and_cut_as_it_is_read(opened):
+    def edges(selector: str, *places: int) -> tuple[list[float], bool]:
+        return opened.run(EDGES, opened.driver.find_element("css selector", selector), places)
+
+    opened.go("q=%D7%A9%D7%9C%D7%95%D7%9D")
+    assert opened.texts("#rows-body .row a") == ["10"]
+    (first, later), is_seen = edges("#rows-body .row > :last-child", 0, 3)
+    assert first > later and is_seen
+    opened.go("row=10")
+    (first, later), _ = edges("#row-prompt", 0, 3)
+    assert first > later
+    shown = opened.run("return document.getElementById('row-prompt').textContent")
+    assert shown == RIGHT_TO_LEFT
+    for line in RIGHT_TO_LEFT.split("\n")[1:]:
+        start = RIGHT_TO_LEFT.index(line)
+        signs = [start + place for place, sign in enumerate(line) if sign in "{:7}"]
+        lefts, _ = edges("#row-prompt", *signs)
+        assert len(signs) > 3 and lefts == sorted(lefts), "JSON, whose first letter may be either"
+    opened.click(".panel")
+    opened.wait("return !document.getElementById('cluster').hidden")
+    styles = "(each) => [each.dir, getComputedStyle(each).unicodeBidi].join(' ')"
+    shown = opened.run(f"return Array.from(document.querySelectorAll('.texts div'), {styles})")
+    assert set(shown) == {"auto plaintext"}
 
 
 def test_the_policy_runs_no_script_but_the_page_s_own(browser, elsewhere):

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import in_one_line
 from utils.config.names import TrajectoryKind
 from utils.config.schema import SubsetConfig
+from utils.data.conversations import TurnsReader
 from utils.data.formats import Example
 from utils.reporting.text.drawing import Scale, band_line, sparkline
 from utils.reporting.text.explanation import REASONS, explanation_text
@@ -113,6 +114,24 @@ def test_a_row_that_is_not_selectable_has_losses_and_no_neighbours():
     assert "row 7 is NOT in the subset" in text
     assert "it is not selectable: it has no loss (NaN) at some checkpoint" in text
     assert text.splitlines()[-1].split() == ["10", "3.000"] and "nearest" not in text
+
+
+def test_a_conversation_is_explained_turn_by_turn():
+    messages = [{"role": "system", "content": "You are Mia."}]
+    for number in range(10):
+        messages.append({"role": "user", "content": f"Question {number}"})
+        messages.append({"role": "assistant", "content": f"Answer {number}"})
+    reader = TurnsReader("role", "content", frozenset({"assistant"}), last_only=False)
+    for stop, num_left_out in ((5, 0), (11, 0), (21, 11)):
+        conversation = reader.read(messages[:stop])
+        example = Example("Mixed up", "Mixed up", conversation=conversation)
+        text = explanation_text(replace(CHOSEN, example=example))
+        assert "Mixed up" not in text
+        said = [" ".join(line.split()) for line in text.split("why")[0].splitlines()]
+        assert said.index("system You are Mia.") + 1 == said.index("user Question 0")
+        last = (stop - 3) // 2
+        assert said.index(f"user Question {last}") + 1 == said.index(f"assistant * Answer {last}")
+        assert (f"... {num_left_out} turns ..." in text) == (num_left_out > 0)
 
 
 def test_without_trajectories_there_is_no_plot():

@@ -105,10 +105,18 @@ def test_trained_parameters_are_counted_where_they_are_not_all():
 
 
 @pytest.mark.parametrize(
-    ("num_lost", "num_cut", "is_severe"), [(0, 4, False), (0, 5, True), (1, 0, True), (0, 1, False)]
+    ("num_lost", "num_cut", "kept", "is_severe"),
+    [
+        (0, 4, 0.95, False),
+        (0, 5, 0.99, True),
+        (1, 0, 0.99, True),
+        (0, 1, 0.99, False),
+        (0, 1, 0.949, True),
+        (0, 1, 0.144, True),
+    ],
 )
-def test_truncation_is_a_warning_where_much_is_lost(num_lost, num_cut, is_severe):
-    truncation = replace(WHOLE, num_lost=num_lost, num_cut=num_cut)
+def test_truncation_is_a_warning_where_much_is_lost(num_lost, num_cut, kept, is_severe):
+    truncation = replace(WHOLE, num_lost=num_lost, num_cut=num_cut, response_tokens_kept=kept)
     assert truncation.is_severe == is_severe
     assert truncation_lines(truncation)[0].startswith("WARNING: max_length 100 ") == is_severe
 

@@ -3,6 +3,7 @@
 Legend: N examples of the pool, T checkpoints.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.artifacts.examples import subset_of
-from tests.conftest import write_jsonl
+from tests.artifacts.examples import TRAJECTORIES, subset_of
+from tests.conftest import in_one_line, write_jsonl
+from utils.artifacts.trajectories.manifest import TrajectoriesManifest
 from utils.artifacts.trajectories.read import Trajectories
 from utils.config.names import SelectionMethod
 from utils.config.schema import DataConfig, SubsetConfig
 from utils.data.pool import Pool
+from utils.reporting.text.explanation import explanation_text
 from utils.selection.candidates import Candidates, Choice, find_candidates
 from utils.selection.checks import explain
 from utils.selection.checks.explain import (
@@ -124,7 +127,7 @@ def test_neighbours_are_told_with_what_became_of_them(pool):
     for neighbour in losses.neighbours:
         assert neighbour.is_chosen == (neighbour.row in choice.rows)
         assert neighbour.cluster == choice.clusters_N[neighbour.row]
-        assert neighbour.instruction == pool[neighbour.row].instruction
+        assert neighbour.topic == pool[neighbour.row].topic
 
 
 @pytest.mark.parametrize("row", list(UNSCORABLE))
@@ -132,6 +135,20 @@ def test_a_row_that_is_no_candidate_is_told_why(pool, row):
     found = explained(row, pool, *choose(pool, "s2l"))
     assert found.reason == "no loss" and found.standing is found.quotas is None
     assert found.losses is not None and not found.losses.neighbours
+
+
+def test_a_row_whose_whole_response_was_cut_off_is_told_so(pool, tmp_path):
+    """Our scorer has no loss at any checkpoint where no token of the response is left."""
+    candidates, subset, choice = choose(pool, "s2l")
+    (tmp_path / "manifest.json").write_text(json.dumps(TRAJECTORIES))
+    manifest = TrajectoriesManifest.read(tmp_path / "manifest.json")
+    scored = replace(candidates.needed_trajectories, manifest=manifest)
+    ours = replace(candidates, trajectories=scored)
+    found = explained(7, pool, ours, subset, choice)
+    assert found.reason == "response cut off"
+    words = f"max_length that it was scored with ({manifest.max_length}) cut off its whole response"
+    assert words in in_one_line(explanation_text(found))
+    assert explained(9, pool, ours, subset, choice).reason == "no loss"
 
 
 def test_a_cluster_too_small_to_be_served_is_the_reason(pool):

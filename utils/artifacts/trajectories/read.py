@@ -11,6 +11,7 @@ import numpy as np
 
 from ...reading import load_npy
 from ..checksums import check_contents, load_whole_numbers
+from ..locks import is_locked
 from ..paths import RunPaths, manifest_in, results_root, run_named, validation_in
 from .imported import SUFFIXES, read_imported
 from .manifest import TrajectoriesManifest
@@ -19,7 +20,9 @@ from .write import KEPT, TrajectoryFolder
 
 _ROWS_AT_ONCE = 2**16
 _IN_MEMORY = 2**30  # bytes
-_AGAIN = "run the trajectories command again, which scores what is damaged"
+_COMMAND = "`python run_distributed_trajectories.py --config_file <the proxy's YAML>`"
+_MAKE = f"make them with {_COMMAND}"
+_AGAIN = f"run {_COMMAND} again, which scores what is damaged"
 
 
 @dataclass(frozen=True)
@@ -125,10 +128,14 @@ def read_trajectories(
     if not manifest_in(folder.path).is_file():
         if (released := released_run(trajectories_from)) is not None:
             return _read_file(read_released(released), released, steps, num_examples)
+        if Path(trajectories_from).exists() and not Path(trajectories_from).is_dir():
+            raise ValueError(
+                f"subset.trajectories_from: found the file {trajectories_from}, expected a run_name or a "
+                f"file of losses that ends in {', '.join(SUFFIXES)}: write the losses as one of these"
+            )
         raise FileNotFoundError(
-            f"run {trajectories_from!r} has no trajectories in {folder.path}: make them with `python "
-            "run_distributed_trajectories.py --config_file <the proxy's YAML>`, or give a file of losses "
-            f"({', '.join(SUFFIXES)})"
+            f"run {trajectories_from!r} has no trajectories in {folder.path}: {_MAKE}, or give a file of "
+            f"losses ({', '.join(SUFFIXES)})"
         )
     return _read_folder(folder, steps)
 
@@ -164,9 +171,10 @@ def _read_folder(folder: TrajectoryFolder, steps: list[int] | None) -> Trajector
     scored = folder.scored_steps()
     missing = sorted(set(steps) - set(scored))
     if missing:
+        is_being_scored = any(is_locked(folder.quantity(step)) for step in missing)
+        how = "they are being scored just now, wait for that" if is_being_scored else _MAKE
         raise ValueError(
-            f"{folder.path} lacks the losses of checkpoints {missing}: "
-            "run the trajectories command for them, "
+            f"{folder.path} lacks the losses of checkpoints {missing}: {how}, "
             f"or name the checkpoints to use in subset.steps (whole: {scored})"
         )
     columns = [_load(folder.quantity(step), manifest) for step in steps]

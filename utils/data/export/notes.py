@@ -137,6 +137,7 @@ The provider decides. By the words of those who say it, the messages of the assi
 
 {chat}
 - Tokenizer, chat template and length limit are the provider's.
+- `parallel_tool_calls` of a row is not written: S2L reads no such column. `../subset.jsonl` has it.
 """
 
 _PARTS = {

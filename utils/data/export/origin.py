@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ...config.names import Speaker
+
 TABLE_FILE = "train.parquet"
 ORIGINS_FILE = "rows.jsonl"
 
@@ -22,6 +24,8 @@ class Origin:
         seed: of the run.
         losses: whose they are, and of which steps. None where none decided.
         template: of the prompts of this run.
+        scored_turns: of a conversation, those who speak in turns that are scored.
+        scored_last: whether of these turns the last alone is scored.
         scored: template and most tokens of a row with which S2L scored the pool.
             None where it did not, or the scores are gone.
         sources: source -> what composition.json says of it.
@@ -37,5 +41,7 @@ class Origin:
     seed: int
     losses: str | None
     template: str
+    scored_turns: tuple[Speaker, ...]
+    scored_last: bool
     scored: tuple[str, int] | None
     sources: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ...config.names import is_chat_template
+from ...config.names import Speaker, is_chat_template
 from ...terminal import counted
 from .notes import filled
 from .origin import ORIGINS_FILE, Origin
@@ -34,6 +34,14 @@ _LEADING = """\
 , but for the first with each kind of turn (a call of a tool, say), which
 lie in front"""
 
+_TURNS: dict[Speaker, str] = {
+    "assistant": "answer",
+    "tool_call": "call of a tool",
+    "tool": "result of a tool",
+    "user": "turn of the user",
+    "system": "system text",
+}
+
 
 @dataclass(frozen=True)
 class RowFacts:
@@ -63,10 +71,10 @@ def readme(title: str, form: Form, folder: str, origin: Origin, facts: RowFacts)
         facts: of the rows.
     """
     if origin.scored is None:
-        scored = _NOT_SCORED.format(_what_counts(origin.template))
+        scored = _NOT_SCORED.format(_what_counts(origin, origin.template))
     else:
         template, max_length = origin.scored
-        scored = _SCORED.format(_what_counts(template), max_length)
+        scored = _SCORED.format(_what_counts(origin, template), max_length)
     words = {
         "folder": folder,
         "template": origin.template,
@@ -95,7 +103,11 @@ def _special_in_words(special: SpecialTexts | None, template: str) -> str:
     return f"{beginning}`{special.end}` at the end"
 
 
-def _what_counts(template: str) -> str:
-    if is_chat_template(template):
-        return "each answer and the special token that ends its turn,\nin a chat template"
-    return f"each response and one end-of-sequence token behind\nthe prompt of template `{template}`"
+def _what_counts(origin: Origin, template: str) -> str:
+    if not is_chat_template(template):
+        return f"each response and one end-of-sequence token behind\nthe prompt of template `{template}`"
+    names = [_TURNS[speaker] for speaker in origin.scored_turns]
+    which = " and ".join(f"each {name}" for name in names)
+    if origin.scored_last:
+        which = f"the last {' or '.join(names)}"
+    return f"{which}, with the special token that ends the turn,\nin a chat template"

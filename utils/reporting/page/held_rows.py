@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LENGTHS = (8000, 4000, 2000, 1000, 500, 250, 120)  # characters of a row that are kept, as many as fit
 _NUM_WEIGHED = 2000  # rows that tell how much the others will take
+_LISTED = 300  # characters of a conversation where it is one of a list
 _MOST_OF_SUBSETS = 0.8  # of the rows of a page
 _OF_A_CLUSTER = 3  # rows at least, where it has so many
 END_OF_ROW = "\x00"
@@ -166,8 +167,22 @@ def sample_rows(arrays: RowArrays, num_rows: int, seed: int) -> np.ndarray:
 
 
 def _text_of(pool: "Rows", row: int, length: int) -> tuple[str, bool]:
-    """Prompt and response, ended as the page expects, and whether they were cut. The prompt gets half."""
+    """Prompt and response, ended as the page expects, and whether they were cut. The prompt gets half.
+
+    Of a conversation its place in a list, nothing, then all its turns. Of many the middle is cut.
+    """
     example = pool[row]
+    if example.conversation is not None:
+        listed = harmless(example.topic)[: min(_LISTED, length)]
+        turns = [
+            f"{turn.speaker}{' (scored)' if turn.is_scored else ''}:\n{turn.text}"
+            for turn in example.conversation.turns()
+        ]
+        text = harmless("\n\n".join(turns))
+        is_cut = len(text) > length
+        if is_cut:
+            text = f"{text[: length // 2]}\n…\n{text[-(length // 2) :]}"
+        return f"{listed}{END_OF_PROMPT}{END_OF_PROMPT}{text}{END_OF_ROW}", is_cut
     prompt = harmless("\n".join(part for part in (example.instruction, example.input) if part))
     response = harmless(example.response)
     room = max(length - min(len(response), length // 2), 0)

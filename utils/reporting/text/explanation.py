@@ -11,6 +11,7 @@ from ...terminal import WIDTH, labelled, one_line, spread_evenly, unbroken
 from .drawing import Scale, band_line, sparkline
 
 if TYPE_CHECKING:
+    from ...data.conversations import Conversation
     from ...selection.checks.explain import Explanation, Group, GroupLosses, Losses, Neighbour, Reason
 
 # Of these the first seven say why a row is not selectable.
@@ -22,6 +23,10 @@ REASONS: "dict[Reason, str]" = {
     "no loss": "it is not selectable: it has no loss (NaN) at some checkpoint",
     "repeated response": "it is not selectable: an earlier row has the same response (subset.deduplicate)",
     "validation row": "it is not selectable: it is a row of data.validation",
+    "response cut off": (
+        "it is not selectable: it has no loss (NaN), since the data.max_length that it was scored with"
+        "{max_length} cut off its whole response, and what was left is its prompt alone"
+    ),
     "required": "it has to be in (subset.include, or subset.extend)",
     "pruned": "its loss falls by less than {min_slope:g} nats per checkpoint (subset.min_slope): pruned",
     "score of the method": "method {method} ranks rows by a score of its own, and {took} this one",
@@ -44,6 +49,8 @@ _ORDERS = {
     "brittle": "order of what the loss moves from first to last, the most first,",
 }
 _NUM_TEXT_LINES = 8
+_NUM_TURN_LINES = 4
+_NUM_TURNS = 2, 8  # the first and the last of many
 _NUM_PLOTTED_CHECKPOINTS = 24
 _NUM_NEIGHBOUR_CHECKPOINTS = 16
 _PLOT_WIDTH = 54
@@ -78,17 +85,35 @@ def _example_lines(explanation: "Explanation") -> list[str]:
     example = explanation.example
     if example is None:
         return []
+    if example.conversation is not None:
+        return _turn_lines(example.conversation)
     lines = labelled("instruction", example.instruction, max_lines=_NUM_TEXT_LINES)
     if example.input:
         lines += labelled("input", example.input, max_lines=_NUM_TEXT_LINES)
     return lines + labelled("response", example.response, max_lines=_NUM_TEXT_LINES)
 
 
+def _turn_lines(conversation: "Conversation") -> list[str]:
+    """Who says what, in order. Of many turns the middle is left out."""
+    turns = conversation.turns()
+    labels = [f"{turn.speaker} *" if turn.is_scored else turn.speaker for turn in turns]
+    shown = [
+        labelled(label, turn.text, max_lines=_NUM_TURN_LINES)
+        for label, turn in zip(labels, turns, strict=True)
+    ]
+    num_left_out = len(turns) - sum(_NUM_TURNS)
+    if num_left_out > 1:
+        first, last = _NUM_TURNS
+        shown = [*shown[:first], labelled("", f"... {num_left_out:,} turns ..."), *shown[-last:]]
+    return [*(line for lines in shown for line in lines), *labelled("*", "scored")]
+
+
 def _why(explanation: "Explanation") -> str:
     sentence = REASONS[explanation.reason]
     standing = explanation.standing
     if standing is None:
-        return sentence
+        max_length = None if explanation.losses is None else explanation.losses.max_length
+        return sentence.format(max_length="" if max_length is None else f" ({max_length:,})")
     settings = explanation.settings
     return sentence.format(
         group=_group_name(standing.group),
@@ -100,6 +125,7 @@ def _why(explanation: "Explanation") -> str:
         took="took" if explanation.is_chosen else "left",
         min_slope=settings.min_slope,
         min_cluster_size=settings.min_cluster_size,
+        max_length="",
     )
 
 
@@ -165,5 +191,5 @@ def _neighbour_lines(neighbours: "list[Neighbour]") -> list[str]:
             f"{neighbour.row:>12}{neighbour.distance:>10.4f}  {'chosen' if neighbour.is_chosen else '-':<8}"
             f"{cluster:>9}  {sparkline(losses_T, scale):<6}  "
         )
-        lines.append((line + one_line(neighbour.instruction, WIDTH - len(line))).rstrip())
+        lines.append((line + one_line(neighbour.topic, WIDTH - len(line))).rstrip())
     return lines

@@ -102,4 +102,4 @@ def _case_line(case: "Case") -> str:
     scale = Scale(float(known_t.min(initial=np.inf)), float(known_t.max(initial=-np.inf)))
     ends = f"{losses_T[0]:6.3f} -> {losses_T[-1]:6.3f}"
     line = f"  row {case.row:<9}{sparkline(losses_T, scale)}  {ends}  "
-    return (line + one_line(case.instruction, WIDTH - len(line))).rstrip()
+    return (line + one_line(case.topic, WIDTH - len(line))).rstrip()

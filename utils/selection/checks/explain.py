@@ -31,6 +31,7 @@ _ROWS_AT_ONCE = 2**20
 
 Reason = Literal[
     NotSelectable,
+    "response cut off",
     "required",
     "pruned",
     "score of the method",
@@ -113,7 +114,7 @@ class Neighbour:
         is_chosen: whether it is in the subset.
         cluster: its number, None where it is not clustered.
         losses_T: at each checkpoint.
-        instruction: empty where the pool has no texts.
+        topic: of its text, in a line. Empty where the pool has no texts.
     """
 
     row: int
@@ -121,7 +122,7 @@ class Neighbour:
     is_chosen: bool
     cluster: int | None
     losses_T: np.ndarray
-    instruction: str
+    topic: str
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,14 @@ class Losses:
         losses_T: at each of them.
         group: of the rows that it competes with, None where it is not selectable.
         neighbours: the row itself, then the rows nearest to it. Empty where it is not selectable.
+        max_length: in tokens, that the row was scored with. None of losses that were made elsewhere.
     """
 
     checkpoints: list[str]
     losses_T: np.ndarray
     group: GroupLosses | None
     neighbours: list[Neighbour]
+    max_length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,13 @@ def reason_of(row: int, made: SubsetWithCandidates, settings: SubsetConfig, stan
 
 
 def _why_not_selectable(row: int, made: SubsetWithCandidates) -> Reason:
-    return cast(Reason, REASONS[reasons_of(made.pool, made.candidates, made.listed)[row]])
+    reason = REASONS[reasons_of(made.pool, made.candidates, made.listed)[row]]
+    trajectories = made.candidates.trajectories
+    if reason == "no loss" and trajectories is not None and trajectories.manifest is not None:
+        losses_1T = trajectories.rows(np.array([row]))
+        if np.isnan(losses_1T).all():  # our scorer has a loss wherever it has a response token
+            return "response cut off"
+    return cast(Reason, reason)
 
 
 def _quotas(row: int, made: SubsetWithCandidates) -> Quotas:
@@ -280,12 +289,14 @@ def _losses(row: int, made: SubsetWithCandidates, standing: Standing | None) -> 
     candidates = made.candidates
     names = candidates.needed_trajectories.checkpoint_names
     losses_T = candidates.losses(np.array([row]))[0]
+    manifest = candidates.needed_trajectories.manifest
+    max_length = None if manifest is None else manifest.max_length
     if standing is None:
-        return Losses(names, losses_T, group=None, neighbours=[])
+        return Losses(names, losses_T, group=None, neighbours=[], max_length=max_length)
     losses_mT = candidates.losses(standing.members)
     low_T, high_T = np.quantile(losses_mT, BAND, axis=0)
     group = GroupLosses(low_T, losses_mT.mean(axis=0, dtype=np.float64), high_T)
-    return Losses(names, losses_T, group, _neighbours(row, made))
+    return Losses(names, losses_T, group, _neighbours(row, made), max_length)
 
 
 def _neighbours(row: int, made: SubsetWithCandidates) -> list[Neighbour]:
@@ -305,7 +316,7 @@ def _neighbours(row: int, made: SubsetWithCandidates) -> list[Neighbour]:
                 is_chosen=other in made.indices,
                 cluster=cluster if cluster >= 0 else None,
                 losses_T=losses_T,
-                instruction=pool[other].instruction,
+                topic=pool[other].topic,
             )
         )
     return neighbours

@@ -35,12 +35,12 @@ class Case:
     Attributes:
         row: its number.
         losses_T: at each checkpoint.
-        instruction: empty where the pool has no texts.
+        topic: of its text, in a line. Empty where the pool has no texts.
     """
 
     row: int
     losses_T: np.ndarray
-    instruction: str
+    topic: str
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _count_by_source(pool: Rows, rows: np.ndarray | slice) -> dict[str, int]:
 
 def _case(row: int, pool: Rows, candidates: Candidates) -> Case:
     losses_T = candidates.losses(np.array([row]))[0]
-    return Case(row, losses_T, pool[row].instruction)
+    return Case(row, losses_T, pool[row].topic)
 
 
 def _quantiles(candidates: Candidates) -> dict[str, list[float]]:

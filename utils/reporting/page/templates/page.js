@@ -303,11 +303,27 @@
   function fillTexts(list, found) {
     const some = found.slice(0, MOST_TEXTS).sort((one, other) => one - other);
     const items = some.map((at) => {
-      const item = make("li", undefined, { dir: "auto" });
-      item.append(rowLink(at), " ", rows.prompt ? make("bdi", rows.prompt(at)) : "");
+      const item = make("li");
+      const text = make("div", undefined, { dir: "auto" });
+      if (rows.prompt) text.append(...laidOut(rows.prompt(at).trim().replace(/\n\s*\n/g, "\n")));
+      item.append(rowLink(at), text);
       return item;
     });
     list.replaceChildren(...(items.length ? items : [make("li", "None among the rows that this page holds.")]));
+  }
+
+  // A line of JSON runs from left to right, each of its strings in its own direction, whatever letter comes first.
+  const JSON_LINE = /^\s*(?:[{[]\s*(?:["{[\]}\d-]|$)|[}\]],?\s*$|"(?:[^"\\]|\\.)*"\s*:)/;
+
+  function laidOut(text) {
+    return text.split("\n").flatMap((line, number) => {
+      const end = number ? ["\n"] : [];
+      if (!JSON_LINE.test(line)) return [...end, line];
+      const json = make("bdi", undefined, { dir: "ltr" });
+      const parts = line.split(/("(?:[^"\\]|\\.)*")/);
+      json.append(...parts.map((part, place) => (place % 2 ? make("bdi", part) : part)));
+      return [...end, json];
+    });
   }
 
   function rowLink(at) {
@@ -458,10 +474,11 @@
         make("span", rows.source ? sourceName(rows.source[at]) : ""),
         make("span", rows.cluster && rows.cluster[at] >= 0 ? String(rows.cluster[at]) : "–"),
         make("span", short(rows.last(at))),
-        make("span", rows.prompt ? rows.prompt(at).slice(0, 300) : ""),
+        make("span"),
       ];
+      if (rows.prompt) cells.at(-1).append(...laidOut(rows.prompt(at).slice(0, 300)));
       for (const cell of cells) {
-        const holder = make("span", undefined, { role: "cell", class: cell.className });
+        const holder = make("span", undefined, { role: "cell", class: cell.className, dir: "auto" }); // the cut is at the text's own end
         holder.append(cell);
         line.append(holder);
       }
@@ -492,9 +509,12 @@
     const words = data.contamination[number];
     if (words !== undefined) facts.push(["shares with a question", words]);
     $("row-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
-    const [prompt, response] = rows.parts ? rows.parts(at) : ["(no texts on this page)", ""];
-    $("row-prompt").textContent = prompt;
-    $("row-response").textContent = response;
+    const [prompt, response, turns] = rows.parts ? rows.parts(at) : ["(no texts on this page)", ""];
+    const isChat = turns !== undefined;
+    $("row-prompt-title").textContent = isChat ? "Conversation" : "Prompt";
+    $("row-prompt").replaceChildren(...laidOut(isChat ? turns : prompt));
+    $("row-answer").hidden = isChat;
+    $("row-response").replaceChildren(...laidOut(response));
     if ($("row-explain")) $("row-explain").querySelector("code").textContent = data.explain + number;
     if (!$("row-plot")) return;
     const losses = rows.losses(at);
