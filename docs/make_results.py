@@ -11,7 +11,6 @@ not what these files say.
 """
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from docs.study import results as study  # noqa: E402
 from docs.study.analysis_sections import ANALYSIS_SECTIONS  # noqa: E402
 from docs.study.comparison_sections import comparison_section  # noqa: E402
 from docs.study.figure import difference_chart  # noqa: E402
+from docs.study.kept import KeptAnalysis  # noqa: E402
 from docs.study.overviews import budgets_section, presets_section, weights_section  # noqa: E402
 from utils.reporting.page.figure_files import write_figure_files  # noqa: E402
 
@@ -47,7 +47,7 @@ def page(text: str, results: Mapping[str, study.Result]) -> str:
         if name in _OF_ALL_RESULTS:
             return _OF_ALL_RESULTS[name](results)
         if (analysis := study.ANALYSES / f"{name}.json").is_file():
-            return ANALYSIS_SECTIONS[name](json.loads(analysis.read_text(encoding="utf-8")))
+            return ANALYSIS_SECTIONS[name](KeptAnalysis.read(analysis).measured)
         return comparison_section(results[name]) if name in results else f"*{name}: not run yet.*"
 
     note = "<!-- Made by `python docs/make_results.py` from docs/results. Edit docs/results/text.md. -->\n\n"

@@ -11,6 +11,7 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from scipy import stats
 
@@ -29,14 +30,25 @@ from docs import make_results
 from docs.study import results as study_files
 from docs.study.differences import PairedDifference, cell, paired_difference, shown_of_all
 from docs.study.figure import difference_chart
+from docs.study.kept import KeptComparison, RecordedRun, keep_analysis
 from docs.study.overviews import budgets_section, weights_section
-from tests.artifacts.examples import SCORING_INPUTS, TRAINING
+from tests.artifacts.examples import EVALUATION, SCORING_INPUTS, SUBSET, TRAINING, forget_checksums
 from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
-from utils.artifacts.comparisons import AVERAGES
+from utils.artifacts.checksums import checksum_of_json, checksum_of_rows
+from utils.artifacts.comparisons import (
+    AVERAGES,
+    ComparedArm,
+    ComparedRun,
+    Comparison,
+    ComparisonManifest,
+    Measure,
+)
+from utils.artifacts.evaluations import identity_of_evaluation_of
 from utils.artifacts.files import write_json
+from utils.artifacts.manifests import Provenance
 from utils.artifacts.paths import RunPaths, comparison_path
-from utils.artifacts.subsets import COMPOSITION
+from utils.artifacts.subsets import SubsetContents, SubsetManifest, write_subset
 from utils.artifacts.trajectories.read import Trajectories
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import RunConfig
@@ -46,13 +58,15 @@ from utils.selection.candidates import Candidates
 
 SEEDS = [3, 4, 5]
 LABELS = ["random_per_source", "random", "s2l_released", "full"]
+METHODS = dict(zip(LABELS, ["random_per_source", "random", "s2l", "whole pool"], strict=True))
 
 
 @pytest.fixture
 def study(tmp_path) -> Path:
     """A folder with the YAML of an experiment of three seeds."""
     methods = {label: {"method": "s2l"} if label == "s2l_released" else {} for label in LABELS}
-    values = {"name": "small", "proxy": "p.yml", "target": "t.yml", "methods": methods}
+    (tmp_path / "t.yml").write_text("run_name: target\nsubset: {trajectories_from: proxy, budget: 0.5}\n")
+    values = {"name": "small", "proxy": "p.yml", "target": str(tmp_path / "t.yml"), "methods": methods}
     values |= {"budgets": [0.1], "seeds": SEEDS}
     (tmp_path / "experiment_small.yml").write_text(yaml.safe_dump(values, sort_keys=False))
     return tmp_path
@@ -62,41 +76,64 @@ def run_of(label: str, seed: int) -> str:
     return f"small_full_seed{seed}" if label == "full" else f"small_{label}_0.1_seed{seed}"
 
 
-def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, dict[str, float]]:
-    """Write small_0.1.json. Returns: average -> run -> value."""
+def compared(without: tuple[str, ...] = ()) -> tuple[ComparisonManifest, dict[str, dict[str, float]]]:
+    """Returns: a comparison of the arms; average -> run -> value."""
     generator = np.random.default_rng(0)
-    runs = [run for label in LABELS for seed in SEEDS if (run := run_of(label, seed)) not in without]
+    arms = {label: [run for seed in SEEDS if (run := run_of(label, seed)) not in without] for label in LABELS}
+    runs = [run for of_arm in arms.values() for run in of_arm]
     values = {name: {run: float(generator.normal(3, 0.1)) for run in runs} for name in AVERAGES}
-    measures: list[dict[str, Any]] = [
-        {"question_set": "heldout", "source": None, "is_metric": False, "name": name, "values": of_runs}
-        for name, of_runs in values.items()
-    ]
+    measures = [Measure("heldout", None, name, False, of_runs) for name, of_runs in values.items()]
     of_sources = {"one": dict.fromkeys(runs, 99.0), "two": {run: float(generator.normal(3)) for run in runs}}
     for source, of_runs in of_sources.items():
-        measures.append({**measures[0], "source": source, "name": "loss", "values": of_runs})
+        measures.append(Measure("heldout", source, "loss", False, of_runs))
         # None of the page's business.
-        measures.append(
-            {**measures[0], "source": source, "name": "accuracy", "values": dict.fromkeys(runs, 0.5)}
-        )
-    kept = {
-        "runs": [{"name": run, "arm": "A"} for run in runs],
-        "measures": measures,
-        "costs": [],
-        "sources": {"one": {"pool_rows": 9, "selectable": 1}, "two": {"pool_rows": 1, "selectable": 1}},
-        "provenance": {"python": "3.12.1", "packages": {"torch": "2.13.0"}},
-        "recorded": {
-            run: {
-                "device": "NVIDIA H200",
-                "git_commit": "c" * 40,
-                "python": "3.12.1",
-                "packages": {"torch": "2.13.0"},
-                "planted": 0.25,
-            }
-            for run in runs
-        },
-    }
-    (folder / "small_0.1.json").write_text(json.dumps(kept))
+        measures.append(Measure("heldout", source, "accuracy", False, dict.fromkeys(runs, 0.5)))
+    letters = dict(zip(LABELS, "ABCD", strict=True))
+    comparison = Comparison(
+        name="small_0.1",
+        arms=[
+            ComparedArm(letters[label], label, METHODS[label], {}, arms[label], 6, 6, 40, None)
+            for label in LABELS
+        ],
+        runs=[
+            ComparedRun(run, letters[label], seed, None if label == "full" else seed, "e" * 64)
+            for label in LABELS
+            for seed in SEEDS
+            if (run := run_of(label, seed)) in runs
+        ],
+        measures=measures,
+        differences=[],
+        costs=[],
+        unlike=[],
+        remarks=[],
+        cost_remarks=[],
+        confidence=0.95,
+    )
+    provenance = replace(
+        Provenance.now(), folder="/home/somebody", command=["/home/somebody/compare_runs.py"]
+    )
+    inputs = {"runs": runs}
+    return ComparisonManifest(
+        status="complete", inputs=inputs, comparison=comparison, provenance=provenance
+    ), values
+
+
+def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, dict[str, float]]:
+    """Write small_0.1.json. Returns: average -> run -> value."""
+    made, values = compared(without)
+    record = RecordedRun(
+        device="NVIDIA H200", git_commit="c" * 40, python="3.12.1", packages={"torch": "2.13.0"}, planted=0.25
+    )
+    sources = {"one": {"pool_rows": 9, "selectable": 1}, "two": {"pool_rows": 1, "selectable": 1}}
+    recorded = {run.name: record for run in made.comparison.runs}
+    KeptComparison.of(made, sources, recorded).write(folder / "small_0.1.json")
     return values
+
+
+def rewrite(path: Path, values: dict[str, Any]) -> None:
+    """Change a file with its checksum, as if it had been written so."""
+    others = {name: value for name, value in values.items() if name != "sha256"}
+    write_json(path, {**others, "sha256": checksum_of_json(others)})
 
 
 def test_the_page_is_made_from_the_files():
@@ -168,7 +205,7 @@ def test_runs_that_belong_to_no_arm_are_named(study):
     kept_comparison(study)
     path = study / "small_0.1.json"
     text = path.read_text().replace(run_of("s2l_released", 3), "small_s2l_other_0.1_seed3")
-    path.write_text(text)
+    rewrite(path, json.loads(text))
     shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
     assert (
         "Measured, and in no table, since the experiment names no such arm: small_s2l_other_0.1 (1)." in shown
@@ -186,7 +223,7 @@ def test_held_out_rows_of_one_source_have_one_average(study):
             for measure in kept["measures"]
             if measure["name"] in names or measure["source"] is not None
         ]
-        path.write_text(json.dumps(kept))
+        rewrite(path, kept)
         if not is_result:
             with pytest.raises(ValueError, match="found no held-out loss"):
                 study_files.all_results(study, study)
@@ -278,7 +315,7 @@ def test_an_arm_far_beyond_the_others_is_an_arrow_with_its_number(study, tmp_pat
     for measure in kept["measures"][:2]:
         for seed in SEEDS:
             values[measure["name"]][run_of("full", seed)] = measure["values"][run_of("full", seed)] = 13.0
-    path.write_text(json.dumps(kept))
+    rewrite(path, kept)
     chart = difference_chart(study_files.all_results(study, study)["small_0.1"])
     figure = write_figure_files([chart], tmp_path, ["svg"])[0].read_text()
     controls = [
@@ -287,37 +324,61 @@ def test_an_arm_far_beyond_the_others_is_an_arrow_with_its_number(study, tmp_pat
     assert f">{13 - controls[0]:.4g}, {13 - controls[1]:.4g}</text>" in figure
 
 
-def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
-    """Of the machine neither the folder nor a checksum of a file that named it."""
-    chosen = {
-        "random_per_source": [0, 1, 2, 3],
-        "random": [2, 3, 4, 5],
-        "s2l_released": [0, 1, 2, 9],
-        "full": None,
-    }
-    for label, rows in chosen.items():
+ROWS_OF = {
+    "random_per_source": [0, 1, 2, 3],
+    "random": [2, 3, 4, 5],
+    "s2l_released": [0, 1, 2, 9],
+    "full": None,
+}
+
+
+@pytest.fixture
+def on_disk(study, res_dir) -> list[str]:
+    """The runs of the arms, compared. Returns: the words that keep the comparison."""
+    for label, rows in ROWS_OF.items():
         for seed in SEEDS:
-            paths = RunPaths(run_of(label, seed))
-            write_json(paths.manifest, TRAINING)
-            if rows is not None:
-                paths.subset.mkdir()
-                of_seed = [row + 100 * seed if row else 0 for row in rows]  # row 0 is of every seed
-                np.save(paths.subset / "indices.npy", np.array(of_seed))
-                composition = {"pool_rows": 9, "selectable": 4 + seed, "chosen": len(rows)}
-                write_json(paths.subset / COMPOSITION, {"sources": {"one": composition}})
-    kept_comparison(study)
-    comparison = json.loads((study / "small_0.1.json").read_text())
-    (study / "small_0.1.json").unlink()
-    comparison["provenance"] |= {"folder": "/home/somebody", "command": ["/home/somebody/compare_runs.py"]}
-    derived = {"sha256": "0" * 64, "differences": [{"verdict": "lower"}]}
-    write_json(comparison_path("small_0.1"), {**comparison, **derived})
-    np.save(study / "planted.npy", [0, 301, 302, 409])
-    words = [str(study / "experiment_small.yml"), "--planted", str(study / "planted.npy")]
+            chosen = None if rows is None else np.array([row + 100 * seed if row else 0 for row in rows])
+            finished_run(label, seed, chosen)  # row 0 is of every seed
+    made, _ = compared()
+    runs = [replace(run, evaluation=identity_of_evaluation_of(run.name)) for run in made.comparison.runs]
+    replace(made, comparison=replace(made.comparison, runs=runs)).write(comparison_path("small_0.1"))
+    return [str(study / "experiment_small.yml"), "--output_dir", str(study)]
+
+
+def finished_run(label: str, seed: int, chosen: np.ndarray | None) -> None:
+    paths = RunPaths(run_of(label, seed))
+    inputs = {**TRAINING["inputs"], "seed": seed, "rows": "d" * 64, "subset": None}
+    if chosen is not None:
+        inputs |= {"subset": {"method": METHODS[label], "seed": seed}, "rows": checksum_of_rows(chosen)}
+        of_source = {"pool_rows": 9, "selectable": 4 + seed, "chosen": len(chosen)}
+        manifest = {**SUBSET, "budget": len(chosen), "inputs": {**SUBSET["inputs"], "num_examples": 900}}
+        contents = SubsetContents(
+            chosen,
+            np.zeros(900, np.int32),
+            np.zeros(900, np.uint8),
+            {"sources": {"one": of_source}},
+            None,
+            None,
+            {},
+        )
+        write_subset(paths.subset, TypeAdapter(SubsetManifest).validate_python(manifest), contents)
+    write_json(paths.manifest, {**TRAINING, "inputs": inputs})
+    evaluation = {**EVALUATION["inputs"], "checkpoint": inputs["rows"], "files": {}}
+    write_json(paths.evaluation_manifest, {**EVALUATION, "inputs": evaluation})
+
+
+def test_what_a_run_recorded_is_kept_with_its_comparison(study, on_disk):
+    """Of the machine neither the folder nor the command."""
+    words = [*on_disk, "--planted", str(study / "planted.npy")]
     with pytest.raises(SystemExit):  # which of them are the rows of?
-        study_results.main([*words, str(study / "experiment_small.yml")])
-    assert study_results.main([*words, "--output_dir", str(study)]) == 0
+        study_results.main([on_disk[0], *words])
+    np.save(study / "planted.npy", [0.5])
+    with pytest.raises(SystemExit, match="planted.npy: found float64"):
+        study_results.main(words)
+    np.save(study / "planted.npy", [0, 301, 302, 409])
+    assert study_results.main(words) == 0
     text = (study / "small_0.1.json").read_text()
-    assert "somebody" not in text and "sha256" not in text and "verdict" not in text
+    assert "somebody" not in text and "differences" not in text
     assert json.loads(text)["sources"] == {"one": {"pool_rows": 9, "selectable": 4 + max(SEEDS)}}
     kept = json.loads(text)["recorded"]
     first = kept[run_of("s2l_released", 3)]
@@ -332,6 +393,81 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
     assert "| shared by two seeds |" in shown and "| 75% | 25% | 25% |" in shown
     assert "| s2l_released | 50.0% | 25.0% to 75.0% |" in shown
     assert "| one | 4 | 4 | +0.000 (+0.000 to +0.000) |" in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("comparisons/small_0.1/comparison.json", "", "comparison.json is damaged"),
+        ("comparisons/small_0.1/comparison.json", "[1]", "comparison.json is damaged"),
+        ("small_random_0.1_seed3/subset/indices.npy", "", "indices.npy: found other contents"),
+        ("small_random_0.1_seed3/subset/composition.json", None, "composition.json is gone"),
+        ("small_random_0.1_seed3/manifest.json", "{}", "manifest.json is damaged"),
+        ("planted.npy", "1 2", "planted.npy: found no readable"),
+    ],
+)
+def test_nothing_is_kept_of_a_damaged_file(study, on_disk, res_dir, file, content, message):
+    np.save(res_dir / "planted.npy", [0])
+    path = res_dir / file
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit) as ended:
+        study_results.main([*on_disk, "--planted", str(res_dir / "planted.npy")])
+    assert message in str(ended.value)
+    assert not (study / "small_0.1.json").exists()
+
+
+def test_a_changed_value_is_noticed_before_and_after_it_is_kept(study, on_disk):
+    assert study_results.main(on_disk) == 0
+    kept, compared_file = study / "small_0.1.json", comparison_path("small_0.1")
+    for path in (kept, compared_file):
+        path.write_text(path.read_text().replace("99.0", "98.0", 1))
+    noticed = r"small_0.1.*other contents than were written \(sha256\)"
+    with pytest.raises(ValueError, match=noticed):
+        study_files.all_results(study, study)
+    with pytest.raises(SystemExit, match=noticed):
+        study_results.main(on_disk)
+
+
+RUN = run_of("random", 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda kept: kept.pop("recorded"), "no recorded"),
+        (lambda kept: kept["recorded"].pop(RUN), f"no record of {RUN}"),
+        (lambda kept: kept["recorded"][RUN].pop("planted"), f"no planted of {RUN}"),
+        (lambda kept: kept["recorded"][RUN].update(device=None), f"recorded.{RUN}.device None"),
+        (lambda kept: kept["measures"][0]["values"].pop(RUN), f"loss_average of {RUN}"),
+        (lambda kept: kept["measures"][0]["values"].update({RUN: "x"}), f"measures.0.values.{RUN} 'x'"),
+        (lambda kept: kept["measures"][2]["values"].pop(RUN), f"loss of one of {RUN}"),
+        (lambda kept: kept["measures"].append(kept["measures"][0]), "loss_average of all in heldout 2 times"),
+        (lambda kept: kept["runs"].append(kept["runs"][0]), "small_random_per_source_0.1_seed3 2 times"),
+    ],
+)
+def test_a_kept_comparison_with_a_gap_is_refused_by_name(study, change, message):
+    kept_comparison(study)
+    kept = json.loads((study / "small_0.1.json").read_text())
+    change(kept)
+    rewrite(study / "small_0.1.json", kept)
+    with pytest.raises(ValueError, match=message) as refused:
+        study_files.all_results(study, study)
+    assert "small_0.1.json" in str(refused.value)
+
+
+def test_a_value_that_is_no_number_is_not_kept(study, on_disk):
+    """Of a file of an earlier version, which had no checksum, and of a page's."""
+    kept_comparison(study)
+    path = comparison_path("small_0.1")
+    forget_checksums(path)
+    for file in (path, study / "small_0.1.json"):
+        file.write_text(file.read_text().replace("99.0", "NaN", 1))
+    with pytest.raises(SystemExit, match="comparison.json.*no number for the loss of one in heldout of "):
+        study_results.main(on_disk)
+    with pytest.raises(ValueError, match="small_0.1.json"):
+        study_files.all_results(study, study)
 
 
 # ---------------------------------------------------------------------------------------------- clusters
@@ -539,10 +675,10 @@ def test_analyses_end_up_in_tables(tmp_path, monkeypatch):
     measured = {"added_loss": [[1, 2, 30, 4.0], [3, 3, 31, 2.5]], **dict.fromkeys(names, sides)}
     made = {"devices": ["cpu"], "git_commits": ["c" * 40], "pool": "p"}
     kept = {**made, "proxies": ["one"], "budget": 0.11, "measured": [measured]}
-    write_json(tmp_path / "end_token.json", kept)
+    keep_analysis(tmp_path / "end_token.json", ["one"], kept)
     source = {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}
     kept = {"pairs": ["p:t"], "devices": ["cpu"], "git_commits": ["c" * 40], "sources": {"": source}}
-    write_json(tmp_path / "agreement.json", kept)
+    keep_analysis(tmp_path / "agreement.json", ["p", "t"], kept)
     monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
     shown = make_results.page("{{end_token}}\n\n{{agreement}}", {})
     assert "| 1 to 2 | 30 | 4.000 |\n| 3 | 31 | 2.500 |" in shown
