@@ -6,7 +6,8 @@ r"""Keep what finished experiments of the study (configs/study) showed, in docs/
 
 A file is the comparison.json that run_experiment.py wrote, with every run's values, how many rows there are
 of each source, and what the runs themselves record: their device, commit and seconds, how many rows an arm
-shares with the random controls and with its own other seeds, how many of the --planted rows it chose.
+shares with the random controls and with its own other seeds, how many of the --planted rows it chose. It is
+refused where an arm is not what the experiment says of it.
 `python docs/make_results.py` makes docs/results.md of these files.
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.study_runs import row_numbers
-from docs.study.checks import check_numbers
+from docs.study.checks import check_arms, check_numbers
 from docs.study.kept import KeptComparison, RecordedRun
 from docs.study.results import CONTROLS, RESULTS, arms_of, comparison_names
 from utils.artifacts.comparisons import Comparison, ComparisonManifest
@@ -76,6 +77,7 @@ def keep(config_file: str, planted: np.ndarray | None, output_dir: Path) -> None
             continue
         made = ComparisonManifest.read(path)
         check_numbers(made.comparison, path)
+        check_arms(made.comparison, experiment, budget, path)
         runs = read_runs(made.comparison)
         arms = {label: {run: runs[run] for run in names if run in runs}
                 for label, names in arms_of(experiment, budget).items()}  # fmt: skip

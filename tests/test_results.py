@@ -55,6 +55,7 @@ from utils.config.schema import RunConfig
 from utils.data.pool import Pool
 from utils.reporting.page.figure_files import write_figure_files
 from utils.selection.candidates import Candidates
+from utils.selection.inputs import DERIVED
 
 SEEDS = [3, 4, 5]
 LABELS = ["random_per_source", "random", "s2l_released", "full"]
@@ -467,6 +468,95 @@ def test_a_value_that_is_no_number_is_not_kept(study, on_disk):
     with pytest.raises(SystemExit, match="comparison.json.*no number for the loss of one in heldout of "):
         study_results.main(on_disk)
     with pytest.raises(ValueError, match="small_0.1.json"):
+        study_files.all_results(study, study)
+
+
+def _another_arm(kept):
+    kept["arms"].append({**kept["arms"][2], "letter": "E", "label": "s2l, num_clusters 7"})
+    kept["runs"][7]["arm"] = "E"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_another_arm, "the runs of s2l_released are the arms C, E, expected one"),
+        (lambda kept: [run.update(arm="A") for run in kept["runs"]], "random_per_source and random are both"),
+        (lambda kept: kept["runs"][7].update(seed=9), "small_s2l_released_0.1_seed4 has the seed 9"),
+        (lambda kept: kept["runs"][7].update(subset_seed=9), "seed4 has the seed 4 and chose by 9"),
+        (lambda kept: kept["runs"][10].update(subset_seed=4), "small_full_seed4 has the seed 4 and chose by"),
+        (
+            lambda kept: kept["unlike"].append("model.dtype: float32, bfloat16"),
+            "more than their data: model",
+        ),
+        (lambda kept: kept["arms"][2].update(method="random"), "s2l_released is s2l and the arm C"),
+        (lambda kept: kept["arms"][3].update(method="s2l"), "full is the arm D"),
+        (lambda kept: kept["arms"].pop(2), "no arm C"),
+    ],
+)
+def test_run_names_alone_make_no_arm(study, on_disk, change, message):
+    """Neither what run_experiment.py wrote nor what was kept of it."""
+    kept_comparison(study)
+    for path in (comparison_path("small_0.1"), study / "small_0.1.json"):
+        values = json.loads(path.read_text())
+        change(values)
+        rewrite(path, values)
+    with pytest.raises(SystemExit, match=message):
+        study_results.main(on_disk)
+    with pytest.raises(ValueError, match=message):
+        study_files.all_results(study, study)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told_apart_by", "is_right"),
+    [
+        ({"method": "random"}, {}, False),
+        ({"method": "s2l"}, {"pick": "not set"}, True),
+        ({"method": "s2l", "pick": "brittle"}, {"pick": "brittle"}, True),
+        ({"method": "s2l", "pick": "stable"}, {"pick": "brittle"}, False),
+        ({"method": "s2l", "pick": "brittle"}, {}, True),  # as far as this file tells
+        ({"method": "s2l", "preset": "fall"}, {"source_exponent": 1.0, "source_weight": "fall"}, True),
+        ({"method": "s2l"}, {"source_exponent": 1.0}, False),
+        ({"method": "s2l", "preset": "fall"}, {"preset": "fall"}, True),
+        ({"method": "s2l", "source_exponent": 1.0, "source_weight": "fall"}, {"preset": "fall"}, True),
+        ({"method": "s2l"}, {"preset": "fall"}, False),
+        ({"method": "s2l"}, {"preset": "released"}, True),
+        ({"method": "s2l", "num_restarts": 2}, {"preset": "released"}, False),
+        ({"method": "s2l", "preset": "paper"}, {"max_points_per_centroid": None, "num_rows": 9}, True),
+        ({"method": "s2l"}, {"num_clusters": DERIVED}, True),
+        ({"method": "s2l"}, {"num_clusters": 7}, False),
+        ({"method": "s2l", "num_clusters": 7}, {"num_clusters": 7}, True),
+        ({"method": "s2l"}, {"drop": ["never_learnt"]}, False),
+    ],
+)
+def test_a_label_is_the_arm_that_its_settings_say(study, settings, told_apart_by, is_right):
+    kept_comparison(study)
+    path = study / "small_0.1.json"
+    kept = json.loads(path.read_text())
+    kept["arms"][2]["told_apart_by"] = told_apart_by
+    rewrite(path, kept)
+    experiment = study / "experiment_small.yml"
+    values = yaml.safe_load(experiment.read_text())
+    values["methods"]["s2l_released"] = settings
+    experiment.write_text(yaml.safe_dump(values, sort_keys=False))
+    if is_right:
+        assert "s2l_released" in study_files.all_results(study, study)["small_0.1"].arms
+        return
+    with pytest.raises(ValueError, match="s2l_released (is|has) .* the arm C"):
+        study_files.all_results(study, study)
+
+
+def test_a_label_has_no_setting_that_tells_another_arm_apart(study):
+    """But for a default, which a comparison names beside another setting."""
+    kept_comparison(study)
+    path = study / "small_0.1.json"
+    kept = json.loads(path.read_text())
+    told = {"pick": "brittle", "source_exponent": 0.25, "source_weight": "rows"}
+    kept["arms"].append({**kept["arms"][2], "letter": "E", "runs": [], "told_apart_by": told})
+    rewrite(path, kept)
+    study_files.all_results(study, study)
+    experiment = study / "experiment_small.yml"
+    experiment.write_text(experiment.read_text().replace("method: s2l", "method: s2l\n    pick: brittle"))
+    with pytest.raises(ValueError, match="s2l_released has pick brittle and is the arm C"):
         study_files.all_results(study, study)
 
 

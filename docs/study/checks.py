@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from docs.study.kept import RecordedRun
-from utils.artifacts.comparisons import Comparison
+from utils.artifacts.comparisons import ComparedArm, Comparison
 from utils.config.experiment import WHOLE_POOL, ExperimentConfig, run_name_of
+from utils.config.load import read_translated
+from utils.config.names import SelectionMethod
+from utils.config.schema import SELECTION_PRESETS, SubsetConfig
+from utils.selection.inputs import DERIVED
+from utils.selection.methods.table import METHODS
 
 PROJECT = Path(__file__).resolve().parents[2]
+_NOT_SET = "not set"  # as `told_apart` has a setting that an arm does not have
 
 
 def runs_by_label(experiment: ExperimentConfig, budget: int | float | None) -> dict[str, dict[int, str]]:
@@ -43,6 +49,92 @@ def check_numbers(comparison: Comparison, path: Path) -> None:
     if problems:
         again = "make the comparison again (run_experiment.py)"
         raise ValueError(f"{path}: found {'; '.join(problems)}: {again}")
+
+
+def check_arms(
+    comparison: Comparison, experiment: ExperimentConfig, budget: int | float | None, path: Path
+) -> None:
+    """Refuse a comparison whose arms are not what the experiment says.
+
+    Args:
+        path: of the comparison, for messages.
+
+    Raises:
+        ValueError: runs that differ in more than their data; runs of a label that are no arm, or those of
+            two labels that are one; a run of another seed than its name says; an arm of another method or
+            other settings than those of its label.
+    """
+    problems = [f"the arms differ in more than their data: {line}" for line in comparison.unlike]
+    arms = {arm.letter: arm for arm in comparison.arms}
+    runs = {run.name: run for run in comparison.runs}
+    label_of: dict[str, str] = {}
+    for label, of_seeds in runs_by_label(experiment, budget).items():
+        there = {seed: runs[name] for seed, name in of_seeds.items() if name in runs}
+        for seed, run in there.items():
+            if run.seed != seed or run.subset_seed != (None if label == WHOLE_POOL else seed):
+                problems.append(f"{run.name} has the seed {run.seed} and chose by {run.subset_seed}")
+        letters = sorted({run.arm for run in there.values()})
+        if len(letters) > 1:
+            problems.append(f"the runs of {label} are the arms {', '.join(letters)}, expected one")
+        for letter in letters:
+            if letter in label_of:
+                problems.append(f"{label_of[letter]} and {label} are both the arm {letter}")
+            label_of[letter] = label
+            if letter not in arms:
+                problems.append(f"no arm {letter}")
+            else:
+                problems += _other_settings(label, experiment, arms[letter], comparison.arms)
+    if problems:
+        raise ValueError(
+            f"{path}: found no comparison of the arms that the experiment {experiment.name} names: "
+            f"{'; '.join(problems)}: make the runs and the comparison again with run_experiment.py, or put "
+            "back the YAML that they were made with"
+        )
+
+
+def _other_settings(
+    label: str, experiment: ExperimentConfig, arm: ComparedArm, arms: Sequence[ComparedArm]
+) -> list[str]:
+    """In what an arm is not what its label says, as far as `told_apart_by` knows."""
+    if label == WHOLE_POOL:
+        return [] if arm.method == "whole pool" else [f"{label} is the arm {arm.title}"]
+    named = settings_of(label, experiment)
+    if arm.method != named.method:
+        return [f"{label} is {named.method} and the arm {arm.title}"]
+    told = {**SELECTION_PRESETS.get(arm.told_apart_by.get("preset", ""), {}), **arm.told_apart_by}
+    of_others = [each.told_apart_by for each in arms if each.method == arm.method]
+    problems = []
+    for name in sorted({*told, *(name for each in of_others for name in each)} & _settings_of(named.method)):
+        value = getattr(named, name)
+        if name == "num_clusters" and value is None:
+            value = DERIVED
+        is_default = value == SubsetConfig.model_fields[name].get_default(call_default_factory=True)
+        if name in told:
+            is_right = told[name] == value or (told[name] == _NOT_SET and is_default)
+        elif is_default or name == "source_weight":  # which a comparison names beside an exponent alone
+            continue
+        else:  # then it has no value that tells other arms apart
+            is_right = value not in [each[name] for each in of_others if name in each]
+        if not is_right:
+            problems.append(f"{label} has {name} {value} and is the arm {arm.title}")
+    return problems
+
+
+def _settings_of(method: SelectionMethod) -> set[str]:
+    """Those by which arms of a method can be told apart, and that a YAML has as a comparison has them."""
+    return {*METHODS[method].settings, "drop"}
+
+
+def settings_of(label: str, experiment: ExperimentConfig) -> SubsetConfig:
+    """What the experiment's YAML and its target's say of a label's subset."""
+    values, _ = read_translated(PROJECT / experiment.target)
+    of_all = {
+        key.removeprefix("subset."): value
+        for key, value in experiment.settings.items()
+        if key.startswith("subset.")
+    }
+    own = {**(values.get("subset") or {}), **of_all, "method": label, **experiment.methods[label]}
+    return SubsetConfig.model_validate({key: value for key, value in own.items() if "budget" not in key})
 
 
 def check_recorded(

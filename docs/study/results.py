@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docs.study.checks import PROJECT, check_numbers, check_recorded, runs_by_label
+from docs.study.checks import PROJECT, check_arms, check_numbers, check_recorded, runs_by_label
 from docs.study.differences import PairedDifference, paired_difference
 from docs.study.kept import KeptAnalysis, KeptComparison
 from utils.artifacts.comparisons import AVERAGES
@@ -94,6 +94,7 @@ def read_result(path: Path, config_file: Path) -> Result:
         raise ValueError(f"{path}: found a comparison that {config_file} does not make ({', '.join(names)})")
     kept = KeptComparison.read(path)
     check_numbers(kept.comparison, path)
+    check_arms(kept.comparison, experiment, names[path.stem], path)
     measures = [
         measure
         for measure in kept.comparison.measures
