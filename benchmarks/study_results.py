@@ -7,7 +7,7 @@ r"""Keep what finished experiments of the study (configs/study) showed, in docs/
 A file is the comparison.json that run_experiment.py wrote, with every run's values, how many rows there are
 of each source, and what the runs themselves record: their device, commit and seconds, how many rows an arm
 shares with the random controls and with its own other seeds, how many of the --planted rows it chose. It is
-refused where an arm is not what the experiment says of it.
+refused where a run was made anew since, or is not what the experiment says of its arm.
 `python docs/make_results.py` makes docs/results.md of these files.
 """
 
@@ -26,7 +26,9 @@ from benchmarks.study_runs import row_numbers
 from docs.study.checks import check_arms, check_numbers
 from docs.study.kept import KeptComparison, RecordedRun
 from docs.study.results import CONTROLS, RESULTS, arms_of, comparison_names
+from utils.artifacts.checksums import checksum_of_rows
 from utils.artifacts.comparisons import Comparison, ComparisonManifest
+from utils.artifacts.evaluations import identity_of_evaluation_of
 from utils.artifacts.paths import RunPaths, comparison_path
 from utils.artifacts.subsets import read_composition, read_subset
 from utils.artifacts.trainings import TrainingManifest
@@ -78,7 +80,7 @@ def keep(config_file: str, planted: np.ndarray | None, output_dir: Path) -> None
         made = ComparisonManifest.read(path)
         check_numbers(made.comparison, path)
         check_arms(made.comparison, experiment, budget, path)
-        runs = read_runs(made.comparison)
+        runs = read_runs(made.comparison, path)
         arms = {label: {run: runs[run] for run in names if run in runs}
                 for label, names in arms_of(experiment, budget).items()}  # fmt: skip
         kept = KeptComparison.of(made, rows_of_sources(runs), recorded(arms, planted))
@@ -86,16 +88,32 @@ def keep(config_file: str, planted: np.ndarray | None, output_dir: Path) -> None
         print(f"{output_dir / name}.json: {len(runs)} runs")
 
 
-def read_runs(comparison: Comparison) -> dict[str, Run]:
-    """The runs of a comparison by name. Raises: FileNotFoundError, or ValueError for a damaged run."""
+def read_runs(comparison: Comparison, path: Path) -> dict[str, Run]:
+    """The runs of a comparison by name.
+
+    Args:
+        path: of the comparison, for messages.
+
+    Raises: ValueError for a run that was chosen, trained or evaluated anew since it was compared.
+    """
     runs = {}
     for compared in comparison.runs:
+        if compared.evaluation is None or identity_of_evaluation_of(compared.name) != compared.evaluation:
+            raise ValueError(
+                f"{path}: found another evaluation of {compared.name} than was compared: compare the runs "
+                "again (run_experiment.py)"
+            )
         folder = RunPaths(compared.name).subset
         training = TrainingManifest.read(RunPaths(compared.name).manifest)
         if training.subset is None:
             runs[compared.name] = Run(training, None, {})
             continue
         subset = read_subset(folder)
+        if checksum_of_rows(subset.indices) != training.rows:
+            raise ValueError(
+                f"{folder}: found other rows than {compared.name} was trained on: choose them again as they "
+                "were, or train and compare it again (run_experiment.py)"
+            )
         sources = read_composition(folder, subset.manifest)["sources"]
         runs[compared.name] = Run(training, subset.indices, sources)
     return runs

@@ -560,6 +560,27 @@ def test_a_label_has_no_setting_that_tells_another_arm_apart(study):
         study_files.all_results(study, study)
 
 
+def test_nothing_is_kept_of_runs_that_were_made_anew(study, on_disk):
+    rows = np.array(ROWS_OF["random"])
+    paths = RunPaths(run_of("random", 4))
+    compared_evaluation = json.loads(paths.evaluation_manifest.read_text())
+    anew = f"comparison.json: found another evaluation of {paths.root.name} than was compared"
+    finished_run("random", 4, rows)  # chosen, trained and evaluated anew
+    with pytest.raises(SystemExit, match=anew):
+        study_results.main(on_disk)
+    paths.evaluation_manifest.unlink()
+    with pytest.raises(SystemExit, match=anew):
+        study_results.main(on_disk)
+    write_json(paths.evaluation_manifest, compared_evaluation)
+    manifest = json.loads(paths.manifest.read_text())
+    rewrite(paths.manifest, {**manifest, "inputs": {**manifest["inputs"], "rows": "d" * 64}})  # chosen alone
+    with pytest.raises(SystemExit, match=f"found other rows than {paths.root.name} was trained on"):
+        study_results.main(on_disk)
+    assert not (study / "small_0.1.json").exists()
+    finished_run("random", 4, np.array([row + 400 if row else 0 for row in rows]))
+    assert study_results.main(on_disk) == 0
+
+
 # ---------------------------------------------------------------------------------------------- clusters
 
 
