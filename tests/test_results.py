@@ -60,6 +60,12 @@ from utils.selection.inputs import DERIVED
 SEEDS = [3, 4, 5]
 LABELS = ["random_per_source", "random", "s2l_released", "full"]
 METHODS = dict(zip(LABELS, ["random_per_source", "random", "s2l", "whole pool"], strict=True))
+AGREEMENT = {
+    "pairs": ["p:t"],
+    "devices": ["cpu"],
+    "git_commits": ["c" * 40],
+    "sources": {"": {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}},
+}
 
 
 @pytest.fixture
@@ -141,7 +147,8 @@ def test_the_page_is_made_from_the_files():
     written = make_results.PAGE.read_text(encoding="utf-8")
     text = make_results.TEXT.read_text(encoding="utf-8")
     results = study_files.all_results()
-    assert written == make_results.page(text, results), "run `python docs/make_results.py`"
+    analyses, planned = study_files.all_analyses(), study_files.config_files()
+    assert written == make_results.page(text, results, analyses, planned), "run `python docs/make_results.py`"
     for name, result in results.items():
         figure = (study_files.RESULTS / f"{name}.svg").read_text(encoding="utf-8")
         for label in result.arms:
@@ -149,8 +156,16 @@ def test_the_page_is_made_from_the_files():
             assert is_shown == (label != "random_per_source"), "run `python docs/make_results.py`"
 
 
-def test_every_file_of_results_is_of_an_experiment_of_the_study():
-    assert {path.stem for path in study_files.RESULTS.glob("*.json")} == study_files.all_results().keys()
+def test_every_file_of_results_is_of_an_experiment_of_the_study(study):
+    kept_comparison(study)
+    for name in ("small_0.2", "other_0.1"):  # a budget and an experiment that no YAML has
+        strange = (study / "small_0.1.json").rename(study / f"{name}.json")
+        with pytest.raises(ValueError, match=f"{name}.json, which no experiment of"):
+            study_files.all_results(study, study)
+        strange.rename(study / "small_0.1.json")
+    (study / "experiment_twin.yml").write_text((study / "experiment_small.yml").read_text())
+    with pytest.raises(ValueError, match="experiment_twin.yml: found small_0.1, which .*small.yml"):
+        study_files.all_results(study, study)
 
 
 def test_a_table_says_what_scipy_says(study):
@@ -294,9 +309,37 @@ def test_arms_of_all_budgets_stand_in_one_table_from_few_rows_to_many(study):
 
 def test_no_result_is_left_out_of_the_page(study):
     kept_comparison(study)
-    with pytest.raises(ValueError, match="no place for small_0.1"):
-        make_results.page("nothing", study_files.all_results(study, study))
-    assert "other: not run yet" in make_results.page("{{other}}", {})
+    results = study_files.all_results(study, study)
+    analyses = {"agreement": AGREEMENT}
+    for text, left_out in (
+        ("{{agreement}}", "small_0.1"),
+        ("{{small_0.1}}", "agreement"),
+        ("", "agreement, s"),
+    ):
+        with pytest.raises(ValueError, match=f"no place for {left_out}"):
+            make_results.page(text, results, analyses)
+    with pytest.raises(ValueError, match="found foo, which no table is made of"):
+        make_results.page("{{foo}}", {}, {"foo": AGREEMENT})
+    shown = make_results.page("{{other}}\n{{clusters}}", {}, {}, ["other"])
+    assert "other: not run yet" in shown and "clusters: not run yet" in shown
+
+
+@pytest.mark.parametrize(
+    "place", ["{{agrement}}", "{{../x}}", "{{agreement}} ", "see {{agreement}}", "{{ }}"]
+)
+def test_a_place_of_nothing_is_refused(place):
+    with pytest.raises(ValueError, match="found '.*', expected a line {{NAME}} of agreement, budgets, "):
+        make_results.page(f"{{{{agreement}}}}\n{place}\n", {}, {"agreement": AGREEMENT})
+
+
+def test_names_of_sources_and_devices_are_no_markup(study):
+    kept_comparison(study)
+    path = study / "small_0.1.json"
+    text = path.read_text().replace('"two"', json.dumps("a|b\n<script>&")).replace("H200", "<b>H200")
+    rewrite(path, json.loads(text))
+    shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
+    assert "| a&#124;b &lt;script&gt;&amp; |" in shown and "NVIDIA &lt;b&gt;H200" in shown
+    assert "<script" not in shown and "<b>" not in shown
 
 
 def test_figures_are_the_same_each_time(study, tmp_path):
@@ -629,7 +672,7 @@ def scored_run(name: str, pool: Path, losses_NT: np.ndarray) -> None:
         folder.finish(step, num_rows, [(np.arange(num_rows), kept, 0.0)])
 
 
-def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path, monkeypatch):
+def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path):
     rows = [{**row, "source": "ab"[place % 2]} for place, row in enumerate(pool_rows(300))]
     pool = write_jsonl(tmp_path / "pool.jsonl", rows)
     generator = np.random.default_rng(0)
@@ -642,8 +685,7 @@ def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path, monkeypatch):
     assert study_clusters.main([*names, "--output", str(output)]) == 0
     kept = json.loads(output.read_text())
     assert kept["num_rows"] == 300 and kept["features"].keys() == set(study_clusters._FEATURES)
-    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
-    shown = make_results.page("{{clusters}}", {})
+    shown = make_results.page("{{clusters}}", {}, study_files.all_analyses(tmp_path))
     assert "| 1 | " in shown and "| losses | " in shown and "over 4 proxies" in shown
     of_means = kept["means_of_two"]
     assert len(of_means["components"]) == 3 and len(of_means["components"][0]) == 3
@@ -672,7 +714,7 @@ def test_means_of_two_proxies_agree_better_than_proxies_do():
 # ---------------------------------------------------------------------------------------- who chooses noise
 
 
-def test_noise_is_counted_in_the_subsets_of_an_experiment(res_dir, tmp_path, monkeypatch):
+def test_noise_is_counted_in_the_subsets_of_an_experiment(res_dir, tmp_path):
     """Rows of noise never fall, so the method that takes the largest falls takes none."""
     pool = write_jsonl(tmp_path / "pool.jsonl", pool_rows(200))
     generator = np.random.default_rng(0)
@@ -700,8 +742,7 @@ def test_noise_is_counted_in_the_subsets_of_an_experiment(res_dir, tmp_path, mon
             indices = np.load(RunPaths(f"e_{label}_0.1_seed{seed}").subset / "indices.npy")
             assert of_seeds[str(seed)] == sum(row in planted for row in indices) / 20
     assert sum(kept["shares"]["s2l_brittle"].values()) < sum(kept["shares"]["random_per_source"].values())
-    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
-    shown = make_results.page("{{noise}}", {})
+    shown = make_results.page("{{noise}}", {}, study_files.all_analyses(tmp_path))
     of_control = [100 * share for share in kept["shares"]["random_per_source"].values()]
     assert f"| random_per_source | {np.mean(of_control):.1f} | {min(of_control):.1f} to " in shown
 
@@ -780,18 +821,15 @@ def test_losses_of_another_pool_are_not_compared(res_dir, tmp_path):
         study_agreement.newest_losses(pool_of("proxy"), "target")
 
 
-def test_analyses_end_up_in_tables(tmp_path, monkeypatch):
+def test_analyses_end_up_in_tables(tmp_path):
     sides = {"sound": 0.25, "faulty": 0.75, "other_seed": 0.5, "no_clusters": 0.875}
     names = ("level_and_length", "length_by_cluster", "same_clusters", "same_rows", "response_tokens")
     measured = {"added_loss": [[1, 2, 30, 4.0], [3, 3, 31, 2.5]], **dict.fromkeys(names, sides)}
     made = {"devices": ["cpu"], "git_commits": ["c" * 40], "pool": "p"}
     kept = {**made, "proxies": ["one"], "budget": 0.11, "measured": [measured]}
     keep_analysis(tmp_path / "end_token.json", ["one"], kept)
-    source = {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}
-    kept = {"pairs": ["p:t"], "devices": ["cpu"], "git_commits": ["c" * 40], "sources": {"": source}}
-    keep_analysis(tmp_path / "agreement.json", ["p", "t"], kept)
-    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
-    shown = make_results.page("{{end_token}}\n\n{{agreement}}", {})
+    keep_analysis(tmp_path / "agreement.json", ["p", "t"], AGREEMENT)
+    shown = make_results.page("{{end_token}}\n\n{{agreement}}", {}, study_files.all_analyses(tmp_path))
     assert "| 1 to 2 | 30 | 4.000 |\n| 3 | 31 | 2.500 |" in shown
     assert "| response tokens of a chosen row | 0.25 | 0.75 |" in shown
     assert "| clusters (adjusted Rand index) | 0.75 | 0.50 (another seed of k-means) |" in shown

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
 from docs.study.kept import RecordedRun
-from docs.study.markdown import mean_and_deviation, short_commit, table
+from docs.study.markdown import mean_and_deviation, plain, short_commit, table
 from docs.study.results import CONTROLS, Result
 from utils.artifacts.comparisons import Cost
 from utils.experiments.statistics import CONFIDENCE
@@ -38,7 +38,7 @@ def _what_was_run(result: Result) -> str:
     seeds = ", ".join(map(str, result.experiment.seeds))
     lines = [
         f"`python run_experiment.py --config_file {result.config_file}`",
-        f"Seeds {seeds}. {devices}; {versions}; commit {commits}.",
+        plain(f"Seeds {seeds}. {devices}; {versions}; commit {commits}."),
     ]
     if result.unfinished:
         whole = len(result.experiment.seeds)
@@ -47,7 +47,7 @@ def _what_was_run(result: Result) -> str:
     if result.of_no_arm:
         counts = Counter(run.rsplit("_seed", 1)[0] for run in result.of_no_arm)
         runs = ", ".join(f"{name} ({count})" for name, count in counts.items())
-        lines.append(f"Measured, and in no table, since the experiment names no such arm: {runs}.")
+        lines.append(f"Measured, and in no table, since the experiment names no such arm: {plain(runs)}.")
     return "\n\n".join(line for line in lines if line)
 
 

@@ -141,12 +141,27 @@ def all_analyses(analyses: Path = ANALYSES) -> dict[str, dict[str, Any]]:
     return {path.stem: KeptAnalysis.read(path).measured for path in sorted(analyses.glob("*.json"))}
 
 
-def all_results(results: Path = RESULTS, study: Path = STUDY) -> dict[str, Result]:
-    """By name, those of the study's experiments of which a file is there."""
-    found = {}
+def config_files(study: Path = STUDY) -> dict[str, Path]:
+    """Name of each comparison that the study's experiments make -> the experiment's YAML.
+
+    Raises: ValueError for a comparison that two of them make.
+    """
+    found: dict[str, Path] = {}
     for config_file in sorted(study.glob("experiment_*.yml")):
         for name in comparison_names(load_experiment(config_file)):
-            path = results / f"{name}.json"
-            if path.is_file():
-                found[name] = read_result(path, config_file)
+            if name in found:
+                raise ValueError(f"{config_file}: found {name}, which {found[name]} makes: rename one")
+            found[name] = config_file
     return found
+
+
+def all_results(results: Path = RESULTS, study: Path = STUDY) -> dict[str, Result]:
+    """By name, in the order of the experiments. Raises: ValueError for a file that none of them makes."""
+    makers = config_files(study)
+    paths = {path.stem: path for path in results.glob("*.json")}
+    if strange := sorted(str(path) for name, path in paths.items() if name not in makers):
+        raise ValueError(
+            f"found {', '.join(strange)}, which no experiment of {study} makes: put back its YAML or the "
+            "budget, or remove the file"
+        )
+    return {name: read_result(paths[name], makers[name]) for name in makers if name in paths}
