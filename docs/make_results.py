@@ -5,10 +5,10 @@
 
 docs/results/text.md is what people wrote. A line {{NAME}} in it stands for the tables of
 docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison, or of
-docs/results/analyses/NAME.json, which a script of benchmarks/ keeps of an analysis. {{presets}},
-{{budgets}} and {{weights}} are tables over several comparisons. Every file needs a place, and every place a
-file, or an experiment that is to make it. tests/test_results.py fails where the page is not what these files
-say.
+docs/results/analyses/NAME.json, which a script of benchmarks/ keeps of an analysis. {{pairs}},
+{{presets}}, {{budgets}} and {{weights}} are tables over several comparisons. Every file needs a place, and
+every place a file, or an experiment or a script that is to make it. tests/test_results.py fails where the
+page is not what these files say.
 """
 
 import argparse
@@ -26,13 +26,18 @@ from docs.study import results as study  # noqa: E402
 from docs.study.analysis_sections import ANALYSIS_SECTIONS  # noqa: E402
 from docs.study.comparison_sections import comparison_section  # noqa: E402
 from docs.study.figure import difference_chart  # noqa: E402
-from docs.study.overviews import budgets_section, presets_section, weights_section  # noqa: E402
+from docs.study.overviews import budgets_section, pairs_section, presets_section, weights_section  # noqa: E402
 from utils.reading import read_text  # noqa: E402
 from utils.reporting.page.figure_files import write_figure_files  # noqa: E402
 
 PAGE = PROJECT / "docs/results.md"
 TEXT = study.RESULTS / "text.md"
-_OF_ALL_RESULTS = {"presets": presets_section, "budgets": budgets_section, "weights": weights_section}
+_OF_ALL_RESULTS = {
+    "pairs": pairs_section,
+    "presets": presets_section,
+    "budgets": budgets_section,
+    "weights": weights_section,
+}
 _PLACE = re.compile(r"^.*\{\{.*$", re.MULTILINE)
 
 
@@ -47,7 +52,7 @@ def page(
     Args:
         results: comparisons by name.
         analyses: what was measured, by name.
-        planned: comparisons that may have a place and no result.
+        planned: comparisons that may have a place and no result, as an analysis may that has a script.
 
     Raises: ValueError for a result without a place in the text, and for a place of nothing.
     """

@@ -31,7 +31,7 @@ from docs.study import results as study_files
 from docs.study.differences import PairedDifference, cell, paired_difference, shown_of_all
 from docs.study.figure import difference_chart
 from docs.study.kept import KeptComparison, RecordedRun, keep_analysis
-from docs.study.overviews import budgets_section, weights_section
+from docs.study.overviews import budgets_section, pairs_section, weights_section
 from tests.artifacts.examples import EVALUATION, SCORING_INPUTS, SUBSET, TRAINING, forget_checksums
 from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
@@ -305,6 +305,20 @@ def test_arms_of_all_budgets_stand_in_one_table_from_few_rows_to_many(study):
             for _ in range(2)
         ]
         assert [cell.split()[0] for cell in cells] == [f"{value:+.3f}" for value in expected]
+
+
+def test_pairs_that_the_text_tells_of_stand_in_a_table(study):
+    values = kept_comparison(study)
+    result = study_files.all_results(study, study)["small_0.1"]
+    arms = {"s2l_fall": result.arms["s2l_released"], "random_fall": result.arms["random"]}
+    shown = pairs_section({"small": replace(result, arms=arms), "without": result})
+    mine, theirs = (
+        [[of_runs[run] for run in arms[label]] for of_runs in values.values()]
+        for label in ("s2l_fall", "random_fall")
+    )
+    cells = [cell(paired_difference(*pair)) for pair in zip(mine, theirs, strict=True)]
+    assert shown.splitlines()[2:3] == [f"| small | s2l_fall minus random_fall | {' | '.join(cells)} |"]
+    assert "2 different comparisons" in shown and "without" not in shown
 
 
 def test_no_result_is_left_out_of_the_page(study):
