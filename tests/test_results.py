@@ -1,6 +1,7 @@
 """The study: its data keep what they promise, and the page of its results says what its files say."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -863,19 +864,81 @@ def folders(tmp_path_factory) -> tuple[list[dict[str, Any]], list[Path]]:
     pool = write_jsonl(folder / "all.jsonl", rows)
     made = [folder / "one", folder / "two"]
     for output in made:
-        words = [str(pool), "--output_dir", str(output), "--aim_at", "source 1"]
-        assert study_data.main(words) == 0
+        assert study_data.main(words_of(pool, output)) == 0
     return rows, made
 
 
-def test_no_folder_of_other_files_is_emptied(folders, tmp_path, capsys):
-    pool = folders[1][0].parent / "all.jsonl"
-    (tmp_path / "result.json").write_text("{}")
-    for output, words in ((tmp_path, "found other files"), (pool.parent, "which is emptied first")):
-        with pytest.raises(SystemExit):
-            study_data.main([str(pool), "--output_dir", str(output), "--aim_at", "source 1"])
-        assert words in capsys.readouterr().err
-    assert (tmp_path / "result.json").is_file() and pool.is_file()
+def words_of(pool: Path, output: Path) -> list[str]:
+    return [str(pool), "--output_dir", str(output), "--aim_at", "source 1"]
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_replaced_that_the_script_did_not_make(folders, tmp_path):
+    made = folders[1][0]
+    pool = made.parent / "all.jsonl"
+    others = shutil.copytree(made, tmp_path / "others")
+    (others / "tokenizer/notes.txt").write_text("mine")
+    result, part = tmp_path / "result", tmp_path / "part"
+    result.mkdir()
+    (result / "result.json").write_text("{}")
+    shutil.copytree(made, part)
+    (part / "noisy_rows.npy").unlink()
+    (tmp_path / "file").write_text("mine")
+    refused = {
+        others: "found tokenizer/notes.txt in",
+        result: "found result.json in",
+        part: "found a part in",
+        tmp_path / "file": "found a file",
+        pool.parent: "which is replaced",
+    }
+    before = files_in(tmp_path)
+    for output, words in refused.items():
+        with pytest.raises(SystemExit, match=words):
+            study_data.main(words_of(pool, output))
+    after = {path: content for path, content in files_in(tmp_path).items() if ".locks" not in path.parts}
+    assert after == before and pool.is_file()
+
+
+def test_an_error_leaves_the_data_as_they_were(folders, tmp_path, monkeypatch):
+    made = folders[1][0]
+    pool = made.parent / "all.jsonl"
+    output = shutil.copytree(made, tmp_path / "data")
+    (output / "pool.jsonl").write_text("as it was\n")
+    before = files_in(output)
+    with monkeypatch.context() as patch:
+        patch.setattr(study_data, "train_tokenizer", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            study_data.main(words_of(pool, output))
+    assert files_in(output) == before
+    (tmp_path / ".data.parts").mkdir()  # as a kill leaves it
+    (tmp_path / ".data.parts/pool.jsonl").write_text("half")
+    assert study_data.main(words_of(pool, output)) == 0
+    assert files_in(output) == files_in(made) and not (tmp_path / ".data.parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"instruction": "a", "output": "b"}', "row 1: source: found None, expected a text"),
+        ('{"source": null, "instruction": "a", "output": "b"}', "row 1: source: found None"),
+        ('{"source": "s", "instruction": "a"}', "row 1: output: found None"),
+        ('{"source": "s", "instruction": "a", "output": NaN}', "row 1: output: found nan"),
+        ('{"source": "s", "instruction": "a", "output": "b"', "line 1 is not JSON"),
+        ('{"source": "s", "instruction": "a", "output": "b"}', "--aim_at: source 1 has too few rows"),
+        ("", "found no rows"),
+    ],
+)
+def test_a_pool_that_does_not_serve_is_refused_by_name(tmp_path, line, message):
+    pool = tmp_path / "pool.jsonl"
+    for mark in ("", "\ufeff"):
+        pool.write_text(mark + line + "\n" * bool(line), encoding="utf-8")
+        with pytest.raises(SystemExit, match=message) as refused:
+            study_data.main(words_of(pool, tmp_path / "data"))
+        assert "pool.jsonl" in str(refused.value)
+    assert not (tmp_path / "data").exists()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -913,11 +976,23 @@ def test_noise_is_a_fifth_of_each_source_and_stays_within_it(folders):
     folder = folders[1][0]
     pool, noisy = (read(folder / f"{name}.jsonl") for name in ("pool", "pool_noisy"))
     rows = np.load(folder / "noisy_rows.npy")
-    assert [row for row in range(len(pool)) if pool[row] != noisy[row]] == [
-        row for row in rows if pool[row]["output"] != noisy[row]["output"]
-    ]
+    assert [row for row in range(len(pool)) if pool[row] != noisy[row]] == rows.tolist()
     for source in {row["source"] for row in pool}:
         of_source = [row for row in range(len(pool)) if pool[row]["source"] == source]
-        assert np.isin(of_source, rows).sum() == round(0.2 * len(of_source))
+        # The few that were handed the response that they had are none.
+        assert 0.19 * len(of_source) < np.isin(of_source, rows).sum() <= round(0.2 * len(of_source))
         outputs = [sorted(some[row]["output"] for row in of_source) for some in (pool, noisy)]
         assert outputs[0] == outputs[1]
+
+
+def test_a_row_that_is_handed_its_own_response_is_no_noise(tmp_path):
+    """As of answers of one letter."""
+    rows = [
+        {"source": "source 1", "instruction": f"question {number}", "output": "ab"[number % 2]}
+        for number in range(1500)
+    ]
+    folder = tmp_path / "data"
+    assert study_data.main(words_of(write_jsonl(tmp_path / "pool.jsonl", rows), folder)) == 0
+    pool, noisy = (read(folder / f"{name}.jsonl") for name in ("pool", "pool_noisy"))
+    changed = [row for row in range(len(pool)) if pool[row] != noisy[row]]
+    assert np.load(folder / "noisy_rows.npy").tolist() == changed and 100 < len(changed) < 200
