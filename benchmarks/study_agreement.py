@@ -21,8 +21,8 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.study_runs import made_by, pool_of
+from docs.study.kept import keep_analysis
 from docs.study.results import ANALYSES
-from utils.artifacts.files import write_json
 from utils.artifacts.trajectories.read import read_trajectories
 from utils.data.pool import Pool
 
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             for source in of_targets[0]
         },
     }
-    write_json(arguments.output, kept)
+    keep_analysis(arguments.output, list(losses), kept)
     print(arguments.output)
     return 0
 

@@ -21,8 +21,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.study_runs import made_by, pool_of
+from docs.study.kept import keep_analysis
 from docs.study.results import ANALYSES
-from utils.artifacts.files import write_json
 from utils.artifacts.trajectories.read import read_trajectories
 from utils.config.schema import SubsetConfig
 from utils.selection.candidates import Candidates, find_candidates
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         "features": {features: measured(found, features) for features in _FEATURES},
         "means_of_two": agreement_of_means(found),
     }
-    write_json(arguments.output, kept)
+    keep_analysis(arguments.output, arguments.proxies, kept)
     print(arguments.output)
     return 0
 

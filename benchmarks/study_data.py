@@ -7,7 +7,7 @@ POOL has rows of source, instruction and output. The folder gets
     pool.jsonl         all rows that are not held out and have no copy among those
     heldout.jsonl      rows to measure the loss on: 60 of each source, fewer of a source of less than 600 rows
     pool_noisy.jsonl   the pool with a fifth of the responses of each source exchanged among themselves
-    noisy_rows.npy     the numbers of those rows
+    noisy_rows.npy     the numbers of the rows that have another response than before
     pool_a.jsonl, heldout_a.jsonl, pool_b.jsonl, heldout_b.jsonl
                        every other source, by size: what is found on one half is tried on the other
     pool_aim.jsonl     the pool without 600 rows of one source (--aim_at), and without copies of them
@@ -15,12 +15,11 @@ POOL has rows of source, instruction and output. The folder gets
                        200 of those rows to aim at, and 400 to measure the loss on
     tokenizer/         4,096 entries, trained on the pool
 
-The same file gives the same folder, byte for byte.
+The same file gives the same folder, byte for byte. It is there whole, or as it was before.
 """
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils.artifacts.files import folder_beside, remove_folder
+from utils.artifacts.locks import locked
+from utils.config.schema import DataConfig
+from utils.data.containers import open_rows
 from utils.data.small_tokenizer import train_tokenizer
+from utils.terminal import first_of, one_line
 
 _HELD_OUT = 60  # of a source at most, and a tenth of it
 _NOISE = 0.2
@@ -50,38 +54,84 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output_dir", type=Path, default=Path("res/study_data"))
     parser.add_argument("--aim_at", default=_AIM_AT, metavar="SOURCE")
     arguments = parser.parse_args(argv)
-    rows = [json.loads(line) for line in arguments.pool.read_text(encoding="utf-8").split("\n") if line]
-    if sum(row["source"] == arguments.aim_at for row in rows) < 2 * (_NUM_VALIDATION + _NUM_TEST):
-        parser.error(
-            f"--aim_at: {arguments.aim_at} has too few rows in {arguments.pool}, "
+    try:
+        made = make(arguments.pool, arguments.output_dir.resolve(), arguments.aim_at)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{arguments.output_dir}: {made}")
+    return 0
+
+
+def make(path: Path, folder: Path, aim_at: str) -> str:
+    """Returns: what was made. Raises: OSError, or ValueError for a pool or a folder that do not serve."""
+    rows = read_rows(path)
+    if sum(row["source"] == aim_at for row in rows) < 2 * (_NUM_VALIDATION + _NUM_TEST):
+        raise ValueError(
+            f"--aim_at: {aim_at} has too few rows in {path}, "
             f"expected a source of at least {2 * (_NUM_VALIDATION + _NUM_TEST):,}: name another one"
         )
-    folder = arguments.output_dir
-    if arguments.pool.resolve().is_relative_to(folder.resolve()):
-        parser.error(f"--output_dir: {arguments.pool} lies in {folder}, which is emptied first: name another")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / _NOISY_ROWS).is_file():
-        parser.error(
-            f"--output_dir: found other files in {folder}, expected a new folder, or what this script made "
-            "before: name another"
+    if path.resolve().is_relative_to(folder):
+        raise ValueError(f"--output_dir: {path} lies in {folder}, which is replaced: name another")
+    with locked(folder, f"another command is writing {folder}"):
+        temporary = folder.with_name(f".{folder.name}.parts")
+        remove_folder(temporary)  # of a killed command
+        with folder_beside(temporary, folder):
+            made = write_files(rows, temporary, aim_at)
+            check_replaceable(folder, temporary)
+    return made
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Raises: FileNotFoundError, or ValueError for a row without a source, an instruction or an output."""
+    rows = list(open_rows(DataConfig(path=str(path))))
+    for number, row in enumerate(rows, start=1):
+        for column in ("source", "instruction", "output"):
+            value = row.get(column)
+            if not isinstance(value, str) or not value.strip():
+                found = one_line(repr(value), 60)
+                raise ValueError(f"{path}: row {number}: {column}: found {found}, expected a text")
+    return rows
+
+
+def check_replaceable(folder: Path, made: Path) -> None:
+    """Refuse to replace what this script did not make.
+
+    Args:
+        folder: that is to be replaced, if it is there.
+        made: what takes its place.
+
+    Raises: ValueError.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output_dir: found a file {folder}, expected a folder: name another")
+    there, new = ({path.relative_to(each) for path in each.rglob("*")} for each in (folder, made))
+    strange = sorted(map(str, there - new))
+    if strange or (there and Path(_NOISY_ROWS) not in there):
+        raise ValueError(
+            f"--output_dir: found {first_of(strange) if strange else 'a part'} in {folder}, expected a new "
+            "folder, or just what this script made before: name another"
         )
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+
+
+def write_files(rows: list[Row], folder: Path, aim_at: str) -> str:
+    """Returns: what was made."""
     pool, heldout = split(rows)
-    noisy_rows = exchanged_rows(pool)
+    exchanged = exchanged_rows(pool)
+    noisy = with_exchanged_responses(pool, exchanged)
     write(folder / "pool.jsonl", pool)
     write(folder / "heldout.jsonl", heldout)
-    write(folder / "pool_noisy.jsonl", with_exchanged_responses(pool, noisy_rows))
-    np.save(folder / _NOISY_ROWS, np.sort(np.concatenate(noisy_rows)))
+    write(folder / "pool_noisy.jsonl", noisy)
+    changed = [row for row in np.sort(np.concatenate(exchanged)) if pool[row] != noisy[row]]
+    np.save(folder / _NOISY_ROWS, np.array(changed, np.int64))
     for half, sources in halves(pool).items():
         write(folder / f"pool_{half}.jsonl", [row for row in pool if row["source"] in sources])
         write(folder / f"heldout_{half}.jsonl", [row for row in heldout if row["source"] in sources])
-    rest, validation, test = aimed(pool, arguments.aim_at)
+    rest, validation, test = aimed(pool, aim_at)
     write(folder / "pool_aim.jsonl", rest)
     write(folder / "aim_validation.jsonl", validation)
     write(folder / "aim_test.jsonl", test)
     train_tokenizer([text_of(row) for row in pool], folder / "tokenizer", _VOCABULARY)
-    print(f"{folder}: {len(pool):,} rows of {len(noisy_rows)} sources, {len(heldout):,} held out")
-    return 0
+    return f"{len(pool):,} rows of {len(exchanged)} sources, {len(heldout):,} held out"
 
 
 def split(rows: list[Row]) -> tuple[list[Row], list[Row]]:

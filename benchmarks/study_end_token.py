@@ -22,6 +22,7 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.study_runs import made_by, pool_of
+from docs.study.kept import keep_analysis
 from docs.study.results import ANALYSES
 from utils.artifacts.checkpoints import checkpoint_fingerprint, checkpoints_in
 from utils.artifacts.files import folder_beside, read_json, write_json
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         "budget": _BUDGET,
         "measured": measured,
     }
-    write_json(arguments.output, kept)
+    keep_analysis(arguments.output, arguments.proxies, kept)
     print(arguments.output)
     return 0
 

@@ -15,10 +15,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.study_runs import made_by, pool_of
+from benchmarks.study_runs import made_by, pool_of, row_numbers
+from docs.study.kept import keep_analysis
 from docs.study.results import ANALYSES
 from utils import stages
-from utils.artifacts.files import write_json
+from utils.artifacts.subsets import read_subset
 from utils.config.experiment import WHOLE_POOL, ExperimentRun, load_experiment, runs_of
 
 
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("planted", type=Path, metavar="ROWS.npy", help="rows of the pool that are noise")
     parser.add_argument("--output", type=Path, default=ANALYSES / "noise.json")
     arguments = parser.parse_args(argv)
-    planted = np.load(arguments.planted)
+    planted = row_numbers(arguments.planted)
     runs = [run for run in runs_of(load_experiment(arguments.experiment)) if run.label != WHOLE_POOL]
     shares: dict[str, dict[int, float]] = {}
     for run in runs:
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         "budgets": sorted({str(run.budget) for run in runs}),
         "shares": shares,
     }
-    write_json(arguments.output, kept)
+    keep_analysis(arguments.output, proxies, kept)
     print(arguments.output)
     return 0
 
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 def share_of_noise(run: ExperimentRun, planted: np.ndarray) -> float:
     """Of the rows that a run chooses. Raises: ValueError, FileNotFoundError: as select_s2l.py."""
     (folder,) = stages.select(run.config)
-    return float(np.isin(np.load(folder / "indices.npy"), planted).mean())
+    return float(np.isin(read_subset(folder).indices, planted).mean())
 
 
 if __name__ == "__main__":

@@ -1,18 +1,30 @@
 """What the analyses of the study read of its runs."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trainings import TrainingManifest
 from utils.config.load import load_config
 from utils.data.pool import Pool
+from utils.reading import load_npy
 
 
 def pool_of(run: str) -> Pool:
     """The pool that a run was trained on."""
     config, _ = load_config(str(RunPaths(run).config), (), needs=("data",))
     return Pool(config.data_section)
+
+
+def row_numbers(path: Path) -> np.ndarray:
+    """Raises: FileNotFoundError, or ValueError for a file of something else."""
+    rows = load_npy(path)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise ValueError(f"{path}: found {rows.dtype} {rows.shape}, expected the numbers of rows")
+    return rows
 
 
 def made_by(runs: Sequence[str]) -> dict[str, Any]:

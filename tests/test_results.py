@@ -1,6 +1,7 @@
 """The study: its data keep what they promise, and the page of its results says what its files say."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from scipy import stats
 
@@ -29,30 +31,50 @@ from docs import make_results
 from docs.study import results as study_files
 from docs.study.differences import PairedDifference, cell, paired_difference, shown_of_all
 from docs.study.figure import difference_chart
-from docs.study.overviews import budgets_section, weights_section
-from tests.artifacts.examples import SCORING_INPUTS, TRAINING
+from docs.study.kept import KeptComparison, RecordedRun, keep_analysis
+from docs.study.overviews import budgets_section, pairs_section, weights_section
+from tests.artifacts.examples import EVALUATION, SCORING_INPUTS, SUBSET, TRAINING, forget_checksums
 from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
-from utils.artifacts.comparisons import AVERAGES
+from utils.artifacts.checksums import checksum_of_json, checksum_of_rows
+from utils.artifacts.comparisons import (
+    AVERAGES,
+    ComparedArm,
+    ComparedRun,
+    Comparison,
+    ComparisonManifest,
+    Measure,
+)
+from utils.artifacts.evaluations import identity_of_evaluation_of
 from utils.artifacts.files import write_json
+from utils.artifacts.manifests import Provenance
 from utils.artifacts.paths import RunPaths, comparison_path
-from utils.artifacts.subsets import COMPOSITION
+from utils.artifacts.subsets import SubsetContents, SubsetManifest, write_subset
 from utils.artifacts.trajectories.read import Trajectories
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
 from utils.config.schema import RunConfig
 from utils.data.pool import Pool
 from utils.reporting.page.figure_files import write_figure_files
 from utils.selection.candidates import Candidates
+from utils.selection.inputs import DERIVED
 
 SEEDS = [3, 4, 5]
 LABELS = ["random_per_source", "random", "s2l_released", "full"]
+METHODS = dict(zip(LABELS, ["random_per_source", "random", "s2l", "whole pool"], strict=True))
+AGREEMENT = {
+    "pairs": ["p:t"],
+    "devices": ["cpu"],
+    "git_commits": ["c" * 40],
+    "sources": {"": {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}},
+}
 
 
 @pytest.fixture
 def study(tmp_path) -> Path:
     """A folder with the YAML of an experiment of three seeds."""
     methods = {label: {"method": "s2l"} if label == "s2l_released" else {} for label in LABELS}
-    values = {"name": "small", "proxy": "p.yml", "target": "t.yml", "methods": methods}
+    (tmp_path / "t.yml").write_text("run_name: target\nsubset: {trajectories_from: proxy, budget: 0.5}\n")
+    values = {"name": "small", "proxy": "p.yml", "target": str(tmp_path / "t.yml"), "methods": methods}
     values |= {"budgets": [0.1], "seeds": SEEDS}
     (tmp_path / "experiment_small.yml").write_text(yaml.safe_dump(values, sort_keys=False))
     return tmp_path
@@ -62,48 +84,72 @@ def run_of(label: str, seed: int) -> str:
     return f"small_full_seed{seed}" if label == "full" else f"small_{label}_0.1_seed{seed}"
 
 
-def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, dict[str, float]]:
-    """Write small_0.1.json. Returns: average -> run -> value."""
+def compared(without: tuple[str, ...] = ()) -> tuple[ComparisonManifest, dict[str, dict[str, float]]]:
+    """Returns: a comparison of the arms; average -> run -> value."""
     generator = np.random.default_rng(0)
-    runs = [run for label in LABELS for seed in SEEDS if (run := run_of(label, seed)) not in without]
+    arms = {label: [run for seed in SEEDS if (run := run_of(label, seed)) not in without] for label in LABELS}
+    runs = [run for of_arm in arms.values() for run in of_arm]
     values = {name: {run: float(generator.normal(3, 0.1)) for run in runs} for name in AVERAGES}
-    measures: list[dict[str, Any]] = [
-        {"question_set": "heldout", "source": None, "is_metric": False, "name": name, "values": of_runs}
-        for name, of_runs in values.items()
-    ]
+    measures = [Measure("heldout", None, name, False, of_runs) for name, of_runs in values.items()]
     of_sources = {"one": dict.fromkeys(runs, 99.0), "two": {run: float(generator.normal(3)) for run in runs}}
     for source, of_runs in of_sources.items():
-        measures.append({**measures[0], "source": source, "name": "loss", "values": of_runs})
+        measures.append(Measure("heldout", source, "loss", False, of_runs))
         # None of the page's business.
-        measures.append(
-            {**measures[0], "source": source, "name": "accuracy", "values": dict.fromkeys(runs, 0.5)}
-        )
-    kept = {
-        "runs": [{"name": run, "arm": "A"} for run in runs],
-        "measures": measures,
-        "costs": [],
-        "sources": {"one": {"pool_rows": 9, "selectable": 1}, "two": {"pool_rows": 1, "selectable": 1}},
-        "provenance": {"python": "3.12.1", "packages": {"torch": "2.13.0"}},
-        "recorded": {
-            run: {
-                "device": "NVIDIA H200",
-                "git_commit": "c" * 40,
-                "python": "3.12.1",
-                "packages": {"torch": "2.13.0"},
-                "planted": 0.25,
-            }
-            for run in runs
-        },
-    }
-    (folder / "small_0.1.json").write_text(json.dumps(kept))
+        measures.append(Measure("heldout", source, "accuracy", False, dict.fromkeys(runs, 0.5)))
+    letters = dict(zip(LABELS, "ABCD", strict=True))
+    comparison = Comparison(
+        name="small_0.1",
+        arms=[
+            ComparedArm(letters[label], label, METHODS[label], {}, arms[label], 6, 6, 40, None)
+            for label in LABELS
+        ],
+        runs=[
+            ComparedRun(run, letters[label], seed, None if label == "full" else seed, "e" * 64)
+            for label in LABELS
+            for seed in SEEDS
+            if (run := run_of(label, seed)) in runs
+        ],
+        measures=measures,
+        differences=[],
+        costs=[],
+        unlike=[],
+        remarks=[],
+        cost_remarks=[],
+        confidence=0.95,
+    )
+    provenance = replace(
+        Provenance.now(), folder="/home/somebody", command=["/home/somebody/compare_runs.py"]
+    )
+    inputs = {"runs": runs}
+    return ComparisonManifest(
+        status="complete", inputs=inputs, comparison=comparison, provenance=provenance
+    ), values
+
+
+def kept_comparison(folder: Path, without: tuple[str, ...] = ()) -> dict[str, dict[str, float]]:
+    """Write small_0.1.json. Returns: average -> run -> value."""
+    made, values = compared(without)
+    record = RecordedRun(
+        device="NVIDIA H200", git_commit="c" * 40, python="3.12.1", packages={"torch": "2.13.0"}, planted=0.25
+    )
+    sources = {"one": {"pool_rows": 9, "selectable": 1}, "two": {"pool_rows": 1, "selectable": 1}}
+    recorded = {run.name: record for run in made.comparison.runs}
+    KeptComparison.of(made, sources, recorded).write(folder / "small_0.1.json")
     return values
+
+
+def rewrite(path: Path, values: dict[str, Any]) -> None:
+    """Change a file with its checksum, as if it had been written so."""
+    others = {name: value for name, value in values.items() if name != "sha256"}
+    write_json(path, {**others, "sha256": checksum_of_json(others)})
 
 
 def test_the_page_is_made_from_the_files():
     written = make_results.PAGE.read_text(encoding="utf-8")
     text = make_results.TEXT.read_text(encoding="utf-8")
     results = study_files.all_results()
-    assert written == make_results.page(text, results), "run `python docs/make_results.py`"
+    analyses, planned = study_files.all_analyses(), study_files.config_files()
+    assert written == make_results.page(text, results, analyses, planned), "run `python docs/make_results.py`"
     for name, result in results.items():
         figure = (study_files.RESULTS / f"{name}.svg").read_text(encoding="utf-8")
         for label in result.arms:
@@ -111,8 +157,16 @@ def test_the_page_is_made_from_the_files():
             assert is_shown == (label != "random_per_source"), "run `python docs/make_results.py`"
 
 
-def test_every_file_of_results_is_of_an_experiment_of_the_study():
-    assert {path.stem for path in study_files.RESULTS.glob("*.json")} == study_files.all_results().keys()
+def test_every_file_of_results_is_of_an_experiment_of_the_study(study):
+    kept_comparison(study)
+    for name in ("small_0.2", "other_0.1"):  # a budget and an experiment that no YAML has
+        strange = (study / "small_0.1.json").rename(study / f"{name}.json")
+        with pytest.raises(ValueError, match=f"{name}.json, which no experiment of"):
+            study_files.all_results(study, study)
+        strange.rename(study / "small_0.1.json")
+    (study / "experiment_twin.yml").write_text((study / "experiment_small.yml").read_text())
+    with pytest.raises(ValueError, match="experiment_twin.yml: found small_0.1, which .*small.yml"):
+        study_files.all_results(study, study)
 
 
 def test_a_table_says_what_scipy_says(study):
@@ -168,7 +222,7 @@ def test_runs_that_belong_to_no_arm_are_named(study):
     kept_comparison(study)
     path = study / "small_0.1.json"
     text = path.read_text().replace(run_of("s2l_released", 3), "small_s2l_other_0.1_seed3")
-    path.write_text(text)
+    rewrite(path, json.loads(text))
     shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
     assert (
         "Measured, and in no table, since the experiment names no such arm: small_s2l_other_0.1 (1)." in shown
@@ -186,7 +240,7 @@ def test_held_out_rows_of_one_source_have_one_average(study):
             for measure in kept["measures"]
             if measure["name"] in names or measure["source"] is not None
         ]
-        path.write_text(json.dumps(kept))
+        rewrite(path, kept)
         if not is_result:
             with pytest.raises(ValueError, match="found no held-out loss"):
                 study_files.all_results(study, study)
@@ -254,11 +308,53 @@ def test_arms_of_all_budgets_stand_in_one_table_from_few_rows_to_many(study):
         assert [cell.split()[0] for cell in cells] == [f"{value:+.3f}" for value in expected]
 
 
+def test_pairs_that_the_text_tells_of_stand_in_a_table(study):
+    values = kept_comparison(study)
+    result = study_files.all_results(study, study)["small_0.1"]
+    arms = {"s2l_fall": result.arms["s2l_released"], "random_fall": result.arms["random"]}
+    shown = pairs_section({"small": replace(result, arms=arms), "without": result})
+    mine, theirs = (
+        [[of_runs[run] for run in arms[label]] for of_runs in values.values()]
+        for label in ("s2l_fall", "random_fall")
+    )
+    cells = [cell(paired_difference(*pair)) for pair in zip(mine, theirs, strict=True)]
+    assert shown.splitlines()[2:3] == [f"| small | s2l_fall minus random_fall | {' | '.join(cells)} |"]
+    assert "2 different comparisons" in shown and "without" not in shown
+
+
 def test_no_result_is_left_out_of_the_page(study):
     kept_comparison(study)
-    with pytest.raises(ValueError, match="no place for small_0.1"):
-        make_results.page("nothing", study_files.all_results(study, study))
-    assert "other: not run yet" in make_results.page("{{other}}", {})
+    results = study_files.all_results(study, study)
+    analyses = {"agreement": AGREEMENT}
+    for text, left_out in (
+        ("{{agreement}}", "small_0.1"),
+        ("{{small_0.1}}", "agreement"),
+        ("", "agreement, s"),
+    ):
+        with pytest.raises(ValueError, match=f"no place for {left_out}"):
+            make_results.page(text, results, analyses)
+    with pytest.raises(ValueError, match="found foo, which no table is made of"):
+        make_results.page("{{foo}}", {}, {"foo": AGREEMENT})
+    shown = make_results.page("{{other}}\n{{clusters}}", {}, {}, ["other"])
+    assert "other: not run yet" in shown and "clusters: not run yet" in shown
+
+
+@pytest.mark.parametrize(
+    "place", ["{{agrement}}", "{{../x}}", "{{agreement}} ", "see {{agreement}}", "{{ }}"]
+)
+def test_a_place_of_nothing_is_refused(place):
+    with pytest.raises(ValueError, match="found '.*', expected a line {{NAME}} of agreement, budgets, "):
+        make_results.page(f"{{{{agreement}}}}\n{place}\n", {}, {"agreement": AGREEMENT})
+
+
+def test_names_of_sources_and_devices_are_no_markup(study):
+    kept_comparison(study)
+    path = study / "small_0.1.json"
+    text = path.read_text().replace('"two"', json.dumps("a|b\n<script>&")).replace("H200", "<b>H200")
+    rewrite(path, json.loads(text))
+    shown = make_results.page("{{small_0.1}}", study_files.all_results(study, study))
+    assert "| a&#124;b &lt;script&gt;&amp; |" in shown and "NVIDIA &lt;b&gt;H200" in shown
+    assert "<script" not in shown and "<b>" not in shown
 
 
 def test_figures_are_the_same_each_time(study, tmp_path):
@@ -278,7 +374,7 @@ def test_an_arm_far_beyond_the_others_is_an_arrow_with_its_number(study, tmp_pat
     for measure in kept["measures"][:2]:
         for seed in SEEDS:
             values[measure["name"]][run_of("full", seed)] = measure["values"][run_of("full", seed)] = 13.0
-    path.write_text(json.dumps(kept))
+    rewrite(path, kept)
     chart = difference_chart(study_files.all_results(study, study)["small_0.1"])
     figure = write_figure_files([chart], tmp_path, ["svg"])[0].read_text()
     controls = [
@@ -287,37 +383,61 @@ def test_an_arm_far_beyond_the_others_is_an_arrow_with_its_number(study, tmp_pat
     assert f">{13 - controls[0]:.4g}, {13 - controls[1]:.4g}</text>" in figure
 
 
-def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
-    """Of the machine neither the folder nor a checksum of a file that named it."""
-    chosen = {
-        "random_per_source": [0, 1, 2, 3],
-        "random": [2, 3, 4, 5],
-        "s2l_released": [0, 1, 2, 9],
-        "full": None,
-    }
-    for label, rows in chosen.items():
+ROWS_OF = {
+    "random_per_source": [0, 1, 2, 3],
+    "random": [2, 3, 4, 5],
+    "s2l_released": [0, 1, 2, 9],
+    "full": None,
+}
+
+
+@pytest.fixture
+def on_disk(study, res_dir) -> list[str]:
+    """The runs of the arms, compared. Returns: the words that keep the comparison."""
+    for label, rows in ROWS_OF.items():
         for seed in SEEDS:
-            paths = RunPaths(run_of(label, seed))
-            write_json(paths.manifest, TRAINING)
-            if rows is not None:
-                paths.subset.mkdir()
-                of_seed = [row + 100 * seed if row else 0 for row in rows]  # row 0 is of every seed
-                np.save(paths.subset / "indices.npy", np.array(of_seed))
-                composition = {"pool_rows": 9, "selectable": 4 + seed, "chosen": len(rows)}
-                write_json(paths.subset / COMPOSITION, {"sources": {"one": composition}})
-    kept_comparison(study)
-    comparison = json.loads((study / "small_0.1.json").read_text())
-    (study / "small_0.1.json").unlink()
-    comparison["provenance"] |= {"folder": "/home/somebody", "command": ["/home/somebody/compare_runs.py"]}
-    derived = {"sha256": "0" * 64, "differences": [{"verdict": "lower"}]}
-    write_json(comparison_path("small_0.1"), {**comparison, **derived})
-    np.save(study / "planted.npy", [0, 301, 302, 409])
-    words = [str(study / "experiment_small.yml"), "--planted", str(study / "planted.npy")]
+            chosen = None if rows is None else np.array([row + 100 * seed if row else 0 for row in rows])
+            finished_run(label, seed, chosen)  # row 0 is of every seed
+    made, _ = compared()
+    runs = [replace(run, evaluation=identity_of_evaluation_of(run.name)) for run in made.comparison.runs]
+    replace(made, comparison=replace(made.comparison, runs=runs)).write(comparison_path("small_0.1"))
+    return [str(study / "experiment_small.yml"), "--output_dir", str(study)]
+
+
+def finished_run(label: str, seed: int, chosen: np.ndarray | None) -> None:
+    paths = RunPaths(run_of(label, seed))
+    inputs = {**TRAINING["inputs"], "seed": seed, "rows": "d" * 64, "subset": None}
+    if chosen is not None:
+        inputs |= {"subset": {"method": METHODS[label], "seed": seed}, "rows": checksum_of_rows(chosen)}
+        of_source = {"pool_rows": 9, "selectable": 4 + seed, "chosen": len(chosen)}
+        manifest = {**SUBSET, "budget": len(chosen), "inputs": {**SUBSET["inputs"], "num_examples": 900}}
+        contents = SubsetContents(
+            chosen,
+            np.zeros(900, np.int32),
+            np.zeros(900, np.uint8),
+            {"sources": {"one": of_source}},
+            None,
+            None,
+            {},
+        )
+        write_subset(paths.subset, TypeAdapter(SubsetManifest).validate_python(manifest), contents)
+    write_json(paths.manifest, {**TRAINING, "inputs": inputs})
+    evaluation = {**EVALUATION["inputs"], "checkpoint": inputs["rows"], "files": {}}
+    write_json(paths.evaluation_manifest, {**EVALUATION, "inputs": evaluation})
+
+
+def test_what_a_run_recorded_is_kept_with_its_comparison(study, on_disk):
+    """Of the machine neither the folder nor the command."""
+    words = [*on_disk, "--planted", str(study / "planted.npy")]
     with pytest.raises(SystemExit):  # which of them are the rows of?
-        study_results.main([*words, str(study / "experiment_small.yml")])
-    assert study_results.main([*words, "--output_dir", str(study)]) == 0
+        study_results.main([on_disk[0], *words])
+    np.save(study / "planted.npy", [0.5])
+    with pytest.raises(SystemExit, match="planted.npy: found float64"):
+        study_results.main(words)
+    np.save(study / "planted.npy", [0, 301, 302, 409])
+    assert study_results.main(words) == 0
     text = (study / "small_0.1.json").read_text()
-    assert "somebody" not in text and "sha256" not in text and "verdict" not in text
+    assert "somebody" not in text and "differences" not in text
     assert json.loads(text)["sources"] == {"one": {"pool_rows": 9, "selectable": 4 + max(SEEDS)}}
     kept = json.loads(text)["recorded"]
     first = kept[run_of("s2l_released", 3)]
@@ -332,6 +452,191 @@ def test_what_a_run_recorded_is_kept_with_its_comparison(study, res_dir):
     assert "| shared by two seeds |" in shown and "| 75% | 25% | 25% |" in shown
     assert "| s2l_released | 50.0% | 25.0% to 75.0% |" in shown
     assert "| one | 4 | 4 | +0.000 (+0.000 to +0.000) |" in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("comparisons/small_0.1/comparison.json", "", "comparison.json is damaged"),
+        ("comparisons/small_0.1/comparison.json", "[1]", "comparison.json is damaged"),
+        ("small_random_0.1_seed3/subset/indices.npy", "", "indices.npy: found other contents"),
+        ("small_random_0.1_seed3/subset/composition.json", None, "composition.json is gone"),
+        ("small_random_0.1_seed3/manifest.json", "{}", "manifest.json is damaged"),
+        ("planted.npy", "1 2", "planted.npy: found no readable"),
+    ],
+)
+def test_nothing_is_kept_of_a_damaged_file(study, on_disk, res_dir, file, content, message):
+    np.save(res_dir / "planted.npy", [0])
+    path = res_dir / file
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit) as ended:
+        study_results.main([*on_disk, "--planted", str(res_dir / "planted.npy")])
+    assert message in str(ended.value)
+    assert not (study / "small_0.1.json").exists()
+
+
+def test_a_changed_value_is_noticed_before_and_after_it_is_kept(study, on_disk):
+    assert study_results.main(on_disk) == 0
+    kept, compared_file = study / "small_0.1.json", comparison_path("small_0.1")
+    for path in (kept, compared_file):
+        path.write_text(path.read_text().replace("99.0", "98.0", 1))
+    noticed = r"small_0.1.*other contents than were written \(sha256\)"
+    with pytest.raises(ValueError, match=noticed):
+        study_files.all_results(study, study)
+    with pytest.raises(SystemExit, match=noticed):
+        study_results.main(on_disk)
+
+
+RUN = run_of("random", 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda kept: kept.pop("recorded"), "no recorded"),
+        (lambda kept: kept["recorded"].pop(RUN), f"no record of {RUN}"),
+        (lambda kept: kept["recorded"][RUN].pop("planted"), f"no planted of {RUN}"),
+        (lambda kept: kept["recorded"][RUN].update(device=None), f"recorded.{RUN}.device None"),
+        (lambda kept: kept["measures"][0]["values"].pop(RUN), f"loss_average of {RUN}"),
+        (lambda kept: kept["measures"][0]["values"].update({RUN: "x"}), f"measures.0.values.{RUN} 'x'"),
+        (lambda kept: kept["measures"][2]["values"].pop(RUN), f"loss of one of {RUN}"),
+        (lambda kept: kept["measures"].append(kept["measures"][0]), "loss_average of all in heldout 2 times"),
+        (lambda kept: kept["runs"].append(kept["runs"][0]), "small_random_per_source_0.1_seed3 2 times"),
+    ],
+)
+def test_a_kept_comparison_with_a_gap_is_refused_by_name(study, change, message):
+    kept_comparison(study)
+    kept = json.loads((study / "small_0.1.json").read_text())
+    change(kept)
+    rewrite(study / "small_0.1.json", kept)
+    with pytest.raises(ValueError, match=message) as refused:
+        study_files.all_results(study, study)
+    assert "small_0.1.json" in str(refused.value)
+
+
+def test_a_value_that_is_no_number_is_not_kept(study, on_disk):
+    """Of a file of an earlier version, which had no checksum, and of a page's."""
+    kept_comparison(study)
+    path = comparison_path("small_0.1")
+    forget_checksums(path)
+    for file in (path, study / "small_0.1.json"):
+        file.write_text(file.read_text().replace("99.0", "NaN", 1))
+    with pytest.raises(SystemExit, match="comparison.json.*no number for the loss of one in heldout of "):
+        study_results.main(on_disk)
+    with pytest.raises(ValueError, match="small_0.1.json"):
+        study_files.all_results(study, study)
+
+
+def _another_arm(kept):
+    kept["arms"].append({**kept["arms"][2], "letter": "E", "label": "s2l, num_clusters 7"})
+    kept["runs"][7]["arm"] = "E"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_another_arm, "the runs of s2l_released are the arms C, E, expected one"),
+        (lambda kept: [run.update(arm="A") for run in kept["runs"]], "random_per_source and random are both"),
+        (lambda kept: kept["runs"][7].update(seed=9), "small_s2l_released_0.1_seed4 has the seed 9"),
+        (lambda kept: kept["runs"][7].update(subset_seed=9), "seed4 has the seed 4 and chose by 9"),
+        (lambda kept: kept["runs"][10].update(subset_seed=4), "small_full_seed4 has the seed 4 and chose by"),
+        (
+            lambda kept: kept["unlike"].append("model.dtype: float32, bfloat16"),
+            "more than their data: model",
+        ),
+        (lambda kept: kept["arms"][2].update(method="random"), "s2l_released is s2l and the arm C"),
+        (lambda kept: kept["arms"][3].update(method="s2l"), "full is the arm D"),
+        (lambda kept: kept["arms"].pop(2), "no arm C"),
+    ],
+)
+def test_run_names_alone_make_no_arm(study, on_disk, change, message):
+    """Neither what run_experiment.py wrote nor what was kept of it."""
+    kept_comparison(study)
+    for path in (comparison_path("small_0.1"), study / "small_0.1.json"):
+        values = json.loads(path.read_text())
+        change(values)
+        rewrite(path, values)
+    with pytest.raises(SystemExit, match=message):
+        study_results.main(on_disk)
+    with pytest.raises(ValueError, match=message):
+        study_files.all_results(study, study)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told_apart_by", "is_right"),
+    [
+        ({"method": "random"}, {}, False),
+        ({"method": "s2l"}, {"pick": "not set"}, True),
+        ({"method": "s2l", "pick": "brittle"}, {"pick": "brittle"}, True),
+        ({"method": "s2l", "pick": "stable"}, {"pick": "brittle"}, False),
+        ({"method": "s2l", "pick": "brittle"}, {}, True),  # as far as this file tells
+        ({"method": "s2l", "preset": "fall"}, {"source_exponent": 1.0, "source_weight": "fall"}, True),
+        ({"method": "s2l"}, {"source_exponent": 1.0}, False),
+        ({"method": "s2l", "preset": "fall"}, {"preset": "fall"}, True),
+        ({"method": "s2l", "source_exponent": 1.0, "source_weight": "fall"}, {"preset": "fall"}, True),
+        ({"method": "s2l"}, {"preset": "fall"}, False),
+        ({"method": "s2l"}, {"preset": "released"}, True),
+        ({"method": "s2l", "num_restarts": 2}, {"preset": "released"}, False),
+        ({"method": "s2l", "preset": "paper"}, {"max_points_per_centroid": None, "num_rows": 9}, True),
+        ({"method": "s2l"}, {"num_clusters": DERIVED}, True),
+        ({"method": "s2l"}, {"num_clusters": 7}, False),
+        ({"method": "s2l", "num_clusters": 7}, {"num_clusters": 7}, True),
+        ({"method": "s2l"}, {"drop": ["never_learnt"]}, False),
+    ],
+)
+def test_a_label_is_the_arm_that_its_settings_say(study, settings, told_apart_by, is_right):
+    kept_comparison(study)
+    path = study / "small_0.1.json"
+    kept = json.loads(path.read_text())
+    kept["arms"][2]["told_apart_by"] = told_apart_by
+    rewrite(path, kept)
+    experiment = study / "experiment_small.yml"
+    values = yaml.safe_load(experiment.read_text())
+    values["methods"]["s2l_released"] = settings
+    experiment.write_text(yaml.safe_dump(values, sort_keys=False))
+    if is_right:
+        assert "s2l_released" in study_files.all_results(study, study)["small_0.1"].arms
+        return
+    with pytest.raises(ValueError, match="s2l_released (is|has) .* the arm C"):
+        study_files.all_results(study, study)
+
+
+def test_a_label_has_no_setting_that_tells_another_arm_apart(study):
+    """But for a default, which a comparison names beside another setting."""
+    kept_comparison(study)
+    path = study / "small_0.1.json"
+    kept = json.loads(path.read_text())
+    told = {"pick": "brittle", "source_exponent": 0.25, "source_weight": "rows"}
+    kept["arms"].append({**kept["arms"][2], "letter": "E", "runs": [], "told_apart_by": told})
+    rewrite(path, kept)
+    study_files.all_results(study, study)
+    experiment = study / "experiment_small.yml"
+    experiment.write_text(experiment.read_text().replace("method: s2l", "method: s2l\n    pick: brittle"))
+    with pytest.raises(ValueError, match="s2l_released has pick brittle and is the arm C"):
+        study_files.all_results(study, study)
+
+
+def test_nothing_is_kept_of_runs_that_were_made_anew(study, on_disk):
+    rows = np.array(ROWS_OF["random"])
+    paths = RunPaths(run_of("random", 4))
+    compared_evaluation = json.loads(paths.evaluation_manifest.read_text())
+    anew = f"comparison.json: found another evaluation of {paths.root.name} than was compared"
+    finished_run("random", 4, rows)  # chosen, trained and evaluated anew
+    with pytest.raises(SystemExit, match=anew):
+        study_results.main(on_disk)
+    paths.evaluation_manifest.unlink()
+    with pytest.raises(SystemExit, match=anew):
+        study_results.main(on_disk)
+    write_json(paths.evaluation_manifest, compared_evaluation)
+    manifest = json.loads(paths.manifest.read_text())
+    rewrite(paths.manifest, {**manifest, "inputs": {**manifest["inputs"], "rows": "d" * 64}})  # chosen alone
+    with pytest.raises(SystemExit, match=f"found other rows than {paths.root.name} was trained on"):
+        study_results.main(on_disk)
+    assert not (study / "small_0.1.json").exists()
+    finished_run("random", 4, np.array([row + 400 if row else 0 for row in rows]))
+    assert study_results.main(on_disk) == 0
 
 
 # ---------------------------------------------------------------------------------------------- clusters
@@ -382,7 +687,7 @@ def scored_run(name: str, pool: Path, losses_NT: np.ndarray) -> None:
         folder.finish(step, num_rows, [(np.arange(num_rows), kept, 0.0)])
 
 
-def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path, monkeypatch):
+def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path):
     rows = [{**row, "source": "ab"[place % 2]} for place, row in enumerate(pool_rows(300))]
     pool = write_jsonl(tmp_path / "pool.jsonl", rows)
     generator = np.random.default_rng(0)
@@ -395,8 +700,7 @@ def test_clusters_of_proxies_end_up_in_tables(res_dir, tmp_path, monkeypatch):
     assert study_clusters.main([*names, "--output", str(output)]) == 0
     kept = json.loads(output.read_text())
     assert kept["num_rows"] == 300 and kept["features"].keys() == set(study_clusters._FEATURES)
-    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
-    shown = make_results.page("{{clusters}}", {})
+    shown = make_results.page("{{clusters}}", {}, study_files.all_analyses(tmp_path))
     assert "| 1 | " in shown and "| losses | " in shown and "over 4 proxies" in shown
     of_means = kept["means_of_two"]
     assert len(of_means["components"]) == 3 and len(of_means["components"][0]) == 3
@@ -425,7 +729,7 @@ def test_means_of_two_proxies_agree_better_than_proxies_do():
 # ---------------------------------------------------------------------------------------- who chooses noise
 
 
-def test_noise_is_counted_in_the_subsets_of_an_experiment(res_dir, tmp_path, monkeypatch):
+def test_noise_is_counted_in_the_subsets_of_an_experiment(res_dir, tmp_path):
     """Rows of noise never fall, so the method that takes the largest falls takes none."""
     pool = write_jsonl(tmp_path / "pool.jsonl", pool_rows(200))
     generator = np.random.default_rng(0)
@@ -453,8 +757,7 @@ def test_noise_is_counted_in_the_subsets_of_an_experiment(res_dir, tmp_path, mon
             indices = np.load(RunPaths(f"e_{label}_0.1_seed{seed}").subset / "indices.npy")
             assert of_seeds[str(seed)] == sum(row in planted for row in indices) / 20
     assert sum(kept["shares"]["s2l_brittle"].values()) < sum(kept["shares"]["random_per_source"].values())
-    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
-    shown = make_results.page("{{noise}}", {})
+    shown = make_results.page("{{noise}}", {}, study_files.all_analyses(tmp_path))
     of_control = [100 * share for share in kept["shares"]["random_per_source"].values()]
     assert f"| random_per_source | {np.mean(of_control):.1f} | {min(of_control):.1f} to " in shown
 
@@ -533,18 +836,15 @@ def test_losses_of_another_pool_are_not_compared(res_dir, tmp_path):
         study_agreement.newest_losses(pool_of("proxy"), "target")
 
 
-def test_analyses_end_up_in_tables(tmp_path, monkeypatch):
+def test_analyses_end_up_in_tables(tmp_path):
     sides = {"sound": 0.25, "faulty": 0.75, "other_seed": 0.5, "no_clusters": 0.875}
     names = ("level_and_length", "length_by_cluster", "same_clusters", "same_rows", "response_tokens")
     measured = {"added_loss": [[1, 2, 30, 4.0], [3, 3, 31, 2.5]], **dict.fromkeys(names, sides)}
     made = {"devices": ["cpu"], "git_commits": ["c" * 40], "pool": "p"}
     kept = {**made, "proxies": ["one"], "budget": 0.11, "measured": [measured]}
-    write_json(tmp_path / "end_token.json", kept)
-    source = {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}
-    kept = {"pairs": ["p:t"], "devices": ["cpu"], "git_commits": ["c" * 40], "sources": {"": source}}
-    write_json(tmp_path / "agreement.json", kept)
-    monkeypatch.setattr(study_files, "ANALYSES", tmp_path)
-    shown = make_results.page("{{end_token}}\n\n{{agreement}}", {})
+    keep_analysis(tmp_path / "end_token.json", ["one"], kept)
+    keep_analysis(tmp_path / "agreement.json", ["p", "t"], AGREEMENT)
+    shown = make_results.page("{{end_token}}\n\n{{agreement}}", {}, study_files.all_analyses(tmp_path))
     assert "| 1 to 2 | 30 | 4.000 |\n| 3 | 31 | 2.500 |" in shown
     assert "| response tokens of a chosen row | 0.25 | 0.75 |" in shown
     assert "| clusters (adjusted Rand index) | 0.75 | 0.50 (another seed of k-means) |" in shown
@@ -564,19 +864,81 @@ def folders(tmp_path_factory) -> tuple[list[dict[str, Any]], list[Path]]:
     pool = write_jsonl(folder / "all.jsonl", rows)
     made = [folder / "one", folder / "two"]
     for output in made:
-        words = [str(pool), "--output_dir", str(output), "--aim_at", "source 1"]
-        assert study_data.main(words) == 0
+        assert study_data.main(words_of(pool, output)) == 0
     return rows, made
 
 
-def test_no_folder_of_other_files_is_emptied(folders, tmp_path, capsys):
-    pool = folders[1][0].parent / "all.jsonl"
-    (tmp_path / "result.json").write_text("{}")
-    for output, words in ((tmp_path, "found other files"), (pool.parent, "which is emptied first")):
-        with pytest.raises(SystemExit):
-            study_data.main([str(pool), "--output_dir", str(output), "--aim_at", "source 1"])
-        assert words in capsys.readouterr().err
-    assert (tmp_path / "result.json").is_file() and pool.is_file()
+def words_of(pool: Path, output: Path) -> list[str]:
+    return [str(pool), "--output_dir", str(output), "--aim_at", "source 1"]
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_replaced_that_the_script_did_not_make(folders, tmp_path):
+    made = folders[1][0]
+    pool = made.parent / "all.jsonl"
+    others = shutil.copytree(made, tmp_path / "others")
+    (others / "tokenizer/notes.txt").write_text("mine")
+    result, part = tmp_path / "result", tmp_path / "part"
+    result.mkdir()
+    (result / "result.json").write_text("{}")
+    shutil.copytree(made, part)
+    (part / "noisy_rows.npy").unlink()
+    (tmp_path / "file").write_text("mine")
+    refused = {
+        others: "found tokenizer/notes.txt in",
+        result: "found result.json in",
+        part: "found a part in",
+        tmp_path / "file": "found a file",
+        pool.parent: "which is replaced",
+    }
+    before = files_in(tmp_path)
+    for output, words in refused.items():
+        with pytest.raises(SystemExit, match=words):
+            study_data.main(words_of(pool, output))
+    after = {path: content for path, content in files_in(tmp_path).items() if ".locks" not in path.parts}
+    assert after == before and pool.is_file()
+
+
+def test_an_error_leaves_the_data_as_they_were(folders, tmp_path, monkeypatch):
+    made = folders[1][0]
+    pool = made.parent / "all.jsonl"
+    output = shutil.copytree(made, tmp_path / "data")
+    (output / "pool.jsonl").write_text("as it was\n")
+    before = files_in(output)
+    with monkeypatch.context() as patch:
+        patch.setattr(study_data, "train_tokenizer", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            study_data.main(words_of(pool, output))
+    assert files_in(output) == before
+    (tmp_path / ".data.parts").mkdir()  # as a kill leaves it
+    (tmp_path / ".data.parts/pool.jsonl").write_text("half")
+    assert study_data.main(words_of(pool, output)) == 0
+    assert files_in(output) == files_in(made) and not (tmp_path / ".data.parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"instruction": "a", "output": "b"}', "row 1: source: found None, expected a text"),
+        ('{"source": null, "instruction": "a", "output": "b"}', "row 1: source: found None"),
+        ('{"source": "s", "instruction": "a"}', "row 1: output: found None"),
+        ('{"source": "s", "instruction": "a", "output": NaN}', "row 1: output: found nan"),
+        ('{"source": "s", "instruction": "a", "output": "b"', "line 1 is not JSON"),
+        ('{"source": "s", "instruction": "a", "output": "b"}', "--aim_at: source 1 has too few rows"),
+        ("", "found no rows"),
+    ],
+)
+def test_a_pool_that_does_not_serve_is_refused_by_name(tmp_path, line, message):
+    pool = tmp_path / "pool.jsonl"
+    for mark in ("", "\ufeff"):
+        pool.write_text(mark + line + "\n" * bool(line), encoding="utf-8")
+        with pytest.raises(SystemExit, match=message) as refused:
+            study_data.main(words_of(pool, tmp_path / "data"))
+        assert "pool.jsonl" in str(refused.value)
+    assert not (tmp_path / "data").exists()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -614,11 +976,23 @@ def test_noise_is_a_fifth_of_each_source_and_stays_within_it(folders):
     folder = folders[1][0]
     pool, noisy = (read(folder / f"{name}.jsonl") for name in ("pool", "pool_noisy"))
     rows = np.load(folder / "noisy_rows.npy")
-    assert [row for row in range(len(pool)) if pool[row] != noisy[row]] == [
-        row for row in rows if pool[row]["output"] != noisy[row]["output"]
-    ]
+    assert [row for row in range(len(pool)) if pool[row] != noisy[row]] == rows.tolist()
     for source in {row["source"] for row in pool}:
         of_source = [row for row in range(len(pool)) if pool[row]["source"] == source]
-        assert np.isin(of_source, rows).sum() == round(0.2 * len(of_source))
+        # The few that were handed the response that they had are none.
+        assert 0.19 * len(of_source) < np.isin(of_source, rows).sum() <= round(0.2 * len(of_source))
         outputs = [sorted(some[row]["output"] for row in of_source) for some in (pool, noisy)]
         assert outputs[0] == outputs[1]
+
+
+def test_a_row_that_is_handed_its_own_response_is_no_noise(tmp_path):
+    """As of answers of one letter."""
+    rows = [
+        {"source": "source 1", "instruction": f"question {number}", "output": "ab"[number % 2]}
+        for number in range(1500)
+    ]
+    folder = tmp_path / "data"
+    assert study_data.main(words_of(write_jsonl(tmp_path / "pool.jsonl", rows), folder)) == 0
+    pool, noisy = (read(folder / f"{name}.jsonl") for name in ("pool", "pool_noisy"))
+    changed = [row for row in range(len(pool)) if pool[row] != noisy[row]]
+    assert np.load(folder / "noisy_rows.npy").tolist() == changed and 100 < len(changed) < 200

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from docs.study.differences import cell, paired_difference
-from docs.study.markdown import mean_and_deviation, short_commit, table
+from docs.study.markdown import mean_and_deviation, plain, short_commit, table
 from docs.study.results import CONTROLS
 from utils.experiments.statistics import CONFIDENCE
 
@@ -130,7 +130,7 @@ def noise_section(kept: Mapping[str, Any]) -> str:
 def _made_by(kept: Mapping[str, Any]) -> str:
     """The devices and commits of the runs that an analysis is of."""
     commits = ", ".join(map(short_commit, kept["git_commits"]))
-    return f"{', '.join(kept['devices'])}; commit {commits}."
+    return plain(f"{', '.join(kept['devices'])}; commit {commits}.")
 
 
 def _at(values: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

@@ -2,12 +2,13 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
-from docs.study.markdown import mean_and_deviation, short_commit, table
+from docs.study.kept import RecordedRun
+from docs.study.markdown import mean_and_deviation, plain, short_commit, table
 from docs.study.results import CONTROLS, Result
+from utils.artifacts.comparisons import Cost
 from utils.experiments.statistics import CONFIDENCE
 
 DEFAULT_PRESET = "s2l_released"
@@ -23,22 +24,21 @@ def comparison_section(result: Result) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _versions_of(run: dict[str, Any]) -> str:
-    packages = run["packages"]
+def _versions_of(run: RecordedRun) -> str:
+    packages = run.packages
     shown = [f"{name} {packages[name]}" for name in ("torch", "transformers", "numpy") if name in packages]
-    return ", ".join([f"Python {run['python']}", *shown])
+    return ", ".join([f"Python {run.python}", *shown])
 
 
 def _what_was_run(result: Result) -> str:
-    kept = result.kept
-    recorded = kept["recorded"].values()
-    devices = ", ".join(sorted({run["device"] for run in recorded})) or "not recorded"
-    commits = ", ".join(sorted({short_commit(run["git_commit"]) for run in recorded})) or "not recorded"
+    recorded = result.kept.recorded.values()
+    devices = ", ".join(sorted({run.device for run in recorded})) or "not recorded"
+    commits = ", ".join(sorted({short_commit(run.git_commit) for run in recorded})) or "not recorded"
     versions = "; or ".join(sorted({_versions_of(run) for run in recorded})) or "versions not recorded"
     seeds = ", ".join(map(str, result.experiment.seeds))
     lines = [
         f"`python run_experiment.py --config_file {result.config_file}`",
-        f"Seeds {seeds}. {devices}; {versions}; commit {commits}.",
+        plain(f"Seeds {seeds}. {devices}; {versions}; commit {commits}."),
     ]
     if result.unfinished:
         whole = len(result.experiment.seeds)
@@ -47,7 +47,7 @@ def _what_was_run(result: Result) -> str:
     if result.of_no_arm:
         counts = Counter(run.rsplit("_seed", 1)[0] for run in result.of_no_arm)
         runs = ", ".join(f"{name} ({count})" for name, count in counts.items())
-        lines.append(f"Measured, and in no table, since the experiment names no such arm: {runs}.")
+        lines.append(f"Measured, and in no table, since the experiment names no such arm: {plain(runs)}.")
     return "\n\n".join(line for line in lines if line)
 
 
@@ -72,32 +72,35 @@ def _differences(result: Result) -> str:
 
 
 def _values(result: Result) -> str:
-    recorded = result.kept["recorded"]
+    recorded = result.kept.recorded
     heading = [
         "arm",
         *(f"loss, {words}" for words in result.averages.values()),
         *(f"shared with {c}" for c in CONTROLS),
     ]
     between_seeds = {
-        label: [recorded.get(run, {}).get("shared_with_other_seeds") for run in runs]
+        label: [share for run in runs if (share := recorded[run].shared_with_other_seeds) is not None]
         for label, runs in result.arms.items()
     }
-    are_known = any(None not in shares for shares in between_seeds.values())
+    are_known = any(between_seeds.values())
     if are_known:
         heading.append("shared by two seeds")
     rows = []
     for label, runs in result.arms.items():
         cells = [mean_and_deviation(result.values_of(measure, label)) for measure in result.averages]
         for control in CONTROLS:
-            shares = [recorded.get(run, {}).get("shared_with", {}).get(control) for run in runs]
-            is_known = control != label and all(share is not None for share in shares)
-            cells.append(f"{statistics.mean(shares):.0%}" if is_known else "")
+            shares = [share for run in runs if (share := recorded[run].shared_with.get(control)) is not None]
+            cells.append(_mean_share(shares if control != label else []))
         if are_known:
-            shares = between_seeds[label]
-            cells.append("" if None in shares else f"{statistics.mean(shares):.0%}")
+            cells.append(_mean_share(between_seeds[label]))
         rows.append([label, *cells])
     note = "Mean ± standard deviation over seeds. Shared: rows that both chose, of the arm's."
     return f"{table(heading, rows)}\n\n{note}"
+
+
+def _mean_share(shares: Sequence[float]) -> str:
+    """Their mean, "" of none."""
+    return f"{statistics.mean(shares):.0%}" if shares else ""
 
 
 def _by_source(result: Result) -> str:
@@ -152,18 +155,16 @@ def _of_sources(result: Result, sources: Sequence[str], label: str, control: str
 
 def _mean_rows(result: Result, label: str, source: str) -> str:
     """How many rows of a source a run of this arm chose, "" where that is not recorded."""
-    recorded = [result.kept["recorded"].get(run, {}).get("rows_by_source") for run in result.arms[label]]
-    if None in recorded:
-        return ""
-    return f"{statistics.mean(of_run.get(source, 0) for of_run in recorded):,.0f}"
+    of_runs = [result.kept.recorded[run].rows_by_source for run in result.arms[label]]
+    rows = [of_run.get(source, 0) for of_run in of_runs if of_run is not None]
+    return f"{statistics.mean(rows):,.0f}" if rows else ""
 
 
 def _planted(result: Result) -> str:
-    recorded = result.kept["recorded"]
     rows = []
     for label, runs in result.arms.items():
-        shares = [recorded.get(run, {}).get("planted") for run in runs]
-        if shares and all(share is not None for share in shares):
+        shares = [share for run in runs if (share := result.kept.recorded[run].planted) is not None]
+        if shares:
             rows.append([label, *_percent(shares)])
     if not rows:
         return ""
@@ -175,14 +176,14 @@ def _percent(shares: Sequence[float]) -> list[str]:
 
 
 def _costs(result: Result) -> str:
-    of_letter = {run["name"]: run["arm"] for run in result.kept["runs"]}
-    costs = {cost["arm"]: cost for cost in result.kept["costs"]}
+    arm_of = {run.name: run.arm for run in result.kept.comparison.runs}
+    costs = {cost.arm: cost.stages for cost in result.kept.comparison.costs}
     stages = ("proxy training", "scoring", "selection", "target")
     rows = []
     for label, runs in result.arms.items():
-        found = [cost["stages"] for run in runs if (cost := costs.get(of_letter[run])) is not None]
-        if len(found) == len(runs):
-            rows.append([label, *(_mean_seconds(found, stage) for stage in stages)])
+        found = costs.get(arm_of[runs[0]])
+        if found is not None:
+            rows.append([label, *(_seconds(found.get(stage)) for stage in stages)])
     if not rows:
         return ""
     note = "Device-seconds of a run on average; runs made side by side slow each other down."
@@ -190,8 +191,6 @@ def _costs(result: Result) -> str:
     return f"<details><summary>Costs</summary>\n\n{table(heading, rows)}\n\n{note}\n\n</details>"
 
 
-def _mean_seconds(stages_of_runs: Sequence[Mapping[str, Any]], stage: str) -> str:
-    """Device-seconds of a stage on average; "" where a run has no record of them."""
-    seconds = [(stages.get(stage) or {}).get("device_seconds") for stages in stages_of_runs]
-    recorded = [each for each in seconds if each is not None]
-    return f"{statistics.mean(recorded):,.1f}" if len(recorded) == len(seconds) else ""
+def _seconds(cost: Cost | None) -> str:
+    """Device-seconds of a stage; "" where there is no record of them."""
+    return "" if cost is None or cost.device_seconds is None else f"{cost.device_seconds:,.1f}"

@@ -1,5 +1,6 @@
 """Numbers and tables in Markdown."""
 
+import html
 import statistics
 from collections.abc import Sequence
 
@@ -18,6 +19,12 @@ def short_commit(commit: str | None) -> str:
     return commit.removesuffix("-dirty")[:12] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
+def plain(text: str) -> str:
+    """A text that is no markup, on one line, with nothing that would end a cell of a table."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "&#124;")
+
+
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Args: heading, rows: cells, of which `*` alone is markup."""
     lines = [heading, ["---", *("---:" for _ in heading[1:])], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(f"| {' | '.join(map(plain, cells))} |" for cells in lines)

@@ -10,6 +10,15 @@ from docs.study.results import CONTROLS, Result
 from utils.artifacts.comparisons import AVERAGES
 
 BUDGETS = ("study_budgets_0.025", "study_wide_0.11", "study_budgets_0.4")  # one target, from few rows to many
+# Differences that the text tells of, beside those from a control and from the default preset.
+PAIRS = (
+    ("s2l_fall", "random_fall"),
+    ("s2l_e25_brittle", "s2l_e25"),
+    ("s2l_e25_stable", "s2l_e25"),
+    ("prune_then_select", DEFAULT_PRESET),
+    ("s2l_e25", "random_e25"),
+    ("s2l_e50", "random_e50"),
+)
 WEIGHED = ("random", "s2l_released", "s2l_fall", "s2l_brittle")
 WEIGHTS = {"selectable": "by the rows to choose from", "pool_rows": "by all rows of the pool"}
 
@@ -29,9 +38,7 @@ def presets_section(results: Mapping[str, Result]) -> str:
         if DEFAULT_PRESET not in result.arms:
             continue
         found = [
-            result.difference(measure, label, DEFAULT_PRESET)
-            if label in result.arms and measure in result.averages
-            else None
+            _difference(result, measure, label, DEFAULT_PRESET)
             for label in OTHER_PRESETS
             for measure in AVERAGES
         ]
@@ -40,6 +47,30 @@ def presets_section(results: Mapping[str, Result]) -> str:
     held = shown_of_all(differences)
     cells = [[name, *(cell(difference, held) for difference in found)] for name, found in rows]
     return f"{table(heading, cells)}\n\n{how_many_are_shown(differences)}"
+
+
+def pairs_section(results: Mapping[str, Result]) -> str:
+    """`PAIRS`, in every comparison that has both arms."""
+    rows = [
+        (name, label, other, [_difference(result, measure, label, other) for measure in AVERAGES])
+        for name, result in results.items()
+        for label, other in PAIRS
+        if label in result.arms and other in result.arms
+    ]
+    differences = [each for *_, found in rows for each in found if each is not None]
+    held = shown_of_all(differences)
+    cells = [
+        [name, f"{label} minus {other}", *(cell(each, held) for each in found)]
+        for name, label, other, found in rows
+    ]
+    heading = ["comparison", "arms", *AVERAGES.values()]
+    return f"{table(heading, cells)}\n\n{how_many_are_shown(differences)}"
+
+
+def _difference(result: Result, measure: str, label: str, other: str) -> PairedDifference | None:
+    """None where the arm or the average is not there."""
+    is_there = label in result.arms and measure in result.averages
+    return result.difference(measure, label, other) if is_there else None
 
 
 def budgets_section(results: Mapping[str, Result]) -> str:

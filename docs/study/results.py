@@ -1,21 +1,16 @@
 """The study's comparisons as they were kept, each as its experiment names the arms."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from docs.study.checks import PROJECT, check_arms, check_numbers, check_recorded, runs_by_label
 from docs.study.differences import PairedDifference, paired_difference
+from docs.study.kept import KeptAnalysis, KeptComparison
 from utils.artifacts.comparisons import AVERAGES
-from utils.config.experiment import (
-    WHOLE_POOL,
-    ExperimentConfig,
-    comparison_of_budget,
-    load_experiment,
-    run_name_of,
-)
+from utils.config.experiment import ExperimentConfig, comparison_of_budget, load_experiment
 
-PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "docs/results"
 ANALYSES = RESULTS / "analyses"
 STUDY = PROJECT / "configs/study"
@@ -50,7 +45,7 @@ class Result:
     losses: dict[str, dict[str, float]]
     rows_of: dict[str, dict[str, int]]
     of_no_arm: list[str]
-    kept: dict[str, Any]
+    kept: KeptComparison
 
     @property
     def averages(self) -> dict[str, str]:
@@ -88,13 +83,7 @@ def comparison_names(experiment: ExperimentConfig) -> dict[str, int | float | No
 
 def arms_of(experiment: ExperimentConfig, budget: int | float | None) -> dict[str, list[str]]:
     """Label -> the runs that it is to have at a budget, by seed."""
-    return {
-        label: [
-            run_name_of(experiment, label, None if label == WHOLE_POOL else budget, seed)
-            for seed in experiment.seeds
-        ]
-        for label in experiment.methods
-    }
+    return {label: list(runs.values()) for label, runs in runs_by_label(experiment, budget).items()}
 
 
 def read_result(path: Path, config_file: Path) -> Result:
@@ -103,43 +92,76 @@ def read_result(path: Path, config_file: Path) -> Result:
     names = comparison_names(experiment)
     if path.stem not in names:
         raise ValueError(f"{path}: found a comparison that {config_file} does not make ({', '.join(names)})")
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept = KeptComparison.read(path)
+    check_numbers(kept.comparison, path)
+    check_arms(kept.comparison, experiment, names[path.stem], path)
     measures = [
         measure
-        for measure in kept["measures"]
-        if measure["question_set"] == "heldout" and not measure["is_metric"]
+        for measure in kept.comparison.measures
+        if measure.question_set == "heldout" and not measure.is_metric
     ]
-    of_sources = [each for each in measures if each["source"] is not None and each["name"] == "loss"]
-    values = {measure["name"]: measure["values"] for measure in measures if measure["source"] is None}
-    arms = arms_of(experiment, names[path.stem])
-    averages = [values[measure] for measure in AVERAGES if measure in values]
+    of_sources = [each for each in measures if each.source is not None and each.name == "loss"]
+    values = {measure.name: measure.values for measure in measures if measure.source is None}
+    averages = {measure: values[measure] for measure in AVERAGES if measure in values}
     if not averages:
         raise ValueError(f"{path}: found no held-out loss, expected {' or '.join(AVERAGES)}")
-    there = {label: [run for run in runs if all(run in average for average in averages)]
-             for label, runs in arms.items()}  # fmt: skip
+    known = {run.name for run in kept.comparison.runs}
+    losses = {str(each.source): each.values for each in of_sources}
+    _check_runs(averages | {f"loss of {name}": of_runs for name, of_runs in losses.items()}, known, path)
+    arms = arms_of(experiment, names[path.stem])
+    there = {label: [run for run in runs if run in known] for label, runs in arms.items()}
     of_arms = {run for runs in arms.values() for run in runs}
+    whole = {label: runs for label, runs in there.items() if len(runs) == len(arms[label])}
+    check_recorded(whole, kept.recorded, path)
     is_below = config_file.is_relative_to(PROJECT)
     return Result(
         name=path.stem,
         config_file=str(config_file.relative_to(PROJECT) if is_below else config_file),
         experiment=experiment,
         budget=names[path.stem],
-        arms={label: runs for label, runs in there.items() if len(runs) == len(arms[label])},
-        unfinished={label: len(runs) for label, runs in there.items() if len(runs) < len(arms[label])},
+        arms=whole,
+        unfinished={label: len(runs) for label, runs in there.items() if label not in whole},
         values=values,
-        losses={measure["source"]: measure["values"] for measure in of_sources},
-        rows_of=kept["sources"],
-        of_no_arm=[run for run in averages[0] if run not in of_arms],
+        losses=losses,
+        rows_of=kept.sources,
+        of_no_arm=[run.name for run in kept.comparison.runs if run.name not in of_arms],
         kept=kept,
     )
 
 
-def all_results(results: Path = RESULTS, study: Path = STUDY) -> dict[str, Result]:
-    """By name, those of the study's experiments of which a file is there."""
-    found = {}
+def _check_runs(measures: Mapping[str, Mapping[str, float]], runs: set[str], path: Path) -> None:
+    """Raises: ValueError for a measure that only some of the runs have."""
+    for name, values in measures.items():
+        if without := sorted(runs - values.keys()):
+            raise ValueError(f"{path}: found no {name} of {', '.join(without)}")
+
+
+def all_analyses(analyses: Path = ANALYSES) -> dict[str, dict[str, Any]]:
+    """By name, what each script measured."""
+    return {path.stem: KeptAnalysis.read(path).measured for path in sorted(analyses.glob("*.json"))}
+
+
+def config_files(study: Path = STUDY) -> dict[str, Path]:
+    """Name of each comparison that the study's experiments make -> the experiment's YAML.
+
+    Raises: ValueError for a comparison that two of them make.
+    """
+    found: dict[str, Path] = {}
     for config_file in sorted(study.glob("experiment_*.yml")):
         for name in comparison_names(load_experiment(config_file)):
-            path = results / f"{name}.json"
-            if path.is_file():
-                found[name] = read_result(path, config_file)
+            if name in found:
+                raise ValueError(f"{config_file}: found {name}, which {found[name]} makes: rename one")
+            found[name] = config_file
     return found
+
+
+def all_results(results: Path = RESULTS, study: Path = STUDY) -> dict[str, Result]:
+    """By name, in the order of the experiments. Raises: ValueError for a file that none of them makes."""
+    makers = config_files(study)
+    paths = {path.stem: path for path in results.glob("*.json")}
+    if strange := sorted(str(path) for name, path in paths.items() if name not in makers):
+        raise ValueError(
+            f"found {', '.join(strange)}, which no experiment of {study} makes: put back its YAML or the "
+            "budget, or remove the file"
+        )
+    return {name: read_result(paths[name], makers[name]) for name in makers if name in paths}
