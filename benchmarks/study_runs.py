@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from docs.study.markdown import versions_in_words
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trainings import TrainingManifest
 from utils.config.load import load_config
@@ -28,9 +29,10 @@ def row_numbers(path: Path) -> np.ndarray:
 
 
 def made_by(runs: Sequence[str]) -> dict[str, Any]:
-    """The devices and the commits that trained runs."""
+    """The devices, the versions and the commits that trained runs."""
     made = [TrainingManifest.read(RunPaths(run).manifest).provenance for run in runs]
     return {
         "devices": sorted({each.device_name or each.device for each in made}),
+        "versions": sorted({versions_in_words(each.python, each.packages) for each in made}),
         "git_commits": sorted({str(each.git_commit) for each in made}),
     }

@@ -128,9 +128,9 @@ def noise_section(kept: Mapping[str, Any]) -> str:
 
 
 def _made_by(kept: Mapping[str, Any]) -> str:
-    """The devices and commits of the runs that an analysis is of."""
+    """The devices, versions and commits of the runs that an analysis is of."""
     commits = ", ".join(map(short_commit, kept["git_commits"]))
-    return plain(f"{', '.join(kept['devices'])}; commit {commits}.")
+    return plain(f"{', '.join(kept['devices'])}; {'; or '.join(kept['versions'])}; commit {commits}.")
 
 
 def _at(values: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

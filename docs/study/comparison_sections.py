@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
-from docs.study.kept import RecordedRun
-from docs.study.markdown import mean_and_deviation, plain, short_commit, table
+from docs.study.markdown import mean_and_deviation, plain, short_commit, table, versions_in_words
 from docs.study.results import CONTROLS, Result
 from utils.artifacts.comparisons import Cost
 from utils.experiments.statistics import CONFIDENCE
@@ -24,17 +23,14 @@ def comparison_section(result: Result) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _versions_of(run: RecordedRun) -> str:
-    packages = run.packages
-    shown = [f"{name} {packages[name]}" for name in ("torch", "transformers", "numpy") if name in packages]
-    return ", ".join([f"Python {run.python}", *shown])
-
-
 def _what_was_run(result: Result) -> str:
     recorded = result.kept.recorded.values()
     devices = ", ".join(sorted({run.device for run in recorded})) or "not recorded"
     commits = ", ".join(sorted({short_commit(run.git_commit) for run in recorded})) or "not recorded"
-    versions = "; or ".join(sorted({_versions_of(run) for run in recorded})) or "versions not recorded"
+    versions = (
+        "; or ".join(sorted({versions_in_words(run.python, run.packages) for run in recorded}))
+        or "versions not recorded"
+    )
     seeds = ", ".join(map(str, result.experiment.seeds))
     lines = [
         f"`python run_experiment.py --config_file {result.config_file}`",

@@ -2,7 +2,7 @@
 
 import html
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
@@ -28,3 +28,9 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Args: heading, rows: cells, of which `*` alone is markup."""
     lines = [heading, ["---", *("---:" for _ in heading[1:])], *rows]
     return "\n".join(f"| {' | '.join(map(plain, cells))} |" for cells in lines)
+
+
+def versions_in_words(python: str, packages: Mapping[str, str]) -> str:
+    """Of what a training's figures depend on. Args: packages: name -> version."""
+    shown = [f"{name} {packages[name]}" for name in ("torch", "transformers", "numpy") if name in packages]
+    return ", ".join([f"Python {python}", *shown])
