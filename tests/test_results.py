@@ -64,6 +64,7 @@ METHODS = dict(zip(LABELS, ["random_per_source", "random", "s2l", "whole pool"],
 AGREEMENT = {
     "pairs": ["p:t"],
     "devices": ["cpu"],
+    "versions": ["Python 3.12.1, torch 2.13.0"],
     "git_commits": ["c" * 40],
     "sources": {"": {"rows": 1234, "proxy_and_target": [0.5, 0.7], "two_proxies": [0.9]}},
 }
@@ -840,7 +841,7 @@ def test_analyses_end_up_in_tables(tmp_path):
     sides = {"sound": 0.25, "faulty": 0.75, "other_seed": 0.5, "no_clusters": 0.875}
     names = ("level_and_length", "length_by_cluster", "same_clusters", "same_rows", "response_tokens")
     measured = {"added_loss": [[1, 2, 30, 4.0], [3, 3, 31, 2.5]], **dict.fromkeys(names, sides)}
-    made = {"devices": ["cpu"], "git_commits": ["c" * 40], "pool": "p"}
+    made = {"devices": ["cpu"], "versions": ["Python 3.12.1"], "git_commits": ["c" * 40], "pool": "p"}
     kept = {**made, "proxies": ["one"], "budget": 0.11, "measured": [measured]}
     keep_analysis(tmp_path / "end_token.json", ["one"], kept)
     keep_analysis(tmp_path / "agreement.json", ["p", "t"], AGREEMENT)
