@@ -226,6 +226,7 @@ COMPARISON = manifest_json(
             "last_step": 6,
             "num_examples": 40,
             "num_tokens": None,
+            "description": "",
         }
         for letter, label, run in (("A", "s2l", "one"), ("B", "random", "other"))
     ],

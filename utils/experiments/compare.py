@@ -15,7 +15,7 @@ from ..artifacts.evaluations import HELDOUT, RULES, evaluation_identity
 from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trainings import TrainingManifest
 from ..process.errors import explained
-from ..terminal import counted
+from ..terminal import counted, one_line
 from .costs import costs_of
 from .differences import arm_values_of, differences_of
 from .labels import ExperimentLabel, label_of, told_apart, with_presets
@@ -87,7 +87,9 @@ def compare(
 
 def _read(name: str) -> EvaluatedRun:
     """As `read_run`. Whatever else a file that was edited by hand leads to is said of the run."""
-    with explained(f"run {name!r} cannot be read", f"put back what was edited in {RunPaths(name).root}"):
+    with explained(
+        f"run {one_line(repr(name), 80)} cannot be read", f"put back what was edited in {RunPaths(name).root}"
+    ):
         return read_run(name)
 
 
