@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
 from docs.study.markdown import mean_and_deviation, plain, short_commit, table, versions_in_words
@@ -55,6 +56,7 @@ def _differences(result: Result) -> str:
     columns = [(measure, control) for measure in averages for control in CONTROLS if control in result.arms]
     heading = ["minus", *(f"{control}, {averages[measure]}" for measure, control in columns)]
     held = shown_of_all(differences)
+    held += [replace(each, mean=-each.mean, low=-each.high, high=-each.low) for each in held]  # turned round
     rows = [
         [label, *(cell(result.difference(measure, label, control), held) for measure, control in columns)]
         for label in result.arms
