@@ -1,7 +1,7 @@
 """One YAML that stands for many runs: methods x budgets x seeds over one pool, proxy and target."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -264,8 +264,16 @@ def load_whole(config_file: str | Path, experiment: ExperimentConfig) -> Experim
     return alone if alone.name == experiment.name else experiment
 
 
+def arms_and_seeds(experiment: ExperimentConfig) -> Iterator[tuple[str, int | float | None, int]]:
+    """(label, budget, seed) of every run, all methods and budgets of a seed before the next seed."""
+    for seed in experiment.seeds:
+        for label in experiment.methods:
+            for budget in [None] if label == WHOLE_POOL else experiment.budgets:
+                yield label, budget, seed
+
+
 def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[ExperimentRun]:
-    """Every run, all methods and budgets of a seed before the next seed.
+    """Every run, in the order of `arms_and_seeds`.
 
     Args:
         experiment: whose runs.
@@ -282,21 +290,18 @@ def runs_of(experiment: ExperimentConfig, checks: Checks = NO_CHECKS) -> list[Ex
     cleared = {key: None for key in ("subset.budget_tokens", "subset.same_as") if key in replaced}
     runs: list[ExperimentRun] = []
     problems: dict[str, str] = {}  # what is wrong -> where first: most mistakes hold in many runs
-    for seed in experiment.seeds:
-        for label in experiment.methods:
-            own = experiment.methods[label]
-            origin = str(own.get("trajectories_from", proxy.run_name))
-            if experiment.proxy_per_seed and origin in references:
-                origin = of_seed(origin, seed)
-            subset = {**cleared, "subset.method": label, "subset.trajectories_from": origin}
-            for budget in [None] if label == WHOLE_POOL else experiment.budgets:
-                overrides = _overrides(experiment, label, budget, seed, subset)
-                try:
-                    config, _ = load_config(experiment.target, overrides, ("model", "data"), checks)
-                except ValueError as error:
-                    problems.setdefault(str(error), f"methods.{label}")
-                    continue
-                runs.append(ExperimentRun(label, budget, seed, overrides, config))
+    for label, budget, seed in arms_and_seeds(experiment):
+        origin = str(experiment.methods[label].get("trajectories_from", proxy.run_name))
+        if experiment.proxy_per_seed and origin in references:
+            origin = of_seed(origin, seed)
+        subset = {**cleared, "subset.method": label, "subset.trajectories_from": origin}
+        overrides = _overrides(experiment, label, budget, seed, subset)
+        try:
+            config, _ = load_config(experiment.target, overrides, ("model", "data"), checks)
+        except ValueError as error:
+            problems.setdefault(str(error), f"methods.{label}")
+            continue
+        runs.append(ExperimentRun(label, budget, seed, overrides, config))
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem, where in problems.items()))
     for run in runs:

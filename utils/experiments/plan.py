@@ -21,6 +21,7 @@ from ..config.experiment import (
     WHOLE_POOL,
     ExperimentConfig,
     ExperimentRun,
+    arms_and_seeds,
     comparison_of_budget,
     of_seed,
     replaced_keys,
@@ -301,10 +302,9 @@ def _members(experiment: ExperimentConfig, whole: ExperimentConfig) -> list[Expe
     """The runs of both, in the order of the whole."""
     members: dict[str, ExperimentMember] = {}
     for each in (whole, experiment):
-        for seed, label in itertools.product(each.seeds, each.methods):
-            for budget in [None] if label == WHOLE_POOL else each.budgets:
-                name = run_name_of(each, label, budget, seed)
-                members.setdefault(name, ExperimentMember(name, label, budget, seed))
+        for label, budget, seed in arms_and_seeds(each):
+            name = run_name_of(each, label, budget, seed)
+            members.setdefault(name, ExperimentMember(name, label, budget, seed))
     return list(members.values())
 
 
