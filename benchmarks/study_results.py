@@ -30,7 +30,7 @@ from utils.artifacts.checksums import checksum_of_rows
 from utils.artifacts.comparisons import Comparison, ComparisonManifest
 from utils.artifacts.evaluations import identity_of_evaluation_of
 from utils.artifacts.paths import RunPaths, comparison_path
-from utils.artifacts.subsets import read_composition, read_subset
+from utils.artifacts.subsets import most_selectable, read_composition, read_subset
 from utils.artifacts.trainings import TrainingManifest
 from utils.config.experiment import load_experiment
 
@@ -162,12 +162,9 @@ def recorded(arms: Mapping[str, Mapping[str, Run]], planted: np.ndarray | None) 
 
 def rows_of_sources(runs: Mapping[str, Run]) -> dict[str, dict[str, int]]:
     """Source -> its rows of the pool, and the most of them that one of the runs chose from."""
-    rows_of: dict[str, dict[str, int]] = {}
-    for run in runs.values():
-        for source, each in run.sources.items():
-            rows = rows_of.setdefault(source, {"pool_rows": each["pool_rows"], "selectable": 0})
-            rows["selectable"] = max(rows["selectable"], each["selectable"])
-    return rows_of
+    of_pool = {source: each["pool_rows"] for run in runs.values() for source, each in run.sources.items()}
+    selectable = most_selectable(run.sources for run in runs.values())
+    return {source: {"pool_rows": of_pool[source], "selectable": selectable[source]} for source in of_pool}
 
 
 if __name__ == "__main__":

@@ -259,6 +259,19 @@ def read_centroids(folder: Path, manifest: SubsetManifest) -> np.ndarray | None:
     return centroids_KT
 
 
+def most_selectable(sources_of_runs: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Source -> its rows that can be chosen: the most that one of the runs had, as some leave rows out.
+
+    Args:
+        sources_of_runs: of the composition of each.
+    """
+    rows_of: dict[str, int] = {}
+    for sources in sources_of_runs:
+        for source, entry in sources.items():
+            rows_of[source] = max(rows_of.get(source, 0), entry["selectable"])
+    return rows_of
+
+
 def read_composition(folder: Path, manifest: SubsetManifest) -> dict[str, Any]:
     """What the subset consists of. Raises: FileNotFoundError, or ValueError for a damaged file."""
     path = folder / COMPOSITION

@@ -21,7 +21,7 @@ from ..artifacts.evaluations import (
     result_path,
 )
 from ..artifacts.paths import RunPaths, manifest_in, run_named
-from ..artifacts.subsets import COMPOSITION, SubsetManifest, read_composition
+from ..artifacts.subsets import COMPOSITION, SubsetManifest, most_selectable, read_composition
 from ..artifacts.trainings import TrainingManifest
 from ..artifacts.trajectories.identity import identity_of_steps
 from ..artifacts.trajectories.manifest import TrajectoriesManifest
@@ -304,16 +304,14 @@ def with_average_as_pool(runs: Sequence[EvaluatedRun]) -> list[EvaluatedRun]:
 
 
 def _rows_of_sources(runs: Sequence[EvaluatedRun]) -> dict[str, int]:
-    """Source -> its rows that can be chosen: the most that one of the runs had, as some leave rows out."""
+    """Source -> its rows that can be chosen."""
     pools = {run.training.inputs["pool"] for run in runs if run.training is not None}
-    rows_of: dict[str, int] = {}
+    compositions = []
     for run in runs if len(pools) == 1 else ():
         folder = RunPaths(run.name).subset
         if (folder / COMPOSITION).is_file() and manifest_in(folder).is_file():
-            composition = read_composition(folder, SubsetManifest.read(manifest_in(folder)))
-            for source, entry in composition["sources"].items():
-                rows_of[source] = max(rows_of.get(source, 0), entry["selectable"])
-    return rows_of
+            compositions.append(read_composition(folder, SubsetManifest.read(manifest_in(folder))))
+    return most_selectable(composition["sources"] for composition in compositions)
 
 
 def _with_average(run: EvaluatedRun, rows_of: dict[str, int]) -> EvaluatedRun:
