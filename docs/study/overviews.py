@@ -6,10 +6,9 @@ from statistics import fmean
 from docs.study.comparison_sections import DEFAULT_PRESET, OTHER_PRESETS
 from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
 from docs.study.markdown import table
-from docs.study.results import CONTROLS, Result
+from docs.study.results import BUDGETS, CONTROLS, Result, percent_of
 from utils.artifacts.comparisons import AVERAGES
 
-BUDGETS = ("study_budgets_0.025", "study_wide_0.11", "study_budgets_0.4")  # one target, from few rows to many
 # Differences that the text tells of, beside those from a control and from the default preset.
 PAIRS = (
     ("s2l_fall", "random_fall"),
@@ -83,7 +82,7 @@ def budgets_section(results: Mapping[str, Result]) -> str:
     columns = [(measure, result) for measure in AVERAGES for result in of_budgets]
     heading = [
         f"minus {control}",
-        *(f"{100 * (result.budget or 1):g} %, {AVERAGES[measure]}" for measure, result in columns),
+        *(f"{percent_of(result)}, {AVERAGES[measure]}" for measure, result in columns),
     ]
     rows = [
         [label, *(cell(result.difference(measure, label, control)) for measure, result in columns)]

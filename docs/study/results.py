@@ -15,6 +15,7 @@ RESULTS = PROJECT / "docs/results"
 ANALYSES = RESULTS / "analyses"
 STUDY = PROJECT / "configs/study"
 CONTROLS = ("random_per_source", "random")
+BUDGETS = ("study_budgets_0.025", "study_wide_0.11", "study_budgets_0.4")  # from few rows to many
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Result:
             if (label, control) != ("random", "random_per_source")  # the same pair, turned round
         ]
         return [difference for difference in found if difference is not None]
+
+
+def percent_of(result: Result) -> str:
+    """Its budget in words."""
+    return f"{100 * (result.budget or 1):g} %"
 
 
 def comparison_names(experiment: ExperimentConfig) -> dict[str, int | float | None]:
