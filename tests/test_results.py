@@ -29,10 +29,12 @@ from benchmarks import (
 from benchmarks.study_runs import pool_of
 from docs import make_results
 from docs.study import results as study_files
+from docs.study.comparison_sections import comparison_section
 from docs.study.differences import PairedDifference, cell, paired_difference, shown_of_all
 from docs.study.figure import difference_chart
 from docs.study.kept import KeptComparison, RecordedRun, keep_analysis
 from docs.study.overviews import budgets_section, pairs_section, weights_section
+from docs.study.results import CONTROLS
 from docs.study.source_shares import balance_section, expected_losses, shares_section
 from tests.artifacts.examples import EVALUATION, SCORING_INPUTS, SUBSET, TRAINING, forget_checksums
 from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
@@ -193,16 +195,36 @@ def test_a_table_says_what_scipy_says(study):
     assert "NVIDIA H200" in shown and "cccccccccccc" in shown and "Seeds 3, 4, 5" in shown
 
 
-def test_what_one_source_does_is_told_apart(study):
+@pytest.mark.parametrize(("label", "control"), [("s2l_fall", "random_per_source"), ("s2l_paper", "random")])
+def test_what_one_source_does_is_told_apart(study, label, control):
     kept_comparison(study)
     result = study_files.all_results(study, study)["small_0.1"]
-    mine, theirs = (
-        [result.losses["two"][run_of(label, seed)] for seed in SEEDS]
-        for label in ("s2l_released", "random_per_source")
-    )
-    shown = make_results.page("{{small_0.1}}", {result.name: result})
-    there = cell(study_files.paired_difference(mine, theirs))
-    assert f"| s2l_released | two | {there} | +0.000 (+0.000 to +0.000) |" in shown
+    runs = {each: result.arms["s2l_released" if each == label else each] for each in (label, *CONTROLS)}
+    noise = np.random.default_rng(0).normal(3, 0.1, (3, 3, 3)).tolist()
+    losses = {
+        source: {
+            run: loss - (arm == label and source == "most")
+            for arm, of_runs in zip(runs, of_arms, strict=True)
+            for run, loss in zip(runs[arm], of_runs, strict=True)
+        }
+        for source, of_arms in zip(["few", "most", "many"], noise, strict=True)
+    }
+    rows_of = {source: {"selectable": rows} for source, rows in (("few", 1), ("most", 5), ("many", 3))}
+    shown = comparison_section(replace(result, arms=runs, losses=losses, rows_of=rows_of))
+
+    def seen(weights: dict[str, int]) -> str:
+        mine, theirs = (
+            [
+                sum(losses[source][run] * weight for source, weight in weights.items())
+                / sum(weights.values())
+                for run in runs[arm]
+            ]
+            for arm in (label, control)
+        )
+        return cell(paired_difference(mine, theirs))
+
+    cells = [seen({"most": 1}), seen({"few": 1, "many": 1}), seen({"few": 1, "many": 3})]
+    assert f"| {label} minus {control} | most | {' | '.join(cells)} |" in shown
 
 
 def test_an_interval_that_leaves_out_0_is_bold(study):
@@ -418,7 +440,9 @@ def test_no_result_is_left_out_of_the_page(study):
     "place", ["{{agrement}}", "{{../x}}", "{{agreement}} ", "see {{agreement}}", "{{ }}"]
 )
 def test_a_place_of_nothing_is_refused(place):
-    with pytest.raises(ValueError, match="found '.*', expected a line {{NAME}} of agreement, balance, budgets, "):
+    with pytest.raises(
+        ValueError, match="found '.*', expected a line {{NAME}} of agreement, balance, budgets, "
+    ):
         make_results.page(f"{{{{agreement}}}}\n{place}\n", {}, {"agreement": AGREEMENT})
 
 

@@ -13,6 +13,8 @@ from utils.experiments.statistics import CONFIDENCE
 
 DEFAULT_PRESET = "s2l_released"
 OTHER_PRESETS = ("s2l_paper", "s2l_fall")
+NO_SOURCES = ("s2l_paper",)  # presets that choose over all sources at once, as `random` does
+_OF_OTHERS = ("alike", "as in the pool")
 
 
 def comparison_section(result: Result) -> str:
@@ -123,9 +125,10 @@ def _by_source(result: Result) -> str:
 
 def _without_one_source(result: Result, labels: Sequence[str]) -> str:
     """What is left of a preset's difference where the source that it changes most is left out."""
-    control = CONTROLS[0]
+    pairs = [(label, CONTROLS[0]) for label in labels]
+    pairs += [(label, CONTROLS[1]) for label in labels if label in NO_SOURCES and CONTROLS[1] in result.arms]
     rows = []
-    for label in labels:
+    for label, control in pairs:
         of_each = {
             source: difference
             for source in result.losses
@@ -135,17 +138,24 @@ def _without_one_source(result: Result, labels: Sequence[str]) -> str:
             return ""
         largest = max(of_each, key=lambda source: abs(of_each[source].mean))
         others = [source for source in of_each if source != largest]
-        rest = _of_sources(result, others, label, control)
-        rows.append([label, largest, cell(of_each[largest]), cell(rest)])
-    heading = [f"minus {control}", "source that changes most", "there", "all others alike"]
+        weights = [result.rows_of[source]["selectable"] for source in others]
+        rest = [_of_sources(result, others, label, control)]
+        rest.append(_of_sources(result, others, label, control, weights) if any(weights) else None)
+        rows.append([f"{label} minus {control}", largest, cell(of_each[largest]), *map(cell, rest)])
+    heading = ["arms", "source that changes most", "there", *(f"all others, {words}" for words in _OF_OTHERS)]
     note = "That source is found by these same losses, so it is no comparison that was planned."
     return f"{table(heading, rows)}\n\n{note}\n\n"
 
 
-def _of_sources(result: Result, sources: Sequence[str], label: str, control: str) -> PairedDifference | None:
-    """Between the losses of two arms on some sources, which count alike."""
+def _of_sources(
+    result: Result, sources: Sequence[str], label: str, control: str, weights: Sequence[float] | None = None
+) -> PairedDifference | None:
+    """Between the losses of two arms on some sources, which count alike, or as their weights say."""
     losses, of_control = (
-        [statistics.mean(result.losses[source][run] for source in sources) for run in result.arms[each]]
+        [
+            statistics.fmean([result.losses[source][run] for source in sources], weights)
+            for run in result.arms[each]
+        ]
         for each in (label, control)
     )
     return paired_difference(losses, of_control)
