@@ -416,6 +416,7 @@ def test_what_balance_does_to_each_source_stands_in_a_table(shared_out):
         ["two", "1 → 64", "-3.000"],
         ["one", "256 → 64", "+1.000"],
     ]
+    assert "At 10 % a doubling of its rows is worth 0.50 nats to the median of 2 sources" in shown
     assert balance_section({}) == "*Not run yet.*"
 
 

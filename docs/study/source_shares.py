@@ -11,6 +11,7 @@ from docs.study.markdown import table
 from docs.study.results import BUDGETS, CONTROLS, Result, percent_of
 from utils.artifacts.comparisons import AVERAGES
 
+_ENOUGH_DOUBLINGS = 1  # of a source's rows: below it those of other sources count as much
 _SAME_SHARE = 0.05  # rows of a source that are as many as another arm's, up to this part of them
 
 
@@ -38,9 +39,28 @@ def balance_section(results: Mapping[str, Result]) -> str:
         heading += [f"rows at {percent_of(result)}", f"loss at {percent_of(result)}"]
     note = (
         f"Rows of {proportional} → rows of {even}, the largest source first, and the held-out loss of {even} "
-        f"minus that of {proportional}."
+        f"minus that of {proportional}. {' '.join(map(_worth_of_a_doubling, of_budgets))}"
     )
     return f"{table(heading, rows)}\n\n{note}"
+
+
+def _worth_of_a_doubling(result: Result) -> str:
+    """How much lower a source's loss is with twice its rows, of those whose rows differ enough to say."""
+    worth = []
+    for source, losses in result.losses.items():
+        even, proportional = (
+            (_mean_rows(result, label, source), statistics.mean(losses[run] for run in result.arms[label]))
+            for label in CONTROLS
+        )
+        doublings = math.log2(max(even[0], 1) / max(proportional[0], 1))
+        if abs(doublings) >= _ENOUGH_DOUBLINGS:
+            worth.append((proportional[1] - even[1]) / doublings)
+    if not worth:
+        return ""
+    return (
+        f"At {percent_of(result)} a doubling of its rows is worth {statistics.median(worth):.2f} nats to the "
+        f"median of {len(worth)} sources that differ by one or more ({min(worth):.2f} to {max(worth):.2f})."
+    )
 
 
 def shares_section(results: Mapping[str, Result]) -> str:
