@@ -33,7 +33,7 @@ from docs.study.comparison_sections import comparison_section
 from docs.study.differences import PairedDifference, cell, paired_difference, shown_of_all
 from docs.study.figure import difference_chart
 from docs.study.kept import KeptComparison, RecordedRun, keep_analysis
-from docs.study.overviews import budgets_section, pairs_section, weights_section
+from docs.study.overviews import budgets_section, noise_cost_section, pairs_section, weights_section
 from docs.study.results import CONTROLS
 from docs.study.source_shares import balance_section, expected_losses, shares_section
 from tests.artifacts.examples import EVALUATION, SCORING_INPUTS, SUBSET, TRAINING, forget_checksums
@@ -330,6 +330,23 @@ def test_arms_of_all_budgets_stand_in_one_table_from_few_rows_to_many(study):
             for _ in range(2)
         ]
         assert [cell.split()[0] for cell in cells] == [f"{value:+.3f}" for value in expected]
+
+
+def test_what_noise_costs_is_told_seed_by_seed(study):
+    values = kept_comparison(study)
+    clean = study_files.all_results(study, study)["small_0.1"]
+    costs = [0.1, 0.2, 0.6]
+    noisy_values = {
+        name: {run: of_run + costs[SEEDS.index(int(run[-1]))] for run, of_run in of_runs.items()}
+        for name, of_runs in values.items()
+    }
+    noisy = replace(
+        clean, values=noisy_values, arms={label: clean.arms[label] for label in ("random", "full")}
+    )
+    shown = noise_cost_section({"study_wide_0.11": clean, "study_noise_0.11": noisy})
+    expected = cell(paired_difference(costs, [0, 0, 0]))
+    assert shown.splitlines()[2:] == [f"| {each} | {expected} | {expected} |" for each in ("random", "full")]
+    assert noise_cost_section({"study_wide_0.11": clean}) == "*Not run yet.*"
 
 
 def test_pairs_that_the_text_tells_of_stand_in_a_table(study):

@@ -138,9 +138,7 @@ def _without_one_source(result: Result, labels: Sequence[str]) -> str:
             return ""
         largest = max(of_each, key=lambda source: abs(of_each[source].mean))
         others = [source for source in of_each if source != largest]
-        weights = [result.rows_of[source]["selectable"] for source in others]
-        rest = [_of_sources(result, others, label, control)]
-        rest.append(_of_sources(result, others, label, control, weights) if any(weights) else None)
+        rest = [_of_sources(result, others, label, control, weight) for weight in (None, "selectable")]
         rows.append([f"{label} minus {control}", largest, cell(of_each[largest]), *map(cell, rest)])
     heading = ["arms", "source that changes most", "there", *(f"all others, {words}" for words in _OF_OTHERS)]
     note = "That source is found by these same losses, so it is no comparison that was planned."
@@ -148,17 +146,10 @@ def _without_one_source(result: Result, labels: Sequence[str]) -> str:
 
 
 def _of_sources(
-    result: Result, sources: Sequence[str], label: str, control: str, weights: Sequence[float] | None = None
+    result: Result, sources: Sequence[str], label: str, control: str, weight: str | None = None
 ) -> PairedDifference | None:
-    """Between the losses of two arms on some sources, which count alike, or as their weights say."""
-    losses, of_control = (
-        [
-            statistics.fmean([result.losses[source][run] for source in sources], weights)
-            for run in result.arms[each]
-        ]
-        for each in (label, control)
-    )
-    return paired_difference(losses, of_control)
+    """Between the losses of two arms on some sources. Args: weight: as `Result.mean_losses`."""
+    return paired_difference(*(result.mean_losses(each, sources, weight) for each in (label, control)))
 
 
 def _mean_rows(result: Result, label: str, source: str) -> str:

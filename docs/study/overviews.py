@@ -1,7 +1,6 @@
 """Tables over several of the study's comparisons, in Markdown"""
 
 from collections.abc import Mapping
-from statistics import fmean
 
 from docs.study.comparison_sections import DEFAULT_PRESET, OTHER_PRESETS
 from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
@@ -18,6 +17,7 @@ PAIRS = (
     ("s2l_e25", "random_e25"),
     ("s2l_e50", "random_e50"),
 )
+CLEAN, NOISY = "study_wide_0.11", "study_noise_0.11"
 WEIGHED = ("random", "s2l_released", "s2l_fall", "s2l_brittle")
 WEIGHTS = {"selectable": "by the rows to choose from", "pool_rows": "by all rows of the pool"}
 
@@ -108,12 +108,26 @@ def weights_section(results: Mapping[str, Result]) -> str:
 
 def _weighted(result: Result, label: str, control: str, weight: str) -> PairedDifference | None:
     """Args: weight: of `WEIGHTS`."""
-    sources = [source for source in result.losses if source in result.rows_of]
-    weights = [result.rows_of[source][weight] for source in sources]
-    if not sum(weights):
+    if not any(rows[weight] for rows in result.rows_of.values()):
         return None
-    means, of_control = (
-        [fmean([result.losses[source][run] for source in sources], weights) for run in result.arms[each]]
-        for each in (label, control)
-    )
-    return paired_difference(means, of_control)
+    sources = [source for source in result.losses if source in result.rows_of]
+    return paired_difference(*(result.mean_losses(each, sources, weight) for each in (label, control)))
+
+
+def noise_cost_section(results: Mapping[str, Result]) -> str:
+    """What each arm loses to noise: its losses on the pool that has some, minus those of the same seed."""
+    if not {NOISY, CLEAN} <= results.keys():
+        return "*Not run yet.*"
+    noisy, clean = results[NOISY], results[CLEAN]
+    rows = [
+        [
+            label,
+            *(
+                cell(paired_difference(noisy.values_of(measure, label), clean.values_of(measure, label)))
+                for measure in AVERAGES
+            ),
+        ]
+        for label in noisy.arms
+        if label in clean.arms
+    ]
+    return table(["with noise minus without", *AVERAGES.values()], rows)

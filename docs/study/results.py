@@ -1,8 +1,9 @@
 """The study's comparisons as they were kept, each as its experiment names the arms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from docs.study.checks import PROJECT, check_arms, check_numbers, check_recorded, runs_by_label
@@ -56,6 +57,14 @@ class Result:
     def values_of(self, measure: str, label: str) -> list[float]:
         """By seed."""
         return [self.values[measure][run] for run in self.arms[label]]
+
+    def mean_losses(self, label: str, sources: Sequence[str], weight: str | None = None) -> list[float]:
+        """By seed: the held-out loss, a mean over sources.
+
+        Args: weight: the number of `rows_of` that a source weighs. None: all count alike.
+        """
+        weights = None if weight is None else [self.rows_of[source][weight] for source in sources]
+        return [fmean([self.losses[source][run] for source in sources], weights) for run in self.arms[label]]
 
     def difference(self, measure: str, label: str, control: str) -> PairedDifference | None:
         """None between an arm and itself, and where the control is not there."""

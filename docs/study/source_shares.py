@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -96,18 +96,12 @@ def _has_shares_of_control(result: Result, label: str) -> bool:
 
 def _told_apart(result: Result, label: str, measure: str) -> tuple[float, float, PairedDifference | None]:
     """An arm minus `random_per_source`: on average, by its shares alone, and beyond them."""
-    weights = [
-        result.rows_of[source]["selectable"] if measure == "loss_as_pool" else 1 for source in result.losses
-    ]
-    expected = [_average(losses, weights) for losses in expected_losses(result, label)]
-    seen, of_control = (
-        [
-            _average([result.losses[source][run] for source in result.losses], weights)
-            for run in result.arms[arm]
-        ]
-        for arm in (label, CONTROLS[0])
-    )
-    base = statistics.mean(of_control)
+    sources = list(result.losses)
+    weight = "selectable" if measure == "loss_as_pool" else None
+    weights = None if weight is None else [result.rows_of[source][weight] for source in sources]
+    expected = [statistics.fmean(losses, weights) for losses in expected_losses(result, label)]
+    seen = result.mean_losses(label, sources, weight)
+    base = statistics.mean(result.mean_losses(CONTROLS[0], sources, weight))
     return statistics.mean(seen) - base, statistics.mean(expected) - base, paired_difference(seen, expected)
 
 
@@ -141,7 +135,3 @@ def _rows(result: Result, run: str, source: str) -> int:
 
 def _mean_rows(result: Result, label: str, source: str) -> float:
     return statistics.mean(_rows(result, run, source) for run in result.arms[label])
-
-
-def _average(values: Sequence[float], weights: Sequence[float]) -> float:
-    return statistics.fmean(values, weights)
