@@ -6,9 +6,9 @@
 docs/results/text.md is what people wrote. A line {{NAME}} in it stands for the tables of
 docs/results/NAME.json, which benchmarks/study_results.py keeps of a comparison, or of
 docs/results/analyses/NAME.json, which a script of benchmarks/ keeps of an analysis. {{pairs}},
-{{presets}}, {{budgets}}, {{weights}}, {{noise_cost}}, {{balance}} and {{shares}} are tables over several
-comparisons. Every file needs a place, and every place a file, or an experiment or a script that is to make
-it. tests/test_results.py fails where the page is not what these files say.
+{{presets}}, {{budgets}}, {{weights}}, {{noise_cost}} and {{balance}} are tables over several comparisons.
+Every file needs a place, and every place a file, or an experiment or a script that is to make it.
+tests/test_results.py fails where the page is not what these files say.
 """
 
 import argparse
@@ -25,9 +25,9 @@ sys.path.insert(0, str(PROJECT))
 from docs.study import overviews  # noqa: E402
 from docs.study import results as study  # noqa: E402
 from docs.study.analysis_sections import ANALYSIS_SECTIONS  # noqa: E402
+from docs.study.balance import balance_section  # noqa: E402
 from docs.study.comparison_sections import comparison_section  # noqa: E402
 from docs.study.figure import difference_chart  # noqa: E402
-from docs.study.source_shares import balance_section, shares_section  # noqa: E402
 from utils.reading import read_text  # noqa: E402
 from utils.reporting.page.figure_files import write_figure_files  # noqa: E402
 
@@ -40,7 +40,6 @@ _OF_ALL_RESULTS = {
     "weights": overviews.weights_section,
     "noise_cost": overviews.noise_cost_section,
     "balance": balance_section,
-    "shares": shares_section,
 }
 _PLACE = re.compile(r"^.*\{\{.*$", re.MULTILINE)
 

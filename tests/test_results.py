@@ -29,13 +29,13 @@ from benchmarks import (
 from benchmarks.study_runs import pool_of
 from docs import make_results
 from docs.study import results as study_files
+from docs.study.balance import balance_section
 from docs.study.comparison_sections import comparison_section
 from docs.study.differences import PairedDifference, cell, paired_difference, shown_of_all
 from docs.study.figure import difference_chart
 from docs.study.kept import KeptComparison, RecordedRun, keep_analysis
 from docs.study.overviews import budgets_section, noise_cost_section, pairs_section, weights_section
 from docs.study.results import CONTROLS
-from docs.study.source_shares import balance_section, expected_losses, shares_section
 from tests.artifacts.examples import EVALUATION, SCORING_INPUTS, SUBSET, TRAINING, forget_checksums
 from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
@@ -363,77 +363,30 @@ def test_pairs_that_the_text_tells_of_stand_in_a_table(study):
     assert "2 different comparisons" in shown and "without" not in shown
 
 
-ROWS = {
-    "random_per_source": {"one": 64, "two": 64},
-    "random": {"one": 256, "two": 1},
-    "s2l_released": {"one": 128, "two": 8},
-}
-
-
-@pytest.fixture
-def shared_out(study):
-    """A comparison in which a doubling of a source's rows takes 0.5 nats off its loss.
-
-    `s2l_released` has shares of its own, and is worse by 0.25 in the first source. Sources weigh 1 and 3.
-    """
+def test_what_balance_does_to_each_source_stands_in_a_table(study):
+    """A doubling of a source's rows takes 0.5 nats off its loss."""
     kept_comparison(study)
     result = study_files.all_results(study, study)["small_0.1"]
-    runs = [(label, seed, run_of(label, seed)) for label in ROWS for seed in SEEDS]
-    recorded = {run: replace(result.kept.recorded[run], rows_by_source=ROWS[label]) for label, _, run in runs}
+    rows_of = {"random_per_source": {"one": 64, "two": 64}, "random": {"one": 256, "two": 1}}
+    runs = [(label, seed, run_of(label, seed)) for label in rows_of for seed in SEEDS]
+    recorded = {
+        run: replace(result.kept.recorded[run], rows_by_source=rows_of[label]) for label, _, run in runs
+    }
     losses = {
-        source: {run: seed + 10 - 0.5 * np.log2(ROWS[label][source]) for label, seed, run in runs}
+        source: {run: seed - 0.5 * np.log2(rows_of[label][source]) for label, seed, run in runs}
         for source in ("one", "two")
     }
-    for seed in SEEDS:
-        losses["one"][run_of("s2l_released", seed)] += 0.25
-    return replace(
-        result,
-        arms={label: result.arms[label] for label in ROWS},
-        losses=losses,
-        rows_of={"one": {"selectable": 1}, "two": {"selectable": 3}},
-        kept=replace(result.kept, recorded=recorded),
-    )
-
-
-def test_what_shares_explain_is_told_apart_from_what_the_rows_do(shared_out):
-    expected = expected_losses(shared_out, "s2l_released")
-    assert np.allclose(expected, [[seed + 10 - 3.5, seed + 10 - 1.5] for seed in SEEDS])
-    shown = shares_section({"study_wide_0.11": shared_out, "other": shared_out})
-    _, _, *rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in shown.splitlines()]
-    # One source has twice the rows of random_per_source, the other an eighth: -0.5 and +1.5 nats.
-    alike, as_pool = (-0.5 + 1.5) / 2, (-0.5 + 3 * 1.5) / 4
-    assert [row[:2] for row in rows] == [["10 %", "s2l_released"]]
-    for cells, by_shares, beyond in ((rows[0][2:5], alike, 0.125), (rows[0][5:8], as_pool, 0.0625)):
-        assert [float(cell.split()[0]) for cell in cells] == pytest.approx(
-            [by_shares + beyond, by_shares, beyond], abs=6e-4
-        )
-
-
-def test_shares_beyond_those_of_the_controls_count_as_the_nearer_one(shared_out):
-    rows = {"one": 1024, "two": 0}
-    recorded = {
-        run: replace(record, rows_by_source=rows) if "s2l" in run else record
-        for run, record in shared_out.kept.recorded.items()
-    }
-    result = replace(shared_out, kept=replace(shared_out.kept, recorded=recorded))
-    of_random = [[of_runs[run_of("random", seed)] for of_runs in result.losses.values()] for seed in SEEDS]
-    assert np.allclose(expected_losses(result, "s2l_released"), of_random)
-
-
-def test_an_arm_with_the_shares_of_its_control_has_none_of_its_own(shared_out):
-    result = replace(shared_out, arms={**shared_out.arms, "s2l_e25": shared_out.arms["random_per_source"]})
-    assert "s2l_e25" not in shares_section({"study_wide_0.11": result})
-    assert shares_section({}).count("\n") == 1, "a heading alone"
-
-
-def test_what_balance_does_to_each_source_stands_in_a_table(shared_out):
-    shown = balance_section({"study_wide_0.11": shared_out})
+    selectable = {"one": {"selectable": 1}, "two": {"selectable": 3}}
+    kept = replace(result.kept, recorded=recorded)
+    result = replace(result, losses=losses, rows_of=selectable, kept=kept)
+    shown = balance_section({"study_wide_0.11": result})
     _, _, *rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in shown.splitlines()[:4]]
     assert [[row[0], row[1], row[2].split()[0]] for row in rows] == [
         ["two", "1 → 64", "-3.000"],
         ["one", "256 → 64", "+1.000"],
     ]
-    assert "At 10 % a doubling of its rows is worth 0.50 nats to the median of 2 sources" in shown
+    assert "At 10 % twice the share of the training is worth 0.50 nats to the median source" in shown
+    assert "(0.50 to 0.50), of the 2 whose share" in shown
     assert balance_section({}) == "*Not run yet.*"
 
 

@@ -125,23 +125,26 @@ def _by_source(result: Result) -> str:
 
 def _without_one_source(result: Result, labels: Sequence[str]) -> str:
     """What is left of a preset's difference where the source that it changes most is left out."""
+    if len(result.losses) < 2 or len(result.experiment.seeds) < 2:
+        return ""
     pairs = [(label, CONTROLS[0]) for label in labels]
     pairs += [(label, CONTROLS[1]) for label in labels if label in NO_SOURCES and CONTROLS[1] in result.arms]
     rows = []
     for label, control in pairs:
-        of_each = {
+        changes = {
             source: difference
             for source in result.losses
             if (difference := _of_sources(result, [source], label, control)) is not None
         }
-        if len(of_each) < 2:
-            return ""
-        largest = max(of_each, key=lambda source: abs(of_each[source].mean))
-        others = [source for source in of_each if source != largest]
+        largest = max(changes, key=lambda source: abs(changes[source].mean))
+        others = [source for source in changes if source != largest]
         rest = [_of_sources(result, others, label, control, weight) for weight in (None, "selectable")]
-        rows.append([f"{label} minus {control}", largest, cell(of_each[largest]), *map(cell, rest)])
+        rows.append([f"{label} minus {control}", largest, cell(changes[largest]), *map(cell, rest)])
     heading = ["arms", "source that changes most", "there", *(f"all others, {words}" for words in _OF_OTHERS)]
-    note = "That source is found by these same losses, so it is no comparison that was planned."
+    note = (
+        "That source is the one whose own loss changes most, whatever it weighs. It is found by these same "
+        "losses, so it is no comparison that was planned."
+    )
     return f"{table(heading, rows)}\n\n{note}\n\n"
 
 
@@ -153,10 +156,8 @@ def _of_sources(
 
 
 def _mean_rows(result: Result, label: str, source: str) -> str:
-    """How many rows of a source a run of this arm chose, "" where that is not recorded."""
-    of_runs = [result.kept.recorded[run].rows_by_source for run in result.arms[label]]
-    rows = [of_run.get(source, 0) for of_run in of_runs if of_run is not None]
-    return f"{statistics.mean(rows):,.0f}" if rows else ""
+    rows = result.mean_rows(label, source)
+    return "" if rows is None else f"{rows:,.0f}"
 
 
 def _planted(result: Result) -> str:

@@ -66,6 +66,12 @@ class Result:
         weights = None if weight is None else [self.rows_of[source][weight] for source in sources]
         return [fmean([self.losses[source][run] for source in sources], weights) for run in self.arms[label]]
 
+    def mean_rows(self, label: str, source: str) -> float | None:
+        """Over seeds: how many rows of a source an arm chose. None where that is not recorded."""
+        of_runs = [self.kept.recorded[run].rows_by_source for run in self.arms[label]]
+        rows = [of_run.get(source, 0) for of_run in of_runs if of_run is not None]
+        return fmean(rows) if rows else None
+
     def difference(self, measure: str, label: str, control: str) -> PairedDifference | None:
         """None between an arm and itself, and where the control is not there."""
         if label == control or control not in self.arms:
