@@ -3,13 +3,17 @@
 The device goes by its name, the model by its number of parameters.
 """
 
+import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from ..config.schema import ModelConfig
 from ..process import torchrun
 from ..terminal import counted
+
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,21 @@ def device_name(device: torch.device) -> str:
     """The name that tells whether the pace of two runs can be compared."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {counted(torch.get_num_threads(), 'thread')}"
+    return f"{device.type} ({_cpu_name()}), {counted(torch.get_num_threads(), 'thread')}"
+
+
+def _cpu_name() -> str:
+    """As Linux tells it on x86, else as far as Python knows it."""
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []  # no Linux
+    names = [
+        value.strip()
+        for key, _, value in (line.partition(":") for line in lines)
+        if key.strip() == "model name"
+    ]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def model_size(settings: ModelConfig, model: torch.nn.Module) -> ModelSize:
