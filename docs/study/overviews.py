@@ -11,6 +11,8 @@ from utils.artifacts.comparisons import AVERAGES
 # Differences that the text tells of, beside those from a control and from the default preset.
 PAIRS = (
     ("s2l_fall", "random_fall"),
+    ("s2l_paper", "random_paper"),
+    ("s2l_embeddings", DEFAULT_PRESET),
     ("s2l_e25_brittle", "s2l_e25"),
     ("s2l_e25_stable", "s2l_e25"),
     ("prune_then_select", DEFAULT_PRESET),
