@@ -382,7 +382,7 @@ def test_what_balance_does_to_each_source_stands_in_a_table(study):
     shown = balance_section({"study_wide_0.11": result})
     _, _, *rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in shown.splitlines()[:4]]
     assert [[row[0], row[1], row[2].split()[0]] for row in rows] == [
-        ["two", "1 → 64", "-3.000"],
+        ["two", "1.0 → 64", "-3.000"],
         ["one", "256 → 64", "+1.000"],
     ]
     assert "At 10 % twice the share of the training is worth 0.50 nats to the median source" in shown

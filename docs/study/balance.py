@@ -28,7 +28,7 @@ def balance_section(results: Mapping[str, Result]) -> str:
         for result in of_budgets:
             before, after = (result.mean_rows(label, source) or 0 for label in (proportional, even))
             losses = [result.mean_losses(label, [source]) for label in (even, proportional)]
-            cells += [f"{before:,.0f} → {after:,.0f}", cell(paired_difference(*losses))]
+            cells += [f"{_in_words(before)} → {_in_words(after)}", cell(paired_difference(*losses))]
         rows.append(cells)
     heading = ["source"]
     for result in of_budgets:
@@ -38,6 +38,11 @@ def balance_section(results: Mapping[str, Result]) -> str:
         f"minus that of {proportional}. {' '.join(map(_worth_of_a_doubling, of_budgets))}"
     )
     return f"{table(heading, rows)}\n\n{note}"
+
+
+def _in_words(rows: float) -> str:
+    """A mean of few rows with a digit behind the point."""
+    return f"{rows:,.0f}" if rows >= 10 else f"{rows:.1f}"
 
 
 def _worth_of_a_doubling(result: Result) -> str:

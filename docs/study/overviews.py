@@ -121,6 +121,7 @@ def noise_cost_section(results: Mapping[str, Result]) -> str:
     if not {NOISY, CLEAN} <= results.keys():
         return "*Not run yet.*"
     noisy, clean = results[NOISY], results[CLEAN]
+    assert noisy.experiment.seeds == clean.experiment.seeds
     rows = [
         [
             label,

@@ -8,6 +8,7 @@ import torch
 from utils.modeling import devices
 
 X86 = "processor\t: 0\nmodel name\t: Some CPU: model 7\n\nprocessor\t: 1\nmodel name\t: Another\n"
+UNNAMED = "processor\t: 0\nmodel name\t: \n"
 ARM = "processor\t: 0\nBogoMIPS\t: 50.00\n"
 
 
@@ -19,7 +20,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("told", "name"), [(X86, "Some CPU: model 7"), (ARM, "arm"), (None, "arm")])
+@pytest.mark.parametrize(
+    ("told", "name"), [(X86, "Some CPU: model 7"), (ARM, "arm"), (UNNAMED, "arm"), (None, "arm")]
+)
 def test_a_cpu_goes_by_its_model_and_threads(monkeypatch, tmp_path, told, name):
     if told is not None:
         (tmp_path / "cpuinfo").write_text(told)

@@ -62,12 +62,13 @@ def _cpu_name() -> str:
         lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []  # no Linux
-    names = [
+    told = [
         value.strip()
-        for key, _, value in (line.partition(":") for line in lines)
+        for line in lines
+        for key, _, value in [line.partition(":")]
         if key.strip() == "model name"
     ]
-    return names[0] if names else platform.processor() or platform.machine()
+    return next(filter(None, told), "") or platform.processor() or platform.machine()
 
 
 def model_size(settings: ModelConfig, model: torch.nn.Module) -> ModelSize:
