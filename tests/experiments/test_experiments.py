@@ -88,15 +88,32 @@ def test_each_shipped_experiment_names_runs_that_can_be_made(path):
     references = {load_config(reference)[0].run_name for reference in (arms.proxy, *arms.references)}
     if arms.proxy_per_seed:
         references = {of_seed(reference, seed) for reference in references for seed in arms.seeds}
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    made_before = set(re.findall(r"run_name=(\w+)", "\n".join(header)))
     for run in runs:
         if run.config.subset is not None:
-            assert run.config.subset.trajectories_from in references, (
-                "its trajectories are made by the same list"
+            assert run.config.subset.trajectories_from in references | made_before, (
+                "its trajectories are made by the same list, or by a command of its header"
             )
             assert run.config.subset.method in METHODS and run.config.subset.budget == run.budget
-    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any("Launch:" in line and str(path.relative_to(PROJECT)) in line for line in header)
     assert any("Before:" in line for line in header) and any("..." in line for line in header)
+
+
+def test_methods_that_a_command_line_names_keep_their_settings(experiment):
+    methods = {"random": None, "ours": {"method": "s2l", "init": "kmeans++"}, "longest": None}
+    path = experiment(methods=methods)
+    named = load_experiment(path, ["methods=[ours, random]"])
+    assert named.methods == {"ours": methods["ours"], "random": {}}
+    assert runs_of(named) == [
+        run for run in reversed(runs_of(load_experiment(path))) if run.label != "longest"
+    ]
+    with pytest.raises(ValueError, match="ours more than once"):
+        load_experiment(path, ["methods=[ours, ours]"])
+    with pytest.raises(ValueError, match="orus: found no `method`"):
+        load_experiment(path, ["methods=[orus]"])
+    others = load_experiment(path, ["methods={ours: {method: s2l, num_clusters: 3}}"])
+    assert others.methods == {"ours": {"method": "s2l", "num_clusters": 3}}, "a mapping is taken as it stands"
 
 
 def test_the_papers_experiments_are_all_there():

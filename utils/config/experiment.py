@@ -9,7 +9,16 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from ..terminal import one_line
-from .load import NO_CHECKS, Checks, as_yaml, load_config, read_translated, read_values, validated
+from .load import (
+    NO_CHECKS,
+    Checks,
+    apply_overrides,
+    as_yaml,
+    load_config,
+    read_translated,
+    read_values,
+    validated,
+)
 from .names import SelectionMethod, nearest
 from .problems import listing
 from .schema import NAME_PATTERN, Budget, PositiveInt, RunConfig, Section, Seed, Text, check_budget
@@ -237,7 +246,10 @@ class ExperimentRun:
 
 
 def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
-    """Raises: FileNotFoundError; ValueError with all problems of the YAML."""
+    """The experiment. Overrides that list methods by their labels make these of the YAML's.
+
+    Raises: FileNotFoundError; ValueError with all problems of the YAML.
+    """
     path = Path(config_file)
     values = read_values(path)
     if "run_name" in values and "proxy" not in values:
@@ -245,10 +257,23 @@ def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> E
             f"{path}: found the YAML of a run, expected one of an experiment, such as "
             "configs/quickstart/experiment.yml"
         )
-    experiment, problems = validated(ExperimentConfig, values, overrides)
-    if experiment is None:
+    methods = values.get("methods")
+    problems = apply_overrides(values, overrides)
+    if "methods" in values:
+        values["methods"] = _with_their_settings(values["methods"], methods)
+    experiment, more_problems = validated(ExperimentConfig, values, ())
+    problems += more_problems
+    if experiment is None or problems:
         raise ValueError(listing(path, problems))
     return experiment
+
+
+def _with_their_settings(labels: Any, methods: Any) -> Any:
+    """A list of labels as a mapping to what the YAML's methods say of them; anything else as it is."""
+    is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+    if not is_list or not isinstance(methods, dict) or len(set(labels)) < len(labels):
+        return labels
+    return {label: methods.get(label) for label in labels}
 
 
 def load_whole(config_file: str | Path, experiment: ExperimentConfig) -> ExperimentConfig:

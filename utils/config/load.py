@@ -152,12 +152,7 @@ def validated(
     checks: Checks = NO_CHECKS,
 ) -> tuple[Schema | None, list[str]]:
     """The values with the overrides, as the schema, or None and all their problems."""
-    problems = []
-    for override in overrides:
-        try:
-            _apply_override(values, override)
-        except ValueError as error:
-            problems.append(str(error))
+    problems = apply_overrides(values, overrides)
     config = None
     try:
         config = schema.model_validate(values)
@@ -170,6 +165,17 @@ def validated(
         if sections.get(name) is not None:
             problems += check(sections[name])
     return None if problems else config, problems
+
+
+def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> list[str]:
+    """Put them into the values. Returns: what is wrong with them."""
+    problems = []
+    for override in overrides:
+        try:
+            _apply_override(values, override)
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _sound_sections(
