@@ -21,20 +21,16 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.study_runs import made_by, pool_of
+from benchmarks.study_runs import chosen, made_by, pool_of
 from docs.study.kept import keep_analysis
 from docs.study.results import ANALYSES
 from utils.artifacts.checkpoints import checkpoint_fingerprint, checkpoints_in
 from utils.artifacts.files import folder_beside, read_json, write_json
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trajectories.read import read_num_response_tokens, read_trajectories
-from utils.config.counts import budget_in_rows
-from utils.config.names import SelectionMethod
-from utils.config.schema import SubsetConfig
 from utils.data.pool import Pool
-from utils.selection.candidates import Candidates, Choice, find_candidates
+from utils.selection.candidates import find_candidates
 from utils.selection.methods.rand_index import adjusted_rand_index
-from utils.selection.methods.table import METHODS
 
 _BUDGET = 0.11
 _SEED, _OTHER_SEED = 0, 1
@@ -123,10 +119,10 @@ def with_and_without(pool: Pool, proxy: str) -> dict[str, Any]:
     length_N = read_num_response_tokens(sound.trajectories)
     length_n = length_N[sound.rows]
     choices = {
-        "sound": _chosen(sound, _SEED),
-        "other_seed": _chosen(sound, _OTHER_SEED),
-        "faulty": _chosen(faulty, _SEED),
-        "no_clusters": _chosen(sound, _SEED, "random_per_source"),
+        "sound": chosen(sound, _BUDGET, _SEED),
+        "other_seed": chosen(sound, _BUDGET, _OTHER_SEED),
+        "faulty": chosen(faulty, _BUDGET, _SEED),
+        "no_clusters": chosen(sound, _BUDGET, _SEED, method="random_per_source"),
     }
     losses = {"sound": sound.read_losses(slice(None)), "faulty": faulty.read_losses(slice(None))}
     return {
@@ -176,11 +172,6 @@ def _group_means(groups_n: np.ndarray, value_n: np.ndarray) -> np.ndarray:
     """float64 (n,): of each row, the mean of its group."""
     _, numbers_n = np.unique(groups_n, return_inverse=True)
     return (np.bincount(numbers_n, value_n) / np.bincount(numbers_n))[numbers_n]
-
-
-def _chosen(candidates: Candidates, seed: int, method: SelectionMethod = "s2l") -> Choice:
-    subset = SubsetConfig.model_validate({"method": method, "trajectories_from": "proxy", "budget": _BUDGET})
-    return METHODS[method].choose(candidates, subset, budget_in_rows(_BUDGET, len(candidates.rows)), seed)
 
 
 def _faulty(proxy: str) -> str:

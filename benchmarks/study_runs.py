@@ -9,15 +9,29 @@ import numpy as np
 from docs.study.markdown import versions_in_words
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.trainings import TrainingManifest
+from utils.config.counts import budget_in_rows
 from utils.config.load import load_config
+from utils.config.names import SelectionMethod
+from utils.config.schema import SubsetConfig
 from utils.data.pool import Pool
 from utils.reading import load_npy
+from utils.selection.candidates import Candidates, Choice
+from utils.selection.methods.table import METHODS
 
 
 def pool_of(run: str) -> Pool:
     """The pool that a run was trained on."""
     config, _ = load_config(str(RunPaths(run).config), (), needs=("data",))
     return Pool(config.data_section)
+
+
+def chosen(
+    candidates: Candidates, budget: float, seed: int, method: SelectionMethod = "s2l", **settings: Any
+) -> Choice:
+    """Args: budget: a share of the candidates. settings: others of the subset, such as preset."""
+    values = {"method": method, "trajectories_from": "proxy", "budget": budget, **settings}
+    subset = SubsetConfig.model_validate(values)
+    return METHODS[method].choose(candidates, subset, budget_in_rows(budget, len(candidates.rows)), seed)
 
 
 def row_numbers(path: Path) -> np.ndarray:

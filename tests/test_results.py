@@ -25,6 +25,7 @@ from benchmarks import (
     study_end_token,
     study_noise,
     study_results,
+    study_sizes,
 )
 from benchmarks.study_runs import pool_of
 from docs import make_results
@@ -794,6 +795,58 @@ def test_means_of_two_proxies_agree_better_than_proxies_do():
     for one, both in zip(alone, together, strict=True):
         r = np.mean(one["correlation"])
         assert np.mean(both) == pytest.approx(2 * r / (1 + r), abs=0.03)
+
+
+# --------------------------------------------------------------------------------------- proxies of sizes
+
+
+def test_sizes_of_proxies_end_up_in_a_table(res_dir, tmp_path, monkeypatch):
+    """Two small ones that see the same but for a little noise, and a large one that sees the level alone."""
+    rows = [{**row, "source": "ab"[place % 2]} for place, row in enumerate(pool_rows(600))]
+    pool = write_jsonl(tmp_path / "pool.jsonl", rows)
+    generator = np.random.default_rng(0)
+    level_N, fall_N = generator.uniform(3, 9, 600), generator.uniform(0, 2, 600)
+    other_fall_N = generator.permutation(fall_N)
+    for name, falls_N in {"small_0": fall_N, "small_1": fall_N, "large": other_fall_N}.items():
+        losses_NT = level_N[:, None] - falls_N[:, None] * [0, 0.5, 1]
+        losses_NT += generator.normal(0, 0.01, losses_NT.shape)
+        scored_run(name, pool, losses_NT.astype(np.float32))
+    monkeypatch.setattr(study_sizes, "num_parameters", lambda run: 2_200_000 if run == "large" else 210_000)
+    output = tmp_path / "sizes.json"
+    assert study_sizes.main(["small_0", "small_1", "large", "--output", str(output)]) == 0
+    kept = json.loads(output.read_text())
+    of_pair = {tuple(pair["proxies"]): pair for pair in kept["pairs"]}
+    alike, apart = of_pair["small_0", "small_1"], of_pair["small_0", "large"]
+    assert alike["last"] > 0.99 and alike["fall"] > 0.99 and abs(apart["fall"]) < 0.2 < apart["last"]
+    for preset in ("released", "paper"):
+        assert alike["clusters"][preset] > apart["clusters"][preset]
+        assert alike["rows"][preset] > apart["rows"][preset]
+    shown = make_results.page("{{sizes}}", {}, study_files.all_analyses(tmp_path))
+    means = [
+        np.mean([of_pair[name, "large"][key] for name in ("small_0", "small_1")]) for key in ("last", "fall")
+    ]
+    assert f"| 0.21 and 0.21 | 1 | {alike['last']:.2f} | {alike['fall']:.2f} | " in shown
+    assert f"| 0.21 and 2.2 | 2 | {means[0]:.2f} | {means[1]:.2f} | " in shown
+    random_rows = np.mean([each["rows"]["released"] for each in kept["chance"]])
+    assert f"| one proxy, random rows | 3 |  |  |  | {random_rows:.2f} |  |  |" in shown
+
+
+def test_the_share_of_rows_that_two_choices_share_is_counted(res_dir, tmp_path):
+    rows = [{**row, "source": "ab"[place % 2]} for place, row in enumerate(pool_rows(300))]
+    losses_NT = np.random.default_rng(0).uniform(1, 5, (300, 3)).astype(np.float32)
+    scored_run("proxy", write_jsonl(tmp_path / "pool.jsonl", rows), losses_NT)
+    pool = pool_of("proxy")
+    one, same = (study_sizes.Choices.of(pool, "proxy") for _ in range(2))
+    found = study_sizes.agreement(pool, one, same)
+    assert found["last"] == found["fall"] == pytest.approx(1)
+    assert set(found["rows"].values()) == set(found["clusters"].values()) == {1.0}
+    chance = study_sizes.compared_with_chance(one)
+    random_rows = study_sizes.chosen(one.candidates, 0.11, 0, method="random_per_source").rows
+    both = len(set(one.by_preset["released"].rows) & set(random_rows))
+    assert chance["rows"]["released"] == pytest.approx(both / len(random_rows))
+    fewer = replace(one.candidates, rows=one.candidates.rows[:-1])
+    with pytest.raises(ValueError, match="losses of different rows"):
+        study_sizes.agreement(pool, one, study_sizes.Choices(fewer, {}))
 
 
 # ---------------------------------------------------------------------------------------- who chooses noise

@@ -103,6 +103,43 @@ def agreement_section(kept: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def sizes_section(kept: Mapping[str, Any]) -> str:
+    """The table of benchmarks/study_sizes.py."""
+    size_of = kept["proxies"]
+    by_sizes: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
+    for pair in kept["pairs"]:
+        sizes = tuple(sorted(size_of[proxy] for proxy in pair["proxies"]))
+        by_sizes.setdefault(sizes, []).append(pair)
+    keys = [
+        ("last",),
+        ("fall",),
+        *((of, preset) for preset in ("released", "paper") for of in ("clusters", "rows")),
+    ]
+    rows = [
+        [" and ".join(f"{size / 1e6:.2g}" for size in sizes), str(len(pairs))]
+        + [f"{statistics.mean(_at(pair, key) for pair in pairs):.2f}" for key in keys]
+        for sizes, pairs in sorted(by_sizes.items())
+    ]
+
+    def chance(of: str, preset: str) -> str:
+        return f"{statistics.mean(each[of][preset] for each in kept['chance']):.2f}"
+
+    start = [chance("clusters", "released"), "", chance("clusters", "paper"), ""]
+    rows.append(["one proxy, another start of k-means", str(len(size_of)), "", "", *start])
+    rows.append(["one proxy, random rows", str(len(size_of)), "", "", "", chance("rows", "released"), "", ""])
+    columns = ["clusters, `released`", "rows, `released`", "clusters, `paper`", "rows, `paper`"]
+    parts = [
+        f"`python benchmarks/study_sizes.py {' '.join(size_of)}`",
+        table(["millions of parameters", "pairs", "last loss", "fall", *columns], rows),
+        "Last loss, and fall (first loss minus last): Spearman's correlation over the rows of a source, in "
+        "the median source. Clusters: adjusted Rand index. Rows: share of those chosen, "
+        f"{kept['budget']:.0%} of the pool, that are the same; one random order of the pool serves all. "
+        "Random rows: with the same shares of the sources. Means over pairs, of which those of one size "
+        f"differ in the seed of the proxy; {kept['num_rows']:,} rows. {_made_by(kept)}",
+    ]
+    return "\n\n".join(parts)
+
+
 def noise_section(kept: Mapping[str, Any]) -> str:
     """The table of benchmarks/study_noise.py."""
     control = CONTROLS[0]
@@ -143,5 +180,6 @@ ANALYSIS_SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "clusters": clusters_section,
     "end_token": end_token_section,
     "agreement": agreement_section,
+    "sizes": sizes_section,
     "noise": noise_section,
 }
