@@ -108,11 +108,13 @@ class ScoringInputs:
     Attributes:
         config: of the run.
         checkpoints: step -> folder, ascending. None for the base model.
+        model_path: where they were looked for, None = in the run's own folder.
         pool: in the first process, which plans for all; None in the others.
     """
 
     config: RunConfig
     checkpoints: dict[int, Path | None]
+    model_path: Path | None
     pool: "Pool | None"
 
 
@@ -138,7 +140,9 @@ def read_scoring_inputs(config: RunConfig, query: "CheckpointQuery") -> ScoringI
     from .scoring.checkpoints import choose_checkpoints
 
     checkpoints = choose_checkpoints(config.run_name, query, config.model_section.cache_dir)
-    return ScoringInputs(config, checkpoints, read_pool(config) if torchrun.is_first() else None)
+    model_path = None if query.model_path is None else Path(query.model_path)
+    pool = read_pool(config) if torchrun.is_first() else None
+    return ScoringInputs(config, checkpoints, model_path, pool)
 
 
 def prepare_scoring(inputs: ScoringInputs, overwrite: bool = False, workers: int = 1) -> Scoring:
@@ -160,7 +164,9 @@ def prepare_scoring(inputs: ScoringInputs, overwrite: bool = False, workers: int
 
     def plan_for_all() -> ScoringPlan:
         assert inputs.pool is not None
-        return plan_scoring(inputs.config, inputs.pool, inputs.checkpoints, overwrite, num_devices)
+        return plan_scoring(
+            inputs.config, inputs.pool, inputs.checkpoints, overwrite, num_devices, inputs.model_path
+        )
 
     plan = launch.first(plan_for_all)
     if launch.rank == 0:

@@ -90,6 +90,29 @@ def test_tacs_by_a_proxy_that_was_trained_on_the_validation_rows(make_config, re
     assert sorted(np.argsort(-share_N, kind="stable")[:20].tolist()) == rows.tolist()
 
 
+def test_step_0_is_the_model_that_a_proxy_was_tuned_from(make_config, res_dir, aim, capfd):
+    """A proxy that is tuned further on the validation rows did not begin from the first weights of all."""
+    config = make_config("proxy", checkpoints={"count": 1})
+    assert run_here(train, "--config_file", config) == 0
+    (checkpoint,) = (res_dir / "proxy").glob("checkpoint-*")
+    from_proxy = (f"model.name_or_path={checkpoint}", "model.architecture=null", "model.tokenizer=null")
+    words = ("--config_file", config, f"data.path={aim}", "run_name=tuned", *from_proxy)
+    assert run_here(train, *words) == 0
+    for place in (res_dir / "tuned", next((res_dir / "tuned").glob("checkpoint-*"))):
+        tuned = ("--config_file", config, "run_name=on_pool", "--model_path", place, "--ckpt", "0")
+        capfd.readouterr()
+        assert run_here(get_trajectories, *tuned) == 1
+        assert f"That of {place} began from {checkpoint}, and the config gives" in capfd.readouterr().err
+        assert not (res_dir / "on_pool").exists()
+        assert run_here(get_trajectories, *tuned, *from_proxy, "--overwrite") == 0
+        shutil.rmtree(res_dir / "on_pool")
+    own = ("--config_file", config, "--ckpt", "0")
+    assert run_here(get_trajectories, *own, "seed=99") == 1
+    said = capfd.readouterr().err
+    assert "began from random weights of seed " in said and "gives random weights of seed 99, which" in said
+    assert run_here(get_trajectories, *own) == 0
+
+
 def test_a_validation_file_that_is_not_there_is_named(make_config, res_dir, capfd):
     config = make_config("proxy", data={"validation": "nowhere.jsonl"})
     assert run_here(get_trajectories, "--config_file", config, "--ckpt", "0", "--dry_run") == 1

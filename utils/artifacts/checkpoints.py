@@ -188,7 +188,12 @@ def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterab
 
 def training_inputs(checkpoint: Path) -> dict[str, Any] | None:
     """The inputs of the training that left this checkpoint, None for one that was made elsewhere."""
-    path = manifest_in(checkpoint.parent)
+    return inputs_of_run(checkpoint.parent)
+
+
+def inputs_of_run(folder: Path) -> dict[str, Any] | None:
+    """The inputs of the training that wrote this folder, None if none of ours did."""
+    path = manifest_in(folder)
     if not path.is_file() or kind_of(path) != TrainingManifest.KIND:
         return None
     return TrainingManifest.read(path).inputs

@@ -22,7 +22,13 @@ from ..modeling.devices import device_name, model_size, own_device
 from ..modeling.loading import empty_model, holds_tokenizer, load_tokenizer, pad_id_of
 from ..modeling.positions import check_length
 from ..terminal import counted
-from .checkpoint_info import base_model_remarks, check_fit, common_tokenizer, read_checkpoints
+from .checkpoint_info import (
+    base_model_remarks,
+    check_base_model,
+    check_fit,
+    common_tokenizer,
+    read_checkpoints,
+)
 from .checkpoints import BASE_STEP, CheckpointQuery, choose_checkpoints
 from .summary import ScoringSummary, TokenizerOrigin
 
@@ -74,7 +80,12 @@ class ScoringPlan:
 
 
 def plan_scoring(
-    config: RunConfig, pool: Pool, chosen: dict[int, Path | None], overwrite: bool, num_devices: int = 1
+    config: RunConfig,
+    pool: Pool,
+    chosen: dict[int, Path | None],
+    overwrite: bool,
+    num_devices: int = 1,
+    model_path: Path | None = None,
 ) -> ScoringPlan:
     """Fingerprint the checkpoints, tokenize the pool, and compare with what is there.
 
@@ -82,6 +93,7 @@ def plan_scoring(
         chosen: by `choose_checkpoints`.
         overwrite: what is there does not count.
         num_devices: that will score.
+        model_path: the folder that they were chosen in, None = the run's own.
 
     Raises: ValueError, FileNotFoundError.
     """
@@ -89,6 +101,9 @@ def plan_scoring(
     paths = RunPaths(config.run_name)
     paths.check_place()
     readable, unreadable = read_checkpoints(config, chosen)
+    base = readable.get(BASE_STEP)
+    if base is not None and base.folder is None:
+        check_base_model(config, base, model_path or paths.root)
     tokenizer = common_tokenizer(readable) or load_tokenizer(config.model_section)
     model = empty_model(config.model_section, tokenizer)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
