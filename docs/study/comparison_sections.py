@@ -107,7 +107,7 @@ def _by_source(result: Result) -> str:
     """The presets against random_per_source on each source, and how many rows of it each chose."""
     control = CONTROLS[0]
     labels = [label for label in (DEFAULT_PRESET, *OTHER_PRESETS) if label in result.arms]
-    if control not in result.arms or not labels or not result.losses:
+    if control not in result.arms or not labels or len(result.losses) < 2:
         return ""
     rows = [
         [

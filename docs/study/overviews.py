@@ -18,6 +18,7 @@ PAIRS = (
     ("prune_then_select", DEFAULT_PRESET),
     ("s2l_e25", "random_e25"),
     ("s2l_e50", "random_e50"),
+    ("tacs", "random_aimed"),
 )
 CLEAN, NOISY = "study_wide_0.11", "study_noise_0.11"
 WEIGHED = ("random", "s2l_released", "s2l_fall", "s2l_brittle")
@@ -43,6 +44,8 @@ def presets_section(results: Mapping[str, Result]) -> str:
             for label in OTHER_PRESETS
             for measure in AVERAGES
         ]
+        if not any(found):
+            continue
         differences += [difference for difference in found if difference is not None]
         rows.append((name, found))
     held = shown_of_all(differences)
@@ -100,6 +103,8 @@ def weights_section(results: Mapping[str, Result]) -> str:
     heading = ["comparison", "arm", *(f"minus {control}, {words}" for words in WEIGHTS.values())]
     rows = []
     for name, result in results.items():
+        if len(result.losses) == 1:  # which no weight changes
+            continue
         labels = [label for label in WEIGHED if label in result.arms and control in result.arms]
         rows += [
             [name, label, *(cell(_weighted(result, label, control, weight)) for weight in WEIGHTS)]
