@@ -23,6 +23,7 @@ from benchmarks import (
     study_clusters,
     study_data,
     study_end_token,
+    study_near_copies,
     study_noise,
     study_results,
     study_sizes,
@@ -847,6 +848,49 @@ def test_the_share_of_rows_that_two_choices_share_is_counted(res_dir, tmp_path):
     fewer = replace(one.candidates, rows=one.candidates.rows[:-1])
     with pytest.raises(ValueError, match="losses of different rows"):
         study_sizes.agreement(pool, one, study_sizes.Choices(fewer, {}))
+
+
+# -------------------------------------------------------------------------------------------- near-copies
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abc"), max_size=9).map(" ".join), min_size=1, max_size=12), st.data()
+)
+def test_near_copies_are_those_of_two_loops(of_pool, data):
+    questions = data.draw(st.lists(st.sampled_from(of_pool), min_size=1, max_size=4))
+    found = study_near_copies.near_copies(questions, of_pool)
+    for question, rows in zip(questions, found, strict=True):
+        own = study_near_copies.runs_of_words(question)
+        expected = [
+            row
+            for row, text in enumerate(of_pool)
+            if len(own & (other := study_near_copies.runs_of_words(text))) / len(own | other) > 0.5
+        ]
+        assert rows == expected and of_pool.index(question) in rows
+
+
+def test_runs_of_words_leave_out_the_choices():
+    runs = study_near_copies.runs_of_words("Find 14^7 - 16^4 now!\nAnswer Choices: (A) 1 (B) 2")
+    assert runs == {("find", "14", "7", "16", "4"), ("14", "7", "16", "4", "now")}
+    assert study_near_copies.runs_of_words("Why?") == {("why",)}
+
+
+def test_near_copies_end_up_in_a_table(tmp_path):
+    made = {"devices": ["cpu"], "versions": ["Python 3.12.1"], "git_commits": ["c" * 40], "pool": "p"}
+    losses = {
+        "random_per_source": {
+            "all": [2.0, 3.0],
+            "with": [1.0, 2.0],
+            "without": [3.0, 4.0],
+            "chosen": [9, 11],
+        },
+        "tacs": {"all": [1.5, 2.5], "with": [0.25, 1.25], "without": [2.75, 3.75], "chosen": [20, 20]},
+    }
+    kept = {**made, "experiment": "e.yml", "seeds": [0, 1], "num_heldout": 40, "num_with": 24, "arms": losses}
+    keep_analysis(tmp_path / "near_copies.json", ["r"], kept)
+    shown = make_results.page("{{near_copies}}", {}, study_files.all_analyses(tmp_path))
+    assert "| random_per_source | 10 |  |  |  |" in shown
+    assert "| tacs | 20 | **-0.500 (-0.500 to -0.500)** | **-0.250 (-0.250 to -0.250)** | **-0.750 " in shown
 
 
 # ---------------------------------------------------------------------------------------- who chooses noise

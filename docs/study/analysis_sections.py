@@ -140,6 +140,27 @@ def sizes_section(kept: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def near_copies_section(kept: Mapping[str, Any]) -> str:
+    """The table of benchmarks/study_near_copies.py."""
+    control = CONTROLS[0]
+    parts = {"all": "all", "without": "without a near-copy", "with": "with one"}
+    rows = []
+    for label, of_arm in kept["arms"].items():
+        found = [paired_difference(of_arm[part], kept["arms"][control][part]) for part in parts]
+        cells = [cell(each) if label != control else "" for each in found]
+        rows.append([label, f"{statistics.mean(of_arm['chosen']):.0f}", *cells])
+    heading = ["arm", "near-copies chosen of", *(f"minus {control}, {words}" for words in parts.values())]
+    text = [
+        f"`python benchmarks/study_near_copies.py {kept['experiment']}`",
+        table(heading, rows),
+        f"{kept['num_with']} of the {kept['num_heldout']} held-out rows have a near-copy in the pool: a row "
+        "that shares more than half of the runs of five words of the question. Chosen of: held-out rows with "
+        f"one in the subset. Means over {len(kept['seeds'])} seeds, in brackets the paired {CONFIDENCE:.0%} "
+        f"interval, bold where it leaves out 0. {_made_by(kept)}",
+    ]
+    return "\n\n".join(text)
+
+
 def noise_section(kept: Mapping[str, Any]) -> str:
     """The table of benchmarks/study_noise.py."""
     control = CONTROLS[0]
@@ -182,4 +203,5 @@ ANALYSIS_SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "agreement": agreement_section,
     "sizes": sizes_section,
     "noise": noise_section,
+    "near_copies": near_copies_section,
 }
