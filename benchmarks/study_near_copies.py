@@ -43,10 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ANALYSES / "near_copies.json")
     arguments = parser.parse_args(argv)
     experiment = load_experiment(arguments.experiment)
-    runs = [run.config for run in runs_of(experiment)]
-    names = [config.run_name for config in runs]
-    assert runs[0].evaluation is not None
-    heldout = str(runs[0].evaluation.heldout)
+    runs = runs_of(experiment)
+    names = [run.config.run_name for run in runs]
+    assert runs[0].config.evaluation is not None
+    heldout = str(runs[0].config.evaluation.heldout)
     pool = pool_of(names[0])
     copies = near_copies(
         [example.instruction for example in Pool(DataConfig(path=heldout))],
@@ -56,10 +56,10 @@ def main(argv: list[str] | None = None) -> int:
     measured: dict[str, dict[str, list[float]]] = {
         label: {part: [] for part in ("all", "with", "without", "chosen")} for label in experiment.methods
     }
-    for run in runs_of(experiment):
-        loss_H = heldout_losses(run.config.run_name, heldout)
+    for run, name in zip(runs, names, strict=True):
+        loss_H = heldout_losses(name, heldout)
         has_loss_H = np.isfinite(loss_H)
-        chosen = set(read_subset(RunPaths(run.config.run_name).subset).indices.tolist())
+        chosen = set(read_subset(RunPaths(name).subset).indices.tolist())
         of_arm = measured[run.label]
         of_arm["all"].append(float(loss_H[has_loss_H].mean()))
         of_arm["with"].append(float(loss_H[has_loss_H & has_copy_H].mean()))
