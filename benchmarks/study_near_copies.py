@@ -27,7 +27,7 @@ from docs.study.results import ANALYSES
 from utils.artifacts.paths import RunPaths
 from utils.artifacts.subsets import read_subset
 from utils.artifacts.trajectories.read import read_trajectories
-from utils.config.experiment import load_experiment, runs_of
+from utils.config.experiment import WHOLE_POOL, load_experiment, runs_of
 from utils.config.schema import DataConfig
 from utils.data.pool import Pool
 
@@ -43,28 +43,39 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ANALYSES / "near_copies.json")
     arguments = parser.parse_args(argv)
     experiment = load_experiment(arguments.experiment)
+    if WHOLE_POOL in experiment.methods or len(experiment.budgets) != 1:
+        raise ValueError(
+            f"{arguments.experiment}: found {', '.join(experiment.methods)} at budgets {experiment.budgets}, "
+            f"expected one budget and no `{WHOLE_POOL}`: name an experiment of that kind"
+        )
     runs = runs_of(experiment)
-    names = [run.config.run_name for run in runs]
     assert runs[0].config.evaluation is not None
     heldout = str(runs[0].config.evaluation.heldout)
-    pool = pool_of(names[0])
+    pool = pool_of(runs[0].config.run_name)
     copies = near_copies(
         [example.instruction for example in Pool(DataConfig(path=heldout))],
         [example.instruction for example in pool],
     )
     has_copy_H = np.array([bool(rows) for rows in copies])
-    measured: dict[str, dict[str, list[float]]] = {
+    if has_copy_H.all() or not has_copy_H.any():
+        raise ValueError(
+            f"{heldout}: found near-copies in the pool of {has_copy_H.sum()} of {len(copies)} rows, "
+            "expected some rows with and some without: there is nothing to tell apart"
+        )
+    arms: dict[str, dict[str, list[float]]] = {
         label: {part: [] for part in ("all", "with", "without", "chosen")} for label in experiment.methods
     }
-    for run, name in zip(runs, names, strict=True):
+    for run in runs:
+        name = run.config.run_name
         loss_H = heldout_losses(name, heldout)
         has_loss_H = np.isfinite(loss_H)
         chosen = set(read_subset(RunPaths(name).subset).indices.tolist())
-        of_arm = measured[run.label]
+        of_arm = arms[run.label]
         of_arm["all"].append(float(loss_H[has_loss_H].mean()))
         of_arm["with"].append(float(loss_H[has_loss_H & has_copy_H].mean()))
         of_arm["without"].append(float(loss_H[has_loss_H & ~has_copy_H].mean()))
         of_arm["chosen"].append(sum(not chosen.isdisjoint(rows) for rows in copies))
+    names = [run.config.run_name for run in runs]
     kept: dict[str, Any] = {
         "experiment": arguments.experiment,
         **made_by(names),
@@ -72,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         "seeds": experiment.seeds,
         "num_heldout": len(copies),
         "num_with": int(has_copy_H.sum()),
-        "arms": measured,
+        "arms": arms,
     }
     keep_analysis(arguments.output, names, kept)
     print(arguments.output)

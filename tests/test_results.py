@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from scipy import stats
 
 import run_distributed_trajectories
+import run_experiment
 import train
 from benchmarks import (
     study_agreement,
@@ -39,7 +40,7 @@ from docs.study.kept import KeptComparison, RecordedRun, keep_analysis
 from docs.study.overviews import budgets_section, noise_cost_section, pairs_section, weights_section
 from docs.study.results import CONTROLS
 from tests.artifacts.examples import EVALUATION, SCORING_INPUTS, SUBSET, TRAINING, forget_checksums
-from tests.conftest import ARCHITECTURES, pool_rows, write_jsonl
+from tests.conftest import ARCHITECTURES, plain_losses, pool_rows, write_jsonl
 from utils.artifacts.checkpoints import checkpoints_in
 from utils.artifacts.checksums import checksum_of_json, checksum_of_rows
 from utils.artifacts.comparisons import (
@@ -54,11 +55,14 @@ from utils.artifacts.evaluations import identity_of_evaluation_of
 from utils.artifacts.files import write_json
 from utils.artifacts.manifests import Provenance
 from utils.artifacts.paths import RunPaths, comparison_path
-from utils.artifacts.subsets import SubsetContents, SubsetManifest, write_subset
+from utils.artifacts.subsets import SubsetContents, SubsetManifest, read_subset, write_subset
 from utils.artifacts.trajectories.read import Trajectories
 from utils.artifacts.trajectories.write import ScoringRequest, TrajectoryFolder
-from utils.config.schema import RunConfig
+from utils.config.load import load_config
+from utils.config.schema import DataConfig, RunConfig
 from utils.data.pool import Pool
+from utils.data.tokenization import tokenize_pool
+from utils.modeling.loading import load_checkpoint, load_tokenizer
 from utils.reporting.page.figure_files import write_figure_files
 from utils.selection.candidates import Candidates
 from utils.selection.inputs import DERIVED
@@ -873,6 +877,50 @@ def test_runs_of_words_leave_out_the_choices():
     runs = study_near_copies.runs_of_words("Find 14^7 - 16^4 now!\nAnswer Choices: (A) 1 (B) 2")
     assert runs == {("find", "14", "7", "16", "4"), ("14", "7", "16", "4", "now")}
     assert study_near_copies.runs_of_words("Why?") == {("why",)}
+
+
+def test_losses_are_averaged_over_rows_with_near_copies_and_those_without(make_config, res_dir, tmp_path):
+    """Three of the held-out rows are rows of the pool. The losses are those of a loop."""
+    proxy, pool = make_config("proxy", data={"max_length": 300}), pool_rows(90)
+    others = [
+        {**row, "instruction": f"What is said of animal {k}?"} for k, row in enumerate(pool_rows(10, 1))
+    ]
+    heldout = write_jsonl(tmp_path / "heldout.jsonl", [*pool[:3], *others])
+    target = make_config(
+        "target", data={"max_length": 300}, checkpoints={"count": 1}, evaluation={"heldout": str(heldout)}
+    )
+    values = {"name": "e", "proxy": str(proxy), "target": str(target), "budgets": [30], "seeds": [0]}
+    path = tmp_path / "e.yml"
+    path.write_text(yaml.safe_dump({**values, "methods": ["longest"]}))
+    assert run_experiment.main(["--config_file", str(path)]) == 0
+    assert study_near_copies.main([str(path), "--output", str(tmp_path / "near_copies.json")]) == 0
+    kept = json.loads((tmp_path / "near_copies.json").read_text())
+    assert (kept["num_heldout"], kept["num_with"]) == (13, 3)
+    config, _ = load_config(target)
+    tokenizer: Any = load_tokenizer(config.model_section)
+    rows = tokenize_pool(
+        Pool(DataConfig(path=str(heldout))), tokenizer, config.data_section.template, 300, False
+    )
+    copies = study_near_copies.near_copies(
+        [row["instruction"] for row in pool[:3]], [row["instruction"] for row in pool]
+    )
+    of_arm, run = kept["arms"]["longest"], RunPaths("e_longest_30_seed0")
+    (checkpoint,) = checkpoints_in(run.root).values()
+    losses = plain_losses(load_checkpoint(checkpoint, config.model_section), rows)
+    expected = {"all": losses.mean(), "with": losses[:3].mean(), "without": losses[3:].mean()}
+    for part, loss in expected.items():
+        assert of_arm[part] == [pytest.approx(loss, rel=1e-5)]
+    assert of_arm["chosen"] == [sum(np.isin(each, read_subset(run.subset).indices).any() for each in copies)]
+
+
+@pytest.mark.parametrize("settings", [{"budgets": [20, 30]}, {"methods": ["random", "full"]}])
+def test_near_copies_are_measured_at_one_budget_without_the_whole_pool(make_config, tmp_path, settings):
+    target = make_config("target", evaluation={"heldout": str(tmp_path / "pool.jsonl")})
+    values = {"name": "e", "proxy": str(make_config("proxy")), "target": str(target), "seeds": [0]}
+    path = tmp_path / "e.yml"
+    path.write_text(yaml.safe_dump({**values, "methods": ["random"], "budgets": [30], **settings}))
+    with pytest.raises(ValueError, match="expected one budget and no `full`"):
+        study_near_copies.main([str(path)])
 
 
 def test_near_copies_end_up_in_a_table(tmp_path):
