@@ -19,6 +19,7 @@ PAIRS = (
     ("s2l_e25", "random_e25"),
     ("s2l_e50", "random_e50"),
     ("tacs", "random_aimed"),
+    ("tacs", "random_tacs"),
 )
 CLEAN, NOISY = "study_wide_0.11", "study_noise_0.11"
 WEIGHED = ("random", "s2l_released", "s2l_fall", "s2l_brittle")
