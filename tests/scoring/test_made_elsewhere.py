@@ -31,9 +31,10 @@ import run_distributed_trajectories
 from tests.conftest import ARCHITECTURES, CHATML, in_one_line, plain_losses, pool_rows, run_here, write_jsonl
 from utils.artifacts.checkpoints import checkpoint_fingerprint, find_checkpoints
 from utils.config.load import load_config
+from utils.config.schema import ModelConfig
 from utils.data.settings import read_pool
 from utils.data.tokenization import tokenize_pool
-from utils.modeling.loading import load_tokenizer, seeded
+from utils.modeling.loading import base_fingerprint, load_tokenizer, seeded
 from utils.scoring.checkpoints import CheckpointQuery, sections_of_checkpoints
 
 NUM_ROWS = 50
@@ -513,6 +514,15 @@ def test_revisions_of_a_public_model_are_its_trajectory(bench, hub_cache, capsys
         plain = plain_losses(bench.new_model(seed).eval(), bench.tokens)
         np.testing.assert_allclose(losses[step], plain, atol=TOLERANCE)
     assert bench.score("public", "org/public@step*,stage2-*", *words, "--checkpoints", "2,12") == 0
+
+
+def test_a_base_model_of_the_hub_is_identified_by_its_commit(hub_cache):
+    main = ModelConfig(name_or_path="org/public", cache_dir=str(hub_cache))
+    of_main = base_fingerprint(main, 0)
+    assert base_fingerprint(main.model_copy(update={"revision": "0" * 40}), 0) == of_main
+    assert base_fingerprint(main.model_copy(update={"revision": "step1"}), 0) != of_main
+    (hub_cache / "models--org--public/refs/main").write_text("1" * 40)  # main moves on to the commit of step1
+    assert base_fingerprint(main, 0) == base_fingerprint(main.model_copy(update={"revision": "step1"}), 0)
 
 
 def test_the_published_model_is_not_taken_for_the_one_before_its_revisions(hub_cache, monkeypatch):

@@ -24,7 +24,9 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import CONFIG_NAME
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from ..artifacts.checkpoints import checkpoint_fingerprint
 from ..artifacts.checksums import checksum_of_json
@@ -236,8 +238,16 @@ def base_fingerprint(model: ModelConfig, seed: int) -> str:
     elif Path(str(model.name_or_path)).is_dir():
         return checkpoint_fingerprint(Path(str(model.name_or_path)))
     else:
-        origin = [model.name_or_path, getattr(base_config(model), "_commit_hash", None) or model.revision]
+        origin = [model.name_or_path, _commit_on_hub(model) or model.revision]
     return checksum_of_json(origin)
+
+
+def _commit_on_hub(model: ModelConfig) -> str | None:
+    """That its files are of now: a branch moves on."""
+    name = str(model.name_or_path)
+    with looked_for("model", name, "model.name_or_path"):
+        file = cached_file(name, CONFIG_NAME, revision=model.revision, cache_dir=model.cache_dir)
+    return extract_commit_hash(file, None)
 
 
 def load_base_model(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
