@@ -83,6 +83,6 @@ def test_rows_that_change_evenly_correlate_with_nothing_and_ties_go_to_the_lowes
     assert METHODS["cld"].choose(still, subset_config(), 5, 0).order.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_two_checkpoints_are_one_change_which_correlates_with_nothing():
-    with pytest.raises(ValueError, match="found 2 checkpoints, expected at least 3"):
-        check_num_checkpoints(2, subset_config(method="cld"))
+def test_three_checkpoints_are_two_changes_which_correlate_at_1_or_minus_1():
+    with pytest.raises(ValueError, match="found 3 checkpoints, expected at least 4"):
+        check_num_checkpoints(3, subset_config(method="cld"))

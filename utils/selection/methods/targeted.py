@@ -45,10 +45,10 @@ def cld(candidates: Candidates, subset: SubsetConfig, budget: int, seed: int) ->
 
 def check_cld(num_checkpoints: int, subset: SubsetConfig) -> None:
     """Raises: ValueError for too few checkpoints to correlate over."""
-    if num_checkpoints < 3:
+    if num_checkpoints < 4:  # any two changes correlate at 1 or -1, so that all scores would be ties
         raise ValueError(
-            f"subset.method cld: found {num_checkpoints} checkpoints, expected at least 3: two changes of a "
-            "loss are the fewest that correlate"
+            f"subset.method cld: found {num_checkpoints} checkpoints, expected at least 4: three changes of "
+            "a loss are the fewest whose correlation tells rows apart"
         )
 
 
