@@ -132,6 +132,7 @@ TRAJECTORIES = manifest_json(
     tokens=9000,
     device_name="NVIDIA H100",
     trained_on="a" * 64,
+    base_model="b" * 64,
     checkpoints={"2": "f" * 64, "6": "unreadable", "10": "e" * 64},
     steps=[2, 10],
     provenance=PROVENANCE,

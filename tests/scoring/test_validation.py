@@ -26,7 +26,7 @@ def losses_in(folder: Path) -> dict[str, bytes]:
 def test_the_pool_is_scored_as_without_and_validation_rows_as_a_pool_of_their_own(
     make_config, res_dir, aim, capfd
 ):
-    config = make_config("proxy", trajectories={"examples_per_unit": 10})
+    config = make_config("proxy", checkpoints={"count": 4}, trajectories={"examples_per_unit": 10})
     assert run_here(train, "--config_file", config) == 0
     capfd.readouterr()
     assert run_here(train, "--config_file", config, "--dry_run") == 0
@@ -40,7 +40,7 @@ def test_the_pool_is_scored_as_without_and_validation_rows_as_a_pool_of_their_ow
     assert "14 rows of validation are scored, too" in capfd.readouterr().out
     pool = losses_in(res_dir / "proxy/trajectories")
     validation = losses_in(res_dir / "proxy/trajectories/validation")
-    assert len(pool) == 3 and pool == losses_in(res_dir / "without/trajectories")
+    assert len(pool) == 4 and pool == losses_in(res_dir / "without/trajectories")
     assert validation == losses_in(res_dir / "alone/trajectories")
 
     # Where the pool is scored already, the validation rows are made up for.
@@ -48,7 +48,7 @@ def test_the_pool_is_scored_as_without_and_validation_rows_as_a_pool_of_their_ow
     capfd.readouterr()
     assert run_here(run_distributed_trajectories, *words, setting) == 0
     said = capfd.readouterr().out
-    assert "3 checkpoints scored already; 0 units to do" in said
+    assert "4 checkpoints scored already; 0 units to do" in said
     assert "now the 14 rows of data.validation:\n  0 checkpoints scored already; " in said
     assert losses_in(res_dir / "proxy/trajectories/validation") == validation
     assert run_here(run_distributed_trajectories, *words, setting, "--dry_run") == 0
@@ -90,7 +90,9 @@ def test_tacs_by_a_proxy_that_was_trained_on_the_validation_rows(make_config, re
     assert sorted(np.argsort(-share_N, kind="stable")[:20].tolist()) == rows.tolist()
 
 
-def test_step_0_is_the_model_that_a_proxy_was_tuned_from(make_config, res_dir, aim, capfd):
+def test_step_0_is_the_model_that_a_proxy_was_tuned_from(
+    make_config, res_dir, aim, tmp_path, monkeypatch, capfd
+):
     """A proxy that is tuned further on the validation rows did not begin from the first weights of all."""
     config = make_config("proxy", checkpoints={"count": 1})
     assert run_here(train, "--config_file", config) == 0
@@ -98,19 +100,57 @@ def test_step_0_is_the_model_that_a_proxy_was_tuned_from(make_config, res_dir, a
     from_proxy = (f"model.name_or_path={checkpoint}", "model.architecture=null", "model.tokenizer=null")
     words = ("--config_file", config, f"data.path={aim}", "run_name=tuned", *from_proxy)
     assert run_here(train, *words) == 0
-    for place in (res_dir / "tuned", next((res_dir / "tuned").glob("checkpoint-*"))):
-        tuned = ("--config_file", config, "run_name=on_pool", "--model_path", place, "--ckpt", "0")
+    (tuned,) = (res_dir / "tuned").glob("checkpoint-*")
+    linked = tmp_path / "linked" / tuned.name
+    linked.parent.mkdir()
+    linked.symlink_to(tuned)
+    monkeypatch.chdir(tuned)
+    for place in (res_dir / "tuned", tuned, linked, linked.parent, "."):
+        step_0 = ("--config_file", config, "run_name=on_pool", "--model_path", place, "--ckpt", "0")
         capfd.readouterr()
-        assert run_here(get_trajectories, *tuned) == 1
-        assert f"That of {place} began from {checkpoint}, and the config gives" in capfd.readouterr().err
+        assert run_here(get_trajectories, *step_0) == 1
+        assert "step 0 is the model that a training began from" in capfd.readouterr().err
         assert not (res_dir / "on_pool").exists()
-        assert run_here(get_trajectories, *tuned, *from_proxy, "--overwrite") == 0
+        assert run_here(get_trajectories, *step_0, *from_proxy, "--overwrite") == 0
         shutil.rmtree(res_dir / "on_pool")
     own = ("--config_file", config, "--ckpt", "0")
     assert run_here(get_trajectories, *own, "seed=99") == 1
-    said = capfd.readouterr().err
-    assert "began from random weights of seed " in said and "gives random weights of seed 99, which" in said
+    assert "step 0 is the model that a training began from" in capfd.readouterr().err
     assert run_here(get_trajectories, *own) == 0
+
+
+@pytest.mark.parametrize("first", ["0", "-1"])
+def test_step_0_is_compared_with_what_was_scored_before(make_config, res_dir, capfd, first):
+    """Only one of the two commands says where the checkpoints lie, in whichever order they come."""
+    config = make_config("proxy", checkpoints={"count": 1})
+    assert run_here(train, "--config_file", config, "seed=7") == 0
+    words = ("--config_file", config, "run_name=on_pool", "--ckpt")
+    of_checkpoint = ("-1", "--model_path", res_dir / "proxy")
+    of_step_0 = ("0",)
+    commands = [of_step_0, of_checkpoint] if first == "0" else [of_checkpoint, of_step_0]
+    assert run_here(get_trajectories, *words, *commands[0]) == 0
+    scored = losses_in(res_dir / "on_pool/trajectories")
+    capfd.readouterr()
+    assert run_here(get_trajectories, *words, *commands[1]) == 1
+    assert "step 0 is the model that a training began from" in capfd.readouterr().err
+    assert losses_in(res_dir / "on_pool/trajectories") == scored
+    assert run_here(get_trajectories, *words, "0", "seed=7", "--overwrite") == 0
+    assert run_here(get_trajectories, *words, *of_checkpoint) == 0
+    assert len(losses_in(res_dir / "on_pool/trajectories")) == 2
+
+    # The proxy is trained anew from other weights: its step 0 does not stay.
+    assert run_here(train, "--config_file", config, "seed=8", "--overwrite") == 0
+    assert run_here(get_trajectories, *words, *of_checkpoint, "--overwrite") == 1
+    assert "step 0 is the model that a training began from" in capfd.readouterr().err
+
+
+def test_checkpoints_in_a_folder_of_a_run_are_not_its_own(make_config, res_dir):
+    config = make_config("proxy", checkpoints={"count": 1})
+    assert run_here(train, "--config_file", config, "seed=7") == 0
+    (checkpoint,) = (res_dir / "proxy").glob("checkpoint-*")
+    shutil.copytree(checkpoint, res_dir / "proxy/averaged" / checkpoint.name)
+    words = ("--config_file", config, "run_name=averaged", "--model_path", res_dir / "proxy/averaged")
+    assert run_here(get_trajectories, *words, "--ckpt", "0", "--dry_run") == 0
 
 
 def test_a_validation_file_that_is_not_there_is_named(make_config, res_dir, capfd):

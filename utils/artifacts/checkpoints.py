@@ -187,8 +187,12 @@ def remove_older_scored_checkpoints(paths: RunPaths, newest: int, scored: Iterab
 
 
 def training_inputs(checkpoint: Path) -> dict[str, Any] | None:
-    """The inputs of the training that left this checkpoint, None for one that was made elsewhere."""
-    return inputs_of_run(checkpoint.parent)
+    """The inputs of the training that left this checkpoint, None for one that was made elsewhere.
+
+    The checkpoint may be a link into the folder of its training, or in that folder a link to its files.
+    """
+    places = dict.fromkeys((checkpoint.absolute().parent, checkpoint.resolve().parent))
+    return next((inputs for place in places if (inputs := inputs_of_run(place)) is not None), None)
 
 
 def inputs_of_run(folder: Path) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from ..artifacts.checkpoints import (
     check_trained_with,
     checkpoint_fingerprint,
-    inputs_of_run,
     model_versions,
     training_inputs,
 )
@@ -226,28 +225,6 @@ def check_fit(config: RunConfig, readable: dict[int, CheckpointInfo], largest_id
         with record_failure(failed, step):
             _check_vocabulary(found, largest_id)
     return failed
-
-
-def check_base_model(config: RunConfig, base: CheckpointInfo, folder: Path) -> None:
-    """Refuse as step 0 another model than that which a training of ours began from.
-
-    Args:
-        base: the base model of the config.
-        folder: of the checkpoints that step 0 is to go with: of the training, or one of its checkpoints.
-
-    Raises: ValueError.
-    """
-    trained = inputs_of_run(folder) or training_inputs(folder) or {}
-    if trained.get("base_model", base.fingerprint) == base.fingerprint:
-        return
-    model = trained["model"]
-    began = model["name_or_path"] or f"random weights of seed {trained['seed']}"
-    ours = config.model_section.name_or_path or f"random weights of seed {config.seed}"
-    raise ValueError(
-        f"step 0 is the model that a training began from. That of {folder} began from {began}, and the "
-        f"config gives {ours}, which is another model or has changed since: score step 0 with the `model` "
-        "and `seed` of that training"
-    )
 
 
 def base_model_remarks(config: RunConfig, readable: dict[int, CheckpointInfo]) -> list[str]:

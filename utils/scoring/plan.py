@@ -1,5 +1,6 @@
 """Which checkpoints are scored, on what tokens, into which folder: all checked before a model is loaded."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.checkpoints import template_remarks, training_inputs
+from ..artifacts.checkpoints import find_checkpoints, inputs_of_run, template_remarks, training_inputs
 from ..artifacts.pace import TimeEstimate, scoring_pace
 from ..artifacts.paths import RunPaths
 from ..artifacts.pools import pool_record
@@ -24,7 +25,6 @@ from ..modeling.positions import check_length
 from ..terminal import counted
 from .checkpoint_info import (
     base_model_remarks,
-    check_base_model,
     check_fit,
     common_tokenizer,
     read_checkpoints,
@@ -101,9 +101,6 @@ def plan_scoring(
     paths = RunPaths(config.run_name)
     paths.check_place()
     readable, unreadable = read_checkpoints(config, chosen)
-    base = readable.get(BASE_STEP)
-    if base is not None and base.folder is None:
-        check_base_model(config, base, model_path or paths.root)
     tokenizer = common_tokenizer(readable) or load_tokenizer(config.model_section)
     model = empty_model(config.model_section, tokenizer)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
@@ -114,6 +111,7 @@ def plan_scoring(
     ]
     tokens = tokenize_pool(pool, tokenizer, data.template, data.max_length, is_encoder_decoder)
     newest = next((folder for folder in reversed(chosen.values()) if folder is not None), None)
+    training = (newest and training_inputs(newest)) or _training_of(model_path or paths.root)
     remarks += template_remarks(newest, tokens.manifest.template)
     largest_id = _largest_id(tokens)
     validation = validation_tokens = None
@@ -141,7 +139,7 @@ def plan_scoring(
         prefix=_prefix(tokens),
         quantities=quantities_of(config.trajectories.also),
         inputs=_inputs(config, tokens),
-        record=_record(config, pool, newest),
+        record=_record(config, pool, training),
         summary=ScoringSummary(
             run_name=config.run_name,
             num_examples=len(tokens),
@@ -164,7 +162,7 @@ def plan_scoring(
         plan = replace(plan, validation=_plan_of_validation(plan, config, validation, validation_tokens))
     if not overwrite:
         for each in plan.with_validation:
-            each.folder.check(each.inputs, each.fingerprints, each.record.data)
+            each.folder.check(each.inputs, each.fingerprints, each.record)
     num_left = sum(_tokens_left(each, overwrite) for each in plan.with_validation)
     return replace(plan, summary=replace(plan.summary, time=_time(config, num_left, num_devices)))
 
@@ -212,18 +210,28 @@ def _inputs(config: RunConfig, tokens: TokenizedPool) -> dict[str, Any]:
     }
 
 
-def _record(config: RunConfig, pool: Pool, newest: Path | None = None) -> ScoringRecord:
+def _training_of(place: Path) -> dict[str, Any] | None:
+    """The inputs of the training whose checkpoints lie here, None where none of ours left them."""
+    if (inputs := inputs_of_run(place)) is not None:
+        return inputs
+    with contextlib.suppress(FileNotFoundError):  # step 0 alone, of which no checkpoints are anywhere yet
+        return training_inputs(list(find_checkpoints(place).values())[-1])
+    return None
+
+
+def _record(config: RunConfig, pool: Pool, training: dict[str, Any] | None) -> ScoringRecord:
     """What is known of losses on this pool before a device has worked on them.
 
     Args:
-        newest: the last checkpoint, None for the base model.
+        training: the inputs of that which the checkpoints are of.
     """
-    trained = (newest and training_inputs(newest)) or {}
+    training = training or {}
     return ScoringRecord(
         data=pool_record(pool.data),
         texts=pool.texts_fingerprint,
         model=config.model_section.model_dump(mode="json"),
-        trained_on=trained.get("pool"),
+        trained_on=training.get("pool"),
+        base_model=training.get("base_model"),
     )
 
 
@@ -238,7 +246,7 @@ def _plan_of_validation(
         prefix=_prefix(tokens),
         quantities=(LOSS,),
         inputs=_inputs(config, tokens),
-        record=replace(_record(config, pool), trained_on=plan.record.trained_on),
+        record=replace(plan.record, data=pool_record(pool.data), texts=pool.texts_fingerprint),
     )
 
 

@@ -27,6 +27,7 @@ class ScoringRecord:
         tokens: of the prompts and responses of all scorable rows.
         device_name: what `utils.modeling.devices.device_name` calls the device.
         trained_on: fingerprint of the rows that the last checkpoint was trained on, None where nobody says.
+        base_model: fingerprint of the model that its training began from, None where nobody says.
     """
 
     data: dict[str, Any] | None = None
@@ -35,6 +36,7 @@ class ScoringRecord:
     tokens: int | None = None
     device_name: str | None = None
     trained_on: str | None = None
+    base_model: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

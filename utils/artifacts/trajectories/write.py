@@ -28,6 +28,12 @@ KEPT = {  # what a word of `trajectories.also` keeps of each checkpoint besides 
 }
 BASE_LOSSES = "losses of the base model"  # step 0, which is scored only where it is asked for
 VALIDATION = "losses of validation rows"  # of data.validation, where it is set
+UNREADABLE = "unreadable"  # in place of a checkpoint's fingerprint
+
+
+def _began_from(record: ScoringRecord, there: ScoringRecord) -> str | None:
+    """The base model, by the record of now or of the launches before it, which may be all that know it."""
+    return record.base_model or there.base_model
 
 
 def quantities_of(also: Iterable[str]) -> tuple[str, ...]:
@@ -148,7 +154,7 @@ class TrajectoryFolder:
         self._move_earlier_parts(checkpoints)
         if overwrite:
             self._drop(request.inputs, checkpoints)
-        there = self.check(request.inputs, checkpoints, request.record.data)
+        there = self.check(request.inputs, checkpoints, request.record)
         recorded_files = {} if there is None else there.checksums or {}
         self._remove_changed(recorded_files, checkpoints)
         pending = sorted(checkpoints.keys() - set(self.scored_steps(request.quantities)))
@@ -156,9 +162,10 @@ class TrajectoryFolder:
         self._save_num_response_tokens(request.num_response_tokens)
         known = {} if there is None else there.checkpoints
         record = request.record
-        if there is not None and record.trained_on is None:  # the base model was trained on nothing of ours
-            record = replace(record, trained_on=there.trained_on)
-        recorded = {**dict.fromkeys(request.unreadable, "unreadable"), **known, **checkpoints}
+        if there is not None:  # a launch of step 0 alone may know no training
+            trained_on = record.trained_on or there.trained_on
+            record = replace(record, trained_on=trained_on, base_model=_began_from(record, there))
+        recorded = {**dict.fromkeys(request.unreadable, UNREADABLE), **known, **checkpoints}
         manifest = TrajectoriesManifest(
             inputs=request.inputs,
             checkpoints={step: recorded[step] for step in sorted(recorded)},
@@ -175,14 +182,11 @@ class TrajectoryFolder:
         return pending
 
     def check(
-        self, inputs: dict[str, Any], checkpoints: dict[int, str], data: dict[str, Any] | None
+        self, inputs: dict[str, Any], checkpoints: dict[int, str], record: ScoringRecord
     ) -> TrajectoriesManifest | None:
-        """Refuse losses that were made from other inputs.
+        """Refuse losses that were made from other inputs, and a step 0 that training did not begin from.
 
-        Args:
-            inputs: as in `ScoringRequest`.
-            checkpoints: as in `ScoringRequest`.
-            data: the `pool_record` of now.
+        Args: as in `ScoringRequest`.
 
         Returns:
             The manifest that is there, None if there is none.
@@ -199,9 +203,10 @@ class TrajectoryFolder:
                     f"{self.path}: found losses, expected also a manifest.json that says what made them. "
                     f"{ways_out}"
                 )
+            self._check_step_0(checkpoints, record.base_model)
             return None
         manifest = TrajectoriesManifest.read(path)
-        check_inputs(path, manifest.inputs, inputs, ways_out, data)
+        check_inputs(path, manifest.inputs, inputs, ways_out, record.data)
         reused = [step for step in checkpoints if step in done]
         check_inputs(
             path,
@@ -209,7 +214,19 @@ class TrajectoryFolder:
             {checkpoint_name(step): checkpoints[step] for step in reused},
             ways_out,
         )
+        self._check_step_0({**manifest.checkpoints, **checkpoints}, _began_from(record, manifest))
         return manifest
+
+    def _check_step_0(self, checkpoints: Mapping[int, str], began_from: str | None) -> None:
+        """Raises: ValueError if step 0 is another model than that which the training began from."""
+        found = checkpoints.get(0, UNREADABLE)
+        if began_from is not None and found not in (began_from, UNREADABLE):
+            raise ValueError(
+                f"{self.path}: step 0 is the model that a training began from. That of the checkpoints began "
+                f"from {began_from[:12]}, and step 0 is {found[:12]}, another one or one that has changed: "
+                "score it with the `model` and `seed` of that training (its config.yml; --ckpt 0 --overwrite "
+                "where it is scored already)"
+            )
 
     def finish(
         self,
