@@ -25,7 +25,7 @@ from .named_rows import ListedRows
 from .opening import find_selectable, open_pool, open_trajectories, read_extended, what_needs_losses
 from .remarks import few_rows_of_each, one_cluster, other_tokens_remarks, settings_remarks, sources_remarks
 from .token_budget import check_token_budget
-from .validation import mean_losses, open_validation, other_training_warnings
+from .validation import mean_losses, open_validation, tuning_warnings
 
 _FEW_ROWS = 1.5  # of a cluster on average: below, most clusters give one row or none
 
@@ -119,7 +119,7 @@ def plan_selection(config: RunConfig, pool: Rows | None = None, overwrite: bool 
     remarks += _check_budgets(settings, candidates, limits, requests)
     warnings = []
     if method.needs_validation == "rows" and validation is not None and trajectories is not None:
-        warnings += other_training_warnings(validation, trajectories)
+        warnings += tuning_warnings(validation, trajectories)
     num_clusters = most_clusters(settings, candidates) if "num_clusters" in method.settings else None
     stopwatch.lap("checking the rows")
     return SelectionPlan(

@@ -76,19 +76,25 @@ def mean_losses(
     return mean_ST, without
 
 
-def other_training_warnings(validation: Pool, trajectories: Trajectories) -> list[str]:
-    """What to say of checkpoints that were not tuned on the validation rows, as `tacs` has it."""
+def tuning_warnings(validation: Pool, trajectories: Trajectories) -> list[str]:
+    """What to say where nobody tells on which rows the checkpoints were tuned, of which `tacs` has them.
+
+    Raises: ValueError if they were trained on others.
+    """
     manifest = trajectories.manifest
     trained_on = None if manifest is None else manifest.trained_on or _pool_of_training(trajectories.origin)
     if trained_on == validation.fingerprint:
         return []
     what = "may have been trained" if trained_on is None else "were trained"
-    return [
+    said = (
         f"method tacs: the checkpoints of {trajectories.origin} {what} on other rows than {validation.name}, "
         "and how far their losses fall says nothing of these. Tune the proxy on them and nothing else "
         "(train.py, data.path), score the pool by it as another run (get_trajectories.py, --model_path), and "
         "name that in subset.trajectories_from"
-    ]
+    )
+    if trained_on is not None:
+        raise ValueError(said)
+    return [said]
 
 
 def _pool_of_training(trajectories: Path) -> str | None:
