@@ -112,6 +112,11 @@ def test_methods_that_a_command_line_names_keep_their_settings(experiment):
         load_experiment(path, ["methods=[ours, ours]"])
     with pytest.raises(ValueError, match="orus: found no `method`"):
         load_experiment(path, ["methods=[orus]"])
+    for order in (
+        ["methods.ours.num_clusters=3", "methods=[ours]"],
+        ["methods=[ours]", "methods.ours.num_clusters=3"],
+    ):
+        assert load_experiment(path, order).methods == {"ours": {**methods["ours"], "num_clusters": 3}}
     others = load_experiment(path, ["methods={ours: {method: s2l, num_clusters: 3}}"])
     assert others.methods == {"ours": {"method": "s2l", "num_clusters": 3}}, "a mapping is taken as it stands"
 

@@ -221,7 +221,8 @@ class ExperimentConfig(Section):
             raise ValueError("found none, expected how many rows the methods choose, such as [1000] or [0.1]")
         if budgets and not chooses:
             raise ValueError(
-                f"found {budgets}, but the only method is {WHOLE_POOL}, the whole pool: remove them"
+                f"found {budgets}, but the only method is {WHOLE_POOL}, the whole pool: remove them "
+                "(budgets=[] on a command line)"
             )
         return budgets
 
@@ -257,10 +258,12 @@ def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> E
             f"{path}: found the YAML of a run, expected one of an experiment, such as "
             "configs/quickstart/experiment.yml"
         )
-    methods = values.get("methods")
-    problems = apply_overrides(values, overrides)
-    if "methods" in values:
-        values["methods"] = _with_their_settings(values["methods"], methods)
+    problems = []
+    for override in overrides:  # one by one, so that labels keep what an override before them sets
+        methods = values.get("methods")
+        problems += apply_overrides(values, [override])
+        if "methods" in values:
+            values["methods"] = _with_their_settings(values["methods"], methods)
     experiment, more_problems = validated(ExperimentConfig, values, ())
     problems += more_problems
     if experiment is None or problems:
@@ -269,7 +272,7 @@ def load_experiment(config_file: str | Path, overrides: Iterable[str] = ()) -> E
 
 
 def _with_their_settings(labels: Any, methods: Any) -> Any:
-    """A list of labels as a mapping to what the YAML's methods say of them; anything else as it is."""
+    """A list of labels as a mapping to what the methods until now say of them; anything else as it is."""
     is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
     if not is_list or not isinstance(methods, dict) or len(set(labels)) < len(labels):
         return labels
