@@ -21,15 +21,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.study_results import Run, read_runs
 from benchmarks.study_runs import made_by, pool_of
+from docs.study.checks import check_arms
 from docs.study.kept import keep_analysis
-from docs.study.results import ANALYSES
-from utils.artifacts.paths import RunPaths
-from utils.artifacts.subsets import read_subset
+from docs.study.results import ANALYSES, arms_of, comparison_names
+from utils.artifacts.checkpoints import checkpoints_in
+from utils.artifacts.comparisons import ComparisonManifest
+from utils.artifacts.paths import RunPaths, comparison_path
 from utils.artifacts.trajectories.read import read_trajectories
-from utils.config.experiment import WHOLE_POOL, load_experiment, runs_of
+from utils.config.experiment import ExperimentConfig, load_experiment, runs_of
 from utils.config.schema import DataConfig
 from utils.data.pool import Pool
+from utils.terminal import first_of
 
 _WORDS = 5
 _CHOICES = "Answer Choices"
@@ -39,55 +43,92 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("experiment", metavar="EXPERIMENT.yml", help="of one budget, and without `full`")
+    parser.add_argument("experiment", metavar="EXPERIMENT.yml", help="of one budget")
     parser.add_argument("--output", type=Path, default=ANALYSES / "near_copies.json")
     arguments = parser.parse_args(argv)
-    experiment = load_experiment(arguments.experiment)
-    if WHOLE_POOL in experiment.methods or len(experiment.budgets) != 1:
-        raise ValueError(
-            f"{arguments.experiment}: found {', '.join(experiment.methods)} at budgets {experiment.budgets}, "
-            f"expected one budget and no `{WHOLE_POOL}`: name an experiment of that kind"
-        )
-    runs = runs_of(experiment)
-    assert runs[0].config.evaluation is not None
-    heldout = str(runs[0].config.evaluation.heldout)
-    pool = pool_of(runs[0].config.run_name)
-    copies = near_copies(
-        [example.instruction for example in Pool(DataConfig(path=heldout))],
-        [example.instruction for example in pool],
-    )
+    try:
+        keep(arguments.experiment, arguments.output)
+    except (ValueError, OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"error: {error}")
+    return 0
+
+
+def keep(config_file: str, output: Path) -> None:
+    """Raises: FileNotFoundError, or ValueError for runs that are not those that were compared."""
+    experiment = load_experiment(config_file)
+    arms, runs = runs_compared(config_file, experiment)
+    pool = pool_of(next(iter(runs)))
+    heldout = heldout_of(experiment)
+    copies = near_copies(questions_of(Pool(DataConfig(path=heldout))), questions_of(pool))
     has_copy_H = np.array([bool(rows) for rows in copies])
     if has_copy_H.all() or not has_copy_H.any():
         raise ValueError(
             f"{heldout}: found near-copies in the pool of {has_copy_H.sum()} of {len(copies)} rows, "
             "expected some rows with and some without: there is nothing to tell apart"
         )
-    arms: dict[str, dict[str, list[float]]] = {
-        label: {part: [] for part in ("all", "with", "without", "chosen")} for label in experiment.methods
+    measured: dict[str, dict[str, list[float]]] = {
+        label: {part: [] for part in ("all", "with", "without", "chosen")} for label in arms
     }
-    for run in runs:
-        name = run.config.run_name
-        loss_H = heldout_losses(name, heldout)
-        has_loss_H = np.isfinite(loss_H)
-        chosen = set(read_subset(RunPaths(name).subset).indices.tolist())
-        of_arm = arms[run.label]
-        of_arm["all"].append(float(loss_H[has_loss_H].mean()))
-        of_arm["with"].append(float(loss_H[has_loss_H & has_copy_H].mean()))
-        of_arm["without"].append(float(loss_H[has_loss_H & ~has_copy_H].mean()))
-        of_arm["chosen"].append(sum(not chosen.isdisjoint(rows) for rows in copies))
-    names = [run.config.run_name for run in runs]
+    for label, of_seeds in arms.items():
+        for run in of_seeds:
+            loss_H = heldout_losses(run, heldout)
+            has_loss_H = np.isfinite(loss_H)
+            measured[label]["all"].append(float(loss_H[has_loss_H].mean()))
+            measured[label]["with"].append(float(loss_H[has_loss_H & has_copy_H].mean()))
+            measured[label]["without"].append(float(loss_H[has_loss_H & ~has_copy_H].mean()))
+            rows = runs[run].rows
+            chosen = np.arange(len(pool)) if rows is None else rows
+            measured[label]["chosen"].append(sum(bool(np.isin(each, chosen).any()) for each in copies))
+    names = [run for of_seeds in arms.values() for run in of_seeds]
     kept: dict[str, Any] = {
-        "experiment": arguments.experiment,
+        "experiment": config_file,
         **made_by(names),
         "pool": pool.fingerprint,
         "seeds": experiment.seeds,
         "num_heldout": len(copies),
         "num_with": int(has_copy_H.sum()),
-        "arms": arms,
+        "arms": measured,
     }
-    keep_analysis(arguments.output, names, kept)
-    print(arguments.output)
-    return 0
+    keep_analysis(output, names, kept)
+    print(output)
+
+
+def runs_compared(
+    config_file: str, experiment: ExperimentConfig
+) -> tuple[dict[str, list[str]], dict[str, Run]]:
+    """Label -> its runs by seed, and the runs by name.
+
+    Raises: FileNotFoundError, or ValueError for several budgets, an arm that is not finished, or runs that
+        are not those that were compared.
+    """
+    names = comparison_names(experiment)
+    if len(names) > 1:
+        raise ValueError(f"{config_file}: found budgets {experiment.budgets}, expected one: name one alone")
+    ((name, budget),) = names.items()
+    path = comparison_path(name)
+    comparison = ComparisonManifest.read(path).comparison
+    check_arms(comparison, experiment, budget, path)
+    runs = read_runs(comparison, path)
+    arms = arms_of(experiment, budget)
+    if missing := [run for of_seeds in arms.values() for run in of_seeds if run not in runs]:
+        raise ValueError(
+            f"{path}: found no {first_of(missing)}, expected every run of {config_file}: make them, and "
+            "compare all (run_experiment.py)"
+        )
+    return arms, runs
+
+
+def heldout_of(experiment: ExperimentConfig) -> str:
+    """The file of rows that all its runs are evaluated on. Raises: ValueError where there is none."""
+    evaluation = runs_of(experiment)[0].config.evaluation
+    if evaluation is None or not isinstance(evaluation.heldout, str):
+        raise ValueError("evaluation.heldout: found no file, expected one: there are no rows to measure on")
+    return evaluation.heldout
+
+
+def questions_of(pool: Pool) -> list[str]:
+    """What each row asks, with its input where it has one."""
+    return [f"{example.instruction}\n{example.input}" for example in pool]
 
 
 def near_copies(questions: Sequence[str], of_pool: Sequence[str]) -> list[list[int]]:
@@ -123,7 +164,8 @@ def heldout_losses(run: str, heldout: str) -> np.ndarray:
     words = ["--config_file", str(paths.config), "--model_path", str(paths.root), "--ckpt", "-1"]
     settings = [f"run_name={own}", f"data.path={heldout}", "data.validation=null", "trajectories.also=[]"]
     subprocess.run([sys.executable, str(script), *words, *settings], check=True)
-    return np.asarray(read_trajectories(own).columns[-1])
+    newest = max(checkpoints_in(paths.root))
+    return np.asarray(read_trajectories(own, steps=[newest]).columns[0])
 
 
 if __name__ == "__main__":

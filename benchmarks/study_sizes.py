@@ -43,7 +43,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("proxies", nargs="+", metavar="PROXY", help="run name")
     parser.add_argument("--output", type=Path, default=ANALYSES / "sizes.json")
     arguments = parser.parse_args(argv)
-    proxies = arguments.proxies
+    try:
+        keep(arguments.proxies, arguments.output)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    return 0
+
+
+def keep(proxies: list[str], output: Path) -> None:
+    """Raises: FileNotFoundError, or ValueError for proxies that cannot be set against one another."""
+    if len(set(proxies)) < max(2, len(proxies)):
+        raise ValueError(f"found {', '.join(proxies)}, expected two proxies or more, each once")
     pool = pool_of(proxies[0])
     found = {proxy: Choices.of(pool, proxy) for proxy in proxies}
     kept = {
@@ -58,9 +68,8 @@ def main(argv: list[str] | None = None) -> int:
         ],
         "chance": [compared_with_chance(found[proxy]) for proxy in proxies],
     }
-    keep_analysis(arguments.output, proxies, kept)
-    print(arguments.output)
-    return 0
+    keep_analysis(output, proxies, kept)
+    print(output)
 
 
 @dataclass(frozen=True)
@@ -151,8 +160,14 @@ def _in_median_source(pool: Pool, candidates: Candidates, *values: np.ndarray) -
     """Spearman's correlation. Args: values: of two proxies, (n,)."""
     of_pool = np.full((len(values), len(pool)), np.nan)
     of_pool[:, candidates.rows] = values
-    by_name = by_source(pool, *of_pool)
-    return statistics.median(correlation for name, (_, correlation) in by_name.items() if name)
+    of_sources = [correlation for name, (_, correlation) in by_source(pool, *of_pool).items() if name]
+    known = [correlation for correlation in of_sources if np.isfinite(correlation)]  # constants have none
+    if not known:
+        raise ValueError(
+            "found no source whose rows two proxies rank, expected a pool of several sources, and proxies of "
+            "two checkpoints or more"
+        )
+    return statistics.median(known)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from docs.study import results as study  # noqa: E402
 from docs.study.analysis_sections import ANALYSIS_SECTIONS  # noqa: E402
 from docs.study.balance import balance_section  # noqa: E402
 from docs.study.comparison_sections import comparison_section  # noqa: E402
-from docs.study.figure import difference_chart  # noqa: E402
+from docs.study.figure import difference_chart, has_chart  # noqa: E402
 from utils.reading import read_text  # noqa: E402
 from utils.reporting.page.figure_files import write_figure_files  # noqa: E402
 
@@ -94,7 +94,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.exit(f"error: {error}")
     PAGE.write_text(made, encoding="utf-8")
     if not arguments.no_figures:
-        write_figure_files([difference_chart(result) for result in results.values()], study.RESULTS, ["svg"])
+        charts = [difference_chart(result) for result in results.values() if has_chart(result)]
+        write_figure_files(charts, study.RESULTS, ["svg"])
     return 0
 
 

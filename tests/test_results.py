@@ -849,6 +849,8 @@ def test_the_share_of_rows_that_two_choices_share_is_counted(res_dir, tmp_path):
     random_rows = study_sizes.chosen(one.candidates, 0.11, 0, method="random_per_source").rows
     both = len(set(one.by_preset["released"].rows) & set(random_rows))
     assert chance["rows"]["released"] == pytest.approx(both / len(random_rows))
+    with pytest.raises(SystemExit, match="found proxy, proxy, expected two proxies or more, each once"):
+        study_sizes.main(["proxy", "proxy"])
     fewer = replace(one.candidates, rows=one.candidates.rows[:-1])
     with pytest.raises(ValueError, match="losses of different rows"):
         study_sizes.agreement(pool, one, study_sizes.Choices(fewer, {}))
@@ -891,7 +893,7 @@ def test_losses_are_averaged_over_rows_with_near_copies_and_those_without(make_c
     )
     values = {"name": "e", "proxy": str(proxy), "target": str(target), "budgets": [30], "seeds": [0]}
     path = tmp_path / "e.yml"
-    path.write_text(yaml.safe_dump({**values, "methods": ["longest"]}))
+    path.write_text(yaml.safe_dump({**values, "methods": ["longest", "random"]}))
     assert run_experiment.main(["--config_file", str(path)]) == 0
     assert study_near_copies.main([str(path), "--output", str(tmp_path / "near_copies.json")]) == 0
     kept = json.loads((tmp_path / "near_copies.json").read_text())
@@ -913,14 +915,14 @@ def test_losses_are_averaged_over_rows_with_near_copies_and_those_without(make_c
     assert of_arm["chosen"] == [sum(np.isin(each, read_subset(run.subset).indices).any() for each in copies)]
 
 
-@pytest.mark.parametrize("settings", [{"budgets": [20, 30]}, {"methods": ["random", "full"]}])
-def test_near_copies_are_measured_at_one_budget_without_the_whole_pool(make_config, tmp_path, settings):
+def test_near_copies_are_measured_at_one_budget_of_runs_that_were_compared(make_config, res_dir, tmp_path):
     target = make_config("target", evaluation={"heldout": str(tmp_path / "pool.jsonl")})
     values = {"name": "e", "proxy": str(make_config("proxy")), "target": str(target), "seeds": [0]}
-    path = tmp_path / "e.yml"
-    path.write_text(yaml.safe_dump({**values, "methods": ["random"], "budgets": [30], **settings}))
-    with pytest.raises(ValueError, match="expected one budget and no `full`"):
-        study_near_copies.main([str(path)])
+    for budgets, message in (([20, 30], "expected one: name one alone"), ([30], "does not exist")):
+        path = tmp_path / "e.yml"
+        path.write_text(yaml.safe_dump({**values, "methods": ["random"], "budgets": budgets}))
+        with pytest.raises(SystemExit, match=f"error: .*{message}"):
+            study_near_copies.main([str(path)])
 
 
 def test_near_copies_end_up_in_a_table(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from docs.study.differences import PairedDifference, cell, how_many_are_shown, paired_difference, shown_of_all
+from docs.study.figure import has_chart
 from docs.study.markdown import mean_and_deviation, plain, short_commit, table, versions_in_words
 from docs.study.results import CONTROLS, Result
 from utils.artifacts.comparisons import Cost
@@ -20,8 +21,10 @@ _OF_OTHERS = ("alike", "as in the pool")
 def comparison_section(result: Result) -> str:
     """The tables of one comparison in Markdown."""
     parts = [_what_was_run(result), _differences(result)]
+    if has_chart(result):
+        parts.append(f"![differences from random_per_source](results/{result.name}.svg)")
     if result.arms:
-        parts += [f"![differences from random_per_source](results/{result.name}.svg)", _values(result)]
+        parts.append(_values(result))
     parts += [_by_source(result), _planted(result), _costs(result)]
     return "\n\n".join(part for part in parts if part)
 
@@ -73,10 +76,11 @@ def _differences(result: Result) -> str:
 
 def _values(result: Result) -> str:
     recorded = result.kept.recorded
+    controls = [control for control in CONTROLS if control in result.arms]
     heading = [
         "arm",
         *(f"loss, {words}" for words in result.averages.values()),
-        *(f"shared with {c}" for c in CONTROLS),
+        *(f"shared with {control}" for control in controls),
     ]
     between_seeds = {
         label: [share for run in runs if (share := recorded[run].shared_with_other_seeds) is not None]
@@ -88,7 +92,7 @@ def _values(result: Result) -> str:
     rows = []
     for label, runs in result.arms.items():
         cells = [mean_and_deviation(result.values_of(measure, label)) for measure in result.averages]
-        for control in CONTROLS:
+        for control in controls:
             shares = [share for run in runs if (share := recorded[run].shared_with.get(control)) is not None]
             cells.append(_mean_share(shares if control != label else []))
         if are_known:

@@ -5,6 +5,11 @@ from docs.study.results import CONTROLS, Result
 from utils.reporting.page.charts import BEYOND, Chart, Series, range_around_most
 
 
+def has_chart(result: Result) -> bool:
+    """Whether there are differences from random_per_source to draw."""
+    return CONTROLS[0] in result.arms and len(result.arms) > 1 and len(result.experiment.seeds) > 1
+
+
 def difference_chart(result: Result) -> Chart:
     """A dot for each arm and average, with its interval: what it differs from random_per_source."""
     control = CONTROLS[0]

@@ -51,8 +51,13 @@ class Result:
 
     @property
     def averages(self) -> dict[str, str]:
-        """Those of `AVERAGES` that were measured. One source held out has none as in the pool."""
-        return {measure: words for measure, words in AVERAGES.items() if measure in self.values}
+        """Those of `AVERAGES` that were measured, each number once: of one source both are the same."""
+        there = [measure for measure in AVERAGES if measure in self.values]
+        return {
+            measure: AVERAGES[measure]
+            for measure in there
+            if measure == there[0] or self.values[measure] != self.values[there[0]]
+        }
 
     def values_of(self, measure: str, label: str) -> list[float]:
         """By seed."""
