@@ -186,7 +186,8 @@ def find_candidates(
         scorable_N[barred] = False
     if not scorable_N.any():
         raise ValueError(
-            "no row is selectable: the settings that leave rows out (subset.exclude, ...) leave out all"
+            "no row is selectable: subset.exclude, subset.drop, subset.decontaminate and data.validation "
+            "leave out all rows that have a loss: give fewer of them"
         )
     # 32 bits, half the memory of numpy's own row numbers: a hundred million rows make that count.
     if scorable_N.all():
