@@ -887,6 +887,29 @@ def test_accuracies_that_are_alike_in_every_run_are_no_ground_for_a_verdict(eval
     assert text.count("gsm8k (accuracy, accuracy strict): no run got any answer right") == 1
 
 
+def test_held_out_rows_of_other_kinds_than_are_aimed_at_are_named(evaluated, tmp_path):
+    rows = [{"instruction": "1 + 1", "output": "2", "source": "hard"}]
+    validation = write_jsonl(tmp_path / "validation.jsonl", rows)
+    runs = [evaluated("tacs", "tacs", 1, 0.5, 0.6), evaluated("random", "random", 1, 0.5, 0.5)]
+
+    def remarks() -> list[str]:
+        for run in runs:
+            data = {"path": "pool.jsonl", "validation": str(validation)}
+            RunPaths(run).config.write_text(yaml.safe_dump({"run_name": run, "data": data}))
+        return [remark for remark in compare(runs).remarks if "data.validation" in remark]
+
+    (remark,) = remarks()
+    assert "aims at 1 source (hard). The held-out rows are also of 1 source (easy)" in remark
+    assert "go by the loss of each source" in remark and "evaluation.heldout that holds rows" in remark
+    write_jsonl(validation, [*rows, {**rows[0], "source": "easy"}])
+    assert remarks() == []
+    write_jsonl(validation, [{"instruction": "1 + 1", "output": "2"}])
+    assert remarks() == [], "rows without a source do not say of what kind they are"
+    validation.unlink()
+    (remark,) = remarks()
+    assert "is not known" in remark and str(validation) in remark
+
+
 def test_one_run_that_answers_anything_else_makes_an_accuracy_tell_arms_apart(evaluated):
     runs = [
         evaluated("s2l", "s2l", 1, 0.5, 0.0),

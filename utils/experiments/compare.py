@@ -16,6 +16,7 @@ from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trainings import TrainingManifest
 from ..process.errors import explained
 from ..terminal import counted, one_line
+from .aim import remarks_on_aim
 from .costs import costs_of
 from .differences import alike_in_all, arm_values_of, differences_of
 from .labels import ExperimentLabel, label_of, told_apart, with_presets
@@ -216,6 +217,7 @@ def _remarks(arms: list[Arm]) -> list[str]:
                     f"{question_set} was not measured in {which}: arm {arm.letter} has no value there."
                 )
     remarks += _alike(arms)
+    remarks += remarks_on_aim([run for arm in arms for run in arm.runs])
     remarks += _unknown_proxies(arms)
     single = [arm.letter for arm in trained if len(arm.runs) == 1]
     if single:
