@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,12 @@ class ExperimentPlan:
         """Device-seconds left, at the pace of the trained runs of each model; None before there is one."""
         seconds = 0.0
         for run in self.left:
-            pace = _pace([other for other in self.all_runs if other.config.model == run.config.model])
+            alike = {
+                other.config.run_name for other in self.all_runs if other.config.model == run.config.model
+            }
+            if not run.is_reference:  # all members are of the target's model
+                alike |= {member.run for member in self.members}
+            pace = _pace(alike)
             if pace is None:
                 return None
             seconds += run.operations_left * pace
@@ -484,14 +489,14 @@ def _script(name: str) -> str:
     return str(_PROJECT / name)
 
 
-def _pace(runs: Sequence[PlannedRun]) -> float | None:
+def _pace(runs: Collection[str]) -> float | None:
     """Device-seconds per operation of the trained runs among these; None if there is none."""
     seconds = operations = 0.0
     for run in runs:
-        path = RunPaths(run.config.run_name).manifest
+        path = RunPaths(run).manifest
         if is_complete(path, TrainingManifest):
             cost = training_cost(TrainingManifest.read(path))
-            if cost.device_seconds is not None:
+            if cost.device_seconds is not None and cost.operations is not None:
                 seconds += cost.device_seconds
-                operations += run.training_operations
+                operations += cost.operations
     return seconds / operations if operations else None
