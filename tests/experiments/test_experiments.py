@@ -706,6 +706,12 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(
     assert made(proxy, bad, planned("good", "print('made')")) == Failures(["bad"], [])
     shown = capfd.readouterr()
     assert "no" in shown.err and ("run good: there after" if at_once > 1 else "made") in shown.out
+    if at_once == 1:
+        printed = [line for line in shown.out.splitlines() if line.startswith("$ ")]
+        words = ["$", "python", "-c"]
+        assert [shlex.split(line) for line in printed] == [
+            [*words, code] for code in ("print('proxy')", "raise SystemExit('no')", "print('made')")
+        ], "they can be pasted as they are"
 
     # Where a reference was made just now, the scripts look again at what was done before.
     done = RunState(is_begun=True, is_trained=True, is_measured=True)
