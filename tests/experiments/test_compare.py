@@ -910,6 +910,20 @@ def test_held_out_rows_of_other_kinds_than_are_aimed_at_are_named(evaluated, tmp
     assert "is not known" in remark and str(validation) in remark
 
 
+def test_an_arm_whose_rows_are_the_same_in_every_seed_is_named(evaluated):
+    runs = [
+        evaluated(f"{name}_{seed}", method, seed, 0.5, 0.5)
+        for name, method in (("tacs", "tacs"), ("random", "random"), ("full", None))
+        for seed in (0, 1)
+    ]
+    for run in (*runs[:2], *runs[4:]):
+        training = TrainingManifest.read(RunPaths(run).manifest)
+        same = {**training.inputs, "rows": run.split("_")[0]}
+        replace(training, inputs=same).write(RunPaths(run).manifest)
+    (remark,) = [remark for remark in compare(runs).remarks if "all seeds" in remark]
+    assert remark.startswith("One choice of rows for all seeds: A (tacs). ")
+
+
 def test_one_run_that_answers_anything_else_makes_an_accuracy_tell_arms_apart(evaluated):
     runs = [
         evaluated("s2l", "s2l", 1, 0.5, 0.0),

@@ -216,6 +216,7 @@ def _remarks(arms: list[Arm]) -> list[str]:
                 remarks.append(
                     f"{question_set} was not measured in {which}: arm {arm.letter} has no value there."
                 )
+    remarks += _single_choices(arms)
     remarks += _alike(arms)
     remarks += remarks_on_aim([run for arm in arms for run in arm.runs])
     remarks += _unknown_proxies(arms)
@@ -226,6 +227,23 @@ def _remarks(arms: list[Arm]) -> list[str]:
             "Differences between single seeds say little; train more seeds before concluding anything."
         )
     return remarks
+
+
+def _single_choices(arms: list[Arm]) -> list[str]:
+    """The arms whose subset is the same rows in every seed."""
+    single = [
+        f"{arm.letter} ({arm.runs[0].method})"
+        for arm in arms
+        if len(arm.runs) > 1
+        and all(run.training is not None and run.training.subset is not None for run in arm.runs)
+        and len({run.training.rows for run in arm.runs if run.training is not None}) == 1
+    ]
+    if not single:
+        return []
+    return [
+        f"One choice of rows for all seeds: {', '.join(single)}. "
+        "An interval over runs says nothing there of what another choice would have been."
+    ]
 
 
 def _alike(arms: list[Arm]) -> Iterator[str]:
