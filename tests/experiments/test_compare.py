@@ -45,6 +45,8 @@ from utils.experiments.statistics import (
     paired_interval,
     welch_interval,
 )
+from utils.reporting.page.facts import ComparisonFacts
+from utils.reporting.page.tiles import headlines
 from utils.reporting.text.comparison import comparison_text
 
 NUM_QUESTIONS = 40
@@ -864,6 +866,73 @@ def test_a_comparison_without_any_difference_says_so(evaluated):
         "not tested",
     }
     assert "In all: no difference shown between A and B." in comparison_text(comparison)
+
+
+def test_accuracies_that_are_alike_in_every_run_are_no_ground_for_a_verdict(evaluated):
+    """Where no model answers anything, the loss alone tells the arms apart."""
+    runs = [
+        evaluated(f"{method}_{seed}", method, seed, loss + seed / 100, 0.0)
+        for method, loss in (("s2l", 0.5), ("random", 3.3))
+        for seed in range(3)
+    ]
+    comparison = compare(runs)
+    assert [difference.measure for difference in comparison.differences] == ["loss_average"]
+    (headline,) = headlines(ComparisonFacts(comparison, comparison_path("any")))
+    assert headline.verdict == "Lower" and "loss on held-out rows" in headline.against
+    text = " ".join(comparison_text(comparison).split())
+    first = text.split(". ")[0]
+    assert first == "A: s2l against B: random: lower held-out loss, sources alike (-2.8000)"
+    assert "differences were tested" not in text
+    assert text.count("heldout (accuracy, accuracy strict): no run got any answer right") == 1
+    assert text.count("gsm8k (accuracy, accuracy strict): no run got any answer right") == 1
+
+
+def test_held_out_rows_of_other_kinds_than_are_aimed_at_are_named(evaluated, tmp_path):
+    rows = [{"instruction": "1 + 1", "output": "2", "source": "hard"}]
+    validation = write_jsonl(tmp_path / "validation.jsonl", rows)
+    runs = [evaluated("tacs", "tacs", 1, 0.5, 0.6), evaluated("random", "random", 1, 0.5, 0.5)]
+
+    def remarks() -> list[str]:
+        for run in runs:
+            data = {"path": "pool.jsonl", "validation": str(validation)}
+            RunPaths(run).config.write_text(yaml.safe_dump({"run_name": run, "data": data}))
+        return [remark for remark in compare(runs).remarks if "data.validation" in remark]
+
+    (remark,) = remarks()
+    assert "aims at 1 source (hard). The held-out rows are also of 1 source (easy)" in remark
+    assert "go by the loss of each source" in remark and "evaluation.heldout that holds rows" in remark
+    write_jsonl(validation, [*rows, {**rows[0], "source": "easy"}])
+    assert remarks() == []
+    write_jsonl(validation, [{"instruction": "1 + 1", "output": "2"}])
+    assert remarks() == [], "rows without a source do not say of what kind they are"
+    validation.unlink()
+    (remark,) = remarks()
+    assert "is not known" in remark and str(validation) in remark
+
+
+def test_an_arm_whose_rows_are_the_same_in_every_seed_is_named(evaluated):
+    runs = [
+        evaluated(f"{name}_{seed}", method, seed, 0.5, 0.5)
+        for name, method in (("tacs", "tacs"), ("random", "random"), ("full", None))
+        for seed in (0, 1)
+    ]
+    for run in (*runs[:2], *runs[4:]):
+        training = TrainingManifest.read(RunPaths(run).manifest)
+        same = {**training.inputs, "rows": run.split("_")[0]}
+        replace(training, inputs=same).write(RunPaths(run).manifest)
+    (remark,) = [remark for remark in compare(runs).remarks if "all seeds" in remark]
+    assert remark.startswith("One choice of rows for all seeds: A (tacs). ")
+
+
+def test_one_run_that_answers_anything_else_makes_an_accuracy_tell_arms_apart(evaluated):
+    runs = [
+        evaluated("s2l", "s2l", 1, 0.5, 0.0),
+        evaluated("random", "random", 1, 0.5, 0.0),
+        evaluated("longest", "longest", 1, 0.5, 0.0, correct=right(2)),
+    ]
+    comparison = compare(runs)
+    assert difference_of(comparison, "B", "accuracy", "gsm8k").verdict == "no difference shown"
+    assert not any("not tested" in remark for remark in comparison.remarks)
 
 
 def test_a_difference_that_other_seeds_would_undo_is_not_shown(evaluated):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -669,6 +670,14 @@ def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experi
     shorter = "settings.evaluation.max_new_tokens=4"
     assert run_experiment.main(["--config_file", str(path), "--dry_run", shorter]) == 1
     assert "max_new_tokens" in capsys.readouterr().err
+    other = write_jsonl(path.with_name("other.jsonl"), pool_rows(10, seed=2))
+    asked = ["--config_file", str(path), "--dry_run", f"settings.evaluation.heldout={other}"]
+    assert run_experiment.main(asked) == 1
+    said = capsys.readouterr().err
+    assert "the file of heldout: there" in said and "the rows of heldout: there" in said
+    (again,) = [line for line in said.splitlines() if line.startswith("  python evaluate_run.py")]
+    assert evaluate_run.main(shlex.split(again)[2:]) == 0
+    assert run_experiment.main(asked) == 0, "the way out that was named is one"
     assert train.main(["--config_file", proxy, "--overwrite", "train_args.num_train_epochs=3"]) == 0
     capsys.readouterr()
     assert run_experiment.main(["--config_file", str(path), "--dry_run"]) == 1
@@ -676,7 +685,8 @@ def test_what_was_made_from_other_settings_is_refused_before_a_run_starts(experi
     again = make_config("proxy", checkpoints={"count": 2}, train_args={"num_train_epochs": 3})
     assert run_distributed_trajectories.main(["--config_file", str(again)]) == 0
     assert run_experiment.main(["--config_file", str(path), "--dry_run", f"proxy={again}"]) == 1
-    assert "subset was made from other inputs" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "subset was made from other inputs" in said and "  python select_s2l.py --config_file" in said
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
@@ -701,6 +711,12 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(
     assert made(proxy, bad, planned("good", "print('made')")) == Failures(["bad"], [])
     shown = capfd.readouterr()
     assert "no" in shown.err and ("run good: there after" if at_once > 1 else "made") in shown.out
+    if at_once == 1:
+        printed = [line for line in shown.out.splitlines() if line.startswith("$ ")]
+        words = ["$", "python", "-c"]
+        assert [shlex.split(line) for line in printed] == [
+            [*words, code] for code in ("print('proxy')", "raise SystemExit('no')", "print('made')")
+        ], "they can be pasted as they are"
 
     # Where a reference was made just now, the scripts look again at what was done before.
     done = RunState(is_begun=True, is_trained=True, is_measured=True)

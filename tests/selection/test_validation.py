@@ -97,6 +97,14 @@ def test_neither_validation_rows_nor_rows_without_a_loss_are_chosen_by_any_metho
     assert set(again) < set(rows) and again == chosen(place, f"{method}_third", method=method, budget=20)
 
 
+def test_validation_rows_of_which_none_is_in_the_pool_are_not_spoken_of(place, capsys):
+    new = [{"instruction": "not in the pool", "output": "5", "source": "a"}]
+    write_jsonl(place / "new.jsonl", new)
+    chosen_by = config_of(place, "random", validation="new.jsonl", method="random")
+    select(chosen_by)
+    assert "data.validation" not in capsys.readouterr().err
+
+
 def test_cld_compares_each_source_with_its_own_validation_rows_and_others_with_all(place, capsys):
     rows = chosen(place, "cld", method="cld")
     assert "1 source without validation rows (b): compared with all of them" in capsys.readouterr().err

@@ -197,9 +197,15 @@ def result_is_there(folder: Path, name: str, inputs: dict[str, Any]) -> bool:
     if not path.is_file():
         return False
     result = read_result(folder, name)
-    check_inputs(path, result.inputs, inputs, WAYS_OUT)
+    check_inputs(path, _in_words(name, result.inputs), _in_words(name, inputs), WAYS_OUT)
     predictions = predictions_path(folder, name)
     if not predictions.is_file():
         return False
     check_contents(predictions, result.checksums, WAYS_OUT)
     return True
+
+
+def _in_words(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a result for people: its `pool` is not the pool that was trained on."""
+    words = {"file": f"the file of {name}", "pool": f"the rows of {name}"}
+    return {words.get(key, key): value for key, value in inputs.items()}

@@ -1,8 +1,10 @@
 """What in an experiment would be overruled, without effect, or in the way of its runs: found before any."""
 
+import contextlib
 import json
+import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,43 @@ class StageChecks:
     questions: Callable[[RunConfig], object]
     unused_settings: Callable[[RunConfig], set[str]]
     needed_besides_losses: Callable[[SubsetConfig], Collection[str]]
+
+
+class MadeOtherwise(ValueError):
+    """A result of a run is there, and was made from something else. Attributes: command: that replaces it."""
+
+    def __init__(self, message: str, command: str):
+        super().__init__(message)
+        self.command = command
+
+
+@contextlib.contextmanager
+def refusing_to_reuse(script: str, words: Sequence[str]) -> Iterator[None]:
+    """Turn what a script would say of an earlier result of its own into `MadeOtherwise`.
+
+    Args:
+        script: that would say it.
+        words: what would stand behind the script.
+    """
+    try:
+        yield
+    except ValueError as error:
+        message = str(error)
+        if "--overwrite" not in message:
+            raise
+        if "select_s2l.py" in message:  # train.py says it of the rows that it finds
+            script = "select_s2l.py"
+        raise MadeOtherwise(message, shlex.join(["python", script, *words, "--overwrite"])) from None
+
+
+def check_none_was_made_otherwise(found: Sequence[MadeOtherwise]) -> None:
+    """Raises: ValueError with the first, and the commands that replace all of them."""
+    if found:
+        commands = "\n".join(f"  {error.command}" for error in found)
+        raise ValueError(
+            f"{found[0]}\nIn an experiment another `name` keeps both. "
+            f"To replace what is in the way, then start the experiment again:\n{commands}"
+        )
 
 
 def with_yamls(experiment: ExperimentConfig) -> ExperimentConfig:

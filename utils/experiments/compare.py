@@ -16,8 +16,9 @@ from ..artifacts.paths import RunPaths, run_named
 from ..artifacts.trainings import TrainingManifest
 from ..process.errors import explained
 from ..terminal import counted, one_line
+from .aim import remarks_on_aim
 from .costs import costs_of
-from .differences import arm_values_of, differences_of
+from .differences import alike_in_all, arm_values_of, differences_of
 from .labels import ExperimentLabel, label_of, told_apart, with_presets
 from .runs import Arm, EvaluatedRun, group_into_arms, read_run, with_average_as_pool, without_seed
 from .statistics import CONFIDENCE
@@ -215,6 +216,9 @@ def _remarks(arms: list[Arm]) -> list[str]:
                 remarks.append(
                     f"{question_set} was not measured in {which}: arm {arm.letter} has no value there."
                 )
+    remarks += _single_choices(arms)
+    remarks += _alike(arms)
+    remarks += remarks_on_aim([run for arm in arms for run in arm.runs])
     remarks += _unknown_proxies(arms)
     single = [arm.letter for arm in trained if len(arm.runs) == 1]
     if single:
@@ -223,6 +227,35 @@ def _remarks(arms: list[Arm]) -> list[str]:
             "Differences between single seeds say little; train more seeds before concluding anything."
         )
     return remarks
+
+
+def _single_choices(arms: list[Arm]) -> list[str]:
+    """The arms whose subset is the same rows in every seed."""
+    single = [
+        f"{arm.letter} ({arm.runs[0].method})"
+        for arm in arms
+        if len(arm.runs) > 1
+        and all(run.training is not None and run.training.subset is not None for run in arm.runs)
+        and len({run.training.rows for run in arm.runs if run.training is not None}) == 1
+    ]
+    if not single:
+        return []
+    return [
+        f"One choice of rows for all seeds: {', '.join(single)}. "
+        "An interval over runs says nothing there of what another choice would have been."
+    ]
+
+
+def _alike(arms: list[Arm]) -> Iterator[str]:
+    """What is not tested, as it is the same in all runs."""
+    runs = [run for arm in arms for run in arm.runs]
+    by_value: dict[tuple[str, float], list[str]] = {}
+    for (question_set, measure), value in alike_in_all(arms, _question_sets(runs)).items():
+        by_value.setdefault((question_set, value), []).append(measure.replace("_", " "))
+    for (question_set, value), measures in by_value.items():
+        is_none_right = value == 0 and measures[0].startswith("accuracy")
+        words = "no run got any answer right" if is_none_right else f"{value:.4f} in every run"
+        yield f"{question_set} ({', '.join(measures)}): {words}, which tells no arm from another: not tested."
 
 
 def _unknown_proxies(arms: list[Arm]) -> list[str]:

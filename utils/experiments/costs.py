@@ -260,7 +260,8 @@ def _notes(arms: Sequence[Arm], ledgers: dict[str, list[Ledger]]) -> list[str]:
     if fixed:
         notes.append(
             f"{', '.join(fixed)}: trained for a fixed number of steps (max_steps), "
-            "which on everything cost the same: selecting cannot save cost there, only give a better model."
+            "which on everything cost the same: selecting cannot save cost there. "
+            "A better model is all that it can gain."
         )
     devices = sorted({device for arm in arms for run in arm.runs if (device := _device_of(run))})
     if devices:

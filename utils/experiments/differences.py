@@ -29,14 +29,44 @@ from .statistics import (
 
 
 def differences_of(arms: Sequence[Arm], question_sets: Sequence[str]) -> list[Difference]:
-    """The differences of the first arm and each other one.
+    """The differences of the first arm and each other one, without those of `alike_in_all`.
 
     Args:
         arms: all of them.
         question_sets: their names, held-out first.
     """
     first, *others = arms
-    return [difference for other in others for difference in _differences(first, other, question_sets)]
+    alike = alike_in_all(arms, question_sets)
+    differences = [difference for other in others for difference in _differences(first, other, question_sets)]
+    return [
+        each
+        for each in differences
+        if not all((question_set, each.measure) in alike for question_set in each.question_sets)
+    ]
+
+
+def alike_in_all(arms: Sequence[Arm], question_sets: Sequence[str]) -> dict[tuple[str, str], float]:
+    """What cannot tell one arm from another, as where the models are too weak to answer anything.
+
+    Returns: (question set, measure) -> its value, of the accuracies that come of the same right answers in
+        all runs that have them, and of the metrics that are one number there.
+    """
+    runs = [run for arm in arms for run in arm.runs]
+    alike = {}
+    for question_set in question_sets:
+        asked = [run for run in runs if question_set in run.results]
+        for rule, ending in RULES.items():
+            measure = f"accuracy{ending}"
+            judged = [run for run in asked if run.value(question_set, measure) is not None]
+            outcomes = [run.outcomes(question_set, rule) for run in judged]
+            if len(outcomes) > 1 and all(np.array_equal(outcomes[0], each_Q) for each_Q in outcomes):
+                alike[question_set, measure] = float(outcomes[0].mean())
+        for metric in dict.fromkeys(name for run in asked for name in run.results[question_set].metrics):
+            values = [run.value(question_set, "metrics", metric) for run in asked]
+            known = [value for value in values if value is not None]
+            if len(known) > 1 and len(set(known)) == 1:
+                alike[question_set, metric] = known[0]
+    return alike
 
 
 def arm_values_of(arms: Sequence[Arm], measures: Sequence[Measure]) -> list[ArmValue]:

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from ..config.load import load_config
 from ..config.schema import RunConfig
 from ..sandbox.proof import check_sandbox
 from .checks import (
+    MadeOtherwise,
     StageChecks,
     check_arms_differ,
     check_budgets,
@@ -39,8 +40,10 @@ from .checks import (
     check_comparisons,
     check_kept_quantities,
     check_names,
+    check_none_was_made_otherwise,
     check_settings_have_an_effect,
     check_trajectories,
+    refusing_to_reuse,
     with_yamls,
 )
 from .costs import training_cost
@@ -158,7 +161,12 @@ class ExperimentPlan:
         """Device-seconds left, at the pace of the trained runs of each model; None before there is one."""
         seconds = 0.0
         for run in self.left:
-            pace = _pace([other for other in self.all_runs if other.config.model == run.config.model])
+            alike = {
+                other.config.run_name for other in self.all_runs if other.config.model == run.config.model
+            }
+            if not run.is_reference:  # all members are of the target's model
+                alike |= {member.run for member in self.members}
+            pace = _pace(alike)
             if pace is None:
                 return None
             seconds += run.operations_left * pace
@@ -281,7 +289,7 @@ def plan_experiment(
     for run in fresh:
         if not _is_begun(run):
             checks.is_trained(run.config, run.num_examples)
-    runs = [_with_state(run, checks) if _is_begun(run) else run for run in runs]
+    runs = _with_states(runs, checks)
     are_there = {run.config.run_name for run in references if run.state.is_measured}
     to_choose = [run for run, planned in zip(named, runs, strict=True) if not planned.state.is_trained]
     steps_of = {name: None if name in are_there else steps for name, steps in saved.items()}
@@ -318,13 +326,14 @@ def _references(experiment: ExperimentConfig, checks: StageChecks) -> list[Plann
     configs = {path: load_config(path, needs=("model", "data"), checks=checks.sections)[0] for path in paths}
     works = {path: _Work(config) for path, config in configs.items()}
     if not experiment.proxy_per_seed:
-        return [_reference(path, (), experiment, works[path], checks) for path in paths]
-    references = []
-    for seed in experiment.seeds:
-        for path in paths:
-            words = (f"run_name={of_seed(configs[path].run_name, seed)}", f"seed={seed}")
-            references.append(_reference(path, words, experiment, works[path], checks))
-    return references
+        references = [_reference(path, (), experiment, works[path], checks) for path in paths]
+    else:
+        references = []
+        for seed in experiment.seeds:
+            for path in paths:
+                words = (f"run_name={of_seed(configs[path].run_name, seed)}", f"seed={seed}")
+                references.append(_reference(path, words, experiment, works[path], checks))
+    return _with_states(references, checks, scored=("all", "0") if experiment.score_base_model else ("all",))
 
 
 def _reference(
@@ -346,7 +355,7 @@ def _reference(
     training = work.training_of_epoch * steps / steps_per_epoch(work.num_rows, config.global_batch_size)
     num_scored = len(scheduled_steps(config.checkpoints, steps)) + experiment.score_base_model
     scoring = work.scoring_of_pool * num_scored
-    run = PlannedRun(
+    return PlannedRun(
         config=config,
         commands=commands,
         num_examples=work.num_rows,
@@ -358,7 +367,6 @@ def _reference(
         yaml=path,
         overrides=overrides,
     )
-    return _with_state(run, checks, scored=("all", "0") if experiment.score_base_model else ("all",))
 
 
 def _scored_steps(reference: PlannedRun, score_base_model: bool) -> list[int]:
@@ -398,13 +406,37 @@ def _is_begun(run: PlannedRun) -> bool:
     return RunPaths(run.config.run_name).root.is_dir()
 
 
-def _with_state(run: PlannedRun, checks: StageChecks, scored: Sequence[str] = ()) -> PlannedRun:
-    """Args: scored: the checkpoints that are scored of a reference. Raises: what the stages would refuse."""
-    is_trained = checks.is_trained(run.config, run.num_examples)
-    if run.is_reference:
-        is_measured = is_trained and all(checks.is_scored(run.config, steps) for steps in scored)
-    else:
-        is_measured = is_trained and checks.is_evaluated(run.config)
+def _with_states(
+    runs: Sequence[PlannedRun], checks: StageChecks, scored: Sequence[str] = ()
+) -> list[PlannedRun]:
+    """The runs as they are now.
+
+    Args:
+        scored: the checkpoints that are scored of references.
+
+    Raises: what the stages would refuse.
+    """
+    known: list[PlannedRun] = []
+    in_the_way: list[MadeOtherwise] = []
+    for run in runs:
+        try:
+            known.append(_with_state(run, checks, scored) if run.is_reference or _is_begun(run) else run)
+        except MadeOtherwise as error:
+            in_the_way.append(error)
+    check_none_was_made_otherwise(in_the_way)
+    return known
+
+
+def _with_state(run: PlannedRun, checks: StageChecks, scored: Sequence[str]) -> PlannedRun:
+    words = run.commands[1][1:]
+    with refusing_to_reuse("train.py", words):
+        is_trained = is_measured = checks.is_trained(run.config, run.num_examples)
+    if is_trained and run.is_reference:
+        with refusing_to_reuse("run_distributed_trajectories.py", words):
+            is_measured = all(checks.is_scored(run.config, steps) for steps in scored)
+    elif is_trained:
+        with refusing_to_reuse("evaluate_run.py", words):
+            is_measured = checks.is_evaluated(run.config)
     return replace(run, state=RunState(_is_begun(run), is_trained, is_measured))
 
 
@@ -457,14 +489,14 @@ def _script(name: str) -> str:
     return str(_PROJECT / name)
 
 
-def _pace(runs: Sequence[PlannedRun]) -> float | None:
+def _pace(runs: Collection[str]) -> float | None:
     """Device-seconds per operation of the trained runs among these; None if there is none."""
     seconds = operations = 0.0
     for run in runs:
-        path = RunPaths(run.config.run_name).manifest
+        path = RunPaths(run).manifest
         if is_complete(path, TrainingManifest):
             cost = training_cost(TrainingManifest.read(path))
-            if cost.device_seconds is not None:
+            if cost.device_seconds is not None and cost.operations is not None:
                 seconds += cost.device_seconds
-                operations += run.training_operations
+                operations += cost.operations
     return seconds / operations if operations else None

@@ -5,6 +5,7 @@ to do for is not started.
 """
 
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -128,7 +129,7 @@ class _RunProcess:
             return False
         command = self._commands.pop(0)
         if self._output is None:
-            reporter.say(f"\n$ {' '.join(command)}")
+            reporter.say(f"\n$ {shlex.join(['python', *command])}")
         self._process = _started(command, self._environment, self._output)
         return None
 

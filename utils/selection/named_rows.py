@@ -89,7 +89,9 @@ def list_rows(
         of_validation = rows_of_validation(pool, validation)
         _refuse_both(in_name, included, "data.validation", of_validation)
         barred = np.union1d(barred, of_validation)
-        remarks.append(f"{counted(len(of_validation), 'row')} of data.validation in the pool: not selectable")
+        if len(of_validation):
+            found = counted(len(of_validation), "row")
+            remarks.append(f"{found} of data.validation in the pool: not selectable")
     if subset.decontaminate:
         check_texts(pool, "decontaminate")
         hits = find_contamination(pool, subset.decontaminate)

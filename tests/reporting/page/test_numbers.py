@@ -26,7 +26,7 @@ from utils.reporting.page.charts import COLOURS, DASHES, GREY, LOSS, MARKS, Char
 from utils.reporting.page.clusters import BAND, cluster_table
 from utils.reporting.page.facts import ComparisonFacts, LossFacts, PageFacts
 from utils.reporting.page.figure_files import write_figure_files
-from utils.reporting.page.figures.comparison import difference_charts, value_charts
+from utils.reporting.page.figures.comparison import difference_charts, losses_by_source, value_charts
 from utils.reporting.page.figures.loss_map import map_chart
 from utils.reporting.page.gathering.page_facts import gather_runs
 from utils.reporting.page.gathering.subjects import OpenedPool, Subject
@@ -322,6 +322,17 @@ def test_the_accuracy_of_a_task_of_lm_eval_is_by_its_own_metric(facts):
     lines = comparison_text(comparison, 200).splitlines()
     assert "higher hellaswag, the task's first metric (+0.1000)" in lines[0]
     assert lines[lines.index("accuracy, the task's first metric") + 1].split()[0] == "hellaswag"
+
+
+def test_the_held_out_loss_of_each_source_is_the_mean_over_the_runs_of_each_arm(facts):
+    shown = facts.comparisons[0]
+    losses = {"easy": {"chosen": 0.4, "control": 0.5}, SOURCE: {"chosen": 1.25}}
+    measures = [Measure("heldout", source, "loss", False, values) for source, values in losses.items()]
+    measures.append(Measure("heldout", "easy", "accuracy", False, losses["easy"]))
+    shown = replace(shown, comparison=replace(shown.comparison, measures=measures))
+    assert losses_by_source(shown).table == [["easy", "0.4", "0.5"], [SOURCE, "1.25", ""]]
+    html = render_page(replace(facts, comparisons=[shown]), None).html
+    assert "<summary>Held-out loss (nats per response token), by source</summary>" in html
 
 
 def test_no_two_of_56_lines_look_alike():

@@ -218,6 +218,25 @@ def test_of_an_experiment_with_several_budgets(made, alone):
     assert "Rows that two subsets share" in page
 
 
+def test_where_no_arm_answers_anything_right_the_page_goes_by_the_loss(made, alone):
+    runs = []
+    for budget in (10, 20):
+        made(f"s2l_{budget}", budget=budget)
+        made(f"random_{budget}", budget=budget, method="random")
+        pair = (f"s2l_{budget}", f"random_{budget}")
+        comparison = compared(*pair, name=f"exp_{budget}", num_examples=budget)
+        values = [
+            replace(each, mean=0.0) if each.measure.startswith("accuracy") else each
+            for each in comparison.arm_values
+        ]
+        write_comparison(replace(comparison, arm_values=values, differences=[]))
+        runs += pair
+    experiment("exp", runs, ["exp_10", "exp_20"])
+    page = page_of(alone, "--experiment", "exp", name="comparisons/exp")
+    assert "<h3>Loss on held-out rows, sources alike, by budget</h3>" in page
+    assert "Nothing that was measured tells its arms apart" in page
+
+
 def test_subsets_of_an_experiment_have_its_names(made, alone):
     """Two ways of one method, at one budget and seed."""
     made("one")

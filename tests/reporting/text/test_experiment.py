@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.artifacts.examples import COMPARISON
+from tests.artifacts.examples import COMPARISON, TRAINING
 from utils.artifacts.experiments import ExperimentMember
 from utils.artifacts.files import write_json
-from utils.artifacts.paths import comparison_path
+from utils.artifacts.paths import RunPaths, comparison_path
 from utils.config.experiment import ExperimentConfig
 from utils.config.schema import RunConfig
 from utils.experiments.plan import ExperimentPlan, PlannedRun, RunState
@@ -65,6 +65,17 @@ def test_what_is_done_is_not_counted_as_left(res_dir):
     assert "of target.yml not used, as the experiment sets it in every run: seed 9" in text
     assert "in all 9e+09 floating-point operations, 4e+09 of them to do" in text
     assert "device time: not known before the first run of each model is trained" in text
+
+
+def test_runs_that_a_command_leaves_out_tell_the_pace_too(res_dir):
+    """`methods=[random]` once s2l is trained: 2e10 operations to do at 6e9 operations in 12.5 seconds."""
+    random = replace(run_of("random", False, False, False, False), operations=2e10)
+    members = [ExperimentMember(name, name, 10, 0) for name in ("s2l", "random")]
+    plan = ExperimentPlan(EXPERIMENT, {}, [], [random], members, {})
+    assert plan.seconds_left is None
+    made = {**TRAINING["provenance"], "devices": 1}
+    write_json(RunPaths("s2l").manifest, {**TRAINING, "provenance": made})
+    assert plan.seconds_left == pytest.approx(2e10 / 6e9 * 12.5)
 
 
 def test_runs_that_a_comparison_loses_are_named(res_dir):

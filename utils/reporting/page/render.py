@@ -24,7 +24,13 @@ from .clusters import ClusterTable, cluster_table
 from .facts import Fact, PageFacts, SubsetFacts
 from .figures.before_and_after import before_and_after, source_mix
 from .figures.budgets import score_against_budget
-from .figures.comparison import all_values, cost_chart, difference_charts, value_charts
+from .figures.comparison import (
+    all_values,
+    cost_chart,
+    difference_charts,
+    losses_by_source,
+    value_charts,
+)
 from .figures.loss_map import map_cells, map_chart
 from .figures.trainings import training_curves
 from .figures.trajectories import (
@@ -223,7 +229,7 @@ def _comparison_groups(facts: PageFacts) -> list[dict[str, Any]]:
                 "budget": each.budget or comparison.name,
                 "remarks": [*(f"Not alike: {line}." for line in comparison.unlike), *comparison.remarks],
                 "charts": [chart for chart in charts if chart is not None],
-                "every": all_values(each),
+                "tables": [all_values(each), losses_by_source(each)],
                 "cost_remarks": comparison.cost_remarks,
             }
         )

@@ -67,7 +67,7 @@ def _verdict(comparison: Comparison) -> list[str]:
         for verdict in (NO_DIFFERENCE, NOT_TESTED):
             if number := sum(difference.verdict == verdict for difference in differences):
                 rest.append(f"{verdict} in {number} of {len(differences)}")
-        words = "; ".join([*shown, *rest]) or "nothing that both were asked"
+        words = "; ".join([*shown, *rest]) or "nothing was tested"
         lines.append(f"{first.title} against {other.title}: {words}.")
     tested = [difference for difference in comparison.differences if difference.verdict != NOT_TESTED]
     if tested and all(difference.verdict == NO_DIFFERENCE for difference in tested):

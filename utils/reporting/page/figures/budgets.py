@@ -60,7 +60,7 @@ def score_against_budget(comparisons: Sequence[ComparisonFacts]) -> Chart | None
 
 
 def _main_measure(comparisons: Sequence[Comparison]) -> tuple[str, str] | None:
-    """The set and measure that every comparison has: an accuracy if there is one."""
+    """The set and measure that every comparison has: an accuracy if one tells arms apart."""
     measured = [
         dict.fromkeys((value.question_set, value.measure) for value in comparison.arm_values)
         for comparison in comparisons
@@ -68,6 +68,12 @@ def _main_measure(comparisons: Sequence[Comparison]) -> tuple[str, str] | None:
     of_all = [each for each in measured[0] if all(each in others for others in measured)] if measured else []
     for name in ("accuracy_strict", "accuracy", "loss_average"):
         for question_set, measure in of_all:
-            if measure == name:
+            means = {
+                value.mean
+                for comparison in comparisons
+                for value in comparison.arm_values
+                if (value.question_set, value.measure) == (question_set, name)
+            }
+            if measure == name and len(means) > 1:
                 return question_set, name
     return None

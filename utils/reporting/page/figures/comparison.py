@@ -1,8 +1,10 @@
-"""The figures of a comparison: values, differences and costs of its arms, and the table of all measures"""
+"""The figures of a comparison (values, differences, costs of its arms) and its tables"""
 
+import statistics
 from collections.abc import Sequence
 
 from ....artifacts.comparisons import SHOWN_IF, ArmValue, Comparison, Difference
+from ....artifacts.evaluations import HELDOUT
 from ..charts import BEYOND, LOSS, Chart, Series, interval_text, number, range_around_most
 from ..facts import ComparisonFacts
 from ..labels import lines_of
@@ -207,6 +209,20 @@ def all_values(facts: ComparisonFacts) -> Chart:
         table.append([measure_name(comparison, [question_set], measure), *means])
     heading = ["mean over the runs", *(arm.title for arm in comparison.arms)]
     return Chart("all_values", "All measures", "", "", "", [], heading=heading, table=table)
+
+
+def losses_by_source(facts: ComparisonFacts) -> Chart:
+    """A table: the held-out loss of each source in each arm."""
+    comparison = facts.comparison
+    table = []
+    for measure in comparison.measures:
+        if (measure.question_set, measure.name) == (HELDOUT, "loss") and measure.source is not None:
+            values = [comparison.values(measure, arm) for arm in comparison.arms]
+            means = ["" if each is None else number(statistics.mean(each)) for each in values]
+            table.append([measure.source or "(no source)", *means])
+    heading = ["mean over the runs", *(arm.title for arm in comparison.arms)]
+    title = f"Held-out {LOSS}, by source"
+    return Chart("losses_by_source", title, "", "", "", [], heading=heading, table=table)
 
 
 def unit_of(measure: str) -> str:

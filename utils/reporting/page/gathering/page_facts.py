@@ -14,9 +14,10 @@ from ..tiles import TileSources, tiles_of
 from .comparisons import of_these_evaluations
 from .losses import read_losses
 from .notes import Notes
+from .steps import read_steps
 from .subjects import ExperimentSubjects, OpenedPool, Subject
 from .subsets import note_trust, read_inspection, read_subsets
-from .trainings import read_curves, read_steps, state_of
+from .trainings import read_curves, state_of
 
 _MOST_NAMES = 3  # in a title
 
@@ -117,7 +118,7 @@ def _gather(scope: _Scope, notes: Notes) -> PageFacts:
         pool_name=_pool_name(scope, sources),
         num_rows=num_rows,
         tiles=tiles,
-        steps=read_steps(subjects, scope.record, losses, subsets, scope.comparisons),
+        steps=read_steps(subjects, scope.record, losses, scope.comparisons),
         subsets=subsets,
         losses=losses,
         sources=sources,
