@@ -351,7 +351,7 @@ def test_results_of_other_inputs_are_refused_until_overwritten(run, tmp_path, ca
         file.write('{"instruction": "7?", "answer": 7}\n')
     assert run_evaluation(config) == 1
     error = capsys.readouterr().err
-    assert "file: there" in error and "--overwrite" in error
+    assert "the file of " in error and ": there" in error and "--overwrite" in error
     assert run_evaluation(config, "--overwrite") == 0
     assert read("known")["questions"] == 6
 
