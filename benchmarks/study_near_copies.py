@@ -3,7 +3,7 @@ r"""How much of what an arm gains is due to held-out rows that have a near-copy 
     python benchmarks/study_near_copies.py configs/study/experiment_aim.yml
 
 A near-copy shares more than half of the runs of five words of the question, without the answer choices (the
-share is of those of either). The script scores the held-out rows with every finished run of the experiment,
+share is of those of either). The script scores the held-out rows with every run that was compared, each
 as res/<run>_heldout_rows, and averages their losses over rows with a near-copy and over those without. All is
 kept in docs/results/analyses/near_copies.json, which `python docs/make_results.py` makes a table of.
 """

@@ -68,12 +68,17 @@ def _main_measure(comparisons: Sequence[Comparison]) -> tuple[str, str] | None:
     of_all = [each for each in measured[0] if all(each in others for others in measured)] if measured else []
     for name in ("accuracy_strict", "accuracy", "loss_average"):
         for question_set, measure in of_all:
-            means = {
-                value.mean
-                for comparison in comparisons
-                for value in comparison.arm_values
-                if (value.question_set, value.measure) == (question_set, name)
-            }
-            if measure == name and len(means) > 1:
+            if measure == name and _tells_apart(comparisons, question_set, name):
                 return question_set, name
     return None
+
+
+def _tells_apart(comparisons: Sequence[Comparison], question_set: str, measure: str) -> bool:
+    """Whether the arms have more than one value of it."""
+    means = {
+        value.mean
+        for comparison in comparisons
+        for value in comparison.arm_values
+        if (value.question_set, value.measure) == (question_set, measure)
+    }
+    return len(means) > 1
