@@ -5,7 +5,7 @@ import threading
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from utils.evaluation.answers import formulas
@@ -656,6 +656,8 @@ def test_no_text_breaks_a_rule(text, kind):
 
 @settings(deadline=None, max_examples=300)
 @given(ANSWER_LIKE)
+@example("\\boxed{.}")
+@example("\\boxed{. \\}")
 def test_a_reference_equals_itself_or_is_hopeless(text):
     """Under `strict` it is right if it states an answer, under `paper` if the rule finds one in it."""
     answer = stated_answer(text)

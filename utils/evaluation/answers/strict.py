@@ -44,7 +44,7 @@ def strict_answer(text: str) -> str:
 
 def marked_answer(response: str) -> str:
     """The answer that a reference response marks ("The answer is", "####", a box), empty if it marks none."""
-    return stated_by(response) or ""
+    return _as_gold(stated_by(response) or "")
 
 
 def bare_answer(response: str) -> str:
@@ -56,12 +56,17 @@ def bare_answer(response: str) -> str:
     plain = _COMMAND_WITH_WORDS.sub("", plain_characters(line))
     is_formula = not _PROSE.search(plain) and not _OTHER_SCRIPT.search(plain)
     is_word = _ONE_WORD.fullmatch(line) and (len(line) <= 4 or not _UNSPACED.search(line))
-    return strict_answer(response) if is_formula or is_word or _QUANTITY.fullmatch(plain) else ""
+    return _as_gold(strict_answer(response)) if is_formula or is_word or _QUANTITY.fullmatch(plain) else ""
 
 
 def given_answer(answer: str) -> str:
     """The gold answer of a benchmark's `answer` field, read like what follows a marker."""
     return whole_statement(answer)
+
+
+def _as_gold(answer: str) -> str:
+    """The answer of a reference; empty for one in which a gold answer would read nothing, as a full stop."""
+    return answer if given_answer(answer) else ""
 
 
 def strict_same(answer: str, gold: str) -> bool | None:
